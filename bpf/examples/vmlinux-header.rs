@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Makes a bundled `vmlinux.h` from a kernel image that is not compressed: finds the BTF in it,
+//! prints it as C, compresses that. `vmlinux/update.sh` calls it.
+
+use std::error::Error;
+use std::io::Write as _;
+
+use flate2::{Compression, write::ZlibEncoder};
+
+/// Begin of BTF data in little-endian: magic number, version 1, no flags, 24 bytes of header.
+const BTF_START: [u8; 8] = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let [image, title, output] = std::env::args()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| "usage: vmlinux-header IMAGE TITLE OUTPUT")?;
+    let image = std::fs::read(image)?;
+    let header = (0..image.len())
+        .filter(|at| image[*at..].starts_with(&BTF_START))
+        .filter_map(|at| bpfpack_bpf::vmlinux_from_btf(image.get(at..at + btf_len(&image[at..])?)?).ok())
+        .max_by_key(String::len)
+        .ok_or("no BTF in the kernel image")?;
+    let text = format!("/* {title} */\n{header}");
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(text.as_bytes())?;
+    std::fs::write(output, zlib.finish()?)?;
+    Ok(())
+}
+
+/// Length of BTF data by its header: 24 bytes, then the types and the strings.
+fn btf_len(data: &[u8]) -> Option<usize> {
+    let word = |at: usize| {
+        Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?) as usize)
+    };
+    Some(24 + word(16)?.checked_add(word(20)?)?)
+}

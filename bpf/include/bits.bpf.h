@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Logarithms for histogram slots. */
+#ifndef __BITS_BPF_H
+#define __BITS_BPF_H
+
+#ifndef READ_ONCE
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#endif
+#ifndef WRITE_ONCE
+#define WRITE_ONCE(x, val) (*(volatile typeof(x) *)&(x) = (val))
+#endif
+
+/*
+ * log2l(v) is the position of the highest bit of v that is set: 0 for 0 and 1, 1 for 2 and 3,
+ * 2 for 4 to 7 … A slot n of a log2 histogram counts the values whose log2l() is n.
+ * Five comparisons of halving width, since BPF has no instruction for it and no loops on old
+ * kernels.
+ */
+static __always_inline u64 log2l(u64 v)
+{
+	u64 bit = 0;
+
+	if (v >> 32) {
+		v >>= 32;
+		bit += 32;
+	}
+	if (v >> 16) {
+		v >>= 16;
+		bit += 16;
+	}
+	if (v >> 8) {
+		v >>= 8;
+		bit += 8;
+	}
+	if (v >> 4) {
+		v >>= 4;
+		bit += 4;
+	}
+	if (v >> 2) {
+		v >>= 2;
+		bit += 2;
+	}
+	return bit + (v >> 1);
+}
+
+/* The same for 32 bits. */
+static __always_inline u64 log2(u32 v)
+{
+	return log2l(v);
+}
+
+/* The slot of v in a log2 histogram of `slots` slots; what is too large counts in the last one. */
+static __always_inline u64 log2_slot(u64 v, u64 slots)
+{
+	u64 slot = log2l(v);
+
+	return slot < slots ? slot : slots - 1;
+}
+
+#endif /* __BITS_BPF_H */

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `vmlinux.h` from BTF, by libbpf's BTF-to-C printer. The only unsafe code of this crate.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_void};
+
+/// Why there is no header.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    /// libbpf does not take the BTF.
+    #[error("not valid BTF: {0}")]
+    Btf(std::io::Error),
+    /// A type could not be printed.
+    #[error("BTF type {id} can not be written as C: {error}")]
+    Type {
+        /// The type's id.
+        id: u32,
+        /// libbpf's answer.
+        error: std::io::Error,
+    },
+}
+
+/// Before the types: CO-RE relocations for every struct, and macros that kernel sources expect.
+const HEAD: &str = "\
+#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+";
+
+const TAIL: &str = "\
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute pop
+#endif
+
+#endif /* __VMLINUX_H__ */
+";
+
+/// Writes every type of a kernel's BTF (`/sys/kernel/btf/vmlinux`, or a `.BTF` section) as C.
+///
+/// # Errors
+/// When libbpf refuses the BTF.
+pub fn vmlinux_from_btf(data: &[u8]) -> Result<String, DumpError> {
+    let btf = Btf::new(data)?;
+    let mut text = HEAD.to_owned();
+    let dump = Dump::new(&btf, &mut text)?;
+    // SAFETY: `btf` is a live BTF object.
+    let count = unsafe { libbpf_sys::btf__type_cnt(btf.0) };
+    for id in 1..count {
+        // SAFETY: `dump` is live, and the text that its callback writes to outlives it.
+        let result = unsafe { libbpf_sys::btf_dump__dump_type(dump.0, id) };
+        if result != 0 {
+            return Err(DumpError::Type { id, error: std::io::Error::from_raw_os_error(-result) });
+        }
+    }
+    drop(dump);
+    text.push_str(TAIL);
+    Ok(text)
+}
+
+struct Btf(*mut libbpf_sys::btf);
+
+impl Btf {
+    fn new(data: &[u8]) -> Result<Btf, DumpError> {
+        let size = u32::try_from(data.len())
+            .map_err(|_| DumpError::Btf(std::io::ErrorKind::FileTooLarge.into()))?;
+        // SAFETY: `data` is valid for `size` bytes; libbpf copies it.
+        let btf = unsafe { libbpf_sys::btf__new(data.as_ptr().cast(), size) };
+        if btf.is_null() {
+            return Err(DumpError::Btf(std::io::Error::last_os_error()));
+        }
+        Ok(Btf(btf))
+    }
+}
+
+impl Drop for Btf {
+    fn drop(&mut self) {
+        // SAFETY: made by btf__new, freed once.
+        unsafe { libbpf_sys::btf__free(self.0) }
+    }
+}
+
+struct Dump(*mut libbpf_sys::btf_dump);
+
+impl Dump {
+    fn new(btf: &Btf, text: &mut String) -> Result<Dump, DumpError> {
+        // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does
+        // not: a pointer. The function has otherwise the type that libbpf calls.
+        let print: libbpf_sys::btf_dump_printf_fn_t =
+            Some(unsafe { std::mem::transmute::<*const (), _>(print as *const ()) });
+        // SAFETY: `btf` outlives the dump by the caller's scope, and so does `text`, which is only
+        // written to by `print` during btf_dump__dump_type.
+        let dump = unsafe {
+            libbpf_sys::btf_dump__new(
+                btf.0,
+                print,
+                std::ptr::from_mut(text).cast::<c_void>(),
+                std::ptr::null(),
+            )
+        };
+        if dump.is_null() {
+            return Err(DumpError::Btf(std::io::Error::last_os_error()));
+        }
+        Ok(Dump(dump))
+    }
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        // SAFETY: made by btf_dump__new, freed once.
+        unsafe { libbpf_sys::btf_dump__free(self.0) }
+    }
+}
+
+/// libbpf's callback: appends formatted text to the `String` behind `ctx`.
+extern "C" fn print(ctx: *mut c_void, format: *const c_char, args: *mut c_void) {
+    // SAFETY: `ctx` is the String that Dump::new was given; nobody else touches it meanwhile.
+    let text = unsafe { &mut *ctx.cast::<String>() };
+    // SAFETY: libbpf passes a valid format with its arguments.
+    if let Ok(formatted) = unsafe { vsprintf::vsprintf(format, args) } {
+        text.push_str(&formatted);
+    }
+}

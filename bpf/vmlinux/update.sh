@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Makes the bundled vmlinux.h files of this folder from the BTF of Debian's kernels with the full
+# configuration (not "cloud"), for each architecture. To be run on Debian 12, whose own package
+# sources (with bookworm-security) are used. Nothing is installed: apt-get works on lists and a
+# cache of its own, and the packages are only unpacked.
+#
+#   bpf/vmlinux/update.sh [SERIES]       SERIES: 6.12 unless given
+#
+# Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo.
+set -euo pipefail
+series=${1:-6.12}
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs}
+: >"$work/state/status"
+cat >"$work/apt.conf" <<CONF
+Dir::State "$work/state";
+Dir::State::status "$work/state/status";
+Dir::Cache "$work/cache";
+APT::Architecture "amd64";
+APT::Architectures {"amd64"; "arm64";};
+CONF
+export APT_CONFIG=$work/apt.conf
+apt-get -qq update
+
+# x86: a boot loader's header says where the compressed kernel is (Documentation/arch/x86/boot.rst:
+# setup_sects, payload_offset, payload_length). arm64: the image is the kernel itself.
+unpack_kernel() { # IMAGE OUTPUT
+  python3 - "$1" "$work/payload" <<'PY'
+import struct, sys
+image = open(sys.argv[1], 'rb').read()
+if image[0x202:0x206] == b'HdrS':
+    offset, length = struct.unpack_from('<II', image, 0x248)
+    start = (image[0x1f1] + 1) * 512 + offset
+    image = image[start:start + length]
+open(sys.argv[2], 'wb').write(image)
+PY
+  case $(od -An -tx1 -N4 "$work/payload" | tr -d ' \n') in
+    28b52ffd) zstd -dcq "$work/payload" >"$2" 2>/dev/null || [ -s "$2" ] ;;
+    fd377a58) xz -dc --single-stream "$work/payload" >"$2" 2>/dev/null || [ -s "$2" ] ;;
+    1f8b*) gzip -dc "$work/payload" >"$2" 2>/dev/null || [ -s "$2" ] ;;
+    *) mv "$work/payload" "$2" ;;
+  esac
+}
+
+for pair in amd64:x86 arm64:arm64; do
+  deb_arch=${pair%:*} arch=${pair#*:}
+  package=$(apt-cache depends "linux-image-$series-$deb_arch:$deb_arch" |
+    sed -n 's/^ *Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
+  package=${package%:*}
+  echo "$arch: $package" >&2
+  (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package:$deb_arch")
+  mkdir -p "$work/$arch"
+  dpkg-deb --fsys-tarfile "$work/debs/$package"_*.deb |
+    tar -x -C "$work/$arch" --wildcards './boot/vmlinuz-*'
+  unpack_kernel "$work/$arch"/boot/vmlinuz-* "$work/$arch/image"
+  (cd "$here" && env -u APT_CONFIG cargo run -q --release -p bpfpack-bpf --example vmlinux-header -- \
+    "$work/$arch/image" "Types of Debian's $package, from its BTF." "$here/$arch.h.zz")
+done
+ls -l "$here"/*.zz >&2

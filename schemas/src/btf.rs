@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! BTF, the type information of BPF objects and kernels.
+//!
+//! The format is the kernel's: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. [`Btf::parse`]
+//! checks every record's bounds once and keeps the bytes; a type is decoded when it is asked for,
+//! so that a kernel's 150,000 types cost four bytes each. Type ids inside are not trusted: chains
+//! are followed to a fixed depth.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Chains of typedefs, modifiers and nested types are followed this deep.
+const MAX_DEPTH: usize = 64;
+
+const MAGIC: u16 = 0xeb9f;
+const HEADER_LEN: usize = 24;
+
+/// Why bytes are no BTF.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BtfError {
+    /// The header is short, has another magic number, or points outside the data.
+    #[error("the BTF header is not valid")]
+    Header,
+    /// The other byte order.
+    #[error("the BTF is big-endian; only little-endian objects are supported")]
+    BigEndian,
+    /// A type record is cut off or of an unknown kind.
+    #[error("BTF type {id} is not valid: {why}")]
+    Type {
+        /// The type's id.
+        id: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// What a type is. The numbers are the kernel's `BTF_KIND_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Id 0, and ids that do not exist.
+    Void = 0,
+    /// An integer, a bool or a char.
+    Int = 1,
+    /// A pointer.
+    Ptr = 2,
+    /// An array.
+    Array = 3,
+    /// A struct.
+    Struct = 4,
+    /// A union.
+    Union = 5,
+    /// An enum of up to 32 bits.
+    Enum = 6,
+    /// A struct or union that is only declared.
+    Fwd = 7,
+    /// A typedef.
+    Typedef = 8,
+    /// `volatile`.
+    Volatile = 9,
+    /// `const`.
+    Const = 10,
+    /// `restrict`.
+    Restrict = 11,
+    /// A function.
+    Func = 12,
+    /// A function's type.
+    FuncProto = 13,
+    /// A global variable.
+    Var = 14,
+    /// A section of variables.
+    Datasec = 15,
+    /// A float, double or long double.
+    Float = 16,
+    /// A tag on a declaration.
+    DeclTag = 17,
+    /// A tag on a type.
+    TypeTag = 18,
+    /// An enum of 64 bits.
+    Enum64 = 19,
+}
+
+impl Kind {
+    fn from_raw(raw: u8) -> Option<Kind> {
+        use Kind::*;
+        const ALL: [Kind; 20] = [
+            Void, Int, Ptr, Array, Struct, Union, Enum, Fwd, Typedef, Volatile, Const, Restrict,
+            Func, FuncProto, Var, Datasec, Float, DeclTag, TypeTag, Enum64,
+        ];
+        ALL.get(raw as usize).copied()
+    }
+
+    /// Bytes that follow the common 12 of a record with `vlen` entries.
+    fn extra_len(self, vlen: usize) -> usize {
+        match self {
+            Kind::Int | Kind::Var | Kind::DeclTag => 4,
+            Kind::Array => 12,
+            Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => 12 * vlen,
+            Kind::Enum | Kind::FuncProto => 8 * vlen,
+            _ => 0,
+        }
+    }
+}
+
+/// How the bits of an [`Kind::Int`] are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntEncoding {
+    /// Two's complement.
+    pub signed: bool,
+    /// Marked as a character. clang marks `char` as signed instead.
+    pub char: bool,
+    /// A bool.
+    pub bool: bool,
+    /// Bits that carry the value.
+    pub bits: u32,
+}
+
+/// A member of a struct or union.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name; empty for an anonymous struct or union.
+    pub name: &'a str,
+    /// Its type's id.
+    pub ty: u32,
+    /// Its offset in bits.
+    pub bit_offset: u32,
+    /// Its size in bits where it is a bitfield, else 0.
+    pub bit_size: u32,
+}
+
+/// A variable of a data section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SectionVar<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Id of its type (not of its `VAR` record).
+    pub ty: u32,
+    /// Its offset in the section, in bytes.
+    pub offset: u32,
+    /// Its size in bytes.
+    pub size: u32,
+    /// Whether it is static, that is, not for other files to see.
+    pub is_static: bool,
+}
+
+/// One type.
+#[derive(Debug, Clone, Copy)]
+pub struct Type<'a> {
+    btf: &'a Btf<'a>,
+    /// Its id.
+    pub id: u32,
+    /// What it is.
+    pub kind: Kind,
+    name_off: u32,
+    info: u32,
+    size_or_type: u32,
+    extra: &'a [u8],
+}
+
+/// Parsed type information.
+#[derive(Debug, Clone)]
+pub struct Btf<'d> {
+    types: Cow<'d, [u8]>,
+    strings: Cow<'d, [u8]>,
+    /// Offset of the record of type `i + 1` in `types`.
+    offsets: Vec<u32>,
+}
+
+fn u32_at(data: &[u8], at: usize) -> u32 {
+    data.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+impl<'d> Btf<'d> {
+    /// Reads a `.BTF` section or `/sys/kernel/btf/vmlinux`.
+    ///
+    /// # Errors
+    /// When a record is cut off or unknown. Names and type ids are checked when they are used.
+    pub fn parse(data: &'d [u8]) -> Result<Btf<'d>, BtfError> {
+        let magic = data.get(..2).ok_or(BtfError::Header)?;
+        if u16::from_be_bytes([magic[0], magic[1]]) == MAGIC {
+            return Err(BtfError::BigEndian);
+        }
+        if u16::from_le_bytes([magic[0], magic[1]]) != MAGIC || data.len() < HEADER_LEN {
+            return Err(BtfError::Header);
+        }
+        let base = u32_at(data, 4) as usize;
+        let part = |at: usize| -> Option<&'d [u8]> {
+            let start = base.checked_add(u32_at(data, at) as usize)?;
+            data.get(start..start.checked_add(u32_at(data, at + 4) as usize)?)
+        };
+        let (types, strings) = part(8).zip(part(16)).ok_or(BtfError::Header)?;
+        if base < HEADER_LEN || !(strings.is_empty() || strings.ends_with(&[0])) {
+            return Err(BtfError::Header);
+        }
+        let mut offsets = Vec::new();
+        let mut at = 0;
+        while at < types.len() {
+            let id = offsets.len() as u32 + 1;
+            let info = u32_at(types, at + 4);
+            let kind = Kind::from_raw((info >> 24) as u8 & 0x1f)
+                .filter(|kind| *kind != Kind::Void)
+                .ok_or(BtfError::Type { id, why: "unknown kind" })?;
+            let end = at + 12 + kind.extra_len(info as usize & 0xffff);
+            if end > types.len() {
+                return Err(BtfError::Type { id, why: "cut off" });
+            }
+            offsets.push(at as u32);
+            at = end;
+        }
+        Ok(Btf { types: types.into(), strings: strings.into(), offsets })
+    }
+
+    /// The same, independent of the bytes it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Btf<'static> {
+        Btf {
+            types: self.types.into_owned().into(),
+            strings: self.strings.into_owned().into(),
+            offsets: self.offsets,
+        }
+    }
+
+    /// How many types there are, void not counted: ids go from 1 to this.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.offsets.len() as u32
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The type of an id. Ids that do not exist give void.
+    #[must_use]
+    pub fn ty(&self, id: u32) -> Type<'_> {
+        let record = |at: &u32| {
+            let record = &self.types[*at as usize..];
+            let info = u32_at(record, 4);
+            let kind = Kind::from_raw((info >> 24) as u8 & 0x1f)?;
+            let extra = record.get(12..12 + kind.extra_len(info as usize & 0xffff))?;
+            let (name_off, size_or_type) = (u32_at(record, 0), u32_at(record, 8));
+            Some(Type { btf: self, id, kind, name_off, info, size_or_type, extra })
+        };
+        (id as usize).checked_sub(1).and_then(|at| self.offsets.get(at)).and_then(record).unwrap_or(
+            Type {
+                btf: self,
+                id: 0,
+                kind: Kind::Void,
+                name_off: 0,
+                info: 0,
+                size_or_type: 0,
+                extra: &[],
+            },
+        )
+    }
+
+    /// All types, in order.
+    pub fn types(&self) -> impl Iterator<Item = Type<'_>> {
+        (1..=self.len()).map(|id| self.ty(id))
+    }
+
+    /// The first type of a kind and name.
+    #[must_use]
+    pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {
+        self.types().find(|ty| ty.kind == kind && ty.name() == name)
+    }
+
+    /// The variables of a data section, in the order of their offsets.
+    #[must_use]
+    pub fn section_vars(&self, section: &str) -> Vec<SectionVar<'_>> {
+        let mut vars = self.find(Kind::Datasec, section).map_or(Vec::new(), |ty| ty.vars());
+        vars.sort_by_key(|var| var.offset);
+        vars
+    }
+
+    /// An enum by its tag, or, for one without a tag, by the name of one of its enumerators.
+    #[must_use]
+    pub fn find_enum(&self, name: &str) -> Option<Type<'_>> {
+        let enums = || self.types().filter(|ty| matches!(ty.kind, Kind::Enum | Kind::Enum64));
+        enums().find(|ty| ty.name() == name).or_else(|| {
+            enums().find(|ty| ty.name().is_empty() && ty.enumerators().any(|(n, _)| n == name))
+        })
+    }
+
+    fn string(&self, at: u32) -> &str {
+        let rest = self.strings.get(at as usize..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+        std::str::from_utf8(&rest[..end]).unwrap_or("?")
+    }
+}
+
+impl<'a> Type<'a> {
+    /// Its name, without `struct` or the like; empty where it has none.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.btf.string(self.name_off)
+    }
+
+    /// The type that a pointer, typedef, modifier, variable or function refers to, or the element
+    /// type of an array.
+    #[must_use]
+    pub fn target(&self) -> Type<'a> {
+        self.btf.ty(match self.kind {
+            Kind::Array => u32_at(self.extra, 0),
+            Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => 0,
+            _ => self.size_or_type,
+        })
+    }
+
+    /// The type below typedefs, modifiers and tags. A chain that has no end gives void.
+    #[must_use]
+    pub fn resolved(&self) -> Type<'a> {
+        let mut ty = *self;
+        for _ in 0..MAX_DEPTH {
+            match ty.kind {
+                Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
+                    ty = ty.target();
+                }
+                _ => return ty,
+            }
+        }
+        self.btf.ty(0)
+    }
+
+    /// The type below modifiers and tags, but not below a typedef.
+    fn unmodified(&self) -> Type<'a> {
+        let mut ty = *self;
+        for _ in 0..MAX_DEPTH {
+            match ty.kind {
+                Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => ty = ty.target(),
+                _ => return ty,
+            }
+        }
+        self.btf.ty(0)
+    }
+
+    /// Its size in bytes; none for void, functions and what is only declared.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        let mut ty = *self;
+        let mut count: u64 = 1;
+        for _ in 0..MAX_DEPTH {
+            ty = ty.resolved();
+            let size = match ty.kind {
+                Kind::Array => {
+                    count = count.checked_mul(u64::from(ty.array_len()))?;
+                    ty = ty.target();
+                    continue;
+                }
+                Kind::Ptr => 8,
+                Kind::Int
+                | Kind::Struct
+                | Kind::Union
+                | Kind::Enum
+                | Kind::Enum64
+                | Kind::Float
+                | Kind::Datasec => u64::from(ty.size_or_type),
+                _ => return None,
+            };
+            return count.checked_mul(size);
+        }
+        None
+    }
+
+    /// Number of an array's elements; 0 for a flexible one, and for what is no array.
+    #[must_use]
+    pub fn array_len(&self) -> u32 {
+        if self.kind == Kind::Array { u32_at(self.extra, 8) } else { 0 }
+    }
+
+    /// How an integer is encoded.
+    #[must_use]
+    pub fn int_encoding(&self) -> IntEncoding {
+        let raw = u32_at(self.extra, 0);
+        let flags = raw >> 24;
+        IntEncoding {
+            signed: flags & 1 != 0,
+            char: flags & 2 != 0,
+            bool: flags & 4 != 0,
+            bits: raw & 0xff,
+        }
+    }
+
+    /// Whether this is C's plain `char`, of which strings are made. `u8` and `unsigned char` are
+    /// not: they are numbers.
+    #[must_use]
+    pub fn is_plain_char(&self) -> bool {
+        let ty = self.resolved();
+        ty.kind == Kind::Int && ty.size_or_type == 1 && ty.name() == "char"
+    }
+
+    /// The members of a struct or union.
+    pub fn members(self) -> impl Iterator<Item = Member<'a>> {
+        let bitfields = self.info >> 31 != 0;
+        let extra = match self.kind {
+            Kind::Struct | Kind::Union => self.extra,
+            _ => &[],
+        };
+        extra.chunks_exact(12).map(move |raw| {
+            let offset = u32_at(raw, 8);
+            let (bit_offset, bit_size) =
+                if bitfields { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            Member { name: self.btf.string(u32_at(raw, 0)), ty: u32_at(raw, 4), bit_offset, bit_size }
+        })
+    }
+
+    /// Names and values of an enum. A value that is unsigned and over 63 bits wraps.
+    pub fn enumerators(self) -> impl Iterator<Item = (&'a str, i64)> {
+        let signed = self.is_signed_enum();
+        let (extra, step) = match self.kind {
+            Kind::Enum => (self.extra, 8),
+            Kind::Enum64 => (self.extra, 12),
+            _ => (&self.extra[..0], 8),
+        };
+        extra.chunks_exact(step).map(move |raw| {
+            let low = u32_at(raw, 4);
+            let value = match (step, signed) {
+                (8, true) => i64::from(low as i32),
+                (8, false) => i64::from(low),
+                _ => (u64::from(low) | u64::from(u32_at(raw, 8)) << 32) as i64,
+            };
+            (self.btf.string(u32_at(raw, 0)), value)
+        })
+    }
+
+    /// Whether an enum's values are signed. clang 14 never says so.
+    #[must_use]
+    pub fn is_signed_enum(&self) -> bool {
+        matches!(self.kind, Kind::Enum | Kind::Enum64) && self.info >> 31 != 0
+    }
+
+    /// The variables of a data section.
+    #[must_use]
+    pub fn vars(&self) -> Vec<SectionVar<'a>> {
+        if self.kind != Kind::Datasec {
+            return Vec::new();
+        }
+        let var = |raw: &[u8]| {
+            let var = self.btf.ty(u32_at(raw, 0));
+            (var.kind == Kind::Var).then(|| SectionVar {
+                name: var.name(),
+                ty: var.size_or_type,
+                offset: u32_at(raw, 4),
+                size: u32_at(raw, 8),
+                is_static: u32_at(var.extra, 0) == 0,
+            })
+        };
+        self.extra.chunks_exact(12).filter_map(var).collect()
+    }
+
+    /// The type as C spells it, modifiers left out: `__u32[20]`, `struct info *`, `pid_t`.
+    #[must_use]
+    pub fn spelling(&self) -> String {
+        let mut dimensions = String::new();
+        let mut stars = 0;
+        let mut ty = self.unmodified();
+        for _ in 0..MAX_DEPTH {
+            match ty.kind {
+                Kind::Array if stars == 0 => {
+                    let _ = write!(dimensions, "[{}]", ty.array_len());
+                }
+                Kind::Ptr => stars += 1,
+                _ => break,
+            }
+            ty = ty.target().unmodified();
+        }
+        let mut text = match ty.kind {
+            Kind::Void => "void".to_owned(),
+            Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Fwd => {
+                let tag = match ty.kind {
+                    Kind::Union => "union",
+                    Kind::Fwd if ty.info >> 31 != 0 => "union",
+                    Kind::Enum | Kind::Enum64 => "enum",
+                    _ => "struct",
+                };
+                let name = if ty.name().is_empty() { "{...}" } else { ty.name() };
+                format!("{tag} {name}")
+            }
+            Kind::FuncProto => "void (*)()".to_owned(),
+            Kind::Array => format!("{}[]", ty.target().name()),
+            _ => ty.name().to_owned(),
+        };
+        if stars > 0 {
+            text.push(' ');
+            text.extend(std::iter::repeat_n('*', stars));
+        }
+        text + &dimensions
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Writes BTF for tests.
+    #[derive(Default)]
+    pub(crate) struct Builder {
+        types: Vec<u8>,
+        strings: Vec<u8>,
+        count: u32,
+    }
+
+    impl Builder {
+        pub(crate) fn add(&mut self, kind: Kind, name: &str, vlen: u32, size: u32, extra: &[u32]) -> u32 {
+            if self.strings.is_empty() {
+                self.strings.push(0);
+            }
+            let at = if name.is_empty() { 0 } else { self.name(name) };
+            for word in [at, (kind as u32) << 24 | vlen, size].iter().chain(extra) {
+                self.types.extend(word.to_le_bytes());
+            }
+            self.count += 1;
+            self.count
+        }
+
+        pub(crate) fn name(&mut self, name: &str) -> u32 {
+            if self.strings.is_empty() {
+                self.strings.push(0);
+            }
+            let at = self.strings.len() as u32;
+            self.strings.extend(name.as_bytes());
+            self.strings.push(0);
+            at
+        }
+
+        pub(crate) fn bytes(&self) -> Vec<u8> {
+            let mut out = vec![0x9f, 0xeb, 1, 0];
+            let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+            for word in [24, 0, types, types, strings] {
+                out.extend(word.to_le_bytes());
+            }
+            out.extend(&self.types);
+            out.extend(&self.strings);
+            out
+        }
+    }
+
+    #[test]
+    fn spellings_and_sizes() {
+        let mut b = Builder::default();
+        let int = b.add(Kind::Int, "unsigned int", 0, 4, &[32]);
+        let u32_ = b.add(Kind::Typedef, "__u32", 0, int, &[]);
+        let volatile = b.add(Kind::Volatile, "", 0, u32_, &[]);
+        let slots = b.add(Kind::Array, "", 0, 0, &[u32_, int, 20]);
+        let grid = b.add(Kind::Array, "", 0, 0, &[slots, int, 3]);
+        let member = [b.name("slots"), slots, 0];
+        let info = b.add(Kind::Struct, "info", 1, 80, &member);
+        let constant = b.add(Kind::Const, "", 0, info, &[]);
+        let pointer = b.add(Kind::Ptr, "", 0, constant, &[]);
+        let void = b.add(Kind::Ptr, "", 0, 0, &[]);
+        let bytes = b.bytes();
+        let btf = Btf::parse(&bytes).unwrap();
+        let spelling = |id| btf.ty(id).spelling();
+        assert_eq!(spelling(volatile), "__u32");
+        assert_eq!(spelling(slots), "__u32[20]");
+        assert_eq!(spelling(grid), "__u32[3][20]");
+        assert_eq!(spelling(pointer), "struct info *");
+        assert_eq!(spelling(void), "void *");
+        assert_eq!(btf.ty(grid).size(), Some(240));
+        assert_eq!(btf.ty(info).size(), Some(80));
+        assert_eq!(btf.ty(99).kind, Kind::Void);
+        let member = btf.ty(info).members().next().unwrap();
+        assert_eq!((member.name, member.ty, member.bit_offset), ("slots", slots, 0));
+    }
+
+    #[test]
+    fn endless_chains_end() {
+        let mut b = Builder::default();
+        b.add(Kind::Typedef, "a", 0, 2, &[]);
+        b.add(Kind::Typedef, "b", 0, 1, &[]);
+        b.add(Kind::Array, "", 0, 0, &[3, 3, 2]);
+        b.add(Kind::Ptr, "", 0, 4, &[]);
+        let bytes = b.bytes();
+        let btf = Btf::parse(&bytes).unwrap();
+        for ty in btf.types() {
+            let _ = (ty.resolved().kind, ty.size(), ty.spelling());
+        }
+        assert_eq!(btf.ty(1).resolved().kind, Kind::Void);
+        assert_eq!(btf.ty(3).size(), None);
+    }
+
+    #[test]
+    fn enums_by_tag_and_by_enumerator() {
+        let mut b = Builder::default();
+        let names = [b.name("HI"), 0, b.name("TIMER"), 1];
+        let anonymous = b.add(Kind::Enum, "", 2, 4, &names);
+        let names = [b.name("A"), u32::MAX];
+        let tagged = b.add(Kind::Enum, "color", 1, 4, &names);
+        let bytes = b.bytes();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!(btf.find_enum("TIMER").unwrap().id, anonymous);
+        assert_eq!(btf.find_enum("color").unwrap().id, tagged);
+        assert!(btf.find_enum("A").is_none(), "a tagged enum goes by its tag");
+        assert_eq!(btf.ty(anonymous).enumerators().last(), Some(("TIMER", 1)));
+    }
+
+    #[test]
+    fn bad_headers() {
+        assert_eq!(Btf::parse(&[]).unwrap_err(), BtfError::Header);
+        assert_eq!(Btf::parse(&[0xeb, 0x9f, 1, 0]).unwrap_err(), BtfError::BigEndian);
+        let mut bytes = Builder::default().bytes();
+        bytes[12] = 200;
+        assert_eq!(Btf::parse(&bytes).unwrap_err(), BtfError::Header);
+        let mut b = Builder::default();
+        b.add(Kind::Struct, "s", 3, 4, &[]);
+        assert!(matches!(Btf::parse(&b.bytes()), Err(BtfError::Type { id: 1, .. })));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_types_parse_or_fail(records in proptest::collection::vec((0u32..20, 0u32..4, 0u32..12, proptest::array::uniform12(0u32..12)), 0..12)) {
+            let mut b = Builder::default();
+            for (kind, vlen, size, extra) in records {
+                let kind = Kind::from_raw(kind as u8).unwrap();
+                let len = kind.extra_len(vlen as usize) / 4;
+                b.add(kind, "x", vlen, size, &extra[..len.min(12)]);
+            }
+            let bytes = b.bytes();
+            if let Ok(btf) = Btf::parse(&bytes) {
+                for ty in btf.types() {
+                    let _ = (ty.size(), ty.spelling(), ty.resolved().id, ty.vars().len());
+                    let _ = (ty.members().count(), ty.enumerators().count());
+                }
+                let _ = btf.find_enum("x");
+            }
+        }
+    }
+}

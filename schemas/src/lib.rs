@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The package format that `ecc` writes and `ecli` runs.
+//!
+//! [`meta`] has the types of the JSON description, [`package`] reads and writes `package.json`,
+//! [`btf`] reads the type information of the object inside, [`object`] its sections. This crate
+//! knows neither libbpf nor a kernel nor a command line, and it does no I/O.
+
+pub mod btf;
+pub mod meta;
+pub mod object;
+pub mod package;
+#[cfg(feature = "schema")]
+pub mod schema;
+
+pub use meta::Meta;
+pub use package::Package;

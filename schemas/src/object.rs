@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reading a BPF object: its programs, its sections, and which maps and variables a program uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object::elf::EM_BPF;
+use object::read::elf::{ElfFile64, FileHeader as _};
+use object::{
+    LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget,
+    SectionIndex, SectionKind, SymbolIndex, SymbolKind,
+};
+
+use crate::btf::{Btf, BtfError};
+
+/// Bytes of a BPF instruction.
+const INSN: u64 = 8;
+/// The first byte of a `call`.
+const OP_CALL: u8 = 0x85;
+/// `src_reg` of a call to a BPF function.
+const PSEUDO_CALL: u8 = 1;
+
+/// Why bytes are no BPF object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// Not ELF, or damaged.
+    #[error("not a valid ELF object: {0}")]
+    Elf(#[from] object::Error),
+    /// ELF of another machine.
+    #[error("an ELF object, but not one for BPF (machine {0})")]
+    NotBpf(u16),
+    /// Compiled without `-g`.
+    #[error("the object has no BTF type information (it is made by compiling with `clang -g`)")]
+    NoBtf,
+    /// The BTF is damaged.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+}
+
+/// A program: a function in a section that says where it attaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The function's name.
+    pub name: String,
+    /// The section's name, as `tp_btf/irq_handler_entry`.
+    pub section: String,
+}
+
+/// A section that libbpf makes a map of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSectionHeader {
+    /// Its name, with the dot.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// An object's ELF side.
+#[derive(Debug)]
+pub struct BpfObject<'d> {
+    elf: ElfFile64<'d, LittleEndian>,
+}
+
+impl<'d> BpfObject<'d> {
+    /// Reads the ELF headers.
+    ///
+    /// # Errors
+    /// When it is no little-endian 64-bit ELF object of the BPF machine.
+    pub fn parse(data: &'d [u8]) -> Result<BpfObject<'d>, ObjectError> {
+        let elf = ElfFile64::<LittleEndian>::parse(data)?;
+        let machine = elf.elf_header().e_machine(LittleEndian);
+        if machine != EM_BPF {
+            return Err(ObjectError::NotBpf(machine.0));
+        }
+        Ok(BpfObject { elf })
+    }
+
+    /// The object's type information.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn btf(&self) -> Result<Btf<'d>, ObjectError> {
+        let section = self.elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?;
+        Ok(Btf::parse(section.data()?)?)
+    }
+
+    /// The programs, in the order of their sections and in them of their addresses: libbpf's.
+    #[must_use]
+    pub fn programs(&self) -> Vec<Program> {
+        let mut found: Vec<(usize, u64, Program)> = self
+            .elf
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
+            .filter_map(|symbol| {
+                let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
+                let (name, function) = (section.name().ok()?, symbol.name().ok()?);
+                let program =
+                    Program { name: function.to_owned(), section: name.to_owned() };
+                (name != ".text" && section.kind() == SectionKind::Text)
+                    .then(|| (section.index().0, symbol.address(), program))
+            })
+            .collect();
+        found.sort_by_key(|(section, address, _)| (*section, *address));
+        found.into_iter().map(|(_, _, program)| program).collect()
+    }
+
+    /// The sections that become maps (`.data`, `.rodata`, `.bss`, with or without a suffix), in
+    /// order. Empty ones are left out, as libbpf does.
+    #[must_use]
+    pub fn data_sections(&self) -> Vec<DataSectionHeader> {
+        let is_data = |name: &str| {
+            [".data", ".rodata", ".bss"].iter().any(|stem| {
+                name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        self.elf
+            .sections()
+            .filter_map(|section| Some((section.name().ok()?.to_owned(), section.size())))
+            .filter(|(name, size)| *size > 0 && is_data(name))
+            .map(|(name, size)| DataSectionHeader { name, size })
+            .collect()
+    }
+
+    /// The bytes of a section; none where it does not exist, or has no bytes in the file (`.bss`).
+    #[must_use]
+    pub fn section_data(&self, name: &str) -> Option<&'d [u8]> {
+        let section = self.elf.section_by_name(name)?;
+        section.data().ok().filter(|data| !data.is_empty())
+    }
+
+    /// For each program, the names of the maps and of the changeable variables that it uses,
+    /// through the functions that it calls too. Constants (`.rodata`) do not count.
+    #[must_use]
+    pub fn state_of_programs(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let walk = Walk::new(&self.elf);
+        self.programs()
+            .into_iter()
+            .filter_map(|program| {
+                let mut used = BTreeSet::new();
+                let symbol = self.elf.symbols().find(|symbol| {
+                    symbol.kind() == SymbolKind::Text && symbol.name() == Ok(&program.name)
+                })?;
+                let start = (symbol.section_index()?.0, symbol.address());
+                walk.visit(start, &mut used, &mut BTreeSet::new());
+                Some((program.name, used))
+            })
+            .collect()
+    }
+}
+
+/// A function's place: its section and its address there.
+type Place = (usize, u64);
+
+/// Follows calls through the object.
+struct Walk<'e, 'd> {
+    elf: &'e ElfFile64<'d, LittleEndian>,
+    /// End of the function that begins at a place.
+    ends: BTreeMap<Place, u64>,
+    /// Relocations by section: address and symbol.
+    relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>>,
+}
+
+impl<'e, 'd> Walk<'e, 'd> {
+    fn new(elf: &'e ElfFile64<'d, LittleEndian>) -> Walk<'e, 'd> {
+        let ends = elf
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text)
+            .filter_map(|symbol| {
+                let place = (symbol.section_index()?.0, symbol.address());
+                Some((place, symbol.address().checked_add(symbol.size())?))
+            })
+            .collect();
+        let relocations = elf
+            .sections()
+            .filter(|section| section.kind() == SectionKind::Text)
+            .map(|section| {
+                let by_address = section
+                    .relocations()
+                    .filter_map(|(address, relocation)| match relocation.target() {
+                        RelocationTarget::Symbol(symbol) => Some((address, symbol)),
+                        _ => None,
+                    })
+                    .collect();
+                (section.index().0, by_address)
+            })
+            .collect();
+        Walk { elf, ends, relocations }
+    }
+
+    fn visit(&self, start: Place, used: &mut BTreeSet<String>, seen: &mut BTreeSet<Place>) {
+        let mut todo = vec![start];
+        while let Some(place @ (section, begin)) = todo.pop() {
+            if !seen.insert(place) {
+                continue;
+            }
+            let Some(end) = self.ends.get(&place) else { continue };
+            let Ok(code) = self.elf.section_by_index(SectionIndex(section)).and_then(|s| s.data()) else {
+                continue;
+            };
+            let relocations = self.relocations.get(&section);
+            let mut at = begin;
+            while at + INSN <= *end {
+                let Some(insn) = code.get(at as usize..(at + INSN) as usize) else { break };
+                let imm = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
+                let symbol = relocations.and_then(|by_address| by_address.get(&at));
+                let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
+                match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
+                    Some(symbol) if is_call => {
+                        // A static function is named by its section and the call's immediate.
+                        let offset =
+                            if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
+                        if let Some(target) = symbol.section_index() {
+                            todo.push((target.0, symbol.address().wrapping_add_signed(offset)));
+                        }
+                    }
+                    Some(symbol) => used.extend(self.state_name(&symbol)),
+                    None if is_call => {
+                        todo.push((section, at.wrapping_add_signed((imm + 1) * INSN as i64)));
+                    }
+                    None => {}
+                }
+                at += INSN;
+            }
+        }
+    }
+
+    /// The name under which a symbol counts as state.
+    fn state_name<'s>(&self, symbol: &impl object::ObjectSymbol<'s>) -> Option<String> {
+        let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
+        let section = section.name().ok()?;
+        let is_state = [".maps", ".bss", ".data"].iter().any(|stem| section.starts_with(stem));
+        let name = match symbol.kind() {
+            SymbolKind::Section => section,
+            _ => symbol.name().ok()?,
+        };
+        is_state.then(|| name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        assert!(matches!(BpfObject::parse(b""), Err(ObjectError::Elf(_))));
+        assert!(matches!(BpfObject::parse(b"\x7fELF"), Err(ObjectError::Elf(_))));
+        let exe = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(matches!(BpfObject::parse(&exe), Err(ObjectError::NotBpf(_))));
+    }
+}
