@@ -309,6 +309,12 @@ impl<'a> Type<'a> {
         })
     }
 
+    /// Another type of the same BTF.
+    #[must_use]
+    pub fn sibling(&self, id: u32) -> Type<'a> {
+        self.btf.ty(id)
+    }
+
     /// The type below typedefs, modifiers and tags. A chain that has no end gives void.
     #[must_use]
     pub fn resolved(&self) -> Type<'a> {

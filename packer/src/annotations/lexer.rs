@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! As much of C's tokens as it takes to see which comment stands above which declaration.
+//!
+//! Every byte sequence lexes: what is no C gives punctuation.
+
+/// A token that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// An identifier, a keyword or a number.
+    Word(&'a str),
+    /// A string, without its quotes.
+    Str(&'a str),
+    /// Any other character, character constants as `'`.
+    Punct(char),
+    /// A `///` comment, without the slashes.
+    Doc(&'a str),
+    /// A preprocessor directive, continued lines included, without the `#`.
+    Directive(&'a str),
+}
+
+/// Where a token begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1.
+    pub column: usize,
+}
+
+/// The tokens of a C text.
+pub fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
+    let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, fresh_line: true };
+    std::iter::from_fn(move || lexer.next_token())
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+    line_start: usize,
+    /// Nothing but white space and comments came on this line.
+    fresh_line: bool,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    /// Goes on by `len` bytes, counting lines.
+    fn advance(&mut self, len: usize) -> &'a str {
+        let passed = &self.text[self.at..self.at + len];
+        for (offset, _) in passed.match_indices('\n') {
+            self.line += 1;
+            self.line_start = self.at + offset + 1;
+            self.fresh_line = true;
+        }
+        self.at += len;
+        passed
+    }
+
+    fn next_token(&mut self) -> Option<(Token<'a>, Position)> {
+        loop {
+            let rest = self.rest();
+            let first = rest.chars().next()?;
+            let position = Position { line: self.line, column: self.at - self.line_start + 1 };
+            if first.is_whitespace() {
+                self.advance(first.len_utf8());
+                continue;
+            }
+            if rest.starts_with("/*") {
+                self.advance(rest.get(2..).and_then(|r| r.find("*/")).map_or(rest.len(), |n| n + 4));
+                continue;
+            }
+            if rest.starts_with("//") {
+                let comment = self.advance(rest.find('\n').unwrap_or(rest.len()));
+                match comment.strip_prefix("///") {
+                    Some(text) if !text.starts_with('/') => {
+                        return Some((Token::Doc(text.trim_end_matches('\r')), position));
+                    }
+                    _ => continue,
+                }
+            }
+            if first == '#' && self.fresh_line {
+                let directive = self.advance(directive_len(rest));
+                return Some((Token::Directive(&directive[1..]), position));
+            }
+            self.fresh_line = false;
+            let token = match first {
+                '"' => {
+                    let all = self.advance(quoted_len(rest, '"'));
+                    let text = &all[1..];
+                    Token::Str(text.strip_suffix('"').unwrap_or(text))
+                }
+                '\'' => {
+                    self.advance(quoted_len(rest, '\''));
+                    Token::Punct('\'')
+                }
+                c if c.is_alphanumeric() || c == '_' => {
+                    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+                    Token::Word(self.advance(rest.find(|c| !is_word(c)).unwrap_or(rest.len())))
+                }
+                c => {
+                    self.advance(c.len_utf8());
+                    Token::Punct(c)
+                }
+            };
+            return Some((token, position));
+        }
+    }
+}
+
+/// Length of a string or character constant; a line's end ends one that is not closed.
+fn quoted_len(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            '\n' if !escaped => return at,
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Length of a directive: to the end of the line, or of the last that a backslash continues.
+fn directive_len(text: &str) -> usize {
+    let mut len = 0;
+    for line in text.split_inclusive('\n') {
+        len += line.len();
+        if !line.trim_end_matches(['\r', '\n']).ends_with('\\') {
+            return len - usize::from(line.ends_with('\n'));
+        }
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<Token<'_>> {
+        tokens(text).map(|(token, _)| token).collect()
+    }
+
+    #[test]
+    fn comments_strings_and_directives() {
+        use Token::*;
+        let text = "/* /// no */ // /// no\n/// yes\n#define A \\\n  /// no\nint a = \"/// \\\" no\"; '\"' //// no\n";
+        assert_eq!(
+            all(text),
+            [
+                Doc(" yes"),
+                Directive("define A \\\n  /// no"),
+                Word("int"),
+                Word("a"),
+                Punct('='),
+                Str("/// \\\" no"),
+                Punct(';'),
+                Punct('\''),
+            ]
+        );
+    }
+
+    #[test]
+    fn positions() {
+        let found: Vec<_> = tokens("a\n  /// b\n\nc").map(|(_, p)| (p.line, p.column)).collect();
+        assert_eq!(found, [(1, 1), (2, 3), (4, 1)]);
+    }
+
+    #[test]
+    fn texts_that_end_early() {
+        for text in ["\"abc", "'", "/*", "/*/", "//", "///", "#", "#a \\", "\\", "é", "\"\\"] {
+            let _ = all(text);
+        }
+        assert_eq!(all("\"a\nb"), [Token::Str("a"), Token::Word("b")]);
+    }
+}

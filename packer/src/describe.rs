@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The package's description, from the object alone: its programs, maps and variables. The names
+//! and their order are those that existing loaders expect.
+
+use bpfpack_schemas::Meta;
+use bpfpack_schemas::btf::{Btf, Kind, SectionVar};
+use bpfpack_schemas::meta::{
+    BPFPACK_VERSION, Bpfpack, DataSection, MapMeta, ProgMeta, Skeleton, Variable,
+};
+use bpfpack_schemas::object::BpfObject;
+use serde_json::Value;
+
+use crate::args::Plan;
+
+/// The version of the format that a package states.
+const FORMAT_VERSION: &str = "0.3.4";
+
+/// libbpf names the map of a data section after this many characters of the object's name.
+const MAP_PREFIX: usize = 8;
+
+/// Describes an object.
+pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
+    let obj_name = identifier(&format!("{}_bpf", plan.name));
+    Meta {
+        bpf_skel: Skeleton {
+            data_sections: data_sections(elf, btf),
+            maps: maps(elf, btf, &obj_name),
+            progs: elf
+                .programs()
+                .into_iter()
+                .map(|program| ProgMeta {
+                    name: program.name,
+                    attach: program.section,
+                    link: true,
+                    autoload: None,
+                    other: Default::default(),
+                })
+                .collect(),
+            obj_name,
+            ..Default::default()
+        },
+        eunomia_version: Some(FORMAT_VERSION.to_owned()),
+        bpfpack: Some(Bpfpack { version: BPFPACK_VERSION, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// Every character that a C identifier can not have becomes `_`.
+fn identifier(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn data_sections(elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<DataSection> {
+    elf.data_sections()
+        .into_iter()
+        .map(|section| {
+            let data = elf.section_data(&section.name);
+            let variables = btf
+                .section_vars(&section.name)
+                .into_iter()
+                .filter(|var| !var.is_static)
+                .map(|var| variable(btf, &var, data))
+                .collect();
+            DataSection { name: section.name, variables, other: Default::default() }
+        })
+        .filter(|section| !section.variables.is_empty())
+        .collect()
+}
+
+fn variable(btf: &Btf<'_>, var: &SectionVar<'_>, data: Option<&[u8]>) -> Variable {
+    let ty = btf.ty(var.ty);
+    let resolved = ty.resolved();
+    let is_bool = resolved.kind == Kind::Int && resolved.int_encoding().bool;
+    let initial = data.and_then(|data| data.get(var.offset as usize));
+    Variable {
+        name: var.name.to_owned(),
+        ty: ty.spelling(),
+        // A loader that does not look into the object would take false for granted.
+        value: (is_bool && initial == Some(&1)).then_some(Value::Bool(true)),
+        description: None,
+        cmdarg: None,
+        sample: None,
+        hidden: false,
+        other: Default::default(),
+    }
+}
+
+fn maps(elf: &BpfObject<'_>, btf: &Btf<'_>, obj_name: &str) -> Vec<MapMeta> {
+    let user = btf.section_vars(".maps").into_iter().map(|var| MapMeta {
+        name: var.name.to_owned(),
+        ident: var.name.to_owned(),
+        ..Default::default()
+    });
+    let internal = elf.data_sections().into_iter().map(|section| {
+        // libbpf names the maps of the three plain sections after the object, and lets user space
+        // map those that have variables to see. `.rodata.str1.1` and the like keep their name.
+        let plain = !section.name[1..].contains('.');
+        let name = if plain {
+            let prefix: String = obj_name.chars().take(MAP_PREFIX).collect();
+            format!("{prefix}{}", section.name)
+        } else {
+            section.name.clone()
+        };
+        MapMeta {
+            name,
+            ident: identifier(&section.name[1..]),
+            mmaped: btf.section_vars(&section.name).iter().any(|var| !var.is_static),
+            ..Default::default()
+        }
+    });
+    user.chain(internal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identifier;
+
+    #[test]
+    fn object_names() {
+        assert_eq!(identifier("kprobe-link_bpf"), "kprobe_link_bpf");
+        assert_eq!(identifier("rodata.str1.1"), "rodata_str1_1");
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Writes the results. Each file is complete or not there at all: it is written under another name
+//! beside its own, and renamed when all of them are written.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bpfpack_schemas::Package;
+use tempfile::NamedTempFile;
+
+use crate::args::Plan;
+use crate::failure::{Failure, exit_code};
+
+/// Writes `X.bpf.o`, `X.skel.json` and `package.json`.
+pub fn write(plan: &Plan, package: &Package) -> Result<(), Failure> {
+    let skeleton = serde_json::to_string(&package.meta)
+        .map_err(|error| Failure::new(exit_code::OTHER, error))?;
+    let mut files = vec![
+        (format!("{}.bpf.o", plan.name), package.object.clone()),
+        (format!("{}.skel.json", plan.name), skeleton.into_bytes()),
+    ];
+    if plan.package {
+        files.push(("package.json".to_owned(), package.encode().into_bytes()));
+    }
+    write_all(&plan.output, files).map_err(|error| Failure::new(exit_code::OUTPUT, error))
+}
+
+fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("can not make the folder `{}`", dir.display()))?;
+    let written = files
+        .into_iter()
+        .map(|(name, data)| {
+            let path = dir.join(name);
+            let file = write_beside(dir, &data)
+                .with_context(|| format!("can not write `{}`", path.display()))?;
+            Ok((file, path))
+        })
+        .collect::<anyhow::Result<Vec<(NamedTempFile, PathBuf)>>>()?;
+    for (file, path) in written {
+        file.persist(&path).with_context(|| format!("can not write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+fn write_beside(dir: &Path, data: &[u8]) -> std::io::Result<NamedTempFile> {
+    // A temporary file is the user's alone; a result is as open as the umask says.
+    let mut file = tempfile::Builder::new()
+        .prefix(".ecc-")
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(dir)?;
+    file.write_all(data)?;
+    file.flush()?;
+    Ok(file)
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The structs of an export header: which they are, how they get into the object's BTF, and what
+//! the package says of them.
+
+use anyhow::anyhow;
+use bpfpack_schemas::btf::{Btf, Kind, Type};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType};
+
+use crate::annotations::lexer::{Token, tokens};
+use crate::args::Plan;
+use crate::failure::{Failure, exit_code};
+
+/// Tags of the structs that a header defines, in order: every `struct NAME {` outside of comments
+/// and macros, structs inside of structs included.
+#[must_use]
+pub fn structs(header: &str) -> Vec<String> {
+    let tokens: Vec<_> = tokens(header).map(|(token, _)| token).collect();
+    let mut found = Vec::new();
+    for window in tokens.windows(3) {
+        if let [Token::Word("struct"), Token::Word(name), Token::Punct('{')] = window
+            && !found.iter().any(|known| known == name)
+        {
+            found.push((*name).to_owned());
+        }
+    }
+    found
+}
+
+/// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
+/// of these packages knows to skip.
+#[must_use]
+pub fn keepers(structs: &[String]) -> String {
+    structs
+        .iter()
+        .map(|name| {
+            format!("const volatile struct {name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n")
+        })
+        .collect()
+}
+
+/// The descriptions of the structs.
+pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<ExportType>, Failure> {
+    let missing = |name: &String| {
+        let header = plan.export_header.as_deref().unwrap_or(&plan.source);
+        Failure::new(
+            exit_code::DESCRIBE,
+            anyhow!(
+                "`struct {name}` of `{}` is not in the object: the source does not define it",
+                header.display()
+            ),
+        )
+        .hint("does the source include the header?")
+    };
+    structs
+        .iter()
+        .map(|name| btf.find(Kind::Struct, name).map(describe).ok_or_else(|| missing(name)))
+        .collect()
+}
+
+fn describe(ty: Type<'_>) -> ExportType {
+    ExportType {
+        name: ty.name().to_owned(),
+        members: ty
+            .members()
+            .map(|member| ExportMember {
+                name: member.name.to_owned(),
+                ty: ty.sibling(member.ty).spelling(),
+                other: Default::default(),
+            })
+            .collect(),
+        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        type_id: ty.id,
+        other: Default::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structs_of_a_header() {
+        let header = "
+            // struct comment { int x; };
+            #define S struct macro { int a; }
+            struct a { struct inner { int x; } i; };
+            typedef struct b { int y; } b_t;
+            struct only_declared;
+            struct { int z; } anonymous;
+            union u { int a; };
+            static struct a make(struct b *b);";
+        assert_eq!(structs(header), ["a", "inner", "b"]);
+        assert!(keepers(&structs(header)).contains("struct inner *__eunomia_dummy_inner_ptr"));
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What ends `ecc` early, and its exit codes.
+
+use std::path::Path;
+
+use bpfpack_schemas::object::ObjectError;
+
+use crate::args::Plan;
+
+/// Exit codes of `ecc`; the README's table has them too.
+pub mod exit_code {
+    /// Something inside ecc, or the system, failed.
+    pub const OTHER: u8 = 1;
+    /// The command line is wrong. clap uses the same.
+    pub const USAGE: u8 = 2;
+    /// A file can not be read.
+    pub const NO_INPUT: u8 = 3;
+    /// clang is missing, or can not compile for BPF.
+    pub const NO_COMPILER: u8 = 4;
+    /// clang refused the source.
+    pub const COMPILE: u8 = 5;
+    /// The source compiled, but can not be packed: an annotation is wrong, or the object is.
+    pub const DESCRIBE: u8 = 6;
+    /// A result can not be written.
+    pub const OUTPUT: u8 = 7;
+}
+
+/// A message for the user, with the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of [`exit_code`].
+    pub exit_code: u8,
+    error: Option<anyhow::Error>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// An error that is to be printed.
+    pub fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit_code, error: Some(error.into()), hint: None }
+    }
+
+    /// An error that somebody else, clang for one, has told the user already.
+    #[must_use]
+    pub fn told(exit_code: u8) -> Failure {
+        Failure { exit_code, error: None, hint: None }
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints the message to stderr.
+    pub fn report(&self) {
+        if let Some(error) = &self.error {
+            crate::message::error(&format!("{error:#}"));
+        }
+        if let Some(hint) = &self.hint {
+            crate::message::hint(hint);
+        }
+    }
+}
+
+/// A file that can not be read.
+pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(
+        exit_code::NO_INPUT,
+        anyhow::Error::new(error).context(format!("can not read `{}`", path.display())),
+    )
+}
+
+/// An object that clang made and we can not use.
+pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
+    let hint = match &error {
+        ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
+        _ => None,
+    };
+    let failure = Failure::new(
+        exit_code::DESCRIBE,
+        anyhow::Error::new(error)
+            .context(format!("the object made from `{}` can not be packed", plan.source.display())),
+    );
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

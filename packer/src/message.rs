@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Talk on stderr: progress on a terminal only, warnings and errors always, colours where the
+//! terminal has them.
+
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Who is listening.
+#[derive(Debug)]
+pub struct Talk {
+    progress: bool,
+}
+
+impl Talk {
+    /// Progress is for terminals, or for those who ask for it.
+    #[must_use]
+    pub fn new(verbose: bool) -> Talk {
+        Talk { progress: verbose || std::io::stderr().is_terminal() }
+    }
+
+    /// A line on what is being done.
+    pub fn progress(&self, text: &str) {
+        if self.progress {
+            anstream::eprintln!("{text}");
+        }
+    }
+
+    /// A line on what the user should look at.
+    pub fn warning(&self, text: &str) {
+        anstream::eprintln!("{WARNING}warning:{WARNING:#} {text}");
+    }
+}
+
+/// Why it ends.
+pub fn error(text: &str) {
+    anstream::eprintln!("{ERROR}error:{ERROR:#} {text}");
+}
+
+/// What to do about it.
+pub fn hint(text: &str) {
+    anstream::eprintln!("{HINT}hint:{HINT:#} {text}");
+}
