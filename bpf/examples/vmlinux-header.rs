@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let image = std::fs::read(image)?;
     let header = (0..image.len())
         .filter(|at| image[*at..].starts_with(&BTF_START))
-        .filter_map(|at| bpfpack_bpf::vmlinux_from_btf(image.get(at..at + btf_len(&image[at..])?)?).ok())
+        .filter_map(|at| {
+            bpfpack_bpf::vmlinux_from_btf(image.get(at..at + btf_len(&image[at..])?)?).ok()
+        })
         .max_by_key(String::len)
         .ok_or("no BTF in the kernel image")?;
     let text = format!("/* {title} */\n{header}");
@@ -31,8 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Length of BTF data by its header: 24 bytes, then the types and the strings.
 fn btf_len(data: &[u8]) -> Option<usize> {
-    let word = |at: usize| {
-        Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?) as usize)
-    };
+    let word =
+        |at: usize| Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?) as usize);
     Some(24 + word(16)?.checked_add(word(20)?)?)
 }

@@ -40,7 +40,8 @@ fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<Vec<(NamedTempFile, PathBuf)>>>()?;
     for (file, path) in written {
-        file.persist(&path).with_context(|| format!("can not write `{}`", path.display()))?;
+        file.persist(&path)
+            .with_context(|| format!("can not write `{}`", path.display()))?;
     }
     Ok(())
 }

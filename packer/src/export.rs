@@ -33,7 +33,9 @@ pub fn keepers(structs: &[String]) -> String {
     structs
         .iter()
         .map(|name| {
-            format!("const volatile struct {name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n")
+            format!(
+                "const volatile struct {name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n"
+            )
         })
         .collect()
 }
@@ -53,7 +55,11 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
     };
     structs
         .iter()
-        .map(|name| btf.find(Kind::Struct, name).map(describe).ok_or_else(|| missing(name)))
+        .map(|name| {
+            btf.find(Kind::Struct, name)
+                .map(describe)
+                .ok_or_else(|| missing(name))
+        })
         .collect()
 }
 
@@ -68,7 +74,10 @@ fn describe(ty: Type<'_>) -> ExportType {
                 other: Default::default(),
             })
             .collect(),
-        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        size: ty
+            .size()
+            .and_then(|size| u32::try_from(size).ok())
+            .unwrap_or(0),
         type_id: ty.id,
         other: Default::default(),
     }

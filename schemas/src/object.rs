@@ -10,7 +10,7 @@ use object::{
     SectionIndex, SectionKind, SymbolIndex, SymbolKind,
 };
 
-use crate::btf::{Btf, BtfError};
+use crate::btf::{Btf, BtfError, SectionVar};
 
 /// Bytes of a BPF instruction.
 const INSN: u64 = 8;
@@ -93,8 +93,10 @@ impl<'d> BpfObject<'d> {
             .filter_map(|symbol| {
                 let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
                 let (name, function) = (section.name().ok()?, symbol.name().ok()?);
-                let program =
-                    Program { name: function.to_owned(), section: name.to_owned() };
+                let program = Program {
+                    name: function.to_owned(),
+                    section: name.to_owned(),
+                };
                 (name != ".text" && section.kind() == SectionKind::Text)
                     .then(|| (section.index().0, symbol.address(), program))
             })
@@ -109,7 +111,8 @@ impl<'d> BpfObject<'d> {
     pub fn data_sections(&self) -> Vec<DataSectionHeader> {
         let is_data = |name: &str| {
             [".data", ".rodata", ".bss"].iter().any(|stem| {
-                name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                name.strip_prefix(stem)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };
         self.elf
@@ -118,6 +121,31 @@ impl<'d> BpfObject<'d> {
             .filter(|(name, size)| *size > 0 && is_data(name))
             .map(|(name, size)| DataSectionHeader { name, size })
             .collect()
+    }
+
+    /// The variables of a section, by offset. An object that no linker has seen has their offsets
+    /// in its symbols only, not in its BTF.
+    #[must_use]
+    pub fn variables<'b>(&self, btf: &'b Btf<'_>, section: &str) -> Vec<SectionVar<'b>> {
+        let mut variables = btf.section_vars(section);
+        let index = self
+            .elf
+            .section_by_name(section)
+            .map(|section| section.index());
+        let addresses: BTreeMap<&str, u64> = self
+            .elf
+            .symbols()
+            .filter(|symbol| symbol.section_index() == index && index.is_some())
+            .filter_map(|symbol| Some((symbol.name().ok()?, symbol.address())))
+            .collect();
+        for variable in &mut variables {
+            let address = addresses
+                .get(variable.name)
+                .and_then(|at| u32::try_from(*at).ok());
+            variable.offset = address.unwrap_or(variable.offset);
+        }
+        variables.sort_by_key(|variable| variable.offset);
+        variables
     }
 
     /// The bytes of a section; none where it does not exist, or has no bytes in the file (`.bss`).
@@ -183,7 +211,11 @@ impl<'e, 'd> Walk<'e, 'd> {
                 (section.index().0, by_address)
             })
             .collect();
-        Walk { elf, ends, relocations }
+        Walk {
+            elf,
+            ends,
+            relocations,
+        }
     }
 
     fn visit(&self, start: Place, used: &mut BTreeSet<String>, seen: &mut BTreeSet<Place>) {
@@ -192,22 +224,33 @@ impl<'e, 'd> Walk<'e, 'd> {
             if !seen.insert(place) {
                 continue;
             }
-            let Some(end) = self.ends.get(&place) else { continue };
-            let Ok(code) = self.elf.section_by_index(SectionIndex(section)).and_then(|s| s.data()) else {
+            let Some(end) = self.ends.get(&place) else {
+                continue;
+            };
+            let Ok(code) = self
+                .elf
+                .section_by_index(SectionIndex(section))
+                .and_then(|s| s.data())
+            else {
                 continue;
             };
             let relocations = self.relocations.get(&section);
             let mut at = begin;
             while at + INSN <= *end {
-                let Some(insn) = code.get(at as usize..(at + INSN) as usize) else { break };
+                let Some(insn) = code.get(at as usize..(at + INSN) as usize) else {
+                    break;
+                };
                 let imm = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
                 let symbol = relocations.and_then(|by_address| by_address.get(&at));
                 let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
                 match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
                     Some(symbol) if is_call => {
                         // A static function is named by its section and the call's immediate.
-                        let offset =
-                            if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
+                        let offset = if symbol.kind() == SymbolKind::Section {
+                            (imm + 1) * 8
+                        } else {
+                            0
+                        };
                         if let Some(target) = symbol.section_index() {
                             todo.push((target.0, symbol.address().wrapping_add_signed(offset)));
                         }
@@ -227,7 +270,9 @@ impl<'e, 'd> Walk<'e, 'd> {
     fn state_name<'s>(&self, symbol: &impl object::ObjectSymbol<'s>) -> Option<String> {
         let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
         let section = section.name().ok()?;
-        let is_state = [".maps", ".bss", ".data"].iter().any(|stem| section.starts_with(stem));
+        let is_state = [".maps", ".bss", ".data"]
+            .iter()
+            .any(|stem| section.starts_with(stem));
         let name = match symbol.kind() {
             SymbolKind::Section => section,
             _ => symbol.name().ok()?,
@@ -243,8 +288,14 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused() {
         assert!(matches!(BpfObject::parse(b""), Err(ObjectError::Elf(_))));
-        assert!(matches!(BpfObject::parse(b"\x7fELF"), Err(ObjectError::Elf(_))));
+        assert!(matches!(
+            BpfObject::parse(b"\x7fELF"),
+            Err(ObjectError::Elf(_))
+        ));
         let exe = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(matches!(BpfObject::parse(&exe), Err(ObjectError::NotBpf(_))));
+        assert!(matches!(
+            BpfObject::parse(&exe),
+            Err(ObjectError::NotBpf(_))
+        ));
     }
 }

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs of one object that are alternatives for the same event, of which one is to run.
+//!
+//! Portable tracers hold an event's program twice: once for a fast hook that newer kernels have
+//! (`tp_btf`, `fentry`), once for one that all have (`raw_tp`, `kprobe`). To attach both counts
+//! every event twice. The rule, which is also in the README:
+//!
+//! 1. Two programs are for the same event when their sections name the same tracepoint
+//!    (`tp_btf/X`, `raw_tp/X`, `tp/CATEGORY/X`), the same function's entry (`fentry/f`,
+//!    `kprobe/f`), or the same function's return (`fexit/f`, `kretprobe/f`), without an offset,
+//!    a pattern or a module.
+//! 2. They are alternatives when they are of different kinds, and the one of the worse kind uses
+//!    all maps and global variables that the other uses, through the functions that they call,
+//!    too. (It may use more: a kretprobe must keep what fexit is handed.) Programs of one kind are
+//!    never alternatives, nor are programs that share nothing.
+//! 3. Of alternatives, the best kind runs that the kernel loads and attaches, for all events of the
+//!    object together, so that an entry and its exit are always of one kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bpfpack_schemas::object::{BpfObject, Program};
+
+/// Kinds of hooks that can stand in for each other, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ladder {
+    /// `tp_btf`, `raw_tp`, `tp`.
+    Tracepoint,
+    /// `fentry` and `fexit`, `kprobe` and `kretprobe`.
+    Function,
+}
+
+/// A program's step on a ladder: 0 is best.
+type Rung = usize;
+
+/// What a program attaches to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    ladder: Ladder,
+    /// Distinguishes a function's entry from its return.
+    is_return: bool,
+    target: String,
+}
+
+/// Alternatives for one event, best first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Which kinds of hooks they are.
+    pub ladder: Ladder,
+    /// Rung, program and section of each.
+    members: Vec<(Rung, Program)>,
+}
+
+/// The alternatives of an object.
+#[derive(Debug, Default)]
+pub struct Alternatives {
+    groups: Vec<Group>,
+    /// Rungs that the kernel has refused are below this, for each ladder.
+    lowest: BTreeMap<Ladder, Rung>,
+    /// Programs that the user or the package wants, whatever is better.
+    wanted: BTreeSet<String>,
+}
+
+impl Alternatives {
+    /// Finds them among the programs that may be loaded. Those that are `wanted` win over their
+    /// alternatives, all of them where there are several.
+    pub fn find(
+        elf: &BpfObject<'_>,
+        may_load: impl Fn(&str) -> bool,
+        wanted: BTreeSet<String>,
+    ) -> Alternatives {
+        let programs: Vec<Program> = elf
+            .programs()
+            .into_iter()
+            .filter(|program| may_load(&program.name))
+            .collect();
+        if !may_have_alternatives(&programs) {
+            return Alternatives::default();
+        }
+        let groups = groups(programs, &elf.state_of_programs());
+        Alternatives {
+            groups,
+            wanted,
+            ..Default::default()
+        }
+    }
+
+    /// Names of the programs that are not to be loaded.
+    pub fn left_out(&self) -> BTreeSet<&str> {
+        let others = self.groups.iter().flat_map(|group| {
+            let chosen = self.chosen(group);
+            group
+                .members
+                .iter()
+                .filter(move |(_, p)| !chosen.contains(&p))
+                .map(|(_, p)| &*p.name)
+        });
+        others.collect()
+    }
+
+    /// Gives up the kind of hook that `program` has, after the kernel refused it; false where there
+    /// is nothing below.
+    pub fn give_up(&mut self, program: &str) -> bool {
+        let is_of = |group: &&Group| self.chosen(group).iter().any(|p| p.name == program);
+        let Some(group) = self.groups.iter().find(is_of) else {
+            return false;
+        };
+        if self.wanted.contains(program) {
+            return false;
+        }
+        let rung = group
+            .members
+            .iter()
+            .find(|(_, p)| p.name == program)
+            .map_or(0, |(r, _)| *r);
+        if group.members.last().is_none_or(|(worst, _)| *worst <= rung) {
+            return false;
+        }
+        self.lowest.insert(group.ladder, rung + 1);
+        true
+    }
+
+    /// Gives up the hooks that need the kernel's BTF.
+    pub fn give_up_btf(&mut self) {
+        self.lowest = BTreeMap::from([(Ladder::Tracepoint, 1), (Ladder::Function, 1)]);
+    }
+
+    /// A line for each choice: the kind, what runs, what does not.
+    pub fn describe(&self) -> Vec<String> {
+        let mut by_kind: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+        for group in &self.groups {
+            let chosen = self.chosen(group);
+            let (kept, others): (Vec<_>, Vec<_>) = group
+                .members
+                .iter()
+                .map(|(_, p)| p)
+                .partition(|p| chosen.contains(p));
+            let kinds = |programs: &[&Program]| {
+                let kinds: BTreeSet<_> = programs.iter().map(|p| kind_of(&p.section)).collect();
+                Vec::from_iter(kinds).join(" or ")
+            };
+            let key = match others.is_empty() {
+                true => continue,
+                false => format!("{}, not {}", kinds(&kept), kinds(&others)),
+            };
+            let (names, left_out) = by_kind.entry(key).or_default();
+            names.extend(kept.iter().map(|p| p.name.as_str()));
+            left_out.extend(others.iter().map(|p| p.name.as_str()));
+        }
+        by_kind
+            .into_iter()
+            .map(|(kinds, (names, left_out))| {
+                format!(
+                    "attaching by {kinds}: {} in place of {}",
+                    names.join(", "),
+                    left_out.join(", ")
+                )
+            })
+            .collect()
+    }
+
+    fn chosen<'g>(&self, group: &'g Group) -> Vec<&'g Program> {
+        let members = || group.members.iter().map(|(_, program)| program);
+        let wanted: Vec<_> = members()
+            .filter(|p| self.wanted.contains(&p.name))
+            .collect();
+        if !wanted.is_empty() {
+            return wanted;
+        }
+        let lowest = self.lowest.get(&group.ladder).copied().unwrap_or(0);
+        let best = group
+            .members
+            .iter()
+            .find(|(rung, _)| *rung >= lowest)
+            .map(|(_, p)| p);
+        best.or(members().last()).into_iter().collect()
+    }
+}
+
+/// The kind of hook in a section's name.
+fn kind_of(section: &str) -> &str {
+    section.split('/').next().unwrap_or(section)
+}
+
+fn may_have_alternatives(programs: &[Program]) -> bool {
+    let mut seen = BTreeSet::new();
+    programs
+        .iter()
+        .filter_map(|program| event(&program.section))
+        .any(|(event, _)| !seen.insert(event))
+}
+
+/// The event of a section and its rung there; none for what has no alternative.
+fn event(section: &str) -> Option<(Event, Rung)> {
+    let (kind, target) = section.split_once('/')?;
+    let (ladder, is_return, rung) = match kind {
+        "tp_btf" => (Ladder::Tracepoint, false, 0),
+        "raw_tp" | "raw_tracepoint" => (Ladder::Tracepoint, false, 1),
+        "tp" | "tracepoint" => (Ladder::Tracepoint, false, 2),
+        "fentry" | "fentry.s" => (Ladder::Function, false, 0),
+        "fexit" | "fexit.s" => (Ladder::Function, true, 0),
+        "kprobe" => (Ladder::Function, false, 1),
+        "kretprobe" => (Ladder::Function, true, 1),
+        _ => return None,
+    };
+    let target = match (ladder, rung) {
+        (Ladder::Tracepoint, 2) => target.split_once('/')?.1,
+        _ => target,
+    };
+    let is_plain = target
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let event = Event {
+        ladder,
+        is_return,
+        target: target.to_owned(),
+    };
+    (is_plain && !target.is_empty()).then_some((event, rung))
+}
+
+fn groups(programs: Vec<Program>, state: &BTreeMap<String, BTreeSet<String>>) -> Vec<Group> {
+    let mut by_event: BTreeMap<Event, Vec<(Rung, Program)>> = BTreeMap::new();
+    for program in programs {
+        if let Some((event, rung)) = event(&program.section) {
+            by_event.entry(event).or_default().push((rung, program));
+        }
+    }
+    let none = BTreeSet::new();
+    let state = |program: &Program| state.get(&program.name).unwrap_or(&none);
+    let mut found = Vec::new();
+    for (event, mut programs) in by_event {
+        programs.sort_by_key(|(rung, _)| *rung);
+        // Each program joins a group of the event whose best member it can stand in for, and which
+        // has none of its kind yet; else it begins one. Those that match exactly go first, so that
+        // one with more state does not take the place of one with the same.
+        let mut of_event: Vec<Group> = Vec::new();
+        for exactly in [true, false] {
+            for (rung, program) in std::mem::take(&mut programs) {
+                let fits = |group: &Group| {
+                    let (better, worse) = (state(&group.members[0].1), state(&program));
+                    let shares = better == worse
+                        || !exactly && !better.is_empty() && better.is_subset(worse);
+                    shares && group.members.iter().all(|(other, _)| *other < rung)
+                };
+                let begins = of_event.is_empty() || of_event[0].members[0].0 == rung;
+                match of_event.iter().position(fits) {
+                    Some(at) => of_event[at].members.push((rung, program)),
+                    None if begins || !exactly => of_event.push(Group {
+                        ladder: event.ladder,
+                        members: vec![(rung, program)],
+                    }),
+                    None => programs.push((rung, program)),
+                }
+            }
+        }
+        found.extend(of_event.into_iter().filter(|group| group.members.len() > 1));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs as name, section, and the maps that each uses.
+    fn alternatives(programs: &[(&str, &str, &str)]) -> Alternatives {
+        let list = programs
+            .iter()
+            .map(|(name, section, _)| Program {
+                name: (*name).into(),
+                section: (*section).into(),
+            })
+            .collect();
+        let state = programs
+            .iter()
+            .map(|(name, _, maps)| {
+                (
+                    (*name).to_owned(),
+                    maps.split_whitespace().map(String::from).collect(),
+                )
+            })
+            .collect();
+        Alternatives {
+            groups: groups(list, &state),
+            ..Default::default()
+        }
+    }
+
+    fn left_out(programs: &[(&str, &str, &str)]) -> Vec<String> {
+        alternatives(programs)
+            .left_out()
+            .into_iter()
+            .map(String::from)
+            .collect()
+    }
+
+    #[test]
+    fn twins_are_recognised() {
+        let twins = [
+            ("a", "tp_btf/irq_handler_entry", "start infos"),
+            ("b", "tp_btf/irq_handler_exit", "start infos"),
+            ("c", "raw_tp/irq_handler_entry", "start infos"),
+            ("d", "raw_tp/irq_handler_exit", "start infos"),
+        ];
+        assert_eq!(left_out(&twins), ["c", "d"]);
+        assert_eq!(
+            left_out(&[("a", "tp/irq/x", "m"), ("b", "raw_tracepoint/x", "m")]),
+            ["a"]
+        );
+        assert_eq!(
+            left_out(&[("a", "kprobe/f", "m scratch"), ("b", "fentry/f", "m")]),
+            ["a"]
+        );
+        assert_eq!(
+            left_out(&[("a", "fexit/f", "m"), ("b", "kretprobe/f", "m")]),
+            ["b"]
+        );
+        assert_eq!(
+            left_out(&[("a", "tp_btf/x", ""), ("b", "raw_tp/x", "")]),
+            ["b"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_alternative_stays() {
+        for programs in [
+            // other events, other phases
+            &[("a", "tp_btf/x", "m"), ("b", "raw_tp/y", "m")][..],
+            &[("a", "fentry/f", "m"), ("b", "kretprobe/f", "m")],
+            &[("a", "tp_btf/f", "m"), ("b", "kprobe/f", "m")],
+            // the same kind twice is meant so
+            &[("a", "tp_btf/x", "m"), ("b", "tp_btf/x", "m")],
+            // other data
+            &[("a", "tp_btf/x", "m"), ("b", "raw_tp/x", "n")],
+            &[("a", "tp_btf/x", "m n"), ("b", "raw_tp/x", "m")],
+            &[("a", "tp_btf/x", ""), ("b", "raw_tp/x", "m")],
+            // places inside a function, patterns
+            &[("a", "fentry/f", "m"), ("b", "kprobe/f+0x10", "m")],
+            &[("a", "fentry/f*", "m"), ("b", "kprobe/f*", "m")],
+            &[("a", "xdp", "m"), ("b", "xdp", "m")],
+        ] {
+            assert!(left_out(programs).is_empty(), "{programs:?}");
+        }
+    }
+
+    #[test]
+    fn one_of_each_kind_at_most() {
+        let programs = [
+            ("a", "tp_btf/x", "m"),
+            ("b", "raw_tp/x", "m n"),
+            ("c", "raw_tp/x", "m"),
+            ("d", "tp/k/x", "m"),
+        ];
+        assert_eq!(
+            left_out(&programs),
+            ["c", "d"],
+            "b has more state than c, and c is there"
+        );
+        assert_eq!(left_out(&programs[..2]), ["b"]);
+    }
+
+    #[test]
+    fn wanted_programs_win() {
+        let mut found = alternatives(&[("a", "tp_btf/x", "m"), ("b", "raw_tp/x", "m")]);
+        found.wanted.insert("b".into());
+        assert_eq!(found.left_out(), BTreeSet::from(["a"]));
+        assert!(!found.give_up("b"));
+        found.wanted.insert("a".into());
+        assert!(found.left_out().is_empty() && found.describe().is_empty());
+    }
+
+    #[test]
+    fn falling_down_the_ladder_takes_all_events_along() {
+        let mut found = alternatives(&[
+            ("a", "tp_btf/x", "m"),
+            ("b", "tp_btf/y", "m"),
+            ("c", "raw_tp/x", "m"),
+            ("d", "raw_tp/y", "m"),
+            ("e", "tp/k/y", "m"),
+            ("f", "fentry/f", "m"),
+            ("g", "kprobe/f", "m"),
+        ]);
+        assert!(found.give_up("b"));
+        assert_eq!(found.left_out(), BTreeSet::from(["a", "b", "e", "g"]));
+        assert!(found.give_up("d"));
+        assert_eq!(
+            found.left_out(),
+            BTreeSet::from(["a", "b", "d", "g"]),
+            "x has no third kind"
+        );
+        assert!(!found.give_up("c") && !found.give_up("nobody"));
+        assert_eq!(
+            found.describe(),
+            [
+                "attaching by fentry, not kprobe: f in place of g",
+                "attaching by raw_tp, not tp_btf: c in place of a",
+                "attaching by tp, not raw_tp or tp_btf: e in place of b, d",
+            ]
+        );
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line of `ecli`: [`Args`] as they are written, [`Plan`] as they are meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Failure, exit_code};
+
+/// Run packages of eBPF tracers.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
+#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// `ecli PACKAGE …` is the same as `ecli run PACKAGE …`
+    #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
+    #[arg(trailing_var_arg = true, hide = true)]
+    command_line: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load a package, attach its programs, and show what they find until Ctrl-C
+    Run(Run),
+}
+
+/// What `ecli run` takes before the package's name.
+#[derive(Debug, Default, Parser)]
+#[command(max_term_width = 100)]
+#[command(override_usage = "ecli run [OPTIONS] PACKAGE [ARGUMENTS OF THE PACKAGE]...")]
+pub struct Run {
+    /// Print JSON, an object a line
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Read the maps this often, whatever the package says: 500 (milliseconds), 500ms, 2s, 1m
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub interval: Option<Duration>,
+
+    /// End after this many readings of the maps
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// End after this time; the maps are read once more then
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Show at each reading what came since the one before, not since the start
+    #[arg(long)]
+    pub clear: bool,
+
+    /// Print the time before each reading of a histogram
+    #[arg(short = 'T', long)]
+    pub timestamp: bool,
+
+    /// Give programs that filter by cgroup this one: a path below /sys/fs/cgroup
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Attach every program, alternatives for the same event too (which then count twice)
+    #[arg(long)]
+    pub attach_all: bool,
+
+    /// Attach this program even if an alternative is better
+    #[arg(long = "with", value_name = "PROGRAM")]
+    pub with: Vec<String>,
+
+    /// Do not load this program
+    #[arg(long = "without", value_name = "PROGRAM")]
+    pub without: Vec<String>,
+
+    /// Say nothing but errors on stderr
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Tell what is done, with libbpf's messages
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// What the package is: json. Guessed when not given
+    #[arg(short, long, value_name = "TYPE", hide = true)]
+    #[arg(value_parser = ["json", "JsonEunomia"], ignore_case = true)]
+    pub prog_type: Option<String>,
+
+    /// The package (a file, or - for standard input), then arguments that are the package's own:
+    /// `ecli run PACKAGE --help` lists them
+    #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
+    #[arg(trailing_var_arg = true)]
+    pub command_line: Vec<String>,
+}
+
+/// Where a package comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// The package.
+    pub package: Origin,
+    /// The package's own arguments, the first being its name.
+    pub arguments: Vec<String>,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Time between two readings, if not the package's.
+    pub interval: Option<Duration>,
+    /// Readings until it ends.
+    pub count: Option<u64>,
+    /// Time until it ends.
+    pub duration: Option<Duration>,
+    /// Differences from reading to reading, even where the package does not ask for them.
+    pub clear: bool,
+    /// The time before each reading of a histogram.
+    pub timestamp: bool,
+    /// Content of maps of cgroups.
+    pub cgroup: Option<PathBuf>,
+    /// No choice among alternatives.
+    pub attach_all: bool,
+    /// Programs that are loaded in any case.
+    pub with: Vec<String>,
+    /// Programs that are not loaded.
+    pub without: Vec<String>,
+    /// Only errors on stderr.
+    pub quiet: bool,
+    /// Everything on stderr.
+    pub verbose: bool,
+}
+
+impl Args {
+    /// Settles what is meant. No file is touched.
+    ///
+    /// # Errors
+    /// When the package's name makes no sense.
+    pub fn resolve(self) -> Result<Plan, Failure> {
+        let mut run = match self.command {
+            Some(Command::Run(run)) => run,
+            None => Run {
+                command_line: self.command_line,
+                ..Run::default()
+            },
+        };
+        let name = run.command_line.first().cloned().unwrap_or_default();
+        let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
+        if name.starts_with('-') && name != "-" {
+            return Err(usage(format!("unknown option `{name}`")).hint(
+                "options come before the package's name: ecli run [OPTIONS] PACKAGE [ARGUMENTS]",
+            ));
+        }
+        if name.contains("://") {
+            return Err(usage(format!(
+                "`{name}`: packages are not fetched over the network"
+            ))
+            .hint("download it, look at it, and run the file"));
+        }
+        let package = match name.as_str() {
+            "-" => Origin::Stdin,
+            path => Origin::File(path.into()),
+        };
+        Ok(Plan {
+            package,
+            arguments: std::mem::take(&mut run.command_line),
+            json: run.json,
+            interval: run.interval,
+            count: run.count,
+            duration: run.duration,
+            clear: run.clear,
+            timestamp: run.timestamp,
+            cgroup: run.cgroup,
+            attach_all: run.attach_all,
+            with: run.with,
+            without: run.without,
+            quiet: run.quiet,
+            verbose: run.verbose,
+        })
+    }
+}
+
+/// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
+    let unit_ms = match unit {
+        "" | "ms" => 1.0,
+        "s" => 1e3,
+        "m" | "min" => 60e3,
+        "h" => 3600e3,
+        _ => return Err(format!("unknown unit `{unit}`; there are ms, s, m and h")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{number}` is no number"))?;
+    let ms = number * unit_ms;
+    // A year, and not more often than the clock's tick.
+    if !(1.0..=366.0 * 24.0 * 3600e3).contains(&ms) {
+        return Err("it must be from 1ms to a year".into());
+    }
+    Ok(Duration::from_micros((ms * 1e3).round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(args: &[&str]) -> Result<Plan, String> {
+        Args::try_parse_from([&["ecli"], args].concat())
+            .map_err(|error| error.to_string())?
+            .resolve()
+            .map_err(|failure| failure.message())
+    }
+
+    #[test]
+    fn options_before_the_package_are_ours_and_after_it_the_packages() {
+        let p = plan(&[
+            "run",
+            "-j",
+            "--interval",
+            "2s",
+            "package.json",
+            "-j",
+            "--help",
+        ])
+        .unwrap();
+        assert_eq!(p.package, Origin::File("package.json".into()));
+        assert!(p.json && p.interval == Some(Duration::from_secs(2)));
+        assert_eq!(p.arguments, ["package.json", "-j", "--help"]);
+        let p = plan(&["package.json", "--pid", "3"]).unwrap();
+        assert_eq!(p.arguments, ["package.json", "--pid", "3"]);
+        assert_eq!(plan(&["run", "-"]).unwrap().package, Origin::Stdin);
+    }
+
+    #[test]
+    fn what_is_no_package() {
+        assert!(plan(&["run", "--nonsense", "p.json"]).is_err());
+        assert!(plan(&["run", "https://example.org/p.json"]).is_err());
+        assert!(plan(&["run"]).is_err());
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(duration("1000"), Ok(Duration::from_secs(1)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

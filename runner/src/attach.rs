@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a package to attached programs: chooses among alternatives, loads, attaches; goes back to a
+//! worse kind of hook where the kernel refuses the better.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+
+use anyhow::{Context as _, anyhow};
+use bpfpack_schemas::Package;
+use bpfpack_schemas::object::BpfObject;
+use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ProgramMut};
+
+use crate::alternatives::Alternatives;
+use crate::args::Plan;
+use crate::failure::{Failure, exit_code};
+use crate::kernel;
+use crate::load::{self, Loaded, Refused};
+use crate::talk::Talk;
+use crate::vars::Arguments;
+
+/// A running tracer. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Attached {
+    links: Vec<Link>,
+    /// The maps are read through it.
+    pub object: Object,
+}
+
+impl Attached {
+    /// Detaches the programs. The maps stay, and hold still.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+}
+
+/// Brings a package to run.
+pub fn load_and_attach(
+    plan: &Plan,
+    package: &Package,
+    elf: &BpfObject<'_>,
+    arguments: &Arguments,
+    talk: &Talk,
+) -> Result<Attached, Failure> {
+    let wishes = Wishes::new(plan, package, elf)?;
+    let mut alternatives = match plan.attach_all {
+        true => Alternatives::default(),
+        false => Alternatives::find(
+            elf,
+            |name| !wishes.off.contains(name),
+            wishes.wanted.clone(),
+        ),
+    };
+    let mut reasons = Vec::new();
+    if !kernel::has_btf() {
+        alternatives.give_up_btf();
+        reasons.push("the kernel has no BTF".to_owned());
+    }
+    loop {
+        let mut left_out: BTreeSet<String> = wishes.off.clone();
+        left_out.extend(alternatives.left_out().into_iter().map(String::from));
+        match attempt(plan, package, arguments, &left_out) {
+            Ok(attached) => {
+                for choice in alternatives.describe() {
+                    let why = match reasons.is_empty() {
+                        true => "both would count each event twice".to_owned(),
+                        false => reasons.join("; "),
+                    };
+                    talk.note(&format!("{choice} ({why})"));
+                }
+                return Ok(attached);
+            }
+            Err(Refused {
+                program: Some(program),
+                failure,
+            }) if alternatives.give_up(&program) => {
+                reasons.push(failure.message());
+            }
+            Err(refused) => return Err(refused.failure),
+        }
+    }
+}
+
+/// Which programs the user and the package want, or do not want.
+struct Wishes {
+    wanted: BTreeSet<String>,
+    off: BTreeSet<String>,
+}
+
+impl Wishes {
+    fn new(plan: &Plan, package: &Package, elf: &BpfObject<'_>) -> Result<Wishes, Failure> {
+        let programs = elf.programs();
+        for name in plan.with.iter().chain(&plan.without) {
+            if !programs.iter().any(|program| program.name == *name) {
+                let names: Vec<_> = programs.iter().map(|p| p.name.as_str()).collect();
+                let error = anyhow!("the package has no program `{name}`");
+                return Err(Failure::new(exit_code::USAGE, error)
+                    .hint(format!("its programs are {}", names.join(", "))));
+            }
+        }
+        if programs.is_empty() {
+            let error = anyhow!("the package's object has no programs");
+            return Err(Failure::new(exit_code::PACKAGE, error));
+        }
+        let progs = &package.meta.bpf_skel.progs;
+        let annotated = |on: bool| {
+            progs
+                .iter()
+                .filter(move |p| p.autoload == Some(on))
+                .map(|p| p.name.clone())
+        };
+        let mut wanted: BTreeSet<String> = annotated(true).collect();
+        let mut off: BTreeSet<String> = annotated(false).collect();
+        for name in &plan.with {
+            off.remove(name);
+            wanted.insert(name.clone());
+        }
+        for name in &plan.without {
+            wanted.remove(name);
+            off.insert(name.clone());
+        }
+        Ok(Wishes { wanted, off })
+    }
+}
+
+fn attempt(
+    plan: &Plan,
+    package: &Package,
+    arguments: &Arguments,
+    left_out: &BTreeSet<String>,
+) -> Result<Attached, Refused> {
+    let general = |failure| Refused {
+        program: None,
+        failure,
+    };
+    let mut opened = load::open(package).map_err(general)?;
+    opened.set_variables(arguments).map_err(general)?;
+    opened.leave_out(left_out);
+    let mut loaded = opened.load()?;
+    fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;
+    let mut links = Vec::new();
+    for program in loaded.0.progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        if left_out.contains(&name) {
+            continue;
+        }
+        let section = program.section().to_string_lossy().into_owned();
+        load::take_log();
+        match attach(&program, &section) {
+            Ok(link) => links.push(link),
+            Err(error) => {
+                let failure = explain(&name, &section, &error);
+                return Err(Refused {
+                    program: Some(name),
+                    failure,
+                });
+            }
+        }
+    }
+    Ok(Attached {
+        links,
+        object: loaded.0,
+    })
+}
+
+fn attach(program: &ProgramMut<'_>, _section: &str) -> libbpf_rs::Result<Link> {
+    program.attach()
+}
+
+/// Says what the kernel answered, and why, as far as it can be seen.
+fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
+    let (kind, target) = section.split_once('/').unwrap_or((section, ""));
+    let unsupported = error.kind() == libbpf_rs::ErrorKind::Unsupported
+        || format!("{error:#}").contains("not supported");
+    if unsupported {
+        let error = anyhow!(
+            "`{name}` can not be attached: this version does not know how to attach `{section}`"
+        );
+        return Failure::new(exit_code::ATTACH, error);
+    }
+    let text = format!("{error:#}");
+    let text = text
+        .strip_prefix("failed to attach BPF program: ")
+        .unwrap_or(&text);
+    let failure = Failure::new(
+        exit_code::ATTACH,
+        anyhow!("can not attach `{name}` to `{section}`: the kernel answered: {text}"),
+    );
+    match kind {
+        "kprobe" | "kretprobe" | "ksyscall" | "kretsyscall" | "kprobe.multi" | "kretprobe.multi"
+            if !kernel::has_kprobes() =>
+        {
+            failure.hint("this kernel has no kprobes; a package built for tracepoints may run")
+        }
+        "kprobe" | "kretprobe" if !kernel::has_function(target.split('+').next().unwrap_or("")) => {
+            failure.hint(format!(
+                "this kernel has no function `{target}`: it may have another name here, or be inlined"
+            ))
+        }
+        "tp" | "tracepoint" if kernel::has_tracepoint(target) == Some(false) => {
+            failure.hint(format!("this kernel has no tracepoint `{target}`"))
+        }
+        "raw_tp" | "raw_tracepoint" | "tp_btf" => {
+            failure.hint("does this kernel have the tracepoint? see /sys/kernel/tracing/events")
+        }
+        _ => failure.details(load::take_log()),
+    }
+}
+
+/// Puts the cgroup that the user names into the maps that programs test against.
+fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
+    let Some(path) = &plan.cgroup else {
+        return Ok(());
+    };
+    let cgroup = File::open(path)
+        .with_context(|| format!("can not open the cgroup `{}`", path.display()))
+        .map_err(|error| Failure::new(exit_code::USAGE, error))?;
+    let mut filled = 0;
+    for map in loaded.cgroup_arrays() {
+        map.update(
+            &0u32.to_ne_bytes(),
+            &cgroup.as_raw_fd().to_ne_bytes(),
+            MapFlags::ANY,
+        )
+        .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
+        .map_err(|error| Failure::new(exit_code::USAGE, error))?;
+        filled += 1;
+    }
+    if filled == 0 {
+        let error = anyhow!("the package has no map of cgroups that --cgroup could fill");
+        return Err(Failure::new(exit_code::USAGE, error));
+    }
+    Ok(())
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reading maps: all elements of one, in batches where the kernel can, or the variables of a data
+//! section, in one copy.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use crate::decode::layout::part;
+use crate::sys::{self, Batch};
+
+/// Elements that a batch has room for at first.
+const BATCH: u32 = 1024;
+
+/// No map has more elements in a bucket than this without being attacked.
+const LARGEST_BATCH: u32 = 1 << 24;
+
+/// An element: for a data section, an index and what the variables hold there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key's bytes.
+    pub key: Vec<u8>,
+    /// The value's bytes.
+    pub value: Vec<u8>,
+}
+
+/// Where entries come from.
+#[derive(Debug)]
+pub enum Reader {
+    /// The elements of a map.
+    Map(MapReader),
+    /// Variables in a data section.
+    Section(SectionReader),
+}
+
+/// A map and its sizes in bytes.
+#[derive(Debug)]
+pub struct MapReader {
+    /// The map.
+    pub fd: OwnedFd,
+    /// Of a key.
+    pub key_size: usize,
+    /// Of a value, on one CPU where there is one for each.
+    pub value_size: usize,
+    /// How many values there are for a key, where there is one for each CPU.
+    pub cpus: Option<usize>,
+    /// The counters in a value: per-CPU values are summed there.
+    pub counters: Vec<(usize, usize)>,
+    /// How many elements it can have.
+    pub max_entries: u32,
+    /// Whether elements can be taken out.
+    pub is_hash: bool,
+}
+
+/// Arrays of one length in a data section, read side by side: entry i holds element i of each.
+#[derive(Debug)]
+pub struct SectionReader {
+    /// The section's map.
+    pub fd: OwnedFd,
+    /// The section's size.
+    pub size: usize,
+    /// First byte of each array, and bytes of its elements.
+    pub parts: Vec<(usize, usize)>,
+    /// How many elements each array has.
+    pub len: usize,
+}
+
+impl Reader {
+    /// All entries, in no order.
+    pub fn read(&self) -> io::Result<Vec<Entry>> {
+        match self {
+            Reader::Map(map) => map.read(),
+            Reader::Section(section) => section.read(),
+        }
+    }
+}
+
+impl SectionReader {
+    fn read(&self) -> io::Result<Vec<Entry>> {
+        let mut data = vec![0; self.size];
+        sys::lookup(self.fd.as_fd(), &0u32.to_ne_bytes(), &mut data)?;
+        let entry = |index: usize| {
+            let element =
+                |&(offset, size): &(usize, usize)| data.get(offset + index * size..)?.get(..size);
+            let value = self
+                .parts
+                .iter()
+                .filter_map(element)
+                .flatten()
+                .copied()
+                .collect();
+            Entry {
+                key: (index as u32).to_le_bytes().into(),
+                value,
+            }
+        };
+        Ok((0..self.len).map(entry).collect())
+    }
+}
+
+impl MapReader {
+    /// Bytes that the kernel writes for a value.
+    fn stride(&self) -> usize {
+        self.cpus.map_or(self.value_size, |cpus| {
+            self.value_size.next_multiple_of(8) * cpus
+        })
+    }
+
+    fn read(&self) -> io::Result<Vec<Entry>> {
+        match self.read_batches() {
+            // Kernels before 5.6, and some types of maps, have no batches.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM | 524)
+                ) =>
+            {
+                self.read_one_by_one()
+            }
+            result => result,
+        }
+    }
+
+    fn read_batches(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut count = BATCH.min(self.max_entries.max(1));
+        let place = self.key_size.max(4);
+        let (mut from, mut next) = (vec![0; place], vec![0; place]);
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let mut is_first = true;
+        loop {
+            keys.resize(self.key_size * count as usize, 0);
+            values.resize(self.stride() * count as usize, 0);
+            let batch = Batch {
+                from: (!is_first).then_some(&from),
+                next: &mut next,
+                keys: &mut keys,
+                values: &mut values,
+                count,
+            };
+            let sizes = (self.key_size, self.stride());
+            match sys::lookup_batch(self.fd.as_fd(), sizes, batch) {
+                Ok((found, is_last)) => {
+                    let keys = keys.chunks_exact(self.key_size);
+                    let values = values.chunks_exact(self.stride());
+                    entries.extend(keys.zip(values).take(found as usize).map(|(key, value)| {
+                        Entry {
+                            key: key.to_vec(),
+                            value: self.merge(value),
+                        }
+                    }));
+                    if is_last {
+                        return Ok(entries);
+                    }
+                    is_first = false;
+                    std::mem::swap(&mut from, &mut next);
+                }
+                // A bucket has more elements than there is room for.
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ENOSPC) && count < LARGEST_BATCH =>
+                {
+                    count *= 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn read_one_by_one(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut seen = HashSet::new();
+        let mut key: Option<Vec<u8>> = None;
+        let mut next = vec![0; self.key_size];
+        let mut value = vec![0; self.stride()];
+        // When a key vanishes meanwhile, the kernel begins again: what was seen is passed over, and
+        // the walk is given up after as many steps as could be needed twice over.
+        for _ in 0..u64::from(self.max_entries) * 2 + 2 {
+            match sys::next_key(self.fd.as_fd(), key.as_deref(), &mut next) {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
+                Err(error) => return Err(error),
+            }
+            if seen.insert(next.clone()) {
+                match sys::lookup(self.fd.as_fd(), &next, &mut value) {
+                    Ok(()) => {
+                        entries.push(Entry {
+                            key: next.clone(),
+                            value: self.merge(&value),
+                        });
+                    }
+                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            key = Some(next.clone());
+        }
+        Ok(entries)
+    }
+
+    /// Takes an element out, with what it held at that moment; none where it is gone already.
+    pub fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.stride()];
+        match sys::take(self.fd.as_fd(), key, &mut value) {
+            Ok(()) => Ok(Some(self.merge(&value))),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One value of those of all CPUs: counters are summed, everything else is taken from the
+    /// first CPU that has anything.
+    fn merge(&self, value: &[u8]) -> Vec<u8> {
+        let Some(cpus) = self.cpus else {
+            return value.to_vec();
+        };
+        let stride = self.value_size.next_multiple_of(8);
+        let mut of_cpus = (0..cpus)
+            .map(|cpu| &part(value, cpu * stride)[..self.value_size])
+            .skip_while(|value| value.iter().all(|byte| *byte == 0));
+        let mut sum = of_cpus
+            .next()
+            .map_or(vec![0; self.value_size], <[u8]>::to_vec);
+        for value in of_cpus {
+            combine(&mut sum, value, &self.counters, u128::wrapping_add);
+        }
+        sum
+    }
+}
+
+/// Applies an operation to the counters of two values, the first of which takes the results.
+pub fn combine(
+    into: &mut [u8],
+    other: &[u8],
+    counters: &[(usize, usize)],
+    operation: impl Fn(u128, u128) -> u128,
+) {
+    use crate::decode::layout::unsigned;
+    for &(offset, size) in counters {
+        let result = operation(
+            unsigned(part(into, offset), size),
+            unsigned(part(other, offset), size),
+        );
+        if let Some(place) = into.get_mut(offset..offset + size) {
+            place.copy_from_slice(&result.to_le_bytes()[..size]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(cpus: Option<usize>) -> MapReader {
+        MapReader {
+            fd: std::fs::File::open("/dev/null").unwrap().into(),
+            key_size: 4,
+            value_size: 12,
+            cpus,
+            counters: vec![(0, 8)],
+            max_entries: 1,
+            is_hash: true,
+        }
+    }
+
+    #[test]
+    fn values_of_cpus_are_summed() {
+        let mut value = vec![0; 16];
+        for (count, name) in [(5u64, b"abcd"), (7, b"efgh")] {
+            value.extend(count.to_le_bytes());
+            value.extend(name);
+            value.extend([0; 4]);
+        }
+        let sum = reader(Some(3)).merge(&value);
+        assert_eq!(sum, [&12u64.to_le_bytes()[..], b"abcd"].concat());
+        assert_eq!(reader(Some(2)).merge(&[0; 32]), [0; 12]);
+        assert_eq!(reader(None).merge(&[3; 12]), [3; 12]);
+    }
+
+    #[test]
+    fn combining_keeps_to_the_counters() {
+        let mut into = [1, 0, 0, 0, 9, 9];
+        combine(
+            &mut into,
+            &[255, 0, 0, 0, 1, 1],
+            &[(0, 4)],
+            u128::wrapping_sub,
+        );
+        assert_eq!(into, [2, 255, 255, 255, 9, 9]);
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Periodic readings of a view, as they are or as what came since the reading before.
+//!
+//! Differences are made here, from what was read before; the map is not cleared for it. To read and
+//! then clear would lose what is counted in between, and what a program adds through a pointer to
+//! an element that was just deleted. Only when a map is nearly full are elements taken out of it,
+//! in one step with reading them, and only such as did not change: see [`Sampler::relieve`].
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use super::maps::{Entry, Reader, combine};
+use crate::decode::layout::{part, unsigned};
+use crate::view::View;
+
+/// A view that is read again and again.
+#[derive(Debug)]
+pub struct Sampler {
+    /// What is read.
+    pub view: View,
+    /// What the counters were at the last reading, if differences are shown.
+    before: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Sampler {
+    /// A view that has not been read.
+    pub fn new(view: View) -> Sampler {
+        Sampler {
+            view,
+            before: HashMap::new(),
+        }
+    }
+
+    /// A reading: the entries that are to be shown, in order of their keys.
+    pub fn read(&mut self) -> io::Result<Vec<Entry>> {
+        let mut entries = self.view.reader.read()?;
+        if self.view.differences {
+            let taken = self.relieve(&mut entries)?;
+            entries = self.difference(entries);
+            // An element of the same key begins at zero.
+            self.before.retain(|key, _| !taken.contains(key));
+        } else if self.view.leave_out_zeros {
+            entries.retain(|entry| entry.value.iter().any(|byte| *byte != 0));
+        }
+        if let Some(key) = &self.view.key {
+            entries.sort_by(|a, b| key.compare(&a.key, &b.key).then_with(|| a.key.cmp(&b.key)));
+        }
+        Ok(entries)
+    }
+
+    /// Makes room in a hash map that is three quarters full: takes out the elements that have not
+    /// changed since the last reading. One that changed just then is shown with what it held.
+    fn relieve(&self, entries: &mut [Entry]) -> io::Result<HashSet<Vec<u8>>> {
+        let mut taken = HashSet::new();
+        let Reader::Map(map) = &self.view.reader else {
+            return Ok(taken);
+        };
+        if !map.is_hash || (entries.len() as u64) * 4 < u64::from(map.max_entries) * 3 {
+            return Ok(taken);
+        }
+        for entry in entries {
+            let unchanged = self
+                .before
+                .get(&entry.key)
+                .is_some_and(|old| *old == entry.value);
+            if !unchanged {
+                continue;
+            }
+            match map.take(&entry.key) {
+                Ok(Some(value)) => {
+                    entry.value = value;
+                    taken.insert(entry.key.clone());
+                }
+                Ok(None) => {}
+                // The kernel can not do it in one step: the map stays as full as it is.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn difference(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let counters = &self.view.counters;
+        let mut before = HashMap::with_capacity(entries.len());
+        let mut shown = Vec::new();
+        for mut entry in entries {
+            let now = entry.value.clone();
+            if let Some(old) = self.before.get(&entry.key) {
+                // Counters only grow: a smaller one belongs to an element that the program has
+                // deleted and made again.
+                let is_same_element = counters.iter().all(|&(at, size)| {
+                    unsigned(part(&now, at), size) >= unsigned(part(old, at), size)
+                });
+                if is_same_element {
+                    combine(&mut entry.value, old, counters, u128::wrapping_sub);
+                }
+            }
+            let count = |&(at, size): &(usize, usize)| unsigned(part(&entry.value, at), size);
+            if counters.iter().any(|counter| count(counter) != 0) {
+                shown.push(entry.clone());
+            }
+            before.insert(entry.key, now);
+        }
+        self.before = before;
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::counter_view;
+
+    fn entry(key: u8, count: u64) -> Entry {
+        Entry {
+            key: vec![key],
+            value: count.to_le_bytes().into(),
+        }
+    }
+
+    #[test]
+    fn differences_add_up_to_the_total() {
+        let mut sampler = Sampler::new(counter_view());
+        assert_eq!(
+            sampler.difference(vec![entry(1, 5), entry(2, 0)]),
+            [entry(1, 5)]
+        );
+        assert_eq!(
+            sampler.difference(vec![entry(1, 7), entry(2, 1)]),
+            [entry(1, 2), entry(2, 1)]
+        );
+        assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), []);
+        // deleted and made again by the program
+        assert_eq!(sampler.difference(vec![entry(1, 3)]), [entry(1, 3)]);
+        // gone and come back
+        assert_eq!(sampler.difference(vec![entry(2, 1)]), [entry(2, 1)]);
+    }
+}

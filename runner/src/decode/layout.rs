@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Layouts: what bytes mean. A layout and bytes together are a value; [`super::json`] and
+//! [`super::text`] write it. Bytes that are too short read as zeros, so that nothing here fails.
+
+use std::cmp::Ordering;
+
+use bpfpack_schemas::btf::{Kind, Type};
+
+/// Types inside types are followed this deep.
+const MAX_DEPTH: usize = 16;
+
+/// What bytes mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// An integer of this many bytes, up to 16, little-endian.
+    Int {
+        /// Bytes.
+        size: usize,
+        /// Two's complement.
+        signed: bool,
+    },
+    /// A bool.
+    Bool,
+    /// A float of 4 or 8 bytes.
+    Float {
+        /// Bytes.
+        size: usize,
+    },
+    /// An enum.
+    Enum {
+        /// Bytes.
+        size: usize,
+        /// Two's complement.
+        signed: bool,
+        /// Names by value.
+        names: Vec<(i64, String)>,
+    },
+    /// An index with names: shown as the name alone.
+    Label {
+        /// Bytes.
+        size: usize,
+        /// Names by value; empty where there is none.
+        names: Vec<String>,
+    },
+    /// `char[N]`: a string that ends at a zero.
+    Text {
+        /// Bytes.
+        size: usize,
+    },
+    /// An array.
+    Array {
+        /// Of what.
+        element: Box<Layout>,
+        /// Bytes from one to the next.
+        stride: usize,
+        /// How many.
+        len: usize,
+    },
+    /// A struct or union.
+    Record(Record),
+    /// Bytes without a type.
+    Bytes {
+        /// Bytes.
+        size: usize,
+    },
+}
+
+/// A struct or union.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Bytes.
+    pub size: usize,
+    /// Members by offset. Those of anonymous structs and unions are members of the outer one.
+    pub members: Vec<Member>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its first byte.
+    pub offset: usize,
+    /// For a bitfield, its first bit in that byte, and how many there are.
+    pub bits: Option<(u32, u32)>,
+    /// What it is.
+    pub layout: Layout,
+}
+
+impl Layout {
+    /// Compiles a type.
+    pub fn of(ty: Type<'_>) -> Layout {
+        compile(ty, 0)
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Layout::Int { size, .. }
+            | Layout::Float { size }
+            | Layout::Enum { size, .. }
+            | Layout::Label { size, .. }
+            | Layout::Text { size }
+            | Layout::Bytes { size } => *size,
+            Layout::Bool => 1,
+            Layout::Array { stride, len, .. } => stride * len,
+            Layout::Record(record) => record.size,
+        }
+    }
+
+    /// Order of two values, as a person would sort them.
+    pub fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+        match self {
+            Layout::Int { size, signed: true } | Layout::Enum { size, .. } => {
+                signed(a, *size).cmp(&signed(b, *size))
+            }
+            Layout::Int { size, .. } | Layout::Label { size, .. } => {
+                unsigned(a, *size).cmp(&unsigned(b, *size))
+            }
+            Layout::Float { size } => float(a, *size).total_cmp(&float(b, *size)),
+            Layout::Text { size } => text(a, *size).cmp(text(b, *size)),
+            Layout::Bool | Layout::Bytes { .. } => a.cmp(b),
+            Layout::Array {
+                element,
+                stride,
+                len,
+            } => (0..*len)
+                .map(|at| element.compare(part(a, at * stride), part(b, at * stride)))
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal),
+            Layout::Record(record) => record
+                .members
+                .iter()
+                .map(|member| match member.bits {
+                    Some(_) => member.raw(a).cmp(&member.raw(b)),
+                    None => member
+                        .layout
+                        .compare(part(a, member.offset), part(b, member.offset)),
+                })
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal),
+        }
+    }
+
+    /// The places of the integers in it that count something: offset and size. Enums, bools,
+    /// strings, bitfields and the members named in `except` are not counters.
+    pub fn counters(&self, except: &[String]) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        self.collect_counters(0, except, &mut found);
+        found
+    }
+
+    fn collect_counters(&self, at: usize, except: &[String], found: &mut Vec<(usize, usize)>) {
+        match self {
+            Layout::Int { size, .. } if *size >= 4 => found.push((at, *size)),
+            Layout::Array {
+                element,
+                stride,
+                len,
+            } => {
+                for index in 0..*len {
+                    element.collect_counters(at + index * stride, except, found);
+                }
+            }
+            Layout::Record(record) => {
+                for member in &record.members {
+                    if member.bits.is_none() && !except.contains(&member.name) {
+                        member
+                            .layout
+                            .collect_counters(at + member.offset, except, found);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Member {
+    /// The bits of a bitfield, or of an integer, as a number.
+    pub fn raw(&self, bytes: &[u8]) -> u128 {
+        match self.bits {
+            Some((first, len)) => {
+                let span = ((first + len) as usize).div_ceil(8);
+                let all = unsigned(part(bytes, self.offset), span.min(16));
+                all >> first & (1u128 << len.min(127)) - 1
+            }
+            None => unsigned(part(bytes, self.offset), self.layout.size().min(16)),
+        }
+    }
+
+    /// The bits of a bitfield as bytes of its type: sign-extended where it is signed.
+    pub fn widened(&self, bytes: &[u8]) -> [u8; 16] {
+        let raw = self.raw(bytes);
+        let is_signed = matches!(self.layout, Layout::Int { signed: true, .. });
+        match self.bits {
+            Some((_, len)) if is_signed && len > 0 && raw >> (len - 1) & 1 == 1 => {
+                (raw | u128::MAX << len.min(127)).to_le_bytes()
+            }
+            _ => raw.to_le_bytes(),
+        }
+    }
+}
+
+/// The rest of `bytes` from an offset; nothing where it is past the end.
+pub fn part(bytes: &[u8], from: usize) -> &[u8] {
+    bytes.get(from..).unwrap_or_default()
+}
+
+/// An unsigned number of up to 16 bytes.
+pub fn unsigned(bytes: &[u8], size: usize) -> u128 {
+    // The common sizes first: a shift for each byte would show in a profile.
+    match (size, bytes) {
+        (8, [a, b, c, d, e, f, g, h, ..]) => {
+            u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]).into()
+        }
+        (4, [a, b, c, d, ..]) => u32::from_le_bytes([*a, *b, *c, *d]).into(),
+        _ => {
+            let mut all = [0; 16];
+            let len = bytes.len().min(size).min(16);
+            all[..len].copy_from_slice(&bytes[..len]);
+            u128::from_le_bytes(all)
+        }
+    }
+}
+
+/// A signed number of up to 16 bytes.
+pub fn signed(bytes: &[u8], size: usize) -> i128 {
+    let unused = 128 - 8 * size.clamp(1, 16);
+    ((unsigned(bytes, size) << unused) as i128) >> unused
+}
+
+/// A float of 4 or 8 bytes.
+pub fn float(bytes: &[u8], size: usize) -> f64 {
+    let raw = unsigned(bytes, size);
+    if size == 4 {
+        f32::from_bits(raw as u32).into()
+    } else {
+        f64::from_bits(raw as u64)
+    }
+}
+
+/// The bytes of a string before its zero.
+pub fn text(bytes: &[u8], size: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(size)];
+    &bytes[..bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len())]
+}
+
+fn compile(ty: Type<'_>, depth: usize) -> Layout {
+    let resolved = ty.resolved();
+    let size = resolved
+        .size()
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(0);
+    if depth > MAX_DEPTH {
+        return Layout::Bytes { size };
+    }
+    match resolved.kind {
+        Kind::Int if resolved.int_encoding().bool => Layout::Bool,
+        Kind::Int if size <= 16 => Layout::Int {
+            size,
+            signed: resolved.int_encoding().signed,
+        },
+        Kind::Ptr => Layout::Int {
+            size: 8,
+            signed: false,
+        },
+        Kind::Float if size == 4 || size == 8 => Layout::Float { size },
+        Kind::Enum | Kind::Enum64 => {
+            let names: Vec<_> = resolved
+                .enumerators()
+                .map(|(name, value)| (value, name.to_owned()))
+                .collect();
+            Layout::Enum {
+                size,
+                signed: resolved.is_signed_enum(),
+                names,
+            }
+        }
+        Kind::Array => {
+            let element = resolved.target();
+            if element.is_plain_char() {
+                return Layout::Text { size };
+            }
+            let stride = element
+                .size()
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(0);
+            let len = resolved.array_len() as usize;
+            Layout::Array {
+                element: Box::new(compile(element, depth + 1)),
+                stride,
+                len,
+            }
+        }
+        Kind::Struct | Kind::Union => {
+            let mut record = Record {
+                size,
+                members: Vec::new(),
+            };
+            add_members(resolved, 0, depth, &mut record.members);
+            Layout::Record(record)
+        }
+        _ => Layout::Bytes { size },
+    }
+}
+
+fn add_members(ty: Type<'_>, base_bits: u64, depth: usize, members: &mut Vec<Member>) {
+    for member in ty.members() {
+        let inner = ty.sibling(member.ty);
+        let bit = base_bits + u64::from(member.bit_offset);
+        let is_record = matches!(inner.resolved().kind, Kind::Struct | Kind::Union);
+        if member.name.is_empty() && is_record {
+            if depth < MAX_DEPTH {
+                add_members(inner.resolved(), bit, depth + 1, members);
+            }
+            continue;
+        }
+        // An unnamed bitfield is padding.
+        if member.name.is_empty() {
+            continue;
+        }
+        members.push(Member {
+            name: member.name.to_owned(),
+            offset: (bit / 8) as usize,
+            bits: (member.bit_size > 0).then_some(((bit % 8) as u32, member.bit_size)),
+            layout: compile(inner, depth + 1),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(unsigned(&[1, 2, 3], 3), 0x030201);
+        assert_eq!(unsigned(&[1], 4), 1);
+        assert_eq!(signed(&[0xff, 0xff], 2), -1);
+        assert_eq!(signed(&[0xff; 16], 16), -1);
+        assert_eq!(float(&1.5f32.to_le_bytes(), 4), 1.5);
+        assert_eq!(text(b"ab\0c", 4), b"ab");
+        assert_eq!(text(b"abcd", 3), b"abc");
+    }
+
+    #[test]
+    fn bitfields() {
+        let int = |signed| Layout::Int { size: 4, signed };
+        let member = |first, len, signed| Member {
+            name: "f".into(),
+            offset: 0,
+            bits: Some((first, len)),
+            layout: int(signed),
+        };
+        let bytes = [0b1011_0100, 0b0000_0001];
+        assert_eq!(member(2, 3, false).raw(&bytes), 0b101);
+        assert_eq!(member(4, 5, false).raw(&bytes), 0b11011);
+        assert_eq!(signed(&member(2, 3, true).widened(&bytes), 16), -3);
+        assert_eq!(signed(&member(3, 3, true).widened(&bytes), 16), -2);
+    }
+
+    #[test]
+    fn keys_sort_as_people_expect() {
+        let u32_ = Layout::Int {
+            size: 4,
+            signed: false,
+        };
+        assert_eq!(
+            u32_.compare(&256u32.to_le_bytes(), &2u32.to_le_bytes()),
+            Ordering::Greater
+        );
+        let i32_ = Layout::Int {
+            size: 4,
+            signed: true,
+        };
+        assert_eq!(
+            i32_.compare(&(-1i32).to_le_bytes(), &2i32.to_le_bytes()),
+            Ordering::Less
+        );
+        let text = Layout::Text { size: 4 };
+        assert_eq!(text.compare(b"ab\0z", b"ab\0a"), Ordering::Equal);
+        let member = |name: &str, offset, layout| Member {
+            name: name.into(),
+            offset,
+            bits: None,
+            layout,
+        };
+        let both = Layout::Record(Record {
+            size: 8,
+            members: vec![member("name", 0, text), member("cpu", 4, u32_)],
+        });
+        assert_eq!(
+            both.compare(b"a\0\0\0\x02\0\0\0", b"a\0\0\0\x01\x01\0\0"),
+            Ordering::Less
+        );
+    }
+
+    #[test]
+    fn counters_leave_out_what_does_not_count() {
+        let member = |name: &str, offset, layout| Member {
+            name: name.into(),
+            offset,
+            bits: None,
+            layout,
+        };
+        let u64_ = || Layout::Int {
+            size: 8,
+            signed: false,
+        };
+        let record = Layout::Record(Record {
+            size: 48,
+            members: vec![
+                member("count", 0, u64_()),
+                member("max", 8, u64_()),
+                member("comm", 16, Layout::Text { size: 16 }),
+                member(
+                    "slots",
+                    32,
+                    Layout::Array {
+                        element: Box::new(Layout::Int {
+                            size: 4,
+                            signed: false,
+                        }),
+                        stride: 4,
+                        len: 2,
+                    },
+                ),
+            ],
+        });
+        assert_eq!(record.counters(&["max".into()]), [(0, 8), (32, 4), (36, 4)]);
+    }
+}

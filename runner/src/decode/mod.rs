@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From bytes to values, by layouts that are compiled once from BTF.
+
+pub mod histogram;
+pub mod json;
+pub mod layout;
+pub mod text;
+
+pub use histogram::{Edges, Slots};
+pub use layout::{Layout, Member, Record};

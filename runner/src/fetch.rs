@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads a package from where it is.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use anyhow::Context as _;
+use bpfpack_schemas::Package;
+use bpfpack_schemas::package::{MAX_PACKAGE_SIZE, PackageError};
+
+use crate::args::Origin;
+use crate::failure::{Failure, exit_code};
+
+const WASM: &[u8] = b"\0asm";
+const ELF: &[u8] = b"\x7fELF";
+
+/// Reads and decodes a package.
+pub fn package(origin: &Origin) -> Result<Package, Failure> {
+    let name = match origin {
+        Origin::Stdin => "standard input".to_owned(),
+        Origin::File(path) => format!("`{}`", path.display()),
+    };
+    let text = read(origin)
+        .with_context(|| format!("can not read {name}"))
+        .map_err(|error| Failure::new(exit_code::PACKAGE, error))?;
+    Package::decode(&text).map_err(|error| {
+        let hint = hint(&error, &text);
+        let error = anyhow::Error::new(error).context(format!("{name} is no package"));
+        let failure = Failure::new(exit_code::PACKAGE, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+fn read(origin: &Origin) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    // One more than is taken, so that what is too large is seen to be.
+    match origin {
+        Origin::Stdin => io::stdin()
+            .lock()
+            .take(MAX_PACKAGE_SIZE + 1)
+            .read_to_end(&mut text)?,
+        Origin::File(path) => {
+            let file = File::open(path)?;
+            text.reserve(file.metadata()?.len().min(MAX_PACKAGE_SIZE) as usize);
+            file.take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?
+        }
+    };
+    Ok(text)
+}
+
+fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
+    match error {
+        PackageError::SkeletonOnly => Some("run the `package.json` that ecc wrote beside it"),
+        PackageError::NotJson(_) if text.starts_with(WASM) => {
+            Some("it is a Wasm module; this version runs JSON packages only")
+        }
+        PackageError::NotJson(_) if text.starts_with(ELF) => {
+            Some("it is an object; `ecc X.bpf.c` makes a package of a source")
+        }
+        PackageError::NotJson(_) | PackageError::BadKey { .. } => {
+            Some("`ecc X.bpf.c` writes packages; the format is described in schemas/")
+        }
+        PackageError::SizeMismatch { .. } | PackageError::Base64(_) | PackageError::Zlib(_) => {
+            Some("was the file cut off or changed on its way?")
+        }
+        _ => None,
+    }
+}

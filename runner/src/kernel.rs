@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What this kernel and this user can do. Features are asked for, not concluded from a version.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::anyhow;
+use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::object::BpfObject;
+
+use crate::failure::{Failure, exit_code};
+
+const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// A capability by its number in linux/capability.h.
+struct Capability(u32, &'static str, &'static str);
+
+const CAP_NET_ADMIN: Capability = Capability(12, "CAP_NET_ADMIN", "network programs");
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: Capability = Capability(38, "CAP_PERFMON", "tracing");
+const CAP_BPF: Capability = Capability(39, "CAP_BPF", "loading BPF programs");
+
+/// Sections of programs that need no `CAP_PERFMON`, but `CAP_NET_ADMIN`.
+const NETWORK: [&str; 12] = [
+    "xdp",
+    "tc",
+    "tcx",
+    "classifier",
+    "action",
+    "cgroup",
+    "cgroup_skb",
+    "sk_",
+    "sockops",
+    "flow_",
+    "lwt_",
+    "netfilter",
+];
+
+/// Checks, before anything is loaded, that this user may.
+///
+/// # Errors
+/// Names the capabilities that are missing.
+pub fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
+    let Some(effective) = effective_capabilities() else {
+        return Ok(());
+    };
+    let has = |number: u32| effective & 1 << number != 0;
+    if has(CAP_SYS_ADMIN) {
+        return Ok(());
+    }
+    let sections: Vec<_> = elf
+        .programs()
+        .into_iter()
+        .map(|program| program.section)
+        .collect();
+    let is_network = |section: &String| NETWORK.iter().any(|name| section.starts_with(name));
+    let mut needed = vec![CAP_BPF];
+    if sections.iter().any(|section| !is_network(section)) {
+        needed.push(CAP_PERFMON);
+    }
+    if sections.iter().any(is_network) {
+        needed.push(CAP_NET_ADMIN);
+    }
+    needed.retain(|capability| !has(capability.0));
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = needed
+        .iter()
+        .map(|Capability(_, name, what)| format!("{name} ({what})"))
+        .collect();
+    Err(Failure::new(
+        exit_code::PERMISSION,
+        anyhow!(
+            "this user may not run the package: {} missing",
+            list.join(" and ")
+        ),
+    )
+    .hint("run it as root: sudo ecli run …"))
+}
+
+fn effective_capabilities() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+/// Whether the kernel describes its types, which `tp_btf`, `fentry` and their kind need.
+pub fn has_btf() -> bool {
+    Path::new(VMLINUX_BTF).exists()
+}
+
+/// The kernel's own type information: 5 MB or more, so it is kept only as long as it is needed.
+pub fn btf() -> Option<Btf<'static>> {
+    let data = fs::read(VMLINUX_BTF).ok()?;
+    Btf::parse(&data).ok().map(Btf::into_owned)
+}
+
+/// Whether kprobes can be attached: the kernel then has an event source for them.
+pub fn has_kprobes() -> bool {
+    Path::new("/sys/bus/event_source/devices/kprobe").exists()
+        || [
+            "/sys/kernel/tracing/kprobe_events",
+            "/sys/kernel/debug/tracing/kprobe_events",
+        ]
+        .iter()
+        .any(|path| Path::new(path).exists())
+}
+
+/// Whether the kernel has a function of this name that could be traced.
+pub fn has_function(name: &str) -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    symbols
+        .lines()
+        .any(|line| line.split_whitespace().nth(2) == Some(name))
+}
+
+/// Whether there is a tracepoint `category/name`; none where that can not be seen.
+pub fn has_tracepoint(event: &str) -> Option<bool> {
+    [
+        "/sys/kernel/tracing/events",
+        "/sys/kernel/debug/tracing/events",
+    ]
+    .iter()
+    .map(Path::new)
+    .find(|dir| dir.exists())
+    .map(|dir| dir.join(event).exists())
+}

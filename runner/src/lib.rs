@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The stages of `ecli run`, each in its module. Only this file wires them:
+//!
+//! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> render -> sink
+
+mod alternatives;
+pub mod args;
+mod attach;
+mod collect;
+mod decode;
+mod failure;
+mod fetch;
+mod kernel;
+mod load;
+mod render;
+mod sink;
+mod sys;
+mod talk;
+mod vars;
+mod view;
+
+use bpfpack_schemas::object::BpfObject;
+use libbpf_rs::PrintLevel;
+
+pub use failure::Failure;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// With everything detached; what was shown before stays shown.
+pub fn run(args: args::Args) -> Result<(), Failure> {
+    let plan = args.resolve()?;
+    let talk = talk::Talk::new(&plan);
+    // From here on, SIGINT and SIGTERM are read from a descriptor, so that nothing is left behind.
+    let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
+    let package = fetch::package(&plan.package)?;
+    let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
+    let btf = elf.btf().map_err(failure::bad_object)?;
+    let Some(arguments) = vars::parse(&package.meta, &elf, &btf, &plan.arguments)? else {
+        return Ok(()); // --help or --version of the package
+    };
+    let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
+    load::capture_log(
+        if verbose {
+            PrintLevel::Debug
+        } else {
+            PrintLevel::Warn
+        },
+        verbose,
+    );
+    kernel::check_capabilities(&elf)?;
+    let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk)?;
+    let views = view::plan(
+        &plan,
+        &package.meta,
+        &elf,
+        &btf,
+        &attached,
+        &arguments,
+        &talk,
+    )?;
+    collect::run(&plan, attached, views, &signals, &talk)
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opens and loads an object. [`Opened`] becomes [`Loaded`] or an explained failure.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use anyhow::anyhow;
+use bpfpack_schemas::Package;
+use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenObject, PrintLevel};
+
+use crate::failure::{Failure, exit_code};
+use crate::vars::Arguments;
+
+/// What libbpf said since it was last taken. It is shown where it explains a failure.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+/// Lines of a verifier's log that are shown: the reason is at its end.
+const VERIFIER_LINES: usize = 25;
+
+/// Keeps libbpf's messages from the user, unless they are asked for.
+pub fn capture_log(level: PrintLevel, show: bool) {
+    fn keep(_: PrintLevel, text: String) {
+        if let Ok(mut log) = LOG.lock() {
+            log.push_str(&text);
+        }
+    }
+    fn show_and_keep(level: PrintLevel, text: String) {
+        anstream::eprint!("{text}");
+        keep(level, text);
+    }
+    libbpf_rs::set_print(Some((level, if show { show_and_keep } else { keep })));
+}
+
+/// What libbpf said since the last time.
+pub fn take_log() -> String {
+    LOG.lock()
+        .map(|mut log| std::mem::take(&mut *log))
+        .unwrap_or_default()
+}
+
+/// A failure that may concern one program.
+#[derive(Debug)]
+pub struct Refused {
+    /// The program, if one is to blame.
+    pub program: Option<String>,
+    /// What the user is told.
+    pub failure: Failure,
+}
+
+/// An object that libbpf has read.
+#[derive(Debug)]
+pub struct Opened(OpenObject);
+
+/// An object that the kernel has taken.
+#[derive(Debug)]
+pub struct Loaded(pub Object);
+
+/// Reads the object.
+pub fn open(package: &Package) -> Result<Opened, Failure> {
+    take_log();
+    ObjectBuilder::default()
+        // Without a name, the maps of data sections would be named after an address.
+        .name(&package.meta.bpf_skel.obj_name)
+        .and_then(|builder| builder.open_memory(&package.object))
+        .map(Opened)
+        .map_err(|error| {
+            let error = anyhow::Error::new(error).context("libbpf can not read `bpf_object`");
+            Failure::new(exit_code::PACKAGE, error).details(take_log())
+        })
+}
+
+impl Opened {
+    /// Puts the arguments in place of the variables' initial values.
+    pub fn set_variables(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+        for assignment in &arguments.assignments {
+            let is_it = |name: &str| {
+                name == assignment.section
+                    || name
+                        .split_once('.')
+                        .is_some_and(|(_, rest)| *rest == assignment.section[1..])
+            };
+            let map = self
+                .0
+                .maps_mut()
+                .find(|map| map.name().to_str().is_some_and(is_it));
+            let end = assignment.offset + assignment.bytes.len();
+            let place = map.and_then(|mut map| {
+                let value = map.initial_value_mut()?.get_mut(assignment.offset..end)?;
+                value.copy_from_slice(&assignment.bytes);
+                Some(())
+            });
+            place.ok_or_else(|| {
+                let text = format!("the object's `{}` can not be changed", assignment.section);
+                Failure::new(exit_code::PACKAGE, anyhow!(text))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps programs from being loaded.
+    pub fn leave_out(&mut self, names: &BTreeSet<String>) {
+        for mut program in self.0.progs_mut() {
+            if program
+                .name()
+                .to_str()
+                .is_some_and(|name| names.contains(name))
+            {
+                program.set_autoload(false);
+            }
+        }
+    }
+
+    /// Hands the object to the kernel.
+    pub fn load(self) -> Result<Loaded, Refused> {
+        take_log();
+        let sections: Vec<(String, String)> = self
+            .0
+            .progs()
+            .map(|program| {
+                let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+                (text(program.name()), text(program.section()))
+            })
+            .collect();
+        self.0
+            .load()
+            .map(Loaded)
+            .map_err(|error| explain(&error, &take_log(), &sections))
+    }
+}
+
+/// Says which program was refused, and what the kernel said.
+fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -> Refused {
+    let blamed = log.lines().rev().filter_map(|line| {
+        let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
+        (what.contains("failed") || what.contains("relo")).then_some((name, what))
+    });
+    let blamed = blamed.last().and_then(|(name, what)| {
+        let section = sections
+            .iter()
+            .find(|(program, _)| program == name)?
+            .1
+            .clone();
+        Some((name.to_owned(), section, what.to_owned()))
+    });
+    let Some((name, section, what)) = blamed else {
+        let error = anyhow!("the kernel did not take the object: {error:#}");
+        let failure = Failure::new(exit_code::LOAD, error).details(without_prefix(log));
+        return Refused {
+            program: None,
+            failure,
+        };
+    };
+    let verifier = verifier_log(log, &name);
+    let failure = match &verifier {
+        Some(verifier) => {
+            let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {error:#}");
+            Failure::new(exit_code::LOAD, error).details(last_lines(verifier))
+        }
+        None if what.starts_with("BPF program load failed") => {
+            let error =
+                anyhow!("the kernel refused `{name}` ({section}): {error:#}, and gave no reason");
+            let failure = Failure::new(exit_code::LOAD, error);
+            match section.split('/').next() {
+                Some(
+                    kind @ ("fentry" | "fexit" | "fmod_ret" | "lsm" | "freplace" | "fentry.s"
+                    | "fexit.s" | "lsm.s"),
+                ) => failure.hint(format!(
+                    "this kernel does not let programs of the kind `{kind}` in; \
+                     one built for `kprobe` or a tracepoint may run"
+                )),
+                _ => failure,
+            }
+        }
+        None => {
+            let error = anyhow!("`{name}` ({section}) can not be loaded: {what}");
+            let failure = Failure::new(exit_code::LOAD, error);
+            if what.contains("kernel BTF type") {
+                failure.hint("this kernel does not have the function or tracepoint")
+            } else {
+                failure.details(without_prefix(log))
+            }
+        }
+    };
+    Refused {
+        program: Some(name),
+        failure,
+    }
+}
+
+/// The verifier's words on a program, if it has any.
+fn verifier_log(log: &str, name: &str) -> Option<String> {
+    let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
+    let (_, rest) = log.split_once(&begin)?;
+    let (text, _) = rest.split_once("-- END PROG LOAD LOG --")?;
+    // What counts how hard the verifier worked is no reason.
+    let has_reason = text
+        .lines()
+        .any(|line| !line.is_empty() && !line.starts_with("processed "));
+    has_reason.then(|| text.to_owned())
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.trim_end().lines().collect();
+    let from = lines.len().saturating_sub(VERIFIER_LINES);
+    let cut = if from > 0 {
+        format!("… {from} lines before\n")
+    } else {
+        String::new()
+    };
+    cut + &lines[from..].join("\n")
+}
+
+/// libbpf's messages, its hint on RLIMIT_MEMLOCK left out: kernels from 5.11 on do not need it.
+fn without_prefix(log: &str) -> String {
+    let lines = log.lines().filter(|line| !line.contains("RLIMIT_MEMLOCK"));
+    lines
+        .map(|line| line.strip_prefix("libbpf: ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Loaded {
+    /// The maps of cgroups.
+    pub fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
+        use libbpf_rs::MapCore as _;
+        self.0
+            .maps_mut()
+            .filter(|map| map.map_type() == MapType::CgroupArray)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(log: &str) -> Refused {
+        let error = libbpf_rs::Error::from_raw_os_error(1);
+        explain(&error, log, &[("f".into(), "fentry/do_unlinkat".into())])
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_says_so_and_nothing_of_memlock() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EPERM\n\
+            libbpf: permission error while running as root; try raising 'ulimit -l'? RLIMIT_MEMLOCK\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nprocessed 0 insns\n-- END PROG LOAD LOG --\n\
+            libbpf: prog 'f': failed to load: -EPERM\nlibbpf: failed to load object 'x'\n";
+        let refused = explained(log);
+        assert_eq!(refused.program.as_deref(), Some("f"));
+        let text = format!("{:?}", refused.failure);
+        assert!(
+            text.contains("the kernel refused `f` (fentry/do_unlinkat)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("gave no reason") && text.contains("kprobe"),
+            "{text}"
+        );
+        assert!(!text.contains("ulimit"), "{text}");
+    }
+
+    #[test]
+    fn the_verifiers_words_are_shown() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EACCES\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
+            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EACCES\n";
+        let text = format!("{:?}", explained(log).failure);
+        assert!(
+            text.contains("verifier refused `f`") && text.contains("R1 invalid"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn failures_that_are_no_programs() {
+        let refused = explained("libbpf: map 'm': failed to create: -EINVAL\n");
+        assert_eq!(refused.program, None);
+        assert!(format!("{:?}", refused.failure).contains("map 'm': failed to create"));
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! System calls that no safe library offers. The only unsafe code of the runner.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// SIGINT and SIGTERM as something to poll.
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Blocks both signals for this process, and opens a descriptor that tells of them.
+    pub fn catch() -> io::Result<Signals> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigemptyset makes a valid set of the memory that is given; the other calls take
+        // it by reference.
+        let fd = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+            if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: signalfd just made this descriptor, and nobody else has it.
+        Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A descriptor that libbpf owns and keeps open as long as `owner` lives.
+pub fn borrow_fd<T>(_owner: &T, fd: i32) -> Option<BorrowedFd<'_>> {
+    // SAFETY: the caller asked the owner for its descriptor, and it lives as long as the borrow.
+    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// A call of `BPF_MAP_LOOKUP_BATCH`.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Where to go on, from the call before; none at first.
+    pub from: Option<&'a [u8]>,
+    /// Where to go on the next time. At least 4 bytes, and at least a key.
+    pub next: &'a mut [u8],
+    /// Room for `count` keys.
+    pub keys: &'a mut [u8],
+    /// Room for `count` values.
+    pub values: &'a mut [u8],
+    /// How many elements there is room for.
+    pub count: u32,
+}
+
+/// Reads many elements of a map; returns how many, and whether it was the last of them.
+///
+/// # Errors
+/// `ENOSPC` when a bucket holds more elements than there is room for, `EINVAL` when the kernel or
+/// the map's type has no such call.
+pub fn lookup_batch(
+    map: BorrowedFd<'_>,
+    sizes: (usize, usize),
+    batch: Batch<'_>,
+) -> io::Result<(u32, bool)> {
+    let (key, value) = sizes;
+    let room = batch.count as usize;
+    let fits = batch.keys.len() >= key * room
+        && batch.values.len() >= value * room
+        && batch.next.len() >= key.max(4)
+        && batch.from.is_none_or(|from| from.len() >= key.max(4));
+    if !fits {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut count = batch.count;
+    let from = batch.from.map_or(std::ptr::null(), <[u8]>::as_ptr);
+    // SAFETY: the buffers are as large as the kernel may write, as was just checked: `count`
+    // elements of the sizes that the caller took from the map itself.
+    let result = unsafe {
+        libbpf_sys::bpf_map_lookup_batch(
+            map.as_raw_fd(),
+            from.cast_mut().cast(),
+            batch.next.as_mut_ptr().cast(),
+            batch.keys.as_mut_ptr().cast(),
+            batch.values.as_mut_ptr().cast(),
+            &raw mut count,
+            std::ptr::null(),
+        )
+    };
+    match io::Error::from_raw_os_error(-result) {
+        _ if result == 0 => Ok((count, false)),
+        end if end.raw_os_error() == Some(libc::ENOENT) => Ok((count, true)),
+        error => Err(error),
+    }
+}
+
+/// Hours, minutes and seconds of the local time now.
+#[must_use]
+pub fn local_time() -> (u8, u8, u8) {
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: time takes a null pointer; localtime_r fills the struct that it is given, which is
+    // valid as zeroes, too, should it fail.
+    let parts = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        libc::localtime_r(&raw const now, parts.as_mut_ptr());
+        parts.assume_init()
+    };
+    (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
+}
+
+/// The key behind `key` in a map, or the first one.
+///
+/// # Errors
+/// `ENOENT` behind the last one.
+pub fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<()> {
+    let key = key.map_or(std::ptr::null(), <[u8]>::as_ptr);
+    // SAFETY: both buffers have the size of the map's keys, which the caller took from the map.
+    let result = unsafe {
+        libbpf_sys::bpf_map_get_next_key(map.as_raw_fd(), key.cast(), next.as_mut_ptr().cast())
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(-result))
+    }
+}
+
+/// The value of a key; `value` has room for all CPUs' where the map has a value for each.
+///
+/// # Errors
+/// `ENOENT` where the map has no such key.
+pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    // SAFETY: both buffers have the sizes of the map's keys and values, which the caller took from
+    // the map.
+    let result = unsafe {
+        libbpf_sys::bpf_map_lookup_elem(
+            map.as_raw_fd(),
+            key.as_ptr().cast(),
+            value.as_mut_ptr().cast(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(-result))
+    }
+}
+
+/// The value of a key, which the kernel removes in the same step.
+///
+/// # Errors
+/// `ENOENT` where the map has no such key, `EINVAL` where the kernel has no such call.
+pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    // SAFETY: as in `lookup`.
+    let result = unsafe {
+        libbpf_sys::bpf_map_lookup_and_delete_elem(
+            map.as_raw_fd(),
+            key.as_ptr().cast(),
+            value.as_mut_ptr().cast(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(-result))
+    }
+}
