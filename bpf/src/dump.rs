@@ -2,7 +2,8 @@
 //! `vmlinux.h` from BTF, by libbpf's BTF-to-C printer. The only unsafe code of this crate.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_void};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, c_char, c_void};
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,31 @@ const HEAD: &str = "\
 
 ";
 
-const TAIL: &str = "\
+const TYPES_TAIL: &str = "\
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute pop
 #endif
 
-#endif /* __VMLINUX_H__ */
 ";
+
+/// Sources that declare these functions themselves, otherwise, can do without ours.
+const KFUNCS_HEAD: &str = "\
+#ifndef BPF_NO_KFUNC_PROTOTYPES
+#ifndef __ksym
+#define __ksym __attribute__((section(\".ksyms\")))
+#endif
+#ifndef __weak
+#define __weak __attribute__((weak))
+#endif
+
+";
+
+const KFUNCS_TAIL: &str = "\
+#endif
+
+";
+
+const TAIL: &str = "#endif /* __VMLINUX_H__ */\n";
 
 /// Writes every type of a kernel's BTF (`/sys/kernel/btf/vmlinux`, or a `.BTF` section) as C.
 ///
@@ -60,8 +79,50 @@ pub fn vmlinux_from_btf(data: &[u8]) -> Result<String, DumpError> {
         }
     }
     drop(dump);
+    text.push_str(TYPES_TAIL);
+    add_kfuncs(&btf, &mut text)?;
     text.push_str(TAIL);
     Ok(text)
+}
+
+/// Declares the kernel's functions that BPF programs may call. They are weak: a program can ask
+/// whether the kernel that it runs on has them.
+fn add_kfuncs(btf: &Btf, text: &mut String) -> Result<(), DumpError> {
+    let mut names = BTreeSet::new();
+    let mut declarations = String::new();
+    let dump = Dump::new(btf, &mut declarations)?;
+    // SAFETY: `btf` is a live BTF object.
+    let count = unsafe { libbpf_sys::btf__type_cnt(btf.0) };
+    for id in 1..count {
+        let Some(tag) = btf.record(id).filter(|tag| tag.kind() == libbpf_sys::BTF_KIND_DECL_TAG)
+        else {
+            continue;
+        };
+        let Some(function) = btf.record(tag.target) else { continue };
+        let is_function = function.kind() == libbpf_sys::BTF_KIND_FUNC;
+        if btf.name(tag.name) != c"bpf_kfunc" || !is_function || !names.insert(tag.target) {
+            continue;
+        }
+        let options = libbpf_sys::btf_dump_emit_type_decl_opts {
+            sz: size_of::<libbpf_sys::btf_dump_emit_type_decl_opts>() as libbpf_sys::size_t,
+            field_name: btf.name(function.name).as_ptr(),
+            ..Default::default()
+        };
+        dump.print("extern ");
+        // SAFETY: `dump` is live, the name lives as long as `btf`, the text outlives the dump.
+        let result = unsafe {
+            libbpf_sys::btf_dump__emit_type_decl(dump.0, function.target, &raw const options)
+        };
+        if result != 0 {
+            return Err(DumpError::Type { id, error: std::io::Error::from_raw_os_error(-result) });
+        }
+        dump.print(" __weak __ksym;\n");
+    }
+    drop(dump);
+    text.push_str(KFUNCS_HEAD);
+    text.push_str(&declarations);
+    text.push_str(KFUNCS_TAIL);
+    Ok(())
 }
 
 struct Btf(*mut libbpf_sys::btf);
@@ -79,6 +140,39 @@ impl Btf {
     }
 }
 
+/// The common part of a BTF record.
+struct TypeRecord {
+    name: u32,
+    info: u32,
+    target: u32,
+}
+
+impl TypeRecord {
+    fn kind(&self) -> u32 {
+        self.info >> 24 & 0x1f
+    }
+}
+
+impl Btf {
+    fn record(&self, id: u32) -> Option<TypeRecord> {
+        // SAFETY: the BTF object is live; the result is null or a type in it.
+        let record = unsafe { libbpf_sys::btf__type_by_id(self.0, id).as_ref()? };
+        // SAFETY: size and type id share their place, and both are a u32.
+        let target = unsafe { record.__bindgen_anon_1.type_ };
+        Some(TypeRecord { name: record.name_off, info: record.info, target })
+    }
+
+    fn name(&self, offset: u32) -> &CStr {
+        // SAFETY: the BTF object is live; the result is null or a string in it.
+        let name = unsafe { libbpf_sys::btf__name_by_offset(self.0, offset) };
+        if name.is_null() {
+            return c"";
+        }
+        // SAFETY: libbpf has checked that the strings end in zero; they live as long as the BTF.
+        unsafe { CStr::from_ptr(name) }
+    }
+}
+
 impl Drop for Btf {
     fn drop(&mut self) {
         // SAFETY: made by btf__new, freed once.
@@ -86,7 +180,8 @@ impl Drop for Btf {
     }
 }
 
-struct Dump(*mut libbpf_sys::btf_dump);
+/// A printer, and the text that it writes to.
+struct Dump(*mut libbpf_sys::btf_dump, *mut String);
 
 impl Dump {
     fn new(btf: &Btf, text: &mut String) -> Result<Dump, DumpError> {
@@ -107,7 +202,13 @@ impl Dump {
         if dump.is_null() {
             return Err(DumpError::Btf(std::io::Error::last_os_error()));
         }
-        Ok(Dump(dump))
+        Ok(Dump(dump, text))
+    }
+
+    /// Adds to the text between libbpf's own words.
+    fn print(&self, words: &str) {
+        // SAFETY: the text outlives the dump, and libbpf writes to it only while it is called.
+        unsafe { (*self.1).push_str(words) }
     }
 }
 

@@ -1,25 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Makes the bundled vmlinux.h files of this folder from the BTF of Debian's kernels with the full
-# configuration (not "cloud"), for each architecture. To be run on Debian 12, whose own package
-# sources (with bookworm-security) are used. Nothing is installed: apt-get works on lists and a
-# cache of its own, and the packages are only unpacked.
+# configuration (not "cloud"), for each architecture. To be run on Debian, whose own mirror is
+# used. Nothing is installed: apt-get works on lists and a cache of its own, and the packages are
+# only unpacked.
 #
-#   bpf/vmlinux/update.sh [SERIES]       SERIES: 6.12 unless given
+#   bpf/vmlinux/update.sh [SERIES [SUITE]]       6.18 and trixie-backports unless given
 #
-# Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo.
+# Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo, debian-archive-keyring.
 set -euo pipefail
-series=${1:-6.12}
+series=${1:-6.18}
+suite=${2:-trixie-backports}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs}
 : >"$work/state/status"
+mirror=$(apt-get indextargets --format '$(SITE) $(REPO_URI)' | sed -n 's/^[^ ]* \(.*debian\/\)$/\1/p' | head -n 1)
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$key] $mirror $suite main" >"$work/sources.list"
 cat >"$work/apt.conf" <<CONF
 Dir::State "$work/state";
 Dir::State::status "$work/state/status";
 Dir::Cache "$work/cache";
+Dir::Etc::SourceList "$work/sources.list";
+Dir::Etc::SourceParts "/dev/null";
 APT::Architecture "amd64";
 APT::Architectures {"amd64"; "arm64";};
 CONF
@@ -48,8 +54,8 @@ PY
 
 for pair in amd64:x86 arm64:arm64; do
   deb_arch=${pair%:*} arch=${pair#*:}
-  package=$(apt-cache depends "linux-image-$series-$deb_arch:$deb_arch" |
-    sed -n 's/^ *Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
+  package=$(apt-cache search --names-only "^linux-image-$series\\..*-$deb_arch(:$deb_arch)?\$" |
+    cut -d' ' -f1 | grep -vE 'cloud|rt-|unsigned|dbg' | sort -V | tail -n 1)
   package=${package%:*}
   echo "$arch: $package" >&2
   (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package:$deb_arch")
