@@ -72,10 +72,7 @@ pub fn vmlinux_from_btf(data: &[u8]) -> Result<String, DumpError> {
         // SAFETY: `dump` is live, and the text that its callback writes to outlives it.
         let result = unsafe { libbpf_sys::btf_dump__dump_type(dump.0, id) };
         if result != 0 {
-            return Err(DumpError::Type {
-                id,
-                error: std::io::Error::from_raw_os_error(-result),
-            });
+            return Err(DumpError::Type { id, error: std::io::Error::from_raw_os_error(-result) });
         }
     }
     drop(dump);

@@ -115,11 +115,7 @@ mod tests {
         for arch in Arch::ALL {
             let text = vmlinux(arch).unwrap();
             assert!(text.trim_end().ends_with("#endif"), "{arch}");
-            for word in [
-                "struct task_struct {",
-                "struct irqaction {",
-                "struct pt_regs {",
-            ] {
+            for word in ["struct task_struct {", "struct irqaction {", "struct pt_regs {"] {
                 assert!(text.contains(word), "{arch}: no {word}");
             }
         }

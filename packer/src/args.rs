@@ -119,10 +119,7 @@ impl Args {
             .and_then(|name| name.split('.').next())
             .filter(|name| !name.is_empty())
             .ok_or_else(|| {
-                usage(format!(
-                    "`{}` is no name of a source file",
-                    self.source.display()
-                ))
+                usage(format!("`{}` is no name of a source file", self.source.display()))
             })?
             .to_owned();
         let target = match &self.target {
@@ -136,9 +133,7 @@ impl Args {
         };
         let mut flags = Vec::new();
         for dir in &self.include {
-            let dir = dir
-                .to_str()
-                .ok_or_else(|| usage("a folder's name is not UTF-8".into()))?;
+            let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8".into()))?;
             flags.push(format!("-I{dir}"));
         }
         flags.extend(self.define.iter().map(|define| format!("-D{define}")));
@@ -164,9 +159,7 @@ impl Args {
             package: !self.no_generate_package_json,
             verbose: self.verbose,
         };
-        plan.output = self
-            .output_path
-            .unwrap_or_else(|| plan.source_dir().to_owned());
+        plan.output = self.output_path.unwrap_or_else(|| plan.source_dir().to_owned());
         Ok(plan)
     }
 }
@@ -176,29 +169,17 @@ mod tests {
     use super::*;
 
     fn plan(args: &[&str]) -> Result<Plan, Failure> {
-        Args::try_parse_from([&["ecc"], args].concat())
-            .unwrap()
-            .resolve()
+        Args::try_parse_from([&["ecc"], args].concat()).unwrap().resolve()
     }
 
     #[test]
     fn names_folders_and_flags() {
-        let p = plan(&[
-            "a/b.c/kprobe-link.bpf.c",
-            "-a",
-            "-DX='1 2' -Wall",
-            "-I",
-            "inc",
-        ])
-        .unwrap();
+        let p = plan(&["a/b.c/kprobe-link.bpf.c", "-a", "-DX='1 2' -Wall", "-I", "inc"]).unwrap();
         assert_eq!(p.name, "kprobe-link");
         assert_eq!(p.output, Path::new("a/b.c"));
         assert_eq!(p.flags, ["-Iinc", "-DX=1 2", "-Wall"]);
         assert_eq!(plan(&["x.bpf.c"]).unwrap().output, Path::new("."));
-        assert_eq!(
-            plan(&["x.bpf.c", "-o", "out"]).unwrap().output,
-            Path::new("out")
-        );
+        assert_eq!(plan(&["x.bpf.c", "-o", "out"]).unwrap().output, Path::new("out"));
     }
 
     #[test]

@@ -70,12 +70,7 @@ pub fn headers(plan: &Plan) -> Result<Headers, Failure> {
         }
         prune(parent, "headers-");
     }
-    Ok(Headers {
-        dir,
-        cache,
-        hash,
-        _temporary: temporary,
-    })
+    Ok(Headers { dir, cache, hash, _temporary: temporary })
 }
 
 impl Headers {
@@ -86,22 +81,14 @@ impl Headers {
         let mut hasher = Sha256::new();
         hasher.update(&self.hash);
         hasher.update(clang.as_os_str().as_encoded_bytes());
-        for number in [
-            identity.len() as i64,
-            identity.mtime(),
-            identity.mtime_nsec(),
-        ] {
+        for number in [identity.len() as i64, identity.mtime(), identity.mtime_nsec()] {
             hasher.update(number.to_le_bytes());
         }
         for flag in flags {
             hasher.update(flag);
             hasher.update([0]);
         }
-        Some(
-            self.cache
-                .as_ref()?
-                .join(format!("vmlinux-{}.pch", hex(hasher))),
-        )
+        Some(self.cache.as_ref()?.join(format!("vmlinux-{}.pch", hex(hasher))))
     }
 }
 
@@ -116,14 +103,8 @@ impl Making {
     /// Reserves a name for what will be `target`.
     pub fn start(target: PathBuf) -> io::Result<Making> {
         let dir = target.parent().unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new()
-            .prefix("new-")
-            .suffix(".pch")
-            .tempfile_in(dir)?;
-        Ok(Making {
-            file: file.into_temp_path(),
-            target,
-        })
+        let file = tempfile::Builder::new().prefix("new-").suffix(".pch").tempfile_in(dir)?;
+        Ok(Making { file: file.into_temp_path(), target })
     }
 
     /// Where the compiler writes.
@@ -154,12 +135,9 @@ impl Source {
         let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, error));
         match &plan.vmlinux {
             Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
-            Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(
-                |failure| {
-                    failure
-                        .hint("this kernel has no BTF; leave --vmlinux out to use the bundled one")
-                },
-            )?)),
+            Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
+                failure.hint("this kernel has no BTF; leave --vmlinux out to use the bundled one")
+            })?)),
             Vmlinux::File(path) => Ok(Source::Text(read(path)?)),
         }
     }
@@ -197,11 +175,7 @@ fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
 /// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, if it is this user's, and only this user can
 /// write there: what clang loads from it decides what is compiled.
 fn user_cache() -> Option<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
-    };
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     let dir = base.join("bpfpack");
     if !dir.exists() {
@@ -232,28 +206,17 @@ fn prune(dir: &Path, prefix: &str) {
     found.sort();
     let surplus = found.len().saturating_sub(KEEP);
     for (_, path) in found.into_iter().take(surplus) {
-        let _ = if path.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        };
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 
 fn hex(hasher: Sha256) -> String {
-    hasher
-        .finalize()
-        .iter()
-        .take(16)
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hasher.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn other(error: io::Error) -> Failure {
-    Failure::new(
-        exit_code::OTHER,
-        anyhow!(error).context("can not make a folder for headers"),
-    )
+    Failure::new(exit_code::OTHER, anyhow!(error).context("can not make a folder for headers"))
 }

@@ -44,22 +44,14 @@ impl Source {
             Some(header) => export::structs(&read_text(header)?),
             None => Vec::new(),
         };
-        Ok(Source {
-            text: read_text(&plan.source)?,
-            exported,
-        })
+        Ok(Source { text: read_text(&plan.source)?, exported })
     }
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
-    let size = fs::metadata(path)
-        .map_err(|error| unreadable(path, error))?
-        .len();
+    let size = fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
     if size > MAX_SOURCE {
-        let text = format!(
-            "`{}` has {size} bytes; a source has at most 16 MiB",
-            path.display()
-        );
+        let text = format!("`{}` has {size} bytes; a source has at most 16 MiB", path.display());
         return Err(Failure::new(exit_code::NO_INPUT, anyhow!(text)));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
@@ -79,12 +71,7 @@ pub fn compile(plan: &Plan, source: &Source) -> Result<Compiled, Failure> {
     let clang = find_clang(&plan.clang)?;
     let headers = cache::headers(plan)?;
     let keepers = Keepers::new(plan, source)?;
-    let compiler = Compiler {
-        plan,
-        clang: &clang,
-        headers: &headers,
-        keepers: keepers.as_ref(),
-    };
+    let compiler = Compiler { plan, clang: &clang, headers: &headers, keepers: keepers.as_ref() };
     let result = compiler.run(begins_with_vmlinux(&source.text));
     signals.check()?;
     result
@@ -108,9 +95,7 @@ impl Compiler<'_> {
         {
             return Ok(Compiled { object });
         }
-        let meanwhile = target
-            .filter(|path| !path.exists())
-            .and_then(|path| self.precompile(path));
+        let meanwhile = target.filter(|path| !path.exists()).and_then(|path| self.precompile(path));
         let result = self.plainly();
         if let Some((mut child, making)) = meanwhile {
             match &result {
@@ -142,10 +127,7 @@ impl Compiler<'_> {
         .map(String::from)
         .into();
         flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
-        flags.push(format!(
-            "-ffile-prefix-map={}/=bpfpack/",
-            self.headers.dir.display()
-        ));
+        flags.push(format!("-ffile-prefix-map={}/=bpfpack/", self.headers.dir.display()));
         flags.extend(self.plan.flags.iter().cloned());
         flags
     }
@@ -156,10 +138,7 @@ impl Compiler<'_> {
         // The user's folders come before ours: ours are found only where there is no other.
         command
             .args(self.common_flags())
-            .arg(format!(
-                "-ffile-prefix-map={}/=",
-                dir.display().to_string().trim_end_matches('/')
-            ))
+            .arg(format!("-ffile-prefix-map={}/=", dir.display().to_string().trim_end_matches('/')))
             .arg("-I")
             .arg(dir)
             .arg("-I")
@@ -240,26 +219,14 @@ impl Compiler<'_> {
     fn vmlinux_is_ours(&self) -> bool {
         let flags = &self.plan.flags;
         let dirs =
-            flags
-                .iter()
-                .enumerate()
-                .filter_map(|(at, flag)| match flag.strip_prefix("-I") {
-                    Some("") => flags.get(at + 1).map(String::as_str),
-                    dir => dir,
-                });
+            flags.iter().enumerate().filter_map(|(at, flag)| match flag.strip_prefix("-I") {
+                Some("") => flags.get(at + 1).map(String::as_str),
+                dir => dir,
+            });
         let mut dirs = dirs.map(Path::new).chain([self.plan.source_dir()]);
-        let others = [
-            "-include",
-            "-isystem",
-            "-iquote",
-            "-iprefix",
-            "--sysroot",
-            "-isysroot",
-            "-imacros",
-        ];
-        !flags
-            .iter()
-            .any(|flag| others.iter().any(|other| flag.starts_with(other)))
+        let others =
+            ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];
+        !flags.iter().any(|flag| others.iter().any(|other| flag.starts_with(other)))
             && !dirs.any(|dir| dir.join("vmlinux.h").exists())
     }
 
@@ -333,24 +300,18 @@ fn begins_with_vmlinux(text: &str) -> bool {
         .trim_start();
     }
     let directive = rest.lines().next().unwrap_or_default();
-    let include = directive
-        .strip_prefix('#')
-        .and_then(|rest| rest.trim_start().strip_prefix("include"));
+    let include =
+        directive.strip_prefix('#').and_then(|rest| rest.trim_start().strip_prefix("include"));
     include.is_some_and(|rest| {
-        ["<vmlinux.h>", "\"vmlinux.h\""]
-            .iter()
-            .any(|name| rest.trim_start().starts_with(name))
+        ["<vmlinux.h>", "\"vmlinux.h\""].iter().any(|name| rest.trim_start().starts_with(name))
     })
 }
 
 /// The compiler's path, as the shell would find it.
 fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
-        Failure::new(
-            exit_code::NO_COMPILER,
-            anyhow!("there is no compiler `{}`", name.display()),
-        )
-        .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
+        Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", name.display()))
+            .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
     };
     if name.components().count() > 1 {
         return fs::canonicalize(name).map_err(|_| missing());
@@ -393,9 +354,7 @@ mod tests {
     #[test]
     fn what_may_be_precompiled() {
         assert!(begins_with_vmlinux("#include <vmlinux.h>"));
-        assert!(begins_with_vmlinux(
-            "// SPDX\n/* a\n b */\n\n# include \"vmlinux.h\"\nint x;"
-        ));
+        assert!(begins_with_vmlinux("// SPDX\n/* a\n b */\n\n# include \"vmlinux.h\"\nint x;"));
         assert!(!begins_with_vmlinux("#define A\n#include <vmlinux.h>"));
         assert!(!begins_with_vmlinux("int x;\n#include <vmlinux.h>"));
         assert!(!begins_with_vmlinux("#include <linux/bpf.h>"));

@@ -40,19 +40,14 @@ pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
             ..Default::default()
         },
         eunomia_version: Some(FORMAT_VERSION.to_owned()),
-        bpfpack: Some(Bpfpack {
-            version: BPFPACK_VERSION,
-            ..Default::default()
-        }),
+        bpfpack: Some(Bpfpack { version: BPFPACK_VERSION, ..Default::default() }),
         ..Default::default()
     }
 }
 
 /// Every character that a C identifier can not have becomes `_`.
 fn identifier(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect()
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 fn data_sections(elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<DataSection> {
@@ -66,11 +61,7 @@ fn data_sections(elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<DataSection> {
                 .filter(|var| !var.is_static)
                 .map(|var| variable(btf, &var, data))
                 .collect();
-            DataSection {
-                name: section.name,
-                variables,
-                other: Default::default(),
-            }
+            DataSection { name: section.name, variables, other: Default::default() }
         })
         .filter(|section| !section.variables.is_empty())
         .collect()
@@ -113,10 +104,7 @@ fn maps(elf: &BpfObject<'_>, btf: &Btf<'_>, obj_name: &str) -> Vec<MapMeta> {
         MapMeta {
             name,
             ident: identifier(&section.name[1..]),
-            mmaped: btf
-                .section_vars(&section.name)
-                .iter()
-                .any(|var| !var.is_static),
+            mmaped: btf.section_vars(&section.name).iter().any(|var| !var.is_static),
             ..Default::default()
         }
     });

@@ -40,8 +40,7 @@ fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<Vec<(NamedTempFile, PathBuf)>>>()?;
     for (file, path) in written {
-        file.persist(&path)
-            .with_context(|| format!("can not write `{}`", path.display()))?;
+        file.persist(&path).with_context(|| format!("can not write `{}`", path.display()))?;
     }
     Ok(())
 }

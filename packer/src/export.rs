@@ -55,11 +55,7 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
     };
     structs
         .iter()
-        .map(|name| {
-            btf.find(Kind::Struct, name)
-                .map(describe)
-                .ok_or_else(|| missing(name))
-        })
+        .map(|name| btf.find(Kind::Struct, name).map(describe).ok_or_else(|| missing(name)))
         .collect()
 }
 
@@ -74,10 +70,7 @@ fn describe(ty: Type<'_>) -> ExportType {
                 other: Default::default(),
             })
             .collect(),
-        size: ty
-            .size()
-            .and_then(|size| u32::try_from(size).ok())
-            .unwrap_or(0),
+        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
         type_id: ty.id,
         other: Default::default(),
     }

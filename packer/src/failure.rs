@@ -37,21 +37,13 @@ pub struct Failure {
 impl Failure {
     /// An error that is to be printed.
     pub fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
-        Failure {
-            exit_code,
-            error: Some(error.into()),
-            hint: None,
-        }
+        Failure { exit_code, error: Some(error.into()), hint: None }
     }
 
     /// An error that somebody else, clang for one, has told the user already.
     #[must_use]
     pub fn told(exit_code: u8) -> Failure {
-        Failure {
-            exit_code,
-            error: None,
-            hint: None,
-        }
+        Failure { exit_code, error: None, hint: None }
     }
 
     /// Adds what the user can do.
@@ -88,10 +80,8 @@ pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
     };
     let failure = Failure::new(
         exit_code::DESCRIBE,
-        anyhow::Error::new(error).context(format!(
-            "the object made from `{}` can not be packed",
-            plan.source.display()
-        )),
+        anyhow::Error::new(error)
+            .context(format!("the object made from `{}` can not be packed", plan.source.display())),
     );
     match hint {
         Some(hint) => failure.hint(hint),

@@ -29,9 +29,7 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
     let compiled = compile::compile(&plan, &source)?;
     let object = strip::debug_sections(&compiled.object)?;
     let elf = BpfObject::parse(&object).map_err(|error| failure::bad_object(&plan, error))?;
-    let btf = elf
-        .btf()
-        .map_err(|error| failure::bad_object(&plan, error))?;
+    let btf = elf.btf().map_err(|error| failure::bad_object(&plan, error))?;
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }
@@ -40,10 +38,6 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
     meta.export_types = export::types(&source.exported, &btf, &plan)?;
     let meta = annotations::apply(meta, &found, &plan.source, &talk)?;
     talk.progress("Packing ebpf object and config into package.json...");
-    let package = Package {
-        object,
-        meta,
-        other: Default::default(),
-    };
+    let package = Package { object, meta, other: Default::default() };
     emit::write(&plan, &package)
 }

@@ -20,9 +20,7 @@ impl Talk {
     /// Progress is for terminals, or for those who ask for it.
     #[must_use]
     pub fn new(verbose: bool) -> Talk {
-        Talk {
-            progress: verbose || std::io::stderr().is_terminal(),
-        }
+        Talk { progress: verbose || std::io::stderr().is_terminal() }
     }
 
     /// A line on what is being done.

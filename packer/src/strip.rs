@@ -25,43 +25,28 @@ fn strip(data: &[u8]) -> anyhow::Result<Vec<u8>> {
         .collect();
     for section in &mut builder.sections {
         let of_debug = matches!(&section.data, SectionData::Relocation(_))
-            && section
-                .sh_info_section
-                .is_some_and(|target| debug.contains(&target));
+            && section.sh_info_section.is_some_and(|target| debug.contains(&target));
         if of_debug || debug.contains(&section.id()) {
             section.delete = true;
         }
     }
     for symbol in &mut builder.symbols {
         if symbol.st_type() == STT_SECTION
-            && symbol
-                .section
-                .is_some_and(|section| debug.contains(&section))
+            && symbol.section.is_some_and(|section| debug.contains(&section))
         {
             symbol.delete = true;
         }
     }
     // clang keeps the sections' names with the symbols' names; the writer wants a table for each.
-    let tables: Vec<_> = builder
-        .sections
-        .iter()
-        .map(|section| &section.data)
-        .collect();
-    if !tables
-        .iter()
-        .any(|data| matches!(data, SectionData::SectionString))
-    {
+    let tables: Vec<_> = builder.sections.iter().map(|section| &section.data).collect();
+    if !tables.iter().any(|data| matches!(data, SectionData::SectionString)) {
         let names = builder.sections.add();
         names.name = b".shstrtab"[..].into();
         names.sh_type = SHT_STRTAB;
         names.sh_addralign = 1;
         names.data = SectionData::SectionString;
     }
-    if !builder
-        .sections
-        .iter()
-        .any(|section| matches!(section.data, SectionData::String))
-    {
+    if !builder.sections.iter().any(|section| matches!(section.data, SectionData::String)) {
         let names = builder.sections.add();
         names.name = b".strtab"[..].into();
         names.sh_type = SHT_STRTAB;

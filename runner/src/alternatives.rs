@@ -68,31 +68,25 @@ impl Alternatives {
         may_load: impl Fn(&str) -> bool,
         wanted: BTreeSet<String>,
     ) -> Alternatives {
-        let programs: Vec<Program> = elf
-            .programs()
-            .into_iter()
-            .filter(|program| may_load(&program.name))
-            .collect();
+        let programs: Vec<Program> =
+            elf.programs().into_iter().filter(|program| may_load(&program.name)).collect();
         if !may_have_alternatives(&programs) {
             return Alternatives::default();
         }
         let groups = groups(programs, &elf.state_of_programs());
-        Alternatives {
-            groups,
-            wanted,
-            ..Default::default()
-        }
+        Alternatives { groups, wanted, ..Default::default() }
+    }
+
+    /// Whether there are any.
+    pub fn exist(&self) -> bool {
+        !self.groups.is_empty()
     }
 
     /// Names of the programs that are not to be loaded.
     pub fn left_out(&self) -> BTreeSet<&str> {
         let others = self.groups.iter().flat_map(|group| {
             let chosen = self.chosen(group);
-            group
-                .members
-                .iter()
-                .filter(move |(_, p)| !chosen.contains(&p))
-                .map(|(_, p)| &*p.name)
+            group.members.iter().filter(move |(_, p)| !chosen.contains(&p)).map(|(_, p)| &*p.name)
         });
         others.collect()
     }
@@ -107,11 +101,7 @@ impl Alternatives {
         if self.wanted.contains(program) {
             return false;
         }
-        let rung = group
-            .members
-            .iter()
-            .find(|(_, p)| p.name == program)
-            .map_or(0, |(r, _)| *r);
+        let rung = group.members.iter().find(|(_, p)| p.name == program).map_or(0, |(r, _)| *r);
         if group.members.last().is_none_or(|(worst, _)| *worst <= rung) {
             return false;
         }
@@ -129,11 +119,8 @@ impl Alternatives {
         let mut by_kind: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
         for group in &self.groups {
             let chosen = self.chosen(group);
-            let (kept, others): (Vec<_>, Vec<_>) = group
-                .members
-                .iter()
-                .map(|(_, p)| p)
-                .partition(|p| chosen.contains(p));
+            let (kept, others): (Vec<_>, Vec<_>) =
+                group.members.iter().map(|(_, p)| p).partition(|p| chosen.contains(p));
             let kinds = |programs: &[&Program]| {
                 let kinds: BTreeSet<_> = programs.iter().map(|p| kind_of(&p.section)).collect();
                 Vec::from_iter(kinds).join(" or ")
@@ -160,18 +147,12 @@ impl Alternatives {
 
     fn chosen<'g>(&self, group: &'g Group) -> Vec<&'g Program> {
         let members = || group.members.iter().map(|(_, program)| program);
-        let wanted: Vec<_> = members()
-            .filter(|p| self.wanted.contains(&p.name))
-            .collect();
+        let wanted: Vec<_> = members().filter(|p| self.wanted.contains(&p.name)).collect();
         if !wanted.is_empty() {
             return wanted;
         }
         let lowest = self.lowest.get(&group.ladder).copied().unwrap_or(0);
-        let best = group
-            .members
-            .iter()
-            .find(|(rung, _)| *rung >= lowest)
-            .map(|(_, p)| p);
+        let best = group.members.iter().find(|(rung, _)| *rung >= lowest).map(|(_, p)| p);
         best.or(members().last()).into_iter().collect()
     }
 }
@@ -206,14 +187,8 @@ fn event(section: &str) -> Option<(Event, Rung)> {
         (Ladder::Tracepoint, 2) => target.split_once('/')?.1,
         _ => target,
     };
-    let is_plain = target
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    let event = Event {
-        ladder,
-        is_return,
-        target: target.to_owned(),
-    };
+    let is_plain = target.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let event = Event { ladder, is_return, target: target.to_owned() };
     (is_plain && !target.is_empty()).then_some((event, rung))
 }
 
@@ -244,10 +219,8 @@ fn groups(programs: Vec<Program>, state: &BTreeMap<String, BTreeSet<String>>) ->
                 let begins = of_event.is_empty() || of_event[0].members[0].0 == rung;
                 match of_event.iter().position(fits) {
                     Some(at) => of_event[at].members.push((rung, program)),
-                    None if begins || !exactly => of_event.push(Group {
-                        ladder: event.ladder,
-                        members: vec![(rung, program)],
-                    }),
+                    None if begins || !exactly => of_event
+                        .push(Group { ladder: event.ladder, members: vec![(rung, program)] }),
                     None => programs.push((rung, program)),
                 }
             }
@@ -265,32 +238,19 @@ mod tests {
     fn alternatives(programs: &[(&str, &str, &str)]) -> Alternatives {
         let list = programs
             .iter()
-            .map(|(name, section, _)| Program {
-                name: (*name).into(),
-                section: (*section).into(),
-            })
+            .map(|(name, section, _)| Program { name: (*name).into(), section: (*section).into() })
             .collect();
         let state = programs
             .iter()
             .map(|(name, _, maps)| {
-                (
-                    (*name).to_owned(),
-                    maps.split_whitespace().map(String::from).collect(),
-                )
+                ((*name).to_owned(), maps.split_whitespace().map(String::from).collect())
             })
             .collect();
-        Alternatives {
-            groups: groups(list, &state),
-            ..Default::default()
-        }
+        Alternatives { groups: groups(list, &state), ..Default::default() }
     }
 
     fn left_out(programs: &[(&str, &str, &str)]) -> Vec<String> {
-        alternatives(programs)
-            .left_out()
-            .into_iter()
-            .map(String::from)
-            .collect()
+        alternatives(programs).left_out().into_iter().map(String::from).collect()
     }
 
     #[test]
@@ -302,22 +262,10 @@ mod tests {
             ("d", "raw_tp/irq_handler_exit", "start infos"),
         ];
         assert_eq!(left_out(&twins), ["c", "d"]);
-        assert_eq!(
-            left_out(&[("a", "tp/irq/x", "m"), ("b", "raw_tracepoint/x", "m")]),
-            ["a"]
-        );
-        assert_eq!(
-            left_out(&[("a", "kprobe/f", "m scratch"), ("b", "fentry/f", "m")]),
-            ["a"]
-        );
-        assert_eq!(
-            left_out(&[("a", "fexit/f", "m"), ("b", "kretprobe/f", "m")]),
-            ["b"]
-        );
-        assert_eq!(
-            left_out(&[("a", "tp_btf/x", ""), ("b", "raw_tp/x", "")]),
-            ["b"]
-        );
+        assert_eq!(left_out(&[("a", "tp/irq/x", "m"), ("b", "raw_tracepoint/x", "m")]), ["a"]);
+        assert_eq!(left_out(&[("a", "kprobe/f", "m scratch"), ("b", "fentry/f", "m")]), ["a"]);
+        assert_eq!(left_out(&[("a", "fexit/f", "m"), ("b", "kretprobe/f", "m")]), ["b"]);
+        assert_eq!(left_out(&[("a", "tp_btf/x", ""), ("b", "raw_tp/x", "")]), ["b"]);
     }
 
     #[test]
@@ -350,11 +298,7 @@ mod tests {
             ("c", "raw_tp/x", "m"),
             ("d", "tp/k/x", "m"),
         ];
-        assert_eq!(
-            left_out(&programs),
-            ["c", "d"],
-            "b has more state than c, and c is there"
-        );
+        assert_eq!(left_out(&programs), ["c", "d"], "b has more state than c, and c is there");
         assert_eq!(left_out(&programs[..2]), ["b"]);
     }
 
@@ -382,11 +326,7 @@ mod tests {
         assert!(found.give_up("b"));
         assert_eq!(found.left_out(), BTreeSet::from(["a", "b", "e", "g"]));
         assert!(found.give_up("d"));
-        assert_eq!(
-            found.left_out(),
-            BTreeSet::from(["a", "b", "d", "g"]),
-            "x has no third kind"
-        );
+        assert_eq!(found.left_out(), BTreeSet::from(["a", "b", "d", "g"]), "x has no third kind");
         assert!(!found.give_up("c") && !found.give_up("nobody"));
         assert_eq!(
             found.describe(),

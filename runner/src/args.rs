@@ -11,12 +11,7 @@ use crate::failure::{Failure, exit_code};
 
 /// Run packages of eBPF tracers.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    about,
-    max_term_width = 100,
-    args_conflicts_with_subcommands = true
-)]
+#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 pub struct Args {
     #[command(subcommand)]
@@ -149,10 +144,7 @@ impl Args {
     pub fn resolve(self) -> Result<Plan, Failure> {
         let mut run = match self.command {
             Some(Command::Run(run)) => run,
-            None => Run {
-                command_line: self.command_line,
-                ..Run::default()
-            },
+            None => Run { command_line: self.command_line, ..Run::default() },
         };
         let name = run.command_line.first().cloned().unwrap_or_default();
         let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
@@ -162,10 +154,8 @@ impl Args {
             ));
         }
         if name.contains("://") {
-            return Err(usage(format!(
-                "`{name}`: packages are not fetched over the network"
-            ))
-            .hint("download it, look at it, and run the file"));
+            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
+                .hint("download it, look at it, and run the file"));
         }
         let package = match name.as_str() {
             "-" => Origin::Stdin,
@@ -201,9 +191,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600e3,
         _ => return Err(format!("unknown unit `{unit}`; there are ms, s, m and h")),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{number}` is no number"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
     let ms = number * unit_ms;
     // A year, and not more often than the clock's tick.
     if !(1.0..=366.0 * 24.0 * 3600e3).contains(&ms) {
@@ -225,16 +213,7 @@ mod tests {
 
     #[test]
     fn options_before_the_package_are_ours_and_after_it_the_packages() {
-        let p = plan(&[
-            "run",
-            "-j",
-            "--interval",
-            "2s",
-            "package.json",
-            "-j",
-            "--help",
-        ])
-        .unwrap();
+        let p = plan(&["run", "-j", "--interval", "2s", "package.json", "-j", "--help"]).unwrap();
         assert_eq!(p.package, Origin::File("package.json".into()));
         assert!(p.json && p.interval == Some(Duration::from_secs(2)));
         assert_eq!(p.arguments, ["package.json", "-j", "--help"]);

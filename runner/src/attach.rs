@@ -45,14 +45,10 @@ pub fn load_and_attach(
     let wishes = Wishes::new(plan, package, elf)?;
     let mut alternatives = match plan.attach_all {
         true => Alternatives::default(),
-        false => Alternatives::find(
-            elf,
-            |name| !wishes.off.contains(name),
-            wishes.wanted.clone(),
-        ),
+        false => Alternatives::find(elf, |name| !wishes.off.contains(name), wishes.wanted.clone()),
     };
     let mut reasons = Vec::new();
-    if !kernel::has_btf() {
+    if alternatives.exist() && !kernel::has_btf() {
         alternatives.give_up_btf();
         reasons.push("the kernel has no BTF".to_owned());
     }
@@ -68,15 +64,19 @@ pub fn load_and_attach(
                     };
                     talk.note(&format!("{choice} ({why})"));
                 }
+                let count = attached.links.len();
+                let programs = if count == 1 { "program" } else { "programs" };
+                talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
                 return Ok(attached);
             }
-            Err(Refused {
-                program: Some(program),
-                failure,
-            }) if alternatives.give_up(&program) => {
+            Err(Refused { program: Some(program), failure }) if alternatives.give_up(&program) => {
                 reasons.push(failure.message());
             }
-            Err(refused) => return Err(refused.failure),
+            Err(refused) => {
+                let tried =
+                    |reason: &String| format!("another kind of hook was tried first: {reason}");
+                return Err(reasons.iter().map(tried).fold(refused.failure, Failure::hint));
+            }
         }
     }
 }
@@ -103,12 +103,8 @@ impl Wishes {
             return Err(Failure::new(exit_code::PACKAGE, error));
         }
         let progs = &package.meta.bpf_skel.progs;
-        let annotated = |on: bool| {
-            progs
-                .iter()
-                .filter(move |p| p.autoload == Some(on))
-                .map(|p| p.name.clone())
-        };
+        let annotated =
+            |on: bool| progs.iter().filter(move |p| p.autoload == Some(on)).map(|p| p.name.clone());
         let mut wanted: BTreeSet<String> = annotated(true).collect();
         let mut off: BTreeSet<String> = annotated(false).collect();
         for name in &plan.with {
@@ -129,10 +125,7 @@ fn attempt(
     arguments: &Arguments,
     left_out: &BTreeSet<String>,
 ) -> Result<Attached, Refused> {
-    let general = |failure| Refused {
-        program: None,
-        failure,
-    };
+    let general = |failure| Refused { program: None, failure };
     let mut opened = load::open(package).map_err(general)?;
     opened.set_variables(arguments).map_err(general)?;
     opened.leave_out(left_out);
@@ -150,17 +143,11 @@ fn attempt(
             Ok(link) => links.push(link),
             Err(error) => {
                 let failure = explain(&name, &section, &error);
-                return Err(Refused {
-                    program: Some(name),
-                    failure,
-                });
+                return Err(Refused { program: Some(name), failure });
             }
         }
     }
-    Ok(Attached {
-        links,
-        object: loaded.0,
-    })
+    Ok(Attached { links, object: loaded.0 })
 }
 
 fn attach(program: &ProgramMut<'_>, _section: &str) -> libbpf_rs::Result<Link> {
@@ -179,9 +166,7 @@ fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
         return Failure::new(exit_code::ATTACH, error);
     }
     let text = format!("{error:#}");
-    let text = text
-        .strip_prefix("failed to attach BPF program: ")
-        .unwrap_or(&text);
+    let text = text.strip_prefix("failed to attach BPF program: ").unwrap_or(&text);
     let failure = Failure::new(
         exit_code::ATTACH,
         anyhow!("can not attach `{name}` to `{section}`: the kernel answered: {text}"),
@@ -217,13 +202,9 @@ fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
         .map_err(|error| Failure::new(exit_code::USAGE, error))?;
     let mut filled = 0;
     for map in loaded.cgroup_arrays() {
-        map.update(
-            &0u32.to_ne_bytes(),
-            &cgroup.as_raw_fd().to_ne_bytes(),
-            MapFlags::ANY,
-        )
-        .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
-        .map_err(|error| Failure::new(exit_code::USAGE, error))?;
+        map.update(&0u32.to_ne_bytes(), &cgroup.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+            .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
+            .map_err(|error| Failure::new(exit_code::USAGE, error))?;
         filled += 1;
     }
     if filled == 0 {

@@ -38,10 +38,7 @@ fn read(origin: &Origin) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     // One more than is taken, so that what is too large is seen to be.
     match origin {
-        Origin::Stdin => io::stdin()
-            .lock()
-            .take(MAX_PACKAGE_SIZE + 1)
-            .read_to_end(&mut text)?,
+        Origin::Stdin => io::stdin().lock().take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?,
         Origin::File(path) => {
             let file = File::open(path)?;
             text.reserve(file.metadata()?.len().min(MAX_PACKAGE_SIZE) as usize);

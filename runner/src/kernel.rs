@@ -48,11 +48,7 @@ pub fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     if has(CAP_SYS_ADMIN) {
         return Ok(());
     }
-    let sections: Vec<_> = elf
-        .programs()
-        .into_iter()
-        .map(|program| program.section)
-        .collect();
+    let sections: Vec<_> = elf.programs().into_iter().map(|program| program.section).collect();
     let is_network = |section: &String| NETWORK.iter().any(|name| section.starts_with(name));
     let mut needed = vec![CAP_BPF];
     if sections.iter().any(|section| !is_network(section)) {
@@ -65,26 +61,17 @@ pub fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     if needed.is_empty() {
         return Ok(());
     }
-    let list: Vec<_> = needed
-        .iter()
-        .map(|Capability(_, name, what)| format!("{name} ({what})"))
-        .collect();
+    let list: Vec<_> =
+        needed.iter().map(|Capability(_, name, what)| format!("{name} ({what})")).collect();
     Err(Failure::new(
         exit_code::PERMISSION,
-        anyhow!(
-            "this user may not run the package: {} missing",
-            list.join(" and ")
-        ),
+        anyhow!("this user may not run the package: {} missing", list.join(" and ")),
     )
     .hint("run it as root: sudo ecli run …"))
 }
 
 fn effective_capabilities() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
+    rustix::thread::capabilities(None).ok().map(|sets| sets.effective.bits())
 }
 
 /// Whether the kernel describes its types, which `tp_btf`, `fentry` and their kind need.
@@ -101,30 +88,22 @@ pub fn btf() -> Option<Btf<'static>> {
 /// Whether kprobes can be attached: the kernel then has an event source for them.
 pub fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe").exists()
-        || [
-            "/sys/kernel/tracing/kprobe_events",
-            "/sys/kernel/debug/tracing/kprobe_events",
-        ]
-        .iter()
-        .any(|path| Path::new(path).exists())
+        || ["/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events"]
+            .iter()
+            .any(|path| Path::new(path).exists())
 }
 
 /// Whether the kernel has a function of this name that could be traced.
 pub fn has_function(name: &str) -> bool {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    symbols
-        .lines()
-        .any(|line| line.split_whitespace().nth(2) == Some(name))
+    symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
 }
 
 /// Whether there is a tracepoint `category/name`; none where that can not be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
-    [
-        "/sys/kernel/tracing/events",
-        "/sys/kernel/debug/tracing/events",
-    ]
-    .iter()
-    .map(Path::new)
-    .find(|dir| dir.exists())
-    .map(|dir| dir.join(event).exists())
+    ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
+        .iter()
+        .map(Path::new)
+        .find(|dir| dir.exists())
+        .map(|dir| dir.join(event).exists())
 }

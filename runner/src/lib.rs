@@ -40,24 +40,9 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         return Ok(()); // --help or --version of the package
     };
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
-    load::capture_log(
-        if verbose {
-            PrintLevel::Debug
-        } else {
-            PrintLevel::Warn
-        },
-        verbose,
-    );
+    load::capture_log(if verbose { PrintLevel::Debug } else { PrintLevel::Warn }, verbose);
     kernel::check_capabilities(&elf)?;
     let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk)?;
-    let views = view::plan(
-        &plan,
-        &package.meta,
-        &elf,
-        &btf,
-        &attached,
-        &arguments,
-        &talk,
-    )?;
+    let views = view::plan(&plan, &package.meta, &elf, &btf, &attached, &arguments, &talk)?;
     collect::run(&plan, attached, views, &signals, &talk)
 }

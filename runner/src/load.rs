@@ -33,9 +33,7 @@ pub fn capture_log(level: PrintLevel, show: bool) {
 
 /// What libbpf said since the last time.
 pub fn take_log() -> String {
-    LOG.lock()
-        .map(|mut log| std::mem::take(&mut *log))
-        .unwrap_or_default()
+    LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
 }
 
 /// A failure that may concern one program.
@@ -79,10 +77,7 @@ impl Opened {
                         .split_once('.')
                         .is_some_and(|(_, rest)| *rest == assignment.section[1..])
             };
-            let map = self
-                .0
-                .maps_mut()
-                .find(|map| map.name().to_str().is_some_and(is_it));
+            let map = self.0.maps_mut().find(|map| map.name().to_str().is_some_and(is_it));
             let end = assignment.offset + assignment.bytes.len();
             let place = map.and_then(|mut map| {
                 let value = map.initial_value_mut()?.get_mut(assignment.offset..end)?;
@@ -100,11 +95,7 @@ impl Opened {
     /// Keeps programs from being loaded.
     pub fn leave_out(&mut self, names: &BTreeSet<String>) {
         for mut program in self.0.progs_mut() {
-            if program
-                .name()
-                .to_str()
-                .is_some_and(|name| names.contains(name))
-            {
+            if program.name().to_str().is_some_and(|name| names.contains(name)) {
                 program.set_autoload(false);
             }
         }
@@ -121,10 +112,7 @@ impl Opened {
                 (text(program.name()), text(program.section()))
             })
             .collect();
-        self.0
-            .load()
-            .map(Loaded)
-            .map_err(|error| explain(&error, &take_log(), &sections))
+        self.0.load().map(Loaded).map_err(|error| explain(&error, &take_log(), &sections))
     }
 }
 
@@ -135,20 +123,13 @@ fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -
         (what.contains("failed") || what.contains("relo")).then_some((name, what))
     });
     let blamed = blamed.last().and_then(|(name, what)| {
-        let section = sections
-            .iter()
-            .find(|(program, _)| program == name)?
-            .1
-            .clone();
+        let section = sections.iter().find(|(program, _)| program == name)?.1.clone();
         Some((name.to_owned(), section, what.to_owned()))
     });
     let Some((name, section, what)) = blamed else {
         let error = anyhow!("the kernel did not take the object: {error:#}");
         let failure = Failure::new(exit_code::LOAD, error).details(without_prefix(log));
-        return Refused {
-            program: None,
-            failure,
-        };
+        return Refused { program: None, failure };
     };
     let verifier = verifier_log(log, &name);
     let failure = match &verifier {
@@ -181,10 +162,7 @@ fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -
             }
         }
     };
-    Refused {
-        program: Some(name),
-        failure,
-    }
+    Refused { program: Some(name), failure }
 }
 
 /// The verifier's words on a program, if it has any.
@@ -193,39 +171,28 @@ fn verifier_log(log: &str, name: &str) -> Option<String> {
     let (_, rest) = log.split_once(&begin)?;
     let (text, _) = rest.split_once("-- END PROG LOAD LOG --")?;
     // What counts how hard the verifier worked is no reason.
-    let has_reason = text
-        .lines()
-        .any(|line| !line.is_empty() && !line.starts_with("processed "));
+    let has_reason = text.lines().any(|line| !line.is_empty() && !line.starts_with("processed "));
     has_reason.then(|| text.to_owned())
 }
 
 fn last_lines(text: &str) -> String {
     let lines: Vec<_> = text.trim_end().lines().collect();
     let from = lines.len().saturating_sub(VERIFIER_LINES);
-    let cut = if from > 0 {
-        format!("… {from} lines before\n")
-    } else {
-        String::new()
-    };
+    let cut = if from > 0 { format!("… {from} lines before\n") } else { String::new() };
     cut + &lines[from..].join("\n")
 }
 
 /// libbpf's messages, its hint on RLIMIT_MEMLOCK left out: kernels from 5.11 on do not need it.
 fn without_prefix(log: &str) -> String {
     let lines = log.lines().filter(|line| !line.contains("RLIMIT_MEMLOCK"));
-    lines
-        .map(|line| line.strip_prefix("libbpf: ").unwrap_or(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.map(|line| line.strip_prefix("libbpf: ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl Loaded {
     /// The maps of cgroups.
     pub fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
         use libbpf_rs::MapCore as _;
-        self.0
-            .maps_mut()
-            .filter(|map| map.map_type() == MapType::CgroupArray)
+        self.0.maps_mut().filter(|map| map.map_type() == MapType::CgroupArray)
     }
 }
 
@@ -247,14 +214,8 @@ mod tests {
         let refused = explained(log);
         assert_eq!(refused.program.as_deref(), Some("f"));
         let text = format!("{:?}", refused.failure);
-        assert!(
-            text.contains("the kernel refused `f` (fentry/do_unlinkat)"),
-            "{text}"
-        );
-        assert!(
-            text.contains("gave no reason") && text.contains("kprobe"),
-            "{text}"
-        );
+        assert!(text.contains("the kernel refused `f` (fentry/do_unlinkat)"), "{text}");
+        assert!(text.contains("gave no reason") && text.contains("kprobe"), "{text}");
         assert!(!text.contains("ulimit"), "{text}");
     }
 
@@ -264,10 +225,7 @@ mod tests {
             libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
             -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EACCES\n";
         let text = format!("{:?}", explained(log).failure);
-        assert!(
-            text.contains("verifier refused `f`") && text.contains("R1 invalid"),
-            "{text}"
-        );
+        assert!(text.contains("verifier refused `f`") && text.contains("R1 invalid"), "{text}");
     }
 
     #[test]

@@ -125,11 +125,7 @@ pub fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io:
     let result = unsafe {
         libbpf_sys::bpf_map_get_next_key(map.as_raw_fd(), key.cast(), next.as_mut_ptr().cast())
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(-result))
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
 }
 
 /// The value of a key; `value` has room for all CPUs' where the map has a value for each.
@@ -146,11 +142,7 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<(
             value.as_mut_ptr().cast(),
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(-result))
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
 }
 
 /// The value of a key, which the kernel removes in the same step.
@@ -166,9 +158,5 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
             value.as_mut_ptr().cast(),
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(-result))
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
 }

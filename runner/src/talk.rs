@@ -21,10 +21,7 @@ impl Talk {
     /// As the command line asks for it.
     #[must_use]
     pub fn new(plan: &Plan) -> Talk {
-        Talk {
-            quiet: plan.quiet,
-            verbose: plan.verbose,
-        }
+        Talk { quiet: plan.quiet, verbose: plan.verbose }
     }
 
     /// What was decided for the user.

@@ -38,24 +38,11 @@ pub struct Assignment {
 /// How an argument's text becomes bytes.
 #[derive(Debug, Clone)]
 enum Kinds {
-    Bool {
-        size: usize,
-    },
-    Int {
-        size: usize,
-        signed: bool,
-    },
-    Float {
-        size: usize,
-    },
-    Text {
-        size: usize,
-    },
-    Enum {
-        size: usize,
-        signed: bool,
-        names: Vec<(String, i64)>,
-    },
+    Bool { size: usize },
+    Int { size: usize, signed: bool },
+    Float { size: usize },
+    Text { size: usize },
+    Enum { size: usize, signed: bool, names: Vec<(String, i64)> },
 }
 
 /// A variable that can be set.
@@ -79,40 +66,34 @@ pub fn parse(
     arguments: &[String],
 ) -> Result<Option<Arguments>, Failure> {
     let variables = settable(meta, elf, btf);
-    let matches = match command(meta, &variables).try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => {
-            let _ = error.print();
-            return Ok(None);
-        }
-        Err(error) => {
-            let text = error.render().to_string();
-            let text = text
-                .strip_prefix("error: ")
-                .unwrap_or(&text)
-                .trim_end()
-                .to_owned();
-            return Err(Failure::new(exit_code::USAGE, anyhow!(text)));
-        }
+    // Most packages run without arguments; then nothing has to be parsed.
+    let matches = match arguments {
+        [] | [_] => None,
+        _ => match command(meta, &variables).try_get_matches_from(arguments) {
+            Ok(matches) => Some(matches),
+            Err(error) if !error.use_stderr() => {
+                let _ = error.print();
+                return Ok(None);
+            }
+            Err(error) => {
+                let text = error.render().to_string();
+                let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+                return Err(Failure::new(exit_code::USAGE, anyhow!(text)));
+            }
+        },
     };
+    let matches = matches.as_ref();
     let mut result = Arguments {
-        verbose: matches!(matches.try_get_one::<bool>("verbose"), Ok(Some(true))),
+        verbose: is_set(matches, "verbose"),
         ..Default::default()
     };
     for variable in &variables {
-        let bytes = variable.value(&matches)?;
-        if bytes
-            .as_deref()
-            .unwrap_or(&variable.initial)
-            .iter()
-            .any(|byte| *byte != 0)
-        {
+        let bytes = variable.value(matches)?;
+        if bytes.as_deref().unwrap_or(&variable.initial).iter().any(|byte| *byte != 0) {
             result.nonzero.insert(variable.meta.name.clone());
         }
         if let Some(bytes) = bytes {
-            let Settable {
-                section, offset, ..
-            } = variable;
+            let Settable { section, offset, .. } = variable;
             result.assignments.push(Assignment {
                 section: section.clone(),
                 offset: *offset,
@@ -123,33 +104,27 @@ pub fn parse(
     Ok(Some(result))
 }
 
+/// Whether a switch was given; one that does not exist was not.
+fn is_set(matches: Option<&ArgMatches>, id: &str) -> bool {
+    matches.is_some_and(|matches| matches!(matches.try_get_one::<bool>(id), Ok(Some(true))))
+}
+
 fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Settable<'m>> {
     let mut found = Vec::new();
     for section in &meta.bpf_skel.data_sections {
         let data = elf.section_data(&section.name).unwrap_or_default();
         for var in elf.variables(btf, &section.name) {
             let (offset, size) = (var.offset as usize, var.size as usize);
-            let described = section
-                .variables
-                .iter()
-                .find(|variable| variable.name == var.name);
+            let described = section.variables.iter().find(|variable| variable.name == var.name);
             let Some(described) = described.filter(|v| !v.name.starts_with(DUMMY_PREFIX)) else {
                 continue;
             };
             let Some(kind) = Kinds::of(btf.ty(var.ty), size) else {
                 continue;
             };
-            let initial = data
-                .get(offset..offset + size)
-                .map_or(vec![0; size], <[u8]>::to_vec);
+            let initial = data.get(offset..offset + size).map_or(vec![0; size], <[u8]>::to_vec);
             let section = section.name.clone();
-            found.push(Settable {
-                section,
-                offset,
-                kind,
-                meta: described,
-                initial,
-            });
+            found.push(Settable { section, offset, kind, meta: described, initial });
         }
     }
     found
@@ -158,10 +133,7 @@ fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Setta
 fn command(meta: &Meta, variables: &[Settable<'_>]) -> Command {
     let skeleton = &meta.bpf_skel;
     let doc = skeleton.doc.clone().unwrap_or_default();
-    let about = doc
-        .brief
-        .or(doc.description)
-        .unwrap_or_else(|| "A simple eBPF program".into());
+    let about = doc.brief.or(doc.description).unwrap_or_else(|| "A simple eBPF program".into());
     let mut command = Command::new(skeleton.obj_name.clone())
         .no_binary_name(false)
         .version(doc.version.unwrap_or_else(|| "0.1.0".into()))
@@ -180,18 +152,8 @@ fn command(meta: &Meta, variables: &[Settable<'_>]) -> Command {
     }
     let own = [
         ("help", Some('h'), ArgAction::Help, "Print this help"),
-        (
-            "version",
-            Some('V'),
-            ArgAction::Version,
-            "Print the version",
-        ),
-        (
-            "verbose",
-            None,
-            ArgAction::SetTrue,
-            "Show libbpf's messages",
-        ),
+        ("version", Some('V'), ArgAction::Version, "Print the version"),
+        ("verbose", None, ArgAction::SetTrue, "Show libbpf's messages"),
     ];
     for (name, short, action, help) in own {
         if names.long.insert(name.to_owned()) {
@@ -219,19 +181,13 @@ impl Kinds {
         let ty = ty.resolved();
         Some(match ty.kind {
             Kind::Int if ty.int_encoding().bool => Kinds::Bool { size },
-            Kind::Int if size <= 16 => Kinds::Int {
-                size,
-                signed: ty.int_encoding().signed,
-            },
+            Kind::Int if size <= 16 => Kinds::Int { size, signed: ty.int_encoding().signed },
             Kind::Float if size == 4 || size == 8 => Kinds::Float { size },
             Kind::Enum | Kind::Enum64 => Kinds::Enum {
                 size,
                 // clang 14 does not say; a negative enumerator can only be one of a signed enum.
                 signed: ty.is_signed_enum(),
-                names: ty
-                    .enumerators()
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .collect(),
+                names: ty.enumerators().map(|(name, value)| (name.to_owned(), value)).collect(),
             },
             Kind::Array if ty.target().is_plain_char() => Kinds::Text { size },
             _ => return None,
@@ -277,20 +233,14 @@ impl Kinds {
                 }
                 Ok(padded(text.as_bytes(), *size))
             }
-            Kinds::Enum {
-                size,
-                signed,
-                names,
-            } => {
+            Kinds::Enum { size, signed, names } => {
                 if let Some((_, value)) = names.iter().find(|(name, _)| name == text) {
                     return Ok(value.to_le_bytes()[..*size.min(&8)].to_vec());
                 }
-                int(text, *size, *signed)
-                    .or_else(|_| int(text, *size, true))
-                    .map_err(|_| {
-                        let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
-                        format!("it is neither a number nor one of {}", names.join(", "))
-                    })
+                int(text, *size, *signed).or_else(|_| int(text, *size, true)).map_err(|_| {
+                    let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
+                    format!("it is neither a number nor one of {}", names.join(", "))
+                })
             }
         }
     }
@@ -298,9 +248,7 @@ impl Kinds {
     /// A value in words, for the help.
     fn show(&self, bytes: &[u8]) -> String {
         match self {
-            Kinds::Text { .. } => String::from_utf8_lossy(bytes)
-                .trim_end_matches('\0')
-                .to_owned(),
+            Kinds::Text { .. } => String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned(),
             Kinds::Float { size: 4 } => bytes
                 .try_into()
                 .map_or_else(|_| String::new(), |b| f32::from_le_bytes(b).to_string()),
@@ -310,9 +258,7 @@ impl Kinds {
             Kinds::Int { signed: true, .. } => signed_value(bytes).to_string(),
             Kinds::Enum { names, .. } => {
                 let value = signed_value(bytes);
-                let name = names
-                    .iter()
-                    .find(|(_, number)| i128::from(*number) == value);
+                let name = names.iter().find(|(_, number)| i128::from(*number) == value);
                 name.map_or_else(|| value.to_string(), |(name, _)| name.clone())
             }
             Kinds::Bool { .. } => (bytes.first() == Some(&1)).to_string(),
@@ -328,10 +274,7 @@ fn padded(bytes: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn unsigned_value(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | u128::from(*byte))
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte))
 }
 
 fn signed_value(bytes: &[u8]) -> i128 {
@@ -358,11 +301,7 @@ fn int(text: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
         (false, bits) => (0, (1 << bits) - 1),
     };
     let range = || {
-        let least = if signed {
-            format!("-{least}")
-        } else {
-            "0".into()
-        };
+        let least = if signed { format!("-{least}") } else { "0".into() };
         format!("it is not in the range from {least} to {most}")
     };
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
@@ -372,25 +311,15 @@ fn int(text: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
     if magnitude > if negative { least } else { most } {
         return Err(range());
     }
-    let value = if negative {
-        magnitude.wrapping_neg()
-    } else {
-        magnitude
-    };
+    let value = if negative { magnitude.wrapping_neg() } else { magnitude };
     Ok(value.to_le_bytes()[..size].to_vec())
 }
 
 impl Settable<'_> {
     /// What the package wants when no argument is given.
     fn default(&self) -> Option<&Value> {
-        let cmdarg = self
-            .meta
-            .cmdarg
-            .as_ref()
-            .and_then(|arg| arg.default.as_ref());
-        cmdarg
-            .or(self.meta.value.as_ref())
-            .filter(|value| !value.is_null())
+        let cmdarg = self.meta.cmdarg.as_ref().and_then(|arg| arg.default.as_ref());
+        cmdarg.or(self.meta.value.as_ref()).filter(|value| !value.is_null())
     }
 
     /// The options of this variable. A bool's name says what giving it does.
@@ -404,15 +333,9 @@ impl Settable<'_> {
             _ => long.clone(),
         };
         let long = if self.kind.is_bool() { switch } else { long };
-        let mut help = cmdarg
-            .help
-            .or_else(|| self.meta.description.clone())
-            .unwrap_or_else(|| {
-                format!(
-                    "Set value of `{}` variable {}",
-                    self.meta.ty, self.meta.name
-                )
-            });
+        let mut help = cmdarg.help.or_else(|| self.meta.description.clone()).unwrap_or_else(|| {
+            format!("Set value of `{}` variable {}", self.meta.ty, self.meta.name)
+        });
         let shown = match self.default() {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
@@ -430,9 +353,7 @@ impl Settable<'_> {
             arg.action(ArgAction::SetTrue)
         } else {
             let name = self.kind.value_name();
-            arg.action(ArgAction::Set)
-                .value_name(name)
-                .allow_hyphen_values(true)
+            arg.action(ArgAction::Set).value_name(name).allow_hyphen_values(true)
         };
         let mut letters = cmdarg.short.as_deref().unwrap_or_default().chars();
         if let (Some(letter), None) = (letters.next(), letters.next())
@@ -448,10 +369,7 @@ impl Settable<'_> {
             if names.long.insert(disable.clone()) {
                 let help = format!("Set `{}`, which is true, to false", self.meta.name);
                 args.push(
-                    Arg::new(self.disable_id())
-                        .long(disable)
-                        .action(ArgAction::SetTrue)
-                        .help(help),
+                    Arg::new(self.disable_id()).long(disable).action(ArgAction::SetTrue).help(help),
                 );
             }
         }
@@ -467,18 +385,18 @@ impl Settable<'_> {
     }
 
     /// The bytes that the command line or the package give; none where the object's own stay.
-    fn value(&self, matches: &ArgMatches) -> Result<Option<Vec<u8>>, Failure> {
+    fn value(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<u8>>, Failure> {
         let Kinds::Bool { size } = self.kind else {
-            return match matches.try_get_one::<String>(&self.id()) {
-                Ok(Some(text)) => self.bytes(text).map(Some),
-                _ => self.default_bytes(),
+            let given = matches.and_then(|m| m.try_get_one::<String>(&self.id()).ok().flatten());
+            return match given {
+                Some(text) => self.bytes(text).map(Some),
+                None => self.default_bytes(),
             };
         };
-        let is_set = |id: &str| matches!(matches.try_get_one::<bool>(id), Ok(Some(true)));
-        if is_set(&self.disable_id()) {
+        if is_set(matches, &self.disable_id()) {
             return Ok(Some(vec![0; size]));
         }
-        if is_set(&self.id()) {
+        if is_set(matches, &self.id()) {
             let value = u8::from(self.default() != Some(&Value::Bool(true)));
             return Ok(Some(padded(&[value], size)));
         }
@@ -496,13 +414,8 @@ impl Settable<'_> {
     fn bytes(&self, text: &str) -> Result<Vec<u8>, Failure> {
         self.kind.parse(text).map_err(|why| {
             let cmdarg = self.meta.cmdarg.as_ref();
-            let long = cmdarg
-                .and_then(|arg| arg.long.as_deref())
-                .unwrap_or(&self.meta.name);
-            let error = anyhow!(
-                "`{text}` is no value for `--{long}` ({}): {why}",
-                self.meta.ty
-            );
+            let long = cmdarg.and_then(|arg| arg.long.as_deref()).unwrap_or(&self.meta.name);
+            let error = anyhow!("`{text}` is no value for `--{long}` ({}): {why}", self.meta.ty);
             Failure::new(exit_code::USAGE, error)
         })
     }
@@ -520,22 +433,13 @@ mod tests {
         assert_eq!(int("-128", 1, true), Ok(vec![128]));
         assert_eq!(int("18446744073709551615", 8, false), Ok(vec![255; 8]));
         assert_eq!(int(&u128::MAX.to_string(), 16, false), Ok(vec![255; 16]));
-        for (text, size, signed) in [
-            ("256", 1, false),
-            ("128", 1, true),
-            ("-129", 1, true),
-            ("-1", 4, false),
-        ] {
-            assert!(
-                int(text, size, signed).unwrap_err().contains("range"),
-                "{text}"
-            );
+        for (text, size, signed) in
+            [("256", 1, false), ("128", 1, true), ("-129", 1, true), ("-1", 4, false)]
+        {
+            assert!(int(text, size, signed).unwrap_err().contains("range"), "{text}");
         }
         for text in ["", "x", "1.5", "0x", "--1", "1 "] {
-            assert!(
-                int(text, 4, true).unwrap_err().contains("whole number"),
-                "{text}"
-            );
+            assert!(int(text, 4, true).unwrap_err().contains("whole number"), "{text}");
         }
     }
 
@@ -544,17 +448,10 @@ mod tests {
         let text = Kinds::Text { size: 4 };
         assert_eq!(text.parse("abc"), Ok(b"abc\0".to_vec()));
         assert!(text.parse("abcd").unwrap_err().contains("at most 3"));
-        assert_eq!(
-            Kinds::Float { size: 4 }.parse("1.5"),
-            Ok(1.5f32.to_le_bytes().to_vec())
-        );
+        assert_eq!(Kinds::Float { size: 4 }.parse("1.5"), Ok(1.5f32.to_le_bytes().to_vec()));
         assert!(Kinds::Float { size: 8 }.parse("x").is_err());
         let names = vec![("RED".to_owned(), 1), ("LESS".to_owned(), -1)];
-        let color = Kinds::Enum {
-            size: 4,
-            signed: false,
-            names,
-        };
+        let color = Kinds::Enum { size: 4, signed: false, names };
         assert_eq!(color.parse("RED"), Ok(vec![1, 0, 0, 0]));
         assert_eq!(color.parse("LESS"), Ok(vec![255; 4]));
         assert_eq!(color.parse("7"), Ok(vec![7, 0, 0, 0]));
@@ -563,22 +460,8 @@ mod tests {
 
     #[test]
     fn values_in_words() {
-        assert_eq!(
-            Kinds::Int {
-                size: 4,
-                signed: true
-            }
-            .show(&[255; 4]),
-            "-1"
-        );
-        assert_eq!(
-            Kinds::Int {
-                size: 4,
-                signed: false
-            }
-            .show(&[255; 4]),
-            "4294967295"
-        );
+        assert_eq!(Kinds::Int { size: 4, signed: true }.show(&[255; 4]), "-1");
+        assert_eq!(Kinds::Int { size: 4, signed: false }.show(&[255; 4]), "4294967295");
         assert_eq!(Kinds::Text { size: 4 }.show(b"ab\0\0"), "ab");
     }
 }

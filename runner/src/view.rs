@@ -103,29 +103,12 @@ pub fn plan(
     arguments: &Arguments,
     talk: &Talk,
 ) -> Result<Views, Failure> {
-    let mut planner = Planner {
-        plan,
-        meta,
-        elf,
-        btf,
-        attached,
-        arguments,
-        talk,
-        kernel: None,
-    };
-    let mut views = Views {
-        streams: planner.streams(),
-        samples: planner.maps()?,
-    };
+    let mut planner = Planner { plan, meta, elf, btf, attached, arguments, talk, kernel: None };
+    let mut views = Views { streams: planner.streams(), samples: planner.maps()? };
     let has_more = !views.streams.is_empty() || !views.samples.is_empty();
     for section in elf.data_sections() {
-        if [".bss", ".data"]
-            .iter()
-            .any(|stem| section.name.starts_with(stem))
-        {
-            views
-                .samples
-                .extend(planner.variables(&section.name, has_more)?);
+        if [".bss", ".data"].iter().any(|stem| section.name.starts_with(stem)) {
+            views.samples.extend(planner.variables(&section.name, has_more)?);
         }
     }
     if views.samples.is_empty() && views.streams.is_empty() {
@@ -148,11 +131,7 @@ struct Planner<'p> {
 
 impl Planner<'_> {
     fn described(&self, map: &str) -> Option<&MapMeta> {
-        self.meta
-            .bpf_skel
-            .maps
-            .iter()
-            .find(|meta| meta.name == map || meta.ident == map)
+        self.meta.bpf_skel.maps.iter().find(|meta| meta.name == map || meta.ident == map)
     }
 
     /// The buffers and what their records are.
@@ -170,11 +149,7 @@ impl Planner<'_> {
                 continue;
             }
             match self.record(described, &name) {
-                Some(record) => streams.push(Stream {
-                    name,
-                    record,
-                    is_perf,
-                }),
+                Some(record) => streams.push(Stream { name, record, is_perf }),
                 None => self.talk.warning(&format!(
                     "the records of `{name}` are not shown: the package does not say what they \
                      are (pack it with the header of their struct: ecc X.bpf.c X.h)"
@@ -186,9 +161,7 @@ impl Planner<'_> {
 
     fn record(&self, described: Option<&MapMeta>, name: &str) -> Option<Layout> {
         let of_type = |id: u32| self.btf.ty(id);
-        let config = described
-            .and_then(|meta| meta.export_config.clone())
-            .unwrap_or_default();
+        let config = described.and_then(|meta| meta.export_config.clone()).unwrap_or_default();
         let exported = self.meta.export_types.first().map(|ty| of_type(ty.type_id));
         match config {
             ExportConfig::BtfTypeId(id) => Some(Layout::of(of_type(id))),
@@ -247,9 +220,7 @@ impl Planner<'_> {
             }
             let sample = described.and_then(|meta| meta.sample.clone());
             let (key, value) = self.map_types(&name);
-            let bytes = |size: u32| Layout::Bytes {
-                size: size as usize,
-            };
+            let bytes = |size: u32| Layout::Bytes { size: size as usize };
             let key = key.map_or_else(|| bytes(map.key_size()), Layout::of);
             let value = value.map_or_else(|| bytes(map.value_size()), Layout::of);
             let recognised = Slots::of(&value).is_some();
@@ -287,10 +258,7 @@ impl Planner<'_> {
     /// Views of the variables of a section.
     fn variables(&mut self, section: &str, has_more: bool) -> Result<Vec<View>, Failure> {
         let is_it = |name: &str| {
-            name == section
-                || name
-                    .split_once('.')
-                    .is_some_and(|(_, rest)| rest == &section[1..])
+            name == section || name.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
         };
         let mut maps = self.attached.object.maps();
         let Some(map) = maps.find(|map| map.name().to_str().is_some_and(is_it)) else {
@@ -316,12 +284,8 @@ impl Planner<'_> {
             if Slots::of(&element).is_some() || is_histogram(annotated.as_ref()) {
                 let sample = annotated.unwrap_or_else(histogram_by_default);
                 let part = (offset, element.size());
-                let column = Member {
-                    name: var.name.into(),
-                    offset: 0,
-                    bits: None,
-                    layout: element,
-                };
+                let column =
+                    Member { name: var.name.into(), offset: 0, bits: None, layout: element };
                 views.push(self.section_view(
                     &map,
                     Table {
@@ -341,18 +305,10 @@ impl Planner<'_> {
                     annotated: annotated.is_some(),
                     sample: annotated.unwrap_or_default(),
                 });
-                let end = table
-                    .columns
-                    .last()
-                    .map_or(0, |m| m.offset + m.layout.size());
+                let end = table.columns.last().map_or(0, |m| m.offset + m.layout.size());
                 table.parts.push((offset, element.size()));
                 let name = var.name.to_owned();
-                table.columns.push(Member {
-                    name,
-                    offset: end,
-                    bits: None,
-                    layout: element,
-                });
+                table.columns.push(Member { name, offset: end, bits: None, layout: element });
             }
         }
         for table in tables.into_values() {
@@ -364,13 +320,7 @@ impl Planner<'_> {
     }
 
     fn section_view(&mut self, map: &Map<'_>, table: Table) -> Result<View, Failure> {
-        let Table {
-            parts,
-            mut columns,
-            sample,
-            len,
-            ..
-        } = table;
+        let Table { parts, mut columns, sample, len, .. } = table;
         let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
         let name = names.join(",");
         let is_histogram = columns.len() == 1
@@ -379,19 +329,13 @@ impl Planner<'_> {
             columns.remove(0).layout
         } else {
             let size = columns.last().map_or(0, |m| m.offset + m.layout.size());
-            Layout::Record(Record {
-                size,
-                members: columns,
-            })
+            Layout::Record(Record { size, members: columns })
         };
         let shape = match self.shape(&name, &sample, &value) {
             Shape::KeyValue => Shape::Table,
             shape => shape,
         };
-        let index = Layout::Int {
-            size: 4,
-            signed: false,
-        };
+        let index = Layout::Int { size: 4, signed: false };
         let reader = Reader::Section(SectionReader {
             fd: duplicate(map)?,
             size: map.value_size() as usize,
@@ -414,10 +358,7 @@ impl Planner<'_> {
     fn variable(&self, section: &str, name: &str) -> Option<&Variable> {
         let sections = &self.meta.bpf_skel.data_sections;
         let section = sections.iter().find(|found| found.name == section)?;
-        section
-            .variables
-            .iter()
-            .find(|variable| variable.name == name)
+        section.variables.iter().find(|variable| variable.name == name)
     }
 
     fn interval(&self, sample: &Sample) -> Duration {
@@ -435,11 +376,7 @@ impl Planner<'_> {
             },
         };
         match Slots::of(value).or_else(|| Slots::of_array(value, 0)) {
-            Some(slots) => Shape::Histogram {
-                slots,
-                edges,
-                unit: self.unit(sample),
-            },
+            Some(slots) => Shape::Histogram { slots, edges, unit: self.unit(sample) },
             None => {
                 self.talk.warning(&format!(
                     "`{name}` is no histogram: its value has no array `slots`; it is shown as it is"
@@ -451,15 +388,9 @@ impl Planner<'_> {
 
     fn unit(&self, sample: &Sample) -> String {
         let applies = |variable: &String| self.arguments.nonzero.contains(variable);
-        let special = sample
-            .unit_when
-            .iter()
-            .find(|(variable, _)| applies(variable));
+        let special = sample.unit_when.iter().find(|(variable, _)| applies(variable));
         let special = special.and_then(|(_, unit)| unit.as_str());
-        special
-            .or(sample.unit.as_deref())
-            .unwrap_or(UNIT)
-            .to_owned()
+        special.or(sample.unit.as_deref()).unwrap_or(UNIT).to_owned()
     }
 
     /// Gives the values of a key names, where the annotation says which.
@@ -468,10 +399,7 @@ impl Planner<'_> {
             return key;
         };
         if !sample.key_labels.is_empty() {
-            return Layout::Label {
-                size,
-                names: sample.key_labels.clone(),
-            };
+            return Layout::Label { size, names: sample.key_labels.clone() };
         }
         let Some(name) = &sample.key_enum else {
             return key;
@@ -503,10 +431,7 @@ struct Table {
 }
 
 fn histogram_by_default() -> Sample {
-    Sample {
-        kind: SampleKind::Log2Histogram,
-        ..Default::default()
-    }
+    Sample { kind: SampleKind::Log2Histogram, ..Default::default() }
 }
 
 fn is_histogram(sample: Option<&Sample>) -> bool {
@@ -559,10 +484,7 @@ fn readable(ty: MapType) -> Option<bool> {
 }
 
 fn is_per_cpu(ty: MapType) -> bool {
-    matches!(
-        ty,
-        MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuArray
-    )
+    matches!(ty, MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuArray)
 }
 
 fn cpus() -> Result<usize, Failure> {
@@ -592,14 +514,8 @@ pub(crate) mod tests {
                 parts: Vec::new(),
                 len: 0,
             }),
-            key: Some(Layout::Int {
-                size: 1,
-                signed: false,
-            }),
-            value: Layout::Int {
-                size: 8,
-                signed: false,
-            },
+            key: Some(Layout::Int { size: 1, signed: false }),
+            value: Layout::Int { size: 8, signed: false },
             shape: Shape::Table,
             interval: INTERVAL,
             differences: true,

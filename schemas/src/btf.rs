@@ -167,8 +167,7 @@ pub struct Btf<'d> {
 }
 
 fn u32_at(data: &[u8], at: usize) -> u32 {
-    data.get(at..at + 4)
-        .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    data.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 impl<'d> Btf<'d> {
@@ -200,10 +199,7 @@ impl<'d> Btf<'d> {
             let info = u32_at(types, at + 4);
             let kind = Kind::from_raw((info >> 24) as u8 & 0x1f)
                 .filter(|kind| *kind != Kind::Void)
-                .ok_or(BtfError::Type {
-                    id,
-                    why: "unknown kind",
-                })?;
+                .ok_or(BtfError::Type { id, why: "unknown kind" })?;
             let end = at + 12 + kind.extra_len(info as usize & 0xffff);
             if end > types.len() {
                 return Err(BtfError::Type { id, why: "cut off" });
@@ -211,11 +207,7 @@ impl<'d> Btf<'d> {
             offsets.push(at as u32);
             at = end;
         }
-        Ok(Btf {
-            types: types.into(),
-            strings: strings.into(),
-            offsets,
-        })
+        Ok(Btf { types: types.into(), strings: strings.into(), offsets })
     }
 
     /// The same, independent of the bytes it was read from.
@@ -249,21 +241,10 @@ impl<'d> Btf<'d> {
             let kind = Kind::from_raw((info >> 24) as u8 & 0x1f)?;
             let extra = record.get(12..12 + kind.extra_len(info as usize & 0xffff))?;
             let (name_off, size_or_type) = (u32_at(record, 0), u32_at(record, 8));
-            Some(Type {
-                btf: self,
-                id,
-                kind,
-                name_off,
-                info,
-                size_or_type,
-                extra,
-            })
+            Some(Type { btf: self, id, kind, name_off, info, size_or_type, extra })
         };
-        (id as usize)
-            .checked_sub(1)
-            .and_then(|at| self.offsets.get(at))
-            .and_then(record)
-            .unwrap_or(Type {
+        (id as usize).checked_sub(1).and_then(|at| self.offsets.get(at)).and_then(record).unwrap_or(
+            Type {
                 btf: self,
                 id: 0,
                 kind: Kind::Void,
@@ -271,7 +252,8 @@ impl<'d> Btf<'d> {
                 info: 0,
                 size_or_type: 0,
                 extra: &[],
-            })
+            },
+        )
     }
 
     /// All types, in order.
@@ -289,17 +271,13 @@ impl<'d> Btf<'d> {
     /// [`crate::object::BpfObject::variables`].
     #[must_use]
     pub fn section_vars(&self, section: &str) -> Vec<SectionVar<'_>> {
-        self.find(Kind::Datasec, section)
-            .map_or(Vec::new(), |ty| ty.vars())
+        self.find(Kind::Datasec, section).map_or(Vec::new(), |ty| ty.vars())
     }
 
     /// An enum by its tag, or, for one without a tag, by the name of one of its enumerators.
     #[must_use]
     pub fn find_enum(&self, name: &str) -> Option<Type<'_>> {
-        let enums = || {
-            self.types()
-                .filter(|ty| matches!(ty.kind, Kind::Enum | Kind::Enum64))
-        };
+        let enums = || self.types().filter(|ty| matches!(ty.kind, Kind::Enum | Kind::Enum64));
         enums().find(|ty| ty.name() == name).or_else(|| {
             enums().find(|ty| ty.name().is_empty() && ty.enumerators().any(|(n, _)| n == name))
         })
@@ -307,10 +285,7 @@ impl<'d> Btf<'d> {
 
     fn string(&self, at: u32) -> &str {
         let rest = self.strings.get(at as usize..).unwrap_or_default();
-        let end = rest
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
         std::str::from_utf8(&rest[..end]).unwrap_or("?")
     }
 }
@@ -397,11 +372,7 @@ impl<'a> Type<'a> {
     /// Number of an array's elements; 0 for a flexible one, and for what is no array.
     #[must_use]
     pub fn array_len(&self) -> u32 {
-        if self.kind == Kind::Array {
-            u32_at(self.extra, 8)
-        } else {
-            0
-        }
+        if self.kind == Kind::Array { u32_at(self.extra, 8) } else { 0 }
     }
 
     /// How an integer is encoded.
@@ -434,11 +405,8 @@ impl<'a> Type<'a> {
         };
         extra.chunks_exact(12).map(move |raw| {
             let offset = u32_at(raw, 8);
-            let (bit_offset, bit_size) = if bitfields {
-                (offset & 0xff_ffff, offset >> 24)
-            } else {
-                (offset, 0)
-            };
+            let (bit_offset, bit_size) =
+                if bitfields { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
             Member {
                 name: self.btf.string(u32_at(raw, 0)),
                 ty: u32_at(raw, 4),
@@ -517,11 +485,7 @@ impl<'a> Type<'a> {
                     Kind::Enum | Kind::Enum64 => "enum",
                     _ => "struct",
                 };
-                let name = if ty.name().is_empty() {
-                    "{...}"
-                } else {
-                    ty.name()
-                };
+                let name = if ty.name().is_empty() { "{...}" } else { ty.name() };
                 format!("{tag} {name}")
             }
             Kind::FuncProto => "void (*)()".to_owned(),
@@ -615,10 +579,7 @@ pub(crate) mod tests {
         assert_eq!(btf.ty(info).size(), Some(80));
         assert_eq!(btf.ty(99).kind, Kind::Void);
         let member = btf.ty(info).members().next().unwrap();
-        assert_eq!(
-            (member.name, member.ty, member.bit_offset),
-            ("slots", slots, 0)
-        );
+        assert_eq!((member.name, member.ty, member.bit_offset), ("slots", slots, 0));
     }
 
     #[test]
@@ -648,29 +609,20 @@ pub(crate) mod tests {
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!(btf.find_enum("TIMER").unwrap().id, anonymous);
         assert_eq!(btf.find_enum("color").unwrap().id, tagged);
-        assert!(
-            btf.find_enum("A").is_none(),
-            "a tagged enum goes by its tag"
-        );
+        assert!(btf.find_enum("A").is_none(), "a tagged enum goes by its tag");
         assert_eq!(btf.ty(anonymous).enumerators().last(), Some(("TIMER", 1)));
     }
 
     #[test]
     fn bad_headers() {
         assert_eq!(Btf::parse(&[]).unwrap_err(), BtfError::Header);
-        assert_eq!(
-            Btf::parse(&[0xeb, 0x9f, 1, 0]).unwrap_err(),
-            BtfError::BigEndian
-        );
+        assert_eq!(Btf::parse(&[0xeb, 0x9f, 1, 0]).unwrap_err(), BtfError::BigEndian);
         let mut bytes = Builder::default().bytes();
         bytes[12] = 200;
         assert_eq!(Btf::parse(&bytes).unwrap_err(), BtfError::Header);
         let mut b = Builder::default();
         b.add(Kind::Struct, "s", 3, 4, &[]);
-        assert!(matches!(
-            Btf::parse(&b.bytes()),
-            Err(BtfError::Type { id: 1, .. })
-        ));
+        assert!(matches!(Btf::parse(&b.bytes()), Err(BtfError::Type { id: 1, .. })));
     }
 
     proptest::proptest! {

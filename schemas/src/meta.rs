@@ -18,20 +18,12 @@ pub const DUMMY_PREFIX: &str = "__eunomia_dummy";
 
 /// The description of a package's object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(title = "X.skel.json")
-)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "X.skel.json"))]
 pub struct Meta {
     /// Programs, maps and variables.
     pub bpf_skel: Skeleton,
     /// Structs that user space decodes.
-    #[serde(
-        default,
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub export_types: Vec<ExportType>,
     /// Version of the packer, for instance `0.3.4`. Loaders ignore it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,11 +243,7 @@ pub struct Sample {
     /// Time between two readings in milliseconds.
     pub interval: u64,
     /// What is drawn.
-    #[serde(
-        rename = "type",
-        default,
-        skip_serializing_if = "SampleKind::is_default"
-    )]
+    #[serde(rename = "type", default, skip_serializing_if = "SampleKind::is_default")]
     pub kind: SampleKind,
     /// Unit of a histogram's slots, for instance `usecs`. `(unit)` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,10 +255,7 @@ pub struct Sample {
     /// where that variable is not zero: `{"targ_ns": "nsecs"}`. The first that applies wins over
     /// `unit`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(with = "std::collections::BTreeMap<String, String>")
-    )]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
     pub unit_when: Map<String, Value>,
     /// bpfpack: an enum whose enumerators name the keys, or an array's indexes. Looked up in the
     /// object's BTF, then in the kernel's, by its tag, or by the name of one of its enumerators
@@ -425,21 +410,16 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(map.export_config, Some(ExportConfig::BtfTypeId(5)));
-        let Some(Interpreter::StackTrace {
-            field_map,
-            with_symbols,
-        }) = &map.interpreter
-        else {
+        let Some(Interpreter::StackTrace { field_map, with_symbols }) = &map.interpreter else {
             panic!("{map:?}")
         };
         assert!(*with_symbols && field_map["pid"] == "tgid");
         let text = serde_json::to_string(&map).unwrap();
         assert!(text.contains(r#""intepreter":{"stack_trace""#), "{text}");
         assert!(text.contains(r#""sample":{"interval":1000,"type":"log2_hist","unit_when""#));
-        for (text, config) in [
-            ("\"no_export\"", ExportConfig::NoExport),
-            ("\"default\"", ExportConfig::Default),
-        ] {
+        for (text, config) in
+            [("\"no_export\"", ExportConfig::NoExport), ("\"default\"", ExportConfig::Default)]
+        {
             assert_eq!(serde_json::from_str::<ExportConfig>(text).unwrap(), config);
         }
     }

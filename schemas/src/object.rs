@@ -93,10 +93,7 @@ impl<'d> BpfObject<'d> {
             .filter_map(|symbol| {
                 let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
                 let (name, function) = (section.name().ok()?, symbol.name().ok()?);
-                let program = Program {
-                    name: function.to_owned(),
-                    section: name.to_owned(),
-                };
+                let program = Program { name: function.to_owned(), section: name.to_owned() };
                 (name != ".text" && section.kind() == SectionKind::Text)
                     .then(|| (section.index().0, symbol.address(), program))
             })
@@ -111,8 +108,7 @@ impl<'d> BpfObject<'d> {
     pub fn data_sections(&self) -> Vec<DataSectionHeader> {
         let is_data = |name: &str| {
             [".data", ".rodata", ".bss"].iter().any(|stem| {
-                name.strip_prefix(stem)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
         };
         self.elf
@@ -128,10 +124,7 @@ impl<'d> BpfObject<'d> {
     #[must_use]
     pub fn variables<'b>(&self, btf: &'b Btf<'_>, section: &str) -> Vec<SectionVar<'b>> {
         let mut variables = btf.section_vars(section);
-        let index = self
-            .elf
-            .section_by_name(section)
-            .map(|section| section.index());
+        let index = self.elf.section_by_name(section).map(|section| section.index());
         let addresses: BTreeMap<&str, u64> = self
             .elf
             .symbols()
@@ -139,9 +132,7 @@ impl<'d> BpfObject<'d> {
             .filter_map(|symbol| Some((symbol.name().ok()?, symbol.address())))
             .collect();
         for variable in &mut variables {
-            let address = addresses
-                .get(variable.name)
-                .and_then(|at| u32::try_from(*at).ok());
+            let address = addresses.get(variable.name).and_then(|at| u32::try_from(*at).ok());
             variable.offset = address.unwrap_or(variable.offset);
         }
         variables.sort_by_key(|variable| variable.offset);
@@ -211,11 +202,7 @@ impl<'e, 'd> Walk<'e, 'd> {
                 (section.index().0, by_address)
             })
             .collect();
-        Walk {
-            elf,
-            ends,
-            relocations,
-        }
+        Walk { elf, ends, relocations }
     }
 
     fn visit(&self, start: Place, used: &mut BTreeSet<String>, seen: &mut BTreeSet<Place>) {
@@ -227,10 +214,7 @@ impl<'e, 'd> Walk<'e, 'd> {
             let Some(end) = self.ends.get(&place) else {
                 continue;
             };
-            let Ok(code) = self
-                .elf
-                .section_by_index(SectionIndex(section))
-                .and_then(|s| s.data())
+            let Ok(code) = self.elf.section_by_index(SectionIndex(section)).and_then(|s| s.data())
             else {
                 continue;
             };
@@ -246,11 +230,8 @@ impl<'e, 'd> Walk<'e, 'd> {
                 match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
                     Some(symbol) if is_call => {
                         // A static function is named by its section and the call's immediate.
-                        let offset = if symbol.kind() == SymbolKind::Section {
-                            (imm + 1) * 8
-                        } else {
-                            0
-                        };
+                        let offset =
+                            if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
                         if let Some(target) = symbol.section_index() {
                             todo.push((target.0, symbol.address().wrapping_add_signed(offset)));
                         }
@@ -270,9 +251,7 @@ impl<'e, 'd> Walk<'e, 'd> {
     fn state_name<'s>(&self, symbol: &impl object::ObjectSymbol<'s>) -> Option<String> {
         let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
         let section = section.name().ok()?;
-        let is_state = [".maps", ".bss", ".data"]
-            .iter()
-            .any(|stem| section.starts_with(stem));
+        let is_state = [".maps", ".bss", ".data"].iter().any(|stem| section.starts_with(stem));
         let name = match symbol.kind() {
             SymbolKind::Section => section,
             _ => symbol.name().ok()?,
@@ -288,14 +267,8 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused() {
         assert!(matches!(BpfObject::parse(b""), Err(ObjectError::Elf(_))));
-        assert!(matches!(
-            BpfObject::parse(b"\x7fELF"),
-            Err(ObjectError::Elf(_))
-        ));
+        assert!(matches!(BpfObject::parse(b"\x7fELF"), Err(ObjectError::Elf(_))));
         let exe = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(matches!(
-            BpfObject::parse(&exe),
-            Err(ObjectError::NotBpf(_))
-        ));
+        assert!(matches!(BpfObject::parse(&exe), Err(ObjectError::NotBpf(_))));
     }
 }

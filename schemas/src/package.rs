@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -85,11 +85,7 @@ pub enum PackageError {
 
 /// The three keys of the wire format.
 #[derive(Deserialize, Serialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(title = "package.json")
-)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "package.json"))]
 pub(crate) struct Wire<'a> {
     /// The ELF object: a zlib stream, in standard base64 with padding.
     #[serde(borrow)]
@@ -112,41 +108,22 @@ impl Package {
     /// [`MAX_OBJECT_SIZE`], whatever the text says.
     pub fn decode(text: &[u8]) -> Result<Package, PackageError> {
         if text.len() as u64 > MAX_PACKAGE_SIZE {
-            return Err(PackageError::TooLarge {
-                size: text.len() as u64,
-            });
+            return Err(PackageError::TooLarge { size: text.len() as u64 });
         }
-        let mut json = serde_json::Deserializer::from_slice(text);
-        let mut track = serde_path_to_error::Track::new();
-        let wire = Wire::deserialize(serde_path_to_error::Deserializer::new(
-            &mut json, &mut track,
-        ))
-        .and_then(|wire| json.end().map(|()| wire))
-        .map_err(|error| explain(text, track.path().to_string(), error))?;
+        let wire: Wire<'_> = serde_json::from_slice(text).map_err(|error| explain(text, error))?;
         if wire.bpf_object_size > MAX_OBJECT_SIZE {
-            return Err(PackageError::ObjectTooLarge {
-                size: wire.bpf_object_size,
-            });
+            return Err(PackageError::ObjectTooLarge { size: wire.bpf_object_size });
         }
-        let packed = STANDARD
-            .decode(wire.bpf_object.as_bytes())
-            .map_err(PackageError::Base64)?;
+        let packed = STANDARD.decode(wire.bpf_object.as_bytes()).map_err(PackageError::Base64)?;
         let object = inflate(&packed, wire.bpf_object_size)?;
-        Ok(Package {
-            object,
-            meta: wire.meta,
-            other: wire.other,
-        })
+        Ok(Package { object, meta: wire.meta, other: wire.other })
     }
 
     /// Writes the text of a `package.json`. The same package always gives the same bytes.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-        let packed = zlib
-            .write_all(&self.object)
-            .and_then(|()| zlib.finish())
-            .unwrap_or_default();
+        let packed = zlib.write_all(&self.object).and_then(|()| zlib.finish()).unwrap_or_default();
         let wire = Wire {
             bpf_object: STANDARD.encode(packed).into(),
             bpf_object_size: self.object.len() as u64,
@@ -160,21 +137,16 @@ impl Package {
 /// Inflates at most `size` bytes (and one, to see that there are more).
 fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, PackageError> {
     let mut object = Vec::with_capacity(size as usize);
-    ZlibDecoder::new(packed)
-        .take(size + 1)
-        .read_to_end(&mut object)
-        .map_err(PackageError::Zlib)?;
+    ZlibDecoder::new(packed).take(size + 1).read_to_end(&mut object).map_err(PackageError::Zlib)?;
     if object.len() as u64 != size {
-        return Err(PackageError::SizeMismatch {
-            stated: size,
-            found: object.len() as u64,
-        });
+        return Err(PackageError::SizeMismatch { stated: size, found: object.len() as u64 });
     }
     Ok(object)
 }
 
-/// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key.
-fn explain(text: &[u8], path: String, error: serde_json::Error) -> PackageError {
+/// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key. To find the key's
+/// place, the text is read once more: that costs nothing where nothing is wrong.
+fn explain(text: &[u8], error: serde_json::Error) -> PackageError {
     if error.is_syntax() || error.is_eof() || error.is_io() {
         return PackageError::NotJson(error);
     }
@@ -184,11 +156,12 @@ fn explain(text: &[u8], path: String, error: serde_json::Error) -> PackageError 
     {
         return PackageError::SkeletonOnly;
     }
-    let path = if path == "." {
-        "package".to_owned()
-    } else {
-        path
-    };
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let error = Wire::deserialize(tracked).err().unwrap_or(error);
+    let path = track.path().to_string();
+    let path = if path == "." { "package".to_owned() } else { path };
     PackageError::BadKey { path, error }
 }
 
@@ -223,10 +196,7 @@ mod tests {
     fn a_lying_size_is_refused_both_ways() {
         for stated in [4999, 5001] {
             let error = changed(|p| p["bpf_object_size"] = stated.into()).unwrap_err();
-            assert!(
-                matches!(error, PackageError::SizeMismatch { .. }),
-                "{error}"
-            );
+            assert!(matches!(error, PackageError::SizeMismatch { .. }), "{error}");
         }
     }
 
@@ -241,29 +211,17 @@ mod tests {
         })
         .unwrap_err();
         assert!(
-            matches!(
-                error,
-                PackageError::SizeMismatch {
-                    stated: 1000,
-                    found: 1001
-                }
-            ),
+            matches!(error, PackageError::SizeMismatch { stated: 1000, found: 1001 }),
             "{error}"
         );
         let error = changed(|p| p["bpf_object_size"] = (1u64 << 40).into()).unwrap_err();
-        assert!(
-            matches!(error, PackageError::ObjectTooLarge { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, PackageError::ObjectTooLarge { .. }), "{error}");
     }
 
     #[test]
     fn a_text_over_the_limit_is_refused_unread() {
         let text = vec![b' '; MAX_PACKAGE_SIZE as usize + 1];
-        assert!(matches!(
-            Package::decode(&text),
-            Err(PackageError::TooLarge { .. })
-        ));
+        assert!(matches!(Package::decode(&text), Err(PackageError::TooLarge { .. })));
     }
 
     #[test]
@@ -272,13 +230,8 @@ mod tests {
             let error = changed(|p| drop(p.remove(key))).unwrap_err().to_string();
             assert!(error.contains(&format!("missing field `{key}`")), "{error}");
         }
-        let error = changed(|p| p["meta"] = serde_json::json!({}))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("`meta`") && error.contains("missing field `bpf_skel`"),
-            "{error}"
-        );
+        let error = changed(|p| p["meta"] = serde_json::json!({})).unwrap_err().to_string();
+        assert!(error.contains("`meta`") && error.contains("missing field `bpf_skel`"), "{error}");
         let error = changed(|p| {
             p["meta"]["bpf_skel"]["maps"] =
                 serde_json::json!([{"name": "a", "ident": "a"}, {"name": "b"}]);
@@ -291,28 +244,16 @@ mod tests {
 
     #[test]
     fn corrupt_data_is_named() {
-        assert!(matches!(
-            Package::decode(b"hello"),
-            Err(PackageError::NotJson(_))
-        ));
-        assert!(matches!(
-            Package::decode(b""),
-            Err(PackageError::NotJson(_))
-        ));
+        assert!(matches!(Package::decode(b"hello"), Err(PackageError::NotJson(_))));
+        assert!(matches!(Package::decode(b""), Err(PackageError::NotJson(_))));
         assert!(matches!(Package::decode(b"{} {}"), Err(_)));
-        assert!(matches!(
-            Package::decode(b"[1]"),
-            Err(PackageError::BadKey { .. })
-        ));
+        assert!(matches!(Package::decode(b"[1]"), Err(PackageError::BadKey { .. })));
         let error = changed(|p| p["bpf_object"] = "%%%".into()).unwrap_err();
         assert!(matches!(error, PackageError::Base64(_)), "{error}");
         let error = changed(|p| p["bpf_object"] = STANDARD.encode("no zlib").into()).unwrap_err();
         assert!(matches!(error, PackageError::Zlib(_)), "{error}");
         let skeleton = serde_json::to_string(&package().meta).unwrap();
-        assert!(matches!(
-            Package::decode(skeleton.as_bytes()),
-            Err(PackageError::SkeletonOnly)
-        ));
+        assert!(matches!(Package::decode(skeleton.as_bytes()), Err(PackageError::SkeletonOnly)));
     }
 
     #[test]
@@ -328,18 +269,12 @@ mod tests {
                 "maps": [{"name": "m", "ident": "m", "x10": 10, "sample": {"interval": 1, "x11": 11}}],
                 "progs": [{"name": "p", "attach": "tp/a/b", "link": true, "x12": 12}]}}
         });
-        let back: Value = serde_json::from_str(
-            &Package::decode(text.to_string().as_bytes())
-                .unwrap()
-                .encode(),
-        )
-        .unwrap();
+        let back: Value =
+            serde_json::from_str(&Package::decode(text.to_string().as_bytes()).unwrap().encode())
+                .unwrap();
         let text = back.to_string();
         for n in 1..=12 {
-            assert!(
-                text.contains(&format!("\"x{n}\":{n}")),
-                "x{n} was lost: {text}"
-            );
+            assert!(text.contains(&format!("\"x{n}\":{n}")), "x{n} was lost: {text}");
         }
     }
 }

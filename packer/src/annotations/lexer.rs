@@ -29,13 +29,7 @@ pub struct Position {
 
 /// The tokens of a C text.
 pub fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
-    let mut lexer = Lexer {
-        text,
-        at: 0,
-        line: 1,
-        line_start: 0,
-        fresh_line: true,
-    };
+    let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, fresh_line: true };
     std::iter::from_fn(move || lexer.next_token())
 }
 
@@ -69,19 +63,14 @@ impl<'a> Lexer<'a> {
         loop {
             let rest = self.rest();
             let first = rest.chars().next()?;
-            let position = Position {
-                line: self.line,
-                column: self.at - self.line_start + 1,
-            };
+            let position = Position { line: self.line, column: self.at - self.line_start + 1 };
             if first.is_whitespace() {
                 self.advance(first.len_utf8());
                 continue;
             }
             if rest.starts_with("/*") {
                 self.advance(
-                    rest.get(2..)
-                        .and_then(|r| r.find("*/"))
-                        .map_or(rest.len(), |n| n + 4),
+                    rest.get(2..).and_then(|r| r.find("*/")).map_or(rest.len(), |n| n + 4),
                 );
                 continue;
             }
@@ -179,17 +168,13 @@ mod tests {
 
     #[test]
     fn positions() {
-        let found: Vec<_> = tokens("a\n  /// b\n\nc")
-            .map(|(_, p)| (p.line, p.column))
-            .collect();
+        let found: Vec<_> = tokens("a\n  /// b\n\nc").map(|(_, p)| (p.line, p.column)).collect();
         assert_eq!(found, [(1, 1), (2, 3), (4, 1)]);
     }
 
     #[test]
     fn texts_that_end_early() {
-        for text in [
-            "\"abc", "'", "/*", "/*/", "//", "///", "#", "#a \\", "\\", "é", "\"\\",
-        ] {
+        for text in ["\"abc", "'", "/*", "/*/", "//", "///", "#", "#a \\", "\\", "é", "\"\\"] {
             let _ = all(text);
         }
         assert_eq!(all("\"a\nb"), [Token::Str("a"), Token::Word("b")]);

@@ -117,11 +117,7 @@ fn split(docs: &[(String, Position)]) -> Vec<Annotation> {
                     .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
                     .unwrap_or(rest.len());
                 let (name, text) = rest.split_at(end);
-                found.push(Annotation {
-                    name: name.into(),
-                    text: text.trim().into(),
-                    at: *at,
-                });
+                found.push(Annotation { name: name.into(), text: text.trim().into(), at: *at });
             }
             None if text.is_empty() => {}
             None => match found.last_mut() {
@@ -160,17 +156,11 @@ pub fn apply(
     talk: &Talk,
 ) -> Result<Meta, Failure> {
     for declaration in declarations {
-        let Some(mut target) = target(
-            &mut meta.bpf_skel,
-            &declaration.words,
-            declaration.is_license,
-        ) else {
+        let Some(mut target) =
+            target(&mut meta.bpf_skel, &declaration.words, declaration.is_license)
+        else {
             // A plain comment on a helper or a constant is none of the package's business.
-            for annotation in declaration
-                .annotations
-                .iter()
-                .filter(|a| a.name != "description")
-            {
+            for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
                 let warning = format!(
                     "`@{}` stands above nothing that the object holds; it is left out",
                     annotation.name
@@ -205,12 +195,7 @@ pub fn apply(
 
 impl Annotation {
     fn locate(&self, source: &Path, text: &str) -> String {
-        format!(
-            "{}:{}:{}: {text}",
-            source.display(),
-            self.at.line,
-            self.at.column
-        )
+        format!("{}:{}:{}: {text}", source.display(), self.at.line, self.at.column)
     }
 
     /// The text as JSON, where it is JSON, else as a string; `true` where there is none.
@@ -279,22 +264,13 @@ fn target<'m>(
         return Some(Target::Doc(skeleton.doc.get_or_insert_default()));
     }
     let is = |name: &String| words.iter().position(|word| word == name);
-    let program = skeleton
-        .progs
-        .iter_mut()
-        .filter_map(|p| Some((is(&p.name)?, Target::Program(p))));
+    let program =
+        skeleton.progs.iter_mut().filter_map(|p| Some((is(&p.name)?, Target::Program(p))));
     let maps = skeleton.maps.iter_mut().filter(|map| !map.mmaped);
     let maps = maps.filter_map(|map| Some((is(&map.ident)?, Target::Map(map))));
-    let variables = skeleton
-        .data_sections
-        .iter_mut()
-        .flat_map(|section| &mut section.variables);
+    let variables = skeleton.data_sections.iter_mut().flat_map(|section| &mut section.variables);
     let variables = variables.filter_map(|v| Some((is(&v.name)?, Target::Variable(v))));
-    program
-        .chain(maps)
-        .chain(variables)
-        .min_by_key(|(at, _)| *at)
-        .map(|(_, target)| target)
+    program.chain(maps).chain(variables).min_by_key(|(at, _)| *at).map(|(_, target)| target)
 }
 
 #[cfg(test)]
@@ -353,11 +329,8 @@ char LICENSE[] SEC("license") = "GPL";
             variables: vec![variable("targ_pid"), variable("other")],
             other: Default::default(),
         }];
-        meta.bpf_skel.maps = vec![MapMeta {
-            name: "hists".into(),
-            ident: "hists".into(),
-            ..Default::default()
-        }];
+        meta.bpf_skel.maps =
+            vec![MapMeta { name: "hists".into(), ident: "hists".into(), ..Default::default() }];
         meta.bpf_skel.progs = vec![ProgMeta {
             name: "handle".into(),
             attach: "xdp".into(),
@@ -369,12 +342,7 @@ char LICENSE[] SEC("license") = "GPL";
     }
 
     fn applied(source: &str) -> Result<Meta, Failure> {
-        apply(
-            meta(),
-            &find(source),
-            Path::new("x.bpf.c"),
-            &Talk::new(false),
-        )
+        apply(meta(), &find(source), Path::new("x.bpf.c"), &Talk::new(false))
     }
 
     #[test]
@@ -382,19 +350,10 @@ char LICENSE[] SEC("license") = "GPL";
         let meta = applied(SOURCE).unwrap();
         let variable = &meta.bpf_skel.data_sections[0].variables[0];
         assert_eq!(variable.description.as_deref(), Some("What it does."));
-        assert_eq!(
-            variable.cmdarg.as_ref().unwrap().long.as_deref(),
-            Some("pid")
-        );
-        assert_eq!(
-            meta.bpf_skel.data_sections[0].variables[1].description,
-            None
-        );
+        assert_eq!(variable.cmdarg.as_ref().unwrap().long.as_deref(), Some("pid"));
+        assert_eq!(meta.bpf_skel.data_sections[0].variables[1].description, None);
         let sample = meta.bpf_skel.maps[0].sample.as_ref().unwrap();
-        assert_eq!(
-            (sample.interval, sample.kind),
-            (1000, SampleKind::Log2Histogram)
-        );
+        assert_eq!((sample.interval, sample.kind), (1000, SampleKind::Log2Histogram));
         let program = &meta.bpf_skel.progs[0];
         assert_eq!(program.other["flags"], json!(0));
         assert_eq!(program.other["ifindex"], json!(2));
@@ -412,10 +371,7 @@ char LICENSE[] SEC("license") = "GPL";
                 .unwrap_err();
         assert_eq!(failure.exit_code, exit_code::DESCRIBE);
         let text = format!("{failure:?}");
-        assert!(
-            text.contains("x.bpf.c:2:1: `@sample`: missing field `interval`"),
-            "{text}"
-        );
+        assert!(text.contains("x.bpf.c:2:1: `@sample`: missing field `interval`"), "{text}");
     }
 
     #[test]

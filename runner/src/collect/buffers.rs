@@ -77,32 +77,16 @@ impl Buffers {
             }
         }
         let ring = match any_ring {
-            true => Some(
-                ring.build()
-                    .map_err(|error| fail(error, "of the package"))?,
-            ),
+            true => Some(ring.build().map_err(|error| fail(error, "of the package"))?),
             false => None,
         };
-        Ok(Buffers {
-            streams,
-            ring,
-            perf,
-            queue,
-            records: 0,
-            lost,
-        })
+        Ok(Buffers { streams, ring, perf, queue, records: 0, lost })
     }
 
     /// What to poll.
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        let ring = self
-            .ring
-            .iter()
-            .filter_map(|ring| sys::borrow_fd(ring, ring.epoll_fd()));
-        let perf = self
-            .perf
-            .iter()
-            .filter_map(|perf| sys::borrow_fd(perf, perf.epoll_fd()));
+        let ring = self.ring.iter().filter_map(|ring| sys::borrow_fd(ring, ring.epoll_fd()));
+        let perf = self.perf.iter().filter_map(|perf| sys::borrow_fd(perf, perf.epoll_fd()));
         ring.chain(perf).collect()
     }
 
@@ -129,9 +113,7 @@ impl Buffers {
                     .map_err(|error| Failure::new(exit_code::OTHER, error))?;
             }
             while let Some((stream, bytes)) = self.queue.borrow_mut().pop_front() {
-                output
-                    .format
-                    .record(&self.streams[stream], &bytes, &mut output.bytes);
+                output.format.record(&self.streams[stream], &bytes, &mut output.bytes);
                 self.records += 1;
             }
             if output.flush()? == Reader::Gone {
@@ -148,9 +130,7 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         let lost = *self.lost.borrow();
         if lost > 0 {
-            talk::error(&format!(
-                "{lost} records were lost: they came faster than they were read"
-            ));
+            talk::error(&format!("{lost} records were lost: they came faster than they were read"));
         }
     }
 }

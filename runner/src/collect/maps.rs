@@ -82,17 +82,8 @@ impl SectionReader {
         let entry = |index: usize| {
             let element =
                 |&(offset, size): &(usize, usize)| data.get(offset + index * size..)?.get(..size);
-            let value = self
-                .parts
-                .iter()
-                .filter_map(element)
-                .flatten()
-                .copied()
-                .collect();
-            Entry {
-                key: (index as u32).to_le_bytes().into(),
-                value,
-            }
+            let value = self.parts.iter().filter_map(element).flatten().copied().collect();
+            Entry { key: (index as u32).to_le_bytes().into(), value }
         };
         Ok((0..self.len).map(entry).collect())
     }
@@ -101,9 +92,7 @@ impl SectionReader {
 impl MapReader {
     /// Bytes that the kernel writes for a value.
     fn stride(&self) -> usize {
-        self.cpus.map_or(self.value_size, |cpus| {
-            self.value_size.next_multiple_of(8) * cpus
-        })
+        self.cpus.map_or(self.value_size, |cpus| self.value_size.next_multiple_of(8) * cpus)
     }
 
     fn read(&self) -> io::Result<Vec<Entry>> {
@@ -143,12 +132,12 @@ impl MapReader {
                 Ok((found, is_last)) => {
                     let keys = keys.chunks_exact(self.key_size);
                     let values = values.chunks_exact(self.stride());
-                    entries.extend(keys.zip(values).take(found as usize).map(|(key, value)| {
-                        Entry {
+                    entries.extend(
+                        keys.zip(values).take(found as usize).map(|(key, value)| Entry {
                             key: key.to_vec(),
                             value: self.merge(value),
-                        }
-                    }));
+                        }),
+                    );
                     if is_last {
                         return Ok(entries);
                     }
@@ -183,10 +172,7 @@ impl MapReader {
             if seen.insert(next.clone()) {
                 match sys::lookup(self.fd.as_fd(), &next, &mut value) {
                     Ok(()) => {
-                        entries.push(Entry {
-                            key: next.clone(),
-                            value: self.merge(&value),
-                        });
+                        entries.push(Entry { key: next.clone(), value: self.merge(&value) });
                     }
                     Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                     Err(error) => return Err(error),
@@ -217,9 +203,7 @@ impl MapReader {
         let mut of_cpus = (0..cpus)
             .map(|cpu| &part(value, cpu * stride)[..self.value_size])
             .skip_while(|value| value.iter().all(|byte| *byte == 0));
-        let mut sum = of_cpus
-            .next()
-            .map_or(vec![0; self.value_size], <[u8]>::to_vec);
+        let mut sum = of_cpus.next().map_or(vec![0; self.value_size], <[u8]>::to_vec);
         for value in of_cpus {
             combine(&mut sum, value, &self.counters, u128::wrapping_add);
         }
@@ -236,10 +220,8 @@ pub fn combine(
 ) {
     use crate::decode::layout::unsigned;
     for &(offset, size) in counters {
-        let result = operation(
-            unsigned(part(into, offset), size),
-            unsigned(part(other, offset), size),
-        );
+        let result =
+            operation(unsigned(part(into, offset), size), unsigned(part(other, offset), size));
         if let Some(place) = into.get_mut(offset..offset + size) {
             place.copy_from_slice(&result.to_le_bytes()[..size]);
         }
@@ -279,12 +261,7 @@ mod tests {
     #[test]
     fn combining_keeps_to_the_counters() {
         let mut into = [1, 0, 0, 0, 9, 9];
-        combine(
-            &mut into,
-            &[255, 0, 0, 0, 1, 1],
-            &[(0, 4)],
-            u128::wrapping_sub,
-        );
+        combine(&mut into, &[255, 0, 0, 0, 1, 1], &[(0, 4)], u128::wrapping_sub);
         assert_eq!(into, [2, 255, 255, 255, 9, 9]);
     }
 }

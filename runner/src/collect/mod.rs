@@ -46,33 +46,21 @@ pub fn run(
         true => Box::new(Json::new(several)),
         false => Box::new(Text::new(plan.timestamp, several)),
     };
-    let mut output = Output {
-        format,
-        sink: Sink,
-        bytes: Vec::new(),
-    };
+    let mut output = Output { format, sink: Sink, bytes: Vec::new() };
     let mut buffers = Buffers::open(&attached, views.streams)?;
     let mut samplers: Vec<Scheduled> = views
         .samples
         .into_iter()
         .map(|view| {
             let next = start + view.interval;
-            Scheduled {
-                sampler: Sampler::new(view),
-                next,
-                readings: 0,
-            }
+            Scheduled { sampler: Sampler::new(view), next, readings: 0 }
         })
         .collect();
     let deadline = plan.duration.map(|duration| start + duration);
     let has_samplers = !samplers.is_empty();
 
     loop {
-        let next = samplers
-            .iter()
-            .map(|scheduled| scheduled.next)
-            .chain(deadline)
-            .min();
+        let next = samplers.iter().map(|scheduled| scheduled.next).chain(deadline).min();
         let wake = wait(signals, &buffers, next)?;
         if wake.buffers && buffers.drain(&mut output, false)? == Reader::Gone {
             return Ok(());
@@ -83,10 +71,7 @@ pub fn run(
         {
             break;
         }
-        for scheduled in samplers
-            .iter_mut()
-            .filter(|scheduled| scheduled.next <= now)
-        {
+        for scheduled in samplers.iter_mut().filter(|scheduled| scheduled.next <= now) {
             let interval = scheduled.sampler.view.interval;
             scheduled.next += interval;
             // After a pause of the whole machine, readings do not come in a row.
@@ -139,8 +124,7 @@ impl Output {
             let error = error.context(format!("can not read the map `{}`", sampler.view.name));
             Failure::new(exit_code::OTHER, error)
         })?;
-        self.format
-            .reading(&sampler.view, &entries, &mut self.bytes);
+        self.format.reading(&sampler.view, &entries, &mut self.bytes);
         Ok(())
     }
 
@@ -158,32 +142,18 @@ struct Wake {
 /// Sleeps until a signal, a record, or `until`.
 fn wait(signals: &Signals, buffers: &Buffers, until: Option<Instant>) -> Result<Wake, Failure> {
     let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
-    fds.extend(
-        buffers
-            .fds()
-            .into_iter()
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-    );
+    fds.extend(buffers.fds().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     let timeout = until.map(|until| {
         let left = until.saturating_duration_since(Instant::now());
-        Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        }
+        Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
     });
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => {}
         Err(rustix::io::Errno::INTR) => {
-            return Ok(Wake {
-                signal: false,
-                buffers: false,
-            });
+            return Ok(Wake { signal: false, buffers: false });
         }
         Err(error) => return Err(failure::system("can not wait for data")(error)),
     }
     let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-    Ok(Wake {
-        signal: ready(&fds[0]),
-        buffers: fds[1..].iter().any(ready),
-    })
+    Ok(Wake { signal: ready(&fds[0]), buffers: fds[1..].iter().any(ready) })
 }

@@ -25,10 +25,7 @@ pub struct Sampler {
 impl Sampler {
     /// A view that has not been read.
     pub fn new(view: View) -> Sampler {
-        Sampler {
-            view,
-            before: HashMap::new(),
-        }
+        Sampler { view, before: HashMap::new() }
     }
 
     /// A reading: the entries that are to be shown, in order of their keys.
@@ -59,10 +56,7 @@ impl Sampler {
             return Ok(taken);
         }
         for entry in entries {
-            let unchanged = self
-                .before
-                .get(&entry.key)
-                .is_some_and(|old| *old == entry.value);
+            let unchanged = self.before.get(&entry.key).is_some_and(|old| *old == entry.value);
             if !unchanged {
                 continue;
             }
@@ -113,23 +107,14 @@ mod tests {
     use crate::view::tests::counter_view;
 
     fn entry(key: u8, count: u64) -> Entry {
-        Entry {
-            key: vec![key],
-            value: count.to_le_bytes().into(),
-        }
+        Entry { key: vec![key], value: count.to_le_bytes().into() }
     }
 
     #[test]
     fn differences_add_up_to_the_total() {
         let mut sampler = Sampler::new(counter_view());
-        assert_eq!(
-            sampler.difference(vec![entry(1, 5), entry(2, 0)]),
-            [entry(1, 5)]
-        );
-        assert_eq!(
-            sampler.difference(vec![entry(1, 7), entry(2, 1)]),
-            [entry(1, 2), entry(2, 1)]
-        );
+        assert_eq!(sampler.difference(vec![entry(1, 5), entry(2, 0)]), [entry(1, 5)]);
+        assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), [entry(1, 2), entry(2, 1)]);
         assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), []);
         // deleted and made again by the program
         assert_eq!(sampler.difference(vec![entry(1, 3)]), [entry(1, 3)]);

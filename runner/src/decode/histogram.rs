@@ -47,11 +47,9 @@ impl Slots {
             return None;
         };
         match **element {
-            Layout::Int { size, .. } if (size == 4 || size == 8) && *len > 0 => Some(Slots {
-                offset,
-                size,
-                len: *len,
-            }),
+            Layout::Int { size, .. } if (size == 4 || size == 8) && *len > 0 => {
+                Some(Slots { offset, size, len: *len })
+            }
             _ => None,
         }
     }
@@ -97,10 +95,7 @@ mod tests {
 
     #[test]
     fn linear_edges() {
-        let edges = Edges::Linear {
-            origin: -10,
-            step: 5,
-        };
+        let edges = Edges::Linear { origin: -10, step: 5 };
         assert_eq!(edges.of(0), (-10, -6));
         assert_eq!(edges.of(2), (0, 4));
         assert_eq!(Edges::Linear { origin: 0, step: 1 }.of(3), (3, 3));
@@ -109,15 +104,8 @@ mod tests {
     #[test]
     fn slots_of_both_sizes() {
         for size in [4usize, 8] {
-            let element = Box::new(Layout::Int {
-                size,
-                signed: false,
-            });
-            let array = Layout::Array {
-                element,
-                stride: size,
-                len: 3,
-            };
+            let element = Box::new(Layout::Int { size, signed: false });
+            let array = Layout::Array { element, stride: size, len: 3 };
             let slots = Slots::of_array(&array, 4).unwrap();
             let mut value = vec![9; 4];
             for count in [1u64, 0, 700] {

@@ -9,10 +9,7 @@ use super::layout::{Layout, Member, Record, float, part, signed, text, unsigned}
 /// Appends a value.
 pub fn write(layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
     match layout {
-        Layout::Int {
-            size: 16,
-            signed: true,
-        } => number_text(signed(bytes, 16), out),
+        Layout::Int { size: 16, signed: true } => number_text(signed(bytes, 16), out),
         Layout::Int { size: 16, .. } => number_text(unsigned(bytes, 16), out),
         Layout::Int { size, signed: true } => number(signed(bytes, *size), out),
         Layout::Int { size, .. } => number(unsigned(bytes, *size), out),
@@ -30,21 +27,14 @@ pub fn write(layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
         }
         Layout::Enum { size, names, .. } => {
             let (value, name) = enumerator(names, bytes, *size);
-            string(
-                format!("{}({value})", name.unwrap_or("<UNKNOWN_VARIANT>")).as_bytes(),
-                out,
-            );
+            string(format!("{}({value})", name.unwrap_or("<UNKNOWN_VARIANT>")).as_bytes(), out);
         }
         Layout::Label { size, names } => match label(names, bytes, *size) {
             Ok(name) => string(name.as_bytes(), out),
             Err(index) => number(index, out),
         },
         Layout::Text { size } => string(text(bytes, *size), out),
-        Layout::Array {
-            element,
-            stride,
-            len,
-        } => {
+        Layout::Array { element, stride, len } => {
             out.push(b'[');
             for at in 0..*len {
                 if at > 0 {
@@ -103,9 +93,7 @@ pub fn enumerator<'n>(
 pub fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Result<&'n str, u128> {
     let index = unsigned(bytes, size);
     let name = usize::try_from(index).ok().and_then(|at| names.get(at));
-    name.map(String::as_str)
-        .filter(|name| !name.is_empty())
-        .ok_or(index)
+    name.map(String::as_str).filter(|name| !name.is_empty()).ok_or(index)
 }
 
 fn number(value: impl std::fmt::Display, out: &mut Vec<u8>) {
@@ -155,50 +143,21 @@ mod tests {
         let int = |size, signed| Layout::Int { size, signed };
         assert_eq!(json(&int(4, true), &[255; 4]), "-1");
         assert_eq!(json(&int(8, false), &[255; 8]), u64::MAX.to_string());
-        assert_eq!(
-            json(&int(16, false), &[255; 16]),
-            format!("\"{}\"", u128::MAX)
-        );
+        assert_eq!(json(&int(16, false), &[255; 16]), format!("\"{}\"", u128::MAX));
         assert_eq!(json(&Layout::Bool, &[1]), "true");
-        assert_eq!(
-            json(&Layout::Float { size: 4 }, &0.1f32.to_le_bytes()),
-            "0.1"
-        );
-        assert_eq!(
-            json(&Layout::Float { size: 8 }, &f64::NAN.to_le_bytes()),
-            "null"
-        );
+        assert_eq!(json(&Layout::Float { size: 4 }, &0.1f32.to_le_bytes()), "0.1");
+        assert_eq!(json(&Layout::Float { size: 8 }, &f64::NAN.to_le_bytes()), "null");
         let text = Layout::Text { size: 8 };
-        assert_eq!(
-            json(&text, b"a\"\\\x1b\n\xff\0x"),
-            "\"a\\\"\\\\\\u001b\\n\u{fffd}\""
-        );
+        assert_eq!(json(&text, b"a\"\\\x1b\n\xff\0x"), "\"a\\\"\\\\\\u001b\\n\u{fffd}\"");
         let names = vec![(0, "EXEC".to_owned()), (-1, "NONE".to_owned())];
-        let event = Layout::Enum {
-            size: 4,
-            signed: false,
-            names,
-        };
+        let event = Layout::Enum { size: 4, signed: false, names };
         assert_eq!(json(&event, &[0; 4]), "\"EXEC(0)\"");
         assert_eq!(json(&event, &[255; 4]), "\"NONE(-1)\"");
         assert_eq!(json(&event, &[7, 0, 0, 0]), "\"<UNKNOWN_VARIANT>(7)\"");
-        let label = Layout::Label {
-            size: 4,
-            names: vec!["hi".into(), String::new()],
-        };
+        let label = Layout::Label { size: 4, names: vec!["hi".into(), String::new()] };
         assert_eq!(json(&label, &[0; 4]), "\"hi\"");
         assert_eq!(json(&label, &[1, 0, 0, 0]), "1");
         let element = Box::new(int(1, false));
-        assert_eq!(
-            json(
-                &Layout::Array {
-                    element,
-                    stride: 1,
-                    len: 3
-                },
-                &[1, 2]
-            ),
-            "[1,2,0]"
-        );
+        assert_eq!(json(&Layout::Array { element, stride: 1, len: 3 }, &[1, 2]), "[1,2,0]");
     }
 }

@@ -120,11 +120,7 @@ impl Layout {
             Layout::Float { size } => float(a, *size).total_cmp(&float(b, *size)),
             Layout::Text { size } => text(a, *size).cmp(text(b, *size)),
             Layout::Bool | Layout::Bytes { .. } => a.cmp(b),
-            Layout::Array {
-                element,
-                stride,
-                len,
-            } => (0..*len)
+            Layout::Array { element, stride, len } => (0..*len)
                 .map(|at| element.compare(part(a, at * stride), part(b, at * stride)))
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal),
@@ -133,9 +129,7 @@ impl Layout {
                 .iter()
                 .map(|member| match member.bits {
                     Some(_) => member.raw(a).cmp(&member.raw(b)),
-                    None => member
-                        .layout
-                        .compare(part(a, member.offset), part(b, member.offset)),
+                    None => member.layout.compare(part(a, member.offset), part(b, member.offset)),
                 })
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal),
@@ -153,11 +147,7 @@ impl Layout {
     fn collect_counters(&self, at: usize, except: &[String], found: &mut Vec<(usize, usize)>) {
         match self {
             Layout::Int { size, .. } if *size >= 4 => found.push((at, *size)),
-            Layout::Array {
-                element,
-                stride,
-                len,
-            } => {
+            Layout::Array { element, stride, len } => {
                 for index in 0..*len {
                     element.collect_counters(at + index * stride, except, found);
                 }
@@ -165,9 +155,7 @@ impl Layout {
             Layout::Record(record) => {
                 for member in &record.members {
                     if member.bits.is_none() && !except.contains(&member.name) {
-                        member
-                            .layout
-                            .collect_counters(at + member.offset, except, found);
+                        member.layout.collect_counters(at + member.offset, except, found);
                     }
                 }
             }
@@ -233,74 +221,42 @@ pub fn signed(bytes: &[u8], size: usize) -> i128 {
 /// A float of 4 or 8 bytes.
 pub fn float(bytes: &[u8], size: usize) -> f64 {
     let raw = unsigned(bytes, size);
-    if size == 4 {
-        f32::from_bits(raw as u32).into()
-    } else {
-        f64::from_bits(raw as u64)
-    }
+    if size == 4 { f32::from_bits(raw as u32).into() } else { f64::from_bits(raw as u64) }
 }
 
 /// The bytes of a string before its zero.
 pub fn text(bytes: &[u8], size: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(size)];
-    &bytes[..bytes
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(bytes.len())]
+    &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
 fn compile(ty: Type<'_>, depth: usize) -> Layout {
     let resolved = ty.resolved();
-    let size = resolved
-        .size()
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(0);
+    let size = resolved.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
     if depth > MAX_DEPTH {
         return Layout::Bytes { size };
     }
     match resolved.kind {
         Kind::Int if resolved.int_encoding().bool => Layout::Bool,
-        Kind::Int if size <= 16 => Layout::Int {
-            size,
-            signed: resolved.int_encoding().signed,
-        },
-        Kind::Ptr => Layout::Int {
-            size: 8,
-            signed: false,
-        },
+        Kind::Int if size <= 16 => Layout::Int { size, signed: resolved.int_encoding().signed },
+        Kind::Ptr => Layout::Int { size: 8, signed: false },
         Kind::Float if size == 4 || size == 8 => Layout::Float { size },
         Kind::Enum | Kind::Enum64 => {
-            let names: Vec<_> = resolved
-                .enumerators()
-                .map(|(name, value)| (value, name.to_owned()))
-                .collect();
-            Layout::Enum {
-                size,
-                signed: resolved.is_signed_enum(),
-                names,
-            }
+            let names: Vec<_> =
+                resolved.enumerators().map(|(name, value)| (value, name.to_owned())).collect();
+            Layout::Enum { size, signed: resolved.is_signed_enum(), names }
         }
         Kind::Array => {
             let element = resolved.target();
             if element.is_plain_char() {
                 return Layout::Text { size };
             }
-            let stride = element
-                .size()
-                .and_then(|size| usize::try_from(size).ok())
-                .unwrap_or(0);
+            let stride = element.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
             let len = resolved.array_len() as usize;
-            Layout::Array {
-                element: Box::new(compile(element, depth + 1)),
-                stride,
-                len,
-            }
+            Layout::Array { element: Box::new(compile(element, depth + 1)), stride, len }
         }
         Kind::Struct | Kind::Union => {
-            let mut record = Record {
-                size,
-                members: Vec::new(),
-            };
+            let mut record = Record { size, members: Vec::new() };
             add_members(resolved, 0, depth, &mut record.members);
             Layout::Record(record)
         }
@@ -365,52 +321,26 @@ mod tests {
 
     #[test]
     fn keys_sort_as_people_expect() {
-        let u32_ = Layout::Int {
-            size: 4,
-            signed: false,
-        };
-        assert_eq!(
-            u32_.compare(&256u32.to_le_bytes(), &2u32.to_le_bytes()),
-            Ordering::Greater
-        );
-        let i32_ = Layout::Int {
-            size: 4,
-            signed: true,
-        };
-        assert_eq!(
-            i32_.compare(&(-1i32).to_le_bytes(), &2i32.to_le_bytes()),
-            Ordering::Less
-        );
+        let u32_ = Layout::Int { size: 4, signed: false };
+        assert_eq!(u32_.compare(&256u32.to_le_bytes(), &2u32.to_le_bytes()), Ordering::Greater);
+        let i32_ = Layout::Int { size: 4, signed: true };
+        assert_eq!(i32_.compare(&(-1i32).to_le_bytes(), &2i32.to_le_bytes()), Ordering::Less);
         let text = Layout::Text { size: 4 };
         assert_eq!(text.compare(b"ab\0z", b"ab\0a"), Ordering::Equal);
-        let member = |name: &str, offset, layout| Member {
-            name: name.into(),
-            offset,
-            bits: None,
-            layout,
-        };
+        let member =
+            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
         let both = Layout::Record(Record {
             size: 8,
             members: vec![member("name", 0, text), member("cpu", 4, u32_)],
         });
-        assert_eq!(
-            both.compare(b"a\0\0\0\x02\0\0\0", b"a\0\0\0\x01\x01\0\0"),
-            Ordering::Less
-        );
+        assert_eq!(both.compare(b"a\0\0\0\x02\0\0\0", b"a\0\0\0\x01\x01\0\0"), Ordering::Less);
     }
 
     #[test]
     fn counters_leave_out_what_does_not_count() {
-        let member = |name: &str, offset, layout| Member {
-            name: name.into(),
-            offset,
-            bits: None,
-            layout,
-        };
-        let u64_ = || Layout::Int {
-            size: 8,
-            signed: false,
-        };
+        let member =
+            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
+        let u64_ = || Layout::Int { size: 8, signed: false };
         let record = Layout::Record(Record {
             size: 48,
             members: vec![
@@ -421,10 +351,7 @@ mod tests {
                     "slots",
                     32,
                     Layout::Array {
-                        element: Box::new(Layout::Int {
-                            size: 4,
-                            signed: false,
-                        }),
+                        element: Box::new(Layout::Int { size: 4, signed: false }),
                         stride: 4,
                         len: 2,
                     },

@@ -72,24 +72,13 @@ mod tests {
 
     #[test]
     fn structs_are_their_members_and_terminals_obey_nothing() {
-        let member = |name: &str, offset, layout| Member {
-            name: name.into(),
-            offset,
-            bits: None,
-            layout,
-        };
+        let member =
+            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
         let key = Layout::Record(Record {
             size: 12,
             members: vec![
                 member("name", 0, Layout::Text { size: 8 }),
-                member(
-                    "cpu",
-                    8,
-                    Layout::Int {
-                        size: 4,
-                        signed: false,
-                    },
-                ),
+                member("cpu", 8, Layout::Int { size: 4, signed: false }),
             ],
         });
         let mut out = String::new();

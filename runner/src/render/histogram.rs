@@ -18,11 +18,8 @@ pub fn draw(counts: &[u64], edges: Edges, unit: &str, out: &mut String) {
     };
     let longest = counts.iter().copied().max().unwrap_or(1).max(1);
     let wide = last >= WIDE_FROM;
-    let (indent, title, edge, stars) = if wide {
-        (15, 29, 20, STARS / 2)
-    } else {
-        (5, 19, 10, STARS)
-    };
+    let (indent, title, edge, stars) =
+        if wide { (15, 29, 20, STARS / 2) } else { (5, 19, 10, STARS) };
     let _ = writeln!(out, "{:indent$}{unit:<title$} : count    distribution", "");
     for (slot, count) in counts[..=last].iter().enumerate() {
         let (low, high) = edges.of(slot);

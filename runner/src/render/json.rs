@@ -57,20 +57,10 @@ mod tests {
 
     #[test]
     fn elements() {
-        let entries = [Entry {
-            key: vec![3],
-            value: 5u64.to_le_bytes().into(),
-        }];
+        let entries = [Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
         let mut out = Vec::new();
         Json::new(false).reading(&counter_view(), &entries, &mut out);
-        Json::new(true).reading(
-            &View {
-                key: None,
-                ..counter_view()
-            },
-            &entries,
-            &mut out,
-        );
+        Json::new(true).reading(&View { key: None, ..counter_view() }, &entries, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"key\":3,\"value\":5}\n{\"map\":\"counts\",\"value\":5}\n"

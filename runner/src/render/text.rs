@@ -30,12 +30,7 @@ pub struct Text {
 impl Text {
     /// Nothing was printed yet.
     pub fn new(timestamps: bool, several: bool) -> Text {
-        Text {
-            timestamps,
-            several,
-            header_of: None,
-            now: sys::local_time,
-        }
+        Text { timestamps, several, header_of: None, now: sys::local_time }
     }
 
     fn time(&self) -> String {
@@ -59,10 +54,7 @@ impl Text {
                 text::write(key, &entry.key, &mut out);
                 out.push('\n');
             }
-            for member in members(&view.value)
-                .iter()
-                .filter(|member| member.name != SLOTS)
-            {
+            for member in members(&view.value).iter().filter(|member| member.name != SLOTS) {
                 let _ = write!(out, "{} = ", member.name);
                 write_member(member, &entry.value, &mut out);
                 out.push('\n');
@@ -82,26 +74,17 @@ impl Text {
 
     /// Counters in columns, largest first.
     fn table(view: &View, entries: &[Entry]) -> String {
-        let single = [Member {
-            name: view.name.clone(),
-            offset: 0,
-            bits: None,
-            layout: view.value.clone(),
-        }];
+        let single =
+            [Member { name: view.name.clone(), offset: 0, bits: None, layout: view.value.clone() }];
         let columns: Vec<&Member> = match &view.value {
-            Layout::Record(record) => record
-                .members
-                .iter()
-                .filter(|member| member.name != SLOTS)
-                .collect(),
+            Layout::Record(record) => {
+                record.members.iter().filter(|member| member.name != SLOTS).collect()
+            }
             _ => single.iter().collect(),
         };
         let mut sorted: Vec<&Entry> = entries.iter().collect();
         // Entries come in order of their keys, and stay so where the counts are the same.
-        if let Some(first) = columns
-            .iter()
-            .find(|m| matches!(m.layout, Layout::Int { .. }))
-        {
+        if let Some(first) = columns.iter().find(|m| matches!(m.layout, Layout::Int { .. })) {
             sorted.sort_by_key(|entry| {
                 let bytes = part(&entry.value, first.offset);
                 Reverse(unsigned(bytes, first.layout.size().min(16)))
@@ -156,12 +139,8 @@ impl Format for Text {
         let mut text = String::new();
         match &view.shape {
             Shape::Histogram { slots, edges, unit } => {
-                let any = entries
-                    .iter()
-                    .any(|e| slots.counts(&e.value).any(|count| count > 0));
-                let others = members(&view.value)
-                    .iter()
-                    .any(|member| member.name != SLOTS);
+                let any = entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0));
+                let others = members(&view.value).iter().any(|member| member.name != SLOTS);
                 if any {
                     text = self.histograms(view, entries, slots, *edges, unit);
                 } else if others {
@@ -170,17 +149,10 @@ impl Format for Text {
             }
             Shape::Table => text = Text::table(view, entries) + "\n",
             Shape::KeyValue => {
-                let key = view
-                    .key
-                    .as_ref()
-                    .map(|key| columns_of(key, "key"))
-                    .unwrap_or_default();
+                let key = view.key.as_ref().map(|key| columns_of(key, "key")).unwrap_or_default();
                 let value = columns_of(&view.value, "value");
-                let names: Vec<_> = key
-                    .iter()
-                    .chain(&value)
-                    .map(|(name, _)| name.clone())
-                    .collect();
+                let names: Vec<_> =
+                    key.iter().chain(&value).map(|(name, _)| name.clone()).collect();
                 self.header(&view.name, &names, &mut text);
                 let time = self.time();
                 for entry in entries {
@@ -232,11 +204,9 @@ fn members(layout: &Layout) -> &[Member] {
 fn columns_of(layout: &Layout, name: &str) -> Vec<(String, usize)> {
     let width = |name: &str| name.chars().count().max(LEAST_WIDTH);
     match layout {
-        Layout::Record(record) => record
-            .members
-            .iter()
-            .map(|member| (member.name.clone(), width(&member.name)))
-            .collect(),
+        Layout::Record(record) => {
+            record.members.iter().map(|member| (member.name.clone(), width(&member.name))).collect()
+        }
         _ => vec![(name.to_owned(), width(name))],
     }
 }
@@ -265,10 +235,7 @@ fn write_member(member: &Member, bytes: &[u8], out: &mut String) {
 fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |at: usize| {
-        let lens = rows
-            .iter()
-            .filter_map(|row| row.get(at))
-            .map(|cell| cell.chars().count());
+        let lens = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         lens.max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -294,44 +261,22 @@ mod tests {
     use crate::view::tests::counter_view;
 
     fn text() -> Text {
-        Text {
-            now: || (9, 5, 7),
-            ..Text::new(false, false)
-        }
+        Text { now: || (9, 5, 7), ..Text::new(false, false) }
     }
 
     fn member(name: &str, offset: usize, layout: Layout) -> Member {
-        Member {
-            name: name.into(),
-            offset,
-            bits: None,
-            layout,
-        }
+        Member { name: name.into(), offset, bits: None, layout }
     }
 
     fn u32_() -> Layout {
-        Layout::Int {
-            size: 4,
-            signed: false,
-        }
+        Layout::Int { size: 4, signed: false }
     }
 
     /// A map of names to a count and two slots.
     fn histogram_view() -> View {
-        let slots = Layout::Array {
-            element: Box::new(u32_()),
-            stride: 4,
-            len: 2,
-        };
+        let slots = Layout::Array { element: Box::new(u32_()), stride: 4, len: 2 };
         let members = vec![
-            member(
-                "count",
-                0,
-                Layout::Int {
-                    size: 8,
-                    signed: false,
-                },
-            ),
+            member("count", 0, Layout::Int { size: 8, signed: false }),
             member(SLOTS, 8, slots),
         ];
         let value = Layout::Record(Record { size: 16, members });
@@ -353,10 +298,7 @@ mod tests {
     fn entry(name: &[u8; 8], count: u64, slots: [u32; 2]) -> Entry {
         let mut value = count.to_le_bytes().to_vec();
         value.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
-        Entry {
-            key: name.to_vec(),
-            value,
-        }
+        Entry { key: name.to_vec(), value }
     }
 
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
@@ -367,10 +309,7 @@ mod tests {
 
     #[test]
     fn histograms_with_their_keys_and_members() {
-        let entries = [
-            entry(b"timer\0\0\0", 0, [4, 2]),
-            entry(b"disk\0\0\0\0", 3, [0, 0]),
-        ];
+        let entries = [entry(b"timer\0\0\0", 0, [4, 2]), entry(b"disk\0\0\0\0", 3, [0, 0])];
         insta::assert_snapshot!(rendered(&mut text(), &histogram_view(), &entries), @r"
         key = timer
         count = 0
@@ -391,11 +330,7 @@ mod tests {
             entry(b"bcd\0\0\0\0\0", 1200, [0, 0]),
             entry(b"e\0\0\0\0\0\0\0", 3, [0, 0]),
         ];
-        let mut format = Text {
-            timestamps: true,
-            several: true,
-            ..text()
-        };
+        let mut format = Text { timestamps: true, several: true, ..text() };
         insta::assert_snapshot!(rendered(&mut format, &histogram_view(), &entries), @r"
         09:05:07
         map = counts
@@ -409,20 +344,14 @@ mod tests {
 
     #[test]
     fn keys_and_values_with_the_time() {
-        let view = View {
-            shape: Shape::KeyValue,
-            ..histogram_view()
-        };
+        let view = View { shape: Shape::KeyValue, ..histogram_view() };
         let entries = [entry(b"a\0\0\0\0\0\0\0", 3, [1, 2])];
         let mut format = text();
         insta::assert_snapshot!(rendered(&mut format, &view, &entries), @r"
         TIME     NAME   COUNT  SLOTS
         09:05:07 a      3      [1,2]
         ");
-        assert!(
-            !rendered(&mut format, &view, &entries).contains("TIME"),
-            "the header comes once"
-        );
+        assert!(!rendered(&mut format, &view, &entries).contains("TIME"), "the header comes once");
     }
 
     #[test]
@@ -442,11 +371,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let mut format = text();
-        format.record(
-            &stream,
-            b"\x07\0\0\0bash\0\0\0\0\x01\0\0\0\x02\0\0\0",
-            &mut out,
-        );
+        format.record(&stream, b"\x07\0\0\0bash\0\0\0\0\x01\0\0\0\x02\0\0\0", &mut out);
         format.record(&stream, b"\x07\0\0\0bash", &mut out);
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
         TIME     PID    COMM   EXIT_CODE LAST

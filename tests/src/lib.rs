@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the end-to-end tests and the benchmarks share: finding the two programs, running them,
+//! making load, and saying what can not be tested here.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
+
+pub mod load;
+pub mod sys;
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The project's folder.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// One of the two programs: from `$BPFPACK_BIN_DIR`, or the release build of this tree.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    if let Some(dir) = std::env::var_os("BPFPACK_BIN_DIR") {
+        return Path::new(&dir).join(name);
+    }
+    let exe = std::env::current_exe().unwrap();
+    let targets = exe.ancestors().find(|dir| dir.join("release").is_dir());
+    let found = targets.map(|dir| dir.join("release").join(name)).filter(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is not built: run `make build` first"))
+}
+
+/// A folder of a test's own, which root and others can enter; gone when it is dropped.
+#[must_use]
+pub fn scratch() -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::with_prefix("bpfpack-test-").unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// What a program wrote, and how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; 128 and the number for a signal.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Outcome {
+        use std::os::unix::process::ExitStatusExt as _;
+        let code = output.status.code().or(output.status.signal().map(|signal| 128 + signal));
+        Outcome {
+            code: code.unwrap(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Outcome {
+    /// Fails unless the program succeeded.
+    #[must_use]
+    #[track_caller]
+    pub fn succeeded(self) -> Outcome {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails unless the program ended with this code and said all of these words on stderr.
+    #[track_caller]
+    pub fn failed(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "no `{word}` in:\n{}", self.stderr);
+        }
+    }
+}
+
+/// Runs a program to its end.
+pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Outcome {
+    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap().into()
+}
+
+/// Runs `ecc` in a folder, with a cache of headers that all tests share.
+pub fn ecc<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Outcome {
+    ecc_command(dir).args(args).output().unwrap().into()
+}
+
+/// `ecc` in a folder, to be changed before it runs.
+#[must_use]
+pub fn ecc_command(dir: &Path) -> Command {
+    let mut command = Command::new(program("ecc"));
+    let cache = program("ecc").with_file_name("ecc-test-cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    command.current_dir(dir).env("XDG_CACHE_HOME", cache).stdin(Stdio::null());
+    command
+}
+
+/// Runs `ecli` to its end.
+pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
+    run(program("ecli"), args)
+}
+
+/// Packs a source below the project's folder; returns the package's path in `dir`.
+#[must_use]
+pub fn pack(source: &str, dir: &TempDir) -> String {
+    let source = root().join(source);
+    let args = [source.as_os_str(), OsStr::new("-o"), dir.path().as_os_str()];
+    let _ = ecc(dir.path(), &args).succeeded();
+    dir.path().join("package.json").to_str().unwrap().to_owned()
+}
+
+/// A program that runs meanwhile.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    started: Instant,
+}
+
+impl Running {
+    /// Starts a program; its output is kept until it ends, so it must not write more than a pipe
+    /// holds before that.
+    pub fn start<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running { child, started: Instant::now() }
+    }
+
+    /// Starts `ecli run`, and waits until its programs are attached.
+    #[must_use]
+    pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Running {
+        let mut running = Running::start(program("ecli"), args);
+        let mut said = String::new();
+        let mut byte = [0];
+        while !said.contains("tracing with") {
+            let stderr = running.child.stderr.as_mut().unwrap();
+            let got = stderr.read(&mut byte).unwrap();
+            assert!(got > 0, "ecli ended early: {said}");
+            said.push(byte[0] as char);
+        }
+        running
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it as Ctrl-C does.
+    #[must_use]
+    pub fn interrupt(self) -> Outcome {
+        self.signal(rustix::process::Signal::INT);
+        self.wait()
+    }
+
+    /// Waits until it ends.
+    #[must_use]
+    pub fn wait(self) -> Outcome {
+        self.child.wait_with_output().unwrap().into()
+    }
+}
+
+/// Whether a test can run here; says why not. Where the environment says `CI`, nothing that can be
+/// had may be missing.
+#[must_use]
+pub fn can(what: &str, is_so: bool) -> bool {
+    if !is_so {
+        println!("skipped: {what}");
+        assert!(std::env::var_os("CI").is_none(), "in CI nothing may be skipped: {what}");
+    }
+    is_so
+}
+
+/// Whether BPF programs can be loaded.
+#[must_use]
+pub fn is_root() -> bool {
+    can("needs root", rustix::process::geteuid().is_root())
+}
+
+/// Whether one of libbpf's tools in C is installed, to compare with.
+#[must_use]
+pub fn has_tool(name: &str) -> bool {
+    let path = Path::new("/usr/sbin").join(name);
+    can(&format!("needs {name} (apt-get install libbpf-tools)"), path.exists())
+}
+
+/// Tests that count what the whole machine does run one at a time: others would be counted, too.
+#[must_use]
+pub fn alone() -> std::fs::File {
+    let path = std::env::temp_dir().join("bpfpack-test.lock");
+    let file = std::fs::File::create(path).unwrap();
+    file.lock().unwrap();
+    file
+}
+
+/// Waits until something is so; fails after ten seconds.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in ten seconds not so: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The histograms in ecli's JSON or in the text of both ecli and the tools in C: the sum of the
+/// counts under each heading, the last reading winning.
+#[must_use]
+pub fn histogram_sums(text: &str, heading: &str) -> Vec<(String, u64)> {
+    let mut sums: Vec<(String, u64)> = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix(heading) {
+            let name = name.trim().to_owned();
+            sums.retain(|(known, _)| *known != name);
+            sums.push((name, 0));
+        } else if let Some((edges, rest)) = line.split_once(" : ")
+            && edges.contains("->")
+            && let Some(count) = rest.split_whitespace().next().and_then(|n| n.parse::<u64>().ok())
+        {
+            if sums.is_empty() {
+                sums.push((String::new(), 0));
+            }
+            sums.last_mut().unwrap().1 += count;
+        }
+    }
+    sums
+}
+
+/// The sum under one heading.
+#[must_use]
+pub fn sum_of(sums: &[(String, u64)], name: &str) -> u64 {
+    sums.iter().find(|(known, _)| known == name).map_or(0, |(_, sum)| *sum)
+}

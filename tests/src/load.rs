@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Load: interrupts of the disk, and tasks that wake each other.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use tempfile::NamedTempFile;
+
+const BLOCK: usize = 4096;
+const BLOCKS: usize = 2048;
+
+/// A file on a real disk, read past the page cache: each read is an interrupt.
+#[derive(Debug)]
+pub struct Disk {
+    file: File,
+    _path: NamedTempFile,
+}
+
+impl Disk {
+    /// Makes the file, where the file system can read directly.
+    ///
+    /// # Errors
+    /// On tmpfs, for instance.
+    pub fn new() -> std::io::Result<Disk> {
+        let dir = PathBuf::from("/var/tmp");
+        let mut path = NamedTempFile::new_in(dir)?;
+        path.write_all(&vec![7; BLOCK * BLOCKS])?;
+        path.as_file().sync_all()?;
+        let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path.path())?;
+        Ok(Disk { file, _path: path })
+    }
+
+    /// Reads `count` blocks, one after the other.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read(&self, count: usize) -> std::io::Result<()> {
+        // O_DIRECT wants memory that is aligned as the disk's blocks are.
+        let memory = vec![0u8; BLOCK * 2];
+        let at = memory.as_ptr().align_offset(BLOCK);
+        let mut memory = memory;
+        for block in 0..count {
+            let offset = (block % BLOCKS * BLOCK) as u64;
+            self.file.read_exact_at(&mut memory[at..at + BLOCK], offset)?;
+        }
+        Ok(())
+    }
+}
+
+/// Two threads that wake each other, until it is dropped.
+#[derive(Debug)]
+pub struct PingPong {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl PingPong {
+    /// Starts them.
+    #[must_use]
+    pub fn start() -> PingPong {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to_a, from_b) = mpsc::channel::<()>();
+        let (to_b, from_a) = mpsc::channel::<()>();
+        let stopped = Arc::clone(&stop);
+        let a = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) && to_b.send(()).is_ok() && from_b.recv().is_ok()
+            {
+            }
+        });
+        let b = std::thread::spawn(move || while from_a.recv().is_ok() && to_a.send(()).is_ok() {});
+        PingPong { stop, threads: vec![a, b] }
+    }
+}
+
+impl Drop for PingPong {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The number of interrupts that the machine has counted for a device, by its name there.
+#[must_use]
+pub fn interrupts_of(name: &str) -> u64 {
+    let mut text = String::new();
+    let _ = File::open("/proc/interrupts").and_then(|mut file| file.read_to_string(&mut text));
+    let line = text.lines().find(|line| line.split_whitespace().last() == Some(name));
+    let numbers = line.into_iter().flat_map(|line| line.split_whitespace().skip(1));
+    numbers.map_while(|word| word.parse::<u64>().ok()).sum()
+}
+
+/// The name of the interrupt that reading a disk makes most of.
+///
+/// # Errors
+/// When the disk fails.
+pub fn interrupt_of_disk(disk: &Disk) -> std::io::Result<Option<String>> {
+    let names = || -> Vec<String> {
+        let text = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
+        let is_device = |line: &&str| line.split(':').next().is_some_and(|n| n.trim().parse::<u32>().is_ok());
+        let last = |line: &str| line.split_whitespace().last().map(String::from);
+        text.lines().filter(is_device).filter_map(last).collect()
+    };
+    let before: Vec<(String, u64)> =
+        names().into_iter().map(|name| (name.clone(), interrupts_of(&name))).collect();
+    disk.read(500)?;
+    let risen = |(name, count): (String, u64)| (interrupts_of(&name).saturating_sub(count), name);
+    let most = before.into_iter().map(risen).max();
+    Ok(most.filter(|(count, _)| *count > 400).map(|(_, name)| name))
+}

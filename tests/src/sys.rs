@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! System calls for tests and benchmarks that no safe library offers.
+#![allow(unsafe_code, clippy::unwrap_used)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::process::Child;
+
+/// A system call that does nothing but carry a number, which a program can see: `getpgid`.
+pub fn carry(number: i32) {
+    // SAFETY: getpgid takes any number, and touches no memory.
+    unsafe { libc::getpgid(number) };
+}
+
+/// What a process used in its life.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Largest resident size in bytes.
+    pub peak_memory: u64,
+    /// How often it gave the CPU away: how often it slept.
+    pub sleeps: u64,
+    /// Time on a CPU.
+    pub cpu: std::time::Duration,
+}
+
+/// Waits for a child, and tells what it used.
+pub fn wait_usage(child: Child) -> io::Result<Usage> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both places are valid; the child is ours and has not been waited for.
+    let usage = unsafe {
+        if libc::wait4(child.id() as i32, &raw mut status, 0, usage.as_mut_ptr()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        usage.assume_init()
+    };
+    let time = |time: libc::timeval| {
+        std::time::Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
+    };
+    Ok(Usage {
+        peak_memory: usage.ru_maxrss as u64 * 1024,
+        sleeps: usage.ru_nvcsw as u64,
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
+    })
+}
+
+/// The id of the next BPF link after `id`, if there is one.
+#[must_use]
+pub fn next_link(id: u32) -> Option<u32> {
+    let mut next = 0;
+    // SAFETY: the kernel writes an id to `next`.
+    let result = unsafe { libbpf_sys::bpf_link_get_next_id(id, &raw mut next) };
+    (result == 0).then_some(next)
+}
+
+/// The ids of all BPF links of the machine.
+#[must_use]
+pub fn links() -> Vec<u32> {
+    std::iter::successors(next_link(0), |id| next_link(*id)).collect()
+}
+
+/// The names of all BPF programs that are loaded.
+#[must_use]
+pub fn loaded_programs() -> Vec<String> {
+    libbpf_rs::query::ProgInfoIter::default()
+        .map(|info| info.name.to_string_lossy().into_owned())
+        .collect()
+}
