@@ -19,29 +19,33 @@ use crate::load::{self, Loaded, Refused};
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
-/// A running tracer. Dropped, it leaves nothing behind.
+/// A running tracer, with what was prepared before it ran. Dropped, it leaves nothing behind.
 #[derive(Debug)]
-pub struct Attached {
+pub struct Attached<P> {
     links: Vec<Link>,
-    /// The maps are read through it.
-    pub object: Object,
+    /// What the caller prepared.
+    pub prepared: P,
+    /// Keeps the maps and programs.
+    _object: Object,
 }
 
-impl Attached {
+impl<P> Attached<P> {
     /// Detaches the programs. The maps stay, and hold still.
     pub fn detach(&mut self) {
         self.links.clear();
     }
 }
 
-/// Brings a package to run.
-pub fn load_and_attach(
+/// Brings a package to run. `prepare` is called for what the kernel has taken, before anything is
+/// attached; again where another kind of hook has to be tried.
+pub fn load_and_attach<P>(
     plan: &Plan,
     package: &Package,
     elf: &BpfObject<'_>,
     arguments: &Arguments,
     talk: &Talk,
-) -> Result<Attached, Failure> {
+    prepare: impl Fn(&Object) -> Result<P, Failure>,
+) -> Result<Attached<P>, Failure> {
     let wishes = Wishes::new(plan, package, elf)?;
     let mut alternatives = match plan.attach_all {
         true => Alternatives::default(),
@@ -55,7 +59,7 @@ pub fn load_and_attach(
     loop {
         let mut left_out: BTreeSet<String> = wishes.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
-        match attempt(plan, package, arguments, &left_out) {
+        match attempt(plan, package, arguments, &left_out, &prepare) {
             Ok(attached) => {
                 for choice in alternatives.describe() {
                     let why = match reasons.is_empty() {
@@ -119,18 +123,20 @@ impl Wishes {
     }
 }
 
-fn attempt(
+fn attempt<P>(
     plan: &Plan,
     package: &Package,
     arguments: &Arguments,
     left_out: &BTreeSet<String>,
-) -> Result<Attached, Refused> {
+    prepare: impl Fn(&Object) -> Result<P, Failure>,
+) -> Result<Attached<P>, Refused> {
     let general = |failure| Refused { program: None, failure };
     let mut opened = load::open(package).map_err(general)?;
     opened.set_variables(arguments).map_err(general)?;
     opened.leave_out(left_out);
     let mut loaded = opened.load()?;
     fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;
+    let prepared = prepare(&loaded.0).map_err(general)?;
     let mut links = Vec::new();
     for program in loaded.0.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
@@ -147,7 +153,7 @@ fn attempt(
             }
         }
     }
-    Ok(Attached { links, object: loaded.0 })
+    Ok(Attached { links, prepared, _object: loaded.0 })
 }
 
 fn attach(program: &ProgramMut<'_>, _section: &str) -> libbpf_rs::Result<Link> {

@@ -20,7 +20,7 @@ mod vars;
 mod view;
 
 use bpfpack_schemas::object::BpfObject;
-use libbpf_rs::PrintLevel;
+use libbpf_rs::Object;
 
 pub use failure::Failure;
 
@@ -40,9 +40,13 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         return Ok(()); // --help or --version of the package
     };
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
-    load::capture_log(if verbose { PrintLevel::Debug } else { PrintLevel::Warn }, verbose);
+    load::capture_log(verbose);
     kernel::check_capabilities(&elf)?;
-    let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk)?;
-    let views = view::plan(&plan, &package.meta, &elf, &btf, &attached, &arguments, &talk)?;
-    collect::run(&plan, attached, views, &signals, &talk)
+    // Buffers are opened before the programs are attached: no record comes too early.
+    let prepare = |object: &Object| {
+        let views = view::plan(&plan, &package.meta, &elf, &btf, object, &arguments, &talk)?;
+        collect::Sources::open(object, views)
+    };
+    let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk, prepare)?;
+    collect::run(&plan, attached, &signals, &talk)
 }

@@ -6,9 +6,10 @@ use std::sync::Mutex;
 
 use anyhow::anyhow;
 use bpfpack_schemas::Package;
-use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenObject, PrintLevel};
+use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenObject};
 
 use crate::failure::{Failure, exit_code};
+use crate::sys;
 use crate::vars::Arguments;
 
 /// What libbpf said since it was last taken. It is shown where it explains a failure.
@@ -18,17 +19,20 @@ static LOG: Mutex<String> = Mutex::new(String::new());
 const VERIFIER_LINES: usize = 25;
 
 /// Keeps libbpf's messages from the user, unless they are asked for.
-pub fn capture_log(level: PrintLevel, show: bool) {
-    fn keep(_: PrintLevel, text: String) {
+pub fn capture_log(show: bool) {
+    fn keep(text: String) {
         if let Ok(mut log) = LOG.lock() {
             log.push_str(&text);
         }
     }
-    fn show_and_keep(level: PrintLevel, text: String) {
+    fn show_and_keep(text: String) {
         anstream::eprint!("{text}");
-        keep(level, text);
+        keep(text);
     }
-    libbpf_rs::set_print(Some((level, if show { show_and_keep } else { keep })));
+    match show {
+        true => sys::set_libbpf_print(libbpf_sys::LIBBPF_DEBUG, show_and_keep),
+        false => sys::set_libbpf_print(libbpf_sys::LIBBPF_WARN, keep),
+    }
 }
 
 /// What libbpf said since the last time.

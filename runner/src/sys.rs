@@ -2,9 +2,12 @@
 //! System calls that no safe library offers. The only unsafe code of the runner.
 #![allow(unsafe_code)]
 
+use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// SIGINT and SIGTERM as something to poll.
 #[derive(Debug)]
@@ -159,4 +162,34 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
+}
+
+/// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to
+/// `take`. What is no UTF-8 in them becomes U+FFFD: they quote the object, which may be damaged.
+pub fn set_libbpf_print(most: u32, take: fn(String)) {
+    static MOST: AtomicU32 = AtomicU32::new(0);
+    static TAKE: OnceLock<fn(String)> = OnceLock::new();
+
+    extern "C" fn print(level: u32, format: *const c_char, args: *mut c_void) -> c_int {
+        if level <= MOST.load(Ordering::Relaxed)
+            && let Some(take) = TAKE.get()
+        {
+            // SAFETY: libbpf passes a valid format with its arguments.
+            let text = unsafe { vsprintf::vsprintf_raw(format, args) };
+            take(text.map_or_else(
+                |_| String::new(),
+                |text| String::from_utf8_lossy(&text).into_owned(),
+            ));
+        }
+        0
+    }
+
+    MOST.store(most, Ordering::Relaxed);
+    let _ = TAKE.set(take);
+    // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does not:
+    // a pointer. The function has otherwise the type that libbpf calls.
+    let print: libbpf_sys::libbpf_print_fn_t =
+        Some(unsafe { std::mem::transmute::<*const (), _>(print as *const ()) });
+    // SAFETY: the function lives as long as the program.
+    unsafe { libbpf_sys::libbpf_set_print(print) };
 }

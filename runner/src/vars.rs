@@ -83,10 +83,7 @@ pub fn parse(
         },
     };
     let matches = matches.as_ref();
-    let mut result = Arguments {
-        verbose: is_set(matches, "verbose"),
-        ..Default::default()
-    };
+    let mut result = Arguments { verbose: is_set(matches, "verbose"), ..Default::default() };
     for variable in &variables {
         let bytes = variable.value(matches)?;
         if bytes.as_deref().unwrap_or(&variable.initial).iter().any(|byte| *byte != 0) {

@@ -16,10 +16,9 @@ use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportConfig, MapMeta, Sample, SampleKind, Variable};
 use bpfpack_schemas::object::BpfObject;
-use libbpf_rs::{Map, MapCore as _, MapType};
+use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
 use crate::args::Plan;
-use crate::attach::Attached;
 use crate::collect::maps::{MapReader, Reader, SectionReader};
 use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
@@ -99,11 +98,11 @@ pub fn plan(
     meta: &Meta,
     elf: &BpfObject<'_>,
     btf: &Btf<'_>,
-    attached: &Attached,
+    object: &Object,
     arguments: &Arguments,
     talk: &Talk,
 ) -> Result<Views, Failure> {
-    let mut planner = Planner { plan, meta, elf, btf, attached, arguments, talk, kernel: None };
+    let mut planner = Planner { plan, meta, elf, btf, object, arguments, talk, kernel: None };
     let mut views = Views { streams: planner.streams(), samples: planner.maps()? };
     let has_more = !views.streams.is_empty() || !views.samples.is_empty();
     for section in elf.data_sections() {
@@ -122,7 +121,7 @@ struct Planner<'p> {
     meta: &'p Meta,
     elf: &'p BpfObject<'p>,
     btf: &'p Btf<'p>,
-    attached: &'p Attached,
+    object: &'p Object,
     arguments: &'p Arguments,
     talk: &'p Talk,
     /// The kernel's BTF, once it was needed.
@@ -137,7 +136,7 @@ impl Planner<'_> {
     /// The buffers and what their records are.
     fn streams(&self) -> Vec<Stream> {
         let mut streams = Vec::new();
-        for map in self.attached.object.maps() {
+        for map in self.object.maps() {
             let is_perf = match map.map_type() {
                 MapType::RingBuf => false,
                 MapType::PerfEventArray => true,
@@ -205,7 +204,7 @@ impl Planner<'_> {
     /// Views of maps, annotated or recognised.
     fn maps(&mut self) -> Result<Vec<View>, Failure> {
         let mut views = Vec::new();
-        for map in self.attached.object.maps() {
+        for map in self.object.maps() {
             let name = map.name().to_string_lossy().into_owned();
             let Some(is_hash) = readable(map.map_type()) else {
                 continue;
@@ -260,7 +259,7 @@ impl Planner<'_> {
         let is_it = |name: &str| {
             name == section || name.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
         };
-        let mut maps = self.attached.object.maps();
+        let mut maps = self.object.maps();
         let Some(map) = maps.find(|map| map.name().to_str().is_some_and(is_it)) else {
             return Ok(Vec::new());
         };

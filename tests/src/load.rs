@@ -103,7 +103,8 @@ pub fn interrupts_of(name: &str) -> u64 {
 pub fn interrupt_of_disk(disk: &Disk) -> std::io::Result<Option<String>> {
     let names = || -> Vec<String> {
         let text = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
-        let is_device = |line: &&str| line.split(':').next().is_some_and(|n| n.trim().parse::<u32>().is_ok());
+        let is_device =
+            |line: &&str| line.split(':').next().is_some_and(|n| n.trim().parse::<u32>().is_ok());
         let last = |line: &str| line.split_whitespace().last().map(String::from);
         text.lines().filter(is_device).filter_map(last).collect()
     };

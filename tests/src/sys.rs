@@ -59,10 +59,10 @@ pub fn links() -> Vec<u32> {
     std::iter::successors(next_link(0), |id| next_link(*id)).collect()
 }
 
-/// The names of all BPF programs that are loaded.
+/// Ids and names of all BPF programs that are loaded. The kernel keeps 15 characters of a name.
 #[must_use]
-pub fn loaded_programs() -> Vec<String> {
+pub fn loaded_programs() -> Vec<(u32, String)> {
     libbpf_rs::query::ProgInfoIter::default()
-        .map(|info| info.name.to_string_lossy().into_owned())
+        .map(|info| (info.id, info.name.to_string_lossy().into_owned()))
         .collect()
 }

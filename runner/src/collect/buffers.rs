@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use libbpf_rs::{MapCore as _, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{
+    MapCore as _, Object, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder,
+};
 
 use super::Output;
-use crate::attach::Attached;
 use crate::failure::{Failure, exit_code};
 use crate::sink::Reader;
 use crate::sys;
@@ -39,7 +40,7 @@ pub struct Buffers {
 
 impl Buffers {
     /// Opens the buffers of the streams.
-    pub fn open(attached: &Attached, streams: Vec<Stream>) -> Result<Buffers, Failure> {
+    pub fn open(object: &Object, streams: Vec<Stream>) -> Result<Buffers, Failure> {
         let queue = Queue::default();
         let lost = Rc::new(RefCell::new(0));
         let fail = |error: libbpf_rs::Error, name: &str| {
@@ -49,7 +50,7 @@ impl Buffers {
                 error.context(format!("can not open the buffer `{name}`")),
             )
         };
-        let maps: Vec<_> = attached.object.maps().collect();
+        let maps: Vec<_> = object.maps().collect();
         let mut ring = RingBufferBuilder::new();
         let mut perf = Vec::new();
         let mut any_ring = false;

@@ -8,6 +8,7 @@ mod sampler;
 
 use std::time::{Duration, Instant};
 
+use libbpf_rs::Object;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::args::Plan;
@@ -17,7 +18,7 @@ use crate::render::{Format, json::Json, text::Text};
 use crate::sink::{Reader, Sink};
 use crate::sys::Signals;
 use crate::talk::Talk;
-use crate::view::Views;
+use crate::view::{View, Views};
 use buffers::Buffers;
 use sampler::Sampler;
 
@@ -31,25 +32,39 @@ struct Scheduled {
     readings: u64,
 }
 
+/// What data comes from, opened.
+pub struct Sources {
+    samples: Vec<View>,
+    buffers: Buffers,
+    /// Whether there are several, so that the output has to tell them apart.
+    several: bool,
+}
+
+impl Sources {
+    /// Opens what the views need.
+    pub fn open(object: &Object, views: Views) -> Result<Sources, Failure> {
+        let several = views.samples.len() + views.streams.len() > 1;
+        let buffers = Buffers::open(object, views.streams)?;
+        Ok(Sources { samples: views.samples, buffers, several })
+    }
+}
+
 /// Shows everything until the end that the plan or a signal sets; then detaches, and shows what is
 /// left.
 pub fn run(
     plan: &Plan,
-    mut attached: Attached,
-    views: Views,
+    mut attached: Attached<Sources>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let start = Instant::now();
-    let several = views.samples.len() + views.streams.len() > 1;
+    let several = attached.prepared.several;
     let format: Box<dyn Format> = match plan.json {
         true => Box::new(Json::new(several)),
         false => Box::new(Text::new(plan.timestamp, several)),
     };
     let mut output = Output { format, sink: Sink, bytes: Vec::new() };
-    let mut buffers = Buffers::open(&attached, views.streams)?;
-    let mut samplers: Vec<Scheduled> = views
-        .samples
+    let mut samplers: Vec<Scheduled> = std::mem::take(&mut attached.prepared.samples)
         .into_iter()
         .map(|view| {
             let next = start + view.interval;
@@ -61,7 +76,8 @@ pub fn run(
 
     loop {
         let next = samplers.iter().map(|scheduled| scheduled.next).chain(deadline).min();
-        let wake = wait(signals, &buffers, next)?;
+        let buffers = &mut attached.prepared.buffers;
+        let wake = wait(signals, buffers, next)?;
         if wake.buffers && buffers.drain(&mut output, false)? == Reader::Gone {
             return Ok(());
         }
@@ -100,7 +116,7 @@ pub fn run(
     }
     attached.detach();
     talk.detail("detached");
-    if buffers.drain(&mut output, true)? == Reader::Gone {
+    if attached.prepared.buffers.drain(&mut output, true)? == Reader::Gone {
         return Ok(());
     }
     for scheduled in &mut samplers {

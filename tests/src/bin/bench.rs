@@ -138,7 +138,11 @@ fn idle() -> Result<()> {
         .stdout(Stdio::null())
         .spawn()?;
     let usage = wait_usage(child)?;
-    println!("slept {} times, {:.1} ms of CPU in all\n", usage.sleeps, usage.cpu.as_secs_f64() * 1e3);
+    println!(
+        "slept {} times, {:.1} ms of CPU in all\n",
+        usage.sleeps,
+        usage.cpu.as_secs_f64() * 1e3
+    );
     Ok(())
 }
 
@@ -174,7 +178,10 @@ fn compile() -> Result<()> {
         }
         let medians = times.map(median);
         for (name, time) in ["clang alone", "ecc cold", "ecc again"].iter().zip(medians) {
-            println!("{tracer:<11} {name:<12} {time:8.1} ms  {:5.2} x clang alone", time / medians[0]);
+            println!(
+                "{tracer:<11} {name:<12} {time:8.1} ms  {:5.2} x clang alone",
+                time / medians[0]
+            );
         }
         println!();
     }
