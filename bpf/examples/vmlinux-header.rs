@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Makes a bundled `vmlinux.h` from a kernel image that is not compressed: finds the BTF in it,
 //! prints it as C, compresses that. `vmlinux/update.sh` calls it.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `vmlinux.h` from BTF, by libbpf's BTF-to-C printer. The only unsafe code of this crate.
 #![allow(unsafe_code)]
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The headers that a BPF source includes, as data: nothing of libbpf-dev or linux-headers needs to
 //! be installed where a source is compiled.
 //!

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: MIT OR Apache-2.0
+# SPDX-License-Identifier: MIT
 # Makes the bundled vmlinux.h files of this folder from the BTF of Debian's kernels with the full
 # configuration (not "cloud"), for each architecture. To be run on Debian, whose own mirror is
 # used. Nothing is installed: apt-get works on lists and a cache of its own, and the packages are

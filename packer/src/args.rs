@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The command line of `ecc`: [`Args`] as they are written, [`Plan`] as they are meant.
 
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The folder of headers that clang reads, and precompiled ones, kept in the user's cache folder.
 //!
 //! Everything is named by a hash of what it was made from (the headers' content, the compiler, the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Runs clang.
 //!
 //! The same source gives the same object wherever it is compiled: no path of the machine gets into

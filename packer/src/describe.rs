@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The package's description, from the object alone: its programs, maps and variables. The names
 //! and their order are those that existing loaders expect.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Writes the results. Each file is complete or not there at all: it is written under another name
 //! beside its own, and renamed when all of them are written.
 

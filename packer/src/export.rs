@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The structs of an export header: which they are, how they get into the object's BTF, and what
 //! the package says of them.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! What ends `ecc` early, and its exit codes.
 
 use std::path::Path;

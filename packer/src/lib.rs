@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The stages of `ecc`, each in its module; [`run`] is the flow of data through them.
 
 pub mod annotations;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `ecc`: compiles a BPF C source and packs it for `ecli`.
 
 use std::process::ExitCode;

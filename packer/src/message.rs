@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Talk on stderr: progress on a terminal only, warnings and errors always, colours where the
 //! terminal has them.
 

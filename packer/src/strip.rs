@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Removes DWARF from an object; BTF stays. The same as `llvm-strip -g`, without needing LLVM's
 //! tools on the machine.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Programs of one object that are alternatives for the same event, of which one is to run.
 //!
 //! Portable tracers hold an event's program twice: once for a fast hook that newer kernels have

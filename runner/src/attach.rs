@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! From a package to attached programs: chooses among alternatives, loads, attaches; goes back to a
 //! worse kind of hook where the kernel refuses the better.
 

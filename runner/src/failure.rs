@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! What ends `ecli` early, and its exit codes.
 
 use bpfpack_schemas::object::ObjectError;

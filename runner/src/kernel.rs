@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! What this kernel and this user can do. Features are asked for, not concluded from a version.
 
 use std::fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The stages of `ecli run`, each in its module. Only this file wires them:
 //!
 //! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> render -> sink

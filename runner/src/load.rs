@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Opens and loads an object. [`Opened`] becomes [`Loaded`] or an explained failure.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `ecli`: runs packages of eBPF tracers.
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Standard output. Nothing else writes there.
 
 use std::io::{self, Write as _};

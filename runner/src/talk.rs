@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
 //! them.
 

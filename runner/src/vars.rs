@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The package's own command line: an argument for each global variable, its type taken from BTF.
 
 use std::collections::BTreeSet;

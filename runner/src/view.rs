@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Decides what is shown of a running package: which maps and variables are read periodically, and
 //! as what; which buffers' records are shown, and as which struct.
 //!
@@ -30,6 +30,9 @@ use crate::vars::Arguments;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 const UNIT: &str = "(unit)";
+
+/// Pages of a perf buffer for each CPU, where the package does not say.
+const PERF_PAGES: u32 = 64;
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
@@ -90,6 +93,8 @@ pub struct Stream {
     pub record: Layout,
     /// Which of the two types of buffers it is.
     pub is_perf: bool,
+    /// Pages of a perf buffer for each CPU.
+    pub pages: usize,
 }
 
 /// Plans what is shown.
@@ -136,6 +141,9 @@ impl Planner<'_> {
     /// The buffers and what their records are.
     fn streams(&self) -> Vec<Stream> {
         let mut streams = Vec::new();
+        // libbpf takes powers of two only.
+        let pages = self.meta.perf_buffer_pages.unwrap_or(PERF_PAGES).clamp(1, 1 << 16);
+        let pages = pages.next_power_of_two() as usize;
         for map in self.object.maps() {
             let is_perf = match map.map_type() {
                 MapType::RingBuf => false,
@@ -148,7 +156,7 @@ impl Planner<'_> {
                 continue;
             }
             match self.record(described, &name) {
-                Some(record) => streams.push(Stream { name, record, is_perf }),
+                Some(record) => streams.push(Stream { name, record, is_perf, pages }),
                 None => self.talk.warning(&format!(
                     "the records of `{name}` are not shown: the package does not say what they \
                      are (pack it with the header of their struct: ecc X.bpf.c X.h)"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! BTF, the type information of BPF objects and kernels.
 //!
 //! The format is the kernel's: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. [`Btf::parse`]

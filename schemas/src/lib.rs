@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The package format that `ecc` writes and `ecli` runs.
 //!
 //! [`meta`] has the types of the JSON description, [`package`] reads and writes `package.json`,

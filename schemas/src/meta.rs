@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The `meta` key of a package, as eunomia-bpf's tools of version 0.3 read and write it, and the
 //! keys that this project adds (marked "bpfpack:"; other loaders skip them).
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Reading a BPF object: its programs, its sections, and which maps and variables a program uses.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `package.json`: an ELF object (zlib, then base64) with its [`Meta`].
 //!
 //! A package comes from anywhere, so everything here has a limit: the text's size, the object's

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! JSON Schema of the format, generated from its types.
 
 use schemars::schema_for;

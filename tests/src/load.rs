@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Load: interrupts of the disk, and tasks that wake each other.
 
 use std::fs::File;

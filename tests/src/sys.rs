@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! System calls for tests and benchmarks that no safe library offers.
 #![allow(unsafe_code, clippy::unwrap_used)]
 

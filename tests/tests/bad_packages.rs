@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Packages and arguments that can not be run: each has its message and its exit code, and leaves
 //! nothing behind.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The examples beside libbpf's tools in C, over the same load: the same counts. (A loader that
 //! attaches both of two alternatives shows twice as many.)
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `ecc`: what it writes, and what it says when it can not.
 
 use std::fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `ecli run` on this kernel: what is attached, what is shown, what is left behind.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The JSON Schema files: up to date, and true of what ecc writes.
 
 use bpfpack_tests::{pack, root, scratch};

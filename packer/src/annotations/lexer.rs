@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! As much of C's tokens as it takes to see which comment stands above which declaration.
 //!
 //! Every byte sequence lexes: what is no C gives punctuation.

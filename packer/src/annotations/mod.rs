@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `///` comments above declarations, and what they mean for the package.
 //!
 //! [`find`] reads them from the source's text, by tokens, not by a C parser: a comment belongs to

@@ -1,29 +1,26 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Ring buffers and perf buffers: records as they come.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use libbpf_rs::{
-    MapCore as _, Object, PerfBuffer, PerfBufferBuilder, RingBuffer, RingBufferBuilder,
+    MapCore as _, Object, RingBuffer, RingBufferBuilder,
 };
 
 use super::Output;
 use crate::failure::{Failure, exit_code};
 use crate::sink::Reader;
 use crate::sys;
+use crate::sys::perf::{PerfBuffer, PerfEvent};
 use crate::talk;
 use crate::view::Stream;
 
 /// Records that are taken before the loop looks at the clock and the signals again.
 const ROUND: usize = 4096;
-
-/// Pages of a perf buffer for each CPU, where the package does not say.
-const PERF_PAGES: usize = 64;
 
 /// Records that have been read and not yet rendered: stream and bytes.
 type Queue = Rc<RefCell<VecDeque<(usize, Vec<u8>)>>>;
@@ -32,7 +29,7 @@ type Queue = Rc<RefCell<VecDeque<(usize, Vec<u8>)>>>;
 pub struct Buffers {
     streams: Vec<Stream>,
     ring: Option<RingBuffer<'static>>,
-    perf: Vec<PerfBuffer<'static>>,
+    perf: Vec<PerfBuffer>,
     queue: Queue,
     records: u64,
     lost: Rc<RefCell<u64>>,
@@ -43,8 +40,7 @@ impl Buffers {
     pub fn open(object: &Object, streams: Vec<Stream>) -> Result<Buffers, Failure> {
         let queue = Queue::default();
         let lost = Rc::new(RefCell::new(0));
-        let fail = |error: libbpf_rs::Error, name: &str| {
-            let error = anyhow::Error::new(error);
+        let fail = |error: anyhow::Error, name: &str| {
             Failure::new(
                 exit_code::OTHER,
                 error.context(format!("can not open the buffer `{name}`")),
@@ -62,23 +58,23 @@ impl Buffers {
             let push = move |bytes: &[u8]| queue.borrow_mut().push_back((index, bytes.to_vec()));
             if stream.is_perf {
                 let lost = Rc::clone(&lost);
-                let buffer = PerfBufferBuilder::new(map)
-                    .pages(PERF_PAGES)
-                    .sample_cb(move |_, bytes: &[u8]| push(bytes))
-                    .lost_cb(move |_, count| *lost.borrow_mut() += count)
-                    .build();
-                perf.push(buffer.map_err(|error| fail(error, &stream.name))?);
+                let callback = move |event: PerfEvent<'_>| match event {
+                    PerfEvent::Record(bytes) => push(bytes),
+                    PerfEvent::Lost(count) => *lost.borrow_mut() += count,
+                };
+                let buffer = PerfBuffer::open(map.as_fd(), stream.pages, Box::new(callback));
+                perf.push(buffer.map_err(|error| fail(error.into(), &stream.name))?);
             } else {
                 let taken = ring.add(map, move |bytes: &[u8]| {
                     push(bytes);
                     0
                 });
-                taken.map_err(|error| fail(error, &stream.name))?;
+                taken.map_err(|error| fail(error.into(), &stream.name))?;
                 any_ring = true;
             }
         }
         let ring = match any_ring {
-            true => Some(ring.build().map_err(|error| fail(error, "of the package"))?),
+            true => Some(ring.build().map_err(|error| fail(error.into(), "of the package"))?),
             false => None,
         };
         Ok(Buffers { streams, ring, perf, queue, records: 0, lost })
@@ -87,7 +83,7 @@ impl Buffers {
     /// What to poll.
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let ring = self.ring.iter().filter_map(|ring| sys::borrow_fd(ring, ring.epoll_fd()));
-        let perf = self.perf.iter().filter_map(|perf| sys::borrow_fd(perf, perf.epoll_fd()));
+        let perf = self.perf.iter().map(PerfBuffer::as_fd);
         ring.chain(perf).collect()
     }
 
@@ -109,7 +105,7 @@ impl Buffers {
                 }
             }
             for perf in &self.perf {
-                perf.poll(Duration::ZERO)
+                perf.consume()
                     .context("can not read a perf buffer")
                     .map_err(|error| Failure::new(exit_code::OTHER, error))?;
             }

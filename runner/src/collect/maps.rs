@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Reading maps: all elements of one, in batches where the kernel can, or the variables of a data
 //! section, in one copy.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! One loop over everything that brings data: samplers, by the clock, and buffers, when the kernel
 //! wakes us. Where there are no buffers, nothing but the sampling timer wakes us.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Periodic readings of a view, as they are or as what came since the reading before.
 //!
 //! Differences are made here, from what was read before; the map is not cleared for it. To read and

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Histograms that a program keeps in a map: where the slots are, and what each one counts.
 
 use super::layout::{Layout, unsigned};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Values as JSON, spelled as existing loaders do: `char[N]` is a string, an enum `"NAME(n)"`, a
 //! 128-bit integer a decimal string.
 

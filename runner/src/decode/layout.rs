@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Layouts: what bytes mean. A layout and bytes together are a value; [`super::json`] and
 //! [`super::text`] write it. Bytes that are too short read as zeros, so that nothing here fails.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! From bytes to values, by layouts that are compiled once from BTF.
 
 pub mod histogram;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Values as text for people. Names come from other processes, so that control characters are
 //! written as `\x1b`: a terminal must not obey them.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Draws a histogram as bcc and its relatives do.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! JSON, an object a line: a record is its members, an element of a map `{"key": …, "value": …}`.
 
 use super::Format;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Output formats, a file each. They turn views and records into bytes; [`crate::sink`] writes them.
 
 pub mod histogram;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! Text for people, as existing loaders and bcc's tools have it.
 
 use std::cmp::Reverse;
@@ -368,6 +368,7 @@ mod tests {
                 ],
             }),
             is_perf: false,
+            pages: 1,
         };
         let mut out = Vec::new();
         let mut format = text();

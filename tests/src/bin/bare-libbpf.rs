@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! The least that a loader can do, for benchmarks to compare with: opens an object, leaves out the
 //! programs that are named, loads, attaches, and sleeps until it is ended.
 //!

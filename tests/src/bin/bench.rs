@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! `make bench`: ecli and ecc beside the least that could do the same, and beside the tools in C.
 //! Runs are interleaved, and medians compared as ratios: the machine's noise hits all alike.
 #![allow(clippy::print_stdout)]

@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
+// SPDX-License-Identifier: MIT
 //! System calls that no safe library offers. The only unsafe code of the runner.
 #![allow(unsafe_code)]
+
+pub mod perf;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+#   make demo      install what is missing, build, and trace this machine's interrupts for 5 s
+#   make test      install what is missing, build, and pass all tests
+#   make build     ecc and ecli, in target/HOST/release
+#   make install   put them into PREFIX/bin (/usr/local unless given)
+#   make bench     benchmarks, beside clang, bare libbpf and the tools in C
+#   make fmt lint clean
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+BIN := $(CURDIR)/target/$(HOST)/release
+
+.PHONY: all deps test-deps build demo test bench install fmt lint clean
+
+all: build
+
+deps:
+	@tests/setup.sh build
+
+test-deps:
+	@tests/setup.sh build test
+
+build: deps
+	$(CARGO) build --release --locked -p bpfpack-packer -p bpfpack-runner
+
+demo: build
+	@examples/demo.sh $(BIN)
+
+test: test-deps build lint
+	BPFPACK_BIN_DIR=$(BIN) tests/run.sh
+
+bench: test-deps
+	$(CARGO) build --release --locked --workspace
+	BPFPACK_BIN_DIR=$(BIN) $(BIN)/bench
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN)/ecc $(BIN)/ecli $(DESTDIR)$(PREFIX)/bin
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; \
+	else echo "skipped: cargo fmt is not installed"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings; \
+	else echo "skipped: cargo clippy is not installed"; fi
+
+clean:
+	$(CARGO) clean
