@@ -184,8 +184,9 @@ impl Dump {
     fn new(btf: &Btf, text: &mut String) -> Result<Dump, DumpError> {
         // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does
         // not: a pointer. The function has otherwise the type that libbpf calls.
-        let print: libbpf_sys::btf_dump_printf_fn_t =
-            Some(unsafe { std::mem::transmute::<*const (), _>(print as *const ()) });
+        let print = unsafe {
+            std::mem::transmute::<*const (), libbpf_sys::btf_dump_printf_fn_t>(print as *const ())
+        };
         // SAFETY: `btf` outlives the dump by the caller's scope, and so does `text`, which is only
         // written to by `print` during btf_dump__dump_type.
         let dump = unsafe {

@@ -153,7 +153,7 @@ impl Alternatives {
         }
         let lowest = self.lowest.get(&group.ladder).copied().unwrap_or(0);
         let best = group.members.iter().find(|(rung, _)| *rung >= lowest).map(|(_, p)| p);
-        best.or(members().last()).into_iter().collect()
+        best.or(members().next_back()).into_iter().collect()
     }
 }
 

@@ -8,8 +8,11 @@ use std::os::fd::AsRawFd as _;
 
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
+use bpfpack_schemas::meta::ProgMeta;
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ProgramMut};
+use libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
+use serde_json::Value;
 
 use crate::alternatives::Alternatives;
 use crate::args::Plan;
@@ -145,7 +148,8 @@ fn attempt<P>(
         }
         let section = program.section().to_string_lossy().into_owned();
         load::take_log();
-        match attach(&program, &section) {
+        let meta = package.meta.bpf_skel.progs.iter().find(|meta| meta.name == name);
+        match attach(&program, &section, meta) {
             Ok(link) => links.push(link),
             Err(error) => {
                 let failure = explain(&name, &section, &error);
@@ -156,8 +160,29 @@ fn attempt<P>(
     Ok(Attached { links, prepared, _object: loaded.0 })
 }
 
-fn attach(program: &ProgramMut<'_>, _section: &str) -> libbpf_rs::Result<Link> {
-    program.attach()
+/// Attaches a program as its section says, and, where that needs more, its annotations.
+fn attach(
+    program: &ProgramMut<'_>,
+    section: &str,
+    meta: Option<&ProgMeta>,
+) -> libbpf_rs::Result<Link> {
+    match section.split('/').next() {
+        Some("xdp" | "xdp.frags") => attach_xdp(program, meta),
+        _ => program.attach(),
+    }
+}
+
+/// By a link, which takes the program down with this process, whatever happens to it.
+fn attach_xdp(program: &ProgramMut<'_>, meta: Option<&ProgMeta>) -> libbpf_rs::Result<Link> {
+    let number = |key: &str| meta.and_then(|meta| meta.other.get(key)).and_then(Value::as_i64);
+    // A link never replaces another program: the flag that asks for that says nothing new.
+    if number("flags").unwrap_or(0) & !i64::from(XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 {
+        return Err(libbpf_rs::Error::from(std::io::Error::other(
+            "`flags` other than 0 and 1 are not supported",
+        )));
+    }
+    // The loopback interface is the default of the format.
+    program.attach_xdp(number("ifindex").and_then(|index| index.try_into().ok()).unwrap_or(1))
 }
 
 /// Says what the kernel answered, and why, as far as it can be seen.
@@ -194,6 +219,7 @@ fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
         "raw_tp" | "raw_tracepoint" | "tp_btf" => {
             failure.hint("does this kernel have the tracepoint? see /sys/kernel/tracing/events")
         }
+        "xdp" => failure.hint("the annotation `@ifindex N` says on which interface"),
         _ => failure.details(load::take_log()),
     }
 }

@@ -122,11 +122,11 @@ impl Opened {
 
 /// Says which program was refused, and what the kernel said.
 fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -> Refused {
-    let blamed = log.lines().rev().filter_map(|line| {
+    let mut blamed = log.lines().filter_map(|line| {
         let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
         (what.contains("failed") || what.contains("relo")).then_some((name, what))
     });
-    let blamed = blamed.last().and_then(|(name, what)| {
+    let blamed = blamed.next().and_then(|(name, what)| {
         let section = sections.iter().find(|(program, _)| program == name)?.1.clone();
         Some((name.to_owned(), section, what.to_owned()))
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Packages and arguments that can not be run: each has its message and its exit code, and leaves
 //! nothing behind.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -243,7 +244,7 @@ fn what_this_kernel_does_not_have() {
     }
     eventually("nothing is left loaded", || {
         let programs = sys::loaded_programs();
-        let left = |name: &&str| programs.iter().any(|(_, program)| program == name);
-        !["nothing", "nowhere", "endless"].iter().any(|name| left(&name))
+        let left = |name: &str| programs.iter().any(|(_, program)| program == name);
+        !["nothing", "nowhere", "endless"].iter().any(|name| left(name))
     });
 }

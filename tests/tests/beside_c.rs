@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The examples beside libbpf's tools in C, over the same load: the same counts. (A loader that
 //! attaches both of two alternatives shows twice as many.)
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! `ecc`: what it writes, and what it says when it can not.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! `ecli run` on this kernel: what is attached, what is shown, what is left behind.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

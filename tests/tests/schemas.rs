@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! The JSON Schema files: up to date, and true of what ecc writes.
+#![allow(clippy::unwrap_used)]
 
 use bpfpack_tests::{pack, root, scratch};
 use serde_json::{Value, json};

@@ -7,9 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 
 use anyhow::Context as _;
-use libbpf_rs::{
-    MapCore as _, Object, RingBuffer, RingBufferBuilder,
-};
+use libbpf_rs::{MapCore as _, Object, RingBuffer, RingBufferBuilder};
 
 use super::Output;
 use crate::failure::{Failure, exit_code};

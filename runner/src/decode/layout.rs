@@ -171,7 +171,7 @@ impl Member {
             Some((first, len)) => {
                 let span = ((first + len) as usize).div_ceil(8);
                 let all = unsigned(part(bytes, self.offset), span.min(16));
-                all >> first & (1u128 << len.min(127)) - 1
+                (all >> first) & ((1u128 << len.min(127)) - 1)
             }
             None => unsigned(part(bytes, self.offset), self.layout.size().min(16)),
         }

@@ -171,7 +171,7 @@ impl Format for Text {
         }
         if view.shape != Shape::KeyValue {
             if self.timestamps {
-                let _ = out.extend_from_slice(format!("{}\n", self.time()).as_bytes());
+                out.extend_from_slice(format!("{}\n", self.time()).as_bytes());
             }
             if self.several {
                 out.extend_from_slice(format!("map = {}\n", view.name).as_bytes());

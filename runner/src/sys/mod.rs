@@ -190,8 +190,9 @@ pub fn set_libbpf_print(most: u32, take: fn(String)) {
     let _ = TAKE.set(take);
     // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does not:
     // a pointer. The function has otherwise the type that libbpf calls.
-    let print: libbpf_sys::libbpf_print_fn_t =
-        Some(unsafe { std::mem::transmute::<*const (), _>(print as *const ()) });
+    let print = unsafe {
+        std::mem::transmute::<*const (), libbpf_sys::libbpf_print_fn_t>(print as *const ())
+    };
     // SAFETY: the function lives as long as the program.
     unsafe { libbpf_sys::libbpf_set_print(print) };
 }
