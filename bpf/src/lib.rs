@@ -114,7 +114,7 @@ mod tests {
     fn the_bundled_vmlinux_headers_are_whole() {
         for arch in Arch::ALL {
             let text = vmlinux(arch).unwrap();
-            assert!(text.trim_end().ends_with("#endif"), "{arch}");
+            assert!(text.ends_with("#endif /* __VMLINUX_H__ */\n"), "{arch}");
             for word in ["struct task_struct {", "struct irqaction {", "struct pt_regs {"] {
                 assert!(text.contains(word), "{arch}: no {word}");
             }

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub additional_cflags: Vec<String>,
 
-    /// Search headers in this folder too, after the source's own
+    /// Search headers in this folder too, after the source's own folder
     #[arg(short = 'I', value_name = "DIR")]
     pub include: Vec<PathBuf>,
 

@@ -30,7 +30,9 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 pub struct Headers {
     /// The folder that clang searches.
     pub dir: PathBuf,
-    /// Where precompiled headers are kept, if anywhere.
+    /// They have just been made: nothing was compiled with them before.
+    pub are_new: bool,
+    /// Where precompiled headers and objects are kept, if anywhere.
     cache: Option<PathBuf>,
     /// Names the headers' content.
     hash: String,
@@ -59,7 +61,8 @@ pub fn headers(plan: &Plan) -> Result<Headers, Failure> {
         (None, None) => unreachable!("one of them was just made"),
     };
     let dir = parent.join(format!("headers-{hash}"));
-    if !dir.is_dir() {
+    let are_new = !dir.is_dir();
+    if are_new {
         let fresh = TempDir::with_prefix_in("new-", parent).map_err(other)?;
         fill(fresh.path(), vmlinux)?;
         // Somebody else may have been quicker; theirs is the same.
@@ -68,27 +71,37 @@ pub fn headers(plan: &Plan) -> Result<Headers, Failure> {
             Err(_) if dir.is_dir() => {}
             Err(error) => return Err(other(error)),
         }
-        prune(parent, "headers-");
+        keep_newest(parent, "headers-", KEEP);
     }
-    Ok(Headers { dir, cache, hash, _temporary: temporary })
+    Ok(Headers { dir, are_new, cache, hash, _temporary: temporary })
 }
 
 impl Headers {
-    /// Where the precompiled `vmlinux.h` for a compiler and its flags is, or is to be; none where
-    /// nothing is kept.
-    pub fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
-        let identity = fs::metadata(clang).ok()?;
+    /// Where objects are kept, if anywhere.
+    pub fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
+    }
+
+    /// Names the headers' content, the compiler and its flags.
+    pub fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
+        let meta = fs::metadata(clang).ok()?;
         let mut hasher = Sha256::new();
         hasher.update(&self.hash);
         hasher.update(clang.as_os_str().as_encoded_bytes());
-        for number in [identity.len() as i64, identity.mtime(), identity.mtime_nsec()] {
+        for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec()] {
             hasher.update(number.to_le_bytes());
         }
         for flag in flags {
             hasher.update(flag);
             hasher.update([0]);
         }
-        Some(self.cache.as_ref()?.join(format!("vmlinux-{}.pch", hex(hasher))))
+        Some(hex(hasher))
+    }
+
+    /// Where the precompiled `vmlinux.h` is, or is to be; none where nothing is kept.
+    pub fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
+        let identity = self.identity(clang, flags)?;
+        Some(self.cache.as_ref()?.join(format!("vmlinux-{identity}.pch")))
     }
 }
 
@@ -118,7 +131,7 @@ impl Making {
         if self.file.persist(&self.target).is_ok()
             && let Some(dir) = dir
         {
-            prune(&dir, "vmlinux-");
+            keep_newest(&dir, "vmlinux-", KEEP);
         }
     }
 }
@@ -194,23 +207,22 @@ fn user_cache() -> Option<PathBuf> {
 
 /// Removes all but the newest of a kind. One that another `ecc` is about to use may go: it then
 /// compiles without.
-fn prune(dir: &Path, prefix: &str) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
+pub fn keep_newest(dir: &Path, prefix: &str, count: usize) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     found.sort();
-    let surplus = found.len().saturating_sub(KEEP);
+    let surplus = found.len().saturating_sub(count);
     for (_, path) in found.into_iter().take(surplus) {
         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 
-fn hex(hasher: Sha256) -> String {
+/// The first 128 bits of a hash, as a name.
+pub fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -4,15 +4,16 @@
 //! The same source gives the same object wherever it is compiled: no path of the machine gets into
 //! it, and the lines that the verifier's messages show are taken from the source as it was read.
 //!
-//! A source that begins with vmlinux.h is compiled with that header precompiled. Where it is not
-//! yet, it is made meanwhile, for the next time. clang's messages are those of a compilation
-//! without it: when one with it fails, it is done again without.
+//! What did not change is not compiled again ([`crate::results`]). A source that begins with
+//! vmlinux.h is compiled with that header precompiled, from the second source, or change, on; it is
+//! made while the first of these is compiled. clang's messages are those of a compilation without
+//! it: when one with it fails, it is done again without.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +25,8 @@ use crate::args::Plan;
 use crate::cache::{self, Headers, Making};
 use crate::export;
 use crate::failure::{Failure, exit_code, unreadable};
+use crate::results::{ENVIRONMENT, Place};
+use crate::strip;
 
 /// Larger sources are refused: nobody writes them.
 const MAX_SOURCE: u64 = 16 << 20;
@@ -58,23 +61,33 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub struct Compiled {
-    /// The ELF object, debug information included.
-    pub object: Vec<u8>,
-}
-
-/// Compiles the source.
-pub fn compile(plan: &Plan, source: &Source) -> Result<Compiled, Failure> {
+/// Compiles the source, or finds what was made of it before; debug information is removed.
+pub fn compile(plan: &Plan, source: &Source) -> Result<Vec<u8>, Failure> {
     let signals = Signals::catch()?;
     let clang = find_clang(&plan.clang)?;
     let headers = cache::headers(plan)?;
     let keepers = Keepers::new(plan, source)?;
     let compiler = Compiler { plan, clang: &clang, headers: &headers, keepers: keepers.as_ref() };
-    let result = compiler.run(begins_with_vmlinux(&source.text));
+    let place = compiler.place(source);
+    if let Some(object) = place.as_ref().and_then(Place::find) {
+        return Ok(object);
+    }
+    let result = compiler.run(begins_with_vmlinux(&source.text), place.is_some());
     signals.check()?;
-    result
+    let compiled = result?;
+    let object = strip::debug_sections(&compiled.object)?;
+    if let (Some(place), Some(dependencies)) = (place, compiled.dependencies) {
+        place.keep(&dependencies, &object);
+    }
+    Ok(object)
+}
+
+/// What clang made.
+struct Compiled {
+    object: Vec<u8>,
+    /// The files that it read, as a rule for make; none where it had something to say, which has to
+    /// be said again the next time.
+    dependencies: Option<String>,
 }
 
 struct Compiler<'a> {
@@ -85,18 +98,20 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn run(&self, may_precompile: bool) -> Result<Compiled, Failure> {
+    fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Compiled, Failure> {
         let target = match may_precompile && self.vmlinux_is_ours() {
-            true => self.headers.precompiled(self.clang, &self.common_flags()),
+            true => self.headers.precompiled(self.clang, &self.deciding_flags()),
             false => None,
         };
         if let Some(precompiled) = target.as_ref().filter(|path| path.exists())
-            && let Some(object) = self.with_precompiled(precompiled)?
+            && let Some(compiled) = self.with_precompiled(precompiled, may_keep)?
         {
-            return Ok(Compiled { object });
+            return Ok(compiled);
         }
-        let meanwhile = target.filter(|path| !path.exists()).and_then(|path| self.precompile(path));
-        let result = self.plainly();
+        // Who compiles one source only once is not made to wait for a precompiled header.
+        let wanted = target.filter(|path| !self.headers.are_new && !path.exists());
+        let meanwhile = wanted.and_then(|path| self.precompile(path));
+        let result = self.plainly(may_keep);
         if let Some((mut child, making)) = meanwhile {
             match &result {
                 Ok(_) if child.wait().is_ok_and(|status| status.success()) => making.finish(),
@@ -106,7 +121,43 @@ impl Compiler<'_> {
                 }
             }
         }
-        result.map(|object| Compiled { object })
+        result
+    }
+
+    /// Where the object is kept; none where it can not be told whether it is still the right one.
+    fn place(&self, source: &Source) -> Option<Place> {
+        let flags = &self.plan.flags;
+        let searching = ["-i", "-M", "-working-directory", "--sysroot", "@", "-B"];
+        if flags.iter().any(|flag| searching.iter().any(|word| flag.starts_with(word))) {
+            return None;
+        }
+        let dirs = self.include_dirs().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
+        let identity = self.headers.identity(self.clang, &self.deciding_flags())?;
+        let path = std::path::absolute(&self.plan.source).ok()?;
+        let keepers = export::keepers(&source.exported);
+        let environment: Vec<_> =
+            ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
+        let mut parts = vec![
+            identity.as_bytes(),
+            path.as_os_str().as_encoded_bytes(),
+            // As it is written, it is the value of __FILE__.
+            self.plan.source.as_os_str().as_encoded_bytes(),
+            keepers.as_bytes(),
+        ];
+        parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
+        Some(Place::new(self.headers.cache()?, &parts, dirs, &self.headers.dir))
+    }
+
+    /// The folders that are searched before ours, in order.
+    fn include_dirs(&self) -> impl Iterator<Item = &Path> {
+        let flags = &self.plan.flags;
+        let of_flag = |(at, flag): (usize, &'_ String)| match flag.strip_prefix("-I") {
+            Some("") => flags.get(at + 1).map(Path::new),
+            Some(_) => flags.get(at).map(|flag| Path::new(&flag[2..])),
+            None => None,
+        };
+        let dirs: Vec<&Path> = flags.iter().enumerate().filter_map(of_flag).collect();
+        std::iter::once(self.plan.source_dir()).chain(dirs)
     }
 
     /// Flags that decide how a header is understood, too.
@@ -128,8 +179,12 @@ impl Compiler<'_> {
         .into();
         flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
         flags.push(format!("-ffile-prefix-map={}/=bpfpack/", self.headers.dir.display()));
-        flags.extend(self.plan.flags.iter().cloned());
         flags
+    }
+
+    /// All flags but those that name files.
+    fn deciding_flags(&self) -> Vec<String> {
+        [self.common_flags(), self.plan.flags.clone()].concat()
     }
 
     fn command(&self) -> Command {
@@ -141,6 +196,7 @@ impl Compiler<'_> {
             .arg(format!("-ffile-prefix-map={}/=", dir.display().to_string().trim_end_matches('/')))
             .arg("-I")
             .arg(dir)
+            .args(&self.plan.flags)
             .arg("-I")
             .arg(&self.headers.dir)
             .arg("-idirafter")
@@ -152,19 +208,15 @@ impl Compiler<'_> {
         command
     }
 
-    /// The compilation as such. clang talks to the user itself.
-    fn plainly(&self) -> Result<Vec<u8>, Failure> {
-        let mut command = self.command();
-        command.arg("-c").arg(&self.plan.source).args(["-o", "-"]);
-        self.show(&command);
-        let output = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .output()
+    /// The compilation as such.
+    fn plainly(&self, may_keep: bool) -> Result<Compiled, Failure> {
+        let (output, dependencies) = self
+            .output(self.command(), may_keep)
             .with_context(|| format!("can not run `{}`", self.clang.display()))
             .map_err(|error| Failure::new(exit_code::NO_COMPILER, error))?;
+        self.pass_on(&output.stderr)?;
         if output.status.success() {
-            return Ok(output.stdout);
+            return Ok(Compiled { object: output.stdout, dependencies });
         }
         if !self.has_bpf_target() {
             return Err(Failure::new(
@@ -177,24 +229,47 @@ impl Compiler<'_> {
     }
 
     /// The same with the precompiled header; none where it fails, for whatever reason.
-    fn with_precompiled(&self, precompiled: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    fn with_precompiled(
+        &self,
+        precompiled: &Path,
+        may_keep: bool,
+    ) -> Result<Option<Compiled>, Failure> {
         let mut command = self.command();
         command.arg("-include-pch").arg(precompiled);
-        command.arg("-c").arg(&self.plan.source).args(["-o", "-"]);
+        match self.output(command, may_keep) {
+            Ok((output, dependencies)) if output.status.success() => {
+                self.pass_on(&output.stderr)?;
+                Ok(Some(Compiled { object: output.stdout, dependencies }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Runs clang to its end; the object comes out of its standard output.
+    fn output(
+        &self,
+        mut command: Command,
+        may_keep: bool,
+    ) -> std::io::Result<(Output, Option<String>)> {
+        let rule = may_keep.then(tempfile::NamedTempFile::new).transpose()?;
+        if let Some(rule) = &rule {
+            command.args(["-MD", "-MF"]).arg(rule.path());
+        }
         if std::io::stderr().is_terminal() {
             command.arg("-fcolor-diagnostics");
         }
+        command.arg("-c").arg(&self.plan.source).args(["-o", "-"]);
         self.show(&command);
-        let Ok(output) = command.stderr(Stdio::piped()).output() else {
-            return Ok(None);
-        };
-        if !output.status.success() {
-            return Ok(None);
-        }
-        std::io::stderr()
-            .write_all(&output.stderr)
-            .map_err(|error| Failure::new(exit_code::OTHER, error))?;
-        Ok(Some(output.stdout))
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+        let rule = rule.filter(|_| output.status.success() && output.stderr.is_empty());
+        let dependencies = rule.and_then(|rule| fs::read_to_string(rule.path()).ok());
+        Ok((output, dependencies))
+    }
+
+    /// clang's words reach the user as they are.
+    fn pass_on(&self, words: &[u8]) -> Result<(), Failure> {
+        let written = std::io::stderr().write_all(words);
+        written.map_err(|error| Failure::new(exit_code::OTHER, error))
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.
@@ -203,6 +278,7 @@ impl Compiler<'_> {
         let mut command = Command::new(self.clang);
         command
             .args(self.common_flags())
+            .args(&self.plan.flags)
             // Its name has the hash of all that it depends on: its time does not matter.
             .args(["-Xclang", "-fno-pch-timestamp", "-x", "c-header"])
             .arg(self.headers.dir.join("vmlinux.h"))
@@ -217,17 +293,11 @@ impl Compiler<'_> {
 
     /// Whether `vmlinux.h` can only be the one in our folder.
     fn vmlinux_is_ours(&self) -> bool {
-        let flags = &self.plan.flags;
-        let dirs =
-            flags.iter().enumerate().filter_map(|(at, flag)| match flag.strip_prefix("-I") {
-                Some("") => flags.get(at + 1).map(String::as_str),
-                dir => dir,
-            });
-        let mut dirs = dirs.map(Path::new).chain([self.plan.source_dir()]);
         let others =
             ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];
-        !flags.iter().any(|flag| others.iter().any(|other| flag.starts_with(other)))
-            && !dirs.any(|dir| dir.join("vmlinux.h").exists())
+        let mut flags = self.plan.flags.iter();
+        !flags.any(|flag| others.iter().any(|other| flag.starts_with(other)))
+            && !self.include_dirs().any(|dir| dir.join("vmlinux.h").exists())
     }
 
     fn has_bpf_target(&self) -> bool {

@@ -10,6 +10,7 @@ mod emit;
 mod export;
 mod failure;
 mod message;
+mod results;
 mod strip;
 
 use bpfpack_schemas::Package;
@@ -26,8 +27,7 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
     let source = compile::Source::read(&plan)?;
     talk.progress("Compiling bpf object...");
-    let compiled = compile::compile(&plan, &source)?;
-    let object = strip::debug_sections(&compiled.object)?;
+    let object = compile::compile(&plan, &source)?;
     let elf = BpfObject::parse(&object).map_err(|error| failure::bad_object(&plan, error))?;
     let btf = elf.btf().map_err(|error| failure::bad_object(&plan, error))?;
     if plan.export_header.is_some() {

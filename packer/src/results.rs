@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+//! Objects that were compiled before, kept in the user's cache folder: the same source with the same
+//! headers, flags and compiler is not compiled again.
+//!
+//! An object is found again by where its source is, the flags, the compiler and our headers; it is
+//! taken only if every file that clang had read for it is as it was, and if no header has appeared
+//! that clang would find before one of those. Whatever is in doubt is compiled: a source that asks
+//! for the date, or whether a header exists, and one that clang had anything to say about.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::{hex, keep_newest};
+
+/// How many objects are kept.
+const KEEP: usize = 64;
+
+/// Words in a source that make its object depend on more than its files.
+const DOUBTFUL: [&str; 5] =
+    ["__DATE__", "__TIME__", "__TIMESTAMP__", "__has_include", "__has_embed"];
+
+/// Environment variables that clang searches headers by, or that change what it makes.
+pub const ENVIRONMENT: [&str; 4] = ["CPATH", "C_INCLUDE_PATH", "CCC_OVERRIDE_OPTIONS", "LC_ALL"];
+
+/// A place for one object, there or not yet.
+#[derive(Debug)]
+pub struct Place {
+    file: PathBuf,
+    /// The folders in which clang looks for headers before ours.
+    dirs: Vec<PathBuf>,
+    /// Our own headers: what is in there is named by `file`, and never changes.
+    ours: PathBuf,
+    /// When this began: a file that changed since may not be what clang has read.
+    began: SystemTime,
+}
+
+/// What is kept before the object, on one line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    /// Hash of each file that clang has read.
+    files: BTreeMap<PathBuf, String>,
+    /// Paths that would have been found before one of these files, had they been there.
+    absent: Vec<PathBuf>,
+}
+
+impl Place {
+    /// The place of an object: `identity` is all that decides what it is, but for the files read.
+    pub fn new(cache: &Path, identity: &[&[u8]], dirs: Vec<PathBuf>, ours: &Path) -> Place {
+        let mut hasher = Sha256::new();
+        for part in identity {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Place {
+            file: cache.join(format!("object-{}", hex(hasher))),
+            dirs,
+            ours: ours.to_owned(),
+            began: SystemTime::now(),
+        }
+    }
+
+    /// The object, if it is there and still what clang would make.
+    pub fn find(&self) -> Option<Vec<u8>> {
+        let mut data = fs::read(&self.file).ok()?;
+        let line = data.iter().position(|byte| *byte == b'\n')?;
+        let manifest: Manifest = serde_json::from_slice(&data[..line]).ok()?;
+        let unchanged =
+            manifest.files.iter().all(|(path, hash)| hash_of(path).as_ref() == Some(hash))
+                && !manifest.absent.iter().any(|path| path.exists());
+        unchanged.then(|| data.split_off(line + 1))
+    }
+
+    /// Keeps an object, if there is no doubt on what it depends on. That it can not be kept is no
+    /// error.
+    pub fn keep(&self, dependencies: &str, object: &[u8]) {
+        let Some(manifest) = self.manifest(dependencies) else { return };
+        let Ok(mut data) = serde_json::to_vec(&manifest) else { return };
+        data.push(b'\n');
+        data.extend_from_slice(object);
+        let Some(dir) = self.file.parent() else { return };
+        let write = || -> std::io::Result<()> {
+            let file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
+            fs::write(file.path(), data)?;
+            file.persist(&self.file).map_err(|error| error.error)?;
+            Ok(())
+        };
+        if write().is_ok() {
+            keep_newest(dir, "object-", KEEP);
+        }
+    }
+
+    fn manifest(&self, dependencies: &str) -> Option<Manifest> {
+        let mut manifest = Manifest { files: BTreeMap::new(), absent: Vec::new() };
+        for path in parse_dependencies(dependencies) {
+            let path = std::path::absolute(path).ok()?;
+            self.note_absent(&path, &mut manifest.absent);
+            if path.starts_with(&self.ours) {
+                continue;
+            }
+            let changed = fs::metadata(&path).ok()?.modified().ok()?;
+            // The clock of a file system is coarser than ours.
+            if changed + Duration::from_millis(20) >= self.began {
+                return None;
+            }
+            let text = fs::read(&path).ok()?;
+            let text_str = String::from_utf8_lossy(&text);
+            if DOUBTFUL.iter().any(|word| text_str.contains(word)) {
+                return None;
+            }
+            manifest.files.insert(path, hex(Sha256::new().chain_update(&text)));
+        }
+        // One of these is there already: clang did not take it, for a reason that we do not see.
+        let doubtful = manifest.absent.iter().any(|path| path.exists());
+        (!doubtful && !manifest.files.is_empty()).then_some(manifest)
+    }
+
+    /// Paths that come before a header in clang's search, by the name that it may have been
+    /// included by.
+    fn note_absent(&self, path: &Path, absent: &mut Vec<PathBuf>) {
+        let names =
+            self.dirs.iter().chain([&self.ours]).filter_map(|dir| path.strip_prefix(dir).ok());
+        let beside: Vec<&Path> = names.collect();
+        let name = path.file_name().map(Path::new);
+        for name in beside.into_iter().chain(name) {
+            for dir in &self.dirs {
+                let other = dir.join(name);
+                if other == path {
+                    break;
+                }
+                if !absent.contains(&other) {
+                    absent.push(other);
+                }
+            }
+        }
+    }
+}
+
+fn hash_of(path: &Path) -> Option<String> {
+    Some(hex(Sha256::new().chain_update(fs::read(path).ok()?)))
+}
+
+/// The files in a rule for make, as `clang -MD` writes it: the target's name, a colon, the files.
+fn parse_dependencies(rule: &str) -> Vec<String> {
+    let Some((_, files)) = rule.split_once(": ") else { return Vec::new() };
+    let mut found = vec![String::new()];
+    let mut chars = files.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some('\n')) => {
+                chars.next();
+                found.push(String::new());
+            }
+            ('\\', Some(' ' | '#')) | ('$', Some('$')) => {
+                let next = chars.next();
+                found.last_mut().into_iter().for_each(|file| file.extend(next));
+            }
+            (' ' | '\n', _) => found.push(String::new()),
+            _ => found.last_mut().into_iter().for_each(|file| file.push(c)),
+        }
+    }
+    found.retain(|file| !file.is_empty());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_make() {
+        assert_eq!(
+            parse_dependencies("a.o: b.c dir\\ x/c.h \\\n  /d$$.h\n"),
+            ["b.c", "dir x/c.h", "/d$.h"]
+        );
+        assert!(parse_dependencies("").is_empty());
+    }
+
+    #[test]
+    fn what_changes_the_object_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["first", "second", "ours"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("first/x.c"), "int x;").unwrap();
+        fs::write(at("second/h.h"), "int h;").unwrap();
+        fs::write(at("ours/maps.h"), "").unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+        let dirs = vec![at("first"), at("second")];
+        let place = |identity: &str| {
+            Place::new(dir.path(), &[identity.as_bytes()], dirs.clone(), &at("ours"))
+        };
+        let files = [at("first/x.c"), at("second/h.h"), at("ours/maps.h")];
+        let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
+        assert_eq!(place("a").find(), None);
+        place("a").keep(&rule, b"object\nof two lines");
+        assert_eq!(place("a").find().as_deref(), Some(&b"object\nof two lines"[..]));
+        assert_eq!(place("b").find(), None, "other flags");
+        // A header before another, and one before ours.
+        for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
+            fs::write(at(hiding), "").unwrap();
+            assert_eq!(place("a").find(), None, "{hiding}");
+            fs::remove_file(at(hiding)).unwrap();
+            assert!(place("a").find().is_some());
+        }
+        fs::write(at("second/h.h"), "int i;").unwrap();
+        assert_eq!(place("a").find(), None, "a changed header");
+        // Just changed, and doubtful: not kept at all.
+        place("c").keep(&rule, b"x");
+        assert_eq!(place("c").find(), None);
+        fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+        place("c").keep(&rule, b"x");
+        assert_eq!(place("c").find(), None);
+    }
+}
