@@ -54,6 +54,10 @@ pub struct Args {
     #[arg(long, value_name = "ARCH")]
     pub target: Option<String>,
 
+    /// The instruction set, as clang's -mcpu: v3 (kernels from 5.1 on), v1 or v2 for older ones
+    #[arg(long, value_name = "CPU", default_value = "v3")]
+    pub mcpu: String,
+
     /// Write the object and the description, but no package.json
     #[arg(short, long)]
     pub no_generate_package_json: bool,
@@ -87,6 +91,8 @@ pub struct Plan {
     pub target: Arch,
     /// Which `vmlinux.h`.
     pub vmlinux: Vmlinux,
+    /// The instruction set.
+    pub mcpu: String,
     /// The user's own flags for clang, in order.
     pub flags: Vec<String>,
     /// Whether package.json is written.
@@ -155,6 +161,7 @@ impl Args {
             clang: self.clang_bin,
             target,
             vmlinux,
+            mcpu: self.mcpu,
             flags,
             package: !self.no_generate_package_json,
             verbose: self.verbose,

@@ -177,6 +177,8 @@ impl Compiler<'_> {
         ]
         .map(String::from)
         .into();
+        // With 32-bit comparisons, the verifier sees bounds that it does not see without.
+        flags.push(format!("-mcpu={}", self.plan.mcpu));
         flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
         flags.push(format!("-ffile-prefix-map={}/=bpfpack/", self.headers.dir.display()));
         flags
