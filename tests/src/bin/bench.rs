@@ -71,8 +71,11 @@ fn start_up() -> Result<()> {
 fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
     let mut times = vec![Vec::new(); loaders.len()];
     let mut memory = vec![0; loaders.len()];
-    for _ in 0..ROUNDS {
-        for (at, loader) in loaders.iter().enumerate() {
+    for round in 0..ROUNDS {
+        // Who goes first may find the machine in another state: each does in turn.
+        for step in 0..loaders.len() {
+            let at = (round + step) % loaders.len();
+            let loader = &loaders[at];
             let (time, usage) = once(loader)?;
             times[at].push(time);
             memory[at] = usage.peak_memory.max(memory[at]);
