@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bpfpack_schemas::Package;
 use tempfile::NamedTempFile;
 
@@ -30,6 +30,10 @@ pub fn write(plan: &Plan, package: &Package) -> Result<(), Failure> {
 fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("can not make the folder `{}`", dir.display()))?;
+    // A rename over a folder would fail when others have been done.
+    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
+        bail!("can not write `{}`: it is a folder", dir.join(name).display());
+    }
     let written = files
         .into_iter()
         .map(|(name, data)| {

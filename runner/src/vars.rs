@@ -69,7 +69,8 @@ pub fn parse(
     // Most packages run without arguments; then nothing has to be parsed.
     let matches = match arguments {
         [] | [_] => None,
-        _ => match command(meta, &variables).try_get_matches_from(arguments) {
+        [package, rest @ ..] => match command(meta, &variables, package).try_get_matches_from(rest)
+        {
             Ok(matches) => Some(matches),
             Err(error) if !error.use_stderr() => {
                 let _ = error.print();
@@ -127,12 +128,13 @@ fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Setta
     found
 }
 
-fn command(meta: &Meta, variables: &[Settable<'_>]) -> Command {
+fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
     let skeleton = &meta.bpf_skel;
     let doc = skeleton.doc.clone().unwrap_or_default();
     let about = doc.brief.or(doc.description).unwrap_or_else(|| "A simple eBPF program".into());
     let mut command = Command::new(skeleton.obj_name.clone())
-        .no_binary_name(false)
+        .no_binary_name(true)
+        .bin_name(format!("ecli run {package}"))
         .version(doc.version.unwrap_or_else(|| "0.1.0".into()))
         .about(about)
         .max_term_width(100)

@@ -303,6 +303,7 @@ fn files_that_are_not_there_or_can_not_be_written() {
     ecc(dir.path(), &["my-tool.bpf.c", "-o", "/proc/x"]).failed(7, &["/proc/x"]);
     fs::create_dir(dir.path().join("package.json")).unwrap();
     ecc(dir.path(), &["my-tool.bpf.c"]).failed(7, &["can not write", "package.json"]);
+    assert_eq!(names(dir.path()), ["event.h", "my-tool.bpf.c", "package.json"]);
     fs::remove_dir(dir.path().join("package.json")).unwrap();
     let leftovers: Vec<_> = names(dir.path()).into_iter().filter(|n| n.starts_with('.')).collect();
     assert!(leftovers.is_empty(), "{leftovers:?}");

@@ -305,6 +305,11 @@ fn a_perf_buffer_is_shown_too() {
     assert_eq!(lines.next(), Some("TIME     NUMBER COMM"), "{text}");
     let rest: Vec<_> = lines.map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     assert_eq!(rest, ["5", "6", "7"], "{text}");
+    let running = Running::ecli(&["run", "-j", "--count", "2", &package, "--target_pid", &pid]);
+    for number in [5, 6, 7] {
+        sys::carry(number);
+    }
+    assert_eq!(running.wait().succeeded().stdout.lines().count(), 2);
 }
 
 #[test]

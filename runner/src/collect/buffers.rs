@@ -30,6 +30,7 @@ pub struct Buffers {
     perf: Vec<PerfBuffer>,
     queue: Queue,
     records: u64,
+    most: Option<u64>,
     lost: Rc<RefCell<u64>>,
 }
 
@@ -75,7 +76,7 @@ impl Buffers {
             true => Some(ring.build().map_err(|error| fail(error.into(), "of the package"))?),
             false => None,
         };
-        Ok(Buffers { streams, ring, perf, queue, records: 0, lost })
+        Ok(Buffers { streams, ring, perf, queue, records: 0, most: None, lost })
     }
 
     /// What to poll.
@@ -85,9 +86,14 @@ impl Buffers {
         ring.chain(perf).collect()
     }
 
-    /// How many records were shown.
-    pub fn records(&self) -> u64 {
-        self.records
+    /// Shows no more than this many records.
+    pub fn limit(&mut self, records: u64) {
+        self.most = Some(records);
+    }
+
+    /// Whether the limit is reached.
+    pub fn is_enough(&self) -> bool {
+        self.most.is_some_and(|most| self.records >= most)
     }
 
     /// Takes what there is, and shows it: at most a round of each buffer, or, at the end, all.
@@ -107,7 +113,9 @@ impl Buffers {
                     .context("can not read a perf buffer")
                     .map_err(|error| Failure::new(exit_code::OTHER, error))?;
             }
-            while let Some((stream, bytes)) = self.queue.borrow_mut().pop_front() {
+            while !self.is_enough()
+                && let Some((stream, bytes)) = self.queue.borrow_mut().pop_front()
+            {
                 output.format.record(&self.streams[stream], &bytes, &mut output.bytes);
                 self.records += 1;
             }

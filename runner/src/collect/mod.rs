@@ -73,6 +73,9 @@ pub fn run(
         .collect();
     let deadline = plan.duration.map(|duration| start + duration);
     let has_samplers = !samplers.is_empty();
+    if let Some(count) = plan.count.filter(|_| !has_samplers) {
+        attached.prepared.buffers.limit(count);
+    }
 
     loop {
         let next = samplers.iter().map(|scheduled| scheduled.next).chain(deadline).min();
@@ -107,7 +110,7 @@ pub fn run(
         if let Some(count) = plan.count {
             let enough = match has_samplers {
                 true => samplers.iter().all(|scheduled| scheduled.readings >= count),
-                false => buffers.records() >= count,
+                false => buffers.is_enough(),
             };
             if enough {
                 return Ok(());
