@@ -11,7 +11,7 @@ use crate::failure::{Failure, exit_code};
 
 /// Run packages of eBPF tracers.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 pub struct Args {
     #[command(subcommand)]
