@@ -42,7 +42,7 @@ pub struct Run {
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
 
-    /// End after this many readings of the maps
+    /// End after this many readings of the maps; where there are only records, after as many records
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 

@@ -72,6 +72,10 @@ pub fn load_and_attach<P>(
                     talk.note(&format!("{choice} ({why})"));
                 }
                 let count = attached.links.len();
+                if count == 0 {
+                    let error = anyhow!("no program is left to be attached");
+                    return Err(Failure::new(exit_code::USAGE, error));
+                }
                 let programs = if count == 1 { "program" } else { "programs" };
                 talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
                 return Ok(attached);

@@ -147,7 +147,7 @@ fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, PackageError> {
 /// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key. To find the key's
 /// place, the text is read once more: that costs nothing where nothing is wrong.
 fn explain(text: &[u8], error: serde_json::Error) -> PackageError {
-    if error.is_syntax() || error.is_eof() || error.is_io() {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(text) {
         return PackageError::NotJson(error);
     }
     if let Ok(Value::Object(map)) = serde_json::from_slice::<Value>(text)
@@ -247,6 +247,11 @@ mod tests {
         assert!(matches!(Package::decode(b"hello"), Err(PackageError::NotJson(_))));
         assert!(matches!(Package::decode(b""), Err(PackageError::NotJson(_))));
         assert!(Package::decode(b"{} {}").is_err());
+        let error = changed(|p| {
+            p["meta"]["bpf_skel"]["maps"] = serde_json::json!([
+            {"name": "m", "ident": "m", "sample": {"interval": 1, "type": 5}}])
+        });
+        assert!(matches!(error, Err(PackageError::BadKey { .. })), "{error:?}");
         assert!(matches!(Package::decode(b"[1]"), Err(PackageError::BadKey { .. })));
         let error = changed(|p| p["bpf_object"] = "%%%".into()).unwrap_err();
         assert!(matches!(error, PackageError::Base64(_)), "{error}");

@@ -320,6 +320,13 @@ fn annotations_that_are_wrong_are_told_with_their_place() {
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]);
     outcome.failed(6, &["my-tool.bpf.c:18:1: `@autoload`", "expected a boolean"]);
+    for (from, to, words) in [
+        ("\"short\": \"p\"", "\"short\": \"pid\"", "one letter"),
+        ("\"long\": \"pid\"", "\"long\": \"help\"", "options of every package"),
+    ] {
+        fs::write(dir.path().join("my-tool.bpf.c"), SOURCE.replace(from, to)).unwrap();
+        ecc(dir.path(), &["my-tool.bpf.c"]).failed(6, &["my-tool.bpf.c:7:1: `@cmdarg`", words]);
+    }
     let source = SOURCE.replace("\"long\": \"pid\"}", "\"long\": }");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]).succeeded();

@@ -313,6 +313,47 @@ fn a_perf_buffer_is_shown_too() {
 }
 
 #[test]
+fn a_package_can_not_command_the_terminal_and_may_hide_a_buffer() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let path = pack("tests/fixtures/edges.bpf.c", &dir);
+    let mut package: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let sample = &mut package["meta"]["bpf_skel"]["maps"][0]["sample"];
+    sample["unit"] = "\u{1b}[31musecs".into();
+    sample["key_labels"] = serde_json::json!([]);
+    let totals =
+        package["meta"]["bpf_skel"]["data_sections"][1]["variables"].as_array_mut().unwrap();
+    let totals = totals.iter_mut().find(|variable| variable["name"] == "totals").unwrap();
+    totals["sample"]["key_labels"] = serde_json::json!(["\u{1b}]0;even", "odd"]);
+    std::fs::write(&path, package.to_string()).unwrap();
+    let us = see_us();
+    let args: Vec<&str> = ["run", "--interval", "1h", &path]
+        .into_iter()
+        .chain(us.iter().map(String::as_str))
+        .collect();
+    let running = Running::ecli(&args);
+    sys::carry(2);
+    let text = running.interrupt().succeeded().stdout;
+    assert!(!text.contains('\u{1b}') && text.contains("\\x1b[31musecs"), "{text}");
+    assert!(text.contains("\\x1b]0;even"), "{text}");
+
+    let source = root().join("tests/fixtures/perf.bpf.c");
+    let header = root().join("tests/fixtures/perf.h");
+    let out = dir.path().to_str().unwrap();
+    let args = [source.to_str().unwrap(), header.to_str().unwrap(), "-o", out];
+    let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
+    let mut package: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    package["meta"]["bpf_skel"]["maps"][0]["export_config"] = "no_export".into();
+    std::fs::write(&path, package.to_string()).unwrap();
+    let pid = std::process::id().to_string();
+    let running = Running::ecli(&["run", &path, "--target_pid", &pid]);
+    sys::carry(2);
+    assert_eq!(running.interrupt().succeeded().stdout, "");
+}
+
+#[test]
 fn counts_intervals_and_durations() {
     if !is_root() {
         return;

@@ -77,7 +77,8 @@ impl<'a> Lexer<'a> {
             if rest.starts_with("//") {
                 let comment = self.advance(rest.find('\n').unwrap_or(rest.len()));
                 match comment.strip_prefix("///") {
-                    Some(text) if !text.starts_with('/') => {
+                    // Behind something on its line, it speaks of that, not of what follows.
+                    Some(text) if !text.starts_with('/') && self.fresh_line => {
                         return Some((Token::Doc(text.trim_end_matches('\r')), position));
                     }
                     _ => continue,
@@ -170,6 +171,14 @@ mod tests {
     fn positions() {
         let found: Vec<_> = tokens("a\n  /// b\n\nc").map(|(_, p)| (p.line, p.column)).collect();
         assert_eq!(found, [(1, 1), (2, 3), (4, 1)]);
+    }
+
+    #[test]
+    fn a_comment_behind_something_is_about_that() {
+        assert_eq!(
+            all("int a; /// no\n/// yes"),
+            [Token::Word("int"), Token::Word("a"), Token::Punct(';'), Token::Doc(" yes"),]
+        );
     }
 
     #[test]

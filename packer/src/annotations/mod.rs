@@ -177,7 +177,8 @@ pub fn apply(
                     } else {
                         &annotation.name
                     };
-                    target.set(name, value).map_err(|error| {
+                    let result = target.set(name, value).map_err(|error| error.to_string());
+                    result.and_then(|()| target.check()).map_err(|error| {
                         let text = format!("`@{}`: {error}", annotation.name);
                         let text = annotation.locate(source, &text);
                         Failure::new(exit_code::DESCRIBE, anyhow!(text))
@@ -232,6 +233,29 @@ enum Target<'m> {
 }
 
 impl Target<'_> {
+    /// What has the right type, and still can not work.
+    fn check(&self) -> Result<(), String> {
+        let Target::Variable(Variable { cmdarg: Some(cmdarg), .. }) = self else { return Ok(()) };
+        let is_letter = |short: &String| {
+            short.chars().count() == 1 && short.chars().all(|c| c.is_ascii_alphanumeric())
+        };
+        if cmdarg.short.as_ref().is_some_and(|short| !is_letter(short)) {
+            return Err("`short` has to be one letter or digit".into());
+        }
+        let is_name = |long: &String| {
+            long.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+                && long.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if cmdarg.long.as_ref().is_some_and(|long| !is_name(long)) {
+            return Err("`long` has to be made of letters, digits, `_` and `-`".into());
+        }
+        let taken = ["help", "version", "verbose"];
+        if cmdarg.long.as_ref().is_some_and(|long| taken.contains(&long.as_str())) {
+            return Err("`help`, `version` and `verbose` are options of every package".into());
+        }
+        Ok(())
+    }
+
     fn set(&mut self, name: &str, value: Value) -> Result<(), serde_json::Error> {
         match self {
             Target::Program(program) => set_key(*program, name, value),

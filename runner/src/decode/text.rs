@@ -42,6 +42,13 @@ pub fn write(layout: &Layout, bytes: &[u8], out: &mut String) {
     }
 }
 
+/// A name or unit that a package brings, for terminals.
+pub fn clean(text: &str) -> String {
+    let mut out = String::new();
+    string(text.as_bytes(), &mut out);
+    out
+}
+
 /// Appends a string that may hold anything.
 pub fn string(bytes: &[u8], out: &mut String) {
     for chunk in bytes.utf8_chunks() {

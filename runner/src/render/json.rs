@@ -45,7 +45,13 @@ impl Format for Json {
     }
 
     fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) {
+        let at = out.len();
         json::write(&stream.record, bytes, out);
+        if self.several && out.get(at) == Some(&b'{') {
+            let members = out.split_off(at + 1);
+            self.name(&stream.name, out);
+            out.extend_from_slice(&members);
+        }
         out.push(b'\n');
     }
 }

@@ -14,6 +14,7 @@ use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
 use crate::args::Plan;
 use crate::collect::maps::{MapReader, Reader, SectionReader};
+use crate::decode::text;
 use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
@@ -85,10 +86,13 @@ impl Planner<'_> {
             };
             let name = map.name().to_string_lossy().into_owned();
             let described = self.described(&name);
-            if described.is_some_and(|meta| meta.hidden) {
+            let unwanted =
+                |meta: &MapMeta| meta.hidden || meta.export_config == Some(ExportConfig::NoExport);
+            if described.is_some_and(unwanted) {
                 continue;
             }
-            match self.record(described, &name) {
+            // A type that the object does not have has no size.
+            match self.record(described, &name).filter(|record| record.size() > 0) {
                 Some(record) => streams.push(Stream { name, record, is_perf, pages }),
                 None => self.talk.warning(&format!(
                     "the records of `{name}` are not shown: the package does not say what they \
@@ -109,7 +113,7 @@ impl Planner<'_> {
                 let members: Vec<_> = members
                     .into_iter()
                     .map(|member| Member {
-                        name: member.name,
+                        name: text::clean(&member.name),
                         offset: member.offset as usize,
                         bits: None,
                         layout: Layout::of(of_type(member.btf_type_id)),
@@ -330,7 +334,7 @@ impl Planner<'_> {
         let applies = |variable: &String| self.arguments.nonzero.contains(variable);
         let special = sample.unit_when.iter().find(|(variable, _)| applies(variable));
         let special = special.and_then(|(_, unit)| unit.as_str());
-        special.or(sample.unit.as_deref()).unwrap_or(UNIT).to_owned()
+        text::clean(special.or(sample.unit.as_deref()).unwrap_or(UNIT))
     }
 
     /// Gives the values of a key names, where the annotation says which.
@@ -339,7 +343,10 @@ impl Planner<'_> {
             return key;
         };
         if !sample.key_labels.is_empty() {
-            return Layout::Label { size, names: sample.key_labels.clone() };
+            return Layout::Label {
+                size,
+                names: sample.key_labels.iter().map(|name| text::clean(name)).collect(),
+            };
         }
         let Some(name) = &sample.key_enum else {
             return key;
