@@ -66,3 +66,9 @@ pub fn loaded_programs() -> Vec<(u32, String)> {
         .map(|info| (info.id, info.name.to_string_lossy().into_owned()))
         .collect()
 }
+
+/// The calling thread's id. Tests may run as threads of one process, and be told apart by it.
+#[must_use]
+pub fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}

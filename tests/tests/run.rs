@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// Arguments that make the fixture see this process' system calls.
 fn see_us() -> [String; 4] {
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
 }
 
@@ -150,7 +150,7 @@ fn a_full_map_is_relieved_and_nothing_is_lost() {
     }
     let dir = scratch();
     let package = pack("tests/fixtures/crowd.bpf.c", &dir);
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     let running = Running::ecli(&[
         "run",
         "-j",
@@ -222,7 +222,7 @@ fn a_twin_that_the_kernel_refuses_gives_way_to_the_other() {
     }
     let dir = scratch();
     let package = pack("tests/fixtures/fallback.bpf.c", &dir);
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     let running = Running::ecli(&["run", "-j", "--interval", "1h", &package, "--target_pid", &pid]);
     for _ in 0..10 {
         sys::carry(1);
@@ -246,7 +246,7 @@ fn arguments_reach_the_program() {
     let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
     let package = dir.path().join("package.json");
     let package = package.to_str().unwrap();
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     let record = |more: &[&str]| -> Value {
         let args = [&["run", "-j", package, "--target_pid", &pid], more].concat();
         let running = Running::ecli(&args);
@@ -295,7 +295,7 @@ fn a_perf_buffer_is_shown_too() {
     let args = [source.to_str().unwrap(), header.to_str().unwrap(), "-o", out];
     let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
     let package = dir.path().join("package.json").to_str().unwrap().to_owned();
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     let running = Running::ecli(&["run", &package, "--target_pid", &pid]);
     for number in [5, 6, 7] {
         sys::carry(number);
@@ -347,7 +347,7 @@ fn a_package_can_not_command_the_terminal_and_may_hide_a_buffer() {
     let mut package: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     package["meta"]["bpf_skel"]["maps"][0]["export_config"] = "no_export".into();
     std::fs::write(&path, package.to_string()).unwrap();
-    let pid = std::process::id().to_string();
+    let pid = sys::thread_id().to_string();
     let running = Running::ecli(&["run", &path, "--target_pid", &pid]);
     sys::carry(2);
     assert_eq!(running.interrupt().succeeded().stdout, "");
