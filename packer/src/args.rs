@@ -12,7 +12,7 @@ use crate::failure::{Failure, exit_code};
 
 /// Compile a BPF C source and pack it into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "ecc", version, max_term_width = 100)]
 pub struct Args {
     /// The source, for instance hardirqs.bpf.c
     pub source: PathBuf,

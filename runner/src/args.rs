@@ -11,7 +11,8 @@ use crate::failure::{Failure, exit_code};
 
 /// Run packages of eBPF tracers.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "ecli", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 pub struct Args {
     #[command(subcommand)]

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use bpfpack_tests::{ecc, ecc_command, root, run, scratch};
+use bpfpack_tests::{ecc, ecc_command, run, scratch};
 use serde_json::{Value, json};
 
 /// A source as people write them, in a folder of its own.
@@ -360,5 +360,8 @@ fn help_tells_all_options() {
     for option in ["--output-path", "--vmlinux", "--target", "--additional-cflags", "--clang-bin"] {
         assert!(outcome.stdout.contains(option), "no {option}");
     }
-    assert!(root().join("README.md").exists());
+    let version = run(bpfpack_tests::program("ecc"), &["--version"]).succeeded().stdout;
+    assert!(version.starts_with("ecc "), "{version}");
+    let version = run(bpfpack_tests::program("ecli"), &["--version"]).succeeded().stdout;
+    assert!(version.starts_with("ecli "), "{version}");
 }
