@@ -40,6 +40,12 @@ pub fn take_log() -> String {
     LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
 }
 
+/// Whether a map of this name holds a data section: libbpf puts the object's name before the plain
+/// ones (`hardirqs.bss`), and leaves others as they are (`.data.counters`).
+pub fn holds_section(map: &str, section: &str) -> bool {
+    map == section || map.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
+}
+
 /// A failure that may concern one program.
 #[derive(Debug)]
 pub struct Refused {
@@ -75,12 +81,7 @@ impl Opened {
     /// Puts the arguments in place of the variables' initial values.
     pub fn set_variables(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         for assignment in &arguments.assignments {
-            let is_it = |name: &str| {
-                name == assignment.section
-                    || name
-                        .split_once('.')
-                        .is_some_and(|(_, rest)| *rest == assignment.section[1..])
-            };
+            let is_it = |name: &str| holds_section(name, &assignment.section);
             let map = self.0.maps_mut().find(|map| map.name().to_str().is_some_and(is_it));
             let end = assignment.offset + assignment.bytes.len();
             let place = map.and_then(|mut map| {

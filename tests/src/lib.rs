@@ -117,6 +117,16 @@ pub fn pack(source: &str, dir: &TempDir) -> String {
     dir.path().join("package.json").to_str().unwrap().to_owned()
 }
 
+/// Packs `tests/fixtures/NAME.bpf.c` with the structs of its header; returns the package's path.
+#[must_use]
+pub fn pack_with_header(name: &str, dir: &TempDir) -> String {
+    let fixture = |ending| root().join("tests/fixtures").join(format!("{name}.{ending}"));
+    let (source, header) = (fixture("bpf.c"), fixture("h"));
+    let args = [source.as_os_str(), header.as_os_str(), OsStr::new("-o"), dir.path().as_os_str()];
+    let _ = ecc(dir.path(), &args).succeeded();
+    dir.path().join("package.json").to_str().unwrap().to_owned()
+}
+
 /// A program that runs meanwhile.
 #[derive(Debug)]
 pub struct Running {

@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bpfpack_tests::{
-    Running, alone, can, ecli, eventually, is_root, pack, program, root, scratch, sys,
+    Running, alone, can, ecli, eventually, is_root, pack, pack_with_header, program, scratch, sys,
 };
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Arguments that make the fixture see this process' system calls.
+/// Arguments that make the fixture see this thread's system calls.
 fn see_us() -> [String; 4] {
     let pid = sys::thread_id().to_string();
     ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
@@ -239,13 +239,7 @@ fn arguments_reach_the_program() {
         return;
     }
     let dir = scratch();
-    let source = root().join("tests/fixtures/arguments.bpf.c");
-    let header = root().join("tests/fixtures/arguments.h");
-    let out = dir.path().to_str().unwrap();
-    let args = [source.to_str().unwrap(), header.to_str().unwrap(), "-o", out];
-    let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
-    let package = dir.path().join("package.json");
-    let package = package.to_str().unwrap();
+    let package = &pack_with_header("arguments", &dir);
     let pid = sys::thread_id().to_string();
     let record = |more: &[&str]| -> Value {
         let args = [&["run", "-j", package, "--target_pid", &pid], more].concat();
@@ -289,12 +283,7 @@ fn a_perf_buffer_is_shown_too() {
         return;
     }
     let dir = scratch();
-    let source = root().join("tests/fixtures/perf.bpf.c");
-    let header = root().join("tests/fixtures/perf.h");
-    let out = dir.path().to_str().unwrap();
-    let args = [source.to_str().unwrap(), header.to_str().unwrap(), "-o", out];
-    let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
-    let package = dir.path().join("package.json").to_str().unwrap().to_owned();
+    let package = pack_with_header("perf", &dir);
     let pid = sys::thread_id().to_string();
     let running = Running::ecli(&["run", &package, "--target_pid", &pid]);
     for number in [5, 6, 7] {
@@ -339,11 +328,7 @@ fn a_package_can_not_command_the_terminal_and_may_hide_a_buffer() {
     assert!(!text.contains('\u{1b}') && text.contains("\\x1b[31musecs"), "{text}");
     assert!(text.contains("\\x1b]0;even"), "{text}");
 
-    let source = root().join("tests/fixtures/perf.bpf.c");
-    let header = root().join("tests/fixtures/perf.h");
-    let out = dir.path().to_str().unwrap();
-    let args = [source.to_str().unwrap(), header.to_str().unwrap(), "-o", out];
-    let _ = bpfpack_tests::ecc(dir.path(), &args).succeeded();
+    let path = pack_with_header("perf", &dir);
     let mut package: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     package["meta"]["bpf_skel"]["maps"][0]["export_config"] = "no_export".into();
     std::fs::write(&path, package.to_string()).unwrap();

@@ -85,9 +85,7 @@ pub fn run(
             return Ok(());
         }
         let now = Instant::now();
-        if wake.signal
-            || deadline.is_some_and(|deadline| now + TOGETHER >= deadline && now >= deadline)
-        {
+        if wake.signal || deadline.is_some_and(|deadline| now >= deadline) {
             break;
         }
         for scheduled in samplers.iter_mut().filter(|scheduled| scheduled.next <= now) {

@@ -120,6 +120,11 @@ pub fn local_time() -> (u8, u8, u8) {
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
 }
 
+/// What libbpf's calls return: 0, or an error's number below it.
+fn answer(result: c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
+}
+
 /// The key behind `key` in a map, or the first one.
 ///
 /// # Errors
@@ -130,7 +135,7 @@ pub fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io:
     let result = unsafe {
         libbpf_sys::bpf_map_get_next_key(map.as_raw_fd(), key.cast(), next.as_mut_ptr().cast())
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
+    answer(result)
 }
 
 /// The value of a key; `value` has room for all CPUs' where the map has a value for each.
@@ -147,7 +152,7 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<(
             value.as_mut_ptr().cast(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
+    answer(result)
 }
 
 /// The value of a key, which the kernel removes in the same step.
@@ -163,7 +168,7 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
             value.as_mut_ptr().cast(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
+    answer(result)
 }
 
 /// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to

@@ -18,6 +18,7 @@ use crate::decode::text;
 use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
+use crate::load;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -201,9 +202,7 @@ impl Planner<'_> {
 
     /// Views of the variables of a section.
     fn variables(&mut self, section: &str, has_more: bool) -> Result<Vec<View>, Failure> {
-        let is_it = |name: &str| {
-            name == section || name.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
-        };
+        let is_it = |name: &str| load::holds_section(name, section);
         let mut maps = self.object.maps();
         let Some(map) = maps.find(|map| map.name().to_str().is_some_and(is_it)) else {
             return Ok(Vec::new());
