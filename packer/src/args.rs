@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecc`: [`Args`] as they are written, [`Plan`] as they are meant.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,16 +11,17 @@ use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
 
-/// Compile a BPF C source and pack it into package.json, which `ecli run` loads on any machine.
+/// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
 #[command(name = "ecc", version, max_term_width = 100)]
+#[command(override_usage = "ecc [OPTIONS] SOURCE [EXPORT_HEADER]\n       \
+    ecc [OPTIONS] SOURCE [EXPORT_HEADER] SOURCE [EXPORT_HEADER] ...")]
 pub struct Args {
-    /// The source, for instance hardirqs.bpf.c
-    pub source: PathBuf,
-
-    /// A header whose structs are exported: user space decodes records as them
-    #[arg(value_name = "EXPORT_HEADER")]
-    pub export_header: Option<PathBuf>,
+    /// A source (hardirqs.bpf.c), or an object that is made already (hardirqs.bpf.o); then, if need
+    /// be, a header whose structs are exported: user space decodes records as them. More sources
+    /// may follow: each becomes a package of its own
+    #[arg(value_name = "SOURCE [EXPORT_HEADER]", required = true)]
+    pub files: Vec<PathBuf>,
 
     /// Write the results to this folder, made when missing, instead of the source's
     #[arg(short, long, value_name = "DIR")]
@@ -28,6 +30,26 @@ pub struct Args {
     /// Tell what is done, clang's command lines included
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// Write YAML instead of JSON (package.yaml, X.skel.yaml)
+    #[arg(short, long)]
+    pub yaml: bool,
+
+    /// The source is a header: pack an object with its structs, for a Wasm module to know them
+    #[arg(long)]
+    pub header_only: bool,
+
+    /// Write ewasm-skel.h, too: the package as a C string `program_data`
+    #[arg(long, conflicts_with = "no_generate_package_json")]
+    pub wasm_header: bool,
+
+    /// Compile and describe on stdout what the package would hold; write nothing
+    #[arg(long, conflicts_with_all = ["yaml", "wasm_header", "output_path"])]
+    pub check: bool,
+
+    /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
+    #[arg(short, long, value_name = "DIR")]
+    pub workspace_path: Option<PathBuf>,
 
     /// More flags for clang; may be given often, and one may hold several, quoted as in a shell
     #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
@@ -45,6 +67,10 @@ pub struct Args {
     #[arg(short, long, value_name = "PROGRAM", default_value = "clang")]
     pub clang_bin: PathBuf,
 
+    /// Remove debug information with this program as well; ecc does it itself
+    #[arg(short, long, value_name = "PROGRAM")]
+    pub llvm_strip_bin: Option<PathBuf>,
+
     /// Where vmlinux.h comes from: `bundled` (a recent distribution kernel), `kernel` (the running
     /// one), or a file. One beside the source wins over all of them
     #[arg(long, value_name = "bundled|kernel|FILE", default_value = "bundled")]
@@ -57,6 +83,10 @@ pub struct Args {
     /// The instruction set, as clang's -mcpu: v3 (kernels from 5.1 on), v1 or v2 for older ones
     #[arg(long, value_name = "CPU", default_value = "v3")]
     pub mcpu: String,
+
+    /// Do not recognise what maps and variables are for: show what annotations name, and nothing else
+    #[arg(long)]
+    pub no_recognition: bool,
 
     /// Write the object and the description, but no package.json
     #[arg(short, long)]
@@ -74,19 +104,36 @@ pub enum Vmlinux {
     File(PathBuf),
 }
 
+/// What is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// A BPF C source.
+    Source,
+    /// A header, for its structs.
+    Header,
+    /// An object that is made already.
+    Object,
+}
+
 /// What is to be done, all defaults settled.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The source, as the user wrote it: diagnostics name it so.
     pub source: PathBuf,
+    /// What the source is.
+    pub input: Input,
     /// The header whose structs are exported.
     pub export_header: Option<PathBuf>,
     /// Name of the results: the source's up to its first dot.
     pub name: String,
+    /// Name of the package's file.
+    pub package_name: String,
     /// Folder of the results.
     pub output: PathBuf,
     /// The compiler.
     pub clang: PathBuf,
+    /// A program that removes debug information once more.
+    pub llvm_strip: Option<PathBuf>,
     /// Architecture of the package.
     pub target: Arch,
     /// Which `vmlinux.h`.
@@ -95,8 +142,16 @@ pub struct Plan {
     pub mcpu: String,
     /// The user's own flags for clang, in order.
     pub flags: Vec<String>,
-    /// Whether package.json is written.
+    /// Whether the package is written.
     pub package: bool,
+    /// YAML instead of JSON.
+    pub yaml: bool,
+    /// Whether ewasm-skel.h is written.
+    pub wasm_header: bool,
+    /// Nothing is written; what was found is told.
+    pub check: bool,
+    /// Whether it is recognised what maps and variables are for.
+    pub recognition: bool,
     /// Tell what is done.
     pub verbose: bool,
 }
@@ -112,34 +167,76 @@ impl Plan {
     }
 }
 
+fn usage(text: impl Into<String>) -> Failure {
+    Failure::new(exit_code::USAGE, anyhow!(text.into()))
+}
+
 impl Args {
-    /// Settles the defaults. No file is touched.
+    /// Settles the defaults: a plan for each source. No file is touched.
     ///
     /// # Errors
     /// When a value makes no sense.
-    pub fn resolve(self) -> Result<Plan, Failure> {
-        let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
-        let file_name = self.source.file_name().unwrap_or_default();
-        let name = file_name
-            .to_str()
-            .and_then(|name| name.split('.').next())
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| {
-                usage(format!("`{}` is no name of a source file", self.source.display()))
-            })?
-            .to_owned();
+    pub fn resolve(self) -> Result<Vec<Plan>, Failure> {
         let target = match &self.target {
             Some(target) => Arch::parse(target).ok_or_else(|| {
                 usage(format!("unknown target `{target}`")).hint("there are x86 and arm64")
             })?,
             None => Arch::host().ok_or_else(|| {
-                usage("this machine is neither x86_64 nor aarch64".to_owned())
+                usage("this machine is neither x86_64 nor aarch64")
                     .hint("say with --target which one the package is for")
             })?,
         };
+        let flags = self.flags(target)?;
+        let vmlinux = match self.vmlinux.to_str() {
+            Some("bundled") => Vmlinux::Bundled,
+            Some("kernel") => Vmlinux::Kernel,
+            _ => Vmlinux::File(self.vmlinux.clone().into()),
+        };
+        let extension = if self.yaml { "yaml" } else { "json" };
+        let mut plans = Vec::new();
+        for (source, export_header) in pairs(&self.files)? {
+            let is_object = source.extension().is_some_and(|extension| extension == "o");
+            let input = match (is_object, self.header_only) {
+                (true, _) => Input::Object,
+                (false, true) => Input::Header,
+                (false, false) => Input::Source,
+            };
+            if input == Input::Object && export_header.is_some() {
+                return Err(usage("an object has its types already: a header changes nothing")
+                    .hint("leave the header out"));
+            }
+            let export_header = export_header.or(self.header_only.then(|| source.clone()));
+            let mut plan = Plan {
+                name: name(&source)?,
+                source,
+                input,
+                export_header,
+                package_name: format!("package.{extension}"),
+                output: PathBuf::new(),
+                clang: self.clang_bin.clone(),
+                llvm_strip: self.llvm_strip_bin.clone(),
+                target,
+                vmlinux: vmlinux.clone(),
+                mcpu: self.mcpu.clone(),
+                flags: flags.clone(),
+                package: !self.no_generate_package_json,
+                yaml: self.yaml,
+                wasm_header: self.wasm_header,
+                check: self.check,
+                recognition: !self.no_recognition,
+                verbose: self.verbose,
+            };
+            plan.output = self.output_path.clone().unwrap_or_else(|| plan.source_dir().to_owned());
+            plans.push(plan);
+        }
+        tell_apart(&mut plans, extension)?;
+        Ok(plans)
+    }
+
+    fn flags(&self, target: Arch) -> Result<Vec<String>, Failure> {
         let mut flags = Vec::new();
         for dir in &self.include {
-            let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8".into()))?;
+            let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
             flags.push(format!("-I{dir}"));
         }
         flags.extend(self.define.iter().map(|define| format!("-D{define}")));
@@ -148,53 +245,119 @@ impl Args {
                 .ok_or_else(|| usage(format!("a quote of `-a {text}` has no end")))?;
             flags.extend(words);
         }
-        let vmlinux = match self.vmlinux.to_str() {
-            Some("bundled") => Vmlinux::Bundled,
-            Some("kernel") => Vmlinux::Kernel,
-            _ => Vmlinux::File(self.vmlinux.into()),
-        };
-        let mut plan = Plan {
-            source: self.source,
-            export_header: self.export_header,
-            name,
-            output: PathBuf::new(),
-            clang: self.clang_bin,
-            target,
-            vmlinux,
-            mcpu: self.mcpu,
-            flags,
-            package: !self.no_generate_package_json,
-            verbose: self.verbose,
-        };
-        plan.output = self.output_path.unwrap_or_else(|| plan.source_dir().to_owned());
-        Ok(plan)
+        if let Some(workspace) = &self.workspace_path {
+            let include = workspace.join("include");
+            for dir in [include.clone(), include.join("vmlinux").join(target.name())] {
+                let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
+                flags.push(format!("-I{dir}"));
+            }
+        }
+        Ok(flags)
     }
+}
+
+/// Each source with its header: the second file is a header whatever its name, as with one source
+/// only; of more, those that are no sources by their names.
+fn pairs(files: &[PathBuf]) -> Result<Vec<(PathBuf, Option<PathBuf>)>, Failure> {
+    let is_source = |path: &Path| path.extension().is_some_and(|e| e == "c" || e == "o");
+    let mut pairs: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
+    for file in files {
+        match pairs.last_mut() {
+            Some((_, header)) if !is_source(file) && header.is_none() => {
+                *header = Some(file.clone());
+            }
+            Some(_) if !is_source(file) => {
+                let text =
+                    format!("`{}` is no source, and a source has one header", file.display());
+                return Err(usage(text).hint("the names of sources end in .c, of objects in .o"));
+            }
+            _ => pairs.push((file.clone(), None)),
+        }
+    }
+    Ok(pairs)
+}
+
+fn name(source: &Path) -> Result<String, Failure> {
+    let file_name = source.file_name().unwrap_or_default();
+    file_name
+        .to_str()
+        .and_then(|name| name.split('.').next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| usage(format!("`{}` is no name of a source file", source.display())))
+}
+
+/// Packages that would have the same name in one folder are named by their sources.
+fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
+    let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
+    for plan in plans.iter() {
+        *folders.entry(plan.output.clone()).or_default() += 1;
+        let key = (plan.output.clone(), plan.name.clone());
+        if let Some(other) = names.insert(key, plan.source.clone()) {
+            let (a, b) = (other.display(), plan.source.display());
+            return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
+                .hint("pack them one at a time, with different folders (-o)"));
+        }
+    }
+    for plan in plans {
+        if folders[&plan.output] > 1 {
+            plan.package_name = format!("{}.package.{extension}", plan.name);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(args: &[&str]) -> Result<Plan, Failure> {
+    fn plans(args: &[&str]) -> Result<Vec<Plan>, Failure> {
         Args::try_parse_from([&["ecc"], args].concat()).unwrap().resolve()
+    }
+
+    fn plan(args: &[&str]) -> Plan {
+        plans(args).unwrap().remove(0)
     }
 
     #[test]
     fn names_folders_and_flags() {
-        let p = plan(&["a/b.c/kprobe-link.bpf.c", "-a", "-DX='1 2' -Wall", "-I", "inc"]).unwrap();
+        let p =
+            plan(&["a/b.c/kprobe-link.bpf.c", "-a", "-DX='1 2' -Wall", "-I", "inc", "-w", "ws"]);
         assert_eq!(p.name, "kprobe-link");
         assert_eq!(p.output, Path::new("a/b.c"));
-        assert_eq!(p.flags, ["-Iinc", "-DX=1 2", "-Wall"]);
-        assert_eq!(plan(&["x.bpf.c"]).unwrap().output, Path::new("."));
-        assert_eq!(plan(&["x.bpf.c", "-o", "out"]).unwrap().output, Path::new("out"));
+        assert_eq!(p.flags[..3], ["-Iinc", "-DX=1 2", "-Wall"]);
+        assert_eq!(p.flags[3], "-Iws/include");
+        assert!(p.flags[4].starts_with("-Iws/include/vmlinux/"));
+        assert_eq!(plan(&["x.bpf.c"]).output, Path::new("."));
+        assert_eq!(plan(&["x.bpf.c", "-o", "out"]).output, Path::new("out"));
+    }
+
+    #[test]
+    fn sources_headers_and_objects() {
+        let p = plan(&["x.bpf.c", "event.hpp"]);
+        assert_eq!(p.export_header.as_deref(), Some(Path::new("event.hpp")));
+        assert_eq!(p.package_name, "package.json");
+        let all = plans(&["a.bpf.c", "a.h", "b.bpf.c", "d/c.bpf.o", "-y"]).unwrap();
+        let names: Vec<_> = all.iter().map(|p| p.package_name.as_str()).collect();
+        assert_eq!(names, ["a.package.yaml", "b.package.yaml", "package.yaml"]);
+        assert!(all[0].export_header.is_some() && all[1].export_header.is_none());
+        assert_eq!(all[2].input, Input::Object);
+        let p = plan(&["x.h", "--header-only"]);
+        assert_eq!((p.input, p.export_header.as_deref()), (Input::Header, Some(Path::new("x.h"))));
     }
 
     #[test]
     fn values_that_make_no_sense() {
-        for args in [["--target", "vax"], ["-a", "'"]] {
-            let failure = plan(&[&["x.bpf.c"], &args[..]].concat()).unwrap_err();
-            assert_eq!(failure.exit_code, exit_code::USAGE);
+        for args in [
+            &["x.bpf.c", "--target", "vax"][..],
+            &["x.bpf.c", "-a", "'"],
+            &[".."],
+            &["a.bpf.c", "a.h", "b.h"],
+            &["d/a.bpf.c", "d/a.c"],
+            &["a.bpf.o", "a.h"],
+        ] {
+            assert_eq!(plans(args).unwrap_err().exit_code, exit_code::USAGE, "{args:?}");
         }
-        assert_eq!(plan(&[".."]).unwrap_err().exit_code, exit_code::USAGE);
     }
 }

@@ -81,6 +81,7 @@ fn variable(btf: &Btf<'_>, var: &SectionVar<'_>, data: Option<&[u8]>) -> Variabl
         cmdarg: None,
         sample: None,
         hidden: false,
+        view: None,
         other: Default::default(),
     }
 }

@@ -13,18 +13,47 @@ use tempfile::NamedTempFile;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
 
-/// Writes `X.bpf.o`, `X.skel.json` and `package.json`.
+/// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
 pub fn write(plan: &Plan, package: &Package) -> Result<(), Failure> {
-    let skeleton = serde_json::to_string(&package.meta)
-        .map_err(|error| Failure::new(exit_code::OTHER, error))?;
-    let mut files = vec![
-        (format!("{}.bpf.o", plan.name), package.object.clone()),
-        (format!("{}.skel.json", plan.name), skeleton.into_bytes()),
-    ];
-    if plan.package {
-        files.push(("package.json".to_owned(), package.encode().into_bytes()));
-    }
+    let files = contents(plan, package).map_err(|error| Failure::new(exit_code::OTHER, error))?;
     write_all(&plan.output, files).map_err(|error| Failure::new(exit_code::OUTPUT, error))
+}
+
+fn contents(plan: &Plan, package: &Package) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let (skeleton, extension) = match plan.yaml {
+        true => (yaml_serde::to_string(&package.meta)?, "yaml"),
+        false => (serde_json::to_string(&package.meta)?, "json"),
+    };
+    let object = (format!("{}.bpf.o", plan.name), package.object.clone());
+    let mut files = vec![(format!("{}.skel.{extension}", plan.name), skeleton.into_bytes())];
+    // An object that is packed where it lies stays as it is.
+    if plan.output.join(&object.0) != plan.source {
+        files.insert(0, object);
+    }
+    if plan.package {
+        let json = package.encode();
+        if plan.wasm_header {
+            files.push(("ewasm-skel.h".to_owned(), wasm_header(&json).into_bytes()));
+        }
+        let text = match plan.yaml {
+            true => yaml_serde::to_string(&serde_json::from_str::<serde_json::Value>(&json)?)?,
+            false => json,
+        };
+        files.push((plan.package_name.clone(), text.into_bytes()));
+    }
+    Ok(files)
+}
+
+/// A C header with the package as a string, for a program that is compiled to Wasm.
+fn wasm_header(package: &str) -> String {
+    let escaped = package.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        "/* Made by ecc from the package of the same folder. */\n\
+         #ifndef EWASM_JSON_INCLUDE_H_\n\
+         #define EWASM_JSON_INCLUDE_H_\n\
+         char *program_data = \"{escaped}\";\n\
+         #endif\n"
+    )
 }
 
 fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {

@@ -55,13 +55,18 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
     };
     structs
         .iter()
-        .map(|name| btf.find(Kind::Struct, name).map(describe).ok_or_else(|| missing(name)))
+        .map(|name| {
+            let found = btf.find(Kind::Struct, name);
+            found.map(|ty| describe(ty, name)).ok_or_else(|| missing(name))
+        })
         .collect()
 }
 
-fn describe(ty: Type<'_>) -> ExportType {
+/// What the package says of a struct.
+#[must_use]
+pub fn describe(ty: Type<'_>, name: &str) -> ExportType {
     ExportType {
-        name: ty.name().to_owned(),
+        name: name.to_owned(),
         members: ty
             .members()
             .map(|member| ExportMember {

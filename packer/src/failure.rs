@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bpfpack_schemas::object::ObjectError;
 
-use crate::args::Plan;
+use crate::args::{Input, Plan};
 
 /// Exit codes of `ecc`; the README's table has them too.
 pub mod exit_code {
@@ -74,14 +74,17 @@ pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
 
 /// An object that clang made and we can not use.
 pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
+    let is_object = plan.input == Input::Object;
     let hint = match &error {
+        ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
         ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
         _ => None,
     };
+    let source = plan.source.display();
+    let what = if is_object { String::new() } else { "the object made from ".to_owned() };
     let failure = Failure::new(
         exit_code::DESCRIBE,
-        anyhow::Error::new(error)
-            .context(format!("the object made from `{}` can not be packed", plan.source.display())),
+        anyhow::Error::new(error).context(format!("{what}`{source}` can not be packed")),
     );
     match hint {
         Some(hint) => failure.hint(hint),

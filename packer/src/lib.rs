@@ -3,6 +3,7 @@
 
 pub mod annotations;
 pub mod args;
+mod buffers;
 mod cache;
 mod compile;
 mod describe;
@@ -10,34 +11,65 @@ mod emit;
 mod export;
 mod failure;
 mod message;
+pub mod records;
 mod results;
 mod strip;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bpfpack_schemas::Package;
 use bpfpack_schemas::object::BpfObject;
 
 pub use failure::Failure;
 
-/// Source to package.
+/// Each source to its package, as many at once as the machine has CPUs.
 ///
 /// # Errors
-/// Nothing is written where anything fails.
+/// The first failure, all of them reported; of a source that fails, nothing is written.
 pub fn run(args: args::Args) -> Result<(), Failure> {
-    let plan = args.resolve()?;
+    let plans = args.resolve()?;
+    let signals = compile::Signals::catch()?;
+    if let [plan] = &plans[..] {
+        return pack(plan, &signals);
+    }
+    let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
+    let work = || {
+        let mut first = None;
+        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(failure) = pack(plan, &signals) {
+                failure.report();
+                first = first.or(Some(failure.exit_code));
+            }
+        }
+        first
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(Some(1))).collect()
+    });
+    results.into_iter().flatten().next().map_or(Ok(()), |code| Err(Failure::told(code)))
+}
+
+/// One source to its package.
+fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
-    let source = compile::Source::read(&plan)?;
+    let source = compile::Source::read(plan)?;
     talk.progress("Compiling bpf object...");
-    let object = compile::compile(&plan, &source)?;
-    let elf = BpfObject::parse(&object).map_err(|error| failure::bad_object(&plan, error))?;
-    let btf = elf.btf().map_err(|error| failure::bad_object(&plan, error))?;
+    let compiled = compile::compile(plan, &source, signals)?;
+    let elf =
+        BpfObject::parse(&compiled.object).map_err(|error| failure::bad_object(plan, error))?;
+    let btf = elf.btf().map_err(|error| failure::bad_object(plan, error))?;
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }
     let found = annotations::find(&source.text);
-    let mut meta = describe::meta(&plan, &elf, &btf);
-    meta.export_types = export::types(&source.exported, &btf, &plan)?;
+    let mut meta = describe::meta(plan, &elf, &btf);
+    meta.export_types = export::types(&source.exported, &btf, plan)?;
+    buffers::describe(&mut meta, &compiled.facts, &btf);
     let meta = annotations::apply(meta, &found, &plan.source, &talk)?;
-    talk.progress("Packing ebpf object and config into package.json...");
-    let package = Package { object, meta, other: Default::default() };
-    emit::write(&plan, &package)
+    buffers::tell_unknown(&meta, &compiled.facts, plan, &talk);
+    talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
+    let package = Package { object: compiled.object, meta, other: Default::default() };
+    emit::write(plan, &package)
 }

@@ -16,9 +16,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{hex, keep_newest};
+use crate::compile::Compiled;
+use crate::records::Facts;
 
 /// How many objects are kept.
 const KEEP: usize = 64;
+
+/// Prefix of the folders with a vmlinux.h in which names are others.
+pub const RENAMING: &str = "renamed-";
 
 /// Words in a source that make its object depend on more than its files.
 const DOUBTFUL: [&str; 5] =
@@ -40,12 +45,14 @@ pub struct Place {
 }
 
 /// What is kept before the object, on one line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Manifest {
     /// Hash of each file that clang has read.
     files: BTreeMap<PathBuf, String>,
     /// Paths that would have been found before one of these files, had they been there.
     absent: Vec<PathBuf>,
+    /// What the debug information had told.
+    facts: Facts,
 }
 
 impl Place {
@@ -65,23 +72,24 @@ impl Place {
     }
 
     /// The object, if it is there and still what clang would make.
-    pub fn find(&self) -> Option<Vec<u8>> {
+    pub fn find(&self) -> Option<Compiled> {
         let mut data = fs::read(&self.file).ok()?;
         let line = data.iter().position(|byte| *byte == b'\n')?;
         let manifest: Manifest = serde_json::from_slice(&data[..line]).ok()?;
         let unchanged =
             manifest.files.iter().all(|(path, hash)| hash_of(path).as_ref() == Some(hash))
                 && !manifest.absent.iter().any(|path| path.exists());
-        unchanged.then(|| data.split_off(line + 1))
+        unchanged.then(|| Compiled { object: data.split_off(line + 1), facts: manifest.facts })
     }
 
     /// Keeps an object, if there is no doubt on what it depends on. That it can not be kept is no
     /// error.
-    pub fn keep(&self, dependencies: &str, object: &[u8]) {
-        let Some(manifest) = self.manifest(dependencies) else { return };
+    pub fn keep(&self, dependencies: &str, compiled: &Compiled) {
+        let Some(mut manifest) = self.manifest(dependencies) else { return };
+        manifest.facts = compiled.facts.clone();
         let Ok(mut data) = serde_json::to_vec(&manifest) else { return };
         data.push(b'\n');
-        data.extend_from_slice(object);
+        data.extend_from_slice(&compiled.object);
         let Some(dir) = self.file.parent() else { return };
         let write = || -> std::io::Result<()> {
             let file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
@@ -95,11 +103,11 @@ impl Place {
     }
 
     fn manifest(&self, dependencies: &str) -> Option<Manifest> {
-        let mut manifest = Manifest { files: BTreeMap::new(), absent: Vec::new() };
+        let mut manifest = Manifest::default();
         for path in parse_dependencies(dependencies) {
             let path = std::path::absolute(path).ok()?;
             self.note_absent(&path, &mut manifest.absent);
-            if path.starts_with(&self.ours) {
+            if path.starts_with(&self.ours) || self.is_renaming(&path) {
                 continue;
             }
             let changed = fs::metadata(&path).ok()?.modified().ok()?;
@@ -117,6 +125,14 @@ impl Place {
         // One of these is there already: clang did not take it, for a reason that we do not see.
         let doubtful = manifest.absent.iter().any(|path| path.exists());
         (!doubtful && !manifest.files.is_empty()).then_some(manifest)
+    }
+
+    /// Whether a file is a vmlinux.h that renames: its folder is named by its content.
+    fn is_renaming(&self, path: &Path) -> bool {
+        let dir = path.parent();
+        let name = dir.and_then(Path::file_name).unwrap_or_default();
+        name.as_encoded_bytes().starts_with(RENAMING.as_bytes())
+            && dir.and_then(Path::parent) == self.ours.parent()
     }
 
     /// Paths that come before a header in clang's search, by the name that it may have been
@@ -198,8 +214,10 @@ mod tests {
         let files = [at("first/x.c"), at("second/h.h"), at("ours/maps.h")];
         let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
         assert_eq!(place("a").find(), None);
-        place("a").keep(&rule, b"object\nof two lines");
-        assert_eq!(place("a").find().as_deref(), Some(&b"object\nof two lines"[..]));
+        let object = b"object\nof two lines".to_vec();
+        let compiled = Compiled { object, facts: Facts::default() };
+        place("a").keep(&rule, &compiled);
+        assert_eq!(place("a").find(), Some(compiled.clone()));
         assert_eq!(place("b").find(), None, "other flags");
         // A header before another, and one before ours.
         for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
@@ -211,11 +229,11 @@ mod tests {
         fs::write(at("second/h.h"), "int i;").unwrap();
         assert_eq!(place("a").find(), None, "a changed header");
         // Just changed, and doubtful: not kept at all.
-        place("c").keep(&rule, b"x");
+        place("c").keep(&rule, &compiled);
         assert_eq!(place("c").find(), None);
         fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();
         std::thread::sleep(Duration::from_millis(60));
-        place("c").keep(&rule, b"x");
+        place("c").keep(&rule, &compiled);
         assert_eq!(place("c").find(), None);
     }
 }

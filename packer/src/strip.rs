@@ -2,21 +2,48 @@
 //! Removes DWARF from an object; BTF stays. The same as `llvm-strip -g`, without needing LLVM's
 //! tools on the machine.
 
-use anyhow::Context as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
 use object::build::elf::{Builder, SectionData};
 use object::elf::{SHT_STRTAB, STT_SECTION};
 
 use crate::failure::{Failure, exit_code};
 
-/// The object without its `.debug_*` sections, their relocations and their symbols.
-pub fn debug_sections(data: &[u8]) -> Result<Vec<u8>, Failure> {
-    strip(data)
+/// The object without its `.debug_*` sections, their relocations and their symbols; with this
+/// content of `.BTF`, where there is a new one.
+pub fn debug_sections(data: &[u8], btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+    strip(data, btf)
         .context("can not remove the debug information from clang's object")
         .map_err(|error| Failure::new(exit_code::OTHER, error))
 }
 
-fn strip(data: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// The object as a program like llvm-strip leaves it.
+pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
+    let run = || -> anyhow::Result<Vec<u8>> {
+        let file = tempfile::NamedTempFile::with_prefix("ecc-")?;
+        fs::write(file.path(), object)?;
+        let output = Command::new(program).arg("-g").arg(file.path()).output()?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(fs::read(file.path())?)
+    };
+    run().with_context(|| format!("`{}` failed", program.display())).map_err(|error| {
+        Failure::new(exit_code::NO_COMPILER, error)
+            .hint("without -l, ecc removes the debug information itself")
+    })
+}
+
+fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let mut builder = Builder::read(data)?;
+    if let Some(btf) = btf
+        && let Some(section) = builder.sections.iter_mut().find(|s| *s.name == *b".BTF")
+    {
+        section.data = SectionData::Data(btf.into());
+    }
     let debug: Vec<_> = builder
         .sections
         .iter()

@@ -210,6 +210,31 @@ impl<'d> Btf<'d> {
         self.find(Kind::Datasec, section).map_or(Vec::new(), |ty| ty.vars())
     }
 
+    /// The types of a map's keys and values, where its definition in `.maps` names them.
+    #[must_use]
+    pub fn map_types(&self, map: &str) -> (Option<Type<'_>>, Option<Type<'_>>) {
+        let of = |wanted: &str| {
+            let pointer = self.map_member(map, wanted)?.resolved();
+            (pointer.kind == Kind::Ptr).then(|| pointer.target())
+        };
+        (of("key"), of("value"))
+    }
+
+    /// A number in a map's definition: `type`, `max_entries`, `key_size`, `value_size` ….
+    #[must_use]
+    pub fn map_number(&self, map: &str, name: &str) -> Option<u32> {
+        let pointer = self.map_member(map, name)?.resolved();
+        let array = (pointer.kind == Kind::Ptr).then(|| pointer.target().resolved())?;
+        (array.kind == Kind::Array).then(|| array.array_len())
+    }
+
+    fn map_member(&self, map: &str, name: &str) -> Option<Type<'_>> {
+        let vars = self.section_vars(".maps");
+        let definition = self.ty(vars.iter().find(|var| var.name == map)?.ty).resolved();
+        let member = definition.members().find(|member| member.name == name)?;
+        Some(self.ty(member.ty))
+    }
+
     /// An enum by its tag, or, for one without a tag, by the name of one of its enumerators.
     #[must_use]
     pub fn find_enum(&self, name: &str) -> Option<Type<'_>> {

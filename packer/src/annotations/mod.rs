@@ -345,6 +345,7 @@ char LICENSE[] SEC("license") = "GPL";
             cmdarg: None,
             sample: None,
             hidden: false,
+            view: None,
             other: Default::default(),
         };
         let mut meta = Meta::default();

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+//! clang's command lines.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context as _, anyhow};
+
+use super::Source;
+use super::keepers::Keepers;
+use crate::args::{Input, Plan};
+use crate::cache::{Headers, Making};
+use crate::export;
+use crate::failure::{Failure, exit_code};
+use crate::results::{ENVIRONMENT, Place};
+
+/// What became of a compilation.
+pub enum Attempt {
+    /// An object.
+    Made {
+        object: Vec<u8>,
+        /// The files that clang read, as a rule for make; none where it had something to say,
+        /// which has to be said again the next time.
+        dependencies: Option<String>,
+        /// What clang said.
+        words: Vec<u8>,
+    },
+    /// clang refused the source, and said why.
+    Refused { words: Vec<u8> },
+}
+
+/// Compiles one source.
+pub struct Compiler<'a> {
+    pub plan: &'a Plan,
+    pub clang: &'a Path,
+    pub headers: &'a Headers,
+    keepers: Option<&'a Keepers>,
+    /// Folders that are searched after the user's, found when a header was missing.
+    pub more_dirs: Vec<PathBuf>,
+    /// Names that the source defines itself: those of vmlinux.h go by others.
+    pub renamed: Vec<String>,
+    /// The folder with a vmlinux.h that renames them.
+    pub renaming: Option<PathBuf>,
+    /// vmlinux.h is read before a header that includes nothing.
+    pub with_vmlinux: bool,
+}
+
+impl<'a> Compiler<'a> {
+    /// A compilation without remedies.
+    pub fn new(
+        plan: &'a Plan,
+        clang: &'a Path,
+        headers: &'a Headers,
+        keepers: Option<&'a Keepers>,
+    ) -> Compiler<'a> {
+        Compiler {
+            plan,
+            clang,
+            headers,
+            keepers,
+            more_dirs: Vec::new(),
+            renamed: Vec::new(),
+            renaming: None,
+            with_vmlinux: false,
+        }
+    }
+
+    /// Compiles, with the precompiled header where there is one.
+    pub fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
+        let target = match may_precompile && self.vmlinux_is_ours() {
+            true => self.headers.precompiled(self.clang, &self.deciding_flags()),
+            false => None,
+        };
+        if let Some(precompiled) = target.as_ref().filter(|path| path.exists()) {
+            let mut command = self.command();
+            command.arg("-include-pch").arg(precompiled);
+            if let Ok(made @ Attempt::Made { .. }) = self.attempt(command, may_keep) {
+                return Ok(made);
+            }
+        }
+        // Who compiles one source only once is not made to wait for a precompiled header.
+        let wanted = target.filter(|path| !self.headers.are_new && !path.exists());
+        let meanwhile = wanted.and_then(|path| self.precompile(path));
+        let result = self.plainly(may_keep);
+        if let Some((mut child, making)) = meanwhile {
+            match &result {
+                Ok(Attempt::Made { .. }) if child.wait().is_ok_and(|status| status.success()) => {
+                    making.finish();
+                }
+                _ => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+            }
+        }
+        result
+    }
+
+    /// Where the object is kept; none where it can not be told whether it is still the right one.
+    pub fn place(&self, source: &Source) -> Option<Place> {
+        let plan = self.plan;
+        let searching = ["-i", "-M", "-working-directory", "--sysroot", "@", "-B"];
+        let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
+        if plan.flags.iter().any(searches) || plan.input != Input::Source {
+            return None;
+        }
+        let dirs = self.include_dirs().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
+        let identity = self.headers.identity(self.clang, &self.deciding_flags())?;
+        let path = std::path::absolute(&plan.source).ok()?;
+        let keepers = export::keepers(&source.exported);
+        let environment: Vec<_> =
+            ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
+        let strip = plan.llvm_strip.clone().unwrap_or_default();
+        let mut parts = vec![
+            identity.as_bytes(),
+            path.as_os_str().as_encoded_bytes(),
+            // As it is written, it is the value of __FILE__.
+            plan.source.as_os_str().as_encoded_bytes(),
+            keepers.as_bytes(),
+            strip.as_os_str().as_encoded_bytes(),
+        ];
+        parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
+        let cache = self.headers.cache()?;
+        Some(Place::new(cache, &parts, dirs, &self.headers.dir))
+    }
+
+    /// The folders that are searched before ours, in order.
+    pub fn include_dirs(&self) -> impl Iterator<Item = &Path> {
+        let flags = &self.plan.flags;
+        let of_flag = |(at, flag): (usize, &'_ String)| match flag.strip_prefix("-I") {
+            Some("") => flags.get(at + 1).map(Path::new),
+            Some(_) => flags.get(at).map(|flag| Path::new(&flag[2..])),
+            None => None,
+        };
+        let dirs: Vec<&Path> = flags.iter().enumerate().filter_map(of_flag).collect();
+        let more = self.more_dirs.iter().map(PathBuf::as_path);
+        std::iter::once(self.plan.source_dir()).chain(dirs).chain(more)
+    }
+
+    /// Flags that decide how a header is understood, too.
+    fn common_flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = [
+            "-g",
+            "-O2",
+            "-target",
+            "bpf",
+            // The embedded source is where LLVM takes the lines for BTF from, whatever the paths
+            // of the debug information are mapped to. It goes away with the debug information.
+            "-gdwarf-5",
+            "-gembed-source",
+            "-fdebug-compilation-dir=.",
+            // A table for linkers, which nobody links BPF with.
+            "-fno-addrsig",
+            // Where clang itself fails, it would leave files in /tmp.
+            "-fno-crash-diagnostics",
+        ]
+        .map(String::from)
+        .into();
+        // With 32-bit comparisons, the verifier sees bounds that it does not see without.
+        flags.push(format!("-mcpu={}", self.plan.mcpu));
+        flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
+        for dir in [Some(&self.headers.dir), self.renaming.as_ref()].into_iter().flatten() {
+            flags.push(format!("-ffile-prefix-map={}/=bpfpack/", dir.display()));
+        }
+        flags
+    }
+
+    /// All flags but those that name files.
+    fn deciding_flags(&self) -> Vec<String> {
+        [self.common_flags(), self.plan.flags.clone()].concat()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.clang);
+        let dir = self.plan.source_dir();
+        // The user's folders come before ours: ours are found only where there is no other.
+        command
+            .args(self.common_flags())
+            .arg(format!("-ffile-prefix-map={}/=", dir.display().to_string().trim_end_matches('/')))
+            .arg("-I")
+            .arg(dir)
+            .args(&self.plan.flags);
+        for dir in self.more_dirs.iter().chain(&self.renaming).chain([&self.headers.dir]) {
+            command.arg("-I").arg(dir);
+        }
+        command
+            .arg("-idirafter")
+            .arg(Path::new("/usr/include").join(self.plan.target.multiarch()))
+            .stdin(Stdio::null());
+        if self.with_vmlinux {
+            command.args(["-include", "vmlinux.h"]);
+        }
+        if let Some(keepers) = self.keepers {
+            command.arg("-ivfsoverlay").arg(&keepers.overlay);
+        }
+        command
+    }
+
+    /// The compilation as such.
+    fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
+        let attempt = self
+            .attempt(self.command(), may_keep)
+            .with_context(|| format!("can not run `{}`", self.clang.display()))
+            .map_err(|error| Failure::new(exit_code::NO_COMPILER, error))?;
+        if matches!(attempt, Attempt::Refused { .. }) && !self.has_bpf_target() {
+            return Err(Failure::new(
+                exit_code::NO_COMPILER,
+                anyhow!("`{}` can not compile for BPF", self.clang.display()),
+            )
+            .hint("Debian's can: apt-get install clang"));
+        }
+        Ok(attempt)
+    }
+
+    /// Runs clang to its end; the object comes out of its standard output.
+    fn attempt(&self, mut command: Command, may_keep: bool) -> std::io::Result<Attempt> {
+        let rule = may_keep.then(tempfile::NamedTempFile::new).transpose()?;
+        if let Some(rule) = &rule {
+            command.args(["-MD", "-MF"]).arg(rule.path());
+        }
+        if std::io::stderr().is_terminal() {
+            command.arg("-fcolor-diagnostics");
+        }
+        if self.plan.input == Input::Header {
+            command.args(["-x", "c"]);
+        }
+        command.arg("-c").arg(&self.plan.source).args(["-o", "-"]);
+        self.show(&command);
+        let Output { status, stdout, stderr: words } =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+        if !status.success() {
+            return Ok(Attempt::Refused { words });
+        }
+        let rule = rule.filter(|_| words.is_empty());
+        let dependencies = rule.and_then(|rule| fs::read_to_string(rule.path()).ok());
+        Ok(Attempt::Made { object: stdout, dependencies, words })
+    }
+
+    /// clang's words reach the user as they are.
+    pub fn pass_on(&self, words: &[u8]) -> Result<(), Failure> {
+        let written = std::io::stderr().write_all(words);
+        written.map_err(|error| Failure::new(exit_code::OTHER, error))
+    }
+
+    /// Starts making the precompiled header. That it fails is no error: the next time tries again.
+    fn precompile(&self, target: PathBuf) -> Option<(Child, Making)> {
+        let making = Making::start(target).ok()?;
+        let mut command = Command::new(self.clang);
+        command
+            .args(self.common_flags())
+            .args(&self.plan.flags)
+            // Its name has the hash of all that it depends on: its time does not matter.
+            .args(["-Xclang", "-fno-pch-timestamp", "-x", "c-header"])
+            .arg(self.headers.dir.join("vmlinux.h"))
+            .arg("-o")
+            .arg(making.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.show(&command);
+        Some((command.spawn().ok()?, making))
+    }
+
+    /// Whether `vmlinux.h` can only be the one in our folder.
+    pub fn vmlinux_is_ours(&self) -> bool {
+        let others =
+            ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];
+        let mut flags = self.plan.flags.iter();
+        self.renaming.is_none()
+            && !flags.any(|flag| others.iter().any(|other| flag.starts_with(other)))
+            && !self.include_dirs().any(|dir| dir.join("vmlinux.h").exists())
+    }
+
+    fn has_bpf_target(&self) -> bool {
+        let output = Command::new(self.clang).arg("--print-targets").output();
+        output.is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .any(|line| line.trim().starts_with("bpf "))
+        })
+    }
+
+    fn show(&self, command: &Command) {
+        if self.plan.verbose {
+            let words: Vec<_> = std::iter::once(command.get_program())
+                .chain(command.get_args())
+                .map(OsStr::to_string_lossy)
+                .collect();
+            if let Ok(line) = shlex::try_join(words.iter().map(AsRef::as_ref)) {
+                anstream::eprintln!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//! The source with lines behind it that keep structs in the object.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::Source;
+use crate::args::Plan;
+use crate::export;
+use crate::failure::{Failure, exit_code};
+
+/// The source with lines behind it that keep structs in the object. clang reads it in place of the
+/// source, under the source's name.
+#[derive(Debug)]
+pub struct Keepers {
+    pub overlay: PathBuf,
+    _dir: TempDir,
+}
+
+impl Keepers {
+    pub fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
+        if source.exported.is_empty() {
+            return Ok(None);
+        }
+        let make = || -> anyhow::Result<Keepers> {
+            let dir = TempDir::with_prefix("ecc-")?;
+            let with_keepers = dir.path().join("source.c");
+            let text = format!("{}\n{}", source.text, export::keepers(&source.exported));
+            fs::write(&with_keepers, text)?;
+            let real = std::path::absolute(&plan.source)?;
+            let overlay = dir.path().join("overlay.yaml");
+            let roots = json!([{
+                "type": "file", "name": real, "external-contents": with_keepers
+            }]);
+            let json = json!({"version": 0, "use-external-names": false, "roots": roots});
+            fs::write(&overlay, json.to_string())?;
+            Ok(Keepers { overlay, _dir: dir })
+        };
+        make()
+            .context("can not prepare the source with its export types")
+            .map(Some)
+            .map_err(|error| Failure::new(exit_code::OTHER, error))
+    }
+}

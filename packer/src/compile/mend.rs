@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+//! Remedies for what clang refuses, and hints where there is none.
+//!
+//! - A source that defines a type, an enumerator or a kernel function itself clashes with a vmlinux.h
+//!   that has it too, because it was written for kernels without it. The source's own counts: the
+//!   one of vmlinux.h goes by another name, `NAME___vmlinux`, which libbpf takes for the same type
+//!   of the kernel, as it ignores what is behind three underscores.
+//! - A header of the project that is not found is looked for in folders where projects keep headers.
+//! - A header that is packed alone may need vmlinux.h.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::clang::Compiler;
+use crate::args::{Input, Vmlinux};
+use crate::cache::{hex, keep_newest};
+use crate::failure::{Failure, exit_code};
+use crate::results::RENAMING;
+
+/// Folders with renamed types that are kept.
+const KEEP: usize = 16;
+
+/// Rounds of renaming: clang stops after 20 errors.
+const MAX_RENAMED: usize = 200;
+
+/// An error that clang told.
+#[derive(Debug, PartialEq, Eq)]
+struct Complaint {
+    file: PathBuf,
+    line: usize,
+    column: usize,
+    text: String,
+}
+
+/// Changes the compilation so that it may succeed; tells whether it did.
+pub fn mend(compiler: &mut Compiler<'_>, words: &str) -> Result<bool, Failure> {
+    let complaints = complaints(words);
+    if let Some(dir) = complaints.iter().find_map(|complaint| project_dir(compiler, complaint)) {
+        compiler.more_dirs.push(dir);
+        return Ok(true);
+    }
+    if compiler.plan.input == Input::Header
+        && !compiler.with_vmlinux
+        && complaints.iter().any(|complaint| complaint.text.starts_with("unknown type name"))
+    {
+        compiler.with_vmlinux = true;
+        return Ok(true);
+    }
+    if compiler.renaming.is_none() && !compiler.vmlinux_is_ours() {
+        return Ok(false);
+    }
+    let names: Vec<String> = complaints.iter().filter_map(redefined).collect();
+    if names.is_empty() || compiler.renamed.len() > MAX_RENAMED {
+        return Ok(false);
+    }
+    let vmlinux = fs::read_to_string(compiler.headers.dir.join("vmlinux.h")).unwrap_or_default();
+    let before = compiler.renamed.len();
+    for name in names {
+        if has_word(&vmlinux, &name) && !compiler.renamed.contains(&name) {
+            compiler.renamed.push(name);
+        }
+    }
+    if compiler.renamed.len() == before {
+        return Ok(false);
+    }
+    let made = rename(compiler).context("can not write a vmlinux.h with other names");
+    compiler.renaming = Some(made.map_err(|error| Failure::new(exit_code::OTHER, error))?);
+    Ok(true)
+}
+
+/// A folder with a vmlinux.h in which names are others.
+fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
+    let mut text = String::new();
+    for name in &compiler.renamed {
+        let _ = writeln!(text, "#define {name} {name}___vmlinux");
+    }
+    text.push_str("#include_next <vmlinux.h>\n");
+    for name in &compiler.renamed {
+        let _ = writeln!(text, "#undef {name}");
+    }
+    let hash = hex(Sha256::new().chain_update(&text));
+    // Named by its content: it is the same whoever makes it.
+    let dir = compiler.headers.dir.with_file_name(format!("{RENAMING}{hash}"));
+    if !dir.join("vmlinux.h").exists() {
+        fs::create_dir_all(&dir)?;
+        let file = tempfile::NamedTempFile::new_in(&dir)?;
+        fs::write(file.path(), text)?;
+        file.persist(dir.join("vmlinux.h"))?;
+        keep_newest(compiler.headers.dir.parent().unwrap_or(&dir), RENAMING, KEEP);
+    }
+    Ok(dir)
+}
+
+/// Where a project may keep the header that is missing.
+fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf> {
+    let name = quoted(&complaint.text).next()?;
+    if !complaint.text.ends_with("file not found") {
+        return None;
+    }
+    let dir = compiler.plan.source_dir();
+    let near = ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
+    let found = near.iter().map(|near| dir.join(near)).find(|dir| dir.join(name).is_file())?;
+    (!compiler.more_dirs.contains(&found)).then_some(found)
+}
+
+/// What the user can do, where clang's words alone do not tell.
+pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
+    let can_not_select = words.contains("error in backend: Cannot select");
+    if can_not_select && [" sdiv ", " srem "].iter().any(|word| words.contains(word)) {
+        return Some(
+            "it divides signed numbers, which BPF does from kernel 6.6 on: compile with clang 18 \
+             or newer and --mcpu v4, or divide unsigned ones"
+                .to_owned(),
+        );
+    }
+    let dir = &compiler.headers.dir;
+    let vmlinux = fs::read_to_string(dir.join("vmlinux.h")).unwrap_or_default();
+    let which = match &compiler.plan.vmlinux {
+        _ if !compiler.vmlinux_is_ours() && compiler.renaming.is_none() => return None,
+        Vmlinux::Bundled => format!("the bundled vmlinux.h (Linux {})", version(&vmlinux)),
+        Vmlinux::Kernel => "the running kernel's vmlinux.h".to_owned(),
+        Vmlinux::File(path) => format!("`{}`", path.display()),
+    };
+    let remedy = "if the source is for an older or a newer kernel, give that kernel's types: \
+        --vmlinux kernel for those of the running one, or --vmlinux FILE";
+    complaints(words).iter().find_map(|complaint| {
+        let text = &complaint.text;
+        let names: Vec<&str> = quoted(text).collect();
+        if text.ends_with("file not found") {
+            let name = names.first()?;
+            return Some(format!("name the folder of `{name}` with -I, if the project has it"));
+        }
+        if text.starts_with("no member named") {
+            let (member, owner) = (names.first()?, names.get(1)?);
+            let tag = owner.trim_start_matches("struct ").trim_start_matches("union ");
+            return has_word(&vmlinux, tag)
+                .then(|| format!("`{owner}` of {which} has no member `{member}`; {remedy}"));
+        }
+        let is_missing = [
+            "unknown type name",
+            "use of undeclared identifier",
+            "implicit declaration of function",
+            "incomplete definition of type",
+            "variable has incomplete type",
+            "field has incomplete type",
+            "invalid application of 'sizeof' to an incomplete type",
+            "call to undeclared function",
+        ];
+        if !is_missing.iter().any(|start| text.starts_with(start)) {
+            return None;
+        }
+        let name = names.iter().rfind(|name| **name != "sizeof")?;
+        let bare = name.trim_start_matches("struct ").trim_start_matches("enum ");
+        if has_word(&vmlinux, bare) {
+            return None;
+        }
+        if bare.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+            return Some(format!(
+                "vmlinux.h has the kernel's types, but no macros: if `{name}` is one, `#define` it \
+                 in the source; {remedy}"
+            ));
+        }
+        Some(format!("{which} has no `{name}`; {remedy}"))
+    })
+}
+
+/// The version of the kernel that a vmlinux.h of ours is of, from its first line.
+fn version(vmlinux: &str) -> &str {
+    let first = vmlinux.lines().next().unwrap_or_default();
+    let number = first.split_once("linux-image-").map_or("", |(_, rest)| rest);
+    let is_end = |c: char| !(c.is_ascii_digit() || c == '.');
+    let number = &number[..number.find(is_end).unwrap_or(number.len())];
+    number.match_indices('.').nth(1).map_or(number, |(at, _)| &number[..at])
+}
+
+/// The name that a complaint says is defined twice.
+fn redefined(complaint: &Complaint) -> Option<String> {
+    let text = &complaint.text;
+    let says = ["redefinition of ", "conflicting types for ", "typedef redefinition with "];
+    let tag = text.starts_with("use of ") && text.contains("tag type that does not match");
+    if !tag && !says.iter().any(|start| text.starts_with(start)) {
+        return None;
+    }
+    if text.starts_with("typedef") {
+        // The types are named, not the typedef; it is where the complaint points to.
+        let source = fs::read_to_string(&complaint.file).ok()?;
+        let line = source.lines().nth(complaint.line.checked_sub(1)?)?;
+        let rest = line.get(complaint.column.checked_sub(1)?..)?;
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let name = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
+        return (!name.is_empty()).then(|| name.to_owned());
+    }
+    quoted(text).next().map(str::to_owned)
+}
+
+/// Texts in single quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\'').skip(1).step_by(2)
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    !word.is_empty()
+        && text.match_indices(word).any(|(at, _)| {
+            !text[..at].ends_with(is_word) && !text[at + word.len()..].starts_with(is_word)
+        })
+}
+
+fn complaints(words: &str) -> Vec<Complaint> {
+    let plain = anstream::adapter::strip_str(words).to_string();
+    let parse = |line: &str| {
+        let (place, text) =
+            line.split_once(": error: ").or_else(|| line.split_once(": fatal error: "))?;
+        let mut parts = place.rsplitn(3, ':');
+        let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let file = Path::new(parts.next()?).to_owned();
+        Some(Complaint { file, line, column, text: text.to_owned() })
+    };
+    plain.lines().filter_map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clangs_words() {
+        let words = "In file included from x.c:1:\n./a b.h:8:10: fatal error: 'scx/c.h' file not \
+            found\n#include <scx/c.h>\nx.c:3:8: \u{1b}[0;31merror: \u{1b}[0mredefinition of \
+            'hid'\nx.c:4:1: error: conflicting types for 'f'; have 'int'\n1 error generated.\n";
+        let found = complaints(words);
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[0].file, Path::new("./a b.h"));
+        assert_eq!((found[0].line, found[0].column), (8, 10));
+        assert_eq!(redefined(&found[0]), None);
+        assert_eq!(redefined(&found[1]).as_deref(), Some("hid"));
+        assert_eq!(redefined(&found[2]).as_deref(), Some("f"));
+    }
+
+    #[test]
+    fn words_in_text() {
+        assert!(has_word("struct a_b {", "a_b"));
+        assert!(!has_word("struct a_bc { xa_b }", "a_b"));
+        assert!(!has_word("", ""));
+        assert_eq!(version("/* Types of Debian's linux-image-6.18.15+deb13-amd64 */"), "6.18");
+        assert_eq!(version("#ifndef X"), "");
+    }
+}

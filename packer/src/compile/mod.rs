@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//! Makes an object of a source.
+//!
+//! The same source gives the same object wherever it is compiled: no path of the machine gets into
+//! it, and the lines that the verifier's messages show are taken from the source as it was read.
+//!
+//! What did not change is not compiled again ([`crate::results`]). A source that begins with
+//! vmlinux.h is compiled with that header precompiled, from the second source, or change, on; it is
+//! made while the first of these is compiled. clang's messages are those of a compilation without
+//! it: when one with it fails, it is done again without. Where clang refuses the source for a reason
+//! that has a remedy ([`mend`]), it is tried again with it.
+
+mod clang;
+mod keepers;
+mod mend;
+mod system;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::args::{Input, Plan};
+use crate::cache;
+use crate::export;
+use crate::failure::{Failure, bad_object, exit_code, unreadable};
+use crate::records::{self, Facts};
+use crate::results::Place;
+use crate::strip;
+use clang::{Attempt, Compiler};
+use keepers::Keepers;
+
+pub use system::Signals;
+
+/// Larger sources are refused: nobody writes them.
+const MAX_SOURCE: u64 = 16 << 20;
+
+/// Larger objects are refused, as a package with one would be. With debug information, which is
+/// removed, one may have more.
+const MAX_OBJECT: u64 = 256 << 20;
+
+/// What is compiled.
+#[derive(Debug)]
+pub struct Source {
+    /// The source; empty for an object.
+    pub text: String,
+    /// Structs of the export header.
+    pub exported: Vec<String>,
+}
+
+impl Source {
+    /// Reads the source and its export header.
+    pub fn read(plan: &Plan) -> Result<Source, Failure> {
+        let exported = match &plan.export_header {
+            Some(header) => export::structs(&read_text(header)?),
+            None => Vec::new(),
+        };
+        let text = match plan.input {
+            Input::Object => String::new(),
+            Input::Source | Input::Header => read_text(&plan.source)?,
+        };
+        Ok(Source { text, exported })
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read(path, MAX_SOURCE, "a source has at most 16 MiB")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file, if it is not larger than anything sensible. Devices and pipes may have no end.
+fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let refused = |text: String| Failure::new(exit_code::NO_INPUT, anyhow!(text));
+    let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
+    let meta = file.metadata().map_err(|error| unreadable(path, error))?;
+    if meta.is_file() && meta.len() > most {
+        return Err(refused(format!("`{}` has {} bytes; {rule}", path.display(), meta.len())));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+    if bytes.len() as u64 > most {
+        return Err(refused(format!("`{}` has no end; {rule}", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// An object without debug information, and what that had told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The object.
+    pub object: Vec<u8>,
+    /// What only the debug information says.
+    pub facts: Facts,
+}
+
+/// Makes the object, or finds what was made of the source before.
+pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compiled, Failure> {
+    if plan.input == Input::Object {
+        let object = read(&plan.source, MAX_OBJECT, "an object has at most 256 MiB")?;
+        return finished(plan, &object);
+    }
+    let clang = system::find_clang(&plan.clang)?;
+    let headers = cache::headers(plan)?;
+    let keepers = Keepers::new(plan, source)?;
+    let mut compiler = Compiler::new(plan, &clang, &headers, keepers.as_ref());
+    let place = compiler.place(source);
+    if let Some(found) = place.as_ref().and_then(Place::find) {
+        return Ok(found);
+    }
+    let may_precompile = plan.input == Input::Source && begins_with_vmlinux(&source.text);
+    let (raw, dependencies) = loop {
+        let attempt = compiler.run(may_precompile, place.is_some());
+        signals.check()?;
+        match attempt? {
+            Attempt::Made { object, dependencies, words } => {
+                compiler.pass_on(&words)?;
+                break (object, dependencies);
+            }
+            Attempt::Refused { words } => {
+                let text = String::from_utf8_lossy(&words);
+                if !mend::mend(&mut compiler, &text)? {
+                    compiler.pass_on(&words)?;
+                    let failure = Failure::told(exit_code::COMPILE);
+                    return Err(match mend::hint(&compiler, &text) {
+                        Some(hint) => failure.hint(hint),
+                        None => failure,
+                    });
+                }
+            }
+        }
+    };
+    let compiled = finished(plan, &raw)?;
+    if let (Some(place), Some(dependencies)) = (place, dependencies) {
+        place.keep(&dependencies, &compiled);
+    }
+    Ok(compiled)
+}
+
+/// Takes from the debug information what it tells, and removes it.
+fn finished(plan: &Plan, raw: &[u8]) -> Result<Compiled, Failure> {
+    let (facts, btf) = records::facts(raw).map_err(|error| bad_object(plan, error))?;
+    let object = strip::debug_sections(raw, btf)?;
+    let object = match &plan.llvm_strip {
+        Some(program) => strip::with_program(program, &object)?,
+        None => object,
+    };
+    Ok(Compiled { object, facts })
+}
+
+/// Whether the first directive of a source includes vmlinux.h, and nothing but comments is before.
+fn begins_with_vmlinux(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    loop {
+        rest = if let Some(comment) = rest.strip_prefix("//") {
+            comment.split_once('\n').map_or("", |(_, after)| after)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, after)| after)
+        } else {
+            break;
+        }
+        .trim_start();
+    }
+    let directive = rest.lines().next().unwrap_or_default();
+    let include =
+        directive.strip_prefix('#').and_then(|rest| rest.trim_start().strip_prefix("include"));
+    include.is_some_and(|rest| {
+        ["<vmlinux.h>", "\"vmlinux.h\""].iter().any(|name| rest.trim_start().starts_with(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_with_vmlinux;
+
+    #[test]
+    fn what_may_be_precompiled() {
+        assert!(begins_with_vmlinux("#include <vmlinux.h>"));
+        assert!(begins_with_vmlinux("// SPDX\n/* a\n b */\n\n# include \"vmlinux.h\"\nint x;"));
+        assert!(!begins_with_vmlinux("#define A\n#include <vmlinux.h>"));
+        assert!(!begins_with_vmlinux("int x;\n#include <vmlinux.h>"));
+        assert!(!begins_with_vmlinux("#include <linux/bpf.h>"));
+        assert!(!begins_with_vmlinux("// #include <vmlinux.h>"));
+        assert!(!begins_with_vmlinux("/*"));
+    }
+}

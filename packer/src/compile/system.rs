@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//! Finding clang, and waiting for it when a signal arrives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::anyhow;
+
+use crate::failure::{Failure, exit_code};
+
+/// The compiler's path, as the shell would find it.
+pub fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
+    let missing = || {
+        Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", name.display()))
+            .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
+    };
+    if name.components().count() > 1 {
+        return fs::canonicalize(name).map_err(|_| missing());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| {
+            path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+        })
+        .ok_or_else(missing)
+}
+
+/// SIGINT and SIGTERM wait until clang has ended (it gets a terminal's SIGINT itself), so that
+/// nothing stays behind.
+#[derive(Debug, Clone)]
+pub struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    /// Begins to wait for them.
+    pub fn catch() -> Result<Signals, Failure> {
+        let caught = Arc::new(AtomicUsize::new(0));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)
+                .map_err(|error| Failure::new(exit_code::OTHER, error))?;
+        }
+        Ok(Signals(caught))
+    }
+
+    /// Fails where one has come.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(Failure::told(128 + signal as u8)),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+//! Adds structs that only the debug information has to an object's BTF. What is there keeps its
+//! ids and names, so that nothing that refers to it has to change.
+//!
+//! The format is the kernel's: Documentation/bpf/btf.rst.
+
+use std::collections::BTreeMap;
+
+use bpfpack_schemas::btf::{Btf, Kind};
+
+use super::debug::Debug;
+
+const HEADER: usize = 24;
+
+/// Type information that grows.
+pub struct Builder<'b, 'd> {
+    btf: &'b Btf<'b>,
+    debug: &'b Debug<'d>,
+    strings: Vec<u8>,
+    /// New records; the id of the first is behind those that were there.
+    records: Vec<Vec<u8>>,
+    /// Ids of what was added or found, by the entry and by whether it is behind a pointer.
+    known: BTreeMap<(u32, bool), u32>,
+    /// What was there, by kind and name.
+    names: BTreeMap<(u8, &'b str), u32>,
+    original: &'b [u8],
+}
+
+impl<'b, 'd> Builder<'b, 'd> {
+    /// Begins with what an object has in `.BTF`; none where its header is wrong.
+    pub fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
+        let strings = part(original, 16)?.to_vec();
+        let mut names = BTreeMap::new();
+        for ty in btf.types() {
+            if !ty.name().is_empty() {
+                names.entry((ty.kind as u8, ty.name())).or_insert(ty.id);
+            }
+        }
+        let known = BTreeMap::new();
+        Some(Builder { btf, debug, strings, records: Vec::new(), known, names, original })
+    }
+
+    /// The `.BTF` section with what was added; none where nothing was.
+    pub fn finish(self) -> Option<Vec<u8>> {
+        if self.records.is_empty() {
+            return None;
+        }
+        let types = part(self.original, 8)?;
+        let types_len = types.len() + self.records.iter().map(Vec::len).sum::<usize>();
+        let mut out = self.original.get(..HEADER)?.to_vec();
+        let numbers = [HEADER, 0, types_len, types_len, self.strings.len()];
+        for (place, number) in out[4..].chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
+        }
+        out.extend_from_slice(types);
+        out.extend(self.records.into_iter().flatten());
+        out.extend(self.strings);
+        Some(out)
+    }
+
+    /// The id of a type, which is added if it is not there. What a pointer points to is only
+    /// declared, unless it is there.
+    pub fn add(&mut self, index: u32) -> u32 {
+        self.convert(Some(index), false, 0)
+    }
+
+    fn convert(&mut self, index: Option<u32>, behind_pointer: bool, depth: usize) -> u32 {
+        let Some(index) = index.filter(|_| depth < 64) else { return 0 };
+        if let Some(id) = self.known.get(&(index, behind_pointer)) {
+            return *id;
+        }
+        if let Some(id) = self.existing(index) {
+            self.known.insert((index, behind_pointer), id);
+            return id;
+        }
+        let id = self.btf.len() + self.records.len() as u32 + 1;
+        self.known.insert((index, behind_pointer), id);
+        self.records.push(Vec::new());
+        let at = self.records.len() - 1;
+        let record = self.record(index, behind_pointer, depth + 1);
+        self.records[at] = record;
+        id
+    }
+
+    /// The same type, where BTF has it.
+    fn existing(&self, index: u32) -> Option<u32> {
+        let die = self.debug.die(index);
+        let kind = match die.tag {
+            gimli::DW_TAG_base_type => Kind::Int,
+            gimli::DW_TAG_structure_type => Kind::Struct,
+            gimli::DW_TAG_union_type => Kind::Union,
+            gimli::DW_TAG_enumeration_type => Kind::Enum,
+            gimli::DW_TAG_typedef => Kind::Typedef,
+            _ => return None,
+        };
+        let found = self.btf.ty(*self.names.get(&(kind as u8, die.name))?);
+        let is_same = match kind {
+            Kind::Struct | Kind::Union => {
+                let members = self.debug.children(index);
+                let members =
+                    members.filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_member);
+                die.is_declaration
+                    || found.size() == die.size && found.members().count() == members.count()
+            }
+            _ => found.size() == self.debug.size_of(index),
+        };
+        is_same.then_some(found.id)
+    }
+
+    fn record(&mut self, index: u32, behind_pointer: bool, depth: usize) -> Vec<u8> {
+        let die = self.debug.die(index).clone();
+        let target = self.debug.type_of(index);
+        let is_record = matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type);
+        if is_record && (behind_pointer || die.is_declaration) && !die.name.is_empty() {
+            let is_union = die.tag == gimli::DW_TAG_union_type;
+            return self.head(die.name, Kind::Fwd, 0, is_union, 0);
+        }
+        match die.tag {
+            gimli::DW_TAG_base_type => self.number(&die),
+            gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type => self.members(index, depth),
+            gimli::DW_TAG_enumeration_type => self.enumerators(index),
+            gimli::DW_TAG_array_type => self.array(index, depth),
+            gimli::DW_TAG_typedef => {
+                let target = self.convert(target, behind_pointer, depth);
+                self.head(die.name, Kind::Typedef, 0, false, target)
+            }
+            gimli::DW_TAG_pointer_type => {
+                // A pointer to a function is one to anything: nobody follows it.
+                let is_function = |ty: &u32| {
+                    let resolved = self.debug.resolved(*ty);
+                    resolved
+                        .is_some_and(|ty| self.debug.die(ty).tag == gimli::DW_TAG_subroutine_type)
+                };
+                let target = target.filter(|ty| !is_function(ty));
+                let target = self.convert(target, true, depth);
+                self.head("", Kind::Ptr, 0, false, target)
+            }
+            tag => {
+                let kind = match tag {
+                    gimli::DW_TAG_volatile_type => Kind::Volatile,
+                    gimli::DW_TAG_restrict_type => Kind::Restrict,
+                    _ => Kind::Const,
+                };
+                let target = self.convert(target, behind_pointer, depth);
+                self.head("", kind, 0, false, target)
+            }
+        }
+    }
+
+    fn head(&mut self, name: &str, kind: Kind, vlen: usize, flag: bool, last: u32) -> Vec<u8> {
+        let info = (vlen as u32 & 0xffff) | (kind as u32) << 24 | u32::from(flag) << 31;
+        let name = self.string(name);
+        [name, info, last].iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let at = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn number(&mut self, die: &super::debug::Die<'_>) -> Vec<u8> {
+        let size = die.size.unwrap_or(0) as u32;
+        let encoding = gimli::DwAte(die.encoding);
+        if encoding == gimli::DW_ATE_float {
+            return self.head(die.name, Kind::Float, 0, false, size);
+        }
+        let flags: u32 = match encoding {
+            gimli::DW_ATE_signed | gimli::DW_ATE_signed_char => 1,
+            gimli::DW_ATE_boolean => 4,
+            _ => 0,
+        };
+        let mut record = self.head(die.name, Kind::Int, 0, false, size);
+        record.extend((flags << 24 | (size * 8).min(255)).to_le_bytes());
+        record
+    }
+
+    fn members(&mut self, index: u32, depth: usize) -> Vec<u8> {
+        let die = self.debug.die(index).clone();
+        let children: Vec<u32> = self
+            .debug
+            .children(index)
+            .filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_member)
+            .collect();
+        let has_bitfields = children.iter().any(|child| self.debug.die(*child).bit_size > 0);
+        let is_union = die.tag == gimli::DW_TAG_union_type;
+        let kind = if is_union { Kind::Union } else { Kind::Struct };
+        let size = die.size.unwrap_or(0) as u32;
+        let mut record = self.head(die.name, kind, children.len(), has_bitfields, size);
+        for child in children {
+            let member = self.debug.die(child).clone();
+            let ty = self.convert(self.debug.type_of(child), false, depth);
+            let mut offset = member.bit_offset as u32;
+            if has_bitfields {
+                offset = (offset & 0xff_ffff) | (member.bit_size as u32) << 24;
+            }
+            let name = self.string(member.name);
+            record.extend([name, ty, offset].iter().flat_map(|word| word.to_le_bytes()));
+        }
+        record
+    }
+
+    fn enumerators(&mut self, index: u32) -> Vec<u8> {
+        let die = self.debug.die(index).clone();
+        let children: Vec<u32> = self
+            .debug
+            .children(index)
+            .filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_enumerator)
+            .collect();
+        let size = die.size.unwrap_or(4) as u32;
+        // Kernels before 6.0 know neither enums of 64 bits nor signed ones: only where it must be.
+        let is_wide = children.iter().any(|child| {
+            let value = self.debug.die(*child).value;
+            i32::try_from(value).is_err() && u32::try_from(value).is_err()
+        });
+        let kind = if is_wide { Kind::Enum64 } else { Kind::Enum };
+        let mut record = self.head(die.name, kind, children.len(), false, size);
+        for child in children {
+            let (name, value) = (self.debug.die(child).name, self.debug.die(child).value);
+            let name = self.string(name);
+            record.extend(name.to_le_bytes());
+            record.extend((value as u32).to_le_bytes());
+            if is_wide {
+                record.extend(((value >> 32) as u32).to_le_bytes());
+            }
+        }
+        record
+    }
+
+    /// Several dimensions are arrays of arrays: the last one is made first.
+    fn array(&mut self, index: u32, depth: usize) -> Vec<u8> {
+        let dimensions: Vec<u32> =
+            self.debug.children(index).map(|child| self.debug.die(child).count as u32).collect();
+        let mut element = self.convert(self.debug.type_of(index), false, depth);
+        let index_type = self.index_type();
+        let array = |builder: &mut Self, element: u32, count: u32| {
+            let mut record = builder.head("", Kind::Array, 0, false, 0);
+            record.extend([element, index_type, count].iter().flat_map(|word| word.to_le_bytes()));
+            record
+        };
+        for count in dimensions.iter().skip(1).rev() {
+            let inner = array(self, element, *count);
+            self.records.push(inner);
+            element = self.btf.len() + self.records.len() as u32;
+        }
+        array(self, element, dimensions.first().copied().unwrap_or(0))
+    }
+
+    fn index_type(&mut self) -> u32 {
+        let name = "__ARRAY_SIZE_TYPE__";
+        if let Some(id) = self.names.get(&(Kind::Int as u8, name)) {
+            return *id;
+        }
+        let mut record = self.head(name, Kind::Int, 0, false, 4);
+        record.extend(32u32.to_le_bytes());
+        self.records.push(record);
+        let id = self.btf.len() + self.records.len() as u32;
+        self.names.insert((Kind::Int as u8, name), id);
+        id
+    }
+}
+
+/// The types or the strings, by the place of their offset in the header.
+fn part(data: &[u8], at: usize) -> Option<&[u8]> {
+    let number = |at: usize| {
+        let bytes = data.get(at..at + 4)?;
+        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
+    };
+    let start = number(4)?.checked_add(number(at)?)?;
+    data.get(start..start.checked_add(number(at + 4)?)?)
+}

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: MIT
+//! The debug information (DWARF) of an object that was not linked: types, variables, where each
+//! instruction comes from, and the text of the sources, which clang was asked to embed.
+//!
+//! All sections of such an object begin at address 0. To tell their addresses apart, a section's
+//! index is put above the lower 32 bits, see [`address`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use gimli::{AttributeValue, EndianSlice, LittleEndian, SectionId};
+use object::read::elf::ElfFile64;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags};
+
+type Slice<'d> = EndianSlice<'d, LittleEndian>;
+
+/// Chains of typedefs and modifiers are followed this deep.
+const MAX_DEPTH: usize = 64;
+
+/// More entries than this are not read: no BPF program has them.
+const MAX_DIES: usize = 4 << 20;
+
+/// The address of an instruction: no two sections share one.
+pub fn address(section: usize, offset: u64) -> u64 {
+    (section as u64) << 32 | (offset & 0xffff_ffff)
+}
+
+/// The debug sections with their relocations applied.
+#[derive(Debug)]
+pub struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
+
+impl<'d> Sections<'d> {
+    /// Reads them; none where the object has no debug information.
+    pub fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
+        let mut found = BTreeMap::new();
+        for id in [
+            SectionId::DebugAbbrev,
+            SectionId::DebugAddr,
+            SectionId::DebugInfo,
+            SectionId::DebugLine,
+            SectionId::DebugLineStr,
+            SectionId::DebugRanges,
+            SectionId::DebugRngLists,
+            SectionId::DebugStr,
+            SectionId::DebugStrOffsets,
+        ] {
+            let Some(section) = elf.section_by_name(id.name()) else { continue };
+            let mut data = Cow::Borrowed(section.data().ok()?);
+            for (at, relocation) in section.relocations() {
+                let RelocationFlags::Elf { r_type } = relocation.flags() else { continue };
+                let object::RelocationTarget::Symbol(symbol) = relocation.target() else {
+                    continue;
+                };
+                let Ok(symbol) = elf.symbol_by_index(symbol) else { continue };
+                let in_text = symbol
+                    .section_index()
+                    .filter(|index| is_text(elf, *index))
+                    .map_or(0, |index| address(index.0, 0));
+                let base = symbol.address().wrapping_add(in_text);
+                // The numbers are the kernel's (Documentation/bpf/llvm_reloc.rst): R_BPF_64_ABS64,
+                // R_BPF_64_ABS32 and R_BPF_64_NODYLD32. The addend is in place.
+                let size = match r_type.0 {
+                    2 => 8,
+                    3 | 4 => 4,
+                    _ => continue,
+                };
+                let at = usize::try_from(at).ok()?;
+                let Some(place) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
+                    continue;
+                };
+                let addend = place.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
+                place.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
+            }
+            found.insert(id.name(), data);
+        }
+        found.contains_key(SectionId::DebugInfo.name()).then_some(Sections(found))
+    }
+}
+
+fn is_text(elf: &ElfFile64<'_, object::LittleEndian>, index: object::SectionIndex) -> bool {
+    elf.section_by_index(index).is_ok_and(|section| section.kind() == object::SectionKind::Text)
+}
+
+/// An entry of the debug information; which of the fields are meant depends on the tag.
+#[derive(Debug, Clone)]
+pub struct Die<'d> {
+    /// What it describes.
+    pub tag: gimli::DwTag,
+    /// Its name; empty where it has none.
+    pub name: &'d str,
+    /// Its type; none for void.
+    pub ty: Option<u32>,
+    /// The entry that says more about it: of an inlined function, the function.
+    origin: Option<u32>,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Where it is declared, or, for an inlined function, called.
+    pub place: Place,
+    /// It is only declared.
+    pub is_declaration: bool,
+    /// Offset of a member in bits.
+    pub bit_offset: u64,
+    /// Size of a bitfield in bits.
+    pub bit_size: u64,
+    /// Number of elements of an array's dimension.
+    pub count: u64,
+    /// Value of an enumerator.
+    pub value: i64,
+    /// How a base type is encoded.
+    pub encoding: u8,
+    /// Where in `.debug_info` it is.
+    offset: u32,
+    /// The index behind its last descendant.
+    end: u32,
+    ranges: Vec<(u64, u64)>,
+}
+
+/// A place in a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index in [`Debug::files`].
+    pub file: usize,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1; 0 where it is not known.
+    pub column: usize,
+}
+
+/// A function that an instruction is part of.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Index of the function: of the one that the source has, not of its inlined copy.
+    pub function: u32,
+    /// Where the function around it calls it, if it was inlined.
+    pub called_at: Option<Place>,
+}
+
+/// A source file.
+#[derive(Debug, Clone)]
+pub struct File<'d> {
+    /// Its path, as clang was given it.
+    pub name: String,
+    /// Its text; empty where it was not embedded.
+    pub text: Cow<'d, str>,
+}
+
+/// The debug information of an object.
+#[derive(Debug, Default)]
+pub struct Debug<'d> {
+    dies: Vec<Die<'d>>,
+    /// The sources.
+    pub files: Vec<File<'d>>,
+    /// Lines by address; an end of a sequence has no place.
+    rows: Vec<(u64, Option<Place>)>,
+    /// Top-level functions with code, and variables.
+    roots: Vec<u32>,
+}
+
+impl<'d> Debug<'d> {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(sections: &'d Sections<'_>) -> gimli::Result<Debug<'d>> {
+        let section = |id: SectionId| {
+            let data = sections.0.get(id.name()).map_or(&[][..], |data| data);
+            Ok::<_, gimli::Error>(EndianSlice::new(data, LittleEndian))
+        };
+        let dwarf = gimli::Dwarf::load(section)?;
+        let mut debug = Debug::default();
+        let mut units = dwarf.units();
+        while let Some(header) = units.next()? {
+            let base = header.debug_info_offset().map_or(0, |offset| offset.0);
+            let unit = dwarf.unit(header)?;
+            let first_file = debug.files.len();
+            debug.read_lines(&dwarf, &unit)?;
+            debug.read_entries(&dwarf, &unit, base, first_file)?;
+        }
+        debug.rows.sort_by_key(|(address, place)| (*address, place.is_some()));
+        Ok(debug)
+    }
+
+    fn read_lines(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice<'d>>,
+        unit: &gimli::Unit<Slice<'d>>,
+    ) -> gimli::Result<()> {
+        let Some(program) = unit.line_program.clone() else { return Ok(()) };
+        let first = self.files.len();
+        let header = program.header();
+        // Before version 5, files are counted from 1.
+        if header.version() < 5 {
+            self.files.push(File { name: String::new(), text: "".into() });
+        }
+        for entry in header.file_names() {
+            let string = |value| dwarf.attr_string(unit, value).map(|text| text.slice());
+            let lossy = |value| string(value).map(String::from_utf8_lossy).unwrap_or_default();
+            let dir = entry.directory(header).map(lossy).unwrap_or_default();
+            let name = lossy(entry.path_name());
+            let text = entry.source().map(lossy).unwrap_or_default();
+            let name = if dir.is_empty() || name.starts_with('/') {
+                name.into_owned()
+            } else {
+                format!("{dir}/{name}")
+            };
+            self.files.push(File { name, text });
+        }
+        let mut rows = program.rows();
+        while let Some((_, row)) = rows.next_row()? {
+            let place = (!row.end_sequence()).then(|| Place {
+                file: first + row.file_index() as usize,
+                line: row.line().map_or(0, |line| line.get() as usize),
+                column: match row.column() {
+                    gimli::ColumnType::LeftEdge => 0,
+                    gimli::ColumnType::Column(column) => column.get() as usize,
+                },
+            });
+            self.rows.push((row.address(), place));
+        }
+        Ok(())
+    }
+
+    fn read_entries(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice<'d>>,
+        unit: &gimli::Unit<Slice<'d>>,
+        base: usize,
+        first_file: usize,
+    ) -> gimli::Result<()> {
+        let mut raw = unit.entries_raw(None)?;
+        let mut entry = gimli::DebuggingInformationEntry::null();
+        let mut open: Vec<u32> = Vec::new();
+        while !raw.is_empty() {
+            let offset = (base + raw.next_offset().0) as u32;
+            let depth = raw.next_depth();
+            let is_entry = raw.read_entry(&mut entry)?;
+            let index = self.dies.len() as u32;
+            if !is_entry || depth < open.len() as isize {
+                for done in open.drain(depth.max(0) as usize..).collect::<Vec<_>>() {
+                    self.dies[done as usize].end = index;
+                }
+            }
+            if !is_entry {
+                continue;
+            }
+            if self.dies.len() >= MAX_DIES {
+                return Err(gimli::Error::UnsupportedOffset);
+            }
+            let die = read_entry(dwarf, unit, &entry, (base, offset, first_file))?;
+            let is_root = matches!(die.tag, gimli::DW_TAG_subprogram | gimli::DW_TAG_variable);
+            if depth == 1 && is_root {
+                self.roots.push(index);
+            }
+            self.dies.push(die);
+            open.push(index);
+        }
+        let end = self.dies.len() as u32;
+        for done in open {
+            self.dies[done as usize].end = end;
+        }
+        Ok(())
+    }
+
+    /// An entry.
+    pub fn die(&self, index: u32) -> &Die<'d> {
+        &self.dies[index as usize]
+    }
+
+    /// The entry at an offset of `.debug_info`.
+    fn at(&self, offset: u32) -> Option<u32> {
+        self.dies.binary_search_by_key(&offset, |die| die.offset).ok().map(|at| at as u32)
+    }
+
+    /// An entry's children.
+    pub fn children(&self, index: u32) -> impl Iterator<Item = u32> {
+        let end = self.die(index).end;
+        let mut next = index + 1;
+        std::iter::from_fn(move || {
+            let child = next;
+            // An entry that does not end behind itself would be read for ever.
+            next = if child < end { self.die(child).end.max(child + 1) } else { end };
+            (child < end).then_some(child)
+        })
+    }
+
+    /// The type of an entry; none for void.
+    pub fn type_of(&self, index: u32) -> Option<u32> {
+        self.die(index).ty.and_then(|offset| self.at(offset))
+    }
+
+    /// The type below typedefs and modifiers; none for void, and for a chain without an end.
+    pub fn resolved(&self, index: u32) -> Option<u32> {
+        let mut index = index;
+        for _ in 0..MAX_DEPTH {
+            match self.die(index).tag {
+                gimli::DW_TAG_typedef
+                | gimli::DW_TAG_const_type
+                | gimli::DW_TAG_volatile_type
+                | gimli::DW_TAG_restrict_type
+                | gimli::DW_TAG_atomic_type => index = self.type_of(index)?,
+                _ => return Some(index),
+            }
+        }
+        None
+    }
+
+    /// Size of a type in bytes.
+    pub fn size_of(&self, index: u32) -> Option<u64> {
+        let mut index = self.resolved(index)?;
+        let mut count = 1u64;
+        for _ in 0..MAX_DEPTH {
+            let die = self.die(index);
+            if die.tag == gimli::DW_TAG_pointer_type {
+                return count.checked_mul(8);
+            }
+            if die.tag != gimli::DW_TAG_array_type {
+                return count.checked_mul(die.size?);
+            }
+            for dimension in self.children(index) {
+                count = count.checked_mul(self.die(dimension).count)?;
+            }
+            index = self.resolved(self.type_of(index)?)?;
+        }
+        None
+    }
+
+    /// All structs and unions that have a name and a body.
+    pub fn records(&self) -> impl Iterator<Item = u32> {
+        (0..self.dies.len() as u32).filter(|index| {
+            let die = self.die(*index);
+            matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
+                && !die.name.is_empty()
+                && !die.is_declaration
+        })
+    }
+
+    /// All typedefs of a name.
+    pub fn typedefs(&self, name: &str) -> impl Iterator<Item = u32> {
+        (0..self.dies.len() as u32).filter(move |index| {
+            let die = self.die(*index);
+            die.tag == gimli::DW_TAG_typedef && die.name == name
+        })
+    }
+
+    /// The functions around an instruction, the innermost first.
+    pub fn frames(&self, address: u64) -> Vec<Frame> {
+        let covers = |index: &u32| {
+            self.die(*index).ranges.iter().any(|(from, to)| (*from..*to).contains(&address))
+        };
+        let is_function = |index: &u32| self.die(*index).tag == gimli::DW_TAG_subprogram;
+        let Some(outer) = self.roots.iter().copied().filter(is_function).find(covers) else {
+            return Vec::new();
+        };
+        let mut frames = vec![Frame { function: self.origin(outer), called_at: None }];
+        let mut around = outer;
+        while let Some(inner) = self.children(around).find(|child| {
+            matches!(
+                self.die(*child).tag,
+                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block
+            ) && covers(child)
+        }) {
+            if self.die(inner).tag == gimli::DW_TAG_inlined_subroutine {
+                let called_at = Some(self.die(inner).place);
+                frames.push(Frame { function: self.origin(inner), called_at });
+            }
+            around = inner;
+        }
+        frames.reverse();
+        frames
+    }
+
+    /// The entry that says what a function is: of an inlined copy, the original.
+    fn origin(&self, index: u32) -> u32 {
+        self.die(index).origin.and_then(|offset| self.at(offset)).unwrap_or(index)
+    }
+
+    /// Where an instruction comes from.
+    pub fn place(&self, address: u64) -> Option<Place> {
+        let behind = self.rows.partition_point(|(row, _)| *row <= address);
+        self.rows.get(behind.checked_sub(1)?)?.1
+    }
+
+    /// The names of a function's parameters, in order.
+    pub fn parameters(&self, function: u32) -> Vec<&'d str> {
+        self.children(function)
+            .filter(|child| self.die(*child).tag == gimli::DW_TAG_formal_parameter)
+            .map(|child| self.die(child).name)
+            .collect()
+    }
+
+    /// A function's variable or parameter of a name: of several, the last that is declared before
+    /// a line.
+    pub fn variable(&self, function: u32, name: &str, line: usize) -> Option<u32> {
+        let is_variable = |index: &u32| {
+            let die = self.die(*index);
+            matches!(die.tag, gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter)
+                && die.name == name
+        };
+        let found: Vec<u32> = self.locals(function).filter(is_variable).collect();
+        let before = |index: &&u32| self.die(**index).place.line <= line;
+        let nearest = found.iter().filter(before).max_by_key(|index| self.die(**index).place.line);
+        nearest.or(found.first()).copied()
+    }
+
+    /// Everything inside a function.
+    pub fn locals(&self, function: u32) -> impl Iterator<Item = u32> {
+        function + 1..self.die(function).end
+    }
+
+    /// The functions that the sources have.
+    pub fn functions(&self) -> impl Iterator<Item = u32> {
+        let is_function = |index: &u32| self.die(*index).tag == gimli::DW_TAG_subprogram;
+        self.roots.iter().copied().filter(is_function)
+    }
+
+    /// A global variable by its name.
+    pub fn global(&self, name: &str) -> Option<u32> {
+        self.roots.iter().copied().find(|index| {
+            let die = self.die(*index);
+            die.tag == gimli::DW_TAG_variable && die.name == name
+        })
+    }
+}
+
+fn read_entry<'d>(
+    dwarf: &gimli::Dwarf<Slice<'d>>,
+    unit: &gimli::Unit<Slice<'d>>,
+    entry: &gimli::DebuggingInformationEntry<Slice<'d>>,
+    (base, offset, first_file): (usize, u32, usize),
+) -> gimli::Result<Die<'d>> {
+    let mut die = Die {
+        tag: entry.tag(),
+        name: "",
+        ty: None,
+        origin: None,
+        size: None,
+        place: Place::default(),
+        is_declaration: false,
+        bit_offset: 0,
+        bit_size: 0,
+        count: 0,
+        value: 0,
+        encoding: 0,
+        offset,
+        end: 0,
+        ranges: Vec::new(),
+    };
+    let reference = |value: AttributeValue<Slice<'d>>| match value {
+        AttributeValue::UnitRef(at) => u32::try_from(base + at.0).ok(),
+        AttributeValue::DebugInfoRef(at) => u32::try_from(at.0).ok(),
+        _ => None,
+    };
+    let mut has_code = false;
+    for attribute in entry.attrs() {
+        let value = attribute.value();
+        let number = attribute.udata_value().unwrap_or(0);
+        match attribute.name() {
+            gimli::DW_AT_name => {
+                let name = dwarf.attr_string(unit, value)?.slice();
+                die.name = std::str::from_utf8(name).unwrap_or("?");
+            }
+            gimli::DW_AT_type => die.ty = reference(value),
+            gimli::DW_AT_abstract_origin => die.origin = reference(value),
+            gimli::DW_AT_byte_size => die.size = attribute.udata_value(),
+            gimli::DW_AT_decl_file | gimli::DW_AT_call_file => {
+                die.place.file = first_file + number_of_file(value);
+            }
+            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as usize,
+            gimli::DW_AT_call_column => die.place.column = number as usize,
+            gimli::DW_AT_declaration => die.is_declaration = true,
+            gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
+            gimli::DW_AT_data_bit_offset => die.bit_offset = number,
+            gimli::DW_AT_bit_size => die.bit_size = number,
+            gimli::DW_AT_count => die.count = number,
+            gimli::DW_AT_upper_bound => die.count = number.saturating_add(1),
+            gimli::DW_AT_const_value => {
+                die.value = match value {
+                    AttributeValue::Udata(value) => value as i64,
+                    _ => attribute.sdata_value().unwrap_or(0),
+                };
+            }
+            gimli::DW_AT_encoding => {
+                die.encoding = match value {
+                    AttributeValue::Encoding(encoding) => encoding.0,
+                    _ => 0,
+                };
+            }
+            gimli::DW_AT_low_pc | gimli::DW_AT_ranges => has_code = true,
+            _ => {}
+        }
+    }
+    if has_code && entry.tag() != gimli::DW_TAG_compile_unit {
+        let mut ranges = dwarf.die_ranges(unit, entry)?;
+        while let Some(range) = ranges.next()? {
+            die.ranges.push((range.begin, range.end));
+        }
+    }
+    Ok(die)
+}
+
+fn number_of_file(value: AttributeValue<Slice<'_>>) -> usize {
+    match value {
+        AttributeValue::FileIndex(index) => index as usize,
+        other => other.udata_value().unwrap_or(0) as usize,
+    }
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: MIT
+//! What the expressions of a call mean: as much of C's types as calls of the buffer helpers need.
+//! A parameter of a function is followed to what its callers give for it.
+
+use super::debug::{Debug, Place, address};
+use super::flow::Flow;
+use super::source::{CallText, Sources};
+use crate::annotations::lexer::Token;
+
+/// Callers of callers are followed this far.
+const MAX_DEPTH: usize = 12;
+
+/// Answers questions on calls.
+pub struct Evaluator<'f, 'd> {
+    pub debug: &'f Debug<'d>,
+    pub sources: &'f Sources<'f>,
+    pub flow: &'f Flow,
+}
+
+/// A call in its function.
+#[derive(Debug, Clone)]
+pub struct Scope<'t> {
+    text: CallText<'t>,
+    /// The function that the call is in, in the debug information.
+    function: u32,
+    /// Where the call is.
+    place: Place,
+    /// The instruction, and how many functions further out this is.
+    at: (usize, u64),
+    level: usize,
+    /// The function that the instruction is in, in [`Flow::functions`].
+    code: usize,
+}
+
+/// A type, and how often its address was taken.
+#[derive(Debug, Clone, Copy)]
+struct Typed {
+    /// None for void.
+    ty: Option<u32>,
+    addresses: usize,
+}
+
+impl<'f, 'd> Evaluator<'f, 'd> {
+    /// The call of one of these functions that an instruction was made of.
+    pub fn scope(&self, code: usize, at: (usize, u64), names: &[&str]) -> Option<Scope<'f>> {
+        let frames = self.debug.frames(address(at.0, at.1));
+        let function = frames.first()?.function;
+        let place = self.debug.place(address(at.0, at.1))?;
+        let text = self.sources.call_at(place, names).or_else(|| {
+            // The line of an optimized instruction can be another: a function that calls it once
+            // leaves no doubt.
+            let mut calls = names.iter().flat_map(|name| self.calls(function, name));
+            calls.next().filter(|_| calls.next().is_none())
+        })?;
+        Some(Scope { text, function, place, at, level: 0, code })
+    }
+
+    fn calls(&self, function: u32, name: &str) -> Vec<CallText<'f>> {
+        let place = self.debug.die(function).place;
+        self.sources.calls_in(place.file, self.lines(function), name)
+    }
+
+    /// The lines of a function, as far as its variables tell.
+    fn lines(&self, function: u32) -> (usize, usize) {
+        let die = self.debug.die(function);
+        let next = self.debug.functions().filter_map(|other| {
+            let place = self.debug.die(other).place;
+            (place.file == die.place.file && place.line > die.place.line).then_some(place.line)
+        });
+        (die.place.line, next.min().map_or(usize::MAX, |line| line - 1))
+    }
+
+    /// The calls of the function that a call is in.
+    fn callers(&self, scope: &Scope<'f>) -> Vec<Scope<'f>> {
+        let frames = self.debug.frames(address(scope.at.0, scope.at.1));
+        let name = self.debug.die(scope.function).name;
+        if let Some(called_at) = frames.get(scope.level).and_then(|frame| frame.called_at) {
+            let Some(outer) = frames.get(scope.level + 1) else { return Vec::new() };
+            let text = self.sources.call_at(called_at, &[name]);
+            let level = scope.level + 1;
+            let with = |text| Scope {
+                text,
+                function: outer.function,
+                place: called_at,
+                level,
+                ..scope.clone()
+            };
+            return text.map(with).into_iter().collect();
+        }
+        let called_from = &self.flow.functions[scope.code].called_from;
+        called_from
+            .iter()
+            .filter_map(|at| {
+                let code = self.flow.functions.iter().position(|function| {
+                    function.section == at.0 && (function.start..function.end).contains(&at.1)
+                })?;
+                self.scope(code, *at, &[name])
+            })
+            .collect()
+    }
+
+    /// The structs that the `sizeof` in an argument is taken of.
+    pub fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+        let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
+        self.sizes(scope, &tokens, 0)
+    }
+
+    fn sizes(&self, scope: &Scope<'f>, tokens: &[Token<'f>], depth: usize) -> Vec<u32> {
+        if depth > MAX_DEPTH {
+            return Vec::new();
+        }
+        if let Some(at) = tokens.iter().position(|token| *token == Token::Word("sizeof")) {
+            let operand = operand(&tokens[at + 1..]);
+            let mut types = match self.named_type(operand) {
+                Some(ty) => vec![Typed { ty: Some(ty), addresses: 0 }],
+                None => self.types(scope, operand, depth),
+            };
+            types.retain(|typed| typed.addresses == 0);
+            return types.iter().filter_map(|typed| self.exact_record(typed.ty?)).collect();
+        }
+        let [Token::Word(word)] = unwrapped(tokens) else { return Vec::new() };
+        if let Some(body) = self.sources.constant(word) {
+            return self.sizes(scope, body, depth + 1);
+        }
+        if let Some(at) = self.parameter(scope, word) {
+            let callers = self.callers(scope);
+            let of = |caller: &Scope<'f>| {
+                let tokens = caller.text.arguments.get(at).cloned().unwrap_or_default();
+                self.sizes(caller, &tokens, depth + 1)
+            };
+            return callers.iter().flat_map(of).collect();
+        }
+        let file = self.debug.die(scope.function).place.file;
+        let assigned = self.sources.assigned(file, self.lines(scope.function), word);
+        assigned.map_or(Vec::new(), |tokens| self.sizes(scope, &tokens, depth + 1))
+    }
+
+    /// The structs that an argument points to.
+    pub fn pointed_to(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+        let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
+        self.targets(&self.types(scope, &tokens, 0))
+    }
+
+    fn targets(&self, types: &[Typed]) -> Vec<u32> {
+        let target = |typed: &Typed| match typed.addresses {
+            0 => self.record(typed.ty?),
+            1 => self.record(typed.ty?),
+            _ => None,
+        };
+        types.iter().filter_map(target).collect()
+    }
+
+    /// The structs that the result of a call is taken for.
+    pub fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
+        self.results(scope, 0)
+    }
+
+    fn results(&self, scope: &Scope<'f>, depth: usize) -> Vec<u32> {
+        let mut before = &scope.text.before[..];
+        // A cast between `=` and the call says it as well as the variable.
+        if let [.., Token::Punct(')')] = before
+            && let Some(open) = before.iter().rposition(|token| *token == Token::Punct('('))
+        {
+            let inside = &before[open + 1..before.len() - 1];
+            if let Some(ty) = self.named_type(strip_stars(inside)) {
+                return self.exact_record(ty).into_iter().collect();
+            }
+            before = &before[..open];
+        }
+        match before {
+            [rest @ .., Token::Punct('=')] => {
+                let name = rest.iter().rev().find_map(|token| match token {
+                    Token::Word(word) => Some(*word),
+                    _ => None,
+                });
+                let Some(name) = name else { return Vec::new() };
+                let is_plain = rest.last() == Some(&Token::Word(name));
+                let declared = self.variable(scope, name).filter(|_| is_plain);
+                let ty = declared.and_then(|variable| self.debug.type_of(variable));
+                ty.and_then(|ty| self.record(ty)).into_iter().collect()
+            }
+            [.., Token::Word("return")] if depth < MAX_DEPTH => {
+                let callers = self.callers(scope);
+                callers.iter().flat_map(|caller| self.results(caller, depth + 1)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The words of an argument, parameters replaced by what the callers give.
+    pub fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut todo = vec![(scope.clone(), argument, 0)];
+        while let Some((scope, argument, depth)) = todo.pop() {
+            for token in scope.text.arguments.get(argument).into_iter().flatten() {
+                let Token::Word(word) = token else { continue };
+                match self.parameter(&scope, word).filter(|_| depth < MAX_DEPTH) {
+                    Some(at) => {
+                        let callers = self.callers(&scope).into_iter();
+                        todo.extend(callers.map(|caller| (caller, at, depth + 1)));
+                    }
+                    None if !found.iter().any(|known| known == word) => {
+                        found.push((*word).to_owned());
+                    }
+                    None => {}
+                }
+            }
+        }
+        found
+    }
+
+    fn parameter(&self, scope: &Scope<'f>, name: &str) -> Option<usize> {
+        self.debug.parameters(scope.function).iter().position(|parameter| *parameter == name)
+    }
+
+    fn variable(&self, scope: &Scope<'f>, name: &str) -> Option<u32> {
+        let local = self.debug.variable(scope.function, name, scope.place.line);
+        local.or_else(|| self.debug.global(name))
+    }
+
+    /// The types that an expression may have: several where callers differ.
+    fn types(&self, scope: &Scope<'f>, tokens: &[Token<'f>], depth: usize) -> Vec<Typed> {
+        let tokens = unwrapped(tokens);
+        if depth > MAX_DEPTH {
+            return Vec::new();
+        }
+        match tokens {
+            [Token::Punct('&'), rest @ ..] => {
+                let mut types = self.types(scope, rest, depth + 1);
+                for typed in &mut types {
+                    typed.addresses += 1;
+                }
+                types
+            }
+            [Token::Punct('*'), rest @ ..] => {
+                let types = self.types(scope, rest, depth + 1);
+                types.into_iter().filter_map(|typed| self.dereferenced(typed)).collect()
+            }
+            [Token::Punct('('), ..] => {
+                let Some(end) = closing(tokens) else { return Vec::new() };
+                let (inside, rest) = (&tokens[1..end], &tokens[end + 1..]);
+                match self.named_type(strip_stars(inside)) {
+                    // A cast to a struct's pointer; one to `void *` hides what it is of.
+                    Some(ty)
+                        if self.exact_record(ty).is_some()
+                            && inside.contains(&Token::Punct('*')) =>
+                    {
+                        vec![Typed { ty: Some(ty), addresses: 1 }]
+                    }
+                    _ if is_type(inside) => self.types(scope, rest, depth + 1),
+                    _ => {
+                        let types = self.types(scope, inside, depth + 1);
+                        types.into_iter().filter_map(|typed| self.postfix(typed, rest)).collect()
+                    }
+                }
+            }
+            [Token::Word(name), rest @ ..] => {
+                let primary = self.primary(scope, name, depth);
+                primary.into_iter().filter_map(|typed| self.postfix(typed, rest)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn primary(&self, scope: &Scope<'f>, name: &str, depth: usize) -> Vec<Typed> {
+        let variable = self.variable(scope, name);
+        let ty = variable.and_then(|variable| self.debug.type_of(variable));
+        let is_opaque = ty.is_none_or(|ty| self.record(ty).is_none());
+        if is_opaque && let Some(at) = self.parameter(scope, name) {
+            let callers = self.callers(scope);
+            let of = |caller: &Scope<'f>| {
+                let tokens = caller.text.arguments.get(at).cloned().unwrap_or_default();
+                self.types(caller, &tokens, depth + 1)
+            };
+            return callers.iter().flat_map(of).collect();
+        }
+        if is_opaque {
+            let file = self.debug.die(scope.function).place.file;
+            let assigned = self.sources.assigned(file, self.lines(scope.function), name);
+            let types = assigned.map(|tokens| self.types(scope, &tokens, depth + 1));
+            if let Some(types) = types.filter(|types| !types.is_empty()) {
+                return types;
+            }
+        }
+        ty.map(|ty| Typed { ty: Some(ty), addresses: 0 }).into_iter().collect()
+    }
+
+    /// What `->m`, `.m` and `[i]` behind an expression make of its type.
+    fn postfix(&self, typed: Typed, tokens: &[Token<'_>]) -> Option<Typed> {
+        match tokens {
+            [] => Some(typed),
+            [Token::Punct('-'), Token::Punct('>'), Token::Word(member), rest @ ..]
+            | [Token::Punct('.'), Token::Word(member), rest @ ..] => {
+                let ty = self.member(self.record(typed.ty?)?, member, 0)?;
+                self.postfix(Typed { ty: Some(ty), addresses: 0 }, rest)
+            }
+            [Token::Punct('['), ..] => {
+                let end = closing(tokens)?;
+                self.postfix(self.dereferenced(typed)?, &tokens[end + 1..])
+            }
+            // Some arithmetic on a pointer: what it points to stays.
+            _ => Some(typed),
+        }
+    }
+
+    fn dereferenced(&self, typed: Typed) -> Option<Typed> {
+        if typed.addresses > 0 {
+            return Some(Typed { addresses: typed.addresses - 1, ..typed });
+        }
+        let ty = self.debug.resolved(typed.ty?)?;
+        let is_pointer =
+            matches!(self.debug.die(ty).tag, gimli::DW_TAG_pointer_type | gimli::DW_TAG_array_type);
+        is_pointer.then(|| Typed { ty: self.debug.type_of(ty), addresses: 0 })
+    }
+
+    /// The type of a member, in anonymous structs and unions too.
+    fn member(&self, record: u32, name: &str, depth: usize) -> Option<u32> {
+        self.debug.children(record).find_map(|child| {
+            let die = self.debug.die(child);
+            let ty = (die.tag == gimli::DW_TAG_member).then(|| self.debug.type_of(child))??;
+            match die.name {
+                found if found == name => Some(ty),
+                "" if depth < MAX_DEPTH => self.member(self.debug.resolved(ty)?, name, depth + 1),
+                _ => None,
+            }
+        })
+    }
+
+    /// The struct that a type is, or points to, or is an array of.
+    pub fn record(&self, ty: u32) -> Option<u32> {
+        let mut ty = ty;
+        for _ in 0..3 {
+            if let Some(record) = self.exact_record(ty) {
+                return Some(record);
+            }
+            let resolved = self.debug.resolved(ty)?;
+            match self.debug.die(resolved).tag {
+                gimli::DW_TAG_pointer_type | gimli::DW_TAG_array_type => {
+                    ty = self.debug.type_of(resolved)?;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The struct that a type is. One without a tag is known by its typedef.
+    fn exact_record(&self, ty: u32) -> Option<u32> {
+        let resolved = self.debug.resolved(ty)?;
+        let die = self.debug.die(resolved);
+        let is_record = matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type);
+        if !is_record || die.is_declaration {
+            return None;
+        }
+        if die.name.is_empty() { self.last_typedef(ty) } else { Some(resolved) }
+    }
+
+    fn last_typedef(&self, ty: u32) -> Option<u32> {
+        let mut ty = ty;
+        let mut found = None;
+        for _ in 0..MAX_DEPTH {
+            if self.debug.die(ty).tag == gimli::DW_TAG_typedef {
+                found = Some(ty);
+            }
+            match self.debug.type_of(ty) {
+                Some(next) if self.debug.resolved(ty) != Some(ty) => ty = next,
+                _ => break,
+            }
+        }
+        found
+    }
+
+    /// The name of a struct, or of the typedef that it is known by.
+    pub fn name(&self, record: u32) -> &'d str {
+        self.debug.die(record).name
+    }
+
+    /// The type that tokens name: `struct x`, or a typedef.
+    fn named_type(&self, tokens: &[Token<'_>]) -> Option<u32> {
+        let is_qualifier = |token: &&Token<'_>| !matches!(token, Token::Word("const" | "volatile"));
+        let tokens: Vec<_> = tokens.iter().filter(is_qualifier).collect();
+        match &tokens[..] {
+            [Token::Word("struct" | "union"), Token::Word(name)] => {
+                self.debug.records().find(|index| self.debug.die(*index).name == *name)
+            }
+            [Token::Word(name)] => self.debug.typedefs(name).next(),
+            _ => None,
+        }
+    }
+}
+
+/// What `sizeof` is taken of: what is in its parentheses, or what follows.
+fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+    match tokens.first() {
+        Some(Token::Punct('(')) => match closing(tokens) {
+            Some(end) => unwrapped(&tokens[1..end]),
+            None => &[],
+        },
+        _ => tokens,
+    }
+}
+
+/// Without parentheses around the whole.
+fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+    let mut tokens = tokens;
+    while tokens.first() == Some(&Token::Punct('(')) && closing(tokens) == Some(tokens.len() - 1) {
+        tokens = &tokens[1..tokens.len() - 1];
+    }
+    tokens
+}
+
+/// The place of the parenthesis that closes the first.
+fn closing(tokens: &[Token<'_>]) -> Option<usize> {
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Punct('(' | '[') => depth += 1,
+            Token::Punct(')' | ']') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn strip_stars<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+    let end = tokens.iter().rposition(|token| *token != Token::Punct('*')).map_or(0, |at| at + 1);
+    &tokens[..end]
+}
+
+/// Whether what is in parentheses can be a type, as of a cast.
+fn is_type(tokens: &[Token<'_>]) -> bool {
+    tokens.iter().all(|token| matches!(token, Token::Word(_) | Token::Punct('*')))
+        && (tokens.len() > 1 || tokens == [Token::Word("long")])
+}

@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: MIT
+//! What a BPF program does with its maps, read from its instructions: which buffer it writes a
+//! record of which size to, and how it uses the elements of its other maps.
+//!
+//! Each function is walked once, with what is known of its registers: constants, addresses of maps,
+//! variables and elements, and sums with what was read there. Where ways meet that know different
+//! things, nothing is known.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
+
+/// Index of a symbol.
+type Symbol = usize;
+
+/// Instructions of a function that are walked at most, ways that meet walked again.
+const MAX_STEPS: usize = 4 << 20;
+
+/// What a register or a stack slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// Anything.
+    Unknown,
+    /// A number.
+    Const(i64),
+    /// The address of a map, by its symbol.
+    Map(Symbol),
+    /// The address of a variable, or of something in it.
+    Variable(Variable),
+    /// An address in the function's stack frame.
+    Stack(i32),
+    /// The address of an element of a map, or of something in it.
+    Element(Symbol, Spot),
+    /// What was read from an element or a variable.
+    Loaded(Origin),
+    /// What was read there, and something added.
+    Sum(Origin),
+    /// An argument of the function, from 0.
+    Argument(u8),
+}
+
+/// A place in an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// Offset in bytes, without the index.
+    pub offset: i64,
+    /// Something that is no constant was added: it is an element of an array.
+    pub indexed: bool,
+}
+
+/// A place in a data section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variable {
+    /// Index of the section.
+    pub section: usize,
+    /// Where in it.
+    pub spot: Spot,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An element.
+    Element(Symbol, Spot),
+    /// A variable.
+    Variable(Variable),
+}
+
+/// A call of a kernel helper.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Number of the helper (`enum bpf_func_id`).
+    pub helper: i32,
+    /// The section and the offset of the instruction.
+    pub at: (usize, u64),
+    /// The function, an index in [`Flow::functions`].
+    pub function: usize,
+    /// r1 to r5.
+    pub arguments: [Value; 5],
+}
+
+/// How programs use the elements of a map.
+#[derive(Debug, Clone, Default)]
+pub struct Usage {
+    /// Helper numbers that are called with it.
+    pub helpers: std::collections::BTreeSet<i32>,
+    /// Places in its elements that something is added to.
+    pub added: std::collections::BTreeSet<Spot>,
+    /// An element's address, or a number read from it, is used.
+    pub is_read: bool,
+    /// Something else is written to its elements.
+    pub is_written: bool,
+    /// Functions that use it.
+    pub functions: std::collections::BTreeSet<usize>,
+}
+
+/// A function.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Index of its section.
+    pub section: usize,
+    /// Its first byte there.
+    pub start: u64,
+    /// The byte behind it.
+    pub end: u64,
+    /// Calls of it: section and offset of the instruction.
+    pub called_from: Vec<(usize, u64)>,
+}
+
+/// What is known of an object's programs.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Its functions.
+    pub functions: Vec<Function>,
+    /// Calls of helpers that write records, in order.
+    pub calls: Vec<Call>,
+    /// Maps by name.
+    pub maps: BTreeMap<String, Usage>,
+    /// Places in data sections that something is added to, by section.
+    pub counted: BTreeMap<usize, std::collections::BTreeSet<Spot>>,
+    /// Names of maps by symbol.
+    pub names: BTreeMap<Symbol, String>,
+}
+
+/// Numbers of helpers, as in the kernel's `enum bpf_func_id`.
+pub mod helper {
+    pub const MAP_LOOKUP: i32 = 1;
+    pub const MAP_UPDATE: i32 = 2;
+    pub const MAP_DELETE: i32 = 3;
+    pub const PERF_EVENT_OUTPUT: i32 = 25;
+    pub const GET_STACKID: i32 = 27;
+    pub const SKB_OUTPUT: i32 = 111;
+    pub const XDP_OUTPUT: i32 = 121;
+    pub const RINGBUF_OUTPUT: i32 = 130;
+    pub const RINGBUF_RESERVE: i32 = 131;
+    pub const MAP_LOOKUP_PERCPU: i32 = 195;
+    pub const RINGBUF_RESERVE_DYNPTR: i32 = 198;
+    pub const DYNPTR_WRITE: i32 = 202;
+    pub const DYNPTR_DATA: i32 = 203;
+}
+
+/// Helpers whose calls are kept.
+const KEPT: [i32; 8] = [
+    helper::PERF_EVENT_OUTPUT,
+    helper::SKB_OUTPUT,
+    helper::XDP_OUTPUT,
+    helper::RINGBUF_OUTPUT,
+    helper::RINGBUF_RESERVE,
+    helper::RINGBUF_RESERVE_DYNPTR,
+    helper::DYNPTR_WRITE,
+    helper::DYNPTR_DATA,
+];
+
+/// Walks all functions of an object.
+pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
+    let mut flow = Flow { functions: functions(elf), ..Flow::default() };
+    for symbol in elf.symbols() {
+        let section = symbol.section_index().and_then(|at| elf.section_by_index(at).ok());
+        let in_maps = section.is_some_and(|section| section.name().is_ok_and(|n| n == ".maps"));
+        if in_maps && symbol.kind() != SymbolKind::Section {
+            flow.names.insert(symbol.index().0, symbol.name().unwrap_or_default().to_owned());
+        }
+    }
+    let mut relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>> = BTreeMap::new();
+    for section in elf.sections().filter(|section| section.kind() == SectionKind::Text) {
+        let symbols =
+            section.relocations().filter_map(|(at, relocation)| match relocation.target() {
+                RelocationTarget::Symbol(symbol) => Some((at, symbol)),
+                _ => None,
+            });
+        relocations.insert(section.index().0, symbols.collect());
+    }
+    for index in 0..flow.functions.len() {
+        let function = flow.functions[index].clone();
+        let section = elf.section_by_index(object::SectionIndex(function.section));
+        let data = section.and_then(|section| section.data()).unwrap_or_default();
+        let range = function.start as usize..function.end as usize;
+        let Some(code) = data.get(range) else { continue };
+        let relocated = relocations.get(&function.section);
+        let code = decode(elf, code, &function, relocated);
+        Walk { code: &code, flow: &mut flow, index, function: &function }.run();
+    }
+    flow.calls.sort_by_key(|call| (call.function, call.at));
+    flow
+}
+
+fn functions(elf: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
+    let mut found: Vec<Function> = elf
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
+        .filter_map(|symbol| {
+            Some(Function {
+                name: symbol.name().ok()?.to_owned(),
+                section: symbol.section_index()?.0,
+                start: symbol.address(),
+                end: symbol.address().checked_add(symbol.size())?,
+                called_from: Vec::new(),
+            })
+        })
+        .collect();
+    found.sort_by_key(|function| (function.section, function.start));
+    found
+}
+
+/// An instruction of eight bytes; the second half of a wide one is a jump to nowhere.
+#[derive(Debug, Clone, Copy)]
+struct Insn {
+    op: u8,
+    dst: usize,
+    src: usize,
+    off: i16,
+    imm: i32,
+    /// What a wide one loads.
+    wide: Value,
+    /// The function that a call goes to: its section and offset.
+    target: Option<(usize, u64)>,
+}
+
+fn decode(
+    elf: &ElfFile64<'_, LittleEndian>,
+    code: &[u8],
+    function: &Function,
+    relocations: Option<&BTreeMap<u64, SymbolIndex>>,
+) -> Vec<Insn> {
+    let imm = |raw: &[u8]| i32::from_le_bytes([raw[4], raw[5], raw[6], raw[7]]);
+    let mut found = Vec::with_capacity(code.len() / 8);
+    for (slot, raw) in code.chunks_exact(8).enumerate() {
+        let at = function.start + 8 * slot as u64;
+        let symbol = relocations.and_then(|all| all.get(&at));
+        let symbol = symbol.and_then(|index| elf.symbol_by_index(*index).ok());
+        let mut insn = Insn {
+            op: raw[0],
+            dst: usize::from(raw[1] & 15).min(10),
+            src: usize::from(raw[1] >> 4),
+            off: i16::from_le_bytes([raw[2], raw[3]]),
+            imm: imm(raw),
+            wide: Value::Unknown,
+            target: None,
+        };
+        if insn.op == 0x18 {
+            let high = code.get(8 * (slot + 1)..8 * (slot + 2)).map_or(0, imm);
+            let number = i64::from(high) << 32 | i64::from(insn.imm as u32);
+            insn.wide = match &symbol {
+                None => Value::Const(number),
+                Some(symbol) => value_of(elf, symbol, number),
+            };
+        }
+        if insn.op == 0x85 && insn.src == 1 {
+            let next = (i64::from(insn.imm) + 1) * 8;
+            insn.target = match &symbol {
+                Some(symbol) => {
+                    let offset = if symbol.kind() == SymbolKind::Section { next } else { 0 };
+                    let start = symbol.address().wrapping_add_signed(offset);
+                    symbol.section_index().map(|section| (section.0, start))
+                }
+                None => Some((function.section, at.wrapping_add_signed(next))),
+            };
+        }
+        found.push(insn);
+    }
+    found
+}
+
+/// What the address of a symbol means.
+fn value_of<'s>(
+    elf: &ElfFile64<'_, LittleEndian>,
+    symbol: &impl object::ObjectSymbol<'s>,
+    addend: i64,
+) -> Value {
+    let Some(index) = symbol.section_index() else { return Value::Unknown };
+    let Ok(section) = elf.section_by_index(index) else { return Value::Unknown };
+    match section.name() {
+        Ok(".maps") => Value::Map(symbol.index().0),
+        Ok(name) if [".bss", ".data"].iter().any(|stem| name.starts_with(stem)) => {
+            let offset = (symbol.address() as i64).wrapping_add(addend);
+            let spot = Spot { offset, indexed: false };
+            Value::Variable(Variable { section: index.0, spot })
+        }
+        _ => Value::Unknown,
+    }
+}
+
+/// What is known before an instruction.
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    registers: [Value; 11],
+    stack: BTreeMap<i32, Value>,
+}
+
+impl State {
+    /// Keeps what both know; tells whether this one knew more.
+    fn join(&mut self, other: &State) -> bool {
+        let mut changed = false;
+        for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
+            if *mine != *theirs && *mine != Value::Unknown {
+                *mine = Value::Unknown;
+                changed = true;
+            }
+        }
+        let before = self.stack.len();
+        self.stack.retain(|slot, value| other.stack.get(slot) == Some(value));
+        changed || self.stack.len() != before
+    }
+}
+
+struct Walk<'w> {
+    code: &'w [Insn],
+    flow: &'w mut Flow,
+    index: usize,
+    function: &'w Function,
+}
+
+/// Where control goes from an instruction.
+enum Next {
+    Behind(usize),
+    Both(usize, usize),
+    End,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) {
+        let mut registers = [Value::Unknown; 11];
+        for (at, register) in registers[1..6].iter_mut().enumerate() {
+            *register = Value::Argument(at as u8);
+        }
+        registers[10] = Value::Stack(0);
+        let first = State { registers, stack: BTreeMap::new() };
+        let leaders = self.leaders();
+        let mut states: BTreeMap<usize, State> = BTreeMap::from([(0, first)]);
+        let mut todo = VecDeque::from([0]);
+        let mut steps = 0;
+        while let Some(leader) = todo.pop_front() {
+            let mut state = states[&leader].clone();
+            let mut at = leader;
+            loop {
+                steps += 1;
+                if steps > MAX_STEPS || at >= self.code.len() {
+                    break;
+                }
+                let targets = match self.step(&mut state, at, false) {
+                    Next::End => [None, None],
+                    Next::Behind(next) if !leaders.contains(&next) => {
+                        at = next;
+                        continue;
+                    }
+                    Next::Behind(next) => [Some(next), None],
+                    Next::Both(a, b) => [Some(a), Some(b)],
+                };
+                for target in targets.into_iter().flatten() {
+                    let is_news = match states.get_mut(&target) {
+                        Some(known) => known.join(&state),
+                        None => states.insert(target, state.clone()).is_none(),
+                    };
+                    if is_news && !todo.contains(&target) {
+                        todo.push_back(target);
+                    }
+                }
+                break;
+            }
+        }
+        // What is known now does not change any more: the facts are noted.
+        for (leader, mut state) in states {
+            let mut at = leader;
+            while at < self.code.len() {
+                match self.step(&mut state, at, true) {
+                    Next::Behind(next) if !leaders.contains(&next) => at = next,
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    /// Instructions that are jumped to, or follow a jump.
+    fn leaders(&self) -> std::collections::BTreeSet<usize> {
+        let mut found = std::collections::BTreeSet::from([0]);
+        for at in 0..self.code.len() {
+            if let Some(target) = self.jump(at) {
+                found.extend([target, at + 1]);
+            }
+        }
+        found
+    }
+
+    /// Where a jump goes, if this is one.
+    fn jump(&self, at: usize) -> Option<usize> {
+        let insn = self.code[at];
+        let distance = match insn.op {
+            0x85 | 0x8d | 0x95 => return None,
+            0x06 => i64::from(insn.imm),
+            op if matches!(op & 7, 5 | 6) => i64::from(insn.off),
+            _ => return None,
+        };
+        usize::try_from(at as i64 + 1 + distance).ok().filter(|to| *to < self.code.len())
+    }
+
+    fn step(&mut self, state: &mut State, at: usize, note: bool) -> Next {
+        let insn = self.code[at];
+        let (dst, src) = (insn.dst, insn.src.min(10));
+        match insn.op & 7 {
+            0 => {
+                if insn.op == 0x18 {
+                    state.registers[dst] = insn.wide;
+                    return Next::Behind(at + 2);
+                }
+                state.registers[0] = Value::Unknown;
+            }
+            1 => {
+                let size = access_size(insn.op);
+                let from = state.registers[src];
+                state.registers[dst] = match from {
+                    Value::Stack(base) if size == 8 => {
+                        let slot = base.wrapping_add(i32::from(insn.off));
+                        state.stack.get(&slot).copied().unwrap_or(Value::Unknown)
+                    }
+                    other => origin(other, insn.off).map_or(Value::Unknown, Value::Loaded),
+                };
+                if note && let Value::Element(map, _) = from {
+                    self.usage(map, |usage| usage.is_read = true);
+                }
+            }
+            2 | 3 => {
+                let to = state.registers[dst];
+                let is_register = insn.op & 7 == 3;
+                let is_atomic = is_register && insn.op & 0xe0 == 0xc0;
+                let value = if is_register { state.registers[src] } else { Value::Unknown };
+                if let Value::Stack(base) = to {
+                    let slot = base.wrapping_add(i32::from(insn.off));
+                    let end = slot.saturating_add(access_size(insn.op));
+                    state.stack.retain(|held, _| held.saturating_add(8) <= slot || *held >= end);
+                    if access_size(insn.op) == 8 && !is_atomic && value != Value::Unknown {
+                        state.stack.insert(slot, value);
+                    }
+                } else if note && let Some(place) = origin(to, insn.off) {
+                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(place);
+                    self.store(place, adds);
+                }
+                if is_atomic && insn.imm & 1 == 1 {
+                    state.registers[src] = Value::Unknown;
+                }
+            }
+            4 | 7 => {
+                let operand = match insn.op & 8 {
+                    0 => Value::Const(i64::from(insn.imm)),
+                    _ => state.registers[src],
+                };
+                let is_wide = insn.op & 7 == 7;
+                let value = arithmetic(insn.op & 0xf0, state.registers[dst], operand, is_wide);
+                state.registers[dst] = value;
+            }
+            _ => match insn.op {
+                0x95 => return Next::End,
+                0x85 | 0x8d => self.call(state, at, note),
+                0x05 | 0x06 => {
+                    return self.jump(at).map_or(Next::End, Next::Behind);
+                }
+                _ => {
+                    return match self.jump(at) {
+                        Some(target) => Next::Both(at + 1, target),
+                        None => Next::End,
+                    };
+                }
+            },
+        }
+        Next::Behind(at + 1)
+    }
+
+    fn call(&mut self, state: &mut State, at: usize, note: bool) {
+        let insn = self.code[at];
+        let mut arguments = [Value::Unknown; 5];
+        arguments.copy_from_slice(&state.registers[1..6]);
+        let place = (self.function.section, self.function.start + 8 * at as u64);
+        let is_helper = insn.op == 0x85 && insn.src == 0;
+        if note {
+            if let Some((section, start)) = insn.target {
+                let target = self.flow.functions.iter_mut();
+                let mut target = target.filter(|f| f.section == section && f.start == start);
+                if let Some(function) = target.next() {
+                    function.called_from.push(place);
+                }
+            }
+            for argument in arguments {
+                match argument {
+                    Value::Map(map) if is_helper => self.usage(map, |usage| {
+                        usage.helpers.insert(insn.imm);
+                    }),
+                    // Whoever has an element's address may write there.
+                    Value::Element(map, _) if !(is_helper && writes_nothing(insn.imm)) => {
+                        self.usage(map, |usage| usage.is_written = true);
+                    }
+                    Value::Element(map, _) => self.usage(map, |usage| usage.is_read = true),
+                    _ => {}
+                }
+            }
+            if is_helper && KEPT.contains(&insn.imm) {
+                let call = Call { helper: insn.imm, at: place, function: self.index, arguments };
+                self.flow.calls.push(call);
+            }
+        }
+        for register in &mut state.registers[..6] {
+            *register = Value::Unknown;
+        }
+        if is_helper && matches!(insn.imm, helper::MAP_LOOKUP | helper::MAP_LOOKUP_PERCPU) {
+            if let Value::Map(map) = arguments[0] {
+                state.registers[0] = Value::Element(map, Spot { offset: 0, indexed: false });
+            }
+        }
+    }
+
+    fn store(&mut self, place: Origin, adds: bool) {
+        match place {
+            Origin::Element(map, spot) => self.usage(map, |usage| {
+                if adds {
+                    usage.added.insert(spot);
+                } else {
+                    usage.is_written = true;
+                }
+            }),
+            Origin::Variable(variable) if adds => {
+                self.flow.counted.entry(variable.section).or_default().insert(variable.spot);
+            }
+            Origin::Variable(_) => {}
+        }
+    }
+
+    fn usage(&mut self, map: Symbol, note: impl FnOnce(&mut Usage)) {
+        if let Some(name) = self.flow.names.get(&map) {
+            let usage = self.flow.maps.entry(name.clone()).or_default();
+            usage.functions.insert(self.index);
+            note(usage);
+        }
+    }
+}
+
+/// Helpers that only read what their arguments point to.
+fn writes_nothing(number: i32) -> bool {
+    use helper::*;
+    matches!(number, MAP_LOOKUP | MAP_UPDATE | MAP_DELETE | PERF_EVENT_OUTPUT | RINGBUF_OUTPUT)
+        || matches!(number, SKB_OUTPUT | XDP_OUTPUT | DYNPTR_WRITE)
+}
+
+fn access_size(op: u8) -> i32 {
+    match op & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// The place that an address and an offset name.
+fn origin(address: Value, off: i16) -> Option<Origin> {
+    let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
+    match address {
+        Value::Element(map, spot) => Some(Origin::Element(map, moved(spot))),
+        Value::Variable(Variable { section, spot }) => {
+            Some(Origin::Variable(Variable { section, spot: moved(spot) }))
+        }
+        _ => None,
+    }
+}
+
+fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
+    use Value::{Const, Element, Loaded, Stack, Sum, Unknown};
+    let cut = |value: i64| if is_wide { value } else { i64::from(value as u32) };
+    let moved = |spot: Spot, by: i64| Spot { offset: spot.offset.wrapping_add(by), ..spot };
+    let indexed = |spot: Spot| Spot { indexed: true, ..spot };
+    let mask = if is_wide { 63 } else { 31 };
+    match (op, left, right) {
+        (0xb0, _, Const(value)) => Const(cut(value)),
+        (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
+        (0xb0, _, value) if is_wide => value,
+        (0x00, Loaded(place) | Sum(place), _) | (0x00, _, Loaded(place)) if !is_address(left) => {
+            Sum(place)
+        }
+        (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
+        (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),
+        (0x20, Const(a), Const(b)) => Const(cut(a.wrapping_mul(b))),
+        (0x40, Const(a), Const(b)) => Const(cut(a | b)),
+        (0x50, Const(a), Const(b)) => Const(cut(a & b)),
+        (0x60, Const(a), Const(b)) => Const(cut(a << (b & mask))),
+        (0x70, Const(a), Const(b)) => Const(cut(((a as u64) >> (b & mask)) as i64)),
+        (0xc0, Const(a), Const(b)) => Const(cut(a >> (b & mask))),
+        (0x00, Stack(at), Const(by)) => Stack(at.wrapping_add(by as i32)),
+        (0x10, Stack(at), Const(by)) => Stack(at.wrapping_sub(by as i32)),
+        (0x00, Element(map, spot), Const(by)) => Element(map, moved(spot, by)),
+        (0x00, Element(map, spot), _) | (0x00, _, Element(map, spot)) => {
+            Element(map, indexed(spot))
+        }
+        (0x00, Value::Variable(variable), Const(by)) => {
+            Value::Variable(Variable { spot: moved(variable.spot, by), ..variable })
+        }
+        (0x00, Value::Variable(variable), _) | (0x00, _, Value::Variable(variable)) => {
+            Value::Variable(Variable { spot: indexed(variable.spot), ..variable })
+        }
+        _ => Unknown,
+    }
+}
+
+fn is_address(value: Value) -> bool {
+    matches!(value, Value::Element(..) | Value::Variable(_) | Value::Stack(_) | Value::Map(_))
+}

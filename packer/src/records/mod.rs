@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+//! Which structs a program writes to its ring and perf buffers.
+//!
+//! The instructions say which buffer a call writes to, and how many bytes ([`flow`]). The debug
+//! information says where in the sources that call is, through which functions it was inlined, and
+//! what the variables there are ([`debug`]). The sources say how the call is written ([`source`]).
+//! A struct is taken from, in this order:
+//!
+//! 1. the type in `sizeof`, the pointer that the result goes to, or what the data argument points
+//!    to, through parameters of functions and macros: the first that has the size of the record, or
+//!    else the first;
+//! 2. the value type of the map whose element is written;
+//! 3. the only struct of that size among the function's variables, then among those that global
+//!    pointers point to, as people write to keep a type in BTF.
+
+mod btf;
+pub mod debug;
+mod evaluate;
+pub mod flow;
+mod source;
+
+use std::collections::BTreeMap;
+
+use bpfpack_schemas::btf::{Btf, BtfError, Kind};
+use bpfpack_schemas::object::{BpfObject, ObjectError};
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object as _, ObjectSection as _};
+use serde::{Deserialize, Serialize};
+
+use debug::{Debug, address};
+use evaluate::{Evaluator, Scope};
+use flow::{Call, Flow, Value, helper};
+
+/// What an object's debug information tells, beside the object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// What is written to each buffer.
+    pub buffers: BTreeMap<String, Written>,
+}
+
+/// What is written to a buffer, by the object's BTF.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The structs: their names, and their ids in BTF.
+    pub structs: Vec<(String, u32)>,
+    /// Places of calls whose struct was not found, as `file:line`.
+    pub unknown: Vec<String>,
+}
+
+/// Finds what is written to each buffer. The structs that the object's BTF does not have are added:
+/// the second result is the new content of `.BTF`, where there is one.
+///
+/// # Errors
+/// When the object can not be read. Debug information that is damaged counts as none.
+pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
+    BpfObject::parse(object)?;
+    let elf = ElfFile64::<LittleEndian>::parse(object)?;
+    let section = elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?.data()?;
+    let btf = Btf::parse(section)?;
+    let sections = debug::Sections::read(&elf);
+    let debug = sections.as_ref().and_then(|sections| Debug::read(sections).ok());
+    let debug = debug.unwrap_or_default();
+    let flow = flow::walk(&elf);
+    let found = find(&btf, &debug, &flow);
+    let Some(mut builder) = btf::Builder::new(section, &btf, &debug) else {
+        return Err(ObjectError::Btf(BtfError::Header));
+    };
+    let mut facts = Facts::default();
+    for (map, buffer) in found {
+        let mut written = Written { structs: Vec::new(), unknown: buffer.unknown };
+        for item in buffer.structs {
+            written.structs.push(match item {
+                Struct::Debug(index) => (debug.die(index).name.to_owned(), builder.add(index)),
+                Struct::Btf(id) => (btf.ty(id).name().to_owned(), id),
+            });
+        }
+        facts.buffers.insert(map, written);
+    }
+    Ok((facts, builder.finish()))
+}
+
+/// What is written to a buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Buffer {
+    /// The structs, in the order of their first calls.
+    pub structs: Vec<Struct>,
+    /// Places of calls whose struct was not found, as `file:line`.
+    pub unknown: Vec<String>,
+}
+
+/// A struct, where it is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Struct {
+    /// An entry of the debug information.
+    Debug(u32),
+    /// A type of the object's BTF.
+    Btf(u32),
+}
+
+/// Finds what is written to each buffer.
+fn find(btf: &Btf<'_>, debug: &Debug<'_>, flow: &Flow) -> BTreeMap<String, Buffer> {
+    let sources = source::Sources::read(debug, is_ours);
+    let finder =
+        Finder { btf, debug, flow, evaluator: Evaluator { debug, sources: &sources, flow } };
+    let mut found: BTreeMap<String, Buffer> = BTreeMap::new();
+    for call in &flow.calls {
+        let Some(shape) = Shape::of(call) else { continue };
+        for map in finder.maps(call, &shape) {
+            let buffer = found.entry(map).or_default();
+            let structs = finder.structs(call, &shape);
+            if structs.is_empty() {
+                let place = finder.place(call);
+                if !buffer.unknown.contains(&place) {
+                    buffer.unknown.push(place);
+                }
+            }
+            for item in structs {
+                if !buffer.structs.iter().any(|known| finder.same(*known, item)) {
+                    buffer.structs.push(item);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether a file is one of our headers, which are compiled under this name.
+fn is_ours(path: &str) -> bool {
+    path.starts_with("./bpfpack/") || path.starts_with("bpfpack/")
+}
+
+/// Which argument of a helper is what.
+struct Shape {
+    name: &'static str,
+    map: usize,
+    size: usize,
+    /// None where the data is what the result points to.
+    data: Option<usize>,
+}
+
+impl Shape {
+    fn of(call: &Call) -> Option<Shape> {
+        let shape = |name, map, size, data| Some(Shape { name, map, size, data });
+        match call.helper {
+            helper::PERF_EVENT_OUTPUT => shape("bpf_perf_event_output", 1, 4, Some(3)),
+            helper::SKB_OUTPUT => shape("bpf_skb_output", 1, 4, Some(3)),
+            helper::XDP_OUTPUT => shape("bpf_xdp_output", 1, 4, Some(3)),
+            helper::RINGBUF_OUTPUT => shape("bpf_ringbuf_output", 0, 2, Some(1)),
+            helper::RINGBUF_RESERVE => shape("bpf_ringbuf_reserve", 0, 1, None),
+            helper::RINGBUF_RESERVE_DYNPTR => shape("bpf_ringbuf_reserve_dynptr", 0, 1, None),
+            _ => None,
+        }
+    }
+}
+
+struct Finder<'f, 'd> {
+    btf: &'f Btf<'f>,
+    debug: &'f Debug<'d>,
+    flow: &'f Flow,
+    evaluator: Evaluator<'f, 'd>,
+}
+
+impl Finder<'_, '_> {
+    /// The buffers that a call may write to: one, unless a function is given them.
+    fn maps(&self, call: &Call, shape: &Shape) -> Vec<String> {
+        if let Value::Map(map) = call.arguments[shape.map] {
+            return self.flow.names.get(&map).cloned().into_iter().collect();
+        }
+        let names = &self.flow.names;
+        let known = |name: &str| names.values().any(|known| known == name);
+        let scope = self.scope(call, shape);
+        let words = scope.map(|scope| self.evaluator.words(&scope, shape.map)).unwrap_or_default();
+        words.into_iter().filter(|word| known(word)).collect()
+    }
+
+    fn scope(&self, call: &Call, shape: &Shape) -> Option<Scope<'_>> {
+        self.evaluator.scope(call.function, call.at, &[shape.name])
+    }
+
+    fn structs(&self, call: &Call, shape: &Shape) -> Vec<Struct> {
+        let size = match call.arguments[shape.size] {
+            Value::Const(size) => u64::try_from(size).ok(),
+            _ => None,
+        };
+        if call.helper == helper::RINGBUF_RESERVE_DYNPTR {
+            return self.written_through_dynptr(call);
+        }
+        let scope = self.scope(call, shape);
+        let written = |scope: &Scope<'_>| {
+            let mut found = self.evaluator.sizeof(scope, shape.size);
+            found.extend(match shape.data {
+                Some(data) => self.evaluator.pointed_to(scope, data),
+                None => self.evaluator.result(scope),
+            });
+            found
+        };
+        let found = scope.as_ref().map(written).unwrap_or_default();
+        let fits = |item: &u32| size.is_none() || self.debug.size_of(*item) == size;
+        let fitting: Vec<u32> = found.iter().copied().filter(fits).collect();
+        // Several of one size are the same record, looked at from several sides; several sizes come
+        // from several callers.
+        let mut distinct: Vec<u32> = Vec::new();
+        for item in if fitting.is_empty() { &found[..found.len().min(1)] } else { &fitting } {
+            let its_size = self.debug.size_of(*item);
+            if !distinct.iter().any(|known| self.debug.size_of(*known) == its_size) {
+                distinct.push(*item);
+            }
+        }
+        if !distinct.is_empty() {
+            return distinct.into_iter().map(Struct::Debug).collect();
+        }
+        let by_element = shape.data.and_then(|data| self.value_type(call.arguments[data], size));
+        let fallback = by_element
+            .or_else(|| size.and_then(|size| self.local_of_size(call, size)))
+            .or_else(|| size.and_then(|size| self.kept_of_size(size)));
+        fallback.into_iter().collect()
+    }
+
+    /// The structs that are written at the beginning of a record that a dynptr holds.
+    fn written_through_dynptr(&self, reserve: &Call) -> Vec<Struct> {
+        let dynptr = reserve.arguments[3];
+        let same = self.flow.calls.iter().filter(|call| call.function == reserve.function);
+        let mut found = Vec::new();
+        for call in same {
+            let (name, is_it) = match call.helper {
+                helper::DYNPTR_WRITE => ("bpf_dynptr_write", call.arguments[0] == dynptr),
+                helper::DYNPTR_DATA => ("bpf_dynptr_data", call.arguments[0] == dynptr),
+                _ => continue,
+            };
+            if !is_it || call.arguments[1] != Value::Const(0) {
+                continue;
+            }
+            let scope = self.evaluator.scope(call.function, call.at, &[name]);
+            let Some(scope) = scope else { continue };
+            let items = match call.helper {
+                helper::DYNPTR_WRITE => self.evaluator.pointed_to(&scope, 2),
+                _ => self.evaluator.result(&scope),
+            };
+            found.extend(items.into_iter().take(1).map(Struct::Debug));
+        }
+        found
+    }
+
+    /// The value type of a map whose element is written.
+    fn value_type(&self, data: Value, size: Option<u64>) -> Option<Struct> {
+        let Value::Element(map, spot) = data else { return None };
+        let name = self.flow.names.get(&map)?;
+        let (_, value) = self.btf.map_types(name);
+        let value = value?.resolved();
+        let fits = size.is_none_or(|size| value.size().is_some_and(|whole| whole >= size));
+        let is_struct = value.kind == Kind::Struct && !value.name().is_empty();
+        (is_struct && fits && spot.offset == 0).then_some(Struct::Btf(value.id))
+    }
+
+    /// The only struct of a size among the variables of the functions around a call.
+    fn local_of_size(&self, call: &Call, size: u64) -> Option<Struct> {
+        let mut found: Option<u32> = None;
+        for frame in self.debug.frames(address(call.at.0, call.at.1)) {
+            for local in self.debug.locals(frame.function) {
+                let of_type = self.debug.type_of(local);
+                let Some(ty) = of_type.and_then(|ty| self.evaluator.record(ty)) else { continue };
+                if self.debug.size_of(ty) != Some(size) {
+                    continue;
+                }
+                if found.is_some_and(|known| self.debug.die(known).name != self.debug.die(ty).name)
+                {
+                    return None;
+                }
+                found = Some(ty);
+            }
+        }
+        found.map(Struct::Debug)
+    }
+
+    /// The only struct of a size that a global pointer points to.
+    fn kept_of_size(&self, size: u64) -> Option<Struct> {
+        let mut found = None;
+        for variable in [".bss", ".data", ".rodata"].iter().flat_map(|s| self.btf.section_vars(s)) {
+            let pointer = self.btf.ty(variable.ty).resolved();
+            let target = pointer.target().resolved();
+            let is_it = pointer.kind == Kind::Ptr
+                && target.kind == Kind::Struct
+                && target.size() == Some(size);
+            match found {
+                _ if !is_it => {}
+                None => found = Some(target.id),
+                Some(known) if known == target.id => {}
+                Some(_) => return None,
+            }
+        }
+        found.map(Struct::Btf)
+    }
+
+    /// Whether two descriptions are of one struct.
+    fn same(&self, a: Struct, b: Struct) -> bool {
+        let name_and_size = |item: Struct| match item {
+            Struct::Debug(index) => {
+                (self.evaluator.name(index).to_owned(), self.debug.size_of(index))
+            }
+            Struct::Btf(id) => (self.btf.ty(id).name().to_owned(), self.btf.ty(id).size()),
+        };
+        a == b || name_and_size(a) == name_and_size(b)
+    }
+
+    fn place(&self, call: &Call) -> String {
+        let place = self.debug.place(address(call.at.0, call.at.1));
+        match place.and_then(|place| Some((self.debug.files.get(place.file)?, place.line))) {
+            Some((file, line)) => {
+                let name = file.name.trim_start_matches("./");
+                format!("{name}:{line}")
+            }
+            None => format!("function `{}`", self.flow.functions[call.function].name),
+        }
+    }
+}
