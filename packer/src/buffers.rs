@@ -17,7 +17,9 @@ pub fn describe(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     let several = facts.buffers.values().filter(is_written).count() > 1;
     let header_decides = !meta.export_types.is_empty();
     for map in &mut meta.bpf_skel.maps {
-        let Some(written) = facts.buffers.get(&map.name) else { continue };
+        let Some(written) = facts.buffers.get(&map.name).filter(|_| !header_decides) else {
+            continue;
+        };
         map.records = written
             .structs
             .iter()
@@ -31,9 +33,6 @@ pub fn describe(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
                 }
             })
             .collect();
-        if header_decides {
-            continue;
-        }
         for record in &map.records {
             if !meta.export_types.iter().any(|known| known.type_id == record.btf_type_id) {
                 let ty = btf.ty(record.btf_type_id);

@@ -11,6 +11,7 @@ use bpfpack_schemas::object::BpfObject;
 use serde_json::Value;
 
 use crate::args::Plan;
+use crate::map_type::open_sizes;
 
 /// The version of the format that a package states.
 const FORMAT_VERSION: &str = "0.3.4";
@@ -87,10 +88,20 @@ fn variable(btf: &Btf<'_>, var: &SectionVar<'_>, data: Option<&[u8]>) -> Variabl
 }
 
 fn maps(elf: &BpfObject<'_>, btf: &Btf<'_>, obj_name: &str) -> Vec<MapMeta> {
-    let user = btf.section_vars(".maps").into_iter().map(|var| MapMeta {
-        name: var.name.to_owned(),
-        ident: var.name.to_owned(),
-        ..Default::default()
+    let user = btf.section_vars(".maps").into_iter().map(|var| {
+        let number = |name| btf.map_number(var.name, name);
+        let ty = number("type").unwrap_or(0);
+        // A type gives the size as well as a number does.
+        let value_size = number("value_size")
+            .or_else(|| btf.map_types(var.name).1.and_then(|ty| u32::try_from(ty.size()?).ok()));
+        let (max_entries, value_size) = open_sizes(ty, number("max_entries"), value_size);
+        MapMeta {
+            name: var.name.to_owned(),
+            ident: var.name.to_owned(),
+            max_entries,
+            value_size,
+            ..Default::default()
+        }
     });
     let internal = elf.data_sections().into_iter().map(|section| {
         // libbpf names the maps of the three plain sections after the object, and lets user space

@@ -10,7 +10,9 @@ mod describe;
 mod emit;
 mod export;
 mod failure;
+mod map_type;
 mod message;
+mod recognise;
 pub mod records;
 mod results;
 mod strip;
@@ -67,6 +69,11 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
     buffers::describe(&mut meta, &compiled.facts, &btf);
+    if plan.recognition {
+        let flow = records::flow::of_object(&compiled.object)
+            .map_err(|error| failure::bad_object(plan, error.into()))?;
+        recognise::recognise(&mut meta, &elf, &btf, &flow, &compiled.facts);
+    }
     let meta = annotations::apply(meta, &found, &plan.source, &talk)?;
     buffers::tell_unknown(&meta, &compiled.facts, plan, &talk);
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));

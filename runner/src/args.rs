@@ -63,6 +63,10 @@ pub struct Run {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
+    /// Make a map with this many entries, whatever the package says
+    #[arg(long, value_name = "MAP=N", value_parser = map_entries)]
+    pub map_entries: Vec<(String, u32)>,
+
     /// Attach every program, alternatives for the same event too (which then count twice)
     #[arg(long)]
     pub attach_all: bool,
@@ -125,6 +129,8 @@ pub struct Plan {
     pub timestamp: bool,
     /// Content of maps of cgroups.
     pub cgroup: Option<PathBuf>,
+    /// How many entries maps are made with.
+    pub map_entries: Vec<(String, u32)>,
     /// No choice among alternatives.
     pub attach_all: bool,
     /// Programs that are loaded in any case.
@@ -172,6 +178,7 @@ impl Args {
             clear: run.clear,
             timestamp: run.timestamp,
             cgroup: run.cgroup,
+            map_entries: run.map_entries,
             attach_all: run.attach_all,
             with: run.with,
             without: run.without,
@@ -179,6 +186,14 @@ impl Args {
             verbose: run.verbose,
         })
     }
+}
+
+/// A map's name and a number.
+fn map_entries(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = text.split_once('=').ok_or("it must be MAP=N")?;
+    let number = number.parse().ok().filter(|number| *number > 0);
+    let number = number.ok_or("N must be a number from 1 to 4294967295")?;
+    Ok((name.to_owned(), number))
 }
 
 /// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.

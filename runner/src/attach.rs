@@ -140,6 +140,7 @@ fn attempt<P>(
     let general = |failure| Refused { program: None, failure };
     let mut opened = load::open(package).map_err(general)?;
     opened.set_variables(arguments).map_err(general)?;
+    opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
     opened.leave_out(left_out);
     let mut loaded = opened.load()?;
     fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;

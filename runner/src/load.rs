@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use anyhow::anyhow;
-use bpfpack_schemas::Package;
-use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenObject};
+use bpfpack_schemas::{Meta, Package};
+use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
 use crate::failure::{Failure, exit_code};
 use crate::sys;
@@ -14,6 +14,15 @@ use crate::vars::Arguments;
 
 /// What libbpf said since it was last taken. It is shown where it explains a failure.
 static LOG: Mutex<String> = Mutex::new(String::new());
+
+/// Entries of a map that nothing says how many to give.
+const ENTRIES: u32 = 10240;
+
+/// Stacks of a stack trace map that nothing says how many to give: 8 MB with the size below.
+const STACKS: u32 = 8192;
+
+/// Bytes of a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
+const STACK_BYTES: u32 = 127 * 8;
 
 /// Lines of a verifier's log that are shown: the reason is at its end.
 const VERIFIER_LINES: usize = 25;
@@ -33,6 +42,25 @@ pub fn capture_log(show: bool) {
         true => sys::set_libbpf_print(libbpf_sys::LIBBPF_DEBUG, show_and_keep),
         false => sys::set_libbpf_print(libbpf_sys::LIBBPF_WARN, keep),
     }
+}
+
+/// Whether a map of a type can not be made without a number of entries. The others have none, or
+/// libbpf finds it.
+fn needs_entries(ty: MapType) -> bool {
+    matches!(
+        ty,
+        MapType::Hash
+            | MapType::Array
+            | MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::LruHash
+            | MapType::LruPercpuHash
+            | MapType::LpmTrie
+            | MapType::StackTrace
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::BloomFilter
+    )
 }
 
 /// What libbpf said since the last time.
@@ -93,6 +121,48 @@ impl Opened {
                 let text = format!("the object's `{}` can not be changed", assignment.section);
                 Failure::new(exit_code::PACKAGE, anyhow!(text))
             })?;
+        }
+        Ok(())
+    }
+
+    /// Gives maps the sizes that the package, or the user, wants, where their definitions leave them
+    /// to user space.
+    pub fn size_maps(&mut self, meta: &Meta, wanted: &[(String, u32)]) -> Result<(), Failure> {
+        if let Some((name, _)) = wanted.iter().find(|(name, _)| {
+            let is_it = |map: &OpenMapMut<'_>| map.name().to_str() == Some(name);
+            !self.0.maps_mut().any(|map| is_it(&map))
+        }) {
+            let mut names: Vec<String> =
+                self.0.maps().map(|map| map.name().to_string_lossy().into_owned()).collect();
+            names.retain(|name| !name.contains('.'));
+            let error = anyhow!("--map-entries: the package has no map `{name}`");
+            return Err(Failure::new(exit_code::USAGE, error)
+                .hint(format!("its maps are {}", names.join(", "))));
+        }
+        for mut map in self.0.maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            let described = meta.bpf_skel.maps.iter().find(|meta| meta.name == name);
+            let wanted = wanted.iter().find(|(map, _)| *map == name).map(|(_, entries)| *entries);
+            let is_stacks = map.map_type() == MapType::StackTrace;
+            let entries = wanted.or_else(|| {
+                let is_open = map.max_entries() == 0 && needs_entries(map.map_type());
+                let default = if is_stacks { STACKS } else { ENTRIES };
+                let described = described.and_then(|meta| meta.max_entries);
+                is_open.then(|| described.unwrap_or(default))
+            });
+            let size = (is_stacks && map.value_size() == 0)
+                .then(|| described.and_then(|meta| meta.value_size).unwrap_or(STACK_BYTES));
+            let fail = |error: libbpf_rs::Error| {
+                let error = anyhow::Error::new(error).context(format!("can not size `{name}`"));
+                Failure::new(exit_code::LOAD, error)
+            };
+            if let Some(entries) = entries {
+                map.set_max_entries(entries).map_err(fail)?;
+            }
+            if let Some(size) = size {
+                map.set_key_size(4).map_err(fail)?;
+                map.set_value_size(size).map_err(fail)?;
+            }
         }
         Ok(())
     }

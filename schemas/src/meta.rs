@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.
-pub const BPFPACK_VERSION: u32 = 1;
+pub const BPFPACK_VERSION: u32 = 2;
 
 /// Variables of this prefix exist only to bring a type into the object's BTF.
 pub const DUMMY_PREFIX: &str = "__eunomia_dummy";
@@ -59,7 +59,7 @@ pub struct Meta {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bpfpack {
-    /// Version of the added keys; 1 today. A loader that meets a higher one runs the package, and
+    /// Version of the added keys; 2 today, where `view` and `records` came in. A loader that meets a higher one runs the package, and
     /// may miss what it does not know.
     pub version: u32,
     /// Unknown keys are kept.

@@ -139,6 +139,12 @@ impl<'d> BpfObject<'d> {
         variables
     }
 
+    /// The index of a section in the file.
+    #[must_use]
+    pub fn section_index(&self, name: &str) -> Option<usize> {
+        Some(self.elf.section_by_name(name)?.index().0)
+    }
+
     /// The bytes of a section; none where it does not exist, or has no bytes in the file (`.bss`).
     #[must_use]
     pub fn section_data(&self, name: &str) -> Option<&'d [u8]> {

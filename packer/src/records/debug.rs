@@ -370,7 +370,7 @@ impl<'d> Debug<'d> {
     }
 
     /// The entry that says what a function is: of an inlined copy, the original.
-    fn origin(&self, index: u32) -> u32 {
+    pub fn origin(&self, index: u32) -> u32 {
         self.die(index).origin.and_then(|offset| self.at(offset)).unwrap_or(index)
     }
 
@@ -411,6 +411,20 @@ impl<'d> Debug<'d> {
     pub fn functions(&self) -> impl Iterator<Item = u32> {
         let is_function = |index: &u32| self.die(*index).tag == gimli::DW_TAG_subprogram;
         self.roots.iter().copied().filter(is_function)
+    }
+
+    /// A function with code, and the functions that were inlined there; none without code.
+    pub fn parts(&self, function: u32) -> Vec<u32> {
+        if self.die(function).ranges.is_empty() {
+            return Vec::new();
+        }
+        let is_inlined = |index: &u32| self.die(*index).tag == gimli::DW_TAG_inlined_subroutine;
+        let inlined = self.locals(function).filter(is_inlined).map(|index| self.origin(index));
+        let mut found = vec![self.origin(function)];
+        found.extend(inlined);
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// A global variable by its name.

@@ -5,6 +5,7 @@
 use super::debug::{Debug, Place, address};
 use super::flow::Flow;
 use super::source::{CallText, Sources};
+use super::units::{self, Slotting};
 use crate::annotations::lexer::Token;
 
 /// Callers of callers are followed this far.
@@ -68,6 +69,17 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             (place.file == die.place.file && place.line > die.place.line).then_some(place.line)
         });
         (die.place.line, next.min().map_or(usize::MAX, |line| line - 1))
+    }
+
+    /// How a function computes slots of a histogram.
+    pub fn slotting(&self, function: u32) -> Option<Slotting> {
+        let place = self.debug.die(function).place;
+        let tokens = self.sources.tokens_in(place.file, self.lines(function));
+        let constant = |name: &str| match self.sources.constant(name)? {
+            [Token::Word(word)] => units::number(word),
+            _ => None,
+        };
+        units::slotting(&tokens, &constant)
     }
 
     /// The calls of the function that a call is in.

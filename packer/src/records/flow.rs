@@ -6,7 +6,7 @@
 //! variables and elements, and sums with what was read there. Where ways meet that know different
 //! things, nothing is known.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
@@ -85,15 +85,15 @@ pub struct Call {
 #[derive(Debug, Clone, Default)]
 pub struct Usage {
     /// Helper numbers that are called with it.
-    pub helpers: std::collections::BTreeSet<i32>,
+    pub helpers: BTreeSet<i32>,
     /// Places in its elements that something is added to.
-    pub added: std::collections::BTreeSet<Spot>,
+    pub added: BTreeSet<Spot>,
     /// An element's address, or a number read from it, is used.
     pub is_read: bool,
     /// Something else is written to its elements.
     pub is_written: bool,
     /// Functions that use it.
-    pub functions: std::collections::BTreeSet<usize>,
+    pub functions: BTreeSet<usize>,
 }
 
 /// A function.
@@ -120,8 +120,8 @@ pub struct Flow {
     pub calls: Vec<Call>,
     /// Maps by name.
     pub maps: BTreeMap<String, Usage>,
-    /// Places in data sections that something is added to, by section.
-    pub counted: BTreeMap<usize, std::collections::BTreeSet<Spot>>,
+    /// Places in data sections that something is added to, by section, and the functions that do.
+    pub counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
     /// Names of maps by symbol.
     pub names: BTreeMap<Symbol, String>,
 }
@@ -154,6 +154,14 @@ const KEPT: [i32; 8] = [
     helper::DYNPTR_WRITE,
     helper::DYNPTR_DATA,
 ];
+
+/// Walks all functions of an object.
+///
+/// # Errors
+/// When it is no ELF object.
+pub fn of_object(object: &[u8]) -> object::Result<Flow> {
+    Ok(walk(&ElfFile64::parse(object)?))
+}
 
 /// Walks all functions of an object.
 pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
@@ -375,8 +383,8 @@ impl Walk<'_> {
     }
 
     /// Instructions that are jumped to, or follow a jump.
-    fn leaders(&self) -> std::collections::BTreeSet<usize> {
-        let mut found = std::collections::BTreeSet::from([0]);
+    fn leaders(&self) -> BTreeSet<usize> {
+        let mut found = BTreeSet::from([0]);
         for at in 0..self.code.len() {
             if let Some(target) = self.jump(at) {
                 found.extend([target, at + 1]);
@@ -520,7 +528,8 @@ impl Walk<'_> {
                 }
             }),
             Origin::Variable(variable) if adds => {
-                self.flow.counted.entry(variable.section).or_default().insert(variable.spot);
+                let counted = self.flow.counted.entry(variable.section).or_default();
+                counted.entry(variable.spot).or_default().insert(self.index);
             }
             Origin::Variable(_) => {}
         }

@@ -18,6 +18,7 @@ pub mod debug;
 mod evaluate;
 pub mod flow;
 mod source;
+pub mod units;
 
 use std::collections::BTreeMap;
 
@@ -30,12 +31,16 @@ use serde::{Deserialize, Serialize};
 use debug::{Debug, address};
 use evaluate::{Evaluator, Scope};
 use flow::{Call, Flow, Value, helper};
+use source::Sources;
+use units::Slotting;
 
 /// What an object's debug information tells, beside the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What is written to each buffer.
     pub buffers: BTreeMap<String, Written>,
+    /// Functions with code that compute slots of histograms.
+    pub slots: BTreeMap<String, Slotting>,
 }
 
 /// What is written to a buffer, by the object's BTF.
@@ -61,11 +66,14 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let debug = sections.as_ref().and_then(|sections| Debug::read(sections).ok());
     let debug = debug.unwrap_or_default();
     let flow = flow::walk(&elf);
-    let found = find(&btf, &debug, &flow);
+    let sources = Sources::read(&debug, is_ours);
+    let evaluator = Evaluator { debug: &debug, sources: &sources, flow: &flow };
+    let slots = slots(&evaluator);
+    let found = find(Finder { btf: &btf, debug: &debug, flow: &flow, evaluator });
     let Some(mut builder) = btf::Builder::new(section, &btf, &debug) else {
         return Err(ObjectError::Btf(BtfError::Header));
     };
-    let mut facts = Facts::default();
+    let mut facts = Facts { slots, ..Facts::default() };
     for (map, buffer) in found {
         let mut written = Written { structs: Vec::new(), unknown: buffer.unknown };
         for item in buffer.structs {
@@ -98,12 +106,9 @@ pub enum Struct {
 }
 
 /// Finds what is written to each buffer.
-fn find(btf: &Btf<'_>, debug: &Debug<'_>, flow: &Flow) -> BTreeMap<String, Buffer> {
-    let sources = source::Sources::read(debug, is_ours);
-    let finder =
-        Finder { btf, debug, flow, evaluator: Evaluator { debug, sources: &sources, flow } };
+fn find(finder: Finder<'_, '_>) -> BTreeMap<String, Buffer> {
     let mut found: BTreeMap<String, Buffer> = BTreeMap::new();
-    for call in &flow.calls {
+    for call in &finder.flow.calls {
         let Some(shape) = Shape::of(call) else { continue };
         for map in finder.maps(call, &shape) {
             let buffer = found.entry(map).or_default();
@@ -119,6 +124,24 @@ fn find(btf: &Btf<'_>, debug: &Debug<'_>, flow: &Flow) -> BTreeMap<String, Buffe
                     buffer.structs.push(item);
                 }
             }
+        }
+    }
+    found
+}
+
+/// How each function with code computes slots, through the functions that are part of it.
+fn slots(evaluator: &Evaluator<'_, '_>) -> BTreeMap<String, Slotting> {
+    let debug = evaluator.debug;
+    let mut found = BTreeMap::new();
+    for function in debug.functions() {
+        let parts = debug.parts(function);
+        let by_part = parts.into_iter().filter_map(|part| evaluator.slotting(part));
+        // A logarithm is no doubt one; a plain index may be of something else.
+        if let Some(slotting) =
+            by_part.max_by_key(|slotting| (slotting.is_log2, slotting.unit.is_some()))
+        {
+            let name = debug.die(debug.origin(function)).name;
+            found.insert(name.to_owned(), slotting);
         }
     }
     found

@@ -69,10 +69,16 @@ impl<'d> Sources<'d> {
 
     /// All calls of a function in a range of lines of a file.
     pub fn calls_in(&self, file: usize, lines: (usize, usize), name: &str) -> Vec<CallText<'d>> {
-        let Some(file) = self.files.get(file) else { return Vec::new() };
-        let in_lines = file.iter().filter(|(_, p)| (lines.0..=lines.1).contains(&p.line));
-        let all: Vec<Token<'d>> = in_lines.map(|(token, _)| *token).collect();
+        let all = self.tokens_in(file, lines);
         (0..all.len()).filter_map(|at| self.call(&all, at, &[name], 0)).collect()
+    }
+
+    /// The tokens in a range of lines of a file.
+    pub fn tokens_in(&self, file: usize, lines: (usize, usize)) -> Vec<Token<'d>> {
+        let Some(file) = self.files.get(file) else { return Vec::new() };
+        let first = file.partition_point(|(_, p)| p.line < lines.0);
+        let rest = file[first..].iter().take_while(|(_, p)| p.line <= lines.1);
+        rest.map(|(token, _)| *token).collect()
     }
 
     /// The first initializer or assignment of a variable in a range of lines.
@@ -82,9 +88,7 @@ impl<'d> Sources<'d> {
         lines: (usize, usize),
         name: &str,
     ) -> Option<Vec<Token<'d>>> {
-        let file = self.files.get(file)?;
-        let in_lines = file.iter().filter(|(_, p)| (lines.0..=lines.1).contains(&p.line));
-        let all: Vec<Token<'d>> = in_lines.map(|(token, _)| *token).collect();
+        let all = self.tokens_in(file, lines);
         let at = all.windows(3).position(|window| {
             matches!(window, [Token::Word(word), Token::Punct('='), next]
                 if *word == name && *next != Token::Punct('='))

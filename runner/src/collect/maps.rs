@@ -2,11 +2,11 @@
 //! Reading maps: all elements of one, in batches where the kernel can, or the variables of a data
 //! section, in one copy.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use crate::decode::layout::part;
+use crate::decode::layout::{part, unsigned};
 use crate::sys::{self, Batch};
 
 /// Elements that a batch has room for at first.
@@ -31,6 +31,20 @@ pub enum Reader {
     Map(MapReader),
     /// Variables in a data section.
     Section(SectionReader),
+    /// A map in which each slot of a histogram is an element of its own.
+    Slots(SlotsReader),
+}
+
+/// A map whose elements are the slots of histograms: they are put together, so that an entry is a
+/// histogram, its value an array of `len` numbers of 8 bytes.
+#[derive(Debug)]
+pub struct SlotsReader {
+    /// The map. Its values are one number.
+    pub map: MapReader,
+    /// Where in the key the slot is: offset and size.
+    pub slot: (usize, usize),
+    /// How many slots a histogram has; what is beyond counts as the last.
+    pub len: usize,
 }
 
 /// A map and its sizes in bytes.
@@ -71,7 +85,31 @@ impl Reader {
         match self {
             Reader::Map(map) => map.read(),
             Reader::Section(section) => section.read(),
+            Reader::Slots(slots) => slots.read(),
         }
+    }
+}
+
+impl SlotsReader {
+    fn read(&self) -> io::Result<Vec<Entry>> {
+        Ok(self.put_together(self.map.read()?))
+    }
+
+    fn put_together(&self, elements: Vec<Entry>) -> Vec<Entry> {
+        let (offset, size) = self.slot;
+        let mut found: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
+        for Entry { mut key, value } in elements {
+            let slot = unsigned(part(&key, offset), size);
+            let slot = usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1);
+            if let Some(place) = key.get_mut(offset..offset + size) {
+                place.fill(0);
+            }
+            let counts = found.entry(key).or_insert_with(|| vec![0; self.len]);
+            let count = unsigned(&value, self.map.value_size.min(8)) as u64;
+            counts[slot] = counts[slot].wrapping_add(count);
+        }
+        let bytes = |counts: Vec<u64>| counts.iter().flat_map(|c| c.to_le_bytes()).collect();
+        found.into_iter().map(|(key, counts)| Entry { key, value: bytes(counts) }).collect()
     }
 }
 
@@ -218,7 +256,6 @@ pub fn combine(
     counters: &[(usize, usize)],
     operation: impl Fn(u128, u128) -> u128,
 ) {
-    use crate::decode::layout::unsigned;
     for &(offset, size) in counters {
         let result =
             operation(unsigned(part(into, offset), size), unsigned(part(other, offset), size));
@@ -256,6 +293,28 @@ mod tests {
         assert_eq!(sum, [&12u64.to_le_bytes()[..], b"abcd"].concat());
         assert_eq!(reader(Some(2)).merge(&[0; 32]), [0; 12]);
         assert_eq!(reader(None).merge(&[3; 12]), [3; 12]);
+    }
+
+    #[test]
+    fn slots_that_are_elements_are_put_together() {
+        let map = MapReader { key_size: 8, value_size: 8, ..reader(None) };
+        let slots = SlotsReader { map, slot: (4, 4), len: 3 };
+        let element = |disk: u32, slot: u32, count: u64| Entry {
+            key: [disk.to_le_bytes(), slot.to_le_bytes()].concat(),
+            value: count.to_le_bytes().into(),
+        };
+        let found = slots.put_together(vec![
+            element(1, 2, 5),
+            element(7, 0, 1),
+            element(1, 0, 3),
+            element(1, 900, 4),
+        ]);
+        let counts = |entry: &Entry| -> Vec<u64> {
+            entry.value.chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
+        };
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].key[0], counts(&found[0])), (1, vec![3, 0, 9]));
+        assert_eq!((found[1].key[0], counts(&found[1])), (7, vec![1, 0, 0]));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Slots {
 pub enum Edges {
     /// Slot 0: 0 and 1; slot n: 2^n to 2^(n+1) - 1.
     Log2,
+    /// Slot 0: 0; slot n: 2^(n-1) to 2^n - 1.
+    Log2Zero,
     /// Slot n: `origin + n * step` to `origin + (n + 1) * step - 1`.
     Linear {
         /// Lower edge of slot 0.
@@ -34,10 +36,15 @@ pub enum Edges {
 impl Slots {
     /// The slots of a value: its member `slots`, if that is an array of integers of 4 or 8 bytes.
     pub fn of(layout: &Layout) -> Option<Slots> {
+        Slots::of_member(layout, SLOTS)
+    }
+
+    /// The slots in a member of this name.
+    pub fn of_member(layout: &Layout, name: &str) -> Option<Slots> {
         let Layout::Record(record) = layout else {
             return None;
         };
-        let member = record.members.iter().find(|member| member.name == SLOTS)?;
+        let member = record.members.iter().find(|member| member.name == name)?;
         Slots::of_array(&member.layout, member.offset)
     }
 
@@ -69,6 +76,8 @@ impl Edges {
     pub fn of(self, slot: usize) -> (i128, i128) {
         match self {
             Edges::Log2 if slot == 0 => (0, 1),
+            Edges::Log2Zero if slot == 0 => (0, 0),
+            Edges::Log2Zero => (1i128 << (slot - 1).min(126), (1i128 << slot.min(126)) - 1),
             Edges::Log2 => (1i128 << slot.min(126), (2i128 << slot.min(125)) - 1),
             Edges::Linear { origin, step } => {
                 let low = origin.saturating_add(step.saturating_mul(slot as i128));
@@ -89,8 +98,13 @@ mod tests {
         assert_eq!(Edges::Log2.of(2), (4, 7));
         assert_eq!(Edges::Log2.of(63).1, i128::from(u64::MAX));
         for slot in 1..64 {
-            assert_eq!(Edges::Log2.of(slot - 1).1 + 1, Edges::Log2.of(slot).0);
+            for edges in [Edges::Log2, Edges::Log2Zero] {
+                assert_eq!(edges.of(slot - 1).1 + 1, edges.of(slot).0);
+            }
         }
+        assert_eq!(Edges::Log2Zero.of(0), (0, 0));
+        assert_eq!(Edges::Log2Zero.of(1), (1, 1));
+        assert_eq!(Edges::Log2Zero.of(64).1, i128::from(u64::MAX));
     }
 
     #[test]

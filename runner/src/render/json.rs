@@ -46,10 +46,17 @@ impl Format for Json {
 
     fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) {
         let at = out.len();
-        json::write(&stream.record, bytes, out);
-        if self.several && out.get(at) == Some(&b'{') {
+        let kind = &stream.kinds[stream.kind(bytes)];
+        json::write(&kind.layout, bytes, out);
+        let has_kinds = stream.kinds.len() > 1;
+        if (self.several || has_kinds) && out.get(at) == Some(&b'{') {
             let members = out.split_off(at + 1);
             self.name(&stream.name, out);
+            if has_kinds {
+                out.extend_from_slice(b"\"record\":");
+                json::string(kind.name.as_bytes(), out);
+                out.push(b',');
+            }
             out.extend_from_slice(&members);
         }
         out.push(b'\n');

@@ -54,7 +54,7 @@ impl Text {
                 text::write(key, &entry.key, &mut out);
                 out.push('\n');
             }
-            for member in members(&view.value).iter().filter(|member| member.name != SLOTS) {
+            for member in others(view) {
                 let _ = write!(out, "{} = ", member.name);
                 write_member(member, &entry.value, &mut out);
                 out.push('\n');
@@ -77,14 +77,14 @@ impl Text {
         let single =
             [Member { name: view.name.clone(), offset: 0, bits: None, layout: view.value.clone() }];
         let columns: Vec<&Member> = match &view.value {
-            Layout::Record(record) => {
-                record.members.iter().filter(|member| member.name != SLOTS).collect()
-            }
+            Layout::Record(_) => others(view).collect(),
             _ => single.iter().collect(),
         };
         let mut sorted: Vec<&Entry> = entries.iter().collect();
         // Entries come in order of their keys, and stay so where the counts are the same.
-        if let Some(first) = columns.iter().find(|m| matches!(m.layout, Layout::Int { .. })) {
+        let is_number = |m: &&&Member| matches!(m.layout, Layout::Int { .. });
+        let named = columns.iter().find(|member| Some(&member.name) == view.sort.as_ref());
+        if let Some(first) = named.filter(is_number).or_else(|| columns.iter().find(is_number)) {
             sorted.sort_by_key(|entry| {
                 let bytes = part(&entry.value, first.offset);
                 Reverse(unsigned(bytes, first.layout.size().min(16)))
@@ -140,10 +140,9 @@ impl Format for Text {
         match &view.shape {
             Shape::Histogram { slots, edges, unit } => {
                 let any = entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0));
-                let others = members(&view.value).iter().any(|member| member.name != SLOTS);
                 if any {
                     text = self.histograms(view, entries, slots, *edges, unit);
-                } else if others {
+                } else if others(view).next().is_some() {
                     text = Text::table(view, entries) + "\n";
                 }
             }
@@ -181,23 +180,37 @@ impl Format for Text {
     }
 
     fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) {
-        let columns = columns_of(&stream.record, "value");
+        let kind = &stream.kinds[stream.kind(bytes)];
+        let columns = columns_of(&kind.layout, "value");
         let names: Vec<_> = columns.iter().map(|(name, _)| name.clone()).collect();
         let mut text = String::new();
-        self.header(&stream.name, &names, &mut text);
+        match stream.kinds.len() {
+            1 => self.header(&stream.name, &names, &mut text),
+            _ => self.header(&format!("{} {}", stream.name, kind.name), &names, &mut text),
+        }
         let mut line = format!("{} ", self.time());
-        cells(&stream.record, &columns, bytes, &mut line);
+        cells(&kind.layout, &columns, bytes, &mut line);
         text.push_str(line.trim_end());
         text.push('\n');
         out.extend_from_slice(text.as_bytes());
     }
 }
 
-fn members(layout: &Layout) -> &[Member] {
-    match layout {
-        Layout::Record(Record { members, .. }) => members,
+/// The members of a value, but for a histogram's slots.
+fn others(view: &View) -> impl Iterator<Item = &Member> {
+    let members = match &view.value {
+        Layout::Record(Record { members, .. }) => &members[..],
         _ => &[],
-    }
+    };
+    let slots = match &view.shape {
+        Shape::Histogram { slots, .. } => Some(slots.offset),
+        _ => None,
+    };
+    let is_slots = move |member: &Member| {
+        member.name == SLOTS
+            || Some(member.offset) == slots && matches!(member.layout, Layout::Array { .. })
+    };
+    members.iter().filter(move |member| !is_slots(member))
 }
 
 /// Names and widths of the columns that a value takes.
@@ -258,6 +271,7 @@ fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::RecordKind;
     use crate::view::tests::counter_view;
 
     fn text() -> Text {
@@ -358,15 +372,20 @@ mod tests {
     fn records() {
         let stream = Stream {
             name: "rb".into(),
-            record: Layout::Record(Record {
-                size: 20,
-                members: vec![
-                    member("pid", 0, u32_()),
-                    member("comm", 4, Layout::Text { size: 8 }),
-                    member("exit_code", 12, u32_()),
-                    member("last", 16, u32_()),
-                ],
-            }),
+            kinds: vec![RecordKind {
+                name: "event".into(),
+                layout: Layout::Record(Record {
+                    size: 20,
+                    members: vec![
+                        member("pid", 0, u32_()),
+                        member("comm", 4, Layout::Text { size: 8 }),
+                        member("exit_code", 12, u32_()),
+                        member("last", 16, u32_()),
+                    ],
+                }),
+                tag: None,
+            }],
+            tag: None,
             is_perf: false,
             pages: 1,
         };

@@ -2,17 +2,20 @@
 //! Decides what is shown of a running package: which maps and variables are read periodically, and
 //! as what; which buffers' records are shown, and as which struct.
 //!
-//! Annotations decide first. What has none is recognised by its type:
+//! Annotations decide first, then what the packer recognised (`view` in the description). In a
+//! package of another packer, things are recognised by their types alone:
 //! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2 histogram;
 //! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
 //!   nothing else to show.
 
 mod planner;
+mod purpose;
+mod streams;
 
 use std::time::Duration;
 
 use crate::collect::maps::Reader;
-use crate::decode::{Edges, Layout, Slots};
+use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
 
@@ -46,6 +49,8 @@ pub struct View {
     pub counters: Vec<(usize, usize)>,
     /// An array has elements that nobody ever touched.
     pub leave_out_zeros: bool,
+    /// The member that a table is sorted by; the first number where there is none.
+    pub sort: Option<String>,
 }
 
 /// What is drawn of a view.
@@ -71,12 +76,52 @@ pub enum Shape {
 pub struct Stream {
     /// The map's name.
     pub name: String,
-    /// What a record is.
-    pub record: Layout,
+    /// What a record may be: at least one.
+    pub kinds: Vec<RecordKind>,
+    /// The member that tells them apart, at the same place in all.
+    pub tag: Option<Member>,
     /// Which of the two types of buffers it is.
     pub is_perf: bool,
     /// Pages of a perf buffer for each CPU.
     pub pages: usize,
+}
+
+/// A struct that records of a buffer may be.
+#[derive(Debug)]
+pub struct RecordKind {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub layout: Layout,
+    /// The value of the tag in its records.
+    pub tag: Option<i64>,
+}
+
+impl Stream {
+    /// Which kind a record is: the one whose tag it has; else the one of its size; else, since
+    /// perf buffers pad records, the largest that fits; else the first.
+    pub fn kind(&self, bytes: &[u8]) -> usize {
+        if self.kinds.len() == 1 {
+            return 0;
+        }
+        if let Some(tag) = &self.tag {
+            let raw = tag.raw(bytes);
+            let bits = tag.bits.map_or(8 * tag.layout.size() as u32, |(_, len)| len);
+            let mask = u128::MAX >> (128 - bits.clamp(1, 128));
+            let has = |kind: &RecordKind| {
+                kind.tag.is_some_and(|tag| i128::from(tag) as u128 & mask == raw)
+            };
+            if let Some(at) = self.kinds.iter().position(has) {
+                return at;
+            }
+        }
+        let size = |kind: &RecordKind| kind.layout.size();
+        let exact = self.kinds.iter().position(|kind| size(kind) == bytes.len());
+        exact.unwrap_or_else(|| {
+            let fitting = self.kinds.iter().enumerate().filter(|(_, k)| size(k) <= bytes.len());
+            fitting.max_by_key(|(_, kind)| size(kind)).map_or(0, |(at, _)| at)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +146,32 @@ pub(crate) mod tests {
             differences: true,
             counters: vec![(0, 8)],
             leave_out_zeros: false,
+            sort: None,
         }
+    }
+
+    #[test]
+    fn records_are_told_apart_by_tag_and_by_size() {
+        let kind = |name: &str, size, tag| RecordKind {
+            name: name.into(),
+            layout: Layout::Bytes { size },
+            tag,
+        };
+        let mut stream = Stream {
+            name: "rb".into(),
+            kinds: vec![kind("a", 8, Some(1)), kind("b", 16, Some(-2)), kind("c", 24, None)],
+            tag: None,
+            is_perf: false,
+            pages: 1,
+        };
+        let kind_of = |stream: &Stream, first: u8, len: usize| {
+            stream.kind(&[&[first][..], &vec![0xff; len - 1]].concat())
+        };
+        assert_eq!([8, 16, 24, 20, 4].map(|len| kind_of(&stream, 1, len)), [0, 1, 2, 1, 0]);
+        let layout = Layout::Int { size: 1, signed: true };
+        stream.tag = Some(Member { name: "t".into(), offset: 0, bits: None, layout });
+        assert_eq!(kind_of(&stream, 1, 24), 0);
+        assert_eq!(kind_of(&stream, 0xfe, 8), 1);
+        assert_eq!(kind_of(&stream, 9, 24), 2);
     }
 }

@@ -7,30 +7,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::{Btf, Kind, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportConfig, MapMeta, Sample, SampleKind, Variable};
+use bpfpack_schemas::btf::{Btf, Type};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, Variable};
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
 use crate::args::Plan;
-use crate::collect::maps::{MapReader, Reader, SectionReader};
+use crate::collect::maps::{MapReader, Reader, SectionReader, SlotsReader};
 use crate::decode::text;
-use crate::decode::{Edges, Layout, Member, Record, Slots};
+use crate::decode::{Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
 use crate::load;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
-use super::{Shape, Stream, View, Views};
+use super::purpose::Purpose;
+use super::{Shape, View, Views};
 
 /// Time between readings where nothing says another.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 const UNIT: &str = "(unit)";
-
-/// Pages of a perf buffer for each CPU, where the package does not say.
-const PERF_PAGES: u32 = 64;
 
 /// Plans what is shown.
 pub fn plan(
@@ -42,8 +40,11 @@ pub fn plan(
     arguments: &Arguments,
     talk: &Talk,
 ) -> Result<Views, Failure> {
-    let mut planner = Planner { plan, meta, elf, btf, object, arguments, talk, kernel: None };
-    let mut views = Views { streams: planner.streams(), samples: planner.maps()? };
+    let mut planner =
+        Planner { plan, meta, elf, btf, object, arguments, talk, kernel: None, has_streams: false };
+    let streams = planner.streams();
+    planner.has_streams = !streams.is_empty();
+    let mut views = Views { streams, samples: planner.maps()? };
     let has_more = !views.streams.is_empty() || !views.samples.is_empty();
     for section in elf.data_sections() {
         if [".bss", ".data"].iter().any(|stem| section.name.starts_with(stem)) {
@@ -56,95 +57,23 @@ pub fn plan(
     Ok(views)
 }
 
-struct Planner<'p> {
+pub struct Planner<'p> {
     plan: &'p Plan,
-    meta: &'p Meta,
+    pub meta: &'p Meta,
     elf: &'p BpfObject<'p>,
-    btf: &'p Btf<'p>,
-    object: &'p Object,
+    pub btf: &'p Btf<'p>,
+    pub object: &'p Object,
     arguments: &'p Arguments,
-    talk: &'p Talk,
+    pub talk: &'p Talk,
     /// The kernel's BTF, once it was needed.
     kernel: Option<Option<Btf<'static>>>,
+    /// Records are shown: counters would only stand between them.
+    has_streams: bool,
 }
 
 impl Planner<'_> {
-    fn described(&self, map: &str) -> Option<&MapMeta> {
+    pub fn described(&self, map: &str) -> Option<&MapMeta> {
         self.meta.bpf_skel.maps.iter().find(|meta| meta.name == map || meta.ident == map)
-    }
-
-    /// The buffers and what their records are.
-    fn streams(&self) -> Vec<Stream> {
-        let mut streams = Vec::new();
-        // libbpf takes powers of two only.
-        let pages = self.meta.perf_buffer_pages.unwrap_or(PERF_PAGES).clamp(1, 1 << 16);
-        let pages = pages.next_power_of_two() as usize;
-        for map in self.object.maps() {
-            let is_perf = match map.map_type() {
-                MapType::RingBuf => false,
-                MapType::PerfEventArray => true,
-                _ => continue,
-            };
-            let name = map.name().to_string_lossy().into_owned();
-            let described = self.described(&name);
-            let unwanted =
-                |meta: &MapMeta| meta.hidden || meta.export_config == Some(ExportConfig::NoExport);
-            if described.is_some_and(unwanted) {
-                continue;
-            }
-            // A type that the object does not have has no size.
-            match self.record(described, &name).filter(|record| record.size() > 0) {
-                Some(record) => streams.push(Stream { name, record, is_perf, pages }),
-                None => self.talk.warning(&format!(
-                    "the records of `{name}` are not shown: the package does not say what they \
-                     are (pack it with the header of their struct: ecc X.bpf.c X.h)"
-                )),
-            }
-        }
-        streams
-    }
-
-    fn record(&self, described: Option<&MapMeta>, name: &str) -> Option<Layout> {
-        let of_type = |id: u32| self.btf.ty(id);
-        let config = described.and_then(|meta| meta.export_config.clone()).unwrap_or_default();
-        let exported = self.meta.export_types.first().map(|ty| of_type(ty.type_id));
-        match config {
-            ExportConfig::BtfTypeId(id) => Some(Layout::of(of_type(id))),
-            ExportConfig::CustomMembers(members) => {
-                let members: Vec<_> = members
-                    .into_iter()
-                    .map(|member| Member {
-                        name: text::clean(&member.name),
-                        offset: member.offset as usize,
-                        bits: None,
-                        layout: Layout::of(of_type(member.btf_type_id)),
-                    })
-                    .collect();
-                let end = |member: &Member| member.offset.saturating_add(member.layout.size());
-                let size = members.iter().map(end).max().unwrap_or(0);
-                Some(Layout::Record(Record { size, members }))
-            }
-            ExportConfig::NoExport if self.meta.enable_multiple_export_types == Some(true) => None,
-            _ => exported
-                .filter(|ty| matches!(ty.kind, Kind::Struct | Kind::Union))
-                .or_else(|| self.map_types(name).1)
-                .map(Layout::of),
-        }
-    }
-
-    /// The types of a map's keys and values, where its definition names them.
-    fn map_types(&self, name: &str) -> (Option<Type<'_>>, Option<Type<'_>>) {
-        let vars = self.btf.section_vars(".maps");
-        let Some(var) = vars.iter().find(|var| var.name == name) else {
-            return (None, None);
-        };
-        let definition = self.btf.ty(var.ty).resolved();
-        let of = |wanted: &str| {
-            let member = definition.members().find(|member| member.name == wanted)?;
-            let pointer = self.btf.ty(member.ty).resolved();
-            (pointer.kind == Kind::Ptr).then(|| pointer.target())
-        };
-        (of("key"), of("value"))
     }
 
     /// Views of maps, annotated or recognised.
@@ -163,41 +92,87 @@ impl Planner<'_> {
             if described.is_some_and(|meta| meta.hidden) {
                 continue;
             }
+            let (key, value) = self.btf.map_types(&name);
+            let key = key.map_or_else(|| untyped(map.key_size()), Layout::of);
+            let value = value.map_or_else(|| untyped(map.value_size()), Layout::of);
             let sample = described.and_then(|meta| meta.sample.clone());
-            let (key, value) = self.map_types(&name);
-            let bytes = |size: u32| Layout::Bytes { size: size as usize };
-            let key = key.map_or_else(|| bytes(map.key_size()), Layout::of);
-            let value = value.map_or_else(|| bytes(map.value_size()), Layout::of);
-            let recognised = Slots::of(&value).is_some();
-            if sample.is_none() && !recognised {
+            let view = described.and_then(|meta| meta.view.as_ref());
+            let purpose = match (sample, view) {
+                (Some(sample), _) => Some(Purpose::annotated(sample)),
+                (None, Some(view)) => Purpose::recognised(view),
+                // A package of another packer: the types alone tell.
+                (None, None) if !self.is_described() && Slots::of(&value).is_some() => {
+                    Some(Purpose::histogram())
+                }
+                (None, None) => None,
+            };
+            let Some(purpose) = purpose.filter(|p| !(p.is_table && self.has_streams)) else {
+                continue;
+            };
+            let size = value.size();
+            let reader = |counters: Vec<(usize, usize)>| -> Result<MapReader, Failure> {
+                Ok(MapReader {
+                    fd: duplicate(&map)?,
+                    key_size: map.key_size() as usize,
+                    value_size: map.value_size() as usize,
+                    cpus: is_per_cpu(map.map_type()).then(cpus).transpose()?,
+                    counters,
+                    max_entries: map.max_entries(),
+                    is_hash,
+                })
+            };
+            let differences = self.plan.clear || purpose.sample.clear_map;
+            let interval = self.interval(&purpose.sample);
+            let sort = purpose.sort.clone();
+            if let Some(slot) = purpose.slot_in_key(&key) {
+                let len = purpose.slots_in_keys();
+                let value = Layout::Array {
+                    element: Box::new(Layout::Int { size: 8, signed: false }),
+                    stride: 8,
+                    len,
+                };
+                let key = without(key, slot.0).map(|key| self.with_labels(key, &purpose.sample));
+                let shape = self.shape(&name, &purpose, &value);
+                let reader = SlotsReader { map: reader(vec![(0, size)])?, slot, len };
+                views.push(View {
+                    name,
+                    reader: Reader::Slots(reader),
+                    key,
+                    counters: value.counters(&[]),
+                    value,
+                    shape,
+                    interval,
+                    differences,
+                    leave_out_zeros: true,
+                    sort,
+                });
                 continue;
             }
-            let sample = sample.unwrap_or_else(histogram_by_default);
-            let shape = self.shape(&name, &sample, &value);
-            let counters = value.counters(&sample.gauges);
-            let reader = Reader::Map(MapReader {
-                fd: duplicate(&map)?,
-                key_size: map.key_size() as usize,
-                value_size: map.value_size() as usize,
-                cpus: is_per_cpu(map.map_type()).then(cpus).transpose()?,
-                counters: counters.clone(),
-                max_entries: map.max_entries(),
-                is_hash,
-            });
-            let key = self.with_labels(key, &sample);
+            let shape = self.shape(&name, &purpose, &value);
+            let counters = value.counters(&purpose.sample.gauges);
+            let reader = Reader::Map(reader(counters.clone())?);
+            let key = self.with_labels(key, &purpose.sample);
+            // The only element of an array has no name.
+            let key = Some(key).filter(|_| is_hash || map.max_entries() > 1 || !purpose.is_table);
             views.push(View {
                 name,
                 reader,
-                key: Some(key),
+                key,
                 value,
                 shape,
-                interval: self.interval(&sample),
-                differences: self.plan.clear || sample.clear_map,
+                interval,
+                differences,
                 counters,
                 leave_out_zeros: !is_hash,
+                sort,
             });
         }
         Ok(views)
+    }
+
+    /// Whether the packer said what maps and variables are for.
+    fn is_described(&self) -> bool {
+        self.meta.bpfpack.as_ref().is_some_and(|mark| mark.version >= 2)
     }
 
     /// Views of the variables of a section.
@@ -209,7 +184,7 @@ impl Planner<'_> {
         };
         let mut views = Vec::new();
         // Counters that belong together: arrays of one length, annotated alike.
-        let mut tables: BTreeMap<(Option<usize>, String), Table> = BTreeMap::new();
+        let mut tables: BTreeMap<(Option<usize>, String, Option<&str>), Table> = BTreeMap::new();
         let mut any_annotation = has_more;
         for var in self.elf.variables(self.btf, section) {
             let described = self.variable(section, var.name);
@@ -217,45 +192,51 @@ impl Planner<'_> {
             if var.is_static || hidden || var.name.starts_with(DUMMY_PREFIX) {
                 continue;
             }
-            let annotated = described.and_then(|variable| variable.sample.clone());
-            any_annotation |= annotated.is_some();
+            let sample = described.and_then(|variable| variable.sample.clone());
+            let view = described.and_then(|variable| variable.view.as_ref());
+            let is_annotated = sample.is_some();
+            any_annotation |= is_annotated;
+            let purpose = match (sample, view) {
+                (Some(sample), _) => Purpose::annotated(sample),
+                (None, Some(view)) => match Purpose::recognised(view) {
+                    Some(purpose) => purpose,
+                    None => continue,
+                },
+                (None, None) if self.is_described() => continue,
+                (None, None) => Purpose::default(),
+            };
             let layout = Layout::of(self.btf.ty(var.ty));
-            let Some((element, len)) = elements(&layout, annotated.as_ref()) else {
+            let Some((element, len)) = elements(&layout, &purpose, is_annotated) else {
                 continue;
             };
             let offset = var.offset as usize;
-            if Slots::of(&element).is_some() || is_histogram(annotated.as_ref()) {
-                let sample = annotated.unwrap_or_else(histogram_by_default);
-                let part = (offset, element.size());
-                let column =
-                    Member { name: var.name.into(), offset: 0, bits: None, layout: element };
-                views.push(self.section_view(
-                    &map,
-                    Table {
-                        parts: vec![part],
-                        columns: vec![column],
-                        sample,
-                        len,
-                        annotated: true,
-                    },
-                )?);
-            } else if is_counter(&element) || annotated.is_some() {
-                let alike = serde_json::to_string(&annotated).unwrap_or_default();
-                let table = tables.entry((len, alike)).or_insert_with(|| Table {
-                    parts: Vec::new(),
-                    columns: Vec::new(),
-                    len,
-                    annotated: annotated.is_some(),
-                    sample: annotated.unwrap_or_default(),
-                });
-                let end = table.columns.last().map_or(0, |m| m.offset + m.layout.size());
-                table.parts.push((offset, element.size()));
-                let name = var.name.to_owned();
-                table.columns.push(Member { name, offset: end, bits: None, layout: element });
+            let table = |purpose: Purpose, is_annotated| Table {
+                parts: Vec::new(),
+                columns: Vec::new(),
+                purpose,
+                len,
+                is_annotated,
+            };
+            if Slots::of(&element).is_some() || purpose.is_histogram() {
+                let purpose = match purpose.is_histogram() {
+                    true => purpose,
+                    false => Purpose::histogram(),
+                };
+                let mut table = table(purpose, true);
+                table.add(var.name, offset, element);
+                views.push(self.section_view(&map, table)?);
+            } else if is_counter(&element) || is_annotated || purpose.is_table {
+                let alike = serde_json::to_string(&purpose.sample).unwrap_or_default();
+                let of_struct = matches!(element, Layout::Record(_)).then_some(var.name);
+                let key = (len, alike, of_struct);
+                tables
+                    .entry(key)
+                    .or_insert_with(|| table(purpose, is_annotated))
+                    .add(var.name, offset, element);
             }
         }
         for table in tables.into_values() {
-            if table.annotated || !any_annotation {
+            if table.is_annotated || !any_annotation {
                 views.push(self.section_view(&map, table)?);
             }
         }
@@ -263,18 +244,18 @@ impl Planner<'_> {
     }
 
     fn section_view(&mut self, map: &Map<'_>, table: Table) -> Result<View, Failure> {
-        let Table { parts, mut columns, sample, len, .. } = table;
+        let Table { parts, mut columns, purpose, len, .. } = table;
         let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
         let name = names.join(",");
-        let is_histogram = columns.len() == 1
-            && (Slots::of(&columns[0].layout).is_some() || is_histogram(Some(&sample)));
-        let value = if is_histogram {
+        let is_one = columns.len() == 1
+            && (purpose.is_histogram() || matches!(columns[0].layout, Layout::Record(_)));
+        let value = if is_one {
             columns.remove(0).layout
         } else {
             let size = columns.last().map_or(0, |m| m.offset + m.layout.size());
             Layout::Record(Record { size, members: columns })
         };
-        let shape = match self.shape(&name, &sample, &value) {
+        let shape = match self.shape(&name, &purpose, &value) {
             Shape::KeyValue => Shape::Table,
             shape => shape,
         };
@@ -285,16 +266,18 @@ impl Planner<'_> {
             parts,
             len: len.unwrap_or(1),
         });
+        let sample = &purpose.sample;
         Ok(View {
             name,
             reader,
-            key: len.map(|_| self.with_labels(index, &sample)),
+            key: len.map(|_| self.with_labels(index, sample)),
             counters: value.counters(&sample.gauges),
             value,
             shape,
-            interval: self.interval(&sample),
+            interval: self.interval(sample),
             differences: self.plan.clear || sample.clear_map,
             leave_out_zeros: true,
+            sort: purpose.sort,
         })
     }
 
@@ -309,20 +292,15 @@ impl Planner<'_> {
         self.plan.interval.or(annotated).unwrap_or(INTERVAL)
     }
 
-    fn shape(&self, name: &str, sample: &Sample, value: &Layout) -> Shape {
-        let edges = match sample.kind {
-            SampleKind::KeyValue => return Shape::KeyValue,
-            SampleKind::Log2Histogram => Edges::Log2,
-            SampleKind::LinearHistogram => Edges::Linear {
-                origin: sample.origin.unwrap_or(0).into(),
-                step: sample.step.unwrap_or(1).max(1).into(),
-            },
+    fn shape(&self, name: &str, purpose: &Purpose, value: &Layout) -> Shape {
+        let Some(edges) = purpose.edges() else {
+            return if purpose.is_table { Shape::Table } else { Shape::KeyValue };
         };
-        match Slots::of(value).or_else(|| Slots::of_array(value, 0)) {
-            Some(slots) => Shape::Histogram { slots, edges, unit: self.unit(sample) },
+        match purpose.slots(value) {
+            Some(slots) => Shape::Histogram { slots, edges, unit: self.unit(&purpose.sample) },
             None => {
                 self.talk.warning(&format!(
-                    "`{name}` is no histogram: its value has no array `slots`; it is shown as it is"
+                    "`{name}` is no histogram: its value has no array of slots; it is shown as it is"
                 ));
                 Shape::KeyValue
             }
@@ -370,31 +348,50 @@ impl Planner<'_> {
 struct Table {
     parts: Vec<(usize, usize)>,
     columns: Vec<Member>,
-    sample: Sample,
+    purpose: Purpose,
     /// Length of the arrays; none for single variables.
     len: Option<usize>,
-    annotated: bool,
+    is_annotated: bool,
 }
 
-fn histogram_by_default() -> Sample {
-    Sample { kind: SampleKind::Log2Histogram, ..Default::default() }
-}
-
-fn is_histogram(sample: Option<&Sample>) -> bool {
-    sample.is_some_and(|sample| sample.kind != SampleKind::KeyValue)
+impl Table {
+    fn add(&mut self, name: &str, place: usize, layout: Layout) {
+        let offset = self.columns.last().map_or(0, |m| m.offset + m.layout.size());
+        self.parts.push((place, layout.size()));
+        self.columns.push(Member { name: name.to_owned(), offset, bits: None, layout });
+    }
 }
 
 /// What a variable is an array of, and how long; single ones have no length. A flat array that is
-/// annotated as a histogram is one value.
-fn elements(layout: &Layout, sample: Option<&Sample>) -> Option<(Layout, Option<usize>)> {
+/// a histogram is one value.
+fn elements(
+    layout: &Layout,
+    purpose: &Purpose,
+    is_annotated: bool,
+) -> Option<(Layout, Option<usize>)> {
     match layout {
-        Layout::Array { .. } if is_histogram(sample) && Slots::of_array(layout, 0).is_some() => {
+        Layout::Array { .. } if purpose.is_histogram() && Slots::of_array(layout, 0).is_some() => {
             Some((layout.clone(), None))
         }
         Layout::Array { element, len, .. } => Some(((**element).clone(), Some(*len))),
-        Layout::Text { .. } | Layout::Bytes { .. } if sample.is_none() => None,
+        Layout::Text { .. } | Layout::Bytes { .. } if !is_annotated => None,
         other => Some((other.clone(), None)),
     }
+}
+
+/// What only has a size: a number, where it has the size of one.
+fn untyped(size: u32) -> Layout {
+    match size {
+        4 | 8 => Layout::Int { size: size as usize, signed: false },
+        _ => Layout::Bytes { size: size as usize },
+    }
+}
+
+/// A key without the member at an offset; none where nothing is left.
+fn without(key: Layout, offset: usize) -> Option<Layout> {
+    let Layout::Record(mut record) = key else { return None };
+    record.members.retain(|member| member.offset != offset);
+    (!record.members.is_empty()).then_some(Layout::Record(record))
 }
 
 fn is_counter(layout: &Layout) -> bool {

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+//! What each map and variable is for, from its type and from what programs do with it: a histogram,
+//! a table of counters, stacks, or nothing that anybody wants to see.
+//!
+//! - An array of integers in a value (or a variable) that programs add to by an index is a histogram;
+//!   so is an array map, or a map whose key has a member `slot` or `bucket`, that slots are computed
+//!   for.
+//! - What programs add to otherwise is a table, sorted by the first counter; so is what they write
+//!   and never read.
+//! - What they delete, or write and read, is their own: the time of a start, the arguments of a call,
+//!   a record that is being made.
+//! - What they only read comes from user space.
+//!
+//! An annotation decides over all of this.
+
+use std::collections::BTreeSet;
+
+use bpfpack_schemas::Meta;
+use bpfpack_schemas::btf::{Btf, Kind, Type};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, View, ViewKind};
+use bpfpack_schemas::object::BpfObject;
+
+use crate::records::Facts;
+use crate::records::flow::{Flow, Spot, Usage, Value, helper};
+use crate::records::units::Slotting;
+
+/// Fewer elements are no histogram.
+const LEAST_SLOTS: u32 = 4;
+
+/// Names of members that are slots.
+const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
+
+/// Names of members of a key that are the slot.
+const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
+
+/// Writes down what each map and variable is for.
+pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flow, facts: &Facts) {
+    let eye = Eye { elf, btf, flow, facts };
+    for map in meta.bpf_skel.maps.iter_mut().filter(|map| !map.mmaped) {
+        map.view = eye.map(&map.name);
+    }
+    for section in &mut meta.bpf_skel.data_sections {
+        if section.name.starts_with(".rodata") {
+            continue;
+        }
+        for variable in &mut section.variables {
+            variable.view = eye.variable(&section.name, &variable.name);
+        }
+    }
+}
+
+struct Eye<'e> {
+    elf: &'e BpfObject<'e>,
+    btf: &'e Btf<'e>,
+    flow: &'e Flow,
+    facts: &'e Facts,
+}
+
+impl Eye<'_> {
+    fn map(&self, name: &str) -> Option<View> {
+        use crate::map_type::*;
+        let ty = self.btf.map_number(name, "type")?;
+        if ty == STACK_TRACE {
+            return Some(View { kind: ViewKind::Stacks, ..View::default() });
+        }
+        if ty == CGROUP_ARRAY {
+            return Some(View { kind: ViewKind::Input, ..View::default() });
+        }
+        let is_array = matches!(ty, ARRAY | PERCPU_ARRAY);
+        if !is_array && !matches!(ty, HASH | PERCPU_HASH | LRU_HASH | LRU_PERCPU_HASH) {
+            return None;
+        }
+        let of_kind = |kind| Some(View { kind, ..View::default() });
+        let Some(usage) = self.flow.maps.get(name) else { return of_kind(ViewKind::Input) };
+        let (key, value) = self.btf.map_types(name);
+        let Some(value) = value else {
+            // A size without a type: a counter, or a place to build a record in.
+            let size = self.btf.map_number(name, "value_size");
+            let counts = !usage.added.is_empty() && matches!(size, Some(4 | 8));
+            return of_kind(if counts { ViewKind::Table } else { ViewKind::Scratch });
+        };
+        if let Some(view) = self.histogram(name, usage, key, value, is_array) {
+            return Some(view);
+        }
+        let is_deleted = usage.helpers.contains(&helper::MAP_DELETE);
+        let is_looked_up = usage.helpers.contains(&helper::MAP_LOOKUP);
+        let is_updated = usage.helpers.contains(&helper::MAP_UPDATE);
+        let is_built = self.is_record(name);
+        if !usage.added.is_empty() && !is_built {
+            return Some(table(key.filter(|_| !is_array), value, &usage.added));
+        }
+        // One element for each CPU is where a record is put together.
+        let is_space = is_array && self.btf.map_number(name, "max_entries") == Some(1);
+        if is_built || is_deleted || is_space && usage.is_written {
+            return of_kind(ViewKind::Scratch);
+        }
+        if is_updated && !usage.is_read && !is_looked_up {
+            return Some(table(key.filter(|_| !is_array), value, &BTreeSet::new()));
+        }
+        if is_updated || usage.is_written {
+            return of_kind(ViewKind::Scratch);
+        }
+        of_kind(ViewKind::Input)
+    }
+
+    /// Whether a map's elements are written to a buffer as they are.
+    fn is_record(&self, name: &str) -> bool {
+        let of_map = |value: &Value| match value {
+            Value::Element(map, _) => self.flow.names.get(map).is_some_and(|known| known == name),
+            _ => false,
+        };
+        self.flow.calls.iter().any(|call| call.arguments.iter().any(of_map))
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        usage: &Usage,
+        key: Option<Type<'_>>,
+        value: Type<'_>,
+        is_array: bool,
+    ) -> Option<View> {
+        let slotting = self.slotting(&usage.functions);
+        let found = slots_in(value, &usage.added);
+        if let Some(slots) = found {
+            let slots = if slots.is_empty() { "value".into() } else { format!("value.{slots}") };
+            return Some(histogram(&slots, slotting));
+        }
+        let counts = is_counter(value) && usage.added.iter().any(|spot| spot.offset == 0);
+        if !counts {
+            return None;
+        }
+        if let Some(member) = key.and_then(|key| slot_member(key)) {
+            return Some(histogram(&format!("key.{member}"), slotting));
+        }
+        let len = self.btf.map_number(name, "max_entries").unwrap_or(0);
+        let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
+        let is_it = is_log2 && !self.has_struct_with_slots() || is_named_histogram(name);
+        (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram("index", slotting))
+    }
+
+    /// Whether the object has a struct with an array `slots`, or of another usual name.
+    fn has_struct_with_slots(&self) -> bool {
+        let is_array = |ty: Type<'_>| {
+            let ty = ty.resolved();
+            ty.kind == Kind::Array && is_counter(ty.target())
+        };
+        self.btf
+            .types()
+            .filter(|ty| ty.kind == Kind::Struct)
+            .any(|ty| ty.members().any(|m| SLOTS.contains(&m.name) && is_array(ty.sibling(m.ty))))
+    }
+
+    /// How the functions that use something compute slots.
+    fn slotting(&self, functions: &BTreeSet<usize>) -> Option<&Slotting> {
+        let names = functions.iter().filter_map(|index| self.flow.functions.get(*index));
+        let found = names.filter_map(|function| self.facts.slots.get(&function.name));
+        found.max_by_key(|slotting| (slotting.is_log2, slotting.unit.is_some()))
+    }
+
+    fn variable(&self, section: &str, name: &str) -> Option<View> {
+        if name.starts_with(DUMMY_PREFIX) {
+            return None;
+        }
+        let variables = self.elf.variables(self.btf, section);
+        let variable = variables.iter().find(|variable| variable.name == name)?;
+        let counted = self.flow.counted.get(&self.elf.section_index(section)?)?;
+        let start = i64::from(variable.offset);
+        let range = start..start + i64::from(variable.size);
+        let spots: BTreeSet<Spot> = counted
+            .iter()
+            .filter(|(spot, _)| range.contains(&spot.offset))
+            .map(|(spot, _)| Spot { offset: spot.offset - start, indexed: spot.indexed })
+            .collect();
+        let functions: BTreeSet<usize> = counted
+            .iter()
+            .filter(|(spot, _)| range.contains(&spot.offset))
+            .flat_map(|(_, functions)| functions.iter().copied())
+            .collect();
+        if spots.is_empty() {
+            return None;
+        }
+        let slotting = self.slotting(&functions);
+        let ty = self.btf.ty(variable.ty).resolved();
+        let element = if ty.kind == Kind::Array { ty.target().resolved() } else { ty };
+        if element.kind == Kind::Struct
+            && let Some(slots) = slots_in(element, &spots)
+            && !slots.is_empty()
+        {
+            return Some(histogram(&format!("value.{slots}"), slotting));
+        }
+        let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
+        // A function that computes slots may count other things by index, too.
+        let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
+        let is_it = is_log2 && !self.has_struct_with_slots() || is_named_histogram(name);
+        if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {
+            return Some(histogram("value", slotting));
+        }
+        Some(View { kind: ViewKind::Table, ..View::default() })
+    }
+}
+
+fn histogram(slots: &str, slotting: Option<&Slotting>) -> View {
+    let mut view = View {
+        kind: ViewKind::Histogram,
+        slots: Some(slots.to_owned()),
+        scale: Some(Scale::Log2),
+        ..View::default()
+    };
+    if let Some(slotting) = slotting {
+        if !slotting.is_log2 {
+            view.scale = Some(Scale::Linear);
+            view.step = slotting.step;
+        }
+        view.unit = slotting.unit.clone();
+        let when = slotting.unit_when.iter();
+        view.unit_when = when.map(|(name, unit)| (name.clone(), unit.clone().into())).collect();
+    }
+    view
+}
+
+fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> View {
+    let columns = |ty: Type<'_>| {
+        let names = ty.resolved().members().map(|member| member.name.to_owned());
+        names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
+    };
+    let is_first = |bit_offset: u32, size: u64| {
+        added.iter().find(|spot| {
+            let from = i64::from(bit_offset / 8);
+            (from..from + size as i64).contains(&spot.offset)
+        })
+    };
+    let resolved = value.resolved();
+    let sort = resolved.members().find(|member| {
+        let ty = resolved.sibling(member.ty);
+        is_counter(ty) && is_first(member.bit_offset, ty.size().unwrap_or(0)).is_some()
+    });
+    View {
+        kind: ViewKind::Table,
+        key: key.map(columns).unwrap_or_default(),
+        value: columns(value),
+        sort: sort.map(|member| member.name.to_owned()),
+        ..View::default()
+    }
+}
+
+/// The member that is an array of slots: one with such a name, or one that is added to by an index.
+/// Empty where the type itself is such an array.
+fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<String> {
+    let ty = ty.resolved();
+    let is_slots = |ty: Type<'_>| {
+        let ty = ty.resolved();
+        ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS && is_counter(ty.target())
+    };
+    if is_slots(ty) {
+        return added.iter().any(|spot| spot.indexed).then(String::new);
+    }
+    if ty.kind != Kind::Struct {
+        return None;
+    }
+    let slots = || ty.members().filter(|member| is_slots(ty.sibling(member.ty)));
+    let by_name = slots().find(|member| SLOTS.contains(&member.name));
+    let by_use = || {
+        slots().find(|member| {
+            let from = i64::from(member.bit_offset / 8);
+            let size = ty.sibling(member.ty).size().unwrap_or(0) as i64;
+            added.iter().any(|spot| spot.indexed && (from..from + size).contains(&spot.offset))
+        })
+    };
+    by_name.or_else(by_use).map(|member| member.name.to_owned())
+}
+
+/// Whether a name says that it is a histogram.
+fn is_named_histogram(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["hist", "slots", "buckets", "dist", "latenc"].iter().any(|word| name.contains(word))
+}
+
+fn slot_member(key: Type<'_>) -> Option<&str> {
+    let key = key.resolved();
+    key.members()
+        .find(|member| SLOT.contains(&member.name) && is_counter(key.sibling(member.ty)))
+        .map(|member| member.name)
+}
+
+/// An integer of four or eight bytes.
+fn is_counter(ty: Type<'_>) -> bool {
+    let ty = ty.resolved();
+    ty.kind == Kind::Int && matches!(ty.size(), Some(4 | 8)) && !ty.int_encoding().bool
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+//! What a histogram counts, read from the source: the call that computes a slot, and what was
+//! divided before.
+//!
+//! `if (targ_ms) delta /= 1000000; else delta /= 1000; slot = log2l(delta);` counts microseconds,
+//! or milliseconds where `targ_ms` is set, `delta` being a difference of clock readings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::annotations::lexer::Token;
+
+/// Assignments are followed this far back.
+const MAX_DEPTH: usize = 4;
+
+/// Names that say nothing on what they hold.
+const VAGUE: [&str; 12] = [
+    "delta", "value", "val", "slot", "latency", "lat", "time", "diff", "x", "v", "idx", "duration",
+];
+
+/// How slots are made of values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slotting {
+    /// By the logarithm to base two; else by a division, or not at all.
+    pub is_log2: bool,
+    /// Width of a slot that is not logarithmic.
+    pub step: Option<u64>,
+    /// The unit of the values.
+    pub unit: Option<String>,
+    /// The unit where a variable is not zero.
+    pub unit_when: BTreeMap<String, String>,
+}
+
+/// Reads the tokens of a function: none where it computes no slot. `constant` tells what a macro
+/// stands for.
+pub fn slotting<'t>(
+    tokens: &[Token<'t>],
+    constant: &dyn Fn(&str) -> Option<u64>,
+) -> Option<Slotting> {
+    let function = Function { tokens, constant };
+    function.logarithmic().or_else(|| function.linear())
+}
+
+struct Function<'f, 't> {
+    tokens: &'f [Token<'t>],
+    constant: &'f dyn Fn(&str) -> Option<u64>,
+}
+
+/// When a division is done.
+enum Guard<'t> {
+    Always,
+    If(&'t str),
+    IfNot(&'t str),
+    Else,
+    Unknown,
+}
+
+impl<'f, 't> Function<'f, 't> {
+    fn logarithmic(&self) -> Option<Slotting> {
+        let at = self.tokens.windows(2).position(
+            |window| matches!(window, [Token::Word(word), Token::Punct('(')] if is_log2(word)),
+        )?;
+        let argument = group(&self.tokens[at + 1..]);
+        let mut slotting = self.units(argument);
+        slotting.is_log2 = true;
+        Some(slotting)
+    }
+
+    /// `slots[i]` where `i` is a value, or a value divided.
+    fn linear(&self) -> Option<Slotting> {
+        let shifts = self.tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
+        if shifts || self.tokens.iter().any(|t| matches!(t, Token::Word(w) if computes_log(w))) {
+            return None;
+        }
+        let at = self.tokens.windows(2).position(|window| {
+            matches!(window, [Token::Word("slots" | "buckets" | "bins"), Token::Punct('[')])
+        })?;
+        let mut index = group(&self.tokens[at + 1..]).to_vec();
+        if let [Token::Word(name)] = index[..] {
+            index = self.assignments(name).into_iter().flatten().collect();
+        }
+        let divisor = index.iter().position(|token| *token == Token::Punct('/'));
+        let step = divisor.and_then(|at| self.number(index.get(at + 1)?));
+        Some(Slotting { step: step.filter(|step| *step > 1), ..Slotting::default() })
+    }
+
+    /// The unit of an expression.
+    fn units(&self, expression: &[Token<'t>]) -> Slotting {
+        let mut slotting = Slotting::default();
+        let Some(name) = expression.iter().rev().find_map(|token| match token {
+            Token::Word(word) if !word.starts_with(|c: char| c.is_ascii_digit()) => Some(*word),
+            _ => None,
+        }) else {
+            return slotting;
+        };
+        let inline = expression.iter().position(|token| *token == Token::Punct('/'));
+        let inline = inline.and_then(|at| self.number(expression.get(at + 1)?));
+        if name.contains("sector") && inline == Some(2) {
+            slotting.unit = Some("Kbytes".into());
+            return slotting;
+        }
+        if ["len", "bytes", "size"].iter().any(|word| name.contains(word)) && inline == Some(1024) {
+            slotting.unit = Some("Kbytes".into());
+            return slotting;
+        }
+        let mut base = self.base(name, 0);
+        let mut unit = inline.and_then(|divisor| scaled(base?, divisor));
+        let mut is_certain = true;
+        for (divisor, guard) in self.divisions(name) {
+            match guard {
+                Guard::Always => unit = base.and_then(|base| scaled(base, divisor)),
+                Guard::Else => unit = base.and_then(|base| scaled(base, divisor)).or(unit),
+                Guard::If(variable) => {
+                    // A variable's name tells what the division makes, where the clock does not.
+                    base = base.or_else(|| unscaled(named_unit(variable)?, divisor));
+                    let then = base.and_then(|base| scaled(base, divisor));
+                    if let Some(then) = then {
+                        slotting.unit_when.insert(variable.to_owned(), then.to_owned());
+                    }
+                }
+                Guard::IfNot(variable) => {
+                    unit = base.and_then(|base| scaled(base, divisor));
+                    if let Some(base) = base {
+                        slotting.unit_when.insert(variable.to_owned(), base.to_owned());
+                    }
+                }
+                Guard::Unknown => is_certain = false,
+            }
+        }
+        // The name of a plain variable says more than nothing.
+        let is_plain = expression.len() == 1 && name.len() > 2 && !VAGUE.contains(&name);
+        let by_name = is_plain.then_some(name);
+        slotting.unit = unit.or(base).or(by_name.filter(|_| is_certain)).map(str::to_owned);
+        slotting
+    }
+
+    /// The unit that a variable has before it is divided.
+    fn base(&self, name: &str, depth: usize) -> Option<&'static str> {
+        if let Some(unit) = suffix_unit(name) {
+            return Some(unit);
+        }
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        self.assignments(name).iter().flatten().find_map(|token| match token {
+            Token::Word(word) if word.starts_with("bpf_ktime_get") => Some("nsecs"),
+            Token::Word(word) if *word != name => self.base(word, depth + 1),
+            _ => None,
+        })
+    }
+
+    /// What a variable is assigned, each time.
+    fn assignments(&self, name: &str) -> Vec<Vec<Token<'t>>> {
+        let mut found = Vec::new();
+        for (at, window) in self.tokens.windows(3).enumerate() {
+            let [Token::Word(word), Token::Punct('='), next] = window else { continue };
+            if *word != name || *next == Token::Punct('=') {
+                continue;
+            }
+            let rest = self.tokens[at + 2..].iter();
+            let is_part = |token: &&Token<'t>| !matches!(token, Token::Punct(';' | '{' | '}'));
+            found.push(rest.take_while(is_part).copied().collect());
+        }
+        found
+    }
+
+    /// Divisions of a variable by a number, and when they are done.
+    fn divisions(&self, name: &str) -> Vec<(u64, Guard<'t>)> {
+        let mut found = Vec::new();
+        for (at, window) in self.tokens.windows(4).enumerate() {
+            let [Token::Word(word), Token::Punct('/'), Token::Punct('='), number] = window else {
+                continue;
+            };
+            if let Some(divisor) = self.number(number).filter(|_| *word == name) {
+                found.push((divisor, self.guard(at)));
+            }
+        }
+        found
+    }
+
+    fn guard(&self, at: usize) -> Guard<'t> {
+        let mut before = &self.tokens[..at];
+        if before.last() == Some(&Token::Punct('{')) {
+            before = &before[..before.len() - 1];
+        }
+        match before {
+            [.., Token::Word("else")] => Guard::Else,
+            [.., Token::Word("if"), Token::Punct('('), Token::Word(name), Token::Punct(')')] => {
+                Guard::If(name)
+            }
+            [
+                ..,
+                Token::Word("if"),
+                Token::Punct('('),
+                Token::Punct('!'),
+                Token::Word(name),
+                Token::Punct(')'),
+            ] => Guard::IfNot(name),
+            [.., Token::Punct(';' | '}')] => Guard::Always,
+            _ => Guard::Unknown,
+        }
+    }
+
+    fn number(&self, token: &Token<'_>) -> Option<u64> {
+        let Token::Word(word) = token else { return None };
+        number(word).or_else(|| (self.constant)(word))
+    }
+}
+
+/// A number as C writes it.
+pub fn number(word: &str) -> Option<u64> {
+    let digits = word.trim_end_matches(['u', 'U', 'l', 'L']);
+    match digits.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => digits.parse().ok(),
+    }
+}
+
+fn is_log2(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word.contains("log2") || word.contains("exp2")
+}
+
+/// Names of what computes a logarithm in other ways.
+pub fn computes_log(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    is_log2(&word) || word.contains("clz") || word == "fls" || word == "fls64"
+}
+
+/// What is in the parentheses or brackets that the first token opens.
+fn group<'a, 't>(tokens: &'a [Token<'t>]) -> &'a [Token<'t>] {
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Punct('(' | '[') => depth += 1,
+            Token::Punct(')' | ']') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return tokens.get(1..at).unwrap_or_default();
+        }
+    }
+    &[]
+}
+
+const UNITS: [&str; 4] = ["nsecs", "usecs", "msecs", "secs"];
+
+fn scaled(unit: &str, divisor: u64) -> Option<&'static str> {
+    let at = UNITS.iter().position(|known| *known == unit)?;
+    let steps = match divisor {
+        1 => 0,
+        1_000 => 1,
+        1_000_000 => 2,
+        1_000_000_000 => 3,
+        _ => return None,
+    };
+    UNITS.get(at + steps).copied()
+}
+
+fn unscaled(unit: &str, divisor: u64) -> Option<&'static str> {
+    UNITS.into_iter().find(|base| scaled(base, divisor) == Some(unit))
+}
+
+/// The unit that a switch like `targ_ms` names.
+fn named_unit(variable: &str) -> Option<&'static str> {
+    let is_part = |part: &str| match part {
+        "ns" | "nsec" | "nsecs" | "nanoseconds" => Some("nsecs"),
+        "us" | "usec" | "usecs" | "microseconds" => Some("usecs"),
+        "ms" | "msec" | "msecs" | "milliseconds" | "millis" => Some("msecs"),
+        "s" | "sec" | "secs" | "seconds" => Some("secs"),
+        _ => None,
+    };
+    variable.split('_').find_map(is_part)
+}
+
+/// The unit that a name like `srtt_us` ends with.
+fn suffix_unit(name: &str) -> Option<&'static str> {
+    let (_, last) = name.rsplit_once('_')?;
+    named_unit(last).filter(|_| matches!(last, "ns" | "us" | "ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::annotations::lexer::tokens;
+
+    fn of(text: &str) -> Option<Slotting> {
+        let tokens: Vec<_> = tokens(text).map(|(token, _)| token).collect();
+        slotting(&tokens, &|name| (name == "STEP").then_some(200))
+    }
+
+    fn unit(text: &str) -> (String, String) {
+        let slotting = of(text).unwrap();
+        let when: Vec<_> =
+            slotting.unit_when.iter().map(|(name, unit)| format!("{name}={unit}")).collect();
+        (slotting.unit.unwrap_or_default(), when.join(","))
+    }
+
+    #[test]
+    fn units_of_time() {
+        let clock = "u64 ts = bpf_ktime_get_ns(); s64 delta = (s64)(ts - *tsp);";
+        let both = format!(
+            "{clock} if (targ_ms) delta /= 1000000U; else delta /= 1000U; slot = log2l(delta);"
+        );
+        assert_eq!(unit(&both), ("usecs".into(), "targ_ms=msecs".into()));
+        let unless = format!("{clock} if (!targ_ns) delta /= 1000; slot = log2(delta);");
+        assert_eq!(unit(&unless), ("usecs".into(), "targ_ns=nsecs".into()));
+        assert_eq!(unit(&format!("{clock} log2l(delta)")), ("nsecs".into(), "".into()));
+        assert_eq!(unit(&format!("{clock} log2l(delta / 1000000)")), ("msecs".into(), "".into()));
+        let cases = format!("{clock} switch (u) {{ case A: delta /= 1000; }} log2l(delta);");
+        assert_eq!(unit(&cases), ("nsecs".into(), "".into()));
+    }
+
+    #[test]
+    fn units_by_names() {
+        let rtt = "srtt = READ(ts, srtt_us) >> 3; if (targ_ms) srtt /= 1000U; log2l(srtt);";
+        assert_eq!(unit(rtt), ("usecs".into(), "targ_ms=msecs".into()));
+        assert_eq!(unit("slot = log2l(backlog);"), ("backlog".into(), "".into()));
+        assert_eq!(unit("slot = log2(value);"), ("".into(), "".into()));
+        assert_eq!(unit("log2(ctx->nr_sector / 2)"), ("Kbytes".into(), "".into()));
+        assert_eq!(unit("log2(rq->__data_len / 1024)"), ("Kbytes".into(), "".into()));
+    }
+
+    #[test]
+    fn linear_slots() {
+        assert_eq!(of("hist->slots[slot]++").unwrap(), Slotting::default());
+        let divided = of("slot = khz / STEP; add(&h->slots[slot], 1);").unwrap();
+        assert_eq!((divided.is_log2, divided.step), (false, Some(200)));
+        assert_eq!(of("while (v >>= 1) slot++; h->slots[slot]++"), None);
+        assert_eq!(of("return 0;"), None);
+    }
+}
