@@ -218,6 +218,10 @@ fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
                 "this kernel has no function `{target}`: it may have another name here, or be inlined"
             ))
         }
+        "tp" | "tracepoint" if !kernel::has_tracefs() => failure.hint(
+            "tracefs is not mounted, where tracepoints are: \
+             mount -t tracefs tracefs /sys/kernel/tracing",
+        ),
         "tp" | "tracepoint" if kernel::has_tracepoint(target) == Some(false) => {
             failure.hint(format!("this kernel has no tracepoint `{target}`"))
         }

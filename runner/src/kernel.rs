@@ -99,11 +99,15 @@ pub fn has_function(name: &str) -> bool {
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
 }
 
+/// Where the file system with the tracepoints may be mounted.
+const TRACEPOINTS: [&str; 2] = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
+
+/// Whether the file system with the tracepoints is mounted where libbpf looks for it.
+pub fn has_tracefs() -> bool {
+    TRACEPOINTS.iter().any(|dir| Path::new(dir).is_dir())
+}
+
 /// Whether there is a tracepoint `category/name`; none where that can not be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
-    ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
-        .iter()
-        .map(Path::new)
-        .find(|dir| dir.exists())
-        .map(|dir| dir.join(event).exists())
+    TRACEPOINTS.iter().map(Path::new).find(|dir| dir.exists()).map(|dir| dir.join(event).exists())
 }

@@ -75,6 +75,7 @@ fn the_files_and_the_description() {
     assert_eq!(names(dir.path()), expected);
     let meta = json(&dir.path().join("my-tool.skel.json"));
     assert_eq!(json(&dir.path().join("package.json"))["meta"], meta);
+    let event = meta["export_types"][0]["type_id"].as_u64().unwrap();
     assert_eq!(
         meta,
         json!({
@@ -85,18 +86,22 @@ fn the_files_and_the_description() {
                          "cmdarg": {"short": "p", "long": "pid"}},
                         {"name": "on", "type": "bool", "value": true}]},
                     {"name": ".bss", "variables": [
-                        {"name": "seen", "type": "int"},
+                        {"name": "seen", "type": "int", "view": {"kind": "table"}},
                         {"name": "by", "type": "struct seen_by[2]"}]}],
                 "maps": [
-                    {"name": "rb", "ident": "rb"},
+                    {"name": "rb", "ident": "rb", "records": [
+                        {"name": "event", "size": 24, "btf_type_id": event}]},
                     {"name": "my_tool_.rodata", "ident": "rodata", "mmaped": true},
                     {"name": "my_tool_.bss", "ident": "bss", "mmaped": true}],
                 "obj_name": "my_tool_bpf",
                 "progs": [{"name": "handle", "attach": "tp/syscalls/sys_enter_getpgid",
                            "link": true, "link_to": "something"}],
                 "doc": {"brief": "A test"}},
+            "export_types": [{"name": "event", "size": 24, "type_id": event, "members": [
+                {"name": "pid", "type": "int"}, {"name": "comm", "type": "char[16]"},
+                {"name": "kind", "type": "enum kind"}]}],
             "eunomia_version": "0.3.4",
-            "bpfpack": {"version": 1}})
+            "bpfpack": {"version": 2}})
     );
 }
 

@@ -147,13 +147,13 @@ pub struct File<'d> {
 /// The debug information of an object.
 #[derive(Debug, Default)]
 pub struct Debug<'d> {
-    dies: Vec<Die<'d>>,
+    pub(super) dies: Vec<Die<'d>>,
     /// The sources.
     pub files: Vec<File<'d>>,
     /// Lines by address; an end of a sequence has no place.
-    rows: Vec<(u64, Option<Place>)>,
+    pub(super) rows: Vec<(u64, Option<Place>)>,
     /// Top-level functions with code, and variables.
-    roots: Vec<u32>,
+    pub(super) roots: Vec<u32>,
 }
 
 impl<'d> Debug<'d> {

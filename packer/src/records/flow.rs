@@ -511,10 +511,12 @@ impl Walk<'_> {
         for register in &mut state.registers[..6] {
             *register = Value::Unknown;
         }
-        if is_helper && matches!(insn.imm, helper::MAP_LOOKUP | helper::MAP_LOOKUP_PERCPU) {
-            if let Value::Map(map) = arguments[0] {
-                state.registers[0] = Value::Element(map, Spot { offset: 0, indexed: false });
-            }
+        let looks_up = matches!(insn.imm, helper::MAP_LOOKUP | helper::MAP_LOOKUP_PERCPU);
+        if is_helper
+            && looks_up
+            && let Value::Map(map) = arguments[0]
+        {
+            state.registers[0] = Value::Element(map, Spot { offset: 0, indexed: false });
         }
     }
 
