@@ -100,6 +100,7 @@ pub fn headers() -> impl Iterator<Item = (String, &'static str)> {
         .filter(|(name, _)| name.starts_with("bpf_") || *name == "usdt.bpf.h")
         .map(|(name, text)| (format!("bpf/{name}"), *text));
     let ours = [
+        ("annotate.bpf.h", include_str!("../include/annotate.bpf.h")),
         ("bits.bpf.h", include_str!("../include/bits.bpf.h")),
         ("maps.bpf.h", include_str!("../include/maps.bpf.h")),
     ];
@@ -131,6 +132,7 @@ mod tests {
             "bpf/bpf_core_read.h",
             "bpf/bpf_endian.h",
             "bpf/usdt.bpf.h",
+            "annotate.bpf.h",
             "bits.bpf.h",
             "maps.bpf.h",
         ] {

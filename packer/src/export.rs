@@ -29,9 +29,8 @@ pub fn structs(header: &str) -> Vec<String> {
 /// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
 /// of these packages knows to skip.
 #[must_use]
-pub fn keepers(structs: &[String]) -> String {
+pub fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
     structs
-        .iter()
         .map(|name| {
             format!(
                 "const volatile struct {name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n"
@@ -97,6 +96,8 @@ mod tests {
             union u { int a; };
             static struct a make(struct b *b);";
         assert_eq!(structs(header), ["a", "inner", "b"]);
-        assert!(keepers(&structs(header)).contains("struct inner *__eunomia_dummy_inner_ptr"));
+        assert!(
+            keepers(structs(header).iter()).contains("struct inner *__eunomia_dummy_inner_ptr")
+        );
     }
 }

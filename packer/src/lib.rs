@@ -65,16 +65,20 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }
-    let found = annotations::find(&source.text);
+    let mut found = annotations::tags(&btf);
+    found.extend(annotations::find(&source.text));
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
-    buffers::describe(&mut meta, &compiled.facts, &btf);
+    buffers::records(&mut meta, &compiled.facts, &btf);
     if plan.recognition {
         let flow = records::flow::of_object(&compiled.object)
             .map_err(|error| failure::bad_object(plan, error.into()))?;
         recognise::recognise(&mut meta, &elf, &btf, &flow, &compiled.facts);
     }
-    let meta = annotations::apply(meta, &found, &plan.source, &talk)?;
+    let place = (plan.source.as_path(), source.text.as_str());
+    let mut meta = annotations::apply(meta, &btf, &found, place, &talk)?;
+    buffers::export(&mut meta, &btf);
+    annotations::check_arguments(&meta, &plan.source, &talk);
     buffers::tell_unknown(&meta, &compiled.facts, plan, &talk);
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let package = Package { object: compiled.object, meta, other: Default::default() };

@@ -269,6 +269,13 @@ impl<'a> Type<'a> {
         })
     }
 
+    /// The member or parameter that a declaration tag is on; none where it is on the whole.
+    #[must_use]
+    pub fn tagged_member(&self) -> Option<u32> {
+        let index = u32_at(self.extra, 0);
+        (self.kind == Kind::DeclTag && index != u32::MAX).then_some(index)
+    }
+
     /// Another type of the same BTF.
     #[must_use]
     pub fn sibling(&self, id: u32) -> Type<'a> {

@@ -14,6 +14,8 @@ pub enum Token<'a> {
     Punct(char),
     /// A `///` comment, without the slashes.
     Doc(&'a str),
+    /// Another comment that begins its line, with its slashes and stars.
+    Comment(&'a str),
     /// A preprocessor directive, continued lines included, without the `#`.
     Directive(&'a str),
 }
@@ -27,8 +29,13 @@ pub struct Position {
     pub column: usize,
 }
 
-/// The tokens of a C text.
+/// The tokens of a C text, but for comments that are not `///`.
 pub fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
+    with_comments(text).filter(|(token, _)| !matches!(token, Token::Comment(_)))
+}
+
+/// The tokens of a C text.
+pub fn with_comments(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
     let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, fresh_line: true };
     std::iter::from_fn(move || lexer.next_token())
 }
@@ -69,18 +76,23 @@ impl<'a> Lexer<'a> {
                 continue;
             }
             if rest.starts_with("/*") {
-                self.advance(
-                    rest.get(2..).and_then(|r| r.find("*/")).map_or(rest.len(), |n| n + 4),
-                );
+                let is_first = self.fresh_line;
+                let len = rest.get(2..).and_then(|r| r.find("*/")).map_or(rest.len(), |n| n + 4);
+                let comment = self.advance(len);
+                if is_first {
+                    return Some((Token::Comment(comment), position));
+                }
                 continue;
             }
             if rest.starts_with("//") {
                 let comment = self.advance(rest.find('\n').unwrap_or(rest.len()));
+                let is_first = self.fresh_line;
                 match comment.strip_prefix("///") {
                     // Behind something on its line, it speaks of that, not of what follows.
                     Some(text) if !text.starts_with('/') && self.fresh_line => {
                         return Some((Token::Doc(text.trim_end_matches('\r')), position));
                     }
+                    None if is_first => return Some((Token::Comment(comment), position)),
                     _ => continue,
                 }
             }

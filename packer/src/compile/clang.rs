@@ -110,7 +110,7 @@ impl<'a> Compiler<'a> {
         let dirs = self.include_dirs().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
         let identity = self.headers.identity(self.clang, &self.deciding_flags())?;
         let path = std::path::absolute(&plan.source).ok()?;
-        let keepers = export::keepers(&source.exported);
+        let keepers = export::keepers(source.kept());
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
         let strip = plan.llvm_strip.clone().unwrap_or_default();

@@ -23,13 +23,13 @@ pub struct Keepers {
 
 impl Keepers {
     pub fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
-        if source.exported.is_empty() {
+        if source.kept().next().is_none() {
             return Ok(None);
         }
         let make = || -> anyhow::Result<Keepers> {
             let dir = TempDir::with_prefix("ecc-")?;
             let with_keepers = dir.path().join("source.c");
-            let text = format!("{}\n{}", source.text, export::keepers(&source.exported));
+            let text = format!("{}\n{}", source.text, export::keepers(source.kept()));
             fs::write(&with_keepers, text)?;
             let real = std::path::absolute(&plan.source)?;
             let overlay = dir.path().join("overlay.yaml");

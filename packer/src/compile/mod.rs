@@ -20,6 +20,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
+use crate::annotations::{self, wanted_records};
 use crate::args::{Input, Plan};
 use crate::cache;
 use crate::export;
@@ -46,6 +47,8 @@ pub struct Source {
     pub text: String,
     /// Structs of the export header.
     pub exported: Vec<String>,
+    /// Structs that annotations name.
+    pub wanted: Vec<String>,
 }
 
 impl Source {
@@ -59,7 +62,14 @@ impl Source {
             Input::Object => String::new(),
             Input::Source | Input::Header => read_text(&plan.source)?,
         };
-        Ok(Source { text, exported })
+        let mut wanted = wanted_records(&annotations::find(&text));
+        wanted.retain(|name| !exported.contains(name));
+        Ok(Source { text, exported, wanted })
+    }
+
+    /// Structs that have to be in the object's BTF, whether or not it uses them.
+    pub fn kept(&self) -> impl Iterator<Item = &String> {
+        self.exported.iter().chain(&self.wanted)
     }
 }
 

@@ -427,6 +427,13 @@ impl<'d> Debug<'d> {
         found
     }
 
+    /// The same for a function by its origin.
+    pub fn parts_of_origin(&self, origin: u32) -> Vec<u32> {
+        let is_it = |function: &u32| self.origin(*function) == origin;
+        let code = self.functions().filter(is_it).find(|f| !self.die(*f).ranges.is_empty());
+        code.map(|function| self.parts(function)).unwrap_or_default()
+    }
+
     /// A global variable by its name.
     pub fn global(&self, name: &str) -> Option<u32> {
         self.roots.iter().copied().find(|index| {

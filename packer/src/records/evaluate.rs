@@ -42,18 +42,31 @@ struct Typed {
 }
 
 impl<'f, 'd> Evaluator<'f, 'd> {
-    /// The call of one of these functions that an instruction was made of.
-    pub fn scope(&self, code: usize, at: (usize, u64), names: &[&str]) -> Option<Scope<'f>> {
+    /// The calls of one of these functions that an instruction was made of: one, unless clang made
+    /// one of several.
+    pub fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
         let frames = self.debug.frames(address(at.0, at.1));
-        let function = frames.first()?.function;
-        let place = self.debug.place(address(at.0, at.1))?;
-        let text = self.sources.call_at(place, names).or_else(|| {
-            // The line of an optimized instruction can be another: a function that calls it once
-            // leaves no doubt.
-            let mut calls = names.iter().flat_map(|name| self.calls(function, name));
-            calls.next().filter(|_| calls.next().is_none())
-        })?;
-        Some(Scope { text, function, place, at, level: 0, code })
+        let (Some(inner), Some(outer)) = (frames.first(), frames.last()) else {
+            return Vec::new();
+        };
+        let place = self.debug.place(address(at.0, at.1)).unwrap_or_default();
+        if let Some(text) = self.sources.call_at(place, names) {
+            return vec![Scope { text, function: inner.function, place, at, level: 0, code }];
+        }
+        // Such an instruction has no line, or that of something else: all calls in the function,
+        // and in what was inlined there, may be meant.
+        let mut found = Vec::new();
+        for function in self.debug.parts_of_origin(outer.function) {
+            let level = frames.iter().position(|frame| frame.function == function);
+            let start = self.debug.die(function).place;
+            for text in names.iter().flat_map(|name| self.calls(function, name)) {
+                // Variables that are declared later in the function count, too.
+                let place = Place { line: usize::MAX, ..start };
+                let level = level.unwrap_or(frames.len() - 1);
+                found.push(Scope { text, function, place, at, level, code });
+            }
+        }
+        found
     }
 
     fn calls(&self, function: u32, name: &str) -> Vec<CallText<'f>> {
@@ -102,11 +115,11 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         let called_from = &self.flow.functions[scope.code].called_from;
         called_from
             .iter()
-            .filter_map(|at| {
+            .flat_map(|at| {
                 let code = self.flow.functions.iter().position(|function| {
                     function.section == at.0 && (function.start..function.end).contains(&at.1)
-                })?;
-                self.scope(code, *at, &[name])
+                });
+                code.map(|code| self.scopes(code, *at, &[name])).unwrap_or_default()
             })
             .collect()
     }

@@ -20,7 +20,7 @@ pub mod flow;
 mod source;
 pub mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::btf::{Btf, BtfError, Kind};
 use bpfpack_schemas::object::{BpfObject, ObjectError};
@@ -111,8 +111,8 @@ fn find(finder: Finder<'_, '_>) -> BTreeMap<String, Buffer> {
     for call in &finder.flow.calls {
         let Some(shape) = Shape::of(call) else { continue };
         for map in finder.maps(call, &shape) {
+            let structs = finder.structs(call, &shape, &map);
             let buffer = found.entry(map).or_default();
-            let structs = finder.structs(call, &shape);
             if structs.is_empty() {
                 let place = finder.place(call);
                 if !buffer.unknown.contains(&place) {
@@ -191,16 +191,25 @@ impl Finder<'_, '_> {
         }
         let names = &self.flow.names;
         let known = |name: &str| names.values().any(|known| known == name);
-        let scope = self.scope(call, shape);
-        let words = scope.map(|scope| self.evaluator.words(&scope, shape.map)).unwrap_or_default();
-        words.into_iter().filter(|word| known(word)).collect()
+        let scopes = self.evaluator.scopes(call.function, call.at, &[shape.name]);
+        let words = scopes.iter().flat_map(|scope| self.evaluator.words(scope, shape.map));
+        let found: BTreeSet<String> = words.filter(|word| known(word)).collect();
+        found.into_iter().collect()
     }
 
-    fn scope(&self, call: &Call, shape: &Shape) -> Option<Scope<'_>> {
-        self.evaluator.scope(call.function, call.at, &[shape.name])
+    /// The calls that write to a buffer.
+    fn scopes(&self, call: &Call, shape: &Shape, map: &str) -> Vec<Scope<'_>> {
+        let mut scopes = self.evaluator.scopes(call.function, call.at, &[shape.name]);
+        if scopes.len() > 1 {
+            let is_it = |scope: &Scope<'_>| {
+                self.evaluator.words(scope, shape.map).iter().any(|word| word == map)
+            };
+            scopes.retain(is_it);
+        }
+        scopes
     }
 
-    fn structs(&self, call: &Call, shape: &Shape) -> Vec<Struct> {
+    fn structs(&self, call: &Call, shape: &Shape, map: &str) -> Vec<Struct> {
         let size = match call.arguments[shape.size] {
             Value::Const(size) => u64::try_from(size).ok(),
             _ => None,
@@ -208,7 +217,7 @@ impl Finder<'_, '_> {
         if call.helper == helper::RINGBUF_RESERVE_DYNPTR {
             return self.written_through_dynptr(call);
         }
-        let scope = self.scope(call, shape);
+        let scopes = self.scopes(call, shape, map);
         let written = |scope: &Scope<'_>| {
             let mut found = self.evaluator.sizeof(scope, shape.size);
             found.extend(match shape.data {
@@ -217,13 +226,18 @@ impl Finder<'_, '_> {
             });
             found
         };
-        let found = scope.as_ref().map(written).unwrap_or_default();
+        let found: Vec<u32> = match &scopes[..] {
+            [scope] => written(scope),
+            // Of each call the first: further ones are guesses at the same.
+            several => several.iter().filter_map(|scope| written(scope).first().copied()).collect(),
+        };
         let fits = |item: &u32| size.is_none() || self.debug.size_of(*item) == size;
         let fitting: Vec<u32> = found.iter().copied().filter(fits).collect();
         // Several of one size are the same record, looked at from several sides; several sizes come
         // from several callers.
         let mut distinct: Vec<u32> = Vec::new();
-        for item in if fitting.is_empty() { &found[..found.len().min(1)] } else { &fitting } {
+        let guesses = if scopes.len() > 1 { &found[..] } else { &found[..found.len().min(1)] };
+        for item in if fitting.is_empty() || size.is_none() { guesses } else { &fitting } {
             let its_size = self.debug.size_of(*item);
             if !distinct.iter().any(|known| self.debug.size_of(*known) == its_size) {
                 distinct.push(*item);
@@ -235,7 +249,7 @@ impl Finder<'_, '_> {
         let by_element = shape.data.and_then(|data| self.value_type(call.arguments[data], size));
         let fallback = by_element
             .or_else(|| size.and_then(|size| self.local_of_size(call, size)))
-            .or_else(|| size.and_then(|size| self.kept_of_size(size)));
+            .or_else(|| self.kept_of_size(size));
         fallback.into_iter().collect()
     }
 
@@ -253,13 +267,13 @@ impl Finder<'_, '_> {
             if !is_it || call.arguments[1] != Value::Const(0) {
                 continue;
             }
-            let scope = self.evaluator.scope(call.function, call.at, &[name]);
-            let Some(scope) = scope else { continue };
-            let items = match call.helper {
-                helper::DYNPTR_WRITE => self.evaluator.pointed_to(&scope, 2),
-                _ => self.evaluator.result(&scope),
-            };
-            found.extend(items.into_iter().take(1).map(Struct::Debug));
+            for scope in self.evaluator.scopes(call.function, call.at, &[name]) {
+                let items = match call.helper {
+                    helper::DYNPTR_WRITE => self.evaluator.pointed_to(&scope, 2),
+                    _ => self.evaluator.result(&scope),
+                };
+                found.extend(items.into_iter().take(1).map(Struct::Debug));
+            }
         }
         found
     }
@@ -295,15 +309,15 @@ impl Finder<'_, '_> {
         found.map(Struct::Debug)
     }
 
-    /// The only struct of a size that a global pointer points to.
-    fn kept_of_size(&self, size: u64) -> Option<Struct> {
+    /// The only struct of a size, where it is known, that a global pointer points to.
+    fn kept_of_size(&self, size: Option<u64>) -> Option<Struct> {
         let mut found = None;
         for variable in [".bss", ".data", ".rodata"].iter().flat_map(|s| self.btf.section_vars(s)) {
             let pointer = self.btf.ty(variable.ty).resolved();
             let target = pointer.target().resolved();
             let is_it = pointer.kind == Kind::Ptr
                 && target.kind == Kind::Struct
-                && target.size() == Some(size);
+                && (size.is_none() || target.size() == size);
             match found {
                 _ if !is_it => {}
                 None => found = Some(target.id),

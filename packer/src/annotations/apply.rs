@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+//! Puts annotations on the parts of the package that they stand on.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::anyhow;
+use bpfpack_schemas::Meta;
+use bpfpack_schemas::btf::{Btf, Kind as BtfKind};
+use bpfpack_schemas::meta::{Doc, MapMeta, ProgMeta, RecordType, Skeleton, Variable, View};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::known::{KINDS, Kind, keys, similar};
+use super::lexer::Position;
+use super::{Annotation, Declaration};
+use crate::failure::{Failure, exit_code};
+use crate::message::Talk;
+
+/// Keys that say what a thing is; no annotation changes them.
+const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
+
+/// Annotations whose value is an object; a text that is none is a slip.
+const STRUCTURED: [&str; 6] = ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags"];
+
+/// Annotations whose value is a text, whatever it looks like.
+const TEXTS: [&str; 6] = ["description", "brief", "details", "version", "record_tag", "help"];
+
+/// Lines that a message shows of the source, with a mark below.
+struct Shown<'s> {
+    source: &'s Path,
+    text: &'s str,
+}
+
+impl Shown<'_> {
+    /// A message with its place, and the line with a caret.
+    fn at(&self, place: Option<Position>, what: &str) -> String {
+        let source = self.source.display();
+        let Some(Position { line, column }) = place else {
+            return format!("{source}: {what}");
+        };
+        let mut text = format!("{source}:{line}:{column}: {what}");
+        if let Some(shown) = self.text.lines().nth(line - 1) {
+            let before = shown.get(..column - 1).unwrap_or(shown);
+            // Tabs stay tabs, so that the caret is below its character.
+            let indent: String =
+                before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let _ = write!(text, "\n{line:>5} | {shown}\n{:>5} | {indent}^", "");
+        }
+        text
+    }
+}
+
+/// Puts the annotations on what they stand above.
+///
+/// # Errors
+/// When one that the format knows has a value that no loader could read.
+pub fn apply(
+    mut meta: Meta,
+    btf: &Btf<'_>,
+    declarations: &[Declaration],
+    (source, text): (&Path, &str),
+    talk: &Talk,
+) -> Result<Meta, Failure> {
+    let shown = Shown { source, text };
+    for declaration in declarations {
+        let found = target(&mut meta.bpf_skel, &declaration.words, declaration.is_license);
+        let Some(mut target) = found else {
+            // A plain comment on a helper or a constant is none of the package's business.
+            for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
+                let what = format!(
+                    "`@{}` stands above nothing that the object holds; it is left out",
+                    annotation.name
+                );
+                talk.warning(&shown.at(annotation.at, &what));
+            }
+            continue;
+        };
+        let says = declaration.annotations.iter().any(|a| a.name == "description");
+        if let (Target::Variable(variable), Some(comment)) = (&mut target, &declaration.comment)
+            && !says
+        {
+            variable.description = Some(comment.clone());
+        }
+        // The structs of a buffer come before what is said of them.
+        let mut annotations: Vec<&Annotation> = declaration.annotations.iter().collect();
+        annotations.sort_by_key(|annotation| annotation.name != "records");
+        for annotation in annotations {
+            if let Some(warning) = doubt(annotation, target.kind()) {
+                talk.warning(&shown.at(annotation.at, &warning));
+            }
+            let value = match annotation.value() {
+                Ok(value) => value,
+                Err((place, why)) => {
+                    let what = format!("`@{}` is left out: {why}", annotation.name);
+                    talk.warning(&shown.at(place, &what));
+                    continue;
+                }
+            };
+            for key in value.as_object().into_iter().flatten().map(|(key, _)| key) {
+                let known = keys(&annotation.name);
+                if let Some(meant) = similar(key, known.iter().copied())
+                    && !known.contains(&key.as_str())
+                {
+                    let name = &annotation.name;
+                    let what = format!("`@{name}` has no key `{key}`; did you mean `{meant}`?");
+                    talk.warning(&shown.at(annotation.at, &what));
+                }
+            }
+            target.set(&annotation.name, value, btf).and_then(|()| target.check()).map_err(
+                |error| {
+                    let text = shown.at(annotation.at, &format!("`@{}`: {error}", annotation.name));
+                    Failure::new(exit_code::DESCRIBE, anyhow!(text))
+                },
+            )?;
+        }
+    }
+    Ok(meta)
+}
+
+/// What is odd about an annotation at this place.
+fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
+    let name = annotation.name.as_str();
+    if kind.annotations().contains(&name) || RESERVED.contains(&name) {
+        return None;
+    }
+    let elsewhere: Vec<_> = KINDS
+        .into_iter()
+        .filter(|other| other.annotations().contains(&name))
+        .map(Kind::name)
+        .collect();
+    if !elsewhere.is_empty() {
+        let belongs = elsewhere.join(" or ");
+        return Some(format!(
+            "`@{name}` means nothing on {}: it belongs on {belongs}",
+            kind.name()
+        ));
+    }
+    let all = KINDS.into_iter().flat_map(Kind::annotations).copied();
+    let meant = similar(name, kind.annotations().iter().copied()).or_else(|| similar(name, all))?;
+    Some(format!("unknown `@{name}`; did you mean `@{meant}`? It is kept as it is"))
+}
+
+impl Annotation {
+    /// The text as JSON, where it is JSON, else as a string; `true` where there is none. An error
+    /// has its place.
+    fn value(&self) -> Result<Value, (Option<Position>, String)> {
+        let name = self.name.as_str();
+        if RESERVED.contains(&name) {
+            let why = "it is no annotation but what the object itself says";
+            return Err((self.at, why.into()));
+        }
+        if TEXTS.contains(&name) {
+            let text = serde_json::from_str::<String>(&self.text);
+            return Ok(Value::String(text.unwrap_or_else(|_| self.text.clone())));
+        }
+        if self.text.is_empty() {
+            return Ok(Value::Bool(true));
+        }
+        match serde_json::from_str(&self.text) {
+            Ok(value) => Ok(value),
+            Err(error) if self.text.starts_with(['{', '[', '"']) || STRUCTURED.contains(&name) => {
+                let place = self.place(error.line(), error.column());
+                let why = error.to_string();
+                // The place in the text says nothing to who sees the source.
+                let why = why.split(" at line ").next().unwrap_or(&why);
+                Err((place.or(self.at), format!("not valid JSON: {why}")))
+            }
+            Err(_) => Ok(Value::String(self.text.clone())),
+        }
+    }
+}
+
+/// What an annotation stands on.
+enum Target<'m> {
+    Program(&'m mut ProgMeta),
+    Map(&'m mut MapMeta),
+    Variable(&'m mut Variable),
+    Doc(&'m mut Doc),
+}
+
+impl Target<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Target::Program(_) => Kind::Program,
+            Target::Map(_) => Kind::Map,
+            Target::Variable(_) => Kind::Variable,
+            Target::Doc(_) => Kind::Doc,
+        }
+    }
+
+    /// What has the right type, and still can not work.
+    fn check(&self) -> Result<(), String> {
+        let Target::Variable(Variable { cmdarg: Some(cmdarg), .. }) = self else { return Ok(()) };
+        let is_letter = |short: &String| {
+            short.chars().count() == 1 && short.chars().all(|c| c.is_ascii_alphanumeric())
+        };
+        if cmdarg.short.as_ref().is_some_and(|short| !is_letter(short)) {
+            return Err("`short` has to be one letter or digit".into());
+        }
+        let is_name = |long: &String| {
+            long.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+                && long.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if cmdarg.long.as_ref().is_some_and(|long| !is_name(long)) {
+            return Err("`long` has to be made of letters, digits, `_` and `-`".into());
+        }
+        let taken = ["help", "version", "verbose"];
+        if cmdarg.long.as_ref().is_some_and(|long| taken.contains(&long.as_str())) {
+            return Err("`help`, `version` and `verbose` are options of every package".into());
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: Value, btf: &Btf<'_>) -> Result<(), String> {
+        let name = if name == "interpreter" { "intepreter" } else { name }; // the wire's spelling
+        match (self, name) {
+            (Target::Map(map), "records") => {
+                map.records = named_records(&value, btf)?;
+                Ok(())
+            }
+            (Target::Map(map), "record_tags") => record_tags(map, &value, btf),
+            (Target::Map(map), "view") => {
+                map.view = Some(merged(map.view.take(), value)?);
+                Ok(())
+            }
+            (Target::Variable(variable), "view") => {
+                variable.view = Some(merged(variable.view.take(), value)?);
+                Ok(())
+            }
+            (Target::Program(program), _) => set_key(*program, name, value),
+            (Target::Map(map), _) => set_key(*map, name, value),
+            (Target::Variable(variable), _) => set_key(*variable, name, value),
+            (Target::Doc(doc), _) => set_key(*doc, name, value),
+        }
+    }
+}
+
+/// Sets a key by its wire name: known ones must have their type, others are kept as they are.
+fn set_key<T: Serialize + DeserializeOwned>(
+    item: &mut T,
+    name: &str,
+    value: Value,
+) -> Result<(), String> {
+    let mut json = serde_json::to_value(&*item).map_err(|error| error.to_string())?;
+    json[name] = value;
+    *item = serde_json::from_value(json).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// What was recognised, with what an annotation says over it; a text alone is the kind.
+fn merged(recognised: Option<View>, value: Value) -> Result<View, String> {
+    let said = match value {
+        Value::Object(said) => said,
+        Value::String(kind) => Map::from_iter([("kind".to_owned(), json!(kind))]),
+        _ => return Err("it has to be a kind, as `none`, or an object".into()),
+    };
+    let mut view = match recognised.and_then(|view| serde_json::to_value(view).ok()) {
+        // Of another kind than was thought, nothing that was thought holds.
+        Some(Value::Object(view))
+            if said.get("kind").is_none_or(|kind| view.get("kind") == Some(kind)) =>
+        {
+            view
+        }
+        _ => Map::new(),
+    };
+    let has_kind = view.contains_key("kind") || said.contains_key("kind");
+    if !has_kind && ["scale", "slots", "unit", "step"].iter().any(|key| said.contains_key(*key)) {
+        view.insert("kind".to_owned(), json!("histogram"));
+    }
+    view.extend(said);
+    serde_json::from_value(Value::Object(view)).map_err(|error| error.to_string())
+}
+
+/// The structs that an annotation names: `["a", "b"]`, or `a, b`.
+fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordType>, String> {
+    let names = record_names(value).ok_or("it has to be a list of names of structs")?;
+    let find = |name: String| {
+        let is_it = |ty: &bpfpack_schemas::btf::Type<'_>| {
+            let kinds = [BtfKind::Struct, BtfKind::Union, BtfKind::Typedef];
+            kinds.contains(&ty.kind) && ty.name() == name
+        };
+        let ty = btf.types().find(is_it).map(|ty| ty.resolved());
+        let ty = ty.ok_or_else(|| format!("the object has no struct `{name}`"))?;
+        let size = ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+        Ok(RecordType { name, size, btf_type_id: ty.id, ..Default::default() })
+    };
+    names.into_iter().map(find).collect()
+}
+
+/// The names in the value of `@records`.
+fn record_names(value: &Value) -> Option<Vec<String>> {
+    let bare = |name: &str| name.trim().trim_start_matches("struct ").to_owned();
+    match value {
+        Value::String(text) => {
+            let names: Vec<String> = text.split(',').map(bare).collect();
+            names.iter().all(|name| !name.is_empty()).then_some(names)
+        }
+        Value::Array(items) => items.iter().map(|item| item.as_str().map(bare)).collect(),
+        _ => None,
+    }
+}
+
+/// The structs that `@records` names in a source: they have to be kept in the object.
+#[must_use]
+pub fn wanted_records(declarations: &[Declaration]) -> Vec<String> {
+    let annotations = declarations.iter().flat_map(|declaration| &declaration.annotations);
+    let values = annotations.filter(|a| a.name == "records").filter_map(|a| a.value().ok());
+    let mut names: Vec<String> =
+        values.filter_map(|value| record_names(&value)).flatten().collect();
+    let is_name = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    names.retain(is_name);
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The values of the tag by which records are told apart: `{"STRUCT": number or enumerator}`.
+fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), String> {
+    let Value::Object(tags) = value else { return Err("it has to be an object".into()) };
+    for (name, tag) in tags {
+        let names: Vec<String> = map.records.iter().map(|record| record.name.clone()).collect();
+        let record = map.records.iter_mut().find(|record| record.name == *name).ok_or_else(
+            || match names.is_empty() {
+                true => format!(
+                    "it is not known what is written to `{}`: say it with `@records`",
+                    map.name
+                ),
+                false => {
+                    format!("`{name}` is not written to `{}`, but {}", map.name, names.join(", "))
+                }
+            },
+        )?;
+        let by_name = |name: &str| {
+            let enumerator = |ty: bpfpack_schemas::btf::Type<'_>| {
+                ty.enumerators().find(|(known, _)| *known == name).map(|(_, value)| value)
+            };
+            btf.types().find_map(enumerator)
+        };
+        record.tag = match tag {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => by_name(text),
+            _ => None,
+        };
+        if record.tag.is_none() {
+            return Err(format!("{tag} is neither a number nor an enumerator in the object's BTF"));
+        }
+    }
+    Ok(())
+}
+
+/// The part of the package that a declaration names.
+fn target<'m>(
+    skeleton: &'m mut Skeleton,
+    words: &[String],
+    is_license: bool,
+) -> Option<Target<'m>> {
+    if is_license {
+        return Some(Target::Doc(skeleton.doc.get_or_insert_default()));
+    }
+    let is = |name: &String| words.iter().position(|word| word == name);
+    let program =
+        skeleton.progs.iter_mut().filter_map(|p| Some((is(&p.name)?, Target::Program(p))));
+    let maps = skeleton.maps.iter_mut().filter(|map| !map.mmaped);
+    let maps = maps.filter_map(|map| Some((is(&map.ident)?, Target::Map(map))));
+    let variables = skeleton.data_sections.iter_mut().flat_map(|section| &mut section.variables);
+    let variables = variables.filter_map(|v| Some((is(&v.name)?, Target::Variable(v))));
+    program.chain(maps).chain(variables).min_by_key(|(at, _)| *at).map(|(_, target)| target)
+}
+
+/// Warns of options that two variables would have.
+pub fn check_arguments(meta: &Meta, source: &Path, talk: &Talk) {
+    let mut taken: Vec<(String, String)> = ["help", "version", "verbose"]
+        .map(|name| (format!("--{name}"), "every package".to_owned()))
+        .into_iter()
+        .chain(["h", "V"].map(|name| (format!("-{name}"), "every package".to_owned())))
+        .collect();
+    for section in &meta.bpf_skel.data_sections {
+        for variable in &section.variables {
+            let cmdarg = variable.cmdarg.clone().unwrap_or_default();
+            let long = cmdarg.long.unwrap_or_else(|| variable.name.clone());
+            let options = [Some(format!("--{long}")), cmdarg.short.map(|s| format!("-{s}"))];
+            for option in options.into_iter().flatten() {
+                if let Some((_, other)) = taken.iter().find(|(known, _)| *known == option) {
+                    talk.warning(&format!(
+                        "{}: `{}` can not have the option `{option}`: {other} has it already",
+                        source.display(),
+                        variable.name,
+                    ));
+                } else {
+                    taken.push((option, format!("`{}`", variable.name)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+//! The annotations there are, and what a misspelt one may be meant for.
+
+/// What an annotation can stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Program,
+    Map,
+    Variable,
+    Doc,
+}
+
+impl Kind {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Program => "a program",
+            Kind::Map => "a map",
+            Kind::Variable => "a variable",
+            Kind::Doc => "the license",
+        }
+    }
+
+    /// The annotations that mean something there.
+    pub fn annotations(self) -> &'static [&'static str] {
+        match self {
+            Kind::Program => &[
+                "description",
+                "autoload",
+                "flags",
+                "ifindex",
+                "tchook",
+                "tcopts",
+                "xdpopts",
+                "link",
+            ],
+            Kind::Map => &[
+                "description",
+                "export_config",
+                "hidden",
+                "intepreter",
+                "interpreter",
+                "max_entries",
+                "record_tag",
+                "record_tags",
+                "records",
+                "sample",
+                "value_size",
+                "view",
+            ],
+            Kind::Variable => &["cmdarg", "description", "hidden", "sample", "view"],
+            Kind::Doc => &["brief", "description", "details", "version"],
+        }
+    }
+}
+
+/// All kinds.
+pub const KINDS: [Kind; 4] = [Kind::Program, Kind::Map, Kind::Variable, Kind::Doc];
+
+/// What a name was probably meant to be: one that differs in a letter or two.
+pub fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let most = if name.chars().count() < 5 { 1 } else { 2 };
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), known), known))
+        .filter(|(distance, _)| (1..=most).contains(distance))
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Keys of a structured annotation.
+pub fn keys(annotation: &str) -> &'static [&'static str] {
+    match annotation {
+        "sample" => &[
+            "interval",
+            "type",
+            "unit",
+            "clear_map",
+            "unit_when",
+            "key_enum",
+            "key_labels",
+            "step",
+            "origin",
+            "gauges",
+        ],
+        "cmdarg" => &["default", "long", "short", "help"],
+        "view" => &[
+            "kind",
+            "scale",
+            "step",
+            "origin",
+            "unit",
+            "unit_when",
+            "slots",
+            "key",
+            "value",
+            "sort",
+        ],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_pen() {
+        assert_eq!(similar("smaple", Kind::Map.annotations().iter().copied()), Some("sample"));
+        assert_eq!(similar("intervall", keys("sample").iter().copied()), Some("interval"));
+        assert_eq!(similar("sample", ["sample"]), None);
+        assert_eq!(similar("title", Kind::Map.annotations().iter().copied()), None);
+        assert_eq!(similar("typ", keys("sample").iter().copied()), Some("type"));
+    }
+}
