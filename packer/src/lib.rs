@@ -14,6 +14,7 @@ mod map_type;
 mod message;
 mod recognise;
 pub mod records;
+mod report;
 mod results;
 mod strip;
 
@@ -78,8 +79,11 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let place = (plan.source.as_path(), source.text.as_str());
     let mut meta = annotations::apply(meta, &btf, &found, place, &talk)?;
     buffers::export(&mut meta, &btf);
-    annotations::check_arguments(&meta, &plan.source, &talk);
+    annotations::check_arguments(&meta, &elf, &btf, &plan.source, &talk)?;
     buffers::tell_unknown(&meta, &compiled.facts, plan, &talk);
+    if plan.check {
+        return report::print(plan, &meta, &btf);
+    }
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let package = Package { object: compiled.object, meta, other: Default::default() };
     emit::write(plan, &package)

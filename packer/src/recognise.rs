@@ -21,8 +21,9 @@ use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, View, ViewKind};
 use bpfpack_schemas::object::BpfObject;
 
 use crate::records::Facts;
-use crate::records::flow::{Flow, Spot, Usage, Value, helper};
+use crate::records::flow::{Flow, Usage, helper};
 use crate::records::units::Slotting;
+use crate::records::value::{Spot, Value};
 
 /// Fewer elements are no histogram.
 const LEAST_SLOTS: u32 = 4;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::{Btf, Kind, Type};
+use bpfpack_schemas::argument::{Argument, padded, plain};
+use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Variable};
 use bpfpack_schemas::object::BpfObject;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -35,22 +36,12 @@ pub struct Assignment {
     pub bytes: Vec<u8>,
 }
 
-/// How an argument's text becomes bytes.
-#[derive(Debug, Clone)]
-enum Kinds {
-    Bool { size: usize },
-    Int { size: usize, signed: bool },
-    Float { size: usize },
-    Text { size: usize },
-    Enum { size: usize, signed: bool, names: Vec<(String, i64)> },
-}
-
 /// A variable that can be set.
 #[derive(Debug)]
 struct Settable<'m> {
     section: String,
     offset: usize,
-    kind: Kinds,
+    kind: Argument,
     meta: &'m Variable,
     /// Its bytes in the object.
     initial: Vec<u8>,
@@ -117,7 +108,7 @@ fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Setta
             let Some(described) = described.filter(|v| !v.name.starts_with(DUMMY_PREFIX)) else {
                 continue;
             };
-            let Some(kind) = Kinds::of(btf.ty(var.ty), size) else {
+            let Some(kind) = Argument::of(btf.ty(var.ty), size) else {
                 continue;
             };
             let initial = data.get(offset..offset + size).map_or(vec![0; size], <[u8]>::to_vec);
@@ -175,145 +166,6 @@ struct Names {
     short: BTreeSet<char>,
 }
 
-impl Kinds {
-    fn of(ty: Type<'_>, size: usize) -> Option<Kinds> {
-        let ty = ty.resolved();
-        Some(match ty.kind {
-            Kind::Int if ty.int_encoding().bool => Kinds::Bool { size },
-            Kind::Int if size <= 16 => Kinds::Int { size, signed: ty.int_encoding().signed },
-            Kind::Float if size == 4 || size == 8 => Kinds::Float { size },
-            Kind::Enum | Kind::Enum64 => Kinds::Enum {
-                size,
-                // clang 14 does not say; a negative enumerator can only be one of a signed enum.
-                signed: ty.is_signed_enum(),
-                names: ty.enumerators().map(|(name, value)| (name.to_owned(), value)).collect(),
-            },
-            Kind::Array if ty.target().is_plain_char() => Kinds::Text { size },
-            _ => return None,
-        })
-    }
-
-    fn is_bool(&self) -> bool {
-        matches!(self, Kinds::Bool { .. })
-    }
-
-    /// What stands for the value in the help.
-    fn value_name(&self) -> &'static str {
-        match self {
-            Kinds::Bool { .. } => "BOOL",
-            Kinds::Int { .. } => "N",
-            Kinds::Float { .. } => "X",
-            Kinds::Text { .. } => "TEXT",
-            Kinds::Enum { .. } => "NAME",
-        }
-    }
-
-    /// The bytes of a text.
-    fn parse(&self, text: &str) -> Result<Vec<u8>, String> {
-        match self {
-            Kinds::Bool { size } => match text {
-                "true" | "1" => Ok(padded(&[1], *size)),
-                "false" | "0" => Ok(padded(&[0], *size)),
-                _ => Err("it is neither true nor false".into()),
-            },
-            Kinds::Int { size, signed } => int(text, *size, *signed),
-            Kinds::Float { size } => {
-                let value: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-                Ok(match size {
-                    4 => (value as f32).to_le_bytes().into(),
-                    _ => value.to_le_bytes().into(),
-                })
-            }
-            Kinds::Text { size } => {
-                // The terminating zero has to fit, too.
-                if text.len() >= *size {
-                    let (len, most) = (text.len(), size.saturating_sub(1));
-                    return Err(format!("it has {len} bytes; at most {most} fit"));
-                }
-                Ok(padded(text.as_bytes(), *size))
-            }
-            Kinds::Enum { size, signed, names } => {
-                if let Some((_, value)) = names.iter().find(|(name, _)| name == text) {
-                    return Ok(value.to_le_bytes()[..*size.min(&8)].to_vec());
-                }
-                int(text, *size, *signed).or_else(|_| int(text, *size, true)).map_err(|_| {
-                    let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
-                    format!("it is neither a number nor one of {}", names.join(", "))
-                })
-            }
-        }
-    }
-
-    /// A value in words, for the help.
-    fn show(&self, bytes: &[u8]) -> String {
-        match self {
-            Kinds::Text { .. } => String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned(),
-            Kinds::Float { size: 4 } => bytes
-                .try_into()
-                .map_or_else(|_| String::new(), |b| f32::from_le_bytes(b).to_string()),
-            Kinds::Float { .. } => bytes
-                .try_into()
-                .map_or_else(|_| String::new(), |b| f64::from_le_bytes(b).to_string()),
-            Kinds::Int { signed: true, .. } => signed_value(bytes).to_string(),
-            Kinds::Enum { names, .. } => {
-                let value = signed_value(bytes);
-                let name = names.iter().find(|(_, number)| i128::from(*number) == value);
-                name.map_or_else(|| value.to_string(), |(name, _)| name.clone())
-            }
-            Kinds::Bool { .. } => (bytes.first() == Some(&1)).to_string(),
-            Kinds::Int { .. } => unsigned_value(bytes).to_string(),
-        }
-    }
-}
-
-fn padded(bytes: &[u8], size: usize) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    out.resize(size, 0);
-    out
-}
-
-fn unsigned_value(bytes: &[u8]) -> u128 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte))
-}
-
-fn signed_value(bytes: &[u8]) -> i128 {
-    let unused = 128 - 8 * bytes.len().clamp(1, 16);
-    ((unsigned_value(bytes) << unused) as i128) >> unused
-}
-
-/// A decimal, `0x` or `0o` number as little-endian bytes.
-fn int(text: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (radix, digits) = match digits.get(..2) {
-        Some("0x" | "0X") => (16, &digits[2..]),
-        Some("0o") => (8, &digits[2..]),
-        Some("0b") => (2, &digits[2..]),
-        _ => (10, digits),
-    };
-    let bits = 8 * size as u32;
-    let (least, most): (u128, u128) = match (signed, bits) {
-        (true, bits) => (1 << (bits - 1), (1 << (bits - 1)) - 1),
-        (false, 128) => (0, u128::MAX),
-        (false, bits) => (0, (1 << bits) - 1),
-    };
-    let range = || {
-        let least = if signed { format!("-{least}") } else { "0".into() };
-        format!("it is not in the range from {least} to {most}")
-    };
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err("it is no whole number".into());
-    }
-    let magnitude = u128::from_str_radix(digits, radix).map_err(|_| range())?;
-    if magnitude > if negative { least } else { most } {
-        return Err(range());
-    }
-    let value = if negative { magnitude.wrapping_neg() } else { magnitude };
-    Ok(value.to_le_bytes()[..size].to_vec())
-}
-
 impl Settable<'_> {
     /// What the package wants when no argument is given.
     fn default(&self) -> Option<&Value> {
@@ -336,12 +188,15 @@ impl Settable<'_> {
             format!("Set value of `{}` variable {}", self.meta.ty, self.meta.name)
         });
         let shown = match self.default() {
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
+            Some(value) => plain(value),
+            None if self.kind.is_bool() && !initially_true => String::new(),
             None if self.initial.iter().any(|byte| *byte != 0) => self.kind.show(&self.initial),
             None => String::new(),
         };
-        if !self.kind.is_bool() && !shown.is_empty() {
+        if let Some(values) = self.kind.possible_values() {
+            help = format!("{help} [possible values: {values}]");
+        }
+        if !shown.is_empty() {
             help = format!("{help} [default: {shown}]");
         }
         if !names.long.insert(long.clone()) {
@@ -385,7 +240,7 @@ impl Settable<'_> {
 
     /// The bytes that the command line or the package give; none where the object's own stay.
     fn value(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<u8>>, Failure> {
-        let Kinds::Bool { size } = self.kind else {
+        let Argument::Bool { size } = self.kind else {
             let given = matches.and_then(|m| m.try_get_one::<String>(&self.id()).ok().flatten());
             return match given {
                 Some(text) => self.bytes(text).map(Some),
@@ -405,8 +260,7 @@ impl Settable<'_> {
     fn default_bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
         match self.default() {
             None => Ok(None),
-            Some(Value::String(text)) => self.bytes(text).map(Some),
-            Some(value) => self.bytes(&value.to_string()).map(Some),
+            Some(value) => self.bytes(&plain(value)).map(Some),
         }
     }
 
@@ -417,50 +271,5 @@ impl Settable<'_> {
             let error = anyhow!("`{text}` is no value for `--{long}` ({}): {why}", self.meta.ty);
             Failure::new(exit_code::USAGE, error)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_and_their_ranges() {
-        assert_eq!(int("5", 4, false), Ok(vec![5, 0, 0, 0]));
-        assert_eq!(int("-1", 2, true), Ok(vec![255, 255]));
-        assert_eq!(int("0xff", 1, false), Ok(vec![255]));
-        assert_eq!(int("-128", 1, true), Ok(vec![128]));
-        assert_eq!(int("18446744073709551615", 8, false), Ok(vec![255; 8]));
-        assert_eq!(int(&u128::MAX.to_string(), 16, false), Ok(vec![255; 16]));
-        for (text, size, signed) in
-            [("256", 1, false), ("128", 1, true), ("-129", 1, true), ("-1", 4, false)]
-        {
-            assert!(int(text, size, signed).unwrap_err().contains("range"), "{text}");
-        }
-        for text in ["", "x", "1.5", "0x", "--1", "1 "] {
-            assert!(int(text, 4, true).unwrap_err().contains("whole number"), "{text}");
-        }
-    }
-
-    #[test]
-    fn texts_floats_and_enums() {
-        let text = Kinds::Text { size: 4 };
-        assert_eq!(text.parse("abc"), Ok(b"abc\0".to_vec()));
-        assert!(text.parse("abcd").unwrap_err().contains("at most 3"));
-        assert_eq!(Kinds::Float { size: 4 }.parse("1.5"), Ok(1.5f32.to_le_bytes().to_vec()));
-        assert!(Kinds::Float { size: 8 }.parse("x").is_err());
-        let names = vec![("RED".to_owned(), 1), ("LESS".to_owned(), -1)];
-        let color = Kinds::Enum { size: 4, signed: false, names };
-        assert_eq!(color.parse("RED"), Ok(vec![1, 0, 0, 0]));
-        assert_eq!(color.parse("LESS"), Ok(vec![255; 4]));
-        assert_eq!(color.parse("7"), Ok(vec![7, 0, 0, 0]));
-        assert!(color.parse("BLUE").unwrap_err().contains("RED, LESS"));
-    }
-
-    #[test]
-    fn values_in_words() {
-        assert_eq!(Kinds::Int { size: 4, signed: true }.show(&[255; 4]), "-1");
-        assert_eq!(Kinds::Int { size: 4, signed: false }.show(&[255; 4]), "4294967295");
-        assert_eq!(Kinds::Text { size: 4 }.show(b"ab\0\0"), "ab");
     }
 }

@@ -297,6 +297,22 @@ impl<'a> Type<'a> {
         self.btf.ty(0)
     }
 
+    /// Whether one of the typedefs that this is through has one of these names.
+    #[must_use]
+    pub fn is_named(&self, names: &[&str]) -> bool {
+        let mut ty = self.unmodified();
+        for _ in 0..MAX_DEPTH {
+            if ty.kind != Kind::Typedef {
+                return false;
+            }
+            if names.contains(&ty.name()) {
+                return true;
+            }
+            ty = ty.target().unmodified();
+        }
+        false
+    }
+
     /// The type below modifiers and tags, but not below a typedef.
     fn unmodified(&self) -> Type<'a> {
         let mut ty = *self;

@@ -5,6 +5,7 @@
 //! [`btf`] reads the type information of the object inside, [`object`] its sections. This crate
 //! knows neither libbpf nor a kernel nor a command line, and it does no I/O.
 
+pub mod argument;
 pub mod btf;
 pub mod meta;
 pub mod object;

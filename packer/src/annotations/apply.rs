@@ -369,33 +369,6 @@ fn target<'m>(
     program.chain(maps).chain(variables).min_by_key(|(at, _)| *at).map(|(_, target)| target)
 }
 
-/// Warns of options that two variables would have.
-pub fn check_arguments(meta: &Meta, source: &Path, talk: &Talk) {
-    let mut taken: Vec<(String, String)> = ["help", "version", "verbose"]
-        .map(|name| (format!("--{name}"), "every package".to_owned()))
-        .into_iter()
-        .chain(["h", "V"].map(|name| (format!("-{name}"), "every package".to_owned())))
-        .collect();
-    for section in &meta.bpf_skel.data_sections {
-        for variable in &section.variables {
-            let cmdarg = variable.cmdarg.clone().unwrap_or_default();
-            let long = cmdarg.long.unwrap_or_else(|| variable.name.clone());
-            let options = [Some(format!("--{long}")), cmdarg.short.map(|s| format!("-{s}"))];
-            for option in options.into_iter().flatten() {
-                if let Some((_, other)) = taken.iter().find(|(known, _)| *known == option) {
-                    talk.warning(&format!(
-                        "{}: `{}` can not have the option `{option}`: {other} has it already",
-                        source.display(),
-                        variable.name,
-                    ));
-                } else {
-                    taken.push((option, format!("`{}`", variable.name)));
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "apply_tests.rs"]
 mod tests;

@@ -7,11 +7,13 @@
 //! the object that the declaration names.
 
 mod apply;
+mod arguments;
 mod known;
 pub mod lexer;
 mod tags;
 
-pub use apply::{apply, check_arguments, wanted_records};
+pub use apply::{apply, wanted_records};
+pub use arguments::check_arguments;
 pub use tags::tags;
 
 use lexer::{Position, Token};

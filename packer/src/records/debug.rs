@@ -6,11 +6,10 @@
 //! index is put above the lower 32 bits, see [`address`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use gimli::{AttributeValue, EndianSlice, LittleEndian, SectionId};
-use object::read::elf::ElfFile64;
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags};
+
+use super::sections::Sections;
 
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
@@ -23,62 +22,6 @@ const MAX_DIES: usize = 4 << 20;
 /// The address of an instruction: no two sections share one.
 pub fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
-}
-
-/// The debug sections with their relocations applied.
-#[derive(Debug)]
-pub struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
-
-impl<'d> Sections<'d> {
-    /// Reads them; none where the object has no debug information.
-    pub fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
-        let mut found = BTreeMap::new();
-        for id in [
-            SectionId::DebugAbbrev,
-            SectionId::DebugAddr,
-            SectionId::DebugInfo,
-            SectionId::DebugLine,
-            SectionId::DebugLineStr,
-            SectionId::DebugRanges,
-            SectionId::DebugRngLists,
-            SectionId::DebugStr,
-            SectionId::DebugStrOffsets,
-        ] {
-            let Some(section) = elf.section_by_name(id.name()) else { continue };
-            let mut data = Cow::Borrowed(section.data().ok()?);
-            for (at, relocation) in section.relocations() {
-                let RelocationFlags::Elf { r_type } = relocation.flags() else { continue };
-                let object::RelocationTarget::Symbol(symbol) = relocation.target() else {
-                    continue;
-                };
-                let Ok(symbol) = elf.symbol_by_index(symbol) else { continue };
-                let in_text = symbol
-                    .section_index()
-                    .filter(|index| is_text(elf, *index))
-                    .map_or(0, |index| address(index.0, 0));
-                let base = symbol.address().wrapping_add(in_text);
-                // The numbers are the kernel's (Documentation/bpf/llvm_reloc.rst): R_BPF_64_ABS64,
-                // R_BPF_64_ABS32 and R_BPF_64_NODYLD32. The addend is in place.
-                let size = match r_type.0 {
-                    2 => 8,
-                    3 | 4 => 4,
-                    _ => continue,
-                };
-                let at = usize::try_from(at).ok()?;
-                let Some(place) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
-                    continue;
-                };
-                let addend = place.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
-                place.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
-            }
-            found.insert(id.name(), data);
-        }
-        found.contains_key(SectionId::DebugInfo.name()).then_some(Sections(found))
-    }
-}
-
-fn is_text(elf: &ElfFile64<'_, object::LittleEndian>, index: object::SectionIndex) -> bool {
-    elf.section_by_index(index).is_ok_and(|section| section.kind() == object::SectionKind::Text)
 }
 
 /// An entry of the debug information; which of the fields are meant depends on the tag.
@@ -163,7 +106,7 @@ impl<'d> Debug<'d> {
     /// When it is damaged.
     pub fn read(sections: &'d Sections<'_>) -> gimli::Result<Debug<'d>> {
         let section = |id: SectionId| {
-            let data = sections.0.get(id.name()).map_or(&[][..], |data| data);
+            let data = sections.get(id);
             Ok::<_, gimli::Error>(EndianSlice::new(data, LittleEndian))
         };
         let dwarf = gimli::Dwarf::load(section)?;

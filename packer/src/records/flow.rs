@@ -12,61 +12,11 @@ use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
 
-/// Index of a symbol.
-type Symbol = usize;
+use super::code::{Insn, decode};
+use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 
 /// Instructions of a function that are walked at most, ways that meet walked again.
 const MAX_STEPS: usize = 4 << 20;
-
-/// What a register or a stack slot holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
-    /// Anything.
-    Unknown,
-    /// A number.
-    Const(i64),
-    /// The address of a map, by its symbol.
-    Map(Symbol),
-    /// The address of a variable, or of something in it.
-    Variable(Variable),
-    /// An address in the function's stack frame.
-    Stack(i32),
-    /// The address of an element of a map, or of something in it.
-    Element(Symbol, Spot),
-    /// What was read from an element or a variable.
-    Loaded(Origin),
-    /// What was read there, and something added.
-    Sum(Origin),
-    /// An argument of the function, from 0.
-    Argument(u8),
-}
-
-/// A place in an element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
-    /// Offset in bytes, without the index.
-    pub offset: i64,
-    /// Something that is no constant was added: it is an element of an array.
-    pub indexed: bool,
-}
-
-/// A place in a data section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Variable {
-    /// Index of the section.
-    pub section: usize,
-    /// Where in it.
-    pub spot: Spot,
-}
-
-/// Where a number comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// An element.
-    Element(Symbol, Spot),
-    /// A variable.
-    Variable(Variable),
-}
 
 /// A call of a kernel helper.
 #[derive(Debug, Clone)]
@@ -212,84 +162,6 @@ fn functions(elf: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
         .collect();
     found.sort_by_key(|function| (function.section, function.start));
     found
-}
-
-/// An instruction of eight bytes; the second half of a wide one is a jump to nowhere.
-#[derive(Debug, Clone, Copy)]
-struct Insn {
-    op: u8,
-    dst: usize,
-    src: usize,
-    off: i16,
-    imm: i32,
-    /// What a wide one loads.
-    wide: Value,
-    /// The function that a call goes to: its section and offset.
-    target: Option<(usize, u64)>,
-}
-
-fn decode(
-    elf: &ElfFile64<'_, LittleEndian>,
-    code: &[u8],
-    function: &Function,
-    relocations: Option<&BTreeMap<u64, SymbolIndex>>,
-) -> Vec<Insn> {
-    let imm = |raw: &[u8]| i32::from_le_bytes([raw[4], raw[5], raw[6], raw[7]]);
-    let mut found = Vec::with_capacity(code.len() / 8);
-    for (slot, raw) in code.chunks_exact(8).enumerate() {
-        let at = function.start + 8 * slot as u64;
-        let symbol = relocations.and_then(|all| all.get(&at));
-        let symbol = symbol.and_then(|index| elf.symbol_by_index(*index).ok());
-        let mut insn = Insn {
-            op: raw[0],
-            dst: usize::from(raw[1] & 15).min(10),
-            src: usize::from(raw[1] >> 4),
-            off: i16::from_le_bytes([raw[2], raw[3]]),
-            imm: imm(raw),
-            wide: Value::Unknown,
-            target: None,
-        };
-        if insn.op == 0x18 {
-            let high = code.get(8 * (slot + 1)..8 * (slot + 2)).map_or(0, imm);
-            let number = i64::from(high) << 32 | i64::from(insn.imm as u32);
-            insn.wide = match &symbol {
-                None => Value::Const(number),
-                Some(symbol) => value_of(elf, symbol, number),
-            };
-        }
-        if insn.op == 0x85 && insn.src == 1 {
-            let next = (i64::from(insn.imm) + 1) * 8;
-            insn.target = match &symbol {
-                Some(symbol) => {
-                    let offset = if symbol.kind() == SymbolKind::Section { next } else { 0 };
-                    let start = symbol.address().wrapping_add_signed(offset);
-                    symbol.section_index().map(|section| (section.0, start))
-                }
-                None => Some((function.section, at.wrapping_add_signed(next))),
-            };
-        }
-        found.push(insn);
-    }
-    found
-}
-
-/// What the address of a symbol means.
-fn value_of<'s>(
-    elf: &ElfFile64<'_, LittleEndian>,
-    symbol: &impl object::ObjectSymbol<'s>,
-    addend: i64,
-) -> Value {
-    let Some(index) = symbol.section_index() else { return Value::Unknown };
-    let Ok(section) = elf.section_by_index(index) else { return Value::Unknown };
-    match section.name() {
-        Ok(".maps") => Value::Map(symbol.index().0),
-        Ok(name) if [".bss", ".data"].iter().any(|stem| name.starts_with(stem)) => {
-            let offset = (symbol.address() as i64).wrapping_add(addend);
-            let spot = Spot { offset, indexed: false };
-            Value::Variable(Variable { section: index.0, spot })
-        }
-        _ => Value::Unknown,
-    }
 }
 
 /// What is known before an instruction.
@@ -560,57 +432,4 @@ fn access_size(op: u8) -> i32 {
         0x10 => 1,
         _ => 8,
     }
-}
-
-/// The place that an address and an offset name.
-fn origin(address: Value, off: i16) -> Option<Origin> {
-    let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
-    match address {
-        Value::Element(map, spot) => Some(Origin::Element(map, moved(spot))),
-        Value::Variable(Variable { section, spot }) => {
-            Some(Origin::Variable(Variable { section, spot: moved(spot) }))
-        }
-        _ => None,
-    }
-}
-
-fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
-    use Value::{Const, Element, Loaded, Stack, Sum, Unknown};
-    let cut = |value: i64| if is_wide { value } else { i64::from(value as u32) };
-    let moved = |spot: Spot, by: i64| Spot { offset: spot.offset.wrapping_add(by), ..spot };
-    let indexed = |spot: Spot| Spot { indexed: true, ..spot };
-    let mask = if is_wide { 63 } else { 31 };
-    match (op, left, right) {
-        (0xb0, _, Const(value)) => Const(cut(value)),
-        (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
-        (0xb0, _, value) if is_wide => value,
-        (0x00, Loaded(place) | Sum(place), _) | (0x00, _, Loaded(place)) if !is_address(left) => {
-            Sum(place)
-        }
-        (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
-        (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),
-        (0x20, Const(a), Const(b)) => Const(cut(a.wrapping_mul(b))),
-        (0x40, Const(a), Const(b)) => Const(cut(a | b)),
-        (0x50, Const(a), Const(b)) => Const(cut(a & b)),
-        (0x60, Const(a), Const(b)) => Const(cut(a << (b & mask))),
-        (0x70, Const(a), Const(b)) => Const(cut(((a as u64) >> (b & mask)) as i64)),
-        (0xc0, Const(a), Const(b)) => Const(cut(a >> (b & mask))),
-        (0x00, Stack(at), Const(by)) => Stack(at.wrapping_add(by as i32)),
-        (0x10, Stack(at), Const(by)) => Stack(at.wrapping_sub(by as i32)),
-        (0x00, Element(map, spot), Const(by)) => Element(map, moved(spot, by)),
-        (0x00, Element(map, spot), _) | (0x00, _, Element(map, spot)) => {
-            Element(map, indexed(spot))
-        }
-        (0x00, Value::Variable(variable), Const(by)) => {
-            Value::Variable(Variable { spot: moved(variable.spot, by), ..variable })
-        }
-        (0x00, Value::Variable(variable), _) | (0x00, _, Value::Variable(variable)) => {
-            Value::Variable(Variable { spot: indexed(variable.spot), ..variable })
-        }
-        _ => Unknown,
-    }
-}
-
-fn is_address(value: Value) -> bool {
-    matches!(value, Value::Element(..) | Value::Variable(_) | Value::Stack(_) | Value::Map(_))
 }

@@ -14,11 +14,14 @@
 //!    pointers point to, as people write to keep a type in BTF.
 
 mod btf;
+mod code;
 pub mod debug;
 mod evaluate;
 pub mod flow;
+mod sections;
 mod source;
 pub mod units;
+pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,9 +33,10 @@ use serde::{Deserialize, Serialize};
 
 use debug::{Debug, address};
 use evaluate::{Evaluator, Scope};
-use flow::{Call, Flow, Value, helper};
+use flow::{Call, Flow, helper};
 use source::Sources;
 use units::Slotting;
+use value::Value;
 
 /// What an object's debug information tells, beside the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +66,7 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let elf = ElfFile64::<LittleEndian>::parse(object)?;
     let section = elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?.data()?;
     let btf = Btf::parse(section)?;
-    let sections = debug::Sections::read(&elf);
+    let sections = sections::Sections::read(&elf);
     let debug = sections.as_ref().and_then(|sections| Debug::read(sections).ok());
     let debug = debug.unwrap_or_default();
     let flow = flow::walk(&elf);

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//! What is known of a register, and what instructions make of it.
+
+/// Index of a symbol.
+pub type Symbol = usize;
+
+/// What a register or a stack slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// Anything.
+    Unknown,
+    /// A number.
+    Const(i64),
+    /// The address of a map, by its symbol.
+    Map(Symbol),
+    /// The address of a variable, or of something in it.
+    Variable(Variable),
+    /// An address in the function's stack frame.
+    Stack(i32),
+    /// The address of an element of a map, or of something in it.
+    Element(Symbol, Spot),
+    /// What was read from an element or a variable.
+    Loaded(Origin),
+    /// What was read there, and something added.
+    Sum(Origin),
+    /// An argument of the function, from 0.
+    Argument(u8),
+}
+
+/// A place in an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// Offset in bytes, without the index.
+    pub offset: i64,
+    /// Something that is no constant was added: it is an element of an array.
+    pub indexed: bool,
+}
+
+/// A place in a data section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variable {
+    /// Index of the section.
+    pub section: usize,
+    /// Where in it.
+    pub spot: Spot,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An element.
+    Element(Symbol, Spot),
+    /// A variable.
+    Variable(Variable),
+}
+
+/// The place that an address and an offset name.
+pub fn origin(address: Value, off: i16) -> Option<Origin> {
+    let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
+    match address {
+        Value::Element(map, spot) => Some(Origin::Element(map, moved(spot))),
+        Value::Variable(Variable { section, spot }) => {
+            Some(Origin::Variable(Variable { section, spot: moved(spot) }))
+        }
+        _ => None,
+    }
+}
+
+/// The result of an arithmetic instruction.
+pub fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
+    use Value::{Const, Element, Loaded, Stack, Sum, Unknown};
+    let cut = |value: i64| if is_wide { value } else { i64::from(value as u32) };
+    let moved = |spot: Spot, by: i64| Spot { offset: spot.offset.wrapping_add(by), ..spot };
+    let indexed = |spot: Spot| Spot { indexed: true, ..spot };
+    let mask = if is_wide { 63 } else { 31 };
+    match (op, left, right) {
+        (0xb0, _, Const(value)) => Const(cut(value)),
+        (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
+        (0xb0, _, value) if is_wide => value,
+        (0x00, Loaded(place) | Sum(place), _) | (0x00, _, Loaded(place)) if !is_address(left) => {
+            Sum(place)
+        }
+        (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
+        (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),
+        (0x20, Const(a), Const(b)) => Const(cut(a.wrapping_mul(b))),
+        (0x40, Const(a), Const(b)) => Const(cut(a | b)),
+        (0x50, Const(a), Const(b)) => Const(cut(a & b)),
+        (0x60, Const(a), Const(b)) => Const(cut(a << (b & mask))),
+        (0x70, Const(a), Const(b)) => Const(cut(((a as u64) >> (b & mask)) as i64)),
+        (0xc0, Const(a), Const(b)) => Const(cut(a >> (b & mask))),
+        (0x00, Stack(at), Const(by)) => Stack(at.wrapping_add(by as i32)),
+        (0x10, Stack(at), Const(by)) => Stack(at.wrapping_sub(by as i32)),
+        (0x00, Element(map, spot), Const(by)) => Element(map, moved(spot, by)),
+        (0x00, Element(map, spot), _) | (0x00, _, Element(map, spot)) => {
+            Element(map, indexed(spot))
+        }
+        (0x00, Value::Variable(variable), Const(by)) => {
+            Value::Variable(Variable { spot: moved(variable.spot, by), ..variable })
+        }
+        (0x00, Value::Variable(variable), _) | (0x00, _, Value::Variable(variable)) => {
+            Value::Variable(Variable { spot: indexed(variable.spot), ..variable })
+        }
+        _ => Unknown,
+    }
+}
+
+fn is_address(value: Value) -> bool {
+    matches!(value, Value::Element(..) | Value::Variable(_) | Value::Stack(_) | Value::Map(_))
+}
