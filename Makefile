@@ -3,6 +3,7 @@
 #   make test      install what is missing, build, and pass all tests
 #   make build     ecc and ecli, in target/HOST/release
 #   make install   put them into PREFIX/bin (/usr/local unless given)
+#   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C
 #   make fmt lint clean
 
@@ -11,7 +12,7 @@ CARGO ?= cargo
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN := $(CURDIR)/target/$(HOST)/release
 
-.PHONY: all deps test-deps build demo test bench install fmt lint clean
+.PHONY: all deps test-deps build demo test fuzz bench install fmt lint clean
 
 all: build
 
@@ -28,7 +29,11 @@ demo: build
 	@examples/demo.sh $(BIN)
 
 test: test-deps build lint
+	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh 5
 	BPFPACK_BIN_DIR=$(BIN) tests/run.sh
+
+fuzz: test-deps build
+	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh $(or $(SECONDS),60)
 
 bench: test-deps
 	$(CARGO) build --release --locked --workspace

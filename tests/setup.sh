@@ -5,8 +5,9 @@
 #   tests/setup.sh [build] [test]
 set -eu
 build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
-# libbpf-tools: the same tools in C, to compare with. util-linux and mount: the cgroup test.
-test="libbpf-tools mount"
+# libbpf-tools: the same tools in C, to compare with. mount: the cgroup test. g++: the fuzzers'
+# runtime.
+test="libbpf-tools mount g++"
 wanted=
 for part in "$@"; do
   case $part in

@@ -20,8 +20,8 @@ mod strip;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bpfpack_schemas::Package;
-use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::{BpfObject, ObjectError};
+use bpfpack_schemas::{Meta, Package};
 
 pub use failure::Failure;
 
@@ -36,7 +36,10 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         return pack(plan, &signals);
     }
     let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
+    // Reports come in the order of the sources.
+    let is_report = plans.iter().any(|plan| plan.check);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if is_report { 1 } else { cpus.min(plans.len()) };
     let work = || {
         let mut first = None;
         while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -60,12 +63,33 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let source = compile::Source::read(plan)?;
     talk.progress("Compiling bpf object...");
     let compiled = compile::compile(plan, &source, signals)?;
-    let elf =
-        BpfObject::parse(&compiled.object).map_err(|error| failure::bad_object(plan, error))?;
-    let btf = elf.btf().map_err(|error| failure::bad_object(plan, error))?;
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }
+    let meta = describe(plan, &source, &compiled, &talk)?;
+    if plan.check {
+        let elf = BpfObject::parse(&compiled.object).map_err(bad_object(plan))?;
+        return report::print(plan, &meta, &elf.btf().map_err(bad_object(plan))?);
+    }
+    talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
+    let package = Package { object: compiled.object, meta, other: Default::default() };
+    emit::write(plan, &package)
+}
+
+fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {
+    |error| failure::bad_object(plan, error)
+}
+
+/// What the package says of an object: what the object itself tells, what its debug information
+/// told, what is recognised of both, and over all of it what annotations say.
+fn describe(
+    plan: &args::Plan,
+    source: &compile::Source,
+    compiled: &compile::Compiled,
+    talk: &message::Talk,
+) -> Result<Meta, Failure> {
+    let elf = BpfObject::parse(&compiled.object).map_err(bad_object(plan))?;
+    let btf = elf.btf().map_err(bad_object(plan))?;
     let mut found = annotations::tags(&btf);
     found.extend(annotations::find(&source.text));
     let mut meta = describe::meta(plan, &elf, &btf);
@@ -77,14 +101,22 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
         recognise::recognise(&mut meta, &elf, &btf, &flow, &compiled.facts);
     }
     let place = (plan.source.as_path(), source.text.as_str());
-    let mut meta = annotations::apply(meta, &btf, &found, place, &talk)?;
+    let mut meta = annotations::apply(meta, &btf, &found, place, talk)?;
     buffers::export(&mut meta, &btf);
-    annotations::check_arguments(&meta, &elf, &btf, &plan.source, &talk)?;
-    buffers::tell_unknown(&meta, &compiled.facts, plan, &talk);
-    if plan.check {
-        return report::print(plan, &meta, &btf);
-    }
-    talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
-    let package = Package { object: compiled.object, meta, other: Default::default() };
-    emit::write(plan, &package)
+    annotations::check_arguments(&meta, &elf, &btf, &plan.source, talk)?;
+    buffers::tell_unknown(&meta, &compiled.facts, plan, talk);
+    Ok(meta)
+}
+
+/// The description of an object, with annotations from a text; nothing is said, and no file touched.
+///
+/// # Errors
+/// When it is no object that can be packed, or an annotation is wrong.
+pub fn describe_object(object: Vec<u8>, text: &str) -> Result<Package, Failure> {
+    let args = <args::Args as clap::Parser>::parse_from(["ecc", "x.bpf.o"]);
+    let plan = args.resolve()?.remove(0);
+    let compiled = compile::finished(&plan, &object)?;
+    let source = compile::Source::of_text(text);
+    let meta = describe(&plan, &source, &compiled, &message::Talk::silent())?;
+    Ok(Package { object: compiled.object, meta, other: Default::default() })
 }

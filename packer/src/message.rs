@@ -14,13 +14,20 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 #[derive(Debug)]
 pub struct Talk {
     progress: bool,
+    warnings: bool,
 }
 
 impl Talk {
     /// Progress is for terminals, or for those who ask for it.
     #[must_use]
     pub fn new(verbose: bool) -> Talk {
-        Talk { progress: verbose || std::io::stderr().is_terminal() }
+        Talk { progress: verbose || std::io::stderr().is_terminal(), warnings: true }
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub fn silent() -> Talk {
+        Talk { progress: false, warnings: false }
     }
 
     /// A line on what is being done.
@@ -32,7 +39,9 @@ impl Talk {
 
     /// A line on what the user should look at.
     pub fn warning(&self, text: &str) {
-        anstream::eprintln!("{WARNING}warning:{WARNING:#} {text}");
+        if self.warnings {
+            anstream::eprintln!("{WARNING}warning:{WARNING:#} {text}");
+        }
     }
 }
 

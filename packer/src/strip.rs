@@ -12,12 +12,15 @@ use object::elf::{SHT_STRTAB, STT_SECTION};
 
 use crate::failure::{Failure, exit_code};
 
+/// Sections of BPF objects are aligned to 8 bytes, maps perhaps to a page.
+const MAX_ALIGNMENT: u64 = 1 << 16;
+
 /// The object without its `.debug_*` sections, their relocations and their symbols; with this
 /// content of `.BTF`, where there is a new one.
 pub fn debug_sections(data: &[u8], btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     strip(data, btf)
-        .context("can not remove the debug information from clang's object")
-        .map_err(|error| Failure::new(exit_code::OTHER, error))
+        .context("can not remove the debug information from the object")
+        .map_err(|error| Failure::new(exit_code::DESCRIBE, error))
 }
 
 /// The object as a program like llvm-strip leaves it.
@@ -39,6 +42,14 @@ pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
 
 fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let mut builder = Builder::read(data)?;
+    // clang's objects have neither; the writer would make a file of any size for them.
+    if !builder.segments.is_empty() {
+        bail!("it has program headers, as an executable");
+    }
+    if let Some(odd) = builder.sections.iter().find(|s| s.sh_addralign > MAX_ALIGNMENT) {
+        bail!("its section `{}` is aligned to {} bytes", odd.name, odd.sh_addralign);
+    }
+    let is_same = btf.is_none();
     if let Some(btf) = btf
         && let Some(section) = builder.sections.iter_mut().find(|s| *s.name == *b".BTF")
     {
@@ -50,6 +61,9 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         .filter(|section| section.name.starts_with(b".debug_"))
         .map(|section| section.id())
         .collect();
+    if debug.is_empty() && is_same {
+        return Ok(data.to_vec());
+    }
     for section in &mut builder.sections {
         let of_debug = matches!(&section.data, SectionData::Relocation(_))
             && section.sh_info_section.is_some_and(|target| debug.contains(&target));

@@ -67,6 +67,11 @@ impl Source {
         Ok(Source { text, exported, wanted })
     }
 
+    /// A text alone.
+    pub fn of_text(text: &str) -> Source {
+        Source { text: text.to_owned(), exported: Vec::new(), wanted: Vec::new() }
+    }
+
     /// Structs that have to be in the object's BTF, whether or not it uses them.
     pub fn kept(&self) -> impl Iterator<Item = &String> {
         self.exported.iter().chain(&self.wanted)
@@ -148,7 +153,7 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
 }
 
 /// Takes from the debug information what it tells, and removes it.
-fn finished(plan: &Plan, raw: &[u8]) -> Result<Compiled, Failure> {
+pub fn finished(plan: &Plan, raw: &[u8]) -> Result<Compiled, Failure> {
     let (facts, btf) = records::facts(raw).map_err(|error| bad_object(plan, error))?;
     let object = strip::debug_sections(raw, btf)?;
     let object = match &plan.llvm_strip {

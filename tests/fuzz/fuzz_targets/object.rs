@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+//! Any bytes as an object: its programs, its debug information, what is recognised of it, and the
+//! object that is written without debug information.
+#![no_main]
+
+use bpfpack_packer::describe_object;
+use bpfpack_schemas::object::BpfObject;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(elf) = BpfObject::parse(data) {
+        let _ = elf.state_of_programs();
+    }
+    if let Ok(package) = describe_object(data.to_vec(), "") {
+        let _ = package.encode();
+    }
+});
