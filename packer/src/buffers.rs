@@ -2,11 +2,12 @@
 //! What the package says of the records in its buffers.
 
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::btf::{Btf, Kind};
 use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
 
 use crate::args::{Input, Plan};
 use crate::export;
+use crate::map_type::{PERF_EVENT_ARRAY, RINGBUF};
 use crate::message::Talk;
 use crate::records::Facts;
 
@@ -30,32 +31,56 @@ pub fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     }
 }
 
-/// Makes the records of buffers the exported types, so that loaders that know nothing of `records`
-/// show them too.
+/// Makes the records of buffers, and the values of maps with `@sample`, the exported types, so that
+/// loaders that know nothing of `records` show them too. They export one map by its type, or each
+/// by its `export_config`.
 pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
-    let is_buffer = |map: &&mut MapMeta| !map.records.is_empty() && !map.hidden;
-    let several = meta.bpf_skel.maps.iter_mut().filter(is_buffer).count() > 1;
-    let header_decides = !meta.export_types.is_empty();
-    for map in meta.bpf_skel.maps.iter_mut().filter(is_buffer) {
-        if let Some(first) = map.records.first().filter(|_| several || header_decides) {
-            map.export_config.get_or_insert(ExportConfig::BtfTypeId(first.btf_type_id));
+    if !meta.export_types.is_empty() {
+        // A header decides; what an annotation names decides over it.
+        for map in meta.bpf_skel.maps.iter_mut() {
+            if let Some(first) = map.records.first() {
+                map.export_config.get_or_insert(ExportConfig::BtfTypeId(first.btf_type_id));
+            }
         }
-        if header_decides {
-            continue;
-        }
-        for record in &map.records {
-            if !meta.export_types.iter().any(|known| known.type_id == record.btf_type_id) {
-                let ty = btf.ty(record.btf_type_id);
-                meta.export_types.push(export::describe(ty, &record.name));
+        return;
+    }
+    let is_buffer = |map: &MapMeta| {
+        matches!(btf.map_number(&map.name, "type"), Some(RINGBUF | PERF_EVENT_ARRAY))
+    };
+    let value_of = |map: &MapMeta| {
+        let value = btf.map_types(&map.name).1?.resolved();
+        (value.kind == Kind::Struct && !value.name().is_empty()).then_some(value)
+    };
+    let mut shown: Vec<&mut MapMeta> = meta
+        .bpf_skel
+        .maps
+        .iter_mut()
+        .filter(|map| !map.hidden && (map.sample.is_some() || is_buffer(map)))
+        .collect();
+    for map in &shown {
+        let records = map.records.iter().map(|record| (record.btf_type_id, &record.name[..]));
+        let value = value_of(map).filter(|_| map.sample.is_some());
+        for (id, name) in records.chain(value.map(|ty| (ty.id, ty.name()))) {
+            if !meta.export_types.iter().any(|known| known.type_id == id) {
+                meta.export_types.push(export::describe(btf.ty(id), name));
             }
         }
     }
-    if several && !header_decides {
-        meta.enable_multiple_export_types = Some(true);
-        // Then, only what asks for it is shown by other loaders.
-        for map in meta.bpf_skel.maps.iter_mut().filter(|map| map.sample.is_some()) {
-            map.export_config.get_or_insert(ExportConfig::Default);
-        }
+    // One that has a type needs no more than the type; all others say each what they are.
+    let is_plain = |map: &MapMeta| !map.records.is_empty() || value_of(map).is_some();
+    if meta.export_types.is_empty() && shown.iter().all(|map| map.sample.is_none())
+        || shown.len() == 1 && is_plain(shown[0])
+    {
+        return;
+    }
+    meta.enable_multiple_export_types = Some(true);
+    for map in &mut shown {
+        let config = match map.records.first() {
+            Some(first) => ExportConfig::BtfTypeId(first.btf_type_id),
+            None if map.sample.is_some() => ExportConfig::Default,
+            None => continue,
+        };
+        map.export_config.get_or_insert(config);
     }
 }
 

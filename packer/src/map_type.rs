@@ -3,12 +3,14 @@
 
 pub const HASH: u32 = 1;
 pub const ARRAY: u32 = 2;
+pub const PERF_EVENT_ARRAY: u32 = 4;
 pub const PERCPU_HASH: u32 = 5;
 pub const PERCPU_ARRAY: u32 = 6;
 pub const STACK_TRACE: u32 = 7;
 pub const CGROUP_ARRAY: u32 = 8;
 pub const LRU_HASH: u32 = 9;
 pub const LRU_PERCPU_HASH: u32 = 10;
+pub const RINGBUF: u32 = 27;
 
 /// Entries of a map whose definition leaves them to user space.
 const ENTRIES: u32 = 10240;

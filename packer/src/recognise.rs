@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::{Btf, Kind, Type};
+use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, View, ViewKind};
 use bpfpack_schemas::object::BpfObject;
 
@@ -136,20 +136,45 @@ impl Eye<'_> {
         }
         let len = self.btf.map_number(name, "max_entries").unwrap_or(0);
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
-        let is_it = is_log2 && !self.has_struct_with_slots() || is_named_histogram(name);
+        let is_it = is_log2 && !self.count_in_struct(&usage.functions) || is_named_histogram(name);
         (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram("index", slotting))
     }
 
-    /// Whether the object has a struct with an array `slots`, or of another usual name.
-    fn has_struct_with_slots(&self) -> bool {
-        let is_array = |ty: Type<'_>| {
-            let ty = ty.resolved();
-            ty.kind == Kind::Array && is_counter(ty.target())
+    /// Whether one of these functions counts in the slots of a struct: then what else it counts by
+    /// an index is no histogram.
+    fn count_in_struct(&self, functions: &BTreeSet<usize>) -> bool {
+        let of_maps = self.flow.maps.iter().any(|(name, usage)| {
+            let value = self.btf.map_types(name).1;
+            value.and_then(|value| slots_in(value, &usage.added)).is_some_and(|n| !n.is_empty())
+                && !usage.functions.is_disjoint(functions)
+        });
+        let of_variables = |section: &str| {
+            self.elf.variables(self.btf, section).iter().any(|variable| {
+                let ty = self.btf.ty(variable.ty).resolved();
+                let element = if ty.kind == Kind::Array { ty.target() } else { ty };
+                let (spots, counting) = self.counted(section, variable);
+                slots_in(element, &spots).is_some_and(|name| !name.is_empty())
+                    && !counting.is_disjoint(functions)
+            })
         };
-        self.btf
-            .types()
-            .filter(|ty| ty.kind == Kind::Struct)
-            .any(|ty| ty.members().any(|m| SLOTS.contains(&m.name) && is_array(ty.sibling(m.ty))))
+        of_maps || [".bss", ".data"].into_iter().any(of_variables)
+    }
+
+    /// Where in a variable something is added, and the functions that do.
+    fn counted(
+        &self,
+        section: &str,
+        variable: &SectionVar<'_>,
+    ) -> (BTreeSet<Spot>, BTreeSet<usize>) {
+        let index = self.elf.section_index(section);
+        let Some(counted) = index.and_then(|index| self.flow.counted.get(&index)) else {
+            return Default::default();
+        };
+        let start = i64::from(variable.offset);
+        let range = start..start + i64::from(variable.size);
+        let inside = || counted.iter().filter(|(spot, _)| range.contains(&spot.offset));
+        let spots = inside().map(|(spot, _)| Spot { offset: spot.offset - start, ..*spot });
+        (spots.collect(), inside().flat_map(|(_, functions)| functions.iter().copied()).collect())
     }
 
     /// How the functions that use something compute slots.
@@ -165,19 +190,7 @@ impl Eye<'_> {
         }
         let variables = self.elf.variables(self.btf, section);
         let variable = variables.iter().find(|variable| variable.name == name)?;
-        let counted = self.flow.counted.get(&self.elf.section_index(section)?)?;
-        let start = i64::from(variable.offset);
-        let range = start..start + i64::from(variable.size);
-        let spots: BTreeSet<Spot> = counted
-            .iter()
-            .filter(|(spot, _)| range.contains(&spot.offset))
-            .map(|(spot, _)| Spot { offset: spot.offset - start, indexed: spot.indexed })
-            .collect();
-        let functions: BTreeSet<usize> = counted
-            .iter()
-            .filter(|(spot, _)| range.contains(&spot.offset))
-            .flat_map(|(_, functions)| functions.iter().copied())
-            .collect();
+        let (spots, functions) = self.counted(section, variable);
         if spots.is_empty() {
             return None;
         }
@@ -193,7 +206,7 @@ impl Eye<'_> {
         let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
         // A function that computes slots may count other things by index, too.
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
-        let is_it = is_log2 && !self.has_struct_with_slots() || is_named_histogram(name);
+        let is_it = is_log2 && !self.count_in_struct(&functions) || is_named_histogram(name);
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {
             return Some(histogram("value", slotting));
         }

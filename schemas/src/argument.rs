@@ -70,7 +70,9 @@ impl Argument {
                 Argument::Address { size }
             }
             Kind::Int if ty.int_encoding().bool => Argument::Bool { size },
-            Kind::Int if (1..=16).contains(&size) => Argument::Int { size, signed: ty.int_encoding().signed },
+            Kind::Int if (1..=16).contains(&size) => {
+                Argument::Int { size, signed: ty.int_encoding().signed }
+            }
             Kind::Float if size == 4 || size == 8 => Argument::Float { size },
             Kind::Enum | Kind::Enum64 if (1..=8).contains(&size) => Argument::Enum {
                 size,

@@ -222,29 +222,28 @@ impl Finder<'_, '_> {
             return self.written_through_dynptr(call);
         }
         let scopes = self.scopes(call, shape, map);
-        let written = |scope: &Scope<'_>| {
-            let mut found = self.evaluator.sizeof(scope, shape.size);
-            found.extend(match shape.data {
+        let fits = |item: &u32| size.is_none() || self.debug.size_of(*item) == size;
+        let mut found: Vec<u32> = Vec::new();
+        for scope in &scopes {
+            let by_size = self.evaluator.sizeof(scope, shape.size);
+            let by_data = match shape.data {
                 Some(data) => self.evaluator.pointed_to(scope, data),
                 None => self.evaluator.result(scope),
-            });
-            found
-        };
-        let found: Vec<u32> = match &scopes[..] {
-            [scope] => written(scope),
-            // Of each call the first: further ones are guesses at the same.
-            several => several.iter().filter_map(|scope| written(scope).first().copied()).collect(),
-        };
-        let fits = |item: &u32| size.is_none() || self.debug.size_of(*item) == size;
-        let fitting: Vec<u32> = found.iter().copied().filter(fits).collect();
-        // Several of one size are the same record, looked at from several sides; several sizes come
-        // from several callers.
+            };
+            let all = [by_size, by_data];
+            // Several of one kind come from several callers; the two kinds are the same records,
+            // looked at from two sides.
+            let fitting = all.iter().find(|items| items.iter().any(fits));
+            match fitting {
+                Some(items) => found.extend(items.iter().copied().filter(fits)),
+                None => found.extend(all.iter().flatten().copied().take(1)),
+            }
+        }
         let mut distinct: Vec<u32> = Vec::new();
-        let guesses = if scopes.len() > 1 { &found[..] } else { &found[..found.len().min(1)] };
-        for item in if fitting.is_empty() || size.is_none() { guesses } else { &fitting } {
-            let its_size = self.debug.size_of(*item);
-            if !distinct.iter().any(|known| self.debug.size_of(*known) == its_size) {
-                distinct.push(*item);
+        for item in found {
+            let name = self.evaluator.name(item);
+            if !distinct.iter().any(|known| self.evaluator.name(*known) == name) {
+                distinct.push(item);
             }
         }
         if !distinct.is_empty() {
