@@ -12,6 +12,8 @@ use crate::args::Origin;
 use crate::failure::{Failure, exit_code};
 
 const WASM: &[u8] = b"\0asm";
+/// How a package begins that was written as YAML.
+const YAML: &[u8] = b"bpf_object:";
 const ELF: &[u8] = b"\x7fELF";
 
 /// Reads and decodes a package.
@@ -55,7 +57,10 @@ fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
             Some("it is a Wasm module; this version runs JSON packages only")
         }
         PackageError::NotJson(_) if text.starts_with(ELF) => {
-            Some("it is an object; `ecc X.bpf.c` makes a package of a source")
+            Some("it is an object; `ecc X.bpf.o` makes a package of it")
+        }
+        PackageError::NotJson(_) if text.starts_with(YAML) => {
+            Some("it is a package as YAML; ecc without -y writes JSON")
         }
         PackageError::NotJson(_) | PackageError::BadKey { .. } => {
             Some("`ecc X.bpf.c` writes packages; the format is described in schemas/")

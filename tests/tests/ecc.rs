@@ -335,7 +335,9 @@ fn annotations_that_are_wrong_are_told_with_their_place() {
     let source = SOURCE.replace("\"long\": \"pid\"}", "\"long\": }");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]).succeeded();
-    assert!(outcome.stderr.contains("my-tool.bpf.c:7:1: `@cmdarg` is left out: not valid JSON"));
+    assert!(
+        outcome.stderr.contains("`@cmdarg` is left out: not valid JSON: expected value\n    7 | ")
+    );
     let source = SOURCE.replace("int seen;", "/// @sample {}\n#define X\nint seen;");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]).succeeded();

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -114,6 +115,9 @@ impl<'a> Compiler<'a> {
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
         let strip = plan.llvm_strip.clone().unwrap_or_default();
+        // Another ecc may find other things in the same object.
+        let ecc = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
+        let ecc = format!("{} {}.{}", ecc.len(), ecc.mtime(), ecc.mtime_nsec());
         let mut parts = vec![
             identity.as_bytes(),
             path.as_os_str().as_encoded_bytes(),
@@ -121,6 +125,7 @@ impl<'a> Compiler<'a> {
             plan.source.as_os_str().as_encoded_bytes(),
             keepers.as_bytes(),
             strip.as_os_str().as_encoded_bytes(),
+            ecc.as_bytes(),
         ];
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
         let cache = self.headers.cache()?;
@@ -227,7 +232,11 @@ impl<'a> Compiler<'a> {
         if self.plan.input == Input::Header {
             command.args(["-x", "c"]);
         }
-        command.arg("-c").arg(&self.plan.source).args(["-o", "-"]);
+        let source = &self.plan.source;
+        // A name that begins with a dash would be a flag.
+        let is_flag = source.as_os_str().as_encoded_bytes().starts_with(b"-");
+        let source = if is_flag { &Path::new(".").join(source) } else { source };
+        command.arg("-c").arg(source).args(["-o", "-"]);
         self.show(&command);
         let Output { status, stdout, stderr: words } =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;

@@ -415,6 +415,7 @@ fn read_entry<'d>(
         _ => None,
     };
     let mut has_code = false;
+    let mut from_high_end = None;
     for attribute in entry.attrs() {
         let value = attribute.value();
         let number = attribute.udata_value().unwrap_or(0);
@@ -434,6 +435,7 @@ fn read_entry<'d>(
             gimli::DW_AT_declaration => die.is_declaration = true,
             gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
             gimli::DW_AT_data_bit_offset => die.bit_offset = number,
+            gimli::DW_AT_bit_offset => from_high_end = Some(number),
             gimli::DW_AT_bit_size => die.bit_size = number,
             gimli::DW_AT_count => die.count = number,
             gimli::DW_AT_upper_bound => die.count = number.saturating_add(1),
@@ -452,6 +454,11 @@ fn read_entry<'d>(
             gimli::DW_AT_low_pc | gimli::DW_AT_ranges => has_code = true,
             _ => {}
         }
+    }
+    // The old form, which clang 14 uses for BPF: it counts from the high end of the storage.
+    if let (Some(skipped), Some(storage)) = (from_high_end, die.size) {
+        let end = die.bit_offset.saturating_add(storage.saturating_mul(8));
+        die.bit_offset = end.saturating_sub(skipped).saturating_sub(die.bit_size);
     }
     if has_code && entry.tag() != gimli::DW_TAG_compile_unit {
         let mut ranges = dwarf.die_ranges(unit, entry)?;
