@@ -24,9 +24,16 @@ struct Loader {
 
 fn main() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "the benchmarks load BPF programs: run as root");
-    start_up()?;
-    idle()?;
-    compile()
+    // `bench compile` does that part alone.
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let parts: [(&str, fn() -> Result<()>); 3] =
+        [("start-up", start_up), ("idle", idle), ("compile", compile)];
+    for (name, part) in parts {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            part()?;
+        }
+    }
+    Ok(())
 }
 
 /// From exec to the last link attached, and the peak memory.
@@ -153,12 +160,12 @@ fn idle() -> Result<()> {
 fn compile() -> Result<()> {
     println!("compile: ecc beside `clang -O2 -g -target bpf -c`, {COMPILE_ROUNDS} rounds\n");
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86" };
-    for tracer in ["hardirqs", "softirqs", "runqlat"] {
+    let names = ["clang alone", "ecc cold", "ecc again", "first edit", "later edits"];
+    let mut sums = [0.0; 5];
+    for tracer in ["hardirqs", "softirqs", "runqlat", "exits"] {
         let dir = scratch();
-        let from = root().join("examples").join(tracer);
-        for ending in ["bpf.c", "h"] {
-            let name = format!("{tracer}.{ending}");
-            std::fs::copy(from.join(&name), dir.path().join(&name))?;
+        for file in std::fs::read_dir(root().join("examples").join(tracer))?.flatten() {
+            std::fs::copy(file.path(), dir.path().join(file.file_name()))?;
         }
         let source = path(&dir.path().join(format!("{tracer}.bpf.c")));
         let cache = dir.path().join("cache");
@@ -198,13 +205,19 @@ fn compile() -> Result<()> {
             times[4].push(timed(ecc())?);
         }
         let medians = times.map(median);
-        let names = ["clang alone", "ecc cold", "ecc again", "first edit", "later edits"];
+        for (sum, median) in sums.iter_mut().zip(medians) {
+            *sum += median;
+        }
         for (name, time) in names.iter().zip(medians) {
             let ratio = time / medians[0];
             println!("{tracer:<11} {name:<12} {time:8.1} ms  {ratio:5.2} x clang alone");
         }
         println!();
     }
+    for (name, time) in names.iter().zip(sums) {
+        println!("{:<11} {name:<12} {time:8.1} ms  {:5.2} x clang alone", "all", time / sums[0]);
+    }
+    println!();
     Ok(())
 }
 
