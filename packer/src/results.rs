@@ -71,6 +71,11 @@ impl Place {
         }
     }
 
+    /// The folders that were searched in the end, where more were found to be needed.
+    pub fn searched(&mut self, dirs: Vec<PathBuf>) {
+        self.dirs = dirs;
+    }
+
     /// The object, if it is there and still what clang would make.
     pub fn find(&self) -> Option<Compiled> {
         let mut data = fs::read(&self.file).ok()?;

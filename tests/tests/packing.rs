@@ -155,6 +155,16 @@ fn a_projects_headers_are_found_where_projects_keep_them() {
         let _ = ecc(&src, &["x.bpf.c", "-o", "out"]).succeeded();
         assert_eq!(json(&src.join("out/x.skel.json"))["export_types"][0]["size"], 12, "{place}");
     }
+    // One that appears where it is looked for first wins, whatever was compiled before.
+    let dir = source(&text);
+    for (place, size) in [("include/own", 8), ("own", 16)] {
+        fs::create_dir_all(dir.path().join(place)).unwrap();
+        let header = format!("struct event {{ char c[{size}]; }};\n");
+        fs::write(dir.path().join(place).join("event.h"), header).unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+        let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
+        assert_eq!(json(&dir.path().join("x.skel.json"))["export_types"][0]["size"], size);
+    }
     let dir = source(&text);
     ecc(dir.path(), &["x.bpf.c"]).failed(5, &["own/event.h", "with -I"]);
 }

@@ -146,7 +146,9 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
         }
     };
     let compiled = finished(plan, &raw)?;
-    if let (Some(place), Some(dependencies)) = (place, dependencies) {
+    let dirs = compiler.include_dirs().map(std::path::absolute).collect::<Result<_, _>>();
+    if let (Some(mut place), Some(dependencies), Ok(dirs)) = (place, dependencies, dirs) {
+        place.searched(dirs);
         place.keep(&dependencies, &compiled);
     }
     Ok(compiled)
