@@ -128,6 +128,8 @@ pub struct Plan {
     pub name: String,
     /// Name of the package's file.
     pub package_name: String,
+    /// Name of the header for Wasm.
+    pub wasm_name: String,
     /// Folder of the results.
     pub output: PathBuf,
     /// The compiler.
@@ -194,7 +196,7 @@ impl Args {
         };
         let extension = if self.yaml { "yaml" } else { "json" };
         let mut plans = Vec::new();
-        for (source, export_header) in pairs(&self.files)? {
+        for (source, export_header) in pairs(&self.files, self.header_only)? {
             let is_object = source.extension().is_some_and(|extension| extension == "o");
             let input = match (is_object, self.header_only) {
                 (true, _) => Input::Object,
@@ -212,6 +214,7 @@ impl Args {
                 input,
                 export_header,
                 package_name: format!("package.{extension}"),
+                wasm_name: "ewasm-skel.h".to_owned(),
                 output: PathBuf::new(),
                 clang: self.clang_bin.clone(),
                 llvm_strip: self.llvm_strip_bin.clone(),
@@ -258,8 +261,9 @@ impl Args {
 
 /// Each source with its header: the second file is a header whatever its name, as with one source
 /// only; of more, those that are no sources by their names.
-fn pairs(files: &[PathBuf]) -> Result<Vec<(PathBuf, Option<PathBuf>)>, Failure> {
-    let is_source = |path: &Path| path.extension().is_some_and(|e| e == "c" || e == "o");
+fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<PathBuf>)>, Failure> {
+    let is_source =
+        |path: &Path| header_only || path.extension().is_some_and(|e| e == "c" || e == "o");
     let mut pairs: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
     for file in files {
         match pairs.last_mut() {
@@ -292,8 +296,8 @@ fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
     let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
     for plan in plans.iter() {
-        *folders.entry(plan.output.clone()).or_default() += 1;
-        let key = (plan.output.clone(), plan.name.clone());
+        *folders.entry(clean(&plan.output)).or_default() += 1;
+        let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
             let (a, b) = (other.display(), plan.source.display());
             return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
@@ -301,11 +305,27 @@ fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         }
     }
     for plan in plans {
-        if folders[&plan.output] > 1 {
+        if folders[&clean(&plan.output)] > 1 {
             plan.package_name = format!("{}.package.{extension}", plan.name);
+            plan.wasm_name = format!("{}.ewasm-skel.h", plan.name);
         }
     }
     Ok(())
+}
+
+/// A folder by the name that all spellings of it have, links aside.
+fn clean(dir: &Path) -> PathBuf {
+    use std::path::Component;
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let mut clean = PathBuf::new();
+    for component in dir.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(clean.pop()),
+            other => clean.push(other),
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -343,6 +363,11 @@ mod tests {
         assert_eq!(names, ["a.package.yaml", "b.package.yaml", "package.yaml"]);
         assert!(all[0].export_header.is_some() && all[1].export_header.is_none());
         assert_eq!(all[2].input, Input::Object);
+        let all = plans(&["o/a.bpf.c", "./o/b.bpf.c", "--wasm-header"]).unwrap();
+        let names: Vec<_> = all.iter().map(|p| (&p.package_name[..], &p.wasm_name[..])).collect();
+        let expected = [("a.package.json", "a.ewasm-skel.h"), ("b.package.json", "b.ewasm-skel.h")];
+        assert_eq!(names, expected);
+        assert_eq!(plans(&["--header-only", "a.h", "b.h"]).unwrap().len(), 2);
         let p = plan(&["x.h", "--header-only"]);
         assert_eq!((p.input, p.export_header.as_deref()), (Input::Header, Some(Path::new("x.h"))));
     }
@@ -354,7 +379,7 @@ mod tests {
             &["x.bpf.c", "-a", "'"],
             &[".."],
             &["a.bpf.c", "a.h", "b.h"],
-            &["d/a.bpf.c", "d/a.c"],
+            &["d/a.bpf.c", "./d/x/../a.c"],
             &["a.bpf.o", "a.h"],
         ] {
             assert_eq!(plans(args).unwrap_err().exit_code, exit_code::USAGE, "{args:?}");

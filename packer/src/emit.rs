@@ -27,13 +27,17 @@ fn contents(plan: &Plan, package: &Package) -> anyhow::Result<Vec<(String, Vec<u
     let object = (format!("{}.bpf.o", plan.name), package.object.clone());
     let mut files = vec![(format!("{}.skel.{extension}", plan.name), skeleton.into_bytes())];
     // An object that is packed where it lies stays as it is.
-    if plan.output.join(&object.0) != plan.source {
+    let same = |a: &Path, b: &Path| match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    if !same(&plan.output.join(&object.0), &plan.source) {
         files.insert(0, object);
     }
     if plan.package {
         let json = package.encode();
         if plan.wasm_header {
-            files.push(("ewasm-skel.h".to_owned(), wasm_header(&json).into_bytes()));
+            files.push((plan.wasm_name.clone(), wasm_header(&json).into_bytes()));
         }
         let text = match plan.yaml {
             true => yaml_serde::to_string(&serde_json::from_str::<serde_json::Value>(&json)?)?,

@@ -30,13 +30,33 @@ pub fn structs(header: &str) -> Vec<String> {
 /// of these packages knows to skip.
 #[must_use]
 pub fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
-    structs
-        .map(|name| {
-            format!(
-                "const volatile struct {name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n"
-            )
-        })
-        .collect()
+    structs.map(|name| keeper("struct ", name)).collect()
+}
+
+/// The same for names that an annotation gives, which a source may use as a struct, a union or a
+/// typedef.
+#[must_use]
+pub fn keepers_by_use(names: &[String], source: &str) -> String {
+    let tokens: Vec<_> = tokens(source).map(|(token, _)| token).collect();
+    let kind = |name: &str| {
+        let tag = tokens.windows(2).find_map(|window| match window {
+            [Token::Word(tag @ ("struct" | "union")), Token::Word(word)] if *word == name => {
+                Some(*tag)
+            }
+            _ => None,
+        });
+        match tag {
+            Some("union") => "union ",
+            Some(_) => "struct ",
+            None if tokens.contains(&Token::Word(name)) => "",
+            None => "struct ",
+        }
+    };
+    names.iter().map(|name| keeper(kind(name), name)).collect()
+}
+
+fn keeper(kind: &str, name: &str) -> String {
+    format!("const volatile {kind}{name} *{DUMMY_PREFIX}_{name}_ptr __attribute__((unused));\n")
 }
 
 /// The descriptions of the structs.

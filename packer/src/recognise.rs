@@ -36,6 +36,13 @@ const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
 
 /// Writes down what each map and variable is for.
 pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flow, facts: &Facts) {
+    let variables: BTreeSet<String> = meta
+        .bpf_skel
+        .data_sections
+        .iter()
+        .flat_map(|section| section.variables.iter().map(|variable| variable.name.clone()))
+        .collect();
+    let facts = &with_real_units(facts, &variables);
     let eye = Eye { elf, btf, flow, facts };
     for map in meta.bpf_skel.maps.iter_mut().filter(|map| !map.mmaped) {
         map.view = eye.map(&map.name);
@@ -48,6 +55,18 @@ pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flo
             variable.view = eye.variable(&section.name, &variable.name);
         }
     }
+}
+
+/// Without units that depend on what is no global variable: then nobody knows the unit.
+fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
+    let mut facts = facts.clone();
+    for slotting in facts.slots.values_mut() {
+        if slotting.unit_when.keys().any(|name| !variables.contains(name)) {
+            slotting.unit_when.clear();
+            slotting.unit = None;
+        }
+    }
+    facts
 }
 
 struct Eye<'e> {

@@ -29,8 +29,11 @@ pub const RENAMING: &str = "renamed-";
 const DOUBTFUL: [&str; 5] =
     ["__DATE__", "__TIME__", "__TIMESTAMP__", "__has_include", "__has_embed"];
 
-/// Environment variables that clang searches headers by, or that change what it makes.
-pub const ENVIRONMENT: [&str; 4] = ["CPATH", "C_INCLUDE_PATH", "CCC_OVERRIDE_OPTIONS", "LC_ALL"];
+/// Environment variables that change what clang makes.
+pub const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
+
+/// Environment variables that clang searches headers by: with them, nothing is kept.
+pub const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
 
 /// A place for one object, there or not yet.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! Removes DWARF from an object; BTF stays. The same as `llvm-strip -g`, without needing LLVM's
 //! tools on the machine.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -40,8 +41,35 @@ pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
     })
 }
 
+/// clang's table of symbols whose addresses are taken, for linkers: the writer of ELF does not know
+/// its type, and it goes away.
+fn without_address_table(data: &[u8]) -> Cow<'_, [u8]> {
+    const SHT_LLVM_ADDRSIG: u32 = 0x6fff_4c03;
+    const SHT_PROGBITS: u32 = 1;
+    let mut data = Cow::Borrowed(data);
+    let number = |data: &[u8], at: usize, len: usize| {
+        let bytes = data.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    // e_shoff, e_shentsize and e_shnum of the header.
+    let (Some(table), Some(size), Some(count)) =
+        (number(&data, 0x28, 8), number(&data, 0x3a, 2), number(&data, 0x3c, 2))
+    else {
+        return data;
+    };
+    for index in 0..count {
+        let at = table.checked_add(index * size).and_then(|at| usize::try_from(at).ok());
+        let Some(at) = at.and_then(|at| at.checked_add(4)) else { break };
+        if number(&data, at, 4) == Some(SHT_LLVM_ADDRSIG.into()) {
+            data.to_mut()[at..at + 4].copy_from_slice(&SHT_PROGBITS.to_le_bytes());
+        }
+    }
+    data
+}
+
 fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    let mut builder = Builder::read(data)?;
+    let (data, plain) = (data, without_address_table(data));
+    let mut builder = Builder::read(&plain[..])?;
     // clang's objects have neither; the writer would make a file of any size for them.
     if !builder.segments.is_empty() {
         bail!("it has program headers, as an executable");
@@ -58,7 +86,7 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let debug: Vec<_> = builder
         .sections
         .iter()
-        .filter(|section| section.name.starts_with(b".debug_"))
+        .filter(|s| s.name.starts_with(b".debug_") || *s.name == *b".llvm_addrsig")
         .map(|section| section.id())
         .collect();
     if debug.is_empty() && is_same {

@@ -314,7 +314,8 @@ impl<'a> Type<'a> {
     }
 
     /// The type below modifiers and tags, but not below a typedef.
-    fn unmodified(&self) -> Type<'a> {
+    #[must_use]
+    pub fn unmodified(&self) -> Type<'a> {
         let mut ty = *self;
         for _ in 0..MAX_DEPTH {
             match ty.kind {

@@ -171,6 +171,157 @@ fn what_was_recognised_is_shown_as_it_was_counted() {
     }
 }
 
+/// The structs of each buffer, as `ecc --check` tells them, and the help of each argument.
+fn told(body: &str) -> BTreeMap<String, String> {
+    let dir = scratch();
+    let source = format!(
+        "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\n\
+         #define RB(x) struct {{ __uint(type, BPF_MAP_TYPE_RINGBUF); \
+         __uint(max_entries, 4096); }} x SEC(\".maps\")\n{body}\n\
+         char LICENSE[] SEC(\"license\") = \"GPL\";\n"
+    );
+    fs::write(dir.path().join("x.bpf.c"), source).unwrap();
+    let outcome = ecc(dir.path(), &["--check", "x.bpf.c"]).succeeded();
+    let told = outcome.stdout.lines().filter_map(|line| {
+        let (name, what) = line.trim().split_once(' ')?.1.trim().split_once(": ")?;
+        Some((name.to_owned(), what.trim_start_matches("records of ").to_owned()))
+    });
+    told.collect()
+}
+
+#[test]
+fn names_mean_what_they_mean_in_their_blocks() {
+    let told = told(
+        "struct a { int x; }; struct b { int x, y; };
+RB(outer); RB(inner); RB(assigned);
+SEC(\"raw_tp/sched_switch\") int f(void *ctx)
+{
+	struct a e = {};
+	struct a *p;
+	{
+		struct b e = { .y = (long)ctx };
+		bpf_ringbuf_output(&inner, &e, sizeof(e), 0);
+	}
+	{
+		struct b *p = bpf_ringbuf_reserve(&inner, sizeof(*p), 0);
+		if (p)
+			bpf_ringbuf_discard(p, 0);
+	}
+	p = bpf_ringbuf_reserve(&assigned, sizeof(*p), 0);
+	if (p)
+		bpf_ringbuf_discard(p, 0);
+	return bpf_ringbuf_output(&outer, &e, sizeof(e), 0);
+}",
+    );
+    assert_eq!(told["outer"], "a (4 bytes)");
+    assert_eq!(told["inner"], "b (8 bytes)");
+    assert_eq!(told["assigned"], "a (4 bytes)");
+}
+
+#[test]
+fn structs_of_one_name_are_not_mixed_up() {
+    let dir = scratch();
+    let source = "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>
+struct ev { u32 pid, cpu; };
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, u32);
+	__type(value, struct ev);
+} m SEC(\".maps\");
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} rb SEC(\".maps\");
+SEC(\"raw_tp/sched_switch\") int f(void *ctx)
+{
+	struct ev { s32 delta; float ratio; enum st { B1 = 7, B2 } st; } *e;
+	u32 zero = 0;
+	if (bpf_map_lookup_elem(&m, &zero))
+		return 0;
+	e = bpf_ringbuf_reserve(&rb, sizeof(*e), 0);
+	if (e)
+		bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+enum st { A1, A2 } global;
+char LICENSE[] SEC(\"license\") = \"GPL\";
+";
+    fs::write(dir.path().join("x.bpf.c"), source).unwrap();
+    let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
+    let members = meta(dir.path(), "x")["export_types"][0]["members"].clone();
+    let names: Vec<_> = members.as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
+    assert_eq!(names, ["delta", "ratio", "st"]);
+}
+
+#[test]
+fn each_call_counts_for_its_own_buffer() {
+    let told = told(
+        "struct a { u32 x; }; struct b { u32 y; };
+RB(r1); RB(r2); RB(r3); RB(r4); RB(numbers); RB(twice);
+#define OUT(m, v) bpf_ringbuf_output(&m, &v, sizeof(v), 0)
+#define BOTH(x, y) OUT(r1, x); OUT(r2, y)
+static __noinline int send(void *to, void *what, u64 size)
+{
+	return bpf_ringbuf_output(to, what, size & 7, 0);
+}
+SEC(\"raw_tp/sched_switch\") int f(void *ctx)
+{
+	struct a a = { .x = (long)ctx };
+	struct b b = { .y = (long)ctx };
+	u32 number = (long)ctx;
+	void *p;
+	BOTH(a, b);
+	bpf_ringbuf_output(&numbers, &number, sizeof(number), 0);
+	p = &a;
+	bpf_ringbuf_output(&twice, p, 4, 0);
+	p = &b;
+	bpf_ringbuf_output(&twice, p, 4, 0);
+	return send(&r3, &a, sizeof(a)) + send(&r4, &b, sizeof(b));
+}",
+    );
+    assert_eq!([&told["r1"][..], &told["r2"]], ["a (4 bytes)", "b (4 bytes)"]);
+    assert_eq!([&told["r3"][..], &told["r4"]], ["a (4 bytes)", "b (4 bytes)"]);
+    assert_eq!(told["twice"], "a (4 bytes), b (4 bytes)");
+    assert_eq!(told.get("numbers"), None, "a number is no struct of its size");
+}
+
+#[test]
+fn comments_of_functions_are_not_their_parameters() {
+    let told = told(
+        "/// Shortest time
+const volatile int min_us = 0;
+// Frobs the thing
+static __noinline int helper(int d, int min_us) { return d * min_us; }
+SEC(\"raw_tp/sched_switch\") int f(void *ctx) { return helper((long)ctx, min_us); }",
+    );
+    assert_eq!(told["--min_us"], "int, Shortest time");
+}
+
+#[test]
+fn an_object_that_clang_made_is_packed_and_stays_as_it_is() {
+    let dir = scratch();
+    let source = root().join("tests/fuzz/seed.bpf.c");
+    let object = dir.path().join("seed.bpf.o");
+    let compile = |more: &[&str]| {
+        let args = [&["-g", "-O2", "-w", "-target", "bpf", "-c"], more].concat();
+        let args: Vec<String> = args.into_iter().map(String::from).collect();
+        let files = [source.display().to_string(), "-o".into(), object.display().to_string()];
+        let _ = bpfpack_tests::run("clang", &[&args[..], &files].concat()).succeeded();
+    };
+    compile(&[]);
+    let _ = ecc(dir.path(), &["seed.bpf.o"]).succeeded();
+    // With its source in it, it tells more.
+    compile(&["-gdwarf-5", "-gembed-source"]);
+    let before = fs::read(&object).unwrap();
+    for name in ["seed.bpf.o", "./seed.bpf.o", object.to_str().unwrap()] {
+        let _ = ecc(dir.path(), &[name, "-o", "."]).succeeded();
+        assert_eq!(fs::read(&object).unwrap(), before, "{name}");
+        let meta = meta(dir.path(), "seed");
+        assert_eq!(map(&meta, "events")["records"][0]["name"], "event_t", "{name}");
+    }
+}
+
 #[test]
 fn an_object_alone_is_packed_with_what_its_tags_say() {
     let dir = scratch();

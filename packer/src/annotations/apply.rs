@@ -65,7 +65,7 @@ pub fn apply(
 ) -> Result<Meta, Failure> {
     let shown = Shown { source, text };
     for declaration in declarations {
-        let found = target(&mut meta.bpf_skel, &declaration.words, declaration.is_license);
+        let found = target(&mut meta.bpf_skel, declaration);
         let Some(mut target) = found else {
             // A plain comment on a helper or a constant is none of the package's business.
             for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
@@ -80,6 +80,7 @@ pub fn apply(
         let says = declaration.annotations.iter().any(|a| a.name == "description");
         if let (Target::Variable(variable), Some(comment)) = (&mut target, &declaration.comment)
             && !says
+            && variable.description.is_none()
         {
             variable.description = Some(comment.clone());
         }
@@ -351,17 +352,17 @@ fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), St
 }
 
 /// The part of the package that a declaration names.
-fn target<'m>(
-    skeleton: &'m mut Skeleton,
-    words: &[String],
-    is_license: bool,
-) -> Option<Target<'m>> {
-    if is_license {
+fn target<'m>(skeleton: &'m mut Skeleton, declaration: &Declaration) -> Option<Target<'m>> {
+    if declaration.is_license {
         return Some(Target::Doc(skeleton.doc.get_or_insert_default()));
     }
-    let is = |name: &String| words.iter().position(|word| word == name);
-    let program =
-        skeleton.progs.iter_mut().filter_map(|p| Some((is(&p.name)?, Target::Program(p))));
+    let position = |words: &[String], name: &String| words.iter().position(|word| word == name);
+    let of_function = |name: &String| position(&declaration.words, name);
+    let is = |name: &String| {
+        position(&declaration.outer, name).and_then(|_| position(&declaration.words, name))
+    };
+    let programs = skeleton.progs.iter_mut();
+    let program = programs.filter_map(|p| Some((of_function(&p.name)?, Target::Program(p))));
     let maps = skeleton.maps.iter_mut().filter(|map| !map.mmaped);
     let maps = maps.filter_map(|map| Some((is(&map.ident)?, Target::Map(map))));
     let variables = skeleton.data_sections.iter_mut().flat_map(|section| &mut section.variables);

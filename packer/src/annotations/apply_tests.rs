@@ -214,7 +214,11 @@ fn structs_that_an_annotation_names() {
 fn other_comments_describe_variables_only() {
     let source = "// Only this one\nint targ_pid;\n/* A map */\nstruct {} hists;\n\
         // not this\n/// but this\nint other;";
-    let meta = applied(source).unwrap();
+    let source = format!(
+        "{source}\n// not this\nint helper(int x, int targ_pid)\n{{\n}}\n/// nor this\n\
+         int declared(int targ_pid);\n"
+    );
+    let meta = applied(&source).unwrap();
     let description = |at: usize| meta.bpf_skel.data_sections[0].variables[at].description.clone();
     assert_eq!(description(0).as_deref(), Some("Only this one"));
     assert_eq!(description(1).as_deref(), Some("but this"));

@@ -23,6 +23,9 @@ use lexer::{Position, Token};
 pub struct Declaration {
     /// Its identifiers outside of braces, up to an initializer: one of them is its name.
     pub words: Vec<String>,
+    /// Those of them that can name a variable or a map: none of a function, and not those in
+    /// parentheses, such as parameters.
+    pub outer: Vec<String>,
     /// Whether it is in the section `license`, which holds the documentation of the whole.
     pub is_license: bool,
     /// Its annotations, in order.
@@ -75,18 +78,26 @@ pub fn find(text: &str) -> Vec<Declaration> {
                 depth = depth.saturating_sub(1);
                 // A function's body ends it; a struct goes on to its name.
                 if depth == 0 && current.after_parenthesis {
+                    current.outer.clear();
                     current.finish(&mut found);
                 }
             }
             _ if depth > 0 => {}
             Token::Punct(';') => current.finish(&mut found),
             Token::Punct('=') => current.initializer = true,
-            Token::Punct(')') => current.after_parenthesis = true,
+            Token::Punct('(') => current.parentheses += 1,
+            Token::Punct(')') => {
+                current.parentheses = current.parentheses.saturating_sub(1);
+                current.after_parenthesis = true;
+            }
             Token::Word(word) => {
                 current.after_parenthesis = false;
                 current.first_line.get_or_insert(at.line);
                 if !current.initializer {
                     current.words.push(word.to_owned());
+                    if current.parentheses == 0 {
+                        current.outer.push(word.to_owned());
+                    }
                 }
             }
             Token::Str("license") => current.is_license = true,
@@ -103,6 +114,8 @@ struct Pending {
     comments: Vec<(String, Position)>,
     first_line: Option<usize>,
     words: Vec<String>,
+    outer: Vec<String>,
+    parentheses: usize,
     is_license: bool,
     initializer: bool,
     /// The last token outside of braces was `)`, so that a brace opens a function's body.
@@ -116,6 +129,7 @@ impl Pending {
         if !done.docs.is_empty() || comment.is_some() {
             found.push(Declaration {
                 words: done.words,
+                outer: done.outer,
                 is_license: done.is_license,
                 annotations: split(&done.docs),
                 comment,

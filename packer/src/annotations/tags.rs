@@ -32,6 +32,7 @@ pub fn tags(btf: &Btf<'_>) -> Vec<Declaration> {
             Some(declaration) => declaration.annotations.push(annotation),
             None => found.push(Declaration {
                 is_license: license.iter().any(|var| var.name == target.name()),
+                outer: words.clone(),
                 words,
                 annotations: vec![annotation],
                 comment: None,

@@ -14,9 +14,12 @@ use super::Source;
 use super::keepers::Keepers;
 use crate::args::{Input, Plan};
 use crate::cache::{Headers, Making};
-use crate::export;
 use crate::failure::{Failure, exit_code};
-use crate::results::{ENVIRONMENT, Place};
+use crate::results::{ENVIRONMENT, Place, SEARCHED};
+
+/// Where projects keep headers, from a source's folder.
+pub const NEAR: [&str; 8] =
+    ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
 
 /// What became of a compilation.
 pub enum Attempt {
@@ -103,18 +106,22 @@ impl<'a> Compiler<'a> {
     /// Where the object is kept; none where it can not be told whether it is still the right one.
     pub fn place(&self, source: &Source) -> Option<Place> {
         let plan = self.plan;
-        let searching = ["-i", "-M", "-working-directory", "--sysroot", "@", "-B"];
+        let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
         let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
-        if plan.flags.iter().any(searches) || plan.input != Input::Source {
+        // A header may come from where these say, and what another program does is its own affair.
+        let is_doubtful = SEARCHED.iter().any(|name| std::env::var_os(name).is_some())
+            || plan.flags.iter().any(searches)
+            || plan.llvm_strip.is_some();
+        if is_doubtful || plan.input != Input::Source {
             return None;
         }
-        let dirs = self.include_dirs().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
+        let dirs: Vec<PathBuf> =
+            self.include_dirs().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
         let identity = self.headers.identity(self.clang, &self.deciding_flags())?;
         let path = std::path::absolute(&plan.source).ok()?;
-        let keepers = export::keepers(source.kept());
+        let keepers = source.keepers();
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
-        let strip = plan.llvm_strip.clone().unwrap_or_default();
         // Another ecc may find other things in the same object.
         let ecc = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
         let ecc = format!("{} {}.{}", ecc.len(), ecc.mtime(), ecc.mtime_nsec());
@@ -124,12 +131,13 @@ impl<'a> Compiler<'a> {
             // As it is written, it is the value of __FILE__.
             plan.source.as_os_str().as_encoded_bytes(),
             keepers.as_bytes(),
-            strip.as_os_str().as_encoded_bytes(),
             ecc.as_bytes(),
         ];
+        // A relative folder is another one elsewhere.
+        parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
         let cache = self.headers.cache()?;
-        Some(Place::new(cache, &parts, dirs, &self.headers.dir))
+        Some(Place::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
     /// The folders that are searched before ours, in order.
@@ -143,6 +151,14 @@ impl<'a> Compiler<'a> {
         let dirs: Vec<&Path> = flags.iter().enumerate().filter_map(of_flag).collect();
         let more = self.more_dirs.iter().map(PathBuf::as_path);
         std::iter::once(self.plan.source_dir()).chain(dirs).chain(more)
+    }
+
+    /// The same, with all that a missing header was looked for in.
+    pub fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
+        let near = NEAR.iter().map(|near| self.plan.source_dir().join(near));
+        let more = if self.more_dirs.is_empty() { Vec::new() } else { near.collect() };
+        let own = self.include_dirs().filter(|dir| !self.more_dirs.iter().any(|m| m == dir));
+        own.map(Path::to_owned).chain(more).map(std::path::absolute).collect()
     }
 
     /// Flags that decide how a header is understood, too.

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use super::Source;
 use crate::args::Plan;
-use crate::export;
 use crate::failure::{Failure, exit_code};
 
 /// The source with lines behind it that keep structs in the object. clang reads it in place of the
@@ -23,13 +22,13 @@ pub struct Keepers {
 
 impl Keepers {
     pub fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
-        if source.kept().next().is_none() {
+        if source.exported.is_empty() && source.wanted.is_empty() {
             return Ok(None);
         }
         let make = || -> anyhow::Result<Keepers> {
             let dir = TempDir::with_prefix("ecc-")?;
             let with_keepers = dir.path().join("source.c");
-            let text = format!("{}\n{}", source.text, export::keepers(source.kept()));
+            let text = format!("{}\n{}", source.text, source.keepers());
             fs::write(&with_keepers, text)?;
             let real = std::path::absolute(&plan.source)?;
             let overlay = dir.path().join("overlay.yaml");

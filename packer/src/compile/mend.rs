@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::clang::Compiler;
+use super::clang::{Compiler, NEAR};
 use crate::args::{Input, Vmlinux};
 use crate::cache::{hex, keep_newest};
 use crate::failure::{Failure, exit_code};
@@ -102,8 +102,7 @@ fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf
         return None;
     }
     let dir = compiler.plan.source_dir();
-    let near = ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
-    let found = near.iter().map(|near| dir.join(near)).find(|dir| dir.join(name).is_file())?;
+    let found = NEAR.iter().map(|near| dir.join(near)).find(|dir| dir.join(name).is_file())?;
     (!compiler.more_dirs.contains(&found)).then_some(found)
 }
 

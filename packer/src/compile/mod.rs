@@ -72,9 +72,10 @@ impl Source {
         Source { text: text.to_owned(), exported: Vec::new(), wanted: Vec::new() }
     }
 
-    /// Structs that have to be in the object's BTF, whether or not it uses them.
-    pub fn kept(&self) -> impl Iterator<Item = &String> {
-        self.exported.iter().chain(&self.wanted)
+    /// Lines that keep structs in the object's BTF, whether or not it uses them.
+    pub fn keepers(&self) -> String {
+        let exported = export::keepers(self.exported.iter());
+        exported + &export::keepers_by_use(&self.wanted, &self.text)
     }
 }
 
@@ -124,6 +125,7 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
         return Ok(found);
     }
     let may_precompile = plan.input == Input::Source && begins_with_vmlinux(&source.text);
+    let mut first_words = None;
     let (raw, dependencies) = loop {
         let attempt = compiler.run(may_precompile, place.is_some());
         signals.check()?;
@@ -134,19 +136,27 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
             }
             Attempt::Refused { words } => {
                 let text = String::from_utf8_lossy(&words);
-                if !mend::mend(&mut compiler, &text)? {
-                    compiler.pass_on(&words)?;
-                    let failure = Failure::told(exit_code::COMPILE);
-                    return Err(match mend::hint(&compiler, &text) {
-                        Some(hint) => failure.hint(hint),
-                        None => failure,
-                    });
+                let was_renamed = !compiler.renamed.is_empty();
+                if mend::mend(&mut compiler, &text)? {
+                    if !was_renamed && !compiler.renamed.is_empty() {
+                        first_words = Some(words);
+                    }
+                    continue;
                 }
+                // What clang says of other names than those of vmlinux.h would confuse.
+                let words = first_words.unwrap_or(words);
+                compiler.pass_on(&words)?;
+                let failure = Failure::told(exit_code::COMPILE);
+                let hint = mend::hint(&compiler, &String::from_utf8_lossy(&words));
+                return Err(match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                });
             }
         }
     };
     let compiled = finished(plan, &raw)?;
-    let dirs = compiler.include_dirs().map(std::path::absolute).collect::<Result<_, _>>();
+    let dirs = compiler.searched_dirs();
     if let (Some(mut place), Some(dependencies), Ok(dirs)) = (place, dependencies, dirs) {
         place.searched(dirs);
         place.keep(&dependencies, &compiled);

@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use bpfpack_schemas::btf::{Btf, Kind};
+use bpfpack_schemas::btf::{Btf, Kind, Type};
 
 use super::debug::Debug;
 
 const HEADER: usize = 24;
+
+/// Members or enumerators that a BTF record counts at most.
+const MAX_ENTRIES: usize = 0xffff;
 
 /// Type information that grows.
 pub struct Builder<'b, 'd> {
@@ -22,7 +25,7 @@ pub struct Builder<'b, 'd> {
     /// Ids of what was added or found, by the entry and by whether it is behind a pointer.
     known: BTreeMap<(u32, bool), u32>,
     /// What was there, by kind and name.
-    names: BTreeMap<(u8, &'b str), u32>,
+    names: BTreeMap<(u8, &'b str), Vec<u32>>,
     original: &'b [u8],
 }
 
@@ -33,7 +36,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         let mut names = BTreeMap::new();
         for ty in btf.types() {
             if !ty.name().is_empty() {
-                names.entry((ty.kind as u8, ty.name())).or_insert(ty.id);
+                names.entry((ty.kind as u8, ty.name())).or_insert_with(Vec::new).push(ty.id);
             }
         }
         let known = BTreeMap::new();
@@ -93,18 +96,89 @@ impl<'b, 'd> Builder<'b, 'd> {
             gimli::DW_TAG_typedef => Kind::Typedef,
             _ => return None,
         };
-        let found = self.btf.ty(*self.names.get(&(kind as u8, die.name))?);
-        let is_same = match kind {
-            Kind::Struct | Kind::Union => {
-                let members = self.debug.children(index);
-                let members =
-                    members.filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_member);
-                die.is_declaration
-                    || found.size() == die.size && found.members().count() == members.count()
-            }
-            _ => found.size() == self.debug.size_of(index),
+        if die.name.is_empty() {
+            return None;
+        }
+        // Of one name, there may be several: in blocks of functions, for one.
+        let kinds = [kind, if kind == Kind::Enum { Kind::Enum64 } else { kind }];
+        let all = kinds.iter().filter_map(|kind| self.names.get(&(*kind as u8, die.name)));
+        let mut all = all.flatten().copied();
+        all.find(|id| self.is_same(index, self.btf.ty(*id), 0))
+    }
+
+    /// Whether a type of the debug information is one of BTF. What pointers point to is compared by
+    /// its name only.
+    fn is_same(&self, index: u32, ty: Type<'_>, depth: usize) -> bool {
+        if depth > 8 {
+            return true;
+        }
+        let below = |index: u32| self.debug.type_of(index);
+        let is_modifier = |tag: gimli::DwTag| {
+            matches!(
+                tag,
+                gimli::DW_TAG_const_type
+                    | gimli::DW_TAG_volatile_type
+                    | gimli::DW_TAG_restrict_type
+            )
         };
-        is_same.then_some(found.id)
+        let mut index = index;
+        while is_modifier(self.debug.die(index).tag) {
+            let Some(target) = below(index) else { return ty.resolved().kind == Kind::Void };
+            index = target;
+        }
+        let ty = ty.unmodified();
+        let die = self.debug.die(index);
+        let children = |tag: gimli::DwTag| {
+            self.debug.children(index).filter(move |child| self.debug.die(*child).tag == tag)
+        };
+        let is_target = |target: Option<u32>, of: Type<'_>| match target {
+            Some(target) => self.is_same(target, of, depth + 1),
+            None => of.resolved().kind == Kind::Void,
+        };
+        match (die.tag, ty.kind) {
+            (gimli::DW_TAG_base_type, Kind::Int | Kind::Float) => {
+                die.name == ty.name() && die.size == ty.size()
+            }
+            (gimli::DW_TAG_typedef, Kind::Typedef) => {
+                die.name == ty.name() && is_target(below(index), ty.target())
+            }
+            (gimli::DW_TAG_pointer_type, Kind::Ptr) => {
+                let name = below(index).map_or("", |target| self.debug.die(target).name);
+                let of = ty.target().unmodified();
+                name.is_empty() || of.name().is_empty() || name == of.name()
+            }
+            (gimli::DW_TAG_array_type, Kind::Array) => {
+                self.debug.size_of(index) == ty.size()
+                    && is_target(
+                        below(index),
+                        (0..children(gimli::DW_TAG_subrange_type).count()).fold(ty, |ty, _| {
+                            if ty.kind == Kind::Array { ty.target().unmodified() } else { ty }
+                        }),
+                    )
+            }
+            (gimli::DW_TAG_structure_type, Kind::Struct)
+            | (gimli::DW_TAG_union_type, Kind::Union) => {
+                let members: Vec<_> = ty.members().collect();
+                let own: Vec<u32> = children(gimli::DW_TAG_member).collect();
+                die.name == ty.name()
+                    && (die.is_declaration || die.size == ty.size() && own.len() == members.len())
+                    && own.iter().zip(members).all(|(child, member)| {
+                        let die = self.debug.die(*child);
+                        die.name == member.name
+                            && die.bit_offset == u64::from(member.bit_offset)
+                            && die.bit_size == u64::from(member.bit_size)
+                            && is_target(below(*child), ty.sibling(member.ty))
+                    })
+            }
+            (gimli::DW_TAG_enumeration_type, Kind::Enum | Kind::Enum64) => {
+                let own =
+                    children(gimli::DW_TAG_enumerator).map(|child| self.debug.die(child).name);
+                die.name == ty.name()
+                    && die.size == ty.size()
+                    && own.eq(ty.enumerators().map(|(name, _)| name))
+            }
+            _ => false,
+        }
     }
 
     fn record(&mut self, index: u32, behind_pointer: bool, depth: usize) -> Vec<u8> {
@@ -186,6 +260,9 @@ impl<'b, 'd> Builder<'b, 'd> {
             .children(index)
             .filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_member)
             .collect();
+        if children.len() > MAX_ENTRIES {
+            return self.head(&die.name.replace(' ', "_"), Kind::Fwd, 0, false, 0);
+        }
         let has_bitfields = children.iter().any(|child| self.debug.die(*child).bit_size > 0);
         let is_union = die.tag == gimli::DW_TAG_union_type;
         let kind = if is_union { Kind::Union } else { Kind::Struct };
@@ -215,8 +292,15 @@ impl<'b, 'd> Builder<'b, 'd> {
         // Kernels before 6.0 know neither enums of 64 bits nor signed ones: only where it must be.
         let is_wide = children.iter().any(|child| {
             let value = self.debug.die(*child).value;
-            i32::try_from(value).is_err() && u32::try_from(value).is_err()
+            let fits_signed = size < 8 && i32::try_from(value).is_ok();
+            !fits_signed && u32::try_from(value).is_err()
         });
+        // More than BTF can count: it is a number.
+        if children.len() > MAX_ENTRIES {
+            let mut record = self.head("", Kind::Int, 0, false, size.min(8));
+            record.extend((size.min(8) * 8).to_le_bytes());
+            return record;
+        }
         let kind = if is_wide { Kind::Enum64 } else { Kind::Enum };
         let mut record = self.head(die.name, kind, children.len(), false, size);
         for child in children {
@@ -252,14 +336,14 @@ impl<'b, 'd> Builder<'b, 'd> {
 
     fn index_type(&mut self) -> u32 {
         let name = "__ARRAY_SIZE_TYPE__";
-        if let Some(id) = self.names.get(&(Kind::Int as u8, name)) {
-            return *id;
+        if let Some(ids) = self.names.get(&(Kind::Int as u8, name)) {
+            return ids[0];
         }
         let mut record = self.head(name, Kind::Int, 0, false, 4);
         record.extend(32u32.to_le_bytes());
         self.records.push(record);
         let id = self.btf.len() + self.records.len() as u32;
-        self.names.insert((Kind::Int as u8, name), id);
+        self.names.insert((Kind::Int as u8, name), vec![id]);
         id
     }
 }

@@ -19,6 +19,11 @@ const MAX_DEPTH: usize = 64;
 /// More entries than this are not read: no BPF program has them.
 const MAX_DIES: usize = 4 << 20;
 
+/// Pieces of a function, files and lines, of which more are not read.
+const MAX_RANGES: usize = 256;
+const MAX_FILES: usize = 4096;
+const MAX_ROWS: usize = 4 << 20;
+
 /// The address of an instruction: no two sections share one.
 pub fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
@@ -135,7 +140,7 @@ impl<'d> Debug<'d> {
         if header.version() < 5 {
             self.files.push(File { name: String::new(), text: "".into() });
         }
-        for entry in header.file_names() {
+        for entry in header.file_names().iter().take(MAX_FILES) {
             let string = |value| dwarf.attr_string(unit, value).map(|text| text.slice());
             let lossy = |value| string(value).map(String::from_utf8_lossy).unwrap_or_default();
             let dir = entry.directory(header).map(lossy).unwrap_or_default();
@@ -149,7 +154,9 @@ impl<'d> Debug<'d> {
             self.files.push(File { name, text });
         }
         let mut rows = program.rows();
-        while let Some((_, row)) = rows.next_row()? {
+        while let Some((_, row)) = rows.next_row()?
+            && self.rows.len() < MAX_ROWS
+        {
             let place = (!row.end_sequence()).then(|| Place {
                 file: first + row.file_index() as usize,
                 line: row.line().map_or(0, |line| line.get() as usize),
@@ -269,11 +276,38 @@ impl<'d> Debug<'d> {
 
     /// All structs and unions that have a name and a body.
     pub fn records(&self) -> impl Iterator<Item = u32> {
-        (0..self.dies.len() as u32).filter(|index| {
-            let die = self.die(*index);
-            matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
-                && !die.name.is_empty()
-                && !die.is_declaration
+        (0..self.dies.len() as u32).filter(|index| self.is_record(*index))
+    }
+
+    /// Whether an entry is a struct or union with a name and a body.
+    pub fn is_record(&self, index: u32) -> bool {
+        let die = self.die(index);
+        matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
+            && !die.name.is_empty()
+            && !die.is_declaration
+    }
+
+    /// Whether two structs are one: the same entry, or the same members under the same name.
+    pub fn is_same(&self, a: u32, b: u32) -> bool {
+        let members = |index: u32| {
+            let record = self.resolved(index).unwrap_or(index);
+            let members = self.children(record).map(|child| self.die(child));
+            let of_member = |die: &Die<'d>| {
+                let ty = die.ty.and_then(|offset| self.at(offset));
+                (die.name, die.bit_offset, die.bit_size, ty.map(|ty| self.die(ty).name))
+            };
+            members.map(of_member).collect::<Vec<_>>()
+        };
+        a == b
+            || self.die(a).name == self.die(b).name
+                && self.size_of(a) == self.size_of(b)
+                && members(a) == members(b)
+    }
+
+    /// A typedef that is another name of a type itself.
+    pub fn typedef_of(&self, ty: u32) -> Option<u32> {
+        (0..self.dies.len() as u32).find(|index| {
+            self.die(*index).tag == gimli::DW_TAG_typedef && self.type_of(*index) == Some(ty)
         })
     }
 
@@ -331,18 +365,14 @@ impl<'d> Debug<'d> {
             .collect()
     }
 
-    /// A function's variable or parameter of a name: of several, the last that is declared before
-    /// a line.
-    pub fn variable(&self, function: u32, name: &str, line: usize) -> Option<u32> {
+    /// A function's variables and parameters of a name, in order.
+    pub fn variables(&self, function: u32, name: &str) -> Vec<u32> {
         let is_variable = |index: &u32| {
             let die = self.die(*index);
             matches!(die.tag, gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter)
                 && die.name == name
         };
-        let found: Vec<u32> = self.locals(function).filter(is_variable).collect();
-        let before = |index: &&u32| self.die(**index).place.line <= line;
-        let nearest = found.iter().filter(before).max_by_key(|index| self.die(**index).place.line);
-        nearest.or(found.first()).copied()
+        self.locals(function).filter(is_variable).collect()
     }
 
     /// Everything inside a function.
@@ -462,7 +492,9 @@ fn read_entry<'d>(
     }
     if has_code && entry.tag() != gimli::DW_TAG_compile_unit {
         let mut ranges = dwarf.die_ranges(unit, entry)?;
-        while let Some(range) = ranges.next()? {
+        while let Some(range) = ranges.next()?
+            && die.ranges.len() < MAX_RANGES
+        {
             die.ranges.push((range.begin, range.end));
         }
     }

@@ -31,6 +31,8 @@ pub struct Scope<'t> {
     level: usize,
     /// The function that the instruction is in, in [`Flow::functions`].
     code: usize,
+    /// The buffer, where it is known, and which argument of the call it is.
+    map: Option<(String, usize)>,
 }
 
 /// A type, and how often its address was taken.
@@ -50,8 +52,11 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             return Vec::new();
         };
         let place = self.debug.place(address(at.0, at.1)).unwrap_or_default();
-        if let Some(text) = self.sources.call_at(place, names) {
-            return vec![Scope { text, function: inner.function, place, at, level: 0, code }];
+        let texts = self.sources.calls_at(place, names);
+        if !texts.is_empty() {
+            let function = inner.function;
+            let scope = |text| Scope { text, function, place, at, level: 0, code, map: None };
+            return texts.into_iter().map(scope).collect();
         }
         // Such an instruction has no line, or that of something else: all calls in the function,
         // and in what was inlined there, may be meant.
@@ -63,7 +68,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
                 // Variables that are declared later in the function count, too.
                 let place = Place { line: usize::MAX, ..start };
                 let level = level.unwrap_or(frames.len() - 1);
-                found.push(Scope { text, function, place, at, level, code });
+                found.push(Scope { text, function, place, at, level, code, map: None });
             }
         }
         found
@@ -92,25 +97,46 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             [Token::Word(word)] => units::number(word),
             _ => None,
         };
-        units::slotting(&tokens, &constant)
+        units::slotting(tokens, &constant)
+    }
+
+    /// Says which buffer a call writes to: of its callers, those count that give this one.
+    pub fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
+        scope.map = Some((map.to_owned(), argument));
+        scope
     }
 
     /// The calls of the function that a call is in.
     fn callers(&self, scope: &Scope<'f>) -> Vec<Scope<'f>> {
+        let mut callers = self.all_callers(scope);
+        let of_map = scope.map.as_ref().and_then(|(map, argument)| {
+            match unwrapped(scope.text.arguments.get(*argument)?) {
+                [Token::Word(word)] => Some((map, self.parameter(scope, word)?)),
+                _ => None,
+            }
+        });
+        if let Some((map, at)) = of_map {
+            callers.retain(|caller| self.words(caller, at).iter().any(|word| word == map));
+            callers = callers.into_iter().map(|caller| self.of_map(caller, map, at)).collect();
+        }
+        callers
+    }
+
+    fn all_callers(&self, scope: &Scope<'f>) -> Vec<Scope<'f>> {
         let frames = self.debug.frames(address(scope.at.0, scope.at.1));
         let name = self.debug.die(scope.function).name;
         if let Some(called_at) = frames.get(scope.level).and_then(|frame| frame.called_at) {
             let Some(outer) = frames.get(scope.level + 1) else { return Vec::new() };
-            let text = self.sources.call_at(called_at, &[name]);
             let level = scope.level + 1;
             let with = |text| Scope {
                 text,
                 function: outer.function,
                 place: called_at,
                 level,
+                map: None,
                 ..scope.clone()
             };
-            return text.map(with).into_iter().collect();
+            return self.sources.calls_at(called_at, &[name]).into_iter().map(with).collect();
         }
         let called_from = &self.flow.functions[scope.code].called_from;
         called_from
@@ -136,7 +162,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         }
         if let Some(at) = tokens.iter().position(|token| *token == Token::Word("sizeof")) {
             let operand = operand(&tokens[at + 1..]);
-            let mut types = match self.named_type(operand) {
+            let mut types = match self.named_type(scope, operand) {
                 Some(ty) => vec![Typed { ty: Some(ty), addresses: 0 }],
                 None => self.types(scope, operand, depth),
             };
@@ -155,9 +181,8 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             };
             return callers.iter().flat_map(of).collect();
         }
-        let file = self.debug.die(scope.function).place.file;
-        let assigned = self.sources.assigned(file, self.lines(scope.function), word);
-        assigned.map_or(Vec::new(), |tokens| self.sizes(scope, &tokens, depth + 1))
+        let assigned = self.assigned(scope, word);
+        assigned.iter().flat_map(|tokens| self.sizes(scope, tokens, depth + 1)).collect()
     }
 
     /// The structs that an argument points to.
@@ -187,7 +212,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             && let Some(open) = before.iter().rposition(|token| *token == Token::Punct('('))
         {
             let inside = &before[open + 1..before.len() - 1];
-            if let Some(ty) = self.named_type(strip_stars(inside)) {
+            if let Some(ty) = self.named_type(scope, strip_stars(inside)) {
                 return self.exact_record(ty).into_iter().collect();
             }
             before = &before[..open];
@@ -238,9 +263,53 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         self.debug.parameters(scope.function).iter().position(|parameter| *parameter == name)
     }
 
+    /// The variable that a name means at a call: of the blocks around it, the innermost's.
     fn variable(&self, scope: &Scope<'f>, name: &str) -> Option<u32> {
-        let local = self.debug.variable(scope.function, name, scope.place.line);
-        local.or_else(|| self.debug.global(name))
+        let all = self.debug.variables(scope.function, name);
+        if let [only] = all[..] {
+            return Some(only);
+        }
+        let lines = self.lines(scope.function);
+        let here = self.sources.blocks(lines, scope.place);
+        let visible = all.iter().copied().filter_map(|variable| {
+            let declared = self.debug.die(variable).place;
+            let place = self.sources.place_of(declared, name);
+            let blocks = self.sources.blocks(lines, place);
+            let is_parameter = blocks.is_empty();
+            let is_before = declared.line <= scope.place.line;
+            (is_before && (is_parameter || here.starts_with(&blocks)))
+                .then_some(((blocks.len(), declared.line), variable))
+        });
+        let innermost = visible.max_by_key(|(depth, _)| *depth).map(|(_, variable)| variable);
+        innermost.or(all.last().copied()).or_else(|| self.debug.global(name))
+    }
+
+    /// What a variable may hold at a call.
+    fn assigned(&self, scope: &Scope<'f>, name: &str) -> Vec<Vec<Token<'f>>> {
+        self.sources.assigned(self.lines(scope.function), scope.place, name)
+    }
+
+    /// Whether what is written is known, and is no struct.
+    pub fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
+        let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
+        let types = self.types(scope, &tokens, 0);
+        let is_scalar = |typed: &Typed| {
+            let mut ty = typed.ty;
+            for _ in 0..MAX_DEPTH {
+                let Some(resolved) = ty.and_then(|ty| self.debug.resolved(ty)) else {
+                    return false;
+                };
+                match self.debug.die(resolved).tag {
+                    gimli::DW_TAG_base_type | gimli::DW_TAG_enumeration_type => return true,
+                    gimli::DW_TAG_pointer_type | gimli::DW_TAG_array_type => {
+                        ty = self.debug.type_of(resolved);
+                    }
+                    _ => return false,
+                }
+            }
+            false
+        };
+        !types.is_empty() && types.iter().all(is_scalar)
     }
 
     /// The types that an expression may have: several where callers differ.
@@ -264,7 +333,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             [Token::Punct('('), ..] => {
                 let Some(end) = closing(tokens) else { return Vec::new() };
                 let (inside, rest) = (&tokens[1..end], &tokens[end + 1..]);
-                match self.named_type(strip_stars(inside)) {
+                match self.named_type(scope, strip_stars(inside)) {
                     // A cast to a struct's pointer; one to `void *` hides what it is of.
                     Some(ty)
                         if self.exact_record(ty).is_some()
@@ -300,10 +369,10 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             return callers.iter().flat_map(of).collect();
         }
         if is_opaque {
-            let file = self.debug.die(scope.function).place.file;
-            let assigned = self.sources.assigned(file, self.lines(scope.function), name);
-            let types = assigned.map(|tokens| self.types(scope, &tokens, depth + 1));
-            if let Some(types) = types.filter(|types| !types.is_empty()) {
+            let assigned = self.assigned(scope, name);
+            let types: Vec<Typed> =
+                assigned.iter().flat_map(|tokens| self.types(scope, tokens, depth + 1)).collect();
+            if !self.targets(&types).is_empty() {
                 return types;
             }
         }
@@ -377,7 +446,11 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         if !is_record || die.is_declaration {
             return None;
         }
-        if die.name.is_empty() { self.last_typedef(ty) } else { Some(resolved) }
+        if !die.name.is_empty() {
+            return Some(resolved);
+        }
+        // Known by a typedef of its own, where it was reached by one of its pointer.
+        self.last_typedef(ty).or_else(|| self.debug.typedef_of(resolved))
     }
 
     fn last_typedef(&self, ty: u32) -> Option<u32> {
@@ -400,15 +473,25 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         self.debug.die(record).name
     }
 
-    /// The type that tokens name: `struct x`, or a typedef.
-    fn named_type(&self, tokens: &[Token<'_>]) -> Option<u32> {
+    /// The type that tokens name: `struct x`, or a typedef; the function's own before all others.
+    fn named_type(&self, scope: &Scope<'f>, tokens: &[Token<'_>]) -> Option<u32> {
         let is_qualifier = |token: &&Token<'_>| !matches!(token, Token::Word("const" | "volatile"));
         let tokens: Vec<_> = tokens.iter().filter(is_qualifier).collect();
         match &tokens[..] {
             [Token::Word("struct" | "union"), Token::Word(name)] => {
-                self.debug.records().find(|index| self.debug.die(*index).name == *name)
+                let is_it = |index: &u32| self.debug.die(*index).name == *name;
+                let own = self.debug.locals(scope.function);
+                let own = own.filter(|index| self.debug.is_record(*index)).find(is_it);
+                own.or_else(|| self.debug.records().find(is_it))
             }
-            [Token::Word(name)] => self.debug.typedefs(name).next(),
+            [Token::Word(name)] => {
+                let own = self.debug.locals(scope.function);
+                let is_it = |index: &u32| {
+                    let die = self.debug.die(*index);
+                    die.tag == gimli::DW_TAG_typedef && die.name == *name
+                };
+                own.into_iter().find(is_it).or_else(|| self.debug.typedefs(name).next())
+            }
             _ => None,
         }
     }

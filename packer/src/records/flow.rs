@@ -15,7 +15,7 @@ use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
 use super::code::{Insn, decode};
 use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 
-/// Instructions of a function that are walked at most, ways that meet walked again.
+/// Instructions of an object that are walked at most, ways that meet walked again.
 const MAX_STEPS: usize = 4 << 20;
 
 /// A call of a kernel helper.
@@ -132,15 +132,22 @@ pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
             });
         relocations.insert(section.index().0, symbols.collect());
     }
+    let mut steps = MAX_STEPS;
+    let mut behind = (0, 0);
     for index in 0..flow.functions.len() {
         let function = flow.functions[index].clone();
+        // Functions do not overlap; symbols of a damaged object may.
+        if (function.section, function.start) < behind {
+            continue;
+        }
+        behind = (function.section, function.end);
         let section = elf.section_by_index(object::SectionIndex(function.section));
         let data = section.and_then(|section| section.data()).unwrap_or_default();
         let range = function.start as usize..function.end as usize;
         let Some(code) = data.get(range) else { continue };
         let relocated = relocations.get(&function.section);
         let code = decode(elf, code, &function, relocated);
-        Walk { code: &code, flow: &mut flow, index, function: &function }.run();
+        steps = Walk { code: &code, flow: &mut flow, index, function: &function }.run(steps);
     }
     flow.calls.sort_by_key(|call| (call.function, call.at));
     flow
@@ -202,7 +209,8 @@ enum Next {
 }
 
 impl Walk<'_> {
-    fn run(&mut self) {
+    /// Walks the function in at most this many steps; returns what is left of them.
+    fn run(&mut self, budget: usize) -> usize {
         let mut registers = [Value::Unknown; 11];
         for (at, register) in registers[1..6].iter_mut().enumerate() {
             *register = Value::Argument(at as u8);
@@ -212,13 +220,15 @@ impl Walk<'_> {
         let leaders = self.leaders();
         let mut states: BTreeMap<usize, State> = BTreeMap::from([(0, first)]);
         let mut todo = VecDeque::from([0]);
+        let mut waiting = BTreeSet::from([0]);
         let mut steps = 0;
         while let Some(leader) = todo.pop_front() {
+            waiting.remove(&leader);
             let mut state = states[&leader].clone();
             let mut at = leader;
             loop {
                 steps += 1;
-                if steps > MAX_STEPS || at >= self.code.len() {
+                if steps > budget || at >= self.code.len() {
                     break;
                 }
                 let targets = match self.step(&mut state, at, false) {
@@ -235,7 +245,7 @@ impl Walk<'_> {
                         Some(known) => known.join(&state),
                         None => states.insert(target, state.clone()).is_none(),
                     };
-                    if is_news && !todo.contains(&target) {
+                    if is_news && waiting.insert(target) {
                         todo.push_back(target);
                     }
                 }
@@ -252,6 +262,7 @@ impl Walk<'_> {
                 }
             }
         }
+        budget.saturating_sub(steps)
     }
 
     /// Instructions that are jumped to, or follow a jump.
@@ -309,10 +320,17 @@ impl Walk<'_> {
                 let value = if is_register { state.registers[src] } else { Value::Unknown };
                 if let Value::Stack(base) = to {
                     let slot = base.wrapping_add(i32::from(insn.off));
-                    let end = slot.saturating_add(access_size(insn.op));
-                    state.stack.retain(|held, _| held.saturating_add(8) <= slot || *held >= end);
-                    if access_size(insn.op) == 8 && !is_atomic && value != Value::Unknown {
-                        state.stack.insert(slot, value);
+                    // No program has more of a stack.
+                    if (-512..0).contains(&slot) {
+                        let end = slot + access_size(insn.op);
+                        let hit: Vec<i32> =
+                            state.stack.range(slot - 7..end).map(|s| *s.0).collect();
+                        for held in hit {
+                            state.stack.remove(&held);
+                        }
+                        if access_size(insn.op) == 8 && !is_atomic && value != Value::Unknown {
+                            state.stack.insert(slot, value);
+                        }
                     }
                 } else if note && let Some(place) = origin(to, insn.off) {
                     let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(place);

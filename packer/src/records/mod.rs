@@ -88,7 +88,15 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
         }
         facts.buffers.insert(map, written);
     }
-    Ok((facts, builder.finish()))
+    let added = builder.finish();
+    // What can not be written, nobody can read: the object is as good without it.
+    if added.as_ref().is_some_and(|added| Btf::parse(added).is_err()) {
+        for written in facts.buffers.values_mut() {
+            written.structs.retain(|(_, id)| *id <= btf.len());
+        }
+        return Ok((facts, None));
+    }
+    Ok((facts, added))
 }
 
 /// What is written to a buffer.
@@ -210,7 +218,8 @@ impl Finder<'_, '_> {
             };
             scopes.retain(is_it);
         }
-        scopes
+        let of_map = |scope| self.evaluator.of_map(scope, map, shape.map);
+        scopes.into_iter().map(of_map).collect()
     }
 
     fn structs(&self, call: &Call, shape: &Shape, map: &str) -> Vec<Struct> {
@@ -241,8 +250,7 @@ impl Finder<'_, '_> {
         }
         let mut distinct: Vec<u32> = Vec::new();
         for item in found {
-            let name = self.evaluator.name(item);
-            if !distinct.iter().any(|known| self.evaluator.name(*known) == name) {
+            if !distinct.iter().any(|known| self.debug.is_same(*known, item)) {
                 distinct.push(item);
             }
         }
@@ -250,6 +258,12 @@ impl Finder<'_, '_> {
             return distinct.into_iter().map(Struct::Debug).collect();
         }
         let by_element = shape.data.and_then(|data| self.value_type(call.arguments[data], size));
+        let is_scalar = |scope: &Scope<'_>| {
+            shape.data.is_some_and(|data| self.evaluator.is_scalar(scope, data))
+        };
+        if by_element.is_none() && scopes.iter().any(is_scalar) {
+            return Vec::new();
+        }
         let fallback = by_element
             .or_else(|| size.and_then(|size| self.local_of_size(call, size)))
             .or_else(|| self.kept_of_size(size));
@@ -333,6 +347,9 @@ impl Finder<'_, '_> {
 
     /// Whether two descriptions are of one struct.
     fn same(&self, a: Struct, b: Struct) -> bool {
+        if let (Struct::Debug(a), Struct::Debug(b)) = (a, b) {
+            return self.debug.is_same(a, b);
+        }
         let name_and_size = |item: Struct| match item {
             Struct::Debug(index) => {
                 (self.evaluator.name(index).to_owned(), self.debug.size_of(index))

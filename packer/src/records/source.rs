@@ -3,12 +3,19 @@
 //! makes is found in the macro's body, with the macro's arguments put in.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::debug::{Debug, Place};
 use crate::annotations::lexer::{Position, Token, tokens};
 
 /// Macros in macros are followed this deep.
 const MAX_DEPTH: usize = 8;
+
+/// Calls that a macro makes at most.
+const MAX_CALLS: usize = 64;
+
+/// Bytes of sources that are read at most.
+const MAX_TEXT: usize = 32 << 20;
 
 /// Tokens that an expansion has at most.
 const MAX_TOKENS: usize = 10_000;
@@ -24,8 +31,21 @@ pub struct CallText<'d> {
 
 /// The sources of an object, by tokens.
 pub struct Sources<'d> {
-    files: Vec<Vec<(Token<'d>, Position)>>,
+    files: Vec<File<'d>>,
     macros: BTreeMap<&'d str, Macro<'d>>,
+}
+
+/// The tokens of a file, and where each is.
+#[derive(Default)]
+struct File<'d> {
+    tokens: Vec<Token<'d>>,
+    places: Vec<Position>,
+}
+
+/// What a variable is assigned, and where.
+struct Assignment<'d> {
+    at: usize,
+    tokens: Vec<Token<'d>>,
 }
 
 struct Macro<'d> {
@@ -37,13 +57,18 @@ struct Macro<'d> {
 impl<'d> Sources<'d> {
     /// Reads the sources that are not ours: those of kernel types and helpers call nothing.
     pub fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
-        let read = |file: &'d super::debug::File<'_>| match is_ours(&file.name) {
-            true => Vec::new(),
-            false => tokens(&file.text).collect(),
+        let mut left = MAX_TEXT;
+        let mut read = |file: &'d super::debug::File<'_>| {
+            if is_ours(&file.name) || file.text.len() > left {
+                return File::default();
+            }
+            left -= file.text.len();
+            let (tokens, places) = tokens(&file.text).unzip();
+            File { tokens, places }
         };
-        let files: Vec<Vec<_>> = debug.files.iter().map(read).collect();
+        let files: Vec<File<'d>> = debug.files.iter().map(&mut read).collect();
         let mut macros = BTreeMap::new();
-        for (token, _) in files.iter().flatten() {
+        for token in files.iter().flat_map(|file| &file.tokens) {
             if let Token::Directive(text) = token
                 && let Some((name, definition)) = define(text)
             {
@@ -53,49 +78,74 @@ impl<'d> Sources<'d> {
         Sources { files, macros }
     }
 
-    /// The call of one of these functions at a place.
-    pub fn call_at(&self, place: Place, names: &[&str]) -> Option<CallText<'d>> {
-        let file = self.files.get(place.file)?;
-        let position = Position { line: place.line, column: place.column.max(1) };
-        let key = |p: &Position| (p.line, p.column);
-        let at = file.partition_point(|(_, p)| key(p) < key(&position));
+    /// The calls of these functions that an expression at a place makes: one, unless it is a macro
+    /// that makes several.
+    pub fn calls_at(&self, place: Place, names: &[&str]) -> Vec<CallText<'d>> {
+        let Some(file) = self.files.get(place.file) else { return Vec::new() };
         // Where the place is not that of the name, the line has it.
-        let on_line = (at..file.len()).take_while(|at| file[*at].1.line == place.line);
-        let from_start = file.partition_point(|(_, p)| p.line < place.line);
-        let whole_line = (from_start..file.len()).take_while(|at| file[*at].1.line == place.line);
-        let all: Vec<Token<'d>> = file.iter().map(|(token, _)| *token).collect();
-        on_line.chain(whole_line).find_map(|at| self.call(&all, at, names, 0))
+        let at = file.position(place);
+        let on_line = |at: &usize| file.places[*at].line == place.line;
+        let from_start = file.places.partition_point(|p| p.line < place.line);
+        let candidates = (at..file.places.len())
+            .take_while(on_line)
+            .chain((from_start..file.places.len()).take_while(on_line));
+        let calls = |at: usize| Some(self.calls_of(&file.tokens, at, names, 0));
+        candidates.filter_map(calls).find(|calls| !calls.is_empty()).unwrap_or_default()
     }
 
     /// All calls of a function in a range of lines of a file.
     pub fn calls_in(&self, file: usize, lines: (usize, usize), name: &str) -> Vec<CallText<'d>> {
         let all = self.tokens_in(file, lines);
-        (0..all.len()).filter_map(|at| self.call(&all, at, &[name], 0)).collect()
+        (0..all.len()).flat_map(|at| self.calls_of(all, at, &[name], 0)).collect()
     }
 
     /// The tokens in a range of lines of a file.
-    pub fn tokens_in(&self, file: usize, lines: (usize, usize)) -> Vec<Token<'d>> {
-        let Some(file) = self.files.get(file) else { return Vec::new() };
-        let first = file.partition_point(|(_, p)| p.line < lines.0);
-        let rest = file[first..].iter().take_while(|(_, p)| p.line <= lines.1);
-        rest.map(|(token, _)| *token).collect()
+    pub fn tokens_in(&self, file: usize, lines: (usize, usize)) -> &[Token<'d>] {
+        let Some(file) = self.files.get(file) else { return &[] };
+        let first = file.places.partition_point(|p| p.line < lines.0);
+        let end = file.places.partition_point(|p| p.line <= lines.1);
+        file.tokens.get(first..end).unwrap_or_default()
     }
 
-    /// The first initializer or assignment of a variable in a range of lines.
-    pub fn assigned(
-        &self,
-        file: usize,
-        lines: (usize, usize),
-        name: &str,
-    ) -> Option<Vec<Token<'d>>> {
-        let all = self.tokens_in(file, lines);
-        let at = all.windows(3).position(|window| {
-            matches!(window, [Token::Word(word), Token::Punct('='), next]
-                if *word == name && *next != Token::Punct('='))
-        })?;
-        let rest = &all[at + 2..];
-        let end = rest.iter().position(|token| *token == Token::Punct(';'))?;
-        Some(rest[..end].to_vec())
+    /// The blocks that a place in a function is in: where each begins.
+    pub fn blocks(&self, lines: (usize, usize), place: Place) -> Vec<usize> {
+        let Some(file) = self.files.get(place.file) else { return Vec::new() };
+        let first = file.places.partition_point(|p| p.line < lines.0);
+        file.blocks(first, file.position(place))
+    }
+
+    /// Where a name is in a line, for what is declared there.
+    pub fn place_of(&self, place: Place, name: &str) -> Place {
+        let Some(file) = self.files.get(place.file) else { return place };
+        let first = file.places.partition_point(|p| p.line < place.line);
+        let on_line =
+            (first..file.places.len()).take_while(|at| file.places[*at].line == place.line);
+        let found = on_line.into_iter().find(|at| file.tokens[*at] == Token::Word(name));
+        found.map_or(place, |at| Place { column: file.places[at].column, ..place })
+    }
+
+    /// What a variable may hold at a place in a function: the assignments before it, back to the
+    /// last that is made in any case; where there is none, the first behind it.
+    pub fn assigned(&self, lines: (usize, usize), place: Place, name: &str) -> Vec<Vec<Token<'d>>> {
+        let Some(file) = self.files.get(place.file) else { return Vec::new() };
+        let first = file.places.partition_point(|p| p.line < lines.0);
+        let end = file.places.partition_point(|p| p.line <= lines.1);
+        let all = file.assignments(first..end, name);
+        let here = file.position(place);
+        let blocks = file.blocks(first, here);
+        let mut found = Vec::new();
+        for assignment in all.iter().filter(|assignment| assignment.at < here).rev() {
+            found.push(assignment.tokens.clone());
+            let before = assignment.at.checked_sub(1).and_then(|at| file.tokens.get(at));
+            let is_branch = matches!(before, Some(Token::Word("else") | Token::Punct(')')));
+            if !is_branch && blocks.starts_with(&file.blocks(first, assignment.at)) {
+                break;
+            }
+        }
+        if found.is_empty() {
+            found.extend(all.into_iter().next().map(|assignment| assignment.tokens));
+        }
+        found
     }
 
     /// The body of a macro without parameters.
@@ -104,14 +154,14 @@ impl<'d> Sources<'d> {
         Some(&found.body)
     }
 
-    fn call(
+    fn calls_of(
         &self,
         all: &[Token<'d>],
         at: usize,
         names: &[&str],
         depth: usize,
-    ) -> Option<CallText<'d>> {
-        let Token::Word(word) = all.get(at)? else { return None };
+    ) -> Vec<CallText<'d>> {
+        let Some(Token::Word(word)) = all.get(at) else { return Vec::new() };
         let arguments = || arguments(&all[at + 1..]);
         let start = |token: &&Token<'d>| !matches!(token, Token::Punct(';' | '{' | '}'));
         let before = || {
@@ -120,18 +170,61 @@ impl<'d> Sources<'d> {
             before
         };
         if names.contains(word) {
-            return Some(CallText { arguments: arguments()?, before: before() });
+            let call = |arguments| CallText { arguments, before: before() };
+            return arguments().map(call).into_iter().collect();
         }
-        let definition = self.macros.get(word).filter(|_| depth < MAX_DEPTH)?;
-        let body = match &definition.parameters {
-            None => definition.body.clone(),
-            Some(parameters) => substituted(definition, parameters, &arguments()?)?,
+        let Some(definition) = self.macros.get(word).filter(|_| depth < MAX_DEPTH) else {
+            return Vec::new();
         };
-        let mut found = (0..body.len()).find_map(|at| self.call(&body, at, names, depth + 1))?;
-        if found.before.is_empty() {
-            found.before = before();
+        let body = match &definition.parameters {
+            None => Some(definition.body.clone()),
+            Some(parameters) => {
+                arguments().and_then(|arguments| substituted(definition, parameters, &arguments))
+            }
+        };
+        let body = body.unwrap_or_default();
+        let calls = (0..body.len()).flat_map(|at| self.calls_of(&body, at, names, depth + 1));
+        let mut found: Vec<CallText<'d>> = calls.take(MAX_CALLS).collect();
+        for call in found.iter_mut().filter(|call| call.before.is_empty()) {
+            call.before = before();
         }
-        Some(found)
+        found
+    }
+}
+
+impl<'d> File<'d> {
+    /// The first token at or behind a place.
+    fn position(&self, place: Place) -> usize {
+        let key = (place.line, place.column.max(1));
+        self.places.partition_point(|p| (p.line, p.column) < key)
+    }
+
+    /// The braces that are open at a token, from another on.
+    fn blocks(&self, first: usize, at: usize) -> Vec<usize> {
+        let mut open = Vec::new();
+        for (index, token) in self.tokens.iter().enumerate().take(at).skip(first) {
+            match token {
+                Token::Punct('{') => open.push(index),
+                Token::Punct('}') => drop(open.pop()),
+                _ => {}
+            }
+        }
+        open
+    }
+
+    fn assignments(&self, range: Range<usize>, name: &str) -> Vec<Assignment<'d>> {
+        let tokens = &self.tokens[..range.end.min(self.tokens.len())];
+        let mut found = Vec::new();
+        for at in range.start..tokens.len().saturating_sub(2) {
+            let [Token::Word(word), Token::Punct('='), next] = tokens[at..at + 3] else { continue };
+            if word != name || next == Token::Punct('=') {
+                continue;
+            }
+            let rest = &tokens[at + 2..];
+            let end = rest.iter().position(|token| *token == Token::Punct(';'));
+            found.push(Assignment { at, tokens: rest[..end.unwrap_or(0)].to_vec() });
+        }
+        found
     }
 }
 
@@ -205,7 +298,7 @@ fn define(text: &str) -> Option<(&str, Macro<'_>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::debug::File;
+    use crate::records::debug::File as SourceFile;
 
     fn words(tokens: &[Token<'_>]) -> String {
         tokens
@@ -220,10 +313,10 @@ mod tests {
     }
 
     fn found(text: &str, line: usize, column: usize, name: &str) -> Option<(String, String)> {
-        let file = File { name: "x.c".into(), text: text.to_owned().into() };
+        let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
         let debug = Debug { files: vec![file], ..Debug::default() };
         let sources = Sources::read(&debug, |_| false);
-        let call = sources.call_at(Place { file: 0, line, column }, &[name])?;
+        let call = sources.calls_at(Place { file: 0, line, column }, &[name]).into_iter().next()?;
         let arguments: Vec<_> = call.arguments.iter().map(|argument| words(argument)).collect();
         Some((arguments.join(" | "), words(&call.before)))
     }
@@ -249,6 +342,33 @@ mod tests {
         let (arguments, before) = found(text, 2, 15, "reserve").unwrap();
         assert_eq!(arguments, "sizeof ( struct e )");
         assert_eq!(before, "( struct e * )");
+    }
+
+    #[test]
+    fn a_macro_may_make_several_calls() {
+        let text = "#define OUT(m, v) output(&m, &v)\n#define BOTH(x, y) OUT(r1, x); OUT(r2, y)\n\
+            BOTH(a, b);";
+        let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
+        let debug = Debug { files: vec![file], ..Debug::default() };
+        let sources = Sources::read(&debug, |_| false);
+        let calls = sources.calls_at(Place { file: 0, line: 3, column: 1 }, &["output"]);
+        let texts: Vec<_> = calls.iter().map(|call| words(&call.arguments[1])).collect();
+        assert_eq!(texts, ["& a", "& b"]);
+    }
+
+    #[test]
+    fn what_a_variable_may_hold() {
+        let text = "f() {\np = a;\nuse(p);\np = b;\nif (x) { p = c; } else p = d;\nuse(p);\n}";
+        let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
+        let debug = Debug { files: vec![file], ..Debug::default() };
+        let sources = Sources::read(&debug, |_| false);
+        let held = |line, column| -> Vec<String> {
+            let place = Place { file: 0, line, column };
+            sources.assigned((1, 7), place, "p").iter().map(|tokens| words(tokens)).collect()
+        };
+        assert_eq!(held(3, 1), ["a"]);
+        assert_eq!(held(6, 1), ["d", "c", "b"]);
+        assert_eq!(held(1, 1), ["a"]);
     }
 
     #[test]

@@ -26,8 +26,8 @@ fn main() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "the benchmarks load BPF programs: run as root");
     // `bench compile` does that part alone.
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn() -> Result<()>); 3] =
-        [("start-up", start_up), ("idle", idle), ("compile", compile)];
+    type Part = fn() -> Result<()>;
+    let parts: [(&str, Part); 3] = [("start-up", start_up), ("idle", idle), ("compile", compile)];
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             part()?;
