@@ -139,6 +139,18 @@ fn what_a_source_defines_itself_wins_over_vmlinux_h() {
 }
 
 #[test]
+fn what_another_name_breaks_is_told_by_the_name_of_the_source() {
+    // `pid` is a member of task_struct, too.
+    let text = SOURCE
+        .replace("struct event {", "struct pid { int own; } own;\nstruct event {")
+        .replace("return bpf", "return ((struct task_struct *)ctx)->pid + bpf");
+    let dir = source(&text);
+    let outcome = ecc(dir.path(), &["x.bpf.c"]);
+    outcome.failed(5, &["redefinition of 'pid'"]);
+    assert!(!outcome.stderr.contains("no member"), "{}", outcome.stderr);
+}
+
+#[test]
 fn a_projects_headers_are_found_where_projects_keep_them() {
     let text = SOURCE.replace("struct event { int pid; };", "#include <own/event.h>");
     for place in ["include", "../include"] {

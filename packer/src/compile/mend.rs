@@ -106,6 +106,16 @@ fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf
     (!compiler.more_dirs.contains(&found)).then_some(found)
 }
 
+/// Whether clang's words are about a name that was changed.
+pub fn speaks_of_renamed(compiler: &Compiler<'_>, words: &str) -> bool {
+    complaints(words).iter().any(|complaint| {
+        compiler
+            .renamed
+            .iter()
+            .any(|name| complaint.text.contains("___vmlinux") || has_word(&complaint.text, name))
+    })
+}
+
 /// What the user can do, where clang's words alone do not tell.
 pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
     let can_not_select = words.contains("error in backend: Cannot select");

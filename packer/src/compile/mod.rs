@@ -143,8 +143,9 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
                     }
                     continue;
                 }
-                // What clang says of other names than those of vmlinux.h would confuse.
-                let words = first_words.unwrap_or(words);
+                // What clang says of the other names would confuse.
+                let speaks_of_others = mend::speaks_of_renamed(&compiler, &text);
+                let words = first_words.filter(|_| speaks_of_others).unwrap_or(words);
                 compiler.pass_on(&words)?;
                 let failure = Failure::told(exit_code::COMPILE);
                 let hint = mend::hint(&compiler, &String::from_utf8_lossy(&words));
