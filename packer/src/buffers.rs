@@ -88,6 +88,14 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
 /// the source does.
 pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
     let source = plan.source.display();
+    // A buffer in a map of maps, for instance.
+    if !facts.nowhere.is_empty() && plan.export_header.is_none() {
+        talk.warning(&format!(
+            "it could not be told to which buffer records are written ({}): what is written there \
+             may not be shown",
+            facts.nowhere.join(", ")
+        ));
+    }
     for map in &meta.bpf_skel.maps {
         let Some(written) = facts.buffers.get(&map.name) else { continue };
         let decided = map.export_config.is_some() || map.hidden || !map.records.is_empty();

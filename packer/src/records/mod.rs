@@ -43,6 +43,8 @@ use value::Value;
 pub struct Facts {
     /// What is written to each buffer.
     pub buffers: BTreeMap<String, Written>,
+    /// Places of calls that write a record to a buffer that could not be told.
+    pub nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
     pub slots: BTreeMap<String, Slotting>,
 }
@@ -73,11 +75,11 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let sources = Sources::read(&debug, is_ours);
     let evaluator = Evaluator { debug: &debug, sources: &sources, flow: &flow };
     let slots = slots(&evaluator);
-    let found = find(Finder { btf: &btf, debug: &debug, flow: &flow, evaluator });
+    let (found, nowhere) = find(Finder { btf: &btf, debug: &debug, flow: &flow, evaluator });
     let Some(mut builder) = btf::Builder::new(section, &btf, &debug) else {
         return Err(ObjectError::Btf(BtfError::Header));
     };
-    let mut facts = Facts { slots, ..Facts::default() };
+    let mut facts = Facts { slots, nowhere, ..Facts::default() };
     for (map, buffer) in found {
         let mut written = Written { structs: Vec::new(), unknown: buffer.unknown };
         for item in buffer.structs {
@@ -117,12 +119,17 @@ pub enum Struct {
     Btf(u32),
 }
 
-/// Finds what is written to each buffer.
-fn find(finder: Finder<'_, '_>) -> BTreeMap<String, Buffer> {
+/// Finds what is written to each buffer, and the calls whose buffer is not to be seen.
+fn find(finder: Finder<'_, '_>) -> (BTreeMap<String, Buffer>, Vec<String>) {
+    let mut nowhere = Vec::new();
     let mut found: BTreeMap<String, Buffer> = BTreeMap::new();
     for call in &finder.flow.calls {
         let Some(shape) = Shape::of(call) else { continue };
-        for map in finder.maps(call, &shape) {
+        let maps = finder.maps(call, &shape);
+        if maps.is_empty() {
+            nowhere.push(finder.place(call));
+        }
+        for map in maps {
             let structs = finder.structs(call, &shape, &map);
             let buffer = found.entry(map).or_default();
             if structs.is_empty() {
@@ -138,7 +145,8 @@ fn find(finder: Finder<'_, '_>) -> BTreeMap<String, Buffer> {
             }
         }
     }
-    found
+    nowhere.dedup();
+    (found, nowhere)
 }
 
 /// How each function with code computes slots, through the functions that are part of it.
