@@ -78,12 +78,7 @@ fn variable(btf: &Btf<'_>, var: &SectionVar<'_>, data: Option<&[u8]>) -> Variabl
         ty: ty.spelling(),
         // A loader that does not look into the object would take false for granted.
         value: (is_bool && initial == Some(&1)).then_some(Value::Bool(true)),
-        description: None,
-        cmdarg: None,
-        sample: None,
-        hidden: false,
-        view: None,
-        other: Default::default(),
+        ..Default::default()
     }
 }
 

@@ -160,7 +160,7 @@ pub struct DataSection {
 }
 
 /// A global variable. A loader makes a command-line argument of it.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Variable {
     /// The variable's name.

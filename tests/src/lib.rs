@@ -127,6 +127,22 @@ pub fn pack_with_header(name: &str, dir: &TempDir) -> String {
     dir.path().join("package.json").to_str().unwrap().to_owned()
 }
 
+/// The names in a folder, in order.
+#[must_use]
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A file as JSON.
+#[must_use]
+pub fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 /// A program that runs meanwhile.
 #[derive(Debug)]
 pub struct Running {

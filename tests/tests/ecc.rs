@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use bpfpack_tests::{ecc, ecc_command, run, scratch};
-use serde_json::{Value, json};
+use bpfpack_tests::{ecc, ecc_command, json, names, run, scratch};
+use serde_json::{Value, json as value};
 
 /// A source as people write them, in a folder of its own.
 const SOURCE: &str = r#"
@@ -54,18 +54,6 @@ fn project() -> tempfile::TempDir {
     dir
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
 #[test]
 fn the_files_and_the_description() {
     let dir = project();
@@ -78,7 +66,7 @@ fn the_files_and_the_description() {
     let event = meta["export_types"][0]["type_id"].as_u64().unwrap();
     assert_eq!(
         meta,
-        json!({
+        value!({
             "bpf_skel": {
                 "data_sections": [
                     {"name": ".rodata", "variables": [
@@ -115,7 +103,7 @@ fn a_header_exports_its_structs() {
     assert_eq!(ty["size"], 24);
     assert_eq!(
         ty["members"],
-        json!([{"name": "pid", "type": "int"}, {"name": "comm", "type": "char[16]"},
+        value!([{"name": "pid", "type": "int"}, {"name": "comm", "type": "char[16]"},
                {"name": "kind", "type": "enum kind"}])
     );
     let dummy = &meta["bpf_skel"]["data_sections"][1]["variables"];

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bpfpack_tests::{can, ecc, ecc_command, is_root, program, root, run, scratch};
+use bpfpack_tests::{can, ecc, ecc_command, is_root, json, names, program, root, run, scratch};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -36,18 +36,6 @@ fn source(text: &str) -> tempfile::TempDir {
     let dir = scratch();
     fs::write(dir.path().join("x.bpf.c"), text).unwrap();
     dir
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bpfpack_tests::{Running, ecc, is_root, pack, root, scratch, sys};
 use serde_json::{Value, json};
 
 fn meta(dir: &Path, name: &str) -> Value {
-    serde_json::from_slice(&fs::read(dir.join(format!("{name}.skel.json"))).unwrap()).unwrap()
+    bpfpack_tests::json(&dir.join(format!("{name}.skel.json")))
 }
 
 fn map<'m>(meta: &'m Value, name: &str) -> &'m Value {

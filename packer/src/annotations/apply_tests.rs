@@ -37,17 +37,7 @@ char LICENSE[] SEC("license") = "GPL";
 "#;
 
 fn variable(name: &str) -> Variable {
-    Variable {
-        name: name.into(),
-        ty: "int".into(),
-        value: None,
-        description: None,
-        cmdarg: None,
-        sample: None,
-        hidden: false,
-        view: None,
-        other: Default::default(),
-    }
+    Variable { name: name.into(), ty: "int".into(), ..Default::default() }
 }
 
 fn meta() -> Meta {

@@ -7,11 +7,14 @@
 
 use std::borrow::Cow;
 
-use gimli::{AttributeValue, EndianSlice, LittleEndian, SectionId};
+use gimli::{EndianSlice, LittleEndian, SectionId};
 
+pub use super::entry::Die;
+use super::entry::read_entry;
 use super::sections::Sections;
 
-type Slice<'d> = EndianSlice<'d, LittleEndian>;
+/// Bytes of a debug section.
+pub type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
 /// Chains of typedefs and modifiers are followed this deep.
 const MAX_DEPTH: usize = 64;
@@ -19,48 +22,13 @@ const MAX_DEPTH: usize = 64;
 /// More entries than this are not read: no BPF program has them.
 const MAX_DIES: usize = 4 << 20;
 
-/// Pieces of a function, files and lines, of which more are not read.
-const MAX_RANGES: usize = 256;
+/// Files and lines, of which more are not read.
 const MAX_FILES: usize = 4096;
 const MAX_ROWS: usize = 4 << 20;
 
 /// The address of an instruction: no two sections share one.
 pub fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
-}
-
-/// An entry of the debug information; which of the fields are meant depends on the tag.
-#[derive(Debug, Clone)]
-pub struct Die<'d> {
-    /// What it describes.
-    pub tag: gimli::DwTag,
-    /// Its name; empty where it has none.
-    pub name: &'d str,
-    /// Its type; none for void.
-    pub ty: Option<u32>,
-    /// The entry that says more about it: of an inlined function, the function.
-    origin: Option<u32>,
-    /// Size in bytes.
-    pub size: Option<u64>,
-    /// Where it is declared, or, for an inlined function, called.
-    pub place: Place,
-    /// It is only declared.
-    pub is_declaration: bool,
-    /// Offset of a member in bits.
-    pub bit_offset: u64,
-    /// Size of a bitfield in bits.
-    pub bit_size: u64,
-    /// Number of elements of an array's dimension.
-    pub count: u64,
-    /// Value of an enumerator.
-    pub value: i64,
-    /// How a base type is encoded.
-    pub encoding: u8,
-    /// Where in `.debug_info` it is.
-    offset: u32,
-    /// The index behind its last descendant.
-    end: u32,
-    ranges: Vec<(u64, u64)>,
 }
 
 /// A place in a source.
@@ -413,97 +381,5 @@ impl<'d> Debug<'d> {
             let die = self.die(*index);
             die.tag == gimli::DW_TAG_variable && die.name == name
         })
-    }
-}
-
-fn read_entry<'d>(
-    dwarf: &gimli::Dwarf<Slice<'d>>,
-    unit: &gimli::Unit<Slice<'d>>,
-    entry: &gimli::DebuggingInformationEntry<Slice<'d>>,
-    (base, offset, first_file): (usize, u32, usize),
-) -> gimli::Result<Die<'d>> {
-    let mut die = Die {
-        tag: entry.tag(),
-        name: "",
-        ty: None,
-        origin: None,
-        size: None,
-        place: Place::default(),
-        is_declaration: false,
-        bit_offset: 0,
-        bit_size: 0,
-        count: 0,
-        value: 0,
-        encoding: 0,
-        offset,
-        end: 0,
-        ranges: Vec::new(),
-    };
-    let reference = |value: AttributeValue<Slice<'d>>| match value {
-        AttributeValue::UnitRef(at) => u32::try_from(base + at.0).ok(),
-        AttributeValue::DebugInfoRef(at) => u32::try_from(at.0).ok(),
-        _ => None,
-    };
-    let mut has_code = false;
-    let mut from_high_end = None;
-    for attribute in entry.attrs() {
-        let value = attribute.value();
-        let number = attribute.udata_value().unwrap_or(0);
-        match attribute.name() {
-            gimli::DW_AT_name => {
-                let name = dwarf.attr_string(unit, value)?.slice();
-                die.name = std::str::from_utf8(name).unwrap_or("?");
-            }
-            gimli::DW_AT_type => die.ty = reference(value),
-            gimli::DW_AT_abstract_origin => die.origin = reference(value),
-            gimli::DW_AT_byte_size => die.size = attribute.udata_value(),
-            gimli::DW_AT_decl_file | gimli::DW_AT_call_file => {
-                die.place.file = first_file + number_of_file(value);
-            }
-            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as usize,
-            gimli::DW_AT_call_column => die.place.column = number as usize,
-            gimli::DW_AT_declaration => die.is_declaration = true,
-            gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
-            gimli::DW_AT_data_bit_offset => die.bit_offset = number,
-            gimli::DW_AT_bit_offset => from_high_end = Some(number),
-            gimli::DW_AT_bit_size => die.bit_size = number,
-            gimli::DW_AT_count => die.count = number,
-            gimli::DW_AT_upper_bound => die.count = number.saturating_add(1),
-            gimli::DW_AT_const_value => {
-                die.value = match value {
-                    AttributeValue::Udata(value) => value as i64,
-                    _ => attribute.sdata_value().unwrap_or(0),
-                };
-            }
-            gimli::DW_AT_encoding => {
-                die.encoding = match value {
-                    AttributeValue::Encoding(encoding) => encoding.0,
-                    _ => 0,
-                };
-            }
-            gimli::DW_AT_low_pc | gimli::DW_AT_ranges => has_code = true,
-            _ => {}
-        }
-    }
-    // The old form, which clang 14 uses for BPF: it counts from the high end of the storage.
-    if let (Some(skipped), Some(storage)) = (from_high_end, die.size) {
-        let end = die.bit_offset.saturating_add(storage.saturating_mul(8));
-        die.bit_offset = end.saturating_sub(skipped).saturating_sub(die.bit_size);
-    }
-    if has_code && entry.tag() != gimli::DW_TAG_compile_unit {
-        let mut ranges = dwarf.die_ranges(unit, entry)?;
-        while let Some(range) = ranges.next()?
-            && die.ranges.len() < MAX_RANGES
-        {
-            die.ranges.push((range.begin, range.end));
-        }
-    }
-    Ok(die)
-}
-
-fn number_of_file(value: AttributeValue<Slice<'_>>) -> usize {
-    match value {
-        AttributeValue::FileIndex(index) => index as usize,
-        other => other.udata_value().unwrap_or(0) as usize,
     }
 }

@@ -3,6 +3,7 @@
 //! A parameter of a function is followed to what its callers give for it.
 
 use super::debug::{Debug, Place, address};
+use super::expression::{closing, is_type, operand, strip_stars, unwrapped};
 use super::flow::Flow;
 use super::source::{CallText, Sources};
 use super::units::{self, Slotting};
@@ -495,51 +496,4 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             _ => None,
         }
     }
-}
-
-/// What `sizeof` is taken of: what is in its parentheses, or what follows.
-fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
-    match tokens.first() {
-        Some(Token::Punct('(')) => match closing(tokens) {
-            Some(end) => unwrapped(&tokens[1..end]),
-            None => &[],
-        },
-        _ => tokens,
-    }
-}
-
-/// Without parentheses around the whole.
-fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
-    let mut tokens = tokens;
-    while tokens.first() == Some(&Token::Punct('(')) && closing(tokens) == Some(tokens.len() - 1) {
-        tokens = &tokens[1..tokens.len() - 1];
-    }
-    tokens
-}
-
-/// The place of the parenthesis that closes the first.
-fn closing(tokens: &[Token<'_>]) -> Option<usize> {
-    let mut depth = 0;
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Punct('(' | '[') => depth += 1,
-            Token::Punct(')' | ']') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-    None
-}
-
-fn strip_stars<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
-    let end = tokens.iter().rposition(|token| *token != Token::Punct('*')).map_or(0, |at| at + 1);
-    &tokens[..end]
-}
-
-/// Whether what is in parentheses can be a type, as of a cast.
-fn is_type(tokens: &[Token<'_>]) -> bool {
-    tokens.iter().all(|token| matches!(token, Token::Word(_) | Token::Punct('*')))
-        && (tokens.len() > 1 || tokens == [Token::Word("long")])
 }

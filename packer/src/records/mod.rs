@@ -16,7 +16,9 @@
 mod btf;
 mod code;
 pub mod debug;
+mod entry;
 mod evaluate;
+mod expression;
 pub mod flow;
 mod sections;
 mod source;

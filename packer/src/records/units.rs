@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::expression::group;
 use crate::annotations::lexer::Token;
 
 /// Assignments are followed this far back.
@@ -226,22 +227,6 @@ fn is_log2(word: &str) -> bool {
 pub fn computes_log(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     is_log2(&word) || word.contains("clz") || word == "fls" || word == "fls64"
-}
-
-/// What is in the parentheses or brackets that the first token opens.
-fn group<'a, 't>(tokens: &'a [Token<'t>]) -> &'a [Token<'t>] {
-    let mut depth = 0;
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Punct('(' | '[') => depth += 1,
-            Token::Punct(')' | ']') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return tokens.get(1..at).unwrap_or_default();
-        }
-    }
-    &[]
 }
 
 const UNITS: [&str; 4] = ["nsecs", "usecs", "msecs", "secs"];
