@@ -3,6 +3,8 @@
 #ifndef __BITS_BPF_H
 #define __BITS_BPF_H
 
+#include <bpf/bpf_helpers.h>
+
 #ifndef READ_ONCE
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #endif

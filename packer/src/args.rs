@@ -44,7 +44,7 @@ pub struct Args {
     pub wasm_header: bool,
 
     /// Compile and describe on stdout what the package would hold; write nothing
-    #[arg(long, conflicts_with_all = ["yaml", "wasm_header", "output_path"])]
+    #[arg(long)]
     pub check: bool,
 
     /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
@@ -194,6 +194,10 @@ impl Args {
             Some("kernel") => Vmlinux::Kernel,
             _ => Vmlinux::File(self.vmlinux.clone().into()),
         };
+        if vmlinux == Vmlinux::Kernel && Some(target) != Arch::host() {
+            return Err(usage(format!("this machine's kernel has no types of {target}"))
+                .hint("leave --vmlinux out, or give a file made on such a machine"));
+        }
         let extension = if self.yaml { "yaml" } else { "json" };
         let mut plans = Vec::new();
         for (source, export_header) in pairs(&self.files, self.header_only)? {
@@ -203,6 +207,12 @@ impl Args {
                 (false, true) => Input::Header,
                 (false, false) => Input::Source,
             };
+            if input == Input::Source && source.extension().is_none_or(|extension| extension != "c")
+            {
+                let text = format!("`{}` is no BPF C source", source.display());
+                return Err(usage(text)
+                    .hint("the names of sources end in .c, of objects that clang made in .o"));
+            }
             if input == Input::Object && export_header.is_some() {
                 return Err(usage("an object has its types already: a header changes nothing")
                     .hint("leave the header out"));
@@ -381,6 +391,8 @@ mod tests {
             &["a.bpf.c", "a.h", "b.h"],
             &["d/a.bpf.c", "./d/x/../a.c"],
             &["a.bpf.o", "a.h"],
+            &["package.json"],
+            &["."],
         ] {
             assert_eq!(plans(args).unwrap_err().exit_code, exit_code::USAGE, "{args:?}");
         }

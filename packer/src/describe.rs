@@ -2,6 +2,7 @@
 //! The package's description, from the object alone: its programs, maps and variables. The names
 //! and their order are those that existing loaders expect.
 
+use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind, SectionVar};
 use bpfpack_schemas::meta::{
@@ -11,6 +12,7 @@ use bpfpack_schemas::object::BpfObject;
 use serde_json::Value;
 
 use crate::args::Plan;
+use crate::failure::{Failure, exit_code};
 use crate::map_type::open_sizes;
 
 /// The version of the format that a package states.
@@ -44,6 +46,28 @@ pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
         bpfpack: Some(Bpfpack { version: BPFPACK_VERSION, ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// Checks that the types of maps have sizes: without, no loader can make them.
+///
+/// # Errors
+/// Names the map and the type.
+pub fn check_map_types(plan: &Plan, btf: &Btf<'_>) -> Result<(), Failure> {
+    for var in btf.section_vars(".maps") {
+        let (key, value) = btf.map_types(var.name);
+        for (what, ty) in [("key", key), ("value", value)] {
+            let Some(ty) = ty.filter(|ty| ty.resolved().kind == Kind::Fwd) else { continue };
+            let (source, map, ty) = (plan.source.display(), var.name, ty.spelling());
+            return Err(Failure::new(
+                exit_code::DESCRIBE,
+                anyhow!(
+                    "{source}: the {what} of the map `{map}` is `{ty}`, which is only declared"
+                ),
+            )
+            .hint("is its name misspelt, or a header missing?"));
+        }
+    }
+    Ok(())
 }
 
 /// Every character that a C identifier can not have becomes `_`.

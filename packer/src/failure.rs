@@ -77,6 +77,7 @@ pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
     let is_object = plan.input == Input::Object;
     let hint = match &error {
         ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
+        ObjectError::NoBtf if plan.flags.is_empty() => Some("is there anything in the source?"),
         ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
         _ => None,
     };

@@ -92,8 +92,12 @@ fn describe(
     let btf = elf.btf().map_err(bad_object(plan))?;
     let mut found = annotations::tags(&btf);
     found.extend(annotations::find(&source.text));
+    describe::check_map_types(plan, &btf)?;
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
+    if let Some(header) = plan.export_header.as_ref().filter(|_| source.exported.is_empty()) {
+        talk.warning(&format!("`{}` defines no struct: nothing is exported", header.display()));
+    }
     buffers::records(&mut meta, &compiled.facts, &btf);
     if plan.recognition {
         let flow = records::flow::of_object(&compiled.object)

@@ -55,7 +55,7 @@ pub struct Run {
     #[arg(long)]
     pub clear: bool,
 
-    /// Print the time before each reading of a histogram
+    /// Print the time before each reading (in text)
     #[arg(short = 'T', long)]
     pub timestamp: bool,
 

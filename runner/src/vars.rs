@@ -70,7 +70,13 @@ pub fn parse(
             Err(error) => {
                 let text = error.render().to_string();
                 let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
-                return Err(Failure::new(exit_code::USAGE, anyhow!(text)));
+                let failure = Failure::new(exit_code::USAGE, anyhow!(text));
+                return Err(match error.kind() {
+                    clap::error::ErrorKind::UnknownArgument => failure.hint(
+                        "options of ecli come before the package: ecli run [OPTIONS] PACKAGE …",
+                    ),
+                    _ => failure,
+                });
             }
         },
     };

@@ -166,6 +166,8 @@ fn what_was_recognised_is_shown_as_it_was_counted() {
         assert_eq!(entry["value"]["packets"], packets[&key]);
     }
     assert_eq!(shown["traffic"].len(), bytes.len());
+    // A counter of its own, beside the tables of maps.
+    assert_eq!(shown["calls"], [json!({"value": {"calls": calls.len()}})]);
     for hidden in ["start", "wanted", "stacks"] {
         assert!(!shown.contains_key(hidden), "{hidden} is not to be seen");
     }
@@ -284,6 +286,23 @@ SEC(\"raw_tp/sched_switch\") int f(void *ctx)
     assert_eq!([&told["r3"][..], &told["r4"]], ["a (4 bytes)", "b (4 bytes)"]);
     assert_eq!(told["twice"], "a (4 bytes), b (4 bytes)");
     assert_eq!(told.get("numbers"), None, "a number is no struct of its size");
+}
+
+#[test]
+fn a_map_whose_type_is_only_declared_is_refused() {
+    let dir = scratch();
+    let source = "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, u32);
+	__type(value, struct hits);
+} counts SEC(\".maps\");
+char LICENSE[] SEC(\"license\") = \"GPL\";
+";
+    fs::write(dir.path().join("x.bpf.c"), source).unwrap();
+    let outcome = ecc(dir.path(), &["x.bpf.c"]);
+    outcome.failed(6, &["value of the map `counts` is `struct hits`, which is only declared"]);
 }
 
 #[test]

@@ -167,6 +167,12 @@ pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
         if has_word(&vmlinux, bare) {
             return None;
         }
+        let helpers = fs::read_to_string(dir.join("bpf/bpf_helpers.h")).unwrap_or_default();
+        if has_word(&helpers, bare) {
+            return Some(format!(
+                "`{name}` is in <bpf/bpf_helpers.h>: include it behind vmlinux.h"
+            ));
+        }
         if bare.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
             return Some(format!(
                 "vmlinux.h has the kernel's types, but no macros: if `{name}` is one, `#define` it \

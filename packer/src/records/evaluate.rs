@@ -98,7 +98,15 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             [Token::Word(word)] => units::number(word),
             _ => None,
         };
-        units::slotting(tokens, &constant)
+        let takes_log = |name: &str| {
+            let mut functions = self.debug.functions().map(|function| self.debug.origin(function));
+            let found = functions.find(|function| self.debug.die(*function).name == name);
+            found.is_some_and(|function| {
+                let file = self.debug.die(function).place.file;
+                units::looks_logarithmic(self.sources.tokens_in(file, self.lines(function)))
+            })
+        };
+        units::slotting(tokens, &constant, &takes_log)
     }
 
     /// Says which buffer a call writes to: of its callers, those count that give this one.

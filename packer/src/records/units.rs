@@ -34,18 +34,20 @@ pub struct Slotting {
 }
 
 /// Reads the tokens of a function: none where it computes no slot. `constant` tells what a macro
-/// stands for.
+/// stands for, and `takes_log` whether a function of the sources seems to take a logarithm.
 pub fn slotting<'t>(
     tokens: &[Token<'t>],
     constant: &dyn Fn(&str) -> Option<u64>,
+    takes_log: &dyn Fn(&str) -> bool,
 ) -> Option<Slotting> {
-    let function = Function { tokens, constant };
+    let function = Function { tokens, constant, takes_log };
     function.logarithmic().or_else(|| function.linear())
 }
 
 struct Function<'f, 't> {
     tokens: &'f [Token<'t>],
     constant: &'f dyn Fn(&str) -> Option<u64>,
+    takes_log: &'f dyn Fn(&str) -> bool,
 }
 
 /// When a division is done.
@@ -81,6 +83,14 @@ impl<'f, 't> Function<'f, 't> {
         if let [Token::Word(name)] = index[..] {
             index = self.assignments(name).into_iter().flatten().collect();
         }
+        // A logarithm by another name.
+        let call = index.windows(2).position(|window| {
+            matches!(window, [Token::Word(name), Token::Punct('(')] if (self.takes_log)(name))
+        });
+        if let Some(at) = call {
+            let slotting = self.units(group(&index[at + 1..]));
+            return Some(Slotting { is_log2: true, ..slotting });
+        }
         let divisor = index.iter().position(|token| *token == Token::Punct('/'));
         let step = divisor.and_then(|at| self.number(index.get(at + 1)?));
         Some(Slotting { step: step.filter(|step| *step > 1), ..Slotting::default() })
@@ -95,18 +105,16 @@ impl<'f, 't> Function<'f, 't> {
         }) else {
             return slotting;
         };
-        let inline = expression.iter().position(|token| *token == Token::Punct('/'));
-        let inline = inline.and_then(|at| self.number(expression.get(at + 1)?));
-        if name.contains("sector") && inline == Some(2) {
+        let divisors = self.divisors(expression);
+        if name.contains("sector") && divisors == [Some(2)]
+            || ["len", "bytes", "size"].iter().any(|word| name.contains(word))
+                && divisors == [Some(1024)]
+        {
             slotting.unit = Some("Kbytes".into());
             return slotting;
         }
-        if ["len", "bytes", "size"].iter().any(|word| name.contains(word)) && inline == Some(1024) {
-            slotting.unit = Some("Kbytes".into());
-            return slotting;
-        }
-        let mut base = self.base(name, 0);
-        let mut unit = inline.and_then(|divisor| scaled(base?, divisor));
+        let mut base = self.variable_unit(name, 0);
+        let mut unit = (!divisors.is_empty()).then(|| divided(base?, &divisors)).flatten();
         let mut is_certain = true;
         for (divisor, guard) in self.divisions(name) {
             match guard {
@@ -136,19 +144,49 @@ impl<'f, 't> Function<'f, 't> {
         slotting
     }
 
-    /// The unit that a variable has before it is divided.
-    fn base(&self, name: &str, depth: usize) -> Option<&'static str> {
+    /// The unit that a variable has by its assignments, before compound divisions.
+    fn variable_unit(&self, name: &str, depth: usize) -> Option<&'static str> {
         if let Some(unit) = suffix_unit(name) {
             return Some(unit);
         }
         if depth > MAX_DEPTH {
             return None;
         }
-        self.assignments(name).iter().flatten().find_map(|token| match token {
+        let mut unit = None;
+        for assigned in self.assignments(name) {
+            let divisors = self.divisors(&assigned);
+            let is_itself = assigned.contains(&Token::Word(name));
+            let base = if is_itself { unit } else { self.expression_unit(&assigned, depth + 1) };
+            match base {
+                Some(base) => unit = divided(base, &divisors),
+                None if is_itself => unit = None,
+                None => {}
+            }
+        }
+        unit
+    }
+
+    /// The unit of what an expression is made of, not counting its divisions.
+    fn expression_unit(&self, expression: &[Token<'t>], depth: usize) -> Option<&'static str> {
+        expression.iter().find_map(|token| match token {
             Token::Word(word) if word.starts_with("bpf_ktime_get") => Some("nsecs"),
-            Token::Word(word) if *word != name => self.base(word, depth + 1),
+            Token::Word(word) => {
+                let mut unit = self.variable_unit(word, depth)?;
+                for (divisor, guard) in self.divisions(word) {
+                    if matches!(guard, Guard::Always) {
+                        unit = scaled(unit, divisor)?;
+                    }
+                }
+                Some(unit)
+            }
             _ => None,
         })
+    }
+
+    /// What an expression is divided by, each time; none for what is no number.
+    fn divisors(&self, expression: &[Token<'t>]) -> Vec<Option<u64>> {
+        let pairs = expression.windows(2).filter(|window| window[0] == Token::Punct('/'));
+        pairs.map(|window| self.number(&window[1])).collect()
     }
 
     /// What a variable is assigned, each time.
@@ -223,6 +261,15 @@ fn is_log2(word: &str) -> bool {
     word.contains("log2") || word.contains("exp2")
 }
 
+/// Whether a function may take a logarithm: by shifts, in a loop, or by comparing with one power
+/// after the other.
+pub fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
+    let shifts = tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
+    let loops = tokens.iter().any(|token| matches!(token, Token::Word("for" | "while")));
+    let is_greater = |w: &&[Token<'_>]| w[1] == Token::Punct('>') && w[0] != Token::Punct('-');
+    shifts || loops || tokens.windows(2).filter(is_greater).count() >= 3
+}
+
 /// Names of what computes a logarithm in other ways.
 pub fn computes_log(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
@@ -241,6 +288,10 @@ fn scaled(unit: &str, divisor: u64) -> Option<&'static str> {
         _ => return None,
     };
     UNITS.get(at + steps).copied()
+}
+
+fn divided(unit: &'static str, divisors: &[Option<u64>]) -> Option<&'static str> {
+    divisors.iter().try_fold(unit, |unit, divisor| scaled(unit, (*divisor)?))
 }
 
 fn unscaled(unit: &str, divisor: u64) -> Option<&'static str> {
@@ -272,7 +323,7 @@ mod tests {
 
     fn of(text: &str) -> Option<Slotting> {
         let tokens: Vec<_> = tokens(text).map(|(token, _)| token).collect();
-        slotting(&tokens, &|name| (name == "STEP").then_some(200))
+        slotting(&tokens, &|name| (name == "STEP").then_some(200), &|name| name == "own")
     }
 
     fn unit(text: &str) -> (String, String) {
@@ -295,6 +346,43 @@ mod tests {
         assert_eq!(unit(&format!("{clock} log2l(delta / 1000000)")), ("msecs".into(), "".into()));
         let cases = format!("{clock} switch (u) {{ case A: delta /= 1000; }} log2l(delta);");
         assert_eq!(unit(&cases), ("nsecs".into(), "".into()));
+    }
+
+    #[test]
+    fn divisions_in_every_spelling() {
+        for (text, expected) in [
+            ("d = (now - *t) / 1000; log2l(d);", "usecs"),
+            ("d = now - *t; d = d / 1000ULL; log2l(d);", "usecs"),
+            ("u64 dd = now - *t; d = dd / 1000; log2l(d);", "usecs"),
+            ("dd = now - *t; dd /= 1000; d = dd; log2l(d);", "usecs"),
+            ("d = (bpf_ktime_get_ns() - *t) / 1000000U; log2l(d);", "msecs"),
+            ("d = (now - *t) / 1000 / 1000; log2l(d);", "msecs"),
+            ("d = now - *t; log2l(d / 1000 / 1000);", "msecs"),
+            ("d = (u64)delta / 1000; log2l(d);", "usecs"),
+            // By something that is no unit of time, nobody knows.
+            ("d = (now - *t) / 3; log2l(d);", ""),
+            ("d = (now - *t) / other; log2l(d);", ""),
+        ] {
+            let text = format!("now = bpf_ktime_get_ns(); s64 delta = now - *t; {text}");
+            assert_eq!(unit(&text).0, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_function_of_its_own_that_makes_slots() {
+        let text = "u64 d = bpf_ktime_get_ns() - *t; s = own(d); if (s > 5) s = 5; h->slots[s]++;";
+        assert_eq!(unit(text), ("nsecs".into(), "".into()));
+        assert!(of(text).unwrap().is_log2);
+        assert!(!of("s = READ(x); h->slots[s]++;").unwrap().is_log2);
+        let looks = |text: &str| {
+            looks_logarithmic(&tokens(text).map(|(token, _)| token).collect::<Vec<_>>())
+        };
+        for text in
+            ["while (v >>= 1) r++;", "for (;;) { v /= 2; }", "r = (v > 1) + (v > 3) + (v > 7);"]
+        {
+            assert!(looks(text), "{text}");
+        }
+        assert!(!looks("if (a->b > 0) return a->b->c; return d->e->f;"));
     }
 
     #[test]

@@ -236,7 +236,11 @@ impl Planner<'_> {
             }
         }
         for table in tables.into_values() {
-            if table.is_annotated || !any_annotation {
+            let is_wanted = match self.is_described() {
+                true => !self.has_streams,
+                false => !any_annotation,
+            };
+            if table.is_annotated || is_wanted {
                 views.push(self.section_view(&map, table)?);
             }
         }
