@@ -2,7 +2,7 @@
 //! What the package says of the records in its buffers.
 
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::{Btf, Kind};
+use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
 
 use crate::args::{Input, Plan};
@@ -18,16 +18,19 @@ pub fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     }
     for map in &mut meta.bpf_skel.maps {
         let Some(written) = facts.buffers.get(&map.name) else { continue };
-        let record = |(name, id): &(String, u32)| {
-            let ty = btf.ty(*id).resolved();
-            RecordType {
-                name: name.clone(),
-                size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
-                btf_type_id: ty.id,
-                ..Default::default()
-            }
-        };
+        let record = |(name, id): &(String, u32)| record_type(name, btf.ty(*id));
         map.records = written.structs.iter().map(record).collect();
+    }
+}
+
+/// What the package says of a struct that is written to a buffer.
+pub fn record_type(name: &str, ty: Type<'_>) -> RecordType {
+    let ty = ty.resolved();
+    RecordType {
+        name: name.to_owned(),
+        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        btf_type_id: ty.id,
+        ..Default::default()
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Types of maps, as in the kernel's `enum bpf_map_type`, and sizes for those that leave them open.
 
+use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+
 pub const HASH: u32 = 1;
 pub const ARRAY: u32 = 2;
 pub const PERF_EVENT_ARRAY: u32 = 4;
@@ -12,15 +14,6 @@ pub const LRU_HASH: u32 = 9;
 pub const LRU_PERCPU_HASH: u32 = 10;
 pub const RINGBUF: u32 = 27;
 
-/// Entries of a map whose definition leaves them to user space.
-const ENTRIES: u32 = 10240;
-
-/// Stacks of a stack trace map: 8 MB with the size below.
-const STACKS: u32 = 8192;
-
-/// Bytes of a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
-const STACK_BYTES: u32 = 127 * 8;
-
 /// How many entries, and how many bytes for a value, a map is to be given: for what its definition
 /// says already, nothing.
 pub fn open_sizes(
@@ -30,10 +23,12 @@ pub fn open_sizes(
 ) -> (Option<u32>, Option<u32>) {
     let has = |number: Option<u32>| number.is_some_and(|number| number > 0);
     let entries = match ty {
-        STACK_TRACE => Some(STACKS),
-        HASH | ARRAY | PERCPU_HASH | PERCPU_ARRAY | LRU_HASH | LRU_PERCPU_HASH => Some(ENTRIES),
+        STACK_TRACE => Some(DEFAULT_STACKS),
+        HASH | ARRAY | PERCPU_HASH | PERCPU_ARRAY | LRU_HASH | LRU_PERCPU_HASH => {
+            Some(DEFAULT_ENTRIES)
+        }
         _ => None,
     };
-    let size = (ty == STACK_TRACE && !has(value_size)).then_some(STACK_BYTES);
+    let size = (ty == STACK_TRACE && !has(value_size)).then_some(DEFAULT_STACK_BYTES);
     (entries.filter(|_| !has(max_entries)), size)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use anyhow::anyhow;
+use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 use bpfpack_schemas::{Meta, Package};
 use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
@@ -14,15 +15,6 @@ use crate::vars::Arguments;
 
 /// What libbpf said since it was last taken. It is shown where it explains a failure.
 static LOG: Mutex<String> = Mutex::new(String::new());
-
-/// Entries of a map that nothing says how many to give.
-const ENTRIES: u32 = 10240;
-
-/// Stacks of a stack trace map that nothing says how many to give: 8 MB with the size below.
-const STACKS: u32 = 8192;
-
-/// Bytes of a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
-const STACK_BYTES: u32 = 127 * 8;
 
 /// Lines of a verifier's log that are shown: the reason is at its end.
 const VERIFIER_LINES: usize = 25;
@@ -146,12 +138,12 @@ impl Opened {
             let is_stacks = map.map_type() == MapType::StackTrace;
             let entries = wanted.or_else(|| {
                 let is_open = map.max_entries() == 0 && needs_entries(map.map_type());
-                let default = if is_stacks { STACKS } else { ENTRIES };
+                let default = if is_stacks { DEFAULT_STACKS } else { DEFAULT_ENTRIES };
                 let described = described.and_then(|meta| meta.max_entries);
                 is_open.then(|| described.unwrap_or(default))
             });
             let size = (is_stacks && map.value_size() == 0)
-                .then(|| described.and_then(|meta| meta.value_size).unwrap_or(STACK_BYTES));
+                .then(|| described.and_then(|meta| meta.value_size).unwrap_or(DEFAULT_STACK_BYTES));
             let fail = |error: libbpf_rs::Error| {
                 let error = anyhow::Error::new(error).context(format!("can not size `{name}`"));
                 Failure::new(exit_code::LOAD, error)

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordType, Scale, View, ViewKind};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::known::{KINDS, Kind, keys, similar};
 use super::lexer::Position;
 use super::{Annotation, Declaration};
+use crate::buffers::record_type;
 use crate::failure::{Failure, exit_code};
 use crate::message::Talk;
 
@@ -282,10 +283,9 @@ fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordType>, String
             let kinds = [BtfKind::Struct, BtfKind::Union, BtfKind::Typedef];
             kinds.contains(&ty.kind) && ty.name() == name
         };
-        let ty = btf.types().find(is_it).map(|ty| ty.resolved());
-        let ty = ty.ok_or_else(|| format!("the object has no struct `{name}`"))?;
-        let size = ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
-        Ok(RecordType { name, size, btf_type_id: ty.id, ..Default::default() })
+        let found = btf.types().find(is_it);
+        let ty = found.ok_or_else(|| format!("the object has no struct `{name}`"))?;
+        Ok(record_type(&name, ty))
     };
     names.into_iter().map(find).collect()
 }

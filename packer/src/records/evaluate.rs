@@ -201,12 +201,8 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     fn targets(&self, types: &[Typed]) -> Vec<u32> {
-        let target = |typed: &Typed| match typed.addresses {
-            0 => self.record(typed.ty?),
-            1 => self.record(typed.ty?),
-            _ => None,
-        };
-        types.iter().filter_map(target).collect()
+        let targets = types.iter().filter(|typed| typed.addresses <= 1);
+        targets.filter_map(|typed| self.record(typed.ty?)).collect()
     }
 
     /// The structs that the result of a call is taken for.
@@ -475,11 +471,6 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             }
         }
         found
-    }
-
-    /// The name of a struct, or of the typedef that it is known by.
-    pub fn name(&self, record: u32) -> &'d str {
-        self.debug.die(record).name
     }
 
     /// The type that tokens name: `struct x`, or a typedef; the function's own before all others.

@@ -362,7 +362,7 @@ impl Finder<'_, '_> {
         }
         let name_and_size = |item: Struct| match item {
             Struct::Debug(index) => {
-                (self.evaluator.name(index).to_owned(), self.debug.size_of(index))
+                (self.debug.die(index).name.to_owned(), self.debug.size_of(index))
             }
             Struct::Btf(id) => (self.btf.ty(id).name().to_owned(), self.btf.ty(id).size()),
         };

@@ -4,6 +4,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Entries of a map whose definition leaves them to user space, where nothing says another number.
+pub const DEFAULT_ENTRIES: u32 = 10240;
+
+/// Stacks of such a stack trace map: 8 MB with the size below.
+pub const DEFAULT_STACKS: u32 = 8192;
+
+/// Bytes of such a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
+pub const DEFAULT_STACK_BYTES: u32 = 127 * 8;
+
 /// bpfpack: a struct that programs write to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
