@@ -23,7 +23,7 @@ const PSEUDO_CALL: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// Not ELF, or damaged.
-    #[error("not a valid ELF object: {0}")]
+    #[error("not a valid ELF object")]
     Elf(#[from] object::Error),
     /// ELF of another machine.
     #[error("an ELF object, but not one for BPF (machine {0})")]
