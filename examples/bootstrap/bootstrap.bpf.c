@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+// Tells of programs that are started and of processes that end: two kinds of records in one buffer.
+#include <vmlinux.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+/* The kernel's name of it is a macro, which vmlinux.h can not bring. */
+#define SIGNAL_GROUP_EXIT 0x4
+
+/// @cmdarg {"long": "min-duration-ms", "short": "m"}
+/// @description Only processes that end, and lived at least this long, in milliseconds
+const volatile u32 min_duration_ms = 0;
+
+enum kind {
+	EXEC,
+	EXIT,
+};
+
+struct started {
+	enum kind kind;
+	u32 pid;
+	u32 ppid;
+	char comm[16];
+	char filename[128];
+};
+
+struct ended {
+	enum kind kind;
+	u32 pid;
+	u32 ppid;
+	u32 exit_code;
+	/* That ended it, or 0. */
+	u32 sig;
+	u64 duration_ns;
+	char comm[16];
+};
+
+/// @record_tag kind
+/// @record_tags {"started": "EXEC", "ended": "EXIT"}
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+/* The number alone could be that of an earlier one. */
+struct process {
+	u64 pid;
+	u64 start_time;
+};
+
+/* Processes that ended lately. */
+/// @hidden
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct process);
+	__type(value, bool);
+	__uint(max_entries, 4096);
+} ended SEC(".maps");
+
+SEC("raw_tp/sched_process_exec")
+int process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	struct linux_binprm *program = (void *)ctx->args[2];
+	struct started *record;
+
+	if (min_duration_ms)
+		return 0;
+	record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->kind = EXEC;
+	record->pid = BPF_CORE_READ(task, tgid);
+	record->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	BPF_CORE_READ_STR_INTO(&record->comm, task, comm);
+	bpf_probe_read_kernel_str(record->filename, sizeof(record->filename),
+				  BPF_CORE_READ(program, filename));
+	bpf_ringbuf_submit(record, 0);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct process process = {
+		.pid = BPF_CORE_READ(leader, tgid),
+		.start_time = BPF_CORE_READ(leader, start_time),
+	};
+	u64 duration_ns = bpf_ktime_get_ns() - process.start_time;
+	struct ended *record;
+	bool yes = true;
+	u32 status;
+
+	/* A process ends with the last of its threads, which need not be the first. */
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	/* Two that end at once may both see that no one is left. */
+	if (bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST))
+		return 0;
+	if (duration_ns < min_duration_ms * 1000000ULL)
+		return 0;
+	/* As wait(2) has it. */
+	if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
+		status = BPF_CORE_READ(task, signal, group_exit_code);
+	else
+		status = BPF_CORE_READ(leader, exit_code);
+	record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->kind = EXIT;
+	record->pid = process.pid;
+	record->ppid = BPF_CORE_READ(leader, real_parent, tgid);
+	record->exit_code = status >> 8 & 0xff;
+	record->sig = status & 0x7f;
+	record->duration_ns = duration_ns;
+	BPF_CORE_READ_STR_INTO(&record->comm, leader, comm);
+	bpf_ringbuf_submit(record, 0);
+	return 0;
+}
+
+/// @brief Programs that are started, and processes that end
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+// Tells of each process, or each thread, that ends: how, and at what age.
+#include <vmlinux.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+/* The kernel's name of it is a macro, which vmlinux.h can not bring. */
+#define SIGNAL_GROUP_EXIT 0x4
+
+/// @cmdarg {"long": "threads", "short": "t"}
+/// @description Tell of each thread, not of processes as a whole
+const volatile bool by_thread = false;
+
+/// @cmdarg {"long": "pid", "short": "p"}
+/// @description Only this process; 0: all
+const volatile u32 target_pid = 0;
+
+/// @cmdarg {"long": "failed", "short": "x"}
+/// @description Leave out what ended with exit code 0
+const volatile bool only_failed = false;
+
+struct ended {
+	u32 pid;
+	u32 tid;
+	u32 ppid;
+	u32 exit_code;
+	/* That ended it, or 0. */
+	u32 sig;
+	u64 duration_ns;
+	char comm[16];
+};
+
+/* The number alone could be that of an earlier one. */
+struct process {
+	u64 pid;
+	u64 start_time;
+};
+
+/* Processes that ended lately. */
+/// @hidden
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct process);
+	__type(value, bool);
+	__uint(max_entries, 4096);
+} ended SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+/*
+ * Whether a process ends with this thread. Its first thread may end long before: on its own, or
+ * because another one starts a program, and takes its number over.
+ */
+static bool is_last(struct task_struct *task, struct task_struct *leader)
+{
+	struct process process = {};
+	bool yes = true;
+
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return false;
+	/* Two that end at once may both see that no one is left. */
+	process.pid = BPF_CORE_READ(leader, tgid);
+	process.start_time = BPF_CORE_READ(leader, start_time);
+	return !bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST);
+}
+
+SEC("raw_tp/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *shown = by_thread ? task : leader;
+	u32 pid = BPF_CORE_READ(task, tgid);
+	struct ended *record;
+	u32 status;
+
+	if (target_pid && target_pid != pid)
+		return 0;
+	if (!by_thread && !is_last(task, leader))
+		return 0;
+	status = BPF_CORE_READ(shown, exit_code);
+	/* As wait(2) has it. */
+	if (!by_thread && BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
+		status = BPF_CORE_READ(task, signal, group_exit_code);
+	if (only_failed && !status)
+		return 0;
+	record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->pid = pid;
+	record->tid = BPF_CORE_READ(shown, pid);
+	record->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	record->exit_code = status >> 8 & 0xff;
+	record->sig = status & 0x7f;
+	record->duration_ns = bpf_ktime_get_ns() - BPF_CORE_READ(shown, start_time);
+	BPF_CORE_READ_STR_INTO(&record->comm, shown, comm);
+	bpf_ringbuf_submit(record, 0);
+	return 0;
+}
+
+/// @brief Processes and threads that end: how, and at what age
+char LICENSE[] SEC("license") = "GPL";
