@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+//! A map that forgets what was not used for long.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem;
+
+/// Keeps at most `limit` values, and the `limit / 2` that were used last for certain: when the
+/// young half is full it becomes the old one, and what stood there unused is dropped.
+#[derive(Debug)]
+pub struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    half: usize,
+}
+
+impl<K: Eq + Hash, V> Recent<K, V> {
+    pub fn new(limit: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), half: (limit / 2).max(1) }
+    }
+
+    /// The value of a key, which counts as used now.
+    pub fn get(&mut self, key: &K) -> Option<&mut V> {
+        if let Some((key, value)) = self.old.remove_entry(key) {
+            self.insert(key, value);
+        }
+        self.young.get_mut(key)
+    }
+
+    pub fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        if self.young.len() >= self.half && !self.young.contains_key(&key) {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    pub fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_the_rest_is_bounded() {
+        let mut recent = Recent::new(8);
+        for number in 0..100 {
+            recent.insert(number, number * 2);
+            assert_eq!(recent.get(&0), Some(&mut 0), "at {number}");
+            assert!(recent.young.len() + recent.old.len() <= 8);
+        }
+        assert_eq!(recent.get(&99), Some(&mut 198));
+        assert_eq!(recent.get(&50), None);
+        recent.insert(99, 7);
+        assert_eq!(recent.get(&99), Some(&mut 7));
+        recent.remove(&99);
+        assert_eq!(recent.get(&99), None);
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+//! The ELF files that processes map, kept open, and the names of offsets into them.
+//!
+//! A file is told from another by device and inode number, and, as numbers are used again and
+//! files are written anew in place, by size and time of change. Each has its own symbolizer, so
+//! that forgetting a file frees everything that was read of it, and no path is ever trusted to
+//! mean the same file twice.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::rc::Rc;
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{CodeInfo, Input, Reason, Sym, Symbolized, Symbolizer};
+use rustix::fs::MemfdFlags;
+
+use super::cache::Recent;
+use super::{Frame, Frames, Place};
+
+/// How many files are kept open. One that an address was looked up in takes two descriptors, with
+/// separate debugging information three: less than the usual limit of 1024.
+const MAX_FILES: usize = 256;
+
+/// A device and an inode number.
+pub type Identity = (u64, u64);
+
+/// A number for a file with this very content; never used twice.
+pub type Id = u32;
+
+const VDSO: Id = 0;
+
+/// The open files.
+#[derive(Debug)]
+pub struct Files {
+    /// Whether debugging information is read for lines and inlined calls.
+    lines: bool,
+    ids: Recent<Identity, Id>,
+    open: Recent<Id, Binary>,
+    next: Id,
+    /// None before the first question.
+    vdso: Option<Option<Binary>>,
+}
+
+impl Files {
+    pub fn new(lines: bool) -> Files {
+        let (ids, open) = (Recent::new(MAX_FILES), Recent::new(MAX_FILES));
+        Files { lines, ids, open, next: VDSO + 1, vdso: None }
+    }
+
+    /// The number of a file, which is opened if it was not yet, or has changed.
+    /// None if it can not be, or is no ELF file.
+    pub fn keep(
+        &mut self,
+        identity: Identity,
+        module: &Rc<str>,
+        open: impl FnOnce() -> Option<File>,
+    ) -> Option<Id> {
+        if let Some(id) = self.ids.get(&identity)
+            && let Some(binary) = self.open.get(id)
+            && binary.is_unchanged()
+        {
+            return Some(*id);
+        }
+        let binary = Binary::new(open()?, module, self.lines)?;
+        let id = self.next;
+        self.next = self.next.checked_add(1)?;
+        self.ids.insert(identity, id);
+        self.open.insert(id, binary);
+        Some(id)
+    }
+
+    /// Whether a file is still open; it counts as used now.
+    pub fn has(&mut self, id: Id) -> bool {
+        self.binary(id).is_some()
+    }
+
+    /// The number of the code that the kernel maps into every process, and its size in bytes.
+    pub fn vdso(&mut self) -> Option<(Id, u64)> {
+        let lines = self.lines;
+        let binary = self.vdso.get_or_insert_with(|| Binary::new(vdso()?, &"[vdso]".into(), lines));
+        Some((VDSO, binary.as_ref()?.stamp.0))
+    }
+
+    /// The frames of offsets into a file, for each in turn; none if it is no longer open.
+    pub fn frames(&mut self, id: Id, places: &[Place]) -> Vec<Frames> {
+        let lines = self.lines;
+        self.binary(id).map_or_else(Vec::new, |binary| binary.frames(lines, places))
+    }
+
+    fn binary(&mut self, id: Id) -> Option<&mut Binary> {
+        if id == VDSO { self.vdso.as_mut()?.as_mut() } else { self.open.get(&id) }
+    }
+}
+
+/// Size, and when the content was changed in seconds and nanoseconds.
+type Stamp = (u64, i64, i64);
+
+#[derive(Debug)]
+struct Binary {
+    file: File,
+    stamp: Stamp,
+    module: Rc<str>,
+    symbolizer: Symbolizer,
+    /// Its debugging information could not be read: it is not tried again.
+    no_debug: Cell<bool>,
+}
+
+impl Binary {
+    fn new(file: File, module: &Rc<str>, lines: bool) -> Option<Binary> {
+        let mut magic = [0; 4];
+        file.read_exact_at(&mut magic, 0).ok()?;
+        if magic != *b"\x7fELF" {
+            return None;
+        }
+        let symbolizer = Symbolizer::builder()
+            .enable_auto_reload(false)
+            .enable_code_info(lines)
+            .enable_inlined_fns(lines)
+            .build();
+        let (stamp, module) = (stamp(&file)?, Rc::clone(module));
+        Some(Binary { file, stamp, module, symbolizer, no_debug: Cell::new(false) })
+    }
+
+    /// Whether it is what it was when it was opened. If not, then names could be wrong, and pages
+    /// that were mapped could be gone.
+    fn is_unchanged(&self) -> bool {
+        stamp(&self.file) == Some(self.stamp)
+    }
+
+    fn frames(&self, lines: bool, places: &[Place]) -> Vec<Frames> {
+        if !self.is_unchanged() {
+            return places.iter().map(|place| [self.unknown(place.address())].into()).collect();
+        }
+        let offsets: Vec<u64> = places.iter().map(|place| place.lookup()).collect();
+        let unknown = || vec![Symbolized::Unknown(Reason::MissingSyms); places.len()];
+        let symbols = self.ask(false, &offsets).unwrap_or_else(unknown);
+        let mut debug = vec![None; places.len()];
+        // Debugging information is slow to read. If it is not wanted, then only where symbols were
+        // stripped: it may be in a file of its own, and have their names.
+        let missing = Symbolized::Unknown(Reason::MissingSyms);
+        let mut wanted: Vec<usize> = (0..places.len()).collect();
+        wanted.retain(|at| !self.no_debug.get() && (lines || symbols[*at] == missing));
+        if !wanted.is_empty() {
+            let offsets: Vec<u64> = wanted.iter().map(|at| offsets[*at]).collect();
+            let answers = self.ask(true, &offsets);
+            self.no_debug.set(answers.is_none());
+            for (at, answer) in wanted.into_iter().zip(answers.into_iter().flatten()) {
+                debug[at] = answer.into_sym();
+            }
+        }
+        let each = symbols.iter().zip(&debug).zip(places);
+        each.map(|((symbol, debug), place)| self.combined(*place, symbol.as_sym(), debug.as_ref()))
+            .collect()
+    }
+
+    fn ask(&self, with_debug: bool, offsets: &[u64]) -> Option<Vec<Symbolized<'_>>> {
+        // The symbolizer opens the file once, and maps it; after that the path is but its key.
+        let mut elf = Elf::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        elf.debug_syms = with_debug;
+        self.symbolizer.symbolize(&Source::Elf(elf), Input::FileOffset(offsets)).ok()
+    }
+
+    /// The frames of what symbols and debugging information say. The former's names are the full
+    /// ones, and the same whether or not the latter is there.
+    fn combined(&self, place: Place, symbol: Option<&Sym<'_>>, debug: Option<&Sym<'_>>) -> Frames {
+        let name = |name: &str| (!name.is_empty()).then(|| Rc::from(name));
+        let unknown = || self.unknown(place.address());
+        let mut outer = unknown();
+        if let Some(symbol) = symbol.or(debug) {
+            outer.name = name(&symbol.name);
+            outer.offset = symbol.offset as u64 + (place.address() - place.lookup());
+        }
+        let Some(debug) = debug else { return Rc::new([outer]) };
+        outer.source = debug.code_info.as_deref().and_then(source);
+        let inlined = debug.inlined.iter().rev().map(|call| {
+            let source = call.code_info.as_ref().and_then(source);
+            Frame { name: name(&call.name), source, inlined: true, ..unknown() }
+        });
+        inlined.chain([outer]).collect()
+    }
+
+    fn unknown(&self, offset: u64) -> Frame {
+        Frame { module: Some(Rc::clone(&self.module)), ..Frame::unknown(offset) }
+    }
+}
+
+fn source(code: &CodeInfo<'_>) -> Option<(Rc<str>, u32)> {
+    Some((code.to_path().to_string_lossy().into(), code.line?))
+}
+
+fn stamp(file: &File) -> Option<Stamp> {
+    let data = file.metadata().ok()?;
+    Some((data.size(), data.mtime(), data.mtime_nsec()))
+}
+
+/// A copy of the `[vdso]` of this process, which is a whole ELF file in memory.
+fn vdso() -> Option<File> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
+    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    let (start, end) = (address(start)?, address(end)?);
+    let mut bytes = vec![0; usize::try_from(end - start).ok()?];
+    File::open("/proc/self/mem").ok()?.read_exact_at(&mut bytes, start).ok()?;
+    let mut file = File::from(rustix::fs::memfd_create("vdso", MemfdFlags::CLOEXEC).ok()?);
+    file.write_all(&bytes).ok()?;
+    Some(file)
+}

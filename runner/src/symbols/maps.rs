@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+//! What /proc says of a process: which program it is, and the executable parts of its memory.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::files::{Files, Id};
+
+/// Tells one program run from another under the same process number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image {
+    /// When the process began, in clock ticks since boot: another one for a number used again.
+    start: u64,
+    /// Where code begins, code ends, and the stack begins: others after an exec. All 0 when the
+    /// memory is gone (a zombie) and in the kernel's threads; 1, 1, 0 for who may not trace it.
+    places: [u64; 3],
+}
+
+impl Image {
+    /// Reads `/proc/PID/stat`: proc_pid_stat(5), fields 22, 26, 27 and 28.
+    pub fn read(process: &Path) -> Option<Image> {
+        let stat = fs::read(process.join("stat")).ok()?;
+        // The name in parentheses may hold anything, parentheses too.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = String::from_utf8_lossy(stat.get(end + 1..)?);
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        Some(Image { start: field(22)?, places: [field(26)?, field(27)?, field(28)?] })
+    }
+
+    /// Whether `now`, of the same number, is what is left of this process.
+    pub fn ended_as(&self, now: &Image) -> bool {
+        self.start == now.start && self.places != [0; 3] && now.places == [0; 3]
+    }
+}
+
+/// What is behind an executable part of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    /// An ELF file.
+    File(Id),
+    /// Memory, or a file that is no ELF file, or could not be opened: its code may have been made at
+    /// run time.
+    Made,
+    /// Something of the kernel.
+    Other,
+}
+
+/// An executable part of a process' memory.
+#[derive(Debug)]
+pub struct Mapping {
+    pub start: u64,
+    /// The first address behind it.
+    pub end: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+    pub backing: Backing,
+    /// The file's name, or a word in brackets.
+    pub module: Rc<str>,
+}
+
+/// Reads the executable mappings of a process, sorted by address, and has their files kept open.
+pub fn read(process: &Path, files: &mut Files) -> Vec<Mapping> {
+    let Ok(maps) = fs::read(process.join("maps")) else { return Vec::new() };
+    let lines = maps.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| Some(mapping(&Line::parse(line)?, process, files))).collect()
+}
+
+/// A line of `/proc/PID/maps`, of executable memory.
+struct Line<'a> {
+    start: u64,
+    end: u64,
+    offset: u64,
+    device: u64,
+    inode: u64,
+    path: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE      PATH`: proc_pid_maps(5).
+    fn parse(line: &'a [u8]) -> Option<Line<'a>> {
+        let mut fields = line.splitn(6, |byte| *byte == b' ');
+        let mut field = || std::str::from_utf8(fields.next()?).ok();
+        let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+        let (start, end) = field()?.split_once('-')?;
+        if field()?.as_bytes().get(2) != Some(&b'x') {
+            return None;
+        }
+        let offset = hex(field()?)?;
+        let (major, minor) = field()?.split_once(':')?;
+        let inode = field()?.parse().ok()?;
+        let path = fields.next().unwrap_or_default().trim_ascii_start();
+        let device = hex(major)? << 32 | hex(minor)?;
+        Some(Line { start: hex(start)?, end: hex(end)?, offset, device, inode, path })
+    }
+}
+
+fn mapping(line: &Line<'_>, process: &Path, files: &mut Files) -> Mapping {
+    let Line { start, end, offset, path, .. } = *line;
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let (backing, module): (_, Rc<str>) = match path {
+        b"[vdso]" => (vdso(line, files), "[vdso]".into()),
+        b"" => (Backing::Made, "[anon]".into()),
+        _ if path.starts_with(b"[anon") || matches!(path, b"[heap]" | b"[stack]") => {
+            (Backing::Made, String::from_utf8_lossy(path).into())
+        }
+        _ if line.inode == 0 || path.starts_with(b"[") => {
+            (Backing::Other, String::from_utf8_lossy(path).into())
+        }
+        _ => {
+            let module: Rc<str> = String::from_utf8_lossy(name).into();
+            let identity = (line.device, line.inode);
+            let id = files.keep(identity, &module, || open(line, process));
+            (id.map_or(Backing::Made, Backing::File), module)
+        }
+    };
+    Mapping { start, end, offset, backing, module }
+}
+
+/// Every 64-bit process has the same one, and so has this program; one of 32 bits has another.
+fn vdso(line: &Line<'_>, files: &mut Files) -> Backing {
+    match files.vdso() {
+        Some((id, size)) if line.end - line.start == size && line.start >> 32 != 0 => {
+            Backing::File(id)
+        }
+        _ => Backing::Other,
+    }
+}
+
+/// Opens a mapped file: itself where this user may, even if it was deleted; else by its path, as
+/// the process sees it.
+fn open(line: &Line<'_>, process: &Path) -> Option<File> {
+    let itself = process.join("map_files").join(format!("{:x}-{:x}", line.start, line.end));
+    match fs::metadata(&itself) {
+        // Not every kind of file may be opened without an effect.
+        Ok(data) if !data.is_file() => return None,
+        Ok(_) => File::open(&itself).ok(),
+        Err(_) => None,
+    }
+    .or_else(|| {
+        let file = inside(process, line.path)?;
+        // A file of another device may have the same number, but not under the same path as well.
+        (file.metadata().ok()?.ino() == line.inode).then_some(file)
+    })
+}
+
+/// Opens a regular file by its path in the mount namespace of a process.
+pub fn inside(process: &Path, path: &[u8]) -> Option<File> {
+    let at = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(process.join("root"), at, Mode::empty()).ok()?;
+    // Symbolic links are followed within that root. What is no file must not block.
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let path = OsStr::from_bytes(path);
+    let file = File::from(rustix::fs::openat2(root, path, how, Mode::empty(), within).ok()?);
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_maps() {
+        let line =
+            b"7f00a000-7f00b000 r-xp 00002000 fe:01 1234                   /a b/c d (deleted)";
+        let line = Line::parse(line).unwrap();
+        assert_eq!((line.start, line.end, line.offset), (0x7f00_a000, 0x7f00_b000, 0x2000));
+        assert_eq!((line.device, line.inode), (0xfe_0000_0001, 1234));
+        assert_eq!(line.path, b"/a b/c d (deleted)");
+        assert!(Line::parse(b"7f00a000-7f00b000 r--p 00000000 00:00 0 ").is_none());
+        assert_eq!(Line::parse(b"7f00a000-7f00b000 rwxp 00000000 00:00 0 ").unwrap().path, b"");
+        assert!(Line::parse(b"").is_none());
+    }
+
+    #[test]
+    fn names_in_stat_may_hold_parentheses() {
+        let own = Image::read(Path::new("/proc/self")).unwrap();
+        assert!(own.start > 0);
+        assert_eq!(Image::read(Path::new("/proc/self")), Some(own));
+        assert_eq!(Image::read(Path::new("/proc/none")), None);
+    }
+}
