@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+//! Paths of cgroups of version 2. A cgroup's id is the inode number of its folder, so that a walk
+//! finds all at once, without a privilege. Walks are bounded, and rarer the longer they take.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A walk ends after this many folders.
+const MOST: usize = 10_000;
+
+/// Before a walk, everything is forgotten where there is more than this.
+const MOST_KEPT: usize = 2 * MOST;
+
+/// From one walk to the next, at least.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The part of the time that walks may take.
+const PART: u32 = 50;
+
+/// Paths by id.
+#[derive(Debug, Default)]
+pub struct Cgroups {
+    /// None for an id that no walk found. A cgroup that is gone keeps its path: ids do not come
+    /// back, and records of it still arrive.
+    paths: HashMap<u64, Option<Box<str>>>,
+    /// When the next walk may be.
+    next: Option<Instant>,
+}
+
+impl Cgroups {
+    /// The path below the mount: `/system.slice/cron.service`. None where there is no such cgroup
+    /// any more, and for what was made since the last walk, if that was just now.
+    pub fn path(&mut self, id: u64) -> Option<&str> {
+        if id != 0 && !self.paths.contains_key(&id) {
+            self.look(id);
+        }
+        self.paths.get(&id)?.as_deref()
+    }
+
+    fn look(&mut self, id: u64) {
+        let start = Instant::now();
+        if self.next.is_some_and(|next| start < next) {
+            return;
+        }
+        if self.paths.len() > MOST_KEPT {
+            self.paths.clear();
+        }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if let Some(mount) = mount(&mounts) {
+            walk(&mount, &mut |id, path| drop(self.paths.insert(id, Some(path.into()))));
+        }
+        self.paths.entry(id).or_insert(None);
+        self.next = Some(start + PAUSE.max(start.elapsed() * PART));
+    }
+}
+
+/// Where the hierarchy of version 2 is mounted, from /proc/self/mountinfo. One that is mounted
+/// from its root, if there is one, so that paths are whole.
+fn mount(text: &str) -> Option<PathBuf> {
+    let mounts = || {
+        text.lines().filter_map(|line| {
+            let (place, kind) = line.split_once(" - ")?;
+            let mut fields = place.split(' ').skip(3);
+            let (root, point) = (fields.next()?, fields.next()?);
+            // A path with a space in it is escaped, and is not a usual one.
+            kind.starts_with("cgroup2 ").then_some((root, point))
+        })
+    };
+    let (_, point) = mounts().find(|(root, _)| *root == "/").or_else(|| mounts().next())?;
+    Some(PathBuf::from(point))
+}
+
+/// Tells of each folder from the root on, nearest first.
+fn walk(root: &Path, tell: &mut impl FnMut(u64, String)) {
+    let Ok(inode) = fs::metadata(root).map(|root| root.ino()) else { return };
+    tell(inode, "/".to_owned());
+    let mut level = vec![root.to_owned()];
+    let mut left = MOST;
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        for folder in level {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                let path = entry.path();
+                let below = path.strip_prefix(root).unwrap_or(&path);
+                tell(entry.ino(), format!("/{}", below.display()));
+                next.push(path);
+            }
+        }
+        level = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount() {
+        let part = "30 20 0:26 /part /bound rw - cgroup2 cgroup rw\n";
+        let text = format!(
+            "20 1 8:1 / / rw - ext4 /dev/vda1 rw\n\
+             29 20 0:25 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+             {part}\
+             31 20 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
+        );
+        assert_eq!(mount(&text), Some("/sys/fs/cgroup".into()));
+        assert_eq!(mount(part), Some("/bound".into()));
+        assert_eq!((mount(""), mount("1 2 - cgroup2 x rw\nx")), (None, None));
+    }
+
+    #[test]
+    fn folders_have_their_inode_numbers() {
+        let root = std::env::temp_dir().join(format!("cgroup-walk-{}", std::process::id()));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/file"), "").unwrap();
+        let mut found = Vec::new();
+        walk(&root, &mut |id, path| found.push((id, path)));
+        let inode = |path: &str| fs::metadata(root.join(path)).unwrap().ino();
+        let wanted =
+            [(inode(""), "/".into()), (inode("a"), "/a".into()), (inode("a/b"), "/a/b".into())];
+        assert_eq!(found, wanted);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_there_is_asked_for_once() {
+        let mut cgroups = Cgroups::default();
+        assert_eq!(cgroups.path(u64::MAX), None);
+        let next = cgroups.next;
+        for id in [u64::MAX, u64::MAX - 1, 0] {
+            assert_eq!(cgroups.path(id), None);
+        }
+        assert_eq!(cgroups.next, next, "one walk a second");
+    }
+}

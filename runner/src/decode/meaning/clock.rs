@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//! Timestamps of the kernel's clocks as local time of day. bpf_ktime_get_ns is the monotonic clock,
+//! bpf_ktime_get_boot_ns the boot clock, which goes on while the machine sleeps.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::number::padded;
+use super::quantity::Unit;
+use crate::sys;
+
+/// What is older has no time of day that says when it was.
+const OLDEST: u64 = 24 * 3600 * SECOND;
+
+/// What is less than this part of the time since boot is no timestamp: a time span, or a time in
+/// a coarser unit.
+const LEAST_PART: u64 = 1000;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Distances between clocks are read again after this, since the wall clock is adjusted.
+const READ_AFTER: u64 = SECOND;
+
+/// Where the clocks stand, in nanoseconds.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// The monotonic clock when the distances were read; 0 before.
+    read_at: u64,
+    /// How far the boot clock is ahead of the monotonic one.
+    boot_ahead: u64,
+    /// How far the wall clock is ahead of the monotonic one.
+    wall_ahead: u64,
+    /// A second since 1970, and its hours, minutes and seconds: most records are of the same.
+    second: Option<(u64, (u8, u8, u8))>,
+}
+
+impl Clock {
+    /// Appends a time as `HH:MM:SS.uuuuuu`; false where it is in the future, over a day ago, or
+    /// before boot.
+    pub fn write(&mut self, value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
+        let Some(value) = value.checked_mul(unit.nanoseconds()) else { return false };
+        let now = read(ClockId::Monotonic);
+        if self.read_at == 0 || now.saturating_sub(self.read_at) > READ_AFTER {
+            self.read_at = now;
+            self.boot_ahead = read(ClockId::Boottime).saturating_sub(now);
+            self.wall_ahead = read(ClockId::Realtime).saturating_sub(now);
+        }
+        let Some(age) = age(value, now, self.boot_ahead) else { return false };
+        let wall = (now + self.wall_ahead).saturating_sub(age);
+        let second = wall / SECOND;
+        let (hours, minutes, seconds) = match self.second {
+            Some((known, time)) if known == second => time,
+            _ => {
+                let time = sys::local_time_of(second as i64);
+                self.second = Some((second, time));
+                time
+            }
+        };
+        padded(hours.into(), 2, out);
+        out.push(b':');
+        padded(minutes.into(), 2, out);
+        out.push(b':');
+        padded(seconds.into(), 2, out);
+        out.push(b'.');
+        padded(wall % SECOND / 1000, 6, out);
+        true
+    }
+}
+
+/// How long ago a time was; none where it can be none. One that is ahead of the monotonic clock is
+/// of the boot clock.
+fn age(value: u64, now: u64, boot_ahead: u64) -> Option<u64> {
+    let now = if value > now { now + boot_ahead } else { now };
+    let age = now.checked_sub(value)?;
+    (age <= OLDEST && value > now / LEAST_PART).then_some(age)
+}
+
+fn read(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    let whole = Duration::try_from(time).unwrap_or_default();
+    u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_a_time() {
+        let hour = 3600 * SECOND;
+        let now = 100 * hour;
+        assert_eq!(age(now, now, 0), Some(0));
+        assert_eq!(age(now - 5, now, 0), Some(5));
+        assert_eq!(age(now + 1, now, 0), None, "in the future");
+        assert_eq!(age(now + 1, now, hour), Some(hour - 1), "of the boot clock");
+        assert_eq!(age(now + 2 * hour, now, hour), None);
+        assert_eq!(age(70 * hour, now, 0), None, "over a day ago");
+        assert_eq!(age(0, now, 0), None);
+        assert_eq!(age(hour, 2 * hour, 0), Some(hour));
+        assert_eq!(age(2 * hour / 1000, 2 * hour, 0), None, "a time in microseconds");
+    }
+
+    #[test]
+    fn now() {
+        let mut clock = Clock::default();
+        let at = |clock: &mut Clock, value, unit| {
+            let mut out = Vec::new();
+            assert_eq!(clock.write(value, unit, &mut out), !out.is_empty());
+            String::from_utf8(out).unwrap()
+        };
+        let now = read(ClockId::Monotonic);
+        let (before, text, after) =
+            (sys::local_time(), at(&mut clock, now, Unit::Nanoseconds), sys::local_time());
+        let seconds = |(hours, minutes, seconds)| format!("{hours:02}:{minutes:02}:{seconds:02}");
+        assert!([seconds(before), seconds(after)].contains(&text[..8].to_owned()), "{text}");
+        assert_eq!(text.len(), 15);
+        assert_eq!(at(&mut clock, now / 1000, Unit::Microseconds)[..8], text[..8]);
+        assert_eq!(at(&mut clock, 0, Unit::Nanoseconds), "");
+        assert_eq!(at(&mut clock, now + SECOND * 3600 * 24 * 365, Unit::Nanoseconds), "");
+        assert_eq!(at(&mut clock, u64::MAX, Unit::Seconds), "");
+    }
+}

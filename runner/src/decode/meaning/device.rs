@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+//! Block devices, from /sys/dev/block, and network interfaces of this network namespace.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+
+use super::names::Cache;
+use super::number::{clean, decimal};
+
+/// The kernel's own device numbers: include/linux/kdev_t.h.
+const MINOR_BITS: u32 = 20;
+
+/// Names by number.
+#[derive(Debug, Default)]
+pub struct Devices {
+    disks: Cache,
+    interfaces: Cache,
+    /// Any socket: what the kernel takes the question through. None where there can be none.
+    socket: Option<Option<OwnedFd>>,
+}
+
+impl Devices {
+    /// Appends the name of a block device: `vda1`; `0:21` where it has none. 0 is no device.
+    pub fn disk(&mut self, device: u64, out: &mut Vec<u8>) -> bool {
+        match self.disks.get(device, disk_name) {
+            Some(name) => clean(name.as_bytes(), out),
+            None => numbers(device, out),
+        }
+    }
+
+    /// The name of an interface.
+    pub fn interface(&mut self, index: u64) -> Option<&str> {
+        let Devices { interfaces, socket, .. } = self;
+        interfaces.get(index, |index| {
+            let index = u32::try_from(index).ok().filter(|index| *index > 0)?;
+            let socket = socket.get_or_insert_with(open).as_ref()?;
+            netdevice::index_to_name(socket, index).ok()
+        })
+    }
+}
+
+/// Appends `major:minor`; 0 is no device.
+pub fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
+    let Some((major, minor)) = split(device) else { return false };
+    decimal(major.into(), out);
+    out.push(b':');
+    decimal(minor.into(), out)
+}
+
+fn split(device: u64) -> Option<(u32, u32)> {
+    let device = u32::try_from(device).ok().filter(|device| *device != 0)?;
+    Some((device >> MINOR_BITS, device & ((1 << MINOR_BITS) - 1)))
+}
+
+/// The link's target ends in the disk's folder, where `!` stands for a slash.
+fn disk_name(device: u64) -> Option<String> {
+    let (major, minor) = split(device)?;
+    let target = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    Some(target.file_name()?.to_string_lossy().replace('!', "/"))
+}
+
+fn open() -> Option<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(devices: &mut Devices, device: u64) -> String {
+        let mut out = Vec::new();
+        assert_eq!(devices.disk(device, &mut out), !out.is_empty());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn disks_of_this_machine() {
+        let mut devices = Devices::default();
+        for entry in fs::read_dir("/sys/dev/block").into_iter().flatten().flatten() {
+            let numbers = entry.file_name().into_string().unwrap();
+            let (major, minor) = numbers.split_once(':').unwrap();
+            let (major, minor): (u64, u64) = (major.parse().unwrap(), minor.parse().unwrap());
+            let name = disk(&mut devices, major << MINOR_BITS | minor);
+            assert!(name.chars().next().is_some_and(char::is_alphabetic), "{name}");
+        }
+        assert_eq!(disk(&mut devices, 21), "0:21");
+        assert_eq!((&*disk(&mut devices, 0), &*disk(&mut devices, 1 << 32)), ("", ""));
+    }
+
+    #[test]
+    fn interfaces_of_this_machine() {
+        let mut devices = Devices::default();
+        for _ in 0..2 {
+            assert_eq!(devices.interface(1), Some("lo"));
+        }
+        for index in [0, u64::MAX] {
+            assert_eq!(devices.interface(index), None);
+        }
+    }
+}
