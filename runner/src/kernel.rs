@@ -88,9 +88,7 @@ pub fn btf() -> Option<Btf<'static>> {
 /// Whether kprobes can be attached: the kernel then has an event source for them.
 pub fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe").exists()
-        || ["/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events"]
-            .iter()
-            .any(|path| Path::new(path).exists())
+        || TRACEFS.iter().any(|dir| Path::new(dir).join("kprobe_events").exists())
 }
 
 /// Whether the kernel has a function of this name that could be traced.
@@ -100,14 +98,19 @@ pub fn has_function(name: &str) -> bool {
 }
 
 /// Where the file system with the tracepoints may be mounted.
-const TRACEPOINTS: [&str; 2] = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// The file system with the tracepoints, where it is mounted at a place that libbpf looks at.
+pub fn tracefs() -> Option<&'static Path> {
+    TRACEFS.iter().map(Path::new).find(|dir| dir.join("events").is_dir())
+}
 
 /// Whether the file system with the tracepoints is mounted where libbpf looks for it.
 pub fn has_tracefs() -> bool {
-    TRACEPOINTS.iter().any(|dir| Path::new(dir).is_dir())
+    tracefs().is_some()
 }
 
 /// Whether there is a tracepoint `category/name`; none where that can not be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
-    TRACEPOINTS.iter().map(Path::new).find(|dir| dir.exists()).map(|dir| dir.join(event).exists())
+    tracefs().map(|dir| dir.join("events").join(event).exists())
 }

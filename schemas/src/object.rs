@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Reading a BPF object: its programs, its sections, and which maps and variables a program uses.
 
+pub mod helpers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf::EM_BPF;

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::{PRINTING, RECORDING};
 use bpfpack_tests::{can, ecc, ecc_command, is_root, json, names, program, root, run, scratch};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -52,6 +54,29 @@ fn yaml_says_the_same_as_json() {
     let outcome =
         run(program("ecli"), &["run", dir.path().join("yaml/package.yaml").to_str().unwrap()]);
     outcome.failed(3, &["not JSON", "ecc without -y"]);
+}
+
+#[test]
+fn an_object_tells_which_helpers_it_calls() {
+    let calls = |text: &str| {
+        let dir = source(text);
+        let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
+        let object = fs::read(dir.path().join("x.bpf.o")).unwrap();
+        let elf = BpfObject::parse(&object).unwrap();
+        [PRINTING.as_slice(), &RECORDING, &[1]].map(|numbers| elf.calls_helper(numbers))
+    };
+    assert_eq!(calls(SOURCE), [false, true, false]);
+    let print = |what: &str| {
+        let function =
+            format!("static __noinline void tell(int x)\n{{\n\t{what};\n}}\nSEC(\"raw_tp");
+        SOURCE
+            .replace("SEC(\"raw_tp", &function)
+            .replace("return bpf_ring", "tell(1);\n\treturn bpf_ring")
+    };
+    assert_eq!(calls(&print("bpf_printk(\"%d\", x)")), [true, true, false]);
+    assert_eq!(calls(&print("bpf_printk(\"%d %d %d %d\", x, 1, 2, 3)")), [true, true, false]);
+    let calls_function = print("bpf_map_lookup_elem(&rb, &x)");
+    assert_eq!(calls(&calls_function), [false, true, true]);
 }
 
 #[test]

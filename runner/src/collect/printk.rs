@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//! What BPF programs print with `bpf_printk`. The kernel raises a trace event for it, of which a
+//! trace instance of our own gets a copy: no line is taken away from somebody else. Lines do not
+//! tell which program printed them, so those of all programs that run on the machine are read.
+
+mod instance;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use crate::failure::{Failure, exit_code};
+use crate::kernel;
+use instance::{Instance, Settings};
+pub use line::Line;
+use line::Piece;
+
+/// Bytes that are taken in one call.
+const ROOM: usize = 1 << 16;
+
+/// With less room than this, the kernel might cut a line off. It gives 4 to 8 KB at a time.
+const LEAST: usize = 1 << 14;
+
+/// The kernel's word for a thread whose name it does not know any more.
+const FORGOTTEN: &[u8] = b"<...>";
+
+/// A reader of what BPF programs print.
+#[derive(Debug)]
+pub struct TracePipe {
+    /// First, so that it is closed first: before that, an instance can not be removed.
+    pipe: File,
+    source: Source,
+    names: Names,
+    /// What was read is in the first `len` bytes; between calls, that is part of a line.
+    bytes: Vec<u8>,
+    len: usize,
+    /// What the pipe itself told of losses.
+    told: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Instance),
+    /// The top level, what was changed there, and why it had to be.
+    Shared(#[expect(dead_code, reason = "dropping it undoes the changes")] Settings, String),
+}
+
+impl TracePipe {
+    /// Begins to take what is printed. Where the kernel gives us no instance of our own, lines are
+    /// taken from the pipe that everybody shares: see [`TracePipe::shared`].
+    ///
+    /// # Errors
+    /// When tracefs is not mounted, when the user may not read it, or when the pipe that everybody
+    /// shares is being read.
+    pub fn open() -> Result<TracePipe, Failure> {
+        let root = kernel::tracefs().ok_or_else(not_there)?;
+        let reason = match TracePipe::open_own(root) {
+            Ok(pipe) => return Ok(pipe),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(not_readable(error));
+            }
+            Err(_) if !root.join(instance::EVENT).is_dir() => {
+                "this kernel has no event for what BPF programs print (Linux 5.9 does)".to_owned()
+            }
+            Err(error) => format!("no trace instance can be made: {error}"),
+        };
+        TracePipe::open_shared(root, reason).map_err(not_readable)
+    }
+
+    fn open_own(root: &Path) -> io::Result<TracePipe> {
+        let instance = Instance::make(root)?;
+        Ok(TracePipe::new(instance.pipe()?, Source::Own(instance)))
+    }
+
+    fn open_shared(root: &Path, reason: String) -> io::Result<TracePipe> {
+        let pipe = instance::open_shared(root)?;
+        Ok(TracePipe::new(pipe, Source::Shared(Settings::change(root), reason)))
+    }
+
+    fn new(pipe: File, source: Source) -> TracePipe {
+        TracePipe {
+            pipe,
+            source,
+            names: Names { can: instance::sees_all_processes(), last: None },
+            bytes: vec![0; ROOM],
+            len: 0,
+            told: 0,
+        }
+    }
+
+    /// Why lines are taken from the pipe that everybody shares, and so away from others that read
+    /// it; none where they are not.
+    pub fn shared(&self) -> Option<&str> {
+        match &self.source {
+            Source::Own(_) => None,
+            Source::Shared(_, reason) => Some(reason),
+        }
+    }
+
+    /// Hands over what was printed, in the order of time, at most 64 KB of it, and does not wait
+    /// for more. Returns how many bytes were read: 0 when there is nothing left.
+    pub fn read(&mut self, mut take: impl FnMut(Line<'_>)) -> io::Result<usize> {
+        let before = self.len;
+        while ROOM - self.len >= LEAST {
+            match self.pipe.read(&mut self.bytes[self.len..]) {
+                Ok(0) => break,
+                Ok(count) => self.len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let read = self.len - before;
+        self.names.last = None;
+        let done = line::pieces(&self.bytes[..self.len], |piece| match piece {
+            Piece::Printed(line) if line.comm == FORGOTTEN => {
+                take(Line { comm: self.names.find(line.pid).unwrap_or(FORGOTTEN), ..line });
+            }
+            Piece::Printed(line) => take(line),
+            Piece::Lost(count) => self.told += count,
+        });
+        self.bytes.copy_within(done..self.len, 0);
+        self.len -= done;
+        if ROOM - self.len < LEAST {
+            self.len = 0; // nothing that BPF prints is that long
+        }
+        Ok(read)
+    }
+
+    /// How many lines were overwritten before they were read. In the pipe that everybody shares,
+    /// events of other kinds count, too.
+    pub fn lost(&self) -> u64 {
+        match &self.source {
+            // What the pipe tells is part of this. The rest, behind the last line that was read, it
+            // would tell with the next one.
+            Source::Own(instance) => instance.lost().unwrap_or(self.told),
+            Source::Shared(..) => self.told,
+        }
+    }
+}
+
+impl AsFd for TracePipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// Names of threads that the kernel's tracing does not know.
+#[derive(Debug)]
+struct Names {
+    /// Whether /proc has them under the same numbers.
+    can: bool,
+    /// The thread asked for last, and its name.
+    last: Option<(u32, Option<Vec<u8>>)>,
+}
+
+impl Names {
+    /// The name of a thread, where it still lives.
+    fn find(&mut self, pid: u32) -> Option<&[u8]> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != pid) {
+            let read = || fs::read(format!("/proc/{pid}/comm")).ok();
+            let mut comm = if self.can { read() } else { None };
+            comm.as_mut().map(|comm| comm.pop_if(|byte| *byte == b'\n'));
+            self.last = Some((pid, comm));
+        }
+        self.last.as_ref()?.1.as_deref()
+    }
+}
+
+fn not_there() -> Failure {
+    let what = "what the programs print can not be read";
+    match fs::read_dir("/sys/kernel/tracing") {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => not_readable(error),
+        _ => Failure::new(exit_code::OTHER, anyhow!("{what}: tracefs is not mounted"))
+            .hint("mount -t tracefs tracefs /sys/kernel/tracing"),
+    }
+}
+
+fn not_readable(error: io::Error) -> Failure {
+    let kind = error.kind();
+    let error = anyhow::Error::new(error).context("what the programs print can not be read");
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            Failure::new(exit_code::PERMISSION, error).hint("run it as root: sudo ecli run …")
+        }
+        io::ErrorKind::ResourceBusy => Failure::new(exit_code::OTHER, error)
+            .hint("this kernel lets one reader have `trace_pipe`: end the other one"),
+        _ => Failure::new(exit_code::OTHER, error),
+    }
+}
