@@ -35,9 +35,46 @@ enum Command {
 #[command(max_term_width = 100)]
 #[command(override_usage = "ecli run [OPTIONS] PACKAGE [ARGUMENTS OF THE PACKAGE]...")]
 pub struct Run {
-    /// Print JSON, an object a line
+    /// Print JSON, an object a line: the same as --format json
     #[arg(short, long)]
     pub json: bool,
+
+    /// What to print: text for people, json (an object a line), csv, tsv, yaml, or raw (the bytes)
+    #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
+    pub format: Option<FormatName>,
+
+    /// Write to a file, not to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Show only these members of records, in this order: pid,comm
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub fields: Vec<String>,
+
+    /// Show only this map or buffer; may be given often
+    #[arg(long, value_name = "MAP")]
+    pub only: Vec<String>,
+
+    /// The time before each record: none, wall (the time of day), boot (seconds since then) or
+    /// delta (seconds since the record before). In text wall, in other formats none unless given
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<TimeColumn>,
+
+    /// Show bare numbers in text, not what they stand for: addresses, users, errors, times
+    #[arg(long, conflicts_with = "decode")]
+    pub raw: bool,
+
+    /// Show what numbers stand for in the other formats, too, and stacks as functions
+    #[arg(long)]
+    pub decode: bool,
+
+    /// Show the source file and line of each function in stacks, where debug information has them
+    #[arg(long)]
+    pub lines: bool,
+
+    /// End with exit code 8 when records were lost
+    #[arg(long)]
+    pub strict: bool,
 
     /// Read the maps this often, whatever the package says: 500 (milliseconds), 500ms, 2s, 1m
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -59,6 +96,11 @@ pub struct Run {
     #[arg(short = 'T', long)]
     pub timestamp: bool,
 
+    /// Run programs that sample (perf_event) this many times a second on each CPU, whatever the
+    /// package says
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub frequency: Option<u64>,
+
     /// Give programs that filter by cgroup this one: a path below /sys/fs/cgroup
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
@@ -78,6 +120,10 @@ pub struct Run {
     /// Do not load this program
     #[arg(long = "without", value_name = "PROGRAM")]
     pub without: Vec<String>,
+
+    /// Load the programs as they are in the package, without counting what their buffers lose
+    #[arg(long)]
+    pub as_is: bool,
 
     /// Say nothing but errors on stderr
     #[arg(short, long)]
@@ -99,6 +145,36 @@ pub struct Run {
     pub command_line: Vec<String>,
 }
 
+/// A format of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FormatName {
+    /// For people.
+    Text,
+    /// An object a line.
+    Json,
+    /// Comma-separated values (RFC 4180), with a line of names.
+    Csv,
+    /// Values between tabs, with a line of names.
+    Tsv,
+    /// A sequence.
+    Yaml,
+    /// The bytes of records, and of keys and values.
+    Raw,
+}
+
+/// The time that stands before a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TimeColumn {
+    /// None.
+    None,
+    /// The local time of day.
+    Wall,
+    /// Seconds since boot.
+    Boot,
+    /// Seconds since the record before.
+    Delta,
+}
+
 /// Where a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -115,8 +191,26 @@ pub struct Plan {
     pub package: Origin,
     /// The package's own arguments, the first being its name.
     pub arguments: Vec<String>,
-    /// JSON instead of text.
-    pub json: bool,
+    /// What is printed.
+    pub format: FormatName,
+    /// A file instead of standard output.
+    pub output: Option<PathBuf>,
+    /// The members of records that are shown; all where there are none.
+    pub fields: Vec<String>,
+    /// The maps and buffers that are shown; all where there are none.
+    pub only: Vec<String>,
+    /// The time before each record, if not what is usual in the format.
+    pub time: Option<TimeColumn>,
+    /// Bare numbers in text.
+    pub raw: bool,
+    /// What numbers stand for in the other formats.
+    pub decode: bool,
+    /// Files and lines of addresses.
+    pub lines: bool,
+    /// A loss is a failure.
+    pub strict: bool,
+    /// How often programs sample, if not as the package says.
+    pub frequency: Option<u64>,
     /// Time between two readings, if not the package's.
     pub interval: Option<Duration>,
     /// Readings until it ends.
@@ -137,6 +231,8 @@ pub struct Plan {
     pub with: Vec<String>,
     /// Programs that are not loaded.
     pub without: Vec<String>,
+    /// The object is loaded without counts.
+    pub as_is: bool,
     /// Only errors on stderr.
     pub quiet: bool,
     /// Everything on stderr.
@@ -171,7 +267,19 @@ impl Args {
         Ok(Plan {
             package,
             arguments: std::mem::take(&mut run.command_line),
-            json: run.json,
+            format: match run.json {
+                true => FormatName::Json,
+                false => run.format.unwrap_or(FormatName::Text),
+            },
+            output: run.output,
+            fields: run.fields,
+            only: run.only,
+            time: run.time,
+            raw: run.raw,
+            decode: run.decode,
+            lines: run.lines,
+            strict: run.strict,
+            frequency: run.frequency,
             interval: run.interval,
             count: run.count,
             duration: run.duration,
@@ -182,6 +290,7 @@ impl Args {
             attach_all: run.attach_all,
             with: run.with,
             without: run.without,
+            as_is: run.as_is,
             quiet: run.quiet,
             verbose: run.verbose,
         })
@@ -231,11 +340,22 @@ mod tests {
     fn options_before_the_package_are_ours_and_after_it_the_packages() {
         let p = plan(&["run", "-j", "--interval", "2s", "package.json", "-j", "--help"]).unwrap();
         assert_eq!(p.package, Origin::File("package.json".into()));
-        assert!(p.json && p.interval == Some(Duration::from_secs(2)));
+        assert!(p.format == FormatName::Json && p.interval == Some(Duration::from_secs(2)));
         assert_eq!(p.arguments, ["package.json", "-j", "--help"]);
         let p = plan(&["package.json", "--pid", "3"]).unwrap();
         assert_eq!(p.arguments, ["package.json", "--pid", "3"]);
         assert_eq!(plan(&["run", "-"]).unwrap().package, Origin::Stdin);
+    }
+
+    #[test]
+    fn formats_and_fields() {
+        let p = plan(&["run", "-f", "csv", "--fields", "pid,comm", "--time", "boot", "p"]).unwrap();
+        assert_eq!((p.format, p.time), (FormatName::Csv, Some(TimeColumn::Boot)));
+        assert_eq!(p.fields, ["pid", "comm"]);
+        assert_eq!(plan(&["run", "p"]).unwrap().format, FormatName::Text);
+        assert!(plan(&["run", "-j", "--format", "csv", "p"]).is_err());
+        assert!(plan(&["run", "--format", "xml", "p"]).is_err());
+        assert!(plan(&["run", "--raw", "--decode", "p"]).is_err());
     }
 
     #[test]

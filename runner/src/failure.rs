@@ -19,6 +19,8 @@ pub mod exit_code {
     pub const PERMISSION: u8 = 6;
     /// The output could not be written. A closed pipe is no error.
     pub const OUTPUT: u8 = 7;
+    /// Records were lost, where `--strict` allows none.
+    pub const LOST: u8 = 8;
 }
 
 /// A message for the user, with the exit code.

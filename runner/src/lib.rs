@@ -10,10 +10,12 @@ mod collect;
 mod decode;
 mod failure;
 mod fetch;
+mod instrument;
 mod kernel;
 mod load;
 mod render;
 mod sink;
+mod symbols;
 mod sys;
 mod talk;
 mod vars;
@@ -45,7 +47,7 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         let views = view::plan(&plan, &package.meta, &elf, &btf, object, &arguments, &talk)?;
-        collect::Sources::open(object, views)
+        collect::Sources::open(&plan, object, views)
     };
     let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk, prepare)?;
     collect::run(&plan, attached, &signals, &talk)

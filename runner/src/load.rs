@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use anyhow::anyhow;
+use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
-use bpfpack_schemas::{Meta, Package};
 use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
 use crate::failure::{Failure, exit_code};
@@ -84,12 +84,12 @@ pub struct Opened(OpenObject);
 pub struct Loaded(pub Object);
 
 /// Reads the object.
-pub fn open(package: &Package) -> Result<Opened, Failure> {
+pub fn open(meta: &Meta, object: &[u8]) -> Result<Opened, Failure> {
     take_log();
     ObjectBuilder::default()
         // Without a name, the maps of data sections would be named after an address.
-        .name(&package.meta.bpf_skel.obj_name)
-        .and_then(|builder| builder.open_memory(&package.object))
+        .name(&meta.bpf_skel.obj_name)
+        .and_then(|builder| builder.open_memory(object))
         .map(Opened)
         .map_err(|error| {
             let error = anyhow::Error::new(error).context("libbpf can not read `bpf_object`");

@@ -1,13 +1,45 @@
 // SPDX-License-Identifier: MIT
-//! Standard output. Nothing else writes there.
+//! Where rendered bytes go: standard output, or a file. Nothing else writes there.
+//!
+//! A pipe or terminal whose reader is slow must keep nobody waiting: it is written to without
+//! blocking, and what it does not take stays here, up to [`ROOM`]. Past that, nothing more is read
+//! from the kernel, whose buffers then fill, and count what they lose.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use crate::failure::{Failure, exit_code};
 
+/// Bytes that wait for a slow reader before nothing more is rendered.
+const ROOM: usize = 4 << 20;
+
+/// Bytes from which on it is worth to write them.
+const WORTH: usize = 128 << 10;
+
+/// What a pipe is asked to hold once its reader was too slow for its usual 64 KB: what any user may
+/// ask for.
+const PIPE: usize = 1 << 20;
+
 /// Takes rendered bytes.
-#[derive(Debug, Default)]
-pub struct Sink;
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+    /// For messages.
+    name: String,
+    /// Whether a write returns when the reader is slow.
+    never_blocks: bool,
+    is_pipe: bool,
+    /// What was rendered, written up to `written`.
+    pub bytes: Vec<u8>,
+    written: usize,
+    /// The reader was slow at the last write.
+    is_full: bool,
+}
 
 /// Whether the reader is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +51,99 @@ pub enum Reader {
 }
 
 impl Sink {
-    /// Writes all of `data`, and clears it.
-    pub fn write(&mut self, data: &mut Vec<u8>) -> Result<Reader, Failure> {
-        if data.is_empty() {
-            return Ok(Reader::There);
+    /// Opens a file, which loses what it held, or standard output.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
+        let (file, name) = match path {
+            Some(path) => (File::create(path), format!("`{}`", path.display())),
+            None => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                (stdout.map(File::from), "the output".to_owned())
+            }
+        };
+        let file = file
+            .with_context(|| format!("can not write {name}"))
+            .map_err(|error| Failure::new(exit_code::OUTPUT, error))?;
+        let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        // Whether writes block belongs to what all processes share that have it open: ours is
+        // opened anew.
+        let own = (is_pipe || file.is_terminal()).then(|| {
+            use std::os::fd::AsRawFd as _;
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            File::options().write(true).custom_flags(flags).open(path).ok()
+        });
+        let own = own.flatten();
+        let never_blocks = own.is_some();
+        let file = own.unwrap_or(file);
+        Ok(Sink {
+            file,
+            name,
+            never_blocks,
+            is_pipe,
+            bytes: Vec::new(),
+            written: 0,
+            is_full: false,
+        })
+    }
+
+    /// Bytes that were not written yet.
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Whether there is room for more.
+    pub fn has_room(&self) -> bool {
+        self.left() < ROOM
+    }
+
+    /// Whether there is enough for a write to pay.
+    pub fn is_worth(&self) -> bool {
+        self.left() >= WORTH
+    }
+
+    /// What to wait for before writing again, where the reader was slow.
+    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.is_full.then(|| self.file.as_fd())
+    }
+
+    /// Writes what it can without waiting for the reader.
+    pub fn flush(&mut self) -> Result<Reader, Failure> {
+        self.is_full = false;
+        while self.written < self.bytes.len() {
+            match self.file.write(&self.bytes[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.never_blocks => {
+                    self.is_full = true;
+                    if self.is_pipe {
+                        // Once is enough, whatever comes of it.
+                        self.is_pipe = false;
+                        let _ = rustix::pipe::fcntl_setpipe_size(&self.file, PIPE);
+                        continue;
+                    }
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(Reader::Gone);
+                }
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    let error = error.context(format!("can not write {}", self.name));
+                    return Err(Failure::new(exit_code::OUTPUT, error));
+                }
+            }
         }
-        let mut stdout = io::stdout().lock();
-        let result = stdout.write_all(data).and_then(|()| stdout.flush());
-        data.clear();
-        match result {
-            Ok(()) => Ok(Reader::There),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
-            Err(error) => Err(Failure::new(
-                exit_code::OUTPUT,
-                anyhow::Error::new(error).context("can not write the output"),
-            )),
+        if self.written == self.bytes.len() {
+            self.bytes.clear();
+            self.written = 0;
+            self.is_full = false;
+        } else if self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
         }
+        Ok(Reader::There)
     }
 }

@@ -246,6 +246,11 @@ pub struct MapMeta {
     /// bpfpack: the member, at the same place in all of `records`, whose value tells them apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_tag: Option<String>,
+    /// bpfpack: what members of the records, keys or values stand for, by their names, where that is
+    /// not to be concluded from their types and names: `{"addr": "ipv4", "err": "errno"}`. `plain`
+    /// keeps a number a number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meanings: BTreeMap<String, String>,
     /// bpfpack: what the map is for, as the packer recognised it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -399,6 +404,10 @@ pub struct ProgMeta {
     /// better on the kernel at hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoload: Option<bool>,
+    /// bpfpack: how often a program in the section `perf_event` runs, times a second on each CPU. 1
+    /// when absent, as existing loaders have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency: Option<u64>,
     /// Annotations of single program types (`ifindex`, `tchook`, …) and unknown keys.
     #[serde(flatten)]
     pub other: Map<String, Value>,

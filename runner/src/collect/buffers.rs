@@ -1,139 +1,199 @@
 // SPDX-License-Identifier: MIT
-//! Ring buffers and perf buffers: records as they come.
+//! Buffers that bring records as they come: ring buffers, perf buffers, and the lines of
+//! `bpf_printk`.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::rc::Rc;
 
-use anyhow::Context as _;
-use libbpf_rs::{MapCore as _, Object, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore as _, Object};
 
-use super::Output;
+use super::printk::TracePipe;
 use crate::failure::{Failure, exit_code};
-use crate::sink::Reader;
-use crate::sys;
 use crate::sys::perf::{PerfBuffer, PerfEvent};
-use crate::talk;
-use crate::view::Stream;
+use crate::sys::ring::Ring;
+use crate::talk::Talk;
+use crate::view::{Stream, StreamKind};
 
-/// Records that are taken before the loop looks at the clock and the signals again.
+/// Records that are taken of a buffer before the loop looks at the others, the clock, the signals.
 const ROUND: usize = 4096;
 
-/// Records that have been read and not yet rendered: stream and bytes.
-type Queue = Rc<RefCell<VecDeque<(usize, Vec<u8>)>>>;
-
-/// All buffers of a package.
-pub struct Buffers {
-    streams: Vec<Stream>,
-    ring: Option<RingBuffer<'static>>,
-    perf: Vec<PerfBuffer>,
-    queue: Queue,
-    records: u64,
-    most: Option<u64>,
-    lost: Rc<RefCell<u64>>,
+/// A buffer, opened.
+#[derive(Debug)]
+pub struct Buffer {
+    /// What its records are.
+    pub stream: Stream,
+    kind: Kind,
+    /// Records that were shown.
+    pub shown: u64,
+    /// Records in which nothing of what they should be was found.
+    pub malformed: u64,
+    /// What the kernel said was lost, in a perf buffer.
+    told: u64,
+    was_told: bool,
 }
 
-impl Buffers {
-    /// Opens the buffers of the streams.
-    pub fn open(object: &Object, streams: Vec<Stream>) -> Result<Buffers, Failure> {
-        let queue = Queue::default();
-        let lost = Rc::new(RefCell::new(0));
-        let fail = |error: anyhow::Error, name: &str| {
-            Failure::new(
-                exit_code::OTHER,
-                error.context(format!("can not open the buffer `{name}`")),
-            )
+#[derive(Debug)]
+enum Kind {
+    Ring(Ring),
+    Perf(PerfBuffer),
+    Lines(TracePipe),
+}
+
+/// What a round has found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Round {
+    /// Records.
+    pub taken: usize,
+    /// The fullest of the buffers, in sixteenths, before it was read.
+    pub fill: usize,
+    /// A buffer has more.
+    pub more: bool,
+}
+
+impl Round {
+    fn add(&mut self, taken: usize, fill: usize, more: bool) {
+        self.taken += taken;
+        self.fill = self.fill.max(fill);
+        self.more |= more;
+    }
+}
+
+impl Buffer {
+    /// Opens the buffer of a stream.
+    pub fn open(object: &Object, stream: Stream) -> Result<Buffer, Failure> {
+        let fail = |error: anyhow::Error| {
+            let error = error.context(format!("can not open the buffer `{}`", stream.name));
+            Failure::new(exit_code::OTHER, error)
         };
-        let maps: Vec<_> = object.maps().collect();
-        let mut ring = RingBufferBuilder::new();
-        let mut perf = Vec::new();
-        let mut any_ring = false;
-        for (index, stream) in streams.iter().enumerate() {
-            let Some(map) = maps.iter().find(|map| *map.name() == *stream.name) else {
-                continue;
-            };
-            let queue = Rc::clone(&queue);
-            let push = move |bytes: &[u8]| queue.borrow_mut().push_back((index, bytes.to_vec()));
-            if stream.is_perf {
-                let lost = Rc::clone(&lost);
-                let callback = move |event: PerfEvent<'_>| match event {
-                    PerfEvent::Record(bytes) => push(bytes),
-                    PerfEvent::Lost(count) => *lost.borrow_mut() += count,
-                };
-                let buffer = PerfBuffer::open(map.as_fd(), stream.pages, Box::new(callback));
-                perf.push(buffer.map_err(|error| fail(error.into(), &stream.name))?);
-            } else {
-                let taken = ring.add(map, move |bytes: &[u8]| {
-                    push(bytes);
-                    0
-                });
-                taken.map_err(|error| fail(error.into(), &stream.name))?;
-                any_ring = true;
+        let map = object.maps().find(|map| *map.name() == *stream.name);
+        let kind = match (stream.kind, map) {
+            (StreamKind::Lines, _) => Kind::Lines(TracePipe::open()?),
+            (_, None) => return Err(fail(anyhow::anyhow!("there is no such map"))),
+            (StreamKind::Ring, Some(map)) => {
+                let ring = Ring::open(map.as_fd(), map.max_entries() as usize);
+                Kind::Ring(ring.map_err(|error| fail(error.into()))?)
             }
-        }
-        let ring = match any_ring {
-            true => Some(ring.build().map_err(|error| fail(error.into(), "of the package"))?),
-            false => None,
+            (StreamKind::Perf { pages }, Some(map)) => {
+                let buffer = PerfBuffer::open(map.as_fd(), pages);
+                Kind::Perf(buffer.map_err(|error| fail(error.into()))?)
+            }
         };
-        Ok(Buffers { streams, ring, perf, queue, records: 0, most: None, lost })
+        Ok(Buffer { stream, kind, shown: 0, malformed: 0, told: 0, was_told: false })
     }
 
     /// What to poll.
-    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        let ring = self.ring.iter().filter_map(|ring| sys::borrow_fd(ring, ring.epoll_fd()));
-        let perf = self.perf.iter().map(PerfBuffer::as_fd);
-        ring.chain(perf).collect()
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Ring(ring) => ring.as_fd(),
+            Kind::Perf(perf) => perf.as_fd(),
+            Kind::Lines(pipe) => pipe.as_fd(),
+        }
     }
 
-    /// Shows no more than this many records.
-    pub fn limit(&mut self, records: u64) {
-        self.most = Some(records);
+    /// Hands the records of a round, or `most`, to `show`, which tells whether it could make
+    /// something of one.
+    pub fn drain(
+        &mut self,
+        most: usize,
+        round: &mut Round,
+        mut show: impl FnMut(&Stream, &[u8], &mut Vec<u8>) -> bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let Buffer { stream, kind, shown, malformed, told, .. } = self;
+        let mut count = |is_shown: bool| if is_shown { *shown += 1 } else { *malformed += 1 };
+        let fail = |error: std::io::Error, name: &str| {
+            let error = anyhow::Error::new(error);
+            let error = error.context(format!("can not read the buffer `{name}`"));
+            Failure::new(exit_code::OTHER, error)
+        };
+        let most = most.min(ROUND);
+        match kind {
+            Kind::Ring(ring) => {
+                let fill = ring.pending() * 16 / ring.size();
+                let taken = ring.consume(most, |record| {
+                    count(show(stream, record, out));
+                    true
+                });
+                round.add(taken, fill, taken == most);
+            }
+            Kind::Perf(perf) => {
+                let (mut taken, mut bytes) = (0, 0);
+                let result = perf.consume(|event| match event {
+                    PerfEvent::Record(record) if taken < most || most == ROUND => {
+                        count(show(stream, record, out));
+                        taken += 1;
+                        bytes += record.len();
+                    }
+                    PerfEvent::Record(..) => {}
+                    PerfEvent::Lost(count) => *told += count,
+                });
+                result.map_err(|error| fail(error, &stream.name))?;
+                let StreamKind::Perf { pages } = stream.kind else { return Ok(()) };
+                round.add(taken, bytes * 16 / (pages * rustix::param::page_size()), false);
+            }
+            Kind::Lines(pipe) => {
+                let mut taken = 0;
+                let mut record = Vec::new();
+                let read = pipe.read(|line| {
+                    if taken < most || most == ROUND {
+                        super::lines::record(&line, &mut record);
+                        count(show(stream, &record, out));
+                        taken += 1;
+                    }
+                });
+                let bytes = read.map_err(|error| fail(error, &stream.name))?;
+                round.add(taken, 0, bytes > 0 && taken > 0);
+            }
+        }
+        Ok(())
     }
 
-    /// Whether the limit is reached.
-    pub fn is_enough(&self) -> bool {
-        self.most.is_some_and(|most| self.records >= most)
+    /// Whether programs of the package write to it by helpers, whose failures can be counted.
+    pub fn is_written_by_programs(&self) -> bool {
+        !matches!(self.kind, Kind::Lines(_))
     }
 
-    /// Takes what there is, and shows it: at most a round of each buffer, or, at the end, all.
-    pub fn drain(&mut self, output: &mut Output, to_the_end: bool) -> Result<Reader, Failure> {
-        loop {
-            let before = self.records;
-            if let Some(ring) = &self.ring {
-                let result = ring.consume_raw_n(ROUND);
-                if result < 0 {
-                    let error = std::io::Error::from_raw_os_error(-result);
-                    let error = anyhow::Error::new(error).context("can not read a ring buffer");
-                    return Err(Failure::new(exit_code::OTHER, error));
-                }
-            }
-            for perf in &self.perf {
-                perf.consume()
-                    .context("can not read a perf buffer")
-                    .map_err(|error| Failure::new(exit_code::OTHER, error))?;
-            }
-            while !self.is_enough()
-                && let Some((stream, bytes)) = self.queue.borrow_mut().pop_front()
-            {
-                output.format.record(&self.streams[stream], &bytes, &mut output.bytes);
-                self.records += 1;
-            }
-            if output.flush()? == Reader::Gone {
-                return Ok(Reader::Gone);
-            }
-            if !to_the_end || self.records == before {
-                return Ok(Reader::There);
-            }
+    /// What makes room for more records.
+    pub fn how_to_enlarge(&self) -> String {
+        let name = &self.stream.name;
+        match &self.kind {
+            Kind::Ring(ring) => format!("ecli run --map-entries {name}={}", ring.size() * 4),
+            _ => format!("`perf_buffer_pages` of the package, for `{name}`"),
+        }
+    }
+
+    /// What its reader should know of it.
+    pub fn note(&self) -> Option<String> {
+        let Kind::Lines(pipe) = &self.kind else { return None };
+        let why = pipe.shared()?;
+        Some(format!(
+            "the lines of bpf_printk are taken from the trace pipe that all share ({why}): \
+             other readers of it miss them"
+        ))
+    }
+
+    /// Tells of the first record in which nothing was found.
+    pub fn tell_malformed(&mut self, talk: &Talk) {
+        if self.malformed > 0 && !self.was_told {
+            self.was_told = true;
+            talk.warning(&format!(
+                "a record of `{}` is shorter than anything that the package describes; \
+                 it is not shown, and counted",
+                self.stream.name
+            ));
+        }
+    }
+
+    /// What the kernel says was lost; none where it does not count.
+    pub fn lost(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Ring(_) => None,
+            Kind::Perf(perf) => Some(perf.lost().unwrap_or(self.told)),
+            Kind::Lines(pipe) => Some(pipe.lost()),
         }
     }
 }
 
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        let lost = *self.lost.borrow();
-        if lost > 0 {
-            talk::error(&format!("{lost} records were lost: they came faster than they were read"));
-        }
-    }
+/// Opens the buffers of all streams.
+pub fn open(object: &Object, streams: Vec<Stream>) -> Result<Vec<Buffer>, Failure> {
+    streams.into_iter().map(|stream| Buffer::open(object, stream)).collect()
 }

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! One loop over everything that brings data: samplers, by the clock, and buffers, when the kernel
-//! wakes us. Where there are no buffers, nothing but the sampling timer wakes us.
+//! One loop over everything that brings data: buffers, when the kernel wakes us, and the readings
+//! that a thread makes by the clock. Nothing else wakes us.
 
 mod buffers;
+mod lines;
+mod losses;
 pub mod maps;
+mod pace;
+mod printk;
+mod readings;
 mod sampler;
 
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use libbpf_rs::Object;
@@ -14,163 +20,274 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::failure::{self, Failure, exit_code};
-use crate::render::{Format, json::Json, text::Text};
+use crate::render::{Format, Settings};
 use crate::sink::{Reader, Sink};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::view::{View, Views};
-use buffers::Buffers;
-use sampler::Sampler;
+use buffers::{Buffer, Round};
+use losses::Losses;
+use pace::Pace;
+use readings::{Limits, Readings, Said};
 
-/// A reading this close before the end is the last one itself.
-const TOGETHER: Duration = Duration::from_millis(20);
+pub use lines::stream as lines;
 
-/// A sampler and its times.
-struct Scheduled {
-    sampler: Sampler,
-    next: Instant,
-    readings: u64,
-}
+/// A program that was running when it was detached has ended after this.
+const LAST_RECORDS: Duration = Duration::from_millis(2);
 
-/// What data comes from, opened.
+/// What data comes from, opened, and the format that shows it.
+#[derive(Debug)]
 pub struct Sources {
     samples: Vec<View>,
-    buffers: Buffers,
-    /// Whether there are several, so that the output has to tell them apart.
-    several: bool,
+    buffers: Vec<Buffer>,
+    settings: Settings,
+    format: Box<dyn Format>,
 }
 
 impl Sources {
     /// Opens what the views need.
-    pub fn open(object: &Object, views: Views) -> Result<Sources, Failure> {
-        let several = views.samples.len() + views.streams.len() > 1;
-        let buffers = Buffers::open(object, views.streams)?;
-        Ok(Sources { samples: views.samples, buffers, several })
+    pub fn open(plan: &Plan, object: &Object, views: Views) -> Result<Sources, Failure> {
+        let settings = Settings::new(plan, &views);
+        let buffers = buffers::open(object, views.streams)?;
+        // Here, and not when the first record is there: the kernel's names may have to be read.
+        let format = settings.format();
+        Ok(Sources { samples: views.samples, buffers, settings, format })
     }
+}
+
+/// Why the loop ended.
+enum End {
+    /// A signal, or the time: what is left is shown.
+    Detach,
+    /// As many readings or records as were asked for.
+    Enough,
+    /// Nobody reads the output any more.
+    Gone,
 }
 
 /// Shows everything until the end that the plan or a signal sets; then detaches, and shows what is
 /// left.
 pub fn run(
     plan: &Plan,
-    mut attached: Attached<Sources>,
+    attached: Attached<Sources>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let start = Instant::now();
-    let several = attached.prepared.several;
-    let format: Box<dyn Format> = match plan.json {
-        true => Box::new(Json::new(several)),
-        false => Box::new(Text::new(plan.timestamp, several)),
+    let (tracing, Sources { samples, buffers, settings, format }, counters) = attached.split();
+    let sink = Sink::open(plan.output.as_ref())?;
+    for note in buffers.iter().filter_map(Buffer::note) {
+        talk.note(&note);
+    }
+    let limits =
+        Limits { count: plan.count, deadline: plan.duration.map(|duration| start + duration) };
+    let most = plan.count.filter(|_| samples.is_empty());
+    let mut run = Run {
+        buffers,
+        readings: Readings::start(samples, start, limits, &settings)?,
+        format,
+        sink,
+        signals,
+        left: most.unwrap_or(u64::MAX),
+        pace: Pace::new(start),
+        losses: Losses::new(counters, plan.strict),
+        talk,
     };
-    let mut output = Output { format, sink: Sink, bytes: Vec::new() };
-    let mut samplers: Vec<Scheduled> = std::mem::take(&mut attached.prepared.samples)
-        .into_iter()
-        .map(|view| {
-            let next = start + view.interval;
-            Scheduled { sampler: Sampler::new(view), next, readings: 0 }
-        })
-        .collect();
-    let deadline = plan.duration.map(|duration| start + duration);
-    let has_samplers = !samplers.is_empty();
-    if let Some(count) = plan.count.filter(|_| !has_samplers) {
-        attached.prepared.buffers.limit(count);
-    }
-
-    loop {
-        let next = samplers.iter().map(|scheduled| scheduled.next).chain(deadline).min();
-        let buffers = &mut attached.prepared.buffers;
-        let wake = wait(signals, buffers, next)?;
-        if wake.buffers && buffers.drain(&mut output, false)? == Reader::Gone {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if wake.signal || deadline.is_some_and(|deadline| now >= deadline) {
-            break;
-        }
-        for scheduled in samplers.iter_mut().filter(|scheduled| scheduled.next <= now) {
-            let interval = scheduled.sampler.view.interval;
-            scheduled.next += interval;
-            // After a pause of the whole machine, readings do not come in a row.
-            if scheduled.next <= now {
-                scheduled.next = now + interval;
-            }
-            // The reading at the end is made when the programs are detached.
-            if deadline.is_some_and(|deadline| now + TOGETHER >= deadline) {
-                continue;
-            }
-            output.read(&mut scheduled.sampler)?;
-            scheduled.readings += 1;
-        }
-        if output.flush()? == Reader::Gone {
-            return Ok(());
-        }
-        if let Some(count) = plan.count {
-            let enough = match has_samplers {
-                true => samplers.iter().all(|scheduled| scheduled.readings >= count),
-                false => buffers.is_enough(),
-            };
-            if enough {
-                return Ok(());
-            }
-        }
-    }
-    attached.detach();
+    let end = run.until(limits.deadline)?;
+    let _maps = tracing.detach();
     talk.detail("detached");
-    if attached.prepared.buffers.drain(&mut output, true)? == Reader::Gone {
-        return Ok(());
+    match run.finish(&end)? {
+        Reader::Gone => Ok(()),
+        Reader::There => run.losses.close(&run.buffers, talk),
     }
-    for scheduled in &mut samplers {
-        output.read(&mut scheduled.sampler)?;
-    }
-    output.flush()?;
-    Ok(())
 }
 
-/// Rendering and writing.
-struct Output {
+struct Run<'r> {
+    buffers: Vec<Buffer>,
+    readings: Option<Readings>,
     format: Box<dyn Format>,
     sink: Sink,
-    bytes: Vec<u8>,
-}
-
-impl Output {
-    fn read(&mut self, sampler: &mut Sampler) -> Result<(), Failure> {
-        let entries = sampler.read().map_err(|error| {
-            let error = anyhow::Error::new(error);
-            let error = error.context(format!("can not read the map `{}`", sampler.view.name));
-            Failure::new(exit_code::OTHER, error)
-        })?;
-        self.format.reading(&sampler.view, &entries, &mut self.bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<Reader, Failure> {
-        self.sink.write(&mut self.bytes)
-    }
+    signals: &'r Signals,
+    /// Records that may still be shown.
+    left: u64,
+    pace: Pace,
+    losses: Losses,
+    talk: &'r Talk,
 }
 
 /// What ended a sleep.
+#[derive(Debug, Default)]
 struct Wake {
     signal: bool,
+    readings: bool,
     buffers: bool,
 }
 
-/// Sleeps until a signal, a record, or `until`.
-fn wait(signals: &Signals, buffers: &Buffers, until: Option<Instant>) -> Result<Wake, Failure> {
-    let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
-    fds.extend(buffers.fds().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    let timeout = until.map(|until| {
-        let left = until.saturating_duration_since(Instant::now());
-        Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
-    });
-    match poll(&mut fds, timeout.as_ref()) {
-        Ok(_) => {}
-        Err(rustix::io::Errno::INTR) => {
-            return Ok(Wake { signal: false, buffers: false });
+impl Run<'_> {
+    /// Runs until a deadline, a signal, or the end of the reader.
+    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
+        loop {
+            let wake = self.wait(deadline)?;
+            if wake.buffers {
+                let round = self.drain()?;
+                self.pace.after(round, Instant::now());
+                self.losses.look(&self.buffers, self.talk);
+            }
+            if wake.readings && self.take_readings()? {
+                return Ok(End::Enough);
+            }
+            // Under load several rounds are written at once.
+            if (self.sink.is_worth() || self.pace.nap() != Some(Duration::ZERO))
+                && self.sink.flush()? == Reader::Gone
+            {
+                return Ok(End::Gone);
+            }
+            if self.left == 0 {
+                return Ok(End::Enough);
+            }
+            if wake.signal {
+                self.signals.take();
+            }
+            if wake.signal || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(End::Detach);
+            }
         }
-        Err(error) => return Err(failure::system("can not wait for data")(error)),
     }
-    let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-    Ok(Wake { signal: ready(&fds[0]), buffers: fds[1..].iter().any(ready) })
+
+    /// Sleeps until a signal, a record, a reading, a reader that goes on, or `until`.
+    fn wait(&self, until: Option<Instant>) -> Result<Wake, Failure> {
+        let has_room = self.sink.has_room();
+        let nap = self.pace.nap().filter(|_| has_room);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = nap.into_iter().chain(left).min();
+        let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
+        fds.extend(self.sink.waits_for().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        let mut at_readings = None;
+        if let Some(readings) = self.readings.as_ref().filter(|_| has_room) {
+            at_readings = Some(fds.len());
+            fds.push(PollFd::new(readings, PollFlags::IN));
+        }
+        let at_buffers = fds.len();
+        if has_room && nap.is_none() {
+            let fds_of = self.buffers.iter().map(Buffer::fd);
+            fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        }
+        let timeout = timeout.map(|left| Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
+            Err(error) => return Err(failure::system("can not wait for data")(error)),
+        }
+        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok(Wake {
+            signal: ready(&fds[0]),
+            readings: at_readings.is_some_and(|at| ready(&fds[at])),
+            buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
+        })
+    }
+
+    /// Takes a round of each buffer, and renders it.
+    fn drain(&mut self) -> Result<Round, Failure> {
+        let Run { buffers, format, sink, left, .. } = self;
+        let mut round = Round::default();
+        format.now();
+        for buffer in buffers {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            if most == 0 {
+                break;
+            }
+            let shown = buffer.shown;
+            buffer.drain(
+                most,
+                &mut round,
+                |stream, record, out| format.record(stream, record, out),
+                &mut sink.bytes,
+            )?;
+            *left = left.saturating_sub(buffer.shown - shown);
+            buffer.tell_malformed(self.talk);
+        }
+        Ok(round)
+    }
+
+    /// Takes what the readings' thread has said; true when it has read often enough.
+    fn take_readings(&mut self) -> Result<bool, Failure> {
+        let mut is_enough = false;
+        let said: Vec<Said> = self.readings.iter().flat_map(Readings::said).collect();
+        for said in said {
+            match said {
+                Said::Chunk(chunk) => self.format.chunk(chunk, &mut self.sink.bytes),
+                Said::Enough => is_enough = true,
+                Said::Failed(failure) => return Err(failure),
+            }
+        }
+        Ok(is_enough)
+    }
+
+    /// Shows what is left in the buffers, and, unless there was enough, a last reading.
+    fn finish(&mut self, end: &End) -> Result<Reader, Failure> {
+        if matches!(end, End::Gone) {
+            return Ok(Reader::Gone);
+        }
+        if !self.buffers.is_empty() && self.left > 0 {
+            std::thread::sleep(LAST_RECORDS);
+            loop {
+                let round = self.drain()?;
+                if self.flush_all(ROOM_AT_END)? == Reader::Gone {
+                    return Ok(Reader::Gone);
+                }
+                if round.taken == 0 {
+                    break;
+                }
+            }
+        }
+        if let (Some(readings), End::Detach) = (&self.readings, end) {
+            readings.finish();
+            loop {
+                let Some(readings) = &self.readings else { break };
+                match readings.next(Duration::from_millis(100)) {
+                    Ok(Said::Chunk(chunk)) => self.format.chunk(chunk, &mut self.sink.bytes),
+                    Ok(Said::Enough) => {}
+                    Ok(Said::Failed(failure)) => return Err(failure),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                if self.flush_all(ROOM_AT_END)? == Reader::Gone {
+                    return Ok(Reader::Gone);
+                }
+            }
+        }
+        self.flush_all(0)
+    }
+
+    /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
+    /// that.
+    fn flush_all(&mut self, rest: usize) -> Result<Reader, Failure> {
+        loop {
+            if self.sink.flush()? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
+            if self.sink.left() <= rest {
+                return Ok(Reader::There);
+            }
+            let Some(fd) = self.sink.waits_for() else { continue };
+            let mut fds = [
+                PollFd::new(self.signals, PollFlags::IN),
+                PollFd::from_borrowed_fd(fd, PollFlags::OUT),
+            ];
+            let _ = poll(&mut fds, None);
+            if !fds[0].revents().is_empty() {
+                let error = anyhow::anyhow!(
+                    "{} bytes of output were not written: nobody reads them",
+                    self.sink.left()
+                );
+                return Err(Failure::new(exit_code::OUTPUT, error));
+            }
+        }
+    }
 }
+
+/// Bytes that may wait while the last records are read.
+const ROOM_AT_END: usize = 1 << 20;

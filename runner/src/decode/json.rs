@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 //! Values as JSON, spelled as existing loaders do: `char[N]` is a string, an enum `"NAME(n)"`, a
-//! 128-bit integer a decimal string.
+//! 128-bit integer a decimal string. With [`Names`], members that have a meaning are strings that
+//! say it.
 
 use std::io::Write as _;
 
 use super::layout::{Layout, Member, Record, float, part, signed, text, unsigned};
+use super::meaning::Names;
 
 /// Appends a value.
-pub fn write(layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
+pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
-        Layout::Int { size: 16, signed: true } => number_text(signed(bytes, 16), out),
-        Layout::Int { size: 16, .. } => number_text(unsigned(bytes, 16), out),
-        Layout::Int { size, signed: true } => number(signed(bytes, *size), out),
-        Layout::Int { size, .. } => number(unsigned(bytes, *size), out),
+        Layout::Int { size, signed } => integer(bytes, *size, *signed, out),
+        Layout::Pointer => integer(bytes, 8, false, out),
         Layout::Bool => {
             let is_true = bytes.first().is_some_and(|byte| *byte != 0);
             out.extend_from_slice(if is_true { b"true" } else { b"false" });
@@ -40,38 +40,74 @@ pub fn write(layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
                 if at > 0 {
                     out.push(b',');
                 }
-                write(element, part(bytes, at * stride), out);
+                write(element, part(bytes, at * stride), names, out);
             }
             out.push(b']');
         }
-        Layout::Record(record) => write_record(record, bytes, out),
+        Layout::Rest { element, .. } if matches!(**element, Layout::Text { .. }) => {
+            string(text(bytes, bytes.len()), out);
+        }
+        Layout::Rest { element, stride } => {
+            out.push(b'[');
+            for (at, bytes) in bytes.chunks_exact((*stride).max(1)).enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write(element, bytes, names, out);
+            }
+            out.push(b']');
+        }
+        Layout::Record(record) => {
+            out.push(b'{');
+            write_members(record, bytes, names, out);
+            out.push(b'}');
+        }
         Layout::Bytes { size } => {
-            let mut text = String::new();
-            super::text::hex(bytes, *size, &mut text);
-            string(text.as_bytes(), out);
+            out.push(b'"');
+            super::text::hex(bytes, *size, out);
+            out.push(b'"');
         }
     }
 }
 
-/// Appends a struct as an object.
-pub fn write_record(record: &Record, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'{');
+/// Appends a struct's members, without the braces.
+pub fn write_members(record: &Record, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     for (at, member) in record.members.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        string(member.name.as_bytes(), out);
-        out.push(b':');
-        write_member(member, bytes, out);
+        out.extend_from_slice(&member.key);
+        write_member(member, bytes, names, out);
     }
-    out.push(b'}');
 }
 
-fn write_member(member: &Member, bytes: &[u8], out: &mut Vec<u8>) {
-    match member.bits {
-        Some(_) => write(&member.layout, &member.widened(bytes), out),
-        None => write(&member.layout, part(bytes, member.offset), out),
+/// Appends the value of a member; `null` where the record ends before it.
+pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    if member.is_missing(record) {
+        out.extend_from_slice(b"null");
+        return;
     }
+    let mut number = [0; 16];
+    let bytes = member.bytes(record, &mut number);
+    if let (Some(meaning), Some(names)) = (&member.meaning, names.as_mut()) {
+        let (size, signed) = member.layout.number();
+        let begin = out.len();
+        out.push(b'"');
+        let from = out.len();
+        if meaning.write(bytes, size, signed, record, names, out) {
+            // A name from elsewhere may hold anything; most are plain.
+            if out[from..].iter().all(|byte| is_plain(*byte)) {
+                out.push(b'"');
+            } else {
+                let text = out.split_off(from);
+                out.truncate(begin);
+                string(&text, out);
+            }
+            return;
+        }
+        out.truncate(begin);
+    }
+    write(&member.layout, bytes, names, out);
 }
 
 /// The value of an enum, and its name if it has one.
@@ -96,17 +132,60 @@ pub fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Result<&'n s
     name.map(String::as_str).filter(|name| !name.is_empty()).ok_or(index)
 }
 
+/// Appends an integer; one of 16 bytes in quotes, since readers of JSON would round it.
+pub fn integer(bytes: &[u8], size: usize, is_signed: bool, out: &mut Vec<u8>) {
+    // The usual sizes without a way through 128 bits: this is most of the time of an event.
+    let mut buffer = itoa::Buffer::new();
+    let digits = match (size, is_signed) {
+        (4, false) => bytes.first_chunk().map(|b| buffer.format(u32::from_le_bytes(*b))),
+        (4, true) => bytes.first_chunk().map(|b| buffer.format(i32::from_le_bytes(*b))),
+        (8, false) => bytes.first_chunk().map(|b| buffer.format(u64::from_le_bytes(*b))),
+        (8, true) => bytes.first_chunk().map(|b| buffer.format(i64::from_le_bytes(*b))),
+        _ => None,
+    };
+    match (digits, size, is_signed) {
+        (Some(digits), ..) => out.extend_from_slice(digits.as_bytes()),
+        (None, 16, true) => quoted(signed(bytes, 16), out),
+        (None, 16, false) => quoted(unsigned(bytes, 16), out),
+        (None, _, true) => {
+            out.extend_from_slice(
+                itoa::Buffer::new().format(signed(bytes, size) as i64).as_bytes(),
+            );
+        }
+        (None, _, false) => {
+            out.extend_from_slice(
+                itoa::Buffer::new().format(unsigned(bytes, size) as u64).as_bytes(),
+            );
+        }
+    }
+}
+
 fn number(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "{value}");
 }
 
-fn number_text(value: impl std::fmt::Display, out: &mut Vec<u8>) {
+fn quoted(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "\"{value}\"");
+}
+
+/// Whether a byte stands for itself in a JSON string, and is a character.
+fn is_plain(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 /// Appends a JSON string; what is no UTF-8 becomes U+FFFD.
 pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    if bytes.iter().all(|byte| is_plain(*byte)) {
+        out.extend_from_slice(bytes);
+    } else {
+        escaped(bytes, out);
+    }
+    out.push(b'"');
+}
+
+#[cold]
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -125,7 +204,6 @@ pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -134,7 +212,7 @@ mod tests {
 
     fn json(layout: &Layout, bytes: &[u8]) -> String {
         let mut out = Vec::new();
-        write(layout, bytes, &mut out);
+        write(layout, bytes, &mut None, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -142,13 +220,19 @@ mod tests {
     fn spellings() {
         let int = |size, signed| Layout::Int { size, signed };
         assert_eq!(json(&int(4, true), &[255; 4]), "-1");
+        assert_eq!(json(&int(2, true), &[254, 255]), "-2");
+        assert_eq!(json(&int(1, false), &[200]), "200");
         assert_eq!(json(&int(8, false), &[255; 8]), u64::MAX.to_string());
+        assert_eq!(json(&int(8, false), &[1]), "1", "what is missing is zero");
         assert_eq!(json(&int(16, false), &[255; 16]), format!("\"{}\"", u128::MAX));
+        assert_eq!(json(&int(16, true), &[255; 16]), "\"-1\"");
+        assert_eq!(json(&Layout::Pointer, &[1, 0, 0, 0, 0, 0, 0, 0]), "1");
         assert_eq!(json(&Layout::Bool, &[1]), "true");
         assert_eq!(json(&Layout::Float { size: 4 }, &0.1f32.to_le_bytes()), "0.1");
         assert_eq!(json(&Layout::Float { size: 8 }, &f64::NAN.to_le_bytes()), "null");
         let text = Layout::Text { size: 8 };
         assert_eq!(json(&text, b"a\"\\\x1b\n\xff\0x"), "\"a\\\"\\\\\\u001b\\n\u{fffd}\"");
+        assert_eq!(json(&text, b"plain"), "\"plain\"");
         let names = vec![(0, "EXEC".to_owned()), (-1, "NONE".to_owned())];
         let event = Layout::Enum { size: 4, signed: false, names };
         assert_eq!(json(&event, &[0; 4]), "\"EXEC(0)\"");
@@ -159,5 +243,29 @@ mod tests {
         assert_eq!(json(&label, &[1, 0, 0, 0]), "1");
         let element = Box::new(int(1, false));
         assert_eq!(json(&Layout::Array { element, stride: 1, len: 3 }, &[1, 2]), "[1,2,0]");
+        assert_eq!(json(&Layout::Bytes { size: 2 }, &[1, 255, 3]), "\"01ff\"");
+    }
+
+    #[test]
+    fn what_goes_on_as_long_as_the_bytes_do() {
+        let element = Box::new(Layout::Int { size: 2, signed: false });
+        let numbers = Layout::Rest { element, stride: 2 };
+        assert_eq!(json(&numbers, &[1, 0, 2, 0, 9]), "[1,2]");
+        assert_eq!(json(&numbers, &[]), "[]");
+        let text = Layout::Rest { element: Box::new(Layout::Text { size: 1 }), stride: 1 };
+        assert_eq!(json(&text, b"to the end"), "\"to the end\"");
+    }
+
+    #[test]
+    fn members_behind_the_end_are_null() {
+        let record = Layout::Record(Record {
+            size: 12,
+            members: vec![
+                Member::new("a", 0, Layout::Int { size: 4, signed: false }),
+                Member::new("b", 4, Layout::Text { size: 4 }),
+                Member::new("c", 8, Layout::Bool),
+            ],
+        });
+        assert_eq!(json(&record, b"\x01\0\0\0xy"), r#"{"a":1,"b":"xy","c":null}"#);
     }
 }

@@ -6,8 +6,18 @@ use std::cmp::Ordering;
 
 use bpfpack_schemas::btf::{Kind, Type};
 
+use super::json;
+use super::meaning::{Hint, Meaning, Sibling};
+
 /// Types inside types are followed this deep.
 const MAX_DEPTH: usize = 16;
+
+/// Members that a type is shown with, those of the structs in it included: a package's types may
+/// refer to each other so that their tree has no end.
+const MAX_MEMBERS: usize = 4096;
+
+/// Bytes of an array that is shown element by element.
+const MAX_ARRAY: usize = 1 << 26;
 
 /// What bytes mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +29,8 @@ pub enum Layout {
         /// Two's complement.
         signed: bool,
     },
+    /// An address, 8 bytes.
+    Pointer,
     /// A bool.
     Bool,
     /// A float of 4 or 8 bytes.
@@ -56,6 +68,13 @@ pub enum Layout {
         /// How many.
         len: usize,
     },
+    /// An array at the end of a struct that goes on as long as the bytes do: `T name[]`.
+    Rest {
+        /// Of what: text, where it is plain `char`.
+        element: Box<Layout>,
+        /// Bytes from one to the next; 1 for text.
+        stride: usize,
+    },
     /// A struct or union.
     Record(Record),
     /// Bytes without a type.
@@ -79,18 +98,22 @@ pub struct Record {
 pub struct Member {
     /// Its name.
     pub name: String,
+    /// Its name as a key of JSON: in quotes, with a colon.
+    pub key: Box<[u8]>,
     /// Its first byte.
     pub offset: usize,
     /// For a bitfield, its first bit in that byte, and how many there are.
     pub bits: Option<(u32, u32)>,
     /// What it is.
     pub layout: Layout,
+    /// What its value stands for, where that is known.
+    pub meaning: Option<Meaning>,
 }
 
 impl Layout {
     /// Compiles a type.
     pub fn of(ty: Type<'_>) -> Layout {
-        compile(ty, 0)
+        compile(ty, 0, &mut { MAX_MEMBERS })
     }
 
     /// Its size in bytes.
@@ -103,8 +126,18 @@ impl Layout {
             | Layout::Text { size }
             | Layout::Bytes { size } => *size,
             Layout::Bool => 1,
-            Layout::Array { stride, len, .. } => stride * len,
+            Layout::Pointer => 8,
+            Layout::Rest { .. } => 0,
+            Layout::Array { stride, len, .. } => stride.saturating_mul(*len),
             Layout::Record(record) => record.size,
+        }
+    }
+
+    /// Bytes and sign of a number; other values have their size and no sign.
+    pub fn number(&self) -> (usize, bool) {
+        match self {
+            Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (*size, *signed),
+            other => (other.size(), false),
         }
     }
 
@@ -117,9 +150,10 @@ impl Layout {
             Layout::Int { size, .. } | Layout::Label { size, .. } => {
                 unsigned(a, *size).cmp(&unsigned(b, *size))
             }
+            Layout::Pointer => unsigned(a, 8).cmp(&unsigned(b, 8)),
             Layout::Float { size } => float(a, *size).total_cmp(&float(b, *size)),
             Layout::Text { size } => text(a, *size).cmp(text(b, *size)),
-            Layout::Bool | Layout::Bytes { .. } => a.cmp(b),
+            Layout::Bool | Layout::Bytes { .. } | Layout::Rest { .. } => a.cmp(b),
             Layout::Array { element, stride, len } => (0..*len)
                 .map(|at| element.compare(part(a, at * stride), part(b, at * stride)))
                 .find(|order| order.is_ne())
@@ -164,7 +198,41 @@ impl Layout {
     }
 }
 
+impl Record {
+    /// Says what a member stands for; false where there is no such member.
+    pub fn give_meaning(&mut self, name: &str, meaning: Meaning) -> bool {
+        let meaning = meaning.beside(&siblings(&self.members));
+        let member = self.members.iter_mut().find(|member| member.name == name);
+        member.map(|member| member.meaning = Some(meaning)).is_some()
+    }
+}
+
 impl Member {
+    /// A member at an offset.
+    pub fn new(name: impl Into<String>, offset: usize, layout: Layout) -> Member {
+        let name = name.into();
+        let mut key = Vec::new();
+        json::string(name.as_bytes(), &mut key);
+        key.push(b':');
+        Member { name, key: key.into(), offset, bits: None, layout, meaning: None }
+    }
+
+    /// The bytes of its value, or of the number of a bitfield, which `number` is room for.
+    pub fn bytes<'b>(&self, record: &'b [u8], number: &'b mut [u8; 16]) -> &'b [u8] {
+        match self.bits {
+            None => part(record, self.offset),
+            Some(_) => {
+                *number = self.widened(record);
+                number
+            }
+        }
+    }
+
+    /// Whether a record is too short to hold any of it.
+    pub fn is_missing(&self, record: &[u8]) -> bool {
+        self.offset >= record.len() && self.layout.size() > 0
+    }
+
     /// The bits of a bitfield, or of an integer, as a number.
     pub fn raw(&self, bytes: &[u8]) -> u128 {
         match self.bits {
@@ -230,16 +298,16 @@ pub fn text(bytes: &[u8], size: usize) -> &[u8] {
     &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
-fn compile(ty: Type<'_>, depth: usize) -> Layout {
+fn compile(ty: Type<'_>, depth: usize, left: &mut usize) -> Layout {
     let resolved = ty.resolved();
-    let size = resolved.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+    let size = bytes_of(&resolved);
     if depth > MAX_DEPTH {
         return Layout::Bytes { size };
     }
     match resolved.kind {
         Kind::Int if resolved.int_encoding().bool => Layout::Bool,
         Kind::Int if size <= 16 => Layout::Int { size, signed: resolved.int_encoding().signed },
-        Kind::Ptr => Layout::Int { size: 8, signed: false },
+        Kind::Ptr => Layout::Pointer,
         Kind::Float if size == 4 || size == 8 => Layout::Float { size },
         Kind::Enum | Kind::Enum64 => {
             let names: Vec<_> =
@@ -251,27 +319,44 @@ fn compile(ty: Type<'_>, depth: usize) -> Layout {
             if element.is_plain_char() {
                 return Layout::Text { size };
             }
-            let stride = element.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+            let stride = bytes_of(&element);
+            if stride == 0 || size > MAX_ARRAY || resolved.size().is_none() {
+                return Layout::Bytes { size };
+            }
             let len = resolved.array_len() as usize;
-            Layout::Array { element: Box::new(compile(element, depth + 1)), stride, len }
+            Layout::Array { element: Box::new(compile(element, depth + 1, left)), stride, len }
         }
         Kind::Struct | Kind::Union => {
-            let mut record = Record { size, members: Vec::new() };
-            add_members(resolved, 0, depth, &mut record.members);
-            Layout::Record(record)
+            let mut found = Vec::new();
+            add_members(resolved, 0, depth, left, &mut found);
+            Layout::Record(Record { size, members: finished(found, size) })
         }
         _ => Layout::Bytes { size },
     }
 }
 
-fn add_members(ty: Type<'_>, base_bits: u64, depth: usize, members: &mut Vec<Member>) {
+fn bytes_of(ty: &Type<'_>) -> usize {
+    ty.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0)
+}
+
+fn add_members<'t>(
+    ty: Type<'t>,
+    base_bits: u64,
+    depth: usize,
+    left: &mut usize,
+    found: &mut Vec<(Member, Type<'t>)>,
+) {
     for member in ty.members() {
+        if *left == 0 {
+            return;
+        }
+        *left -= 1;
         let inner = ty.sibling(member.ty);
         let bit = base_bits + u64::from(member.bit_offset);
         let is_record = matches!(inner.resolved().kind, Kind::Struct | Kind::Union);
         if member.name.is_empty() && is_record {
             if depth < MAX_DEPTH {
-                add_members(inner.resolved(), bit, depth + 1, members);
+                add_members(inner.resolved(), bit, depth + 1, left, found);
             }
             continue;
         }
@@ -279,13 +364,45 @@ fn add_members(ty: Type<'_>, base_bits: u64, depth: usize, members: &mut Vec<Mem
         if member.name.is_empty() {
             continue;
         }
-        members.push(Member {
-            name: member.name.to_owned(),
-            offset: (bit / 8) as usize,
-            bits: (member.bit_size > 0).then_some(((bit % 8) as u32, member.bit_size)),
-            layout: compile(inner, depth + 1),
-        });
+        let layout = compile(inner, depth + 1, left);
+        let mut new = Member::new(member.name, (bit / 8) as usize, layout);
+        new.bits = (member.bit_size > 0).then_some(((bit % 8) as u32, member.bit_size));
+        found.push((new, inner));
     }
+}
+
+/// The members with what they stand for, which depends on those beside them. An array without a
+/// length at the end of the struct has the rest of a record.
+fn finished(found: Vec<(Member, Type<'_>)>, size: usize) -> Vec<Member> {
+    let names: Vec<_> = found.iter().map(|(member, _)| member.clone()).collect();
+    let siblings = siblings(&names);
+    let count = found.len();
+    let finish = |(at, (mut member, ty)): (usize, (Member, Type<'_>))| {
+        member.meaning = Meaning::guess(&Hint { name: &member.name, ty, siblings: &siblings });
+        if at + 1 == count && member.offset <= size && member.layout.size() == 0 {
+            member.layout = match member.layout {
+                Layout::Text { .. } => {
+                    Layout::Rest { element: Box::new(Layout::Text { size: 1 }), stride: 1 }
+                }
+                Layout::Array { element, stride, .. } => Layout::Rest { element, stride },
+                other => other,
+            };
+        }
+        member
+    };
+    found.into_iter().enumerate().map(finish).collect()
+}
+
+/// What a meaning is told of the members beside it.
+fn siblings(members: &[Member]) -> Vec<Sibling<'_>> {
+    members
+        .iter()
+        .map(|Member { name, offset, layout, .. }| Sibling {
+            name,
+            offset: *offset,
+            size: layout.size(),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -307,10 +424,8 @@ mod tests {
     fn bitfields() {
         let int = |signed| Layout::Int { size: 4, signed };
         let member = |first, len, signed| Member {
-            name: "f".into(),
-            offset: 0,
             bits: Some((first, len)),
-            layout: int(signed),
+            ..Member::new("f", 0, int(signed))
         };
         let bytes = [0b1011_0100, 0b0000_0001];
         assert_eq!(member(2, 3, false).raw(&bytes), 0b101);
@@ -327,8 +442,7 @@ mod tests {
         assert_eq!(i32_.compare(&(-1i32).to_le_bytes(), &2i32.to_le_bytes()), Ordering::Less);
         let text = Layout::Text { size: 4 };
         assert_eq!(text.compare(b"ab\0z", b"ab\0a"), Ordering::Equal);
-        let member =
-            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
+        let member = Member::new;
         let both = Layout::Record(Record {
             size: 8,
             members: vec![member("name", 0, text), member("cpu", 4, u32_)],
@@ -338,8 +452,7 @@ mod tests {
 
     #[test]
     fn counters_leave_out_what_does_not_count() {
-        let member =
-            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
+        let member = Member::new;
         let u64_ = || Layout::Int { size: 8, signed: false };
         let record = Layout::Record(Record {
             size: 48,

@@ -4,6 +4,7 @@
 pub mod histogram;
 pub mod json;
 pub mod layout;
+pub mod meaning;
 pub mod text;
 
 pub use histogram::{Edges, Slots};

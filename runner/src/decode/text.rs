@@ -2,28 +2,34 @@
 //! Values as text for people. Names come from other processes, so that control characters are
 //! written as `\x1b`: a terminal must not obey them.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::json;
-use super::layout::{Layout, part, text};
+use super::layout::{Layout, Member, part, text, unsigned};
+use super::meaning::Names;
+
+/// What stands where a record ends before a member.
+const MISSING: &[u8] = b"-";
 
 /// Appends a value: a struct as its members, strings bare, everything else as in JSON.
-pub fn write(layout: &Layout, bytes: &[u8], out: &mut String) {
+pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
+        Layout::Int { size, signed } if *size < 16 => json::integer(bytes, *size, *signed, out),
         Layout::Text { size } => string(text(bytes, *size), out),
+        Layout::Rest { element, .. } if matches!(**element, Layout::Text { .. }) => {
+            string(text(bytes, bytes.len()), out);
+        }
         Layout::Record(record) => {
             for (at, member) in record.members.iter().enumerate() {
                 if at > 0 {
-                    out.push(' ');
+                    out.push(b' ');
                 }
-                match member.bits {
-                    Some(_) => write(&member.layout, &member.widened(bytes), out),
-                    None => write(&member.layout, part(bytes, member.offset), out),
-                }
+                write_member(member, bytes, names, out);
             }
         }
+        Layout::Pointer => drop(write!(out, "{:#x}", unsigned(bytes, 8))),
         Layout::Label { size, names } => match json::label(names, bytes, *size) {
-            Ok(name) => out.push_str(name),
+            Ok(name) => out.extend_from_slice(name.as_bytes()),
             Err(index) => drop(write!(out, "{index}")),
         },
         Layout::Enum { size, names, .. } => {
@@ -34,29 +40,86 @@ pub fn write(layout: &Layout, bytes: &[u8], out: &mut String) {
             };
         }
         Layout::Bytes { size } => hex(bytes, *size, out),
-        _ => {
-            let mut json = Vec::new();
-            json::write(layout, bytes, &mut json);
-            out.push_str(String::from_utf8_lossy(&json).trim_matches('"'));
+        Layout::Array { element, stride, len } => {
+            list((0..*len).map(|at| part(bytes, at * stride)), element, names, out);
+        }
+        Layout::Rest { element, stride } => {
+            list(bytes.chunks_exact((*stride).max(1)), element, names, out);
+        }
+        Layout::Int { .. } | Layout::Bool | Layout::Float { .. } => {
+            let from = out.len();
+            json::write(layout, bytes, &mut None, out);
+            // Integers of 16 bytes come in quotes.
+            if out.get(from) == Some(&b'"') {
+                out.remove(from);
+                out.pop();
+            }
         }
     }
 }
 
-/// A name or unit that a package brings, for terminals.
-pub fn clean(text: &str) -> String {
-    let mut out = String::new();
-    string(text.as_bytes(), &mut out);
-    out
+fn list<'b>(
+    elements: impl Iterator<Item = &'b [u8]>,
+    layout: &Layout,
+    names: &mut Option<Names>,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'[');
+    for (at, bytes) in elements.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(layout, bytes, names, out);
+    }
+    out.push(b']');
 }
 
-/// Appends a string that may hold anything.
-pub fn string(bytes: &[u8], out: &mut String) {
+/// Appends the value of a member: what it stands for, where that is known and asked for.
+pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    if member.is_missing(record) {
+        out.extend_from_slice(MISSING);
+        return;
+    }
+    let mut number = [0; 16];
+    let bytes = member.bytes(record, &mut number);
+    if let (Some(meaning), Some(names)) = (&member.meaning, names.as_mut()) {
+        let (size, signed) = member.layout.number();
+        let from = out.len();
+        if meaning.write(bytes, size, signed, record, names, out) {
+            if !out[from..].iter().all(|byte| is_plain(*byte)) {
+                let text = out.split_off(from);
+                string(&text, out);
+            }
+            return;
+        }
+    }
+    write(&member.layout, bytes, names, out);
+}
+
+/// A name or unit that a package brings, for terminals.
+pub fn clean(text: &str) -> String {
+    let mut out = Vec::new();
+    string(text.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Whether a byte is a character that a terminal shows as one.
+fn is_plain(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte)
+}
+
+/// Appends a string that may hold anything. What is appended is UTF-8.
+pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.iter().all(|byte| is_plain(*byte)) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c.is_control() {
                 let _ = write!(out, "\\x{:02x}", c as u32);
             } else {
-                out.push(c);
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
         for byte in chunk.invalid() {
@@ -66,7 +129,7 @@ pub fn string(bytes: &[u8], out: &mut String) {
 }
 
 /// Appends bytes in hexadecimal.
-pub fn hex(bytes: &[u8], size: usize, out: &mut String) {
+pub fn hex(bytes: &[u8], size: usize, out: &mut Vec<u8>) {
     for byte in bytes.iter().take(size) {
         let _ = write!(out, "{byte:02x}");
     }
@@ -75,21 +138,36 @@ pub fn hex(bytes: &[u8], size: usize, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Member, Record};
+    use crate::decode::Record;
+
+    fn written(layout: &Layout, bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        write(layout, bytes, &mut None, &mut out);
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn structs_are_their_members_and_terminals_obey_nothing() {
-        let member =
-            |name: &str, offset, layout| Member { name: name.into(), offset, bits: None, layout };
         let key = Layout::Record(Record {
             size: 12,
             members: vec![
-                member("name", 0, Layout::Text { size: 8 }),
-                member("cpu", 8, Layout::Int { size: 4, signed: false }),
+                Member::new("name", 0, Layout::Text { size: 8 }),
+                Member::new("cpu", 8, Layout::Int { size: 4, signed: false }),
             ],
         });
-        let mut out = String::new();
-        write(&key, b"a\x1b[1m\0\0\0\x03\0\0\0", &mut out);
-        assert_eq!(out, "a\\x1b[1m 3");
+        assert_eq!(written(&key, b"a\x1b[1m\0\0\0\x03\0\0\0"), "a\\x1b[1m 3");
+        assert_eq!(written(&key, b"a\xff\xc3\xa9\0"), "a\\xffé -");
+    }
+
+    #[test]
+    fn lists_addresses_and_large_numbers() {
+        let names = Box::new(Layout::Text { size: 2 });
+        assert_eq!(
+            written(&Layout::Array { element: names, stride: 2, len: 2 }, b"abc\0"),
+            "[ab,c]"
+        );
+        assert_eq!(written(&Layout::Pointer, &[0xef, 0xbe]), "0xbeef");
+        assert_eq!(written(&Layout::Int { size: 16, signed: false }, &[1]), "1");
+        assert_eq!(written(&Layout::Bool, &[1]), "true");
     }
 }

@@ -1,82 +1,196 @@
 // SPDX-License-Identifier: MIT
 //! JSON, an object a line: a record is its members, an element of a map `{"key": …, "value": …}`.
 
-use super::Format;
+use super::clock::Clock;
+use super::{Chunk, Format, Settings};
 use crate::collect::maps::Entry;
+use crate::decode::Layout;
 use crate::decode::json;
-use crate::view::{Stream, View};
+use crate::decode::meaning::Names;
+use crate::render::tracer::Tracer;
+use crate::view::{Stack, Stream, View};
 
 /// The JSON format.
 #[derive(Debug)]
 pub struct Json {
     /// Several views or streams: each object says which it is of.
     several: bool,
+    /// The key `time`, where it was asked for.
+    clock: Option<Clock>,
+    /// The time of readings, likewise.
+    stamps: Option<Clock>,
+    names: Option<Names>,
+    tracer: Option<Tracer>,
 }
 
 impl Json {
-    /// With or without the name of what an object is of.
-    pub fn new(several: bool) -> Json {
-        Json { several }
+    /// With what the settings ask for.
+    pub fn new(settings: &Settings) -> Json {
+        let (names, tracer) = settings.words();
+        let clock = settings.time.map(Clock::new).filter(|clock| clock.width() > 0);
+        let stamp = settings.timestamps.then_some(crate::args::TimeColumn::Wall);
+        Json {
+            several: settings.several,
+            clock,
+            stamps: settings.time.or(stamp).map(Clock::new).filter(|clock| clock.width() > 0),
+            names,
+            tracer,
+        }
     }
 
-    fn name(&self, name: &str, out: &mut Vec<u8>) {
+    fn map(&self, name: &str, out: &mut Vec<u8>) {
         if self.several {
             out.extend_from_slice(b"\"map\":");
             json::string(name.as_bytes(), out);
             out.push(b',');
         }
     }
+
+    /// Appends `"stacks": {…}` with the names of the addresses, if there are any.
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
+        let Some(tracer) = self.tracer.as_mut().filter(|_| !stacks.is_empty()) else { return };
+        out.extend_from_slice(b",\"stacks\":{");
+        for (at, stack) in stacks.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            json::string(stack.name.as_bytes(), out);
+            out.extend_from_slice(b":[");
+            let mut is_first = true;
+            tracer.frames(stack, record, &mut |frame| {
+                if !is_first {
+                    out.push(b',');
+                }
+                is_first = false;
+                json::string(frame, out);
+            });
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+}
+
+fn time(clock: &mut Option<Clock>, out: &mut Vec<u8>) {
+    if let Some(clock) = clock {
+        out.extend_from_slice(b"\"time\":");
+        clock.json(out);
+        out.push(b',');
+    }
 }
 
 impl Format for Json {
-    fn reading(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
-        for entry in entries {
-            out.push(b'{');
-            self.name(&view.name, out);
-            if let Some(key) = &view.key {
-                out.extend_from_slice(b"\"key\":");
-                json::write(key, &entry.key, out);
-                out.push(b',');
-            }
-            out.extend_from_slice(b"\"value\":");
-            json::write(&view.value, &entry.value, out);
-            out.extend_from_slice(b"}\n");
+    fn now(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.tick();
         }
     }
 
-    fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) {
-        let at = out.len();
+    fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         let kind = &stream.kinds[stream.kind(bytes)];
-        json::write(&kind.layout, bytes, out);
-        let has_kinds = stream.kinds.len() > 1;
-        if (self.several || has_kinds) && out.get(at) == Some(&b'{') {
-            let members = out.split_off(at + 1);
-            self.name(&stream.name, out);
-            if has_kinds {
-                out.extend_from_slice(b"\"record\":");
-                json::string(kind.name.as_bytes(), out);
+        if kind.is_malformed(bytes) {
+            return false;
+        }
+        let Layout::Record(record) = &kind.layout else {
+            json::write(&kind.layout, bytes, &mut self.names, out);
+            out.push(b'\n');
+            return true;
+        };
+        out.push(b'{');
+        time(&mut self.clock, out);
+        self.map(&stream.name, out);
+        if stream.kinds.len() > 1 {
+            out.extend_from_slice(b"\"record\":");
+            json::string(kind.name.as_bytes(), out);
+            out.push(b',');
+        }
+        json::write_members(record, bytes, &mut self.names, out);
+        self.stacks(&kind.stacks, bytes, out);
+        out.extend_from_slice(b"}\n");
+        true
+    }
+
+    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        let mut out = Vec::new();
+        if let Some(clock) = &mut self.stamps {
+            clock.tick();
+        }
+        for entry in entries {
+            out.push(b'{');
+            time(&mut self.stamps, &mut out);
+            self.map(&view.name, &mut out);
+            if let Some(key) = &view.key {
+                out.extend_from_slice(b"\"key\":");
+                json::write(key, &entry.key, &mut self.names, &mut out);
                 out.push(b',');
             }
-            out.extend_from_slice(&members);
+            out.extend_from_slice(b"\"value\":");
+            json::write(&view.value, &entry.value, &mut self.names, &mut out);
+            self.stacks(&view.stacks, &entry.key, &mut out);
+            out.extend_from_slice(b"}\n");
         }
-        out.push(b'\n');
+        Chunk { header: None, body: out }
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
+        out.extend(chunk.body);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::TimeColumn;
+    use crate::decode::{Member, Record};
     use crate::view::tests::counter_view;
+    use crate::view::{RecordKind, StreamKind};
+
+    pub(crate) fn format(several: bool) -> Json {
+        Json { several, clock: None, stamps: None, names: None, tracer: None }
+    }
 
     #[test]
     fn elements() {
         let entries = [Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
         let mut out = Vec::new();
-        Json::new(false).reading(&counter_view(), &entries, &mut out);
-        Json::new(true).reading(&View { key: None, ..counter_view() }, &entries, &mut out);
+        let mut json = format(false);
+        let chunk = json.reading(&counter_view(), &entries);
+        json.chunk(chunk, &mut out);
+        let chunk = format(true).reading(&View { key: None, ..counter_view() }, &entries);
+        json.chunk(chunk, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"key\":3,\"value\":5}\n{\"map\":\"counts\",\"value\":5}\n"
+        );
+    }
+
+    #[test]
+    fn records_of_several_kinds() {
+        let layout = |name: &str, size| {
+            Layout::Record(Record {
+                size,
+                members: vec![Member::new(name, 0, Layout::Int { size: 4, signed: false })],
+            })
+        };
+        let stream = Stream {
+            index: 0,
+            name: "rb".into(),
+            kinds: vec![
+                RecordKind::new("a", layout("x", 4), None),
+                RecordKind::new("b", layout("y", 8), None),
+            ],
+            tag: None,
+            kind: StreamKind::Ring,
+        };
+        let mut json = format(true);
+        json.clock = Some(Clock::still(TimeColumn::Boot));
+        let mut out = Vec::new();
+        assert!(json.record(&stream, &[1, 0, 0, 0], &mut out));
+        assert!(json.record(&stream, &[2, 0, 0, 0, 0, 0, 0, 0], &mut out));
+        assert!(!json.record(&stream, &[], &mut out), "nothing is in it");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"time\":61.000000,\"map\":\"rb\",\"record\":\"a\",\"x\":1}\n\
+             {\"time\":61.000000,\"map\":\"rb\",\"record\":\"b\",\"y\":2}\n"
         );
     }
 }

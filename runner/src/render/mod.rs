@@ -1,18 +1,125 @@
 // SPDX-License-Identifier: MIT
 //! Output formats, a file each. They turn views and records into bytes; [`crate::sink`] writes them.
 
+mod clock;
+mod columns;
+mod delimited;
 pub mod histogram;
 pub mod json;
+mod raw;
 pub mod text;
+mod tracer;
+mod yaml;
 
+use crate::args::{FormatName, Plan, TimeColumn};
 use crate::collect::maps::Entry;
-use crate::view::{Stream, View};
+use crate::decode::meaning::Names;
+use crate::sys;
+use crate::view::{Stream, View, Views};
+use tracer::Tracer;
 
 /// An output format.
-pub trait Format {
-    /// A reading of a view, entries in order.
-    fn reading(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>);
+pub trait Format: std::fmt::Debug {
+    /// Records that follow were read now.
+    fn now(&mut self);
 
-    /// A record of a stream.
-    fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>);
+    /// Appends a record of a stream; false, and nothing appended, where nothing of what it should
+    /// be is in it.
+    fn record(&mut self, stream: &Stream, record: &[u8], out: &mut Vec<u8>) -> bool;
+
+    /// Draws a reading of a view, entries in order, to be shown by [`Format::chunk`], perhaps that
+    /// of another of this format.
+    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk;
+
+    /// Appends a reading.
+    fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>);
+}
+
+/// A reading, drawn.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The line with the names of its columns, and of what: it is shown where another stands above
+    /// what comes.
+    pub header: Option<(Heading, Vec<u8>)>,
+    /// What follows.
+    pub body: Vec<u8>,
+}
+
+/// What a line of names was printed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heading {
+    /// A stream and the kind of its records, by their indexes.
+    Records(usize, usize),
+    /// A view, by its name.
+    View(String),
+}
+
+/// How the output looks, whatever its format is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    name: FormatName,
+    /// Several views or streams: the output says which it is.
+    several: bool,
+    /// The time before each reading.
+    timestamps: bool,
+    /// The time of records; none where nothing was said.
+    time: Option<TimeColumn>,
+    /// Values as what they stand for.
+    meanings: bool,
+    /// Files and lines of addresses.
+    lines: bool,
+    /// The output is a terminal.
+    is_terminal: bool,
+    /// With colours.
+    has_colors: bool,
+    /// Records hold addresses of the kernel.
+    needs_symbols: bool,
+}
+
+impl Settings {
+    /// As the command line asks for it.
+    pub fn new(plan: &Plan, views: &Views) -> Settings {
+        let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
+        let colors = anstream::AutoStream::choice(&std::io::stdout());
+        Settings {
+            name: plan.format,
+            several: views.samples.len() + views.streams.len() > 1,
+            timestamps: plan.timestamp,
+            time: plan.time,
+            meanings: match plan.format {
+                FormatName::Text => !plan.raw,
+                _ => plan.decode,
+            },
+            lines: plan.lines,
+            is_terminal,
+            has_colors: is_terminal && colors != anstream::ColorChoice::Never,
+            needs_symbols: views.streams.iter().any(Stream::has_addresses),
+        }
+    }
+
+    /// The format that the settings name.
+    pub fn format(&self) -> Box<dyn Format> {
+        match self.name {
+            FormatName::Text => Box::new(text::Text::new(self)),
+            FormatName::Json => Box::new(json::Json::new(self)),
+            FormatName::Csv => Box::new(delimited::Delimited::new(self, delimited::Style::Csv)),
+            FormatName::Tsv => Box::new(delimited::Delimited::new(self, delimited::Style::Tsv)),
+            FormatName::Yaml => Box::new(yaml::Yaml::new(self)),
+            FormatName::Raw => Box::new(raw::Raw),
+        }
+    }
+
+    /// What names numbers, and what names the addresses of stacks; none where values are bare.
+    fn words(&self) -> (Option<Names>, Option<Tracer>) {
+        if !self.meanings {
+            return (None, None);
+        }
+        let mut tracer = Tracer::new(self.lines);
+        if self.needs_symbols {
+            tracer.warm();
+        }
+        let mut names = Names::default();
+        names.kernel = Some(tracer.kernel_names());
+        (Some(names), Some(tracer))
+    }
 }

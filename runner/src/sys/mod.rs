@@ -3,6 +3,9 @@
 #![allow(unsafe_code)]
 
 pub mod perf;
+#[cfg(test)]
+pub mod printer;
+pub mod ring;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
@@ -38,16 +41,18 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Takes the signals that have come, so that only another one is seen again.
+    pub fn take(&self) {
+        let mut signals = [0u8; 128 * 4];
+        while rustix::io::read(&self.0, &mut signals).is_ok_and(|len| len > 0) {}
+    }
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// A descriptor that libbpf owns and keeps open as long as `owner` lives.
-pub fn borrow_fd<T>(_owner: &T, fd: i32) -> Option<BorrowedFd<'_>> {
-    // SAFETY: the caller asked the owner for its descriptor, and it lives as long as the borrow.
-    (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// A call of `BPF_MAP_LOOKUP_BATCH`.
@@ -106,15 +111,58 @@ pub fn lookup_batch(
     }
 }
 
+/// Makes an array of one element of this many bytes, which can be mapped into memory.
+///
+/// # Errors
+/// `EINVAL` where the kernel has no such maps: before 5.5.
+pub fn array_in_memory(name: &str, size: usize) -> io::Result<OwnedFd> {
+    let name = std::ffi::CString::new(name)?;
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        map_flags: libbpf_sys::BPF_F_MMAPABLE,
+        ..Default::default()
+    };
+    // SAFETY: the name ends in a zero, the options are as large as they say; both are copied.
+    let fd = unsafe {
+        libbpf_sys::bpf_map_create(
+            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            name.as_ptr(),
+            4,
+            size as u32,
+            1,
+            &raw const options,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Rows and columns of the terminal that standard output is; none where it is none.
+#[must_use]
+pub fn terminal_size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_row.into(), size.ws_col.into()))
+        .filter(|(rows, columns)| *rows > 0 && *columns > 0)
+}
+
 /// Hours, minutes and seconds of the local time now.
 #[must_use]
 pub fn local_time() -> (u8, u8, u8) {
+    // SAFETY: time takes a null pointer.
+    local_time_of(unsafe { libc::time(std::ptr::null_mut()) })
+}
+
+/// Hours, minutes and seconds of the local time of a number of seconds since 1970.
+#[must_use]
+pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: time takes a null pointer; localtime_r fills the struct that it is given, which is
-    // valid as zeroes, too, should it fail.
+    // SAFETY: localtime_r fills the struct that it is given, which is valid as zeroes, too, should
+    // it fail.
     let parts = unsafe {
-        let now = libc::time(std::ptr::null_mut());
-        libc::localtime_r(&raw const now, parts.as_mut_ptr());
+        libc::localtime_r(&raw const seconds, parts.as_mut_ptr());
         parts.assume_init()
     };
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)

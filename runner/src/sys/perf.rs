@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! Perf buffers, with the event's attributes set here: libbpf 1.7's own choice leaves the sample
-//! period 0, and then kernels (6.18 for one) never wake a reader up.
+//! period 0, and then kernels (6.18 for one) never wake a reader up. And perf events that run
+//! programs.
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use libbpf_sys::{bpf_perf_event_ret, perf_event_header};
 
@@ -17,52 +18,95 @@ pub enum PerfEvent<'a> {
     Lost(u64),
 }
 
-type Callback = Box<dyn FnMut(PerfEvent<'_>)>;
-
 /// A perf event array, opened for all CPUs.
+#[derive(Debug)]
 pub struct PerfBuffer {
     buffer: *mut libbpf_sys::perf_buffer,
-    /// What libbpf hands to `on_event`; boxed twice, so that its address is a thin pointer that
-    /// stays.
-    _callback: Box<Callback>,
+    /// Whether the kernel counts what is lost (`PERF_FORMAT_LOST`, from 6.0 on).
+    counts: bool,
+}
+
+/// What is called for each event. A pointer to the place with the pointer goes through libbpf: the
+/// place is set for the time of a call, and null otherwise.
+type Take<'t> = &'t mut dyn FnMut(PerfEvent<'_>);
+
+thread_local! {
+    /// Who takes the events of the buffer that is being read.
+    static TAKE: std::cell::Cell<*mut c_void> = const { std::cell::Cell::new(std::ptr::null_mut()) };
 }
 
 impl PerfBuffer {
     /// Opens the buffer of a map, with this many pages for each CPU.
-    pub fn open(map: BorrowedFd<'_>, pages: usize, callback: Callback) -> io::Result<PerfBuffer> {
-        let mut callback = Box::new(callback);
+    pub fn open(map: BorrowedFd<'_>, pages: usize) -> io::Result<PerfBuffer> {
+        let counting = PerfBuffer::with_format(map, pages, libbpf_sys::PERF_FORMAT_LOST.into());
+        match counting {
+            Ok(buffer) => Ok(PerfBuffer { buffer, counts: true }),
+            Err(_) => {
+                let buffer = PerfBuffer::with_format(map, pages, 0)?;
+                Ok(PerfBuffer { buffer, counts: false })
+            }
+        }
+    }
+
+    fn with_format(
+        map: BorrowedFd<'_>,
+        pages: usize,
+        read_format: u64,
+    ) -> io::Result<*mut libbpf_sys::perf_buffer> {
         let mut attr = libbpf_sys::perf_event_attr {
             size: size_of::<libbpf_sys::perf_event_attr>() as u32,
             type_: libbpf_sys::PERF_TYPE_SOFTWARE,
             config: libbpf_sys::PERF_COUNT_SW_BPF_OUTPUT.into(),
             sample_type: libbpf_sys::PERF_SAMPLE_RAW.into(),
+            read_format,
             ..Default::default()
         };
         attr.__bindgen_anon_1.sample_period = 1;
         attr.__bindgen_anon_2.wakeup_events = 1;
-        // SAFETY: `attr` is valid and copied; the callback lives as long as the buffer, at the same
-        // address, and is used by nobody else.
+        // SAFETY: `attr` is valid and copied; the callback is a function that needs no context.
         let buffer = unsafe {
             libbpf_sys::perf_buffer__new_raw(
                 map.as_raw_fd(),
                 pages as libbpf_sys::size_t,
                 &raw mut attr,
                 Some(on_event),
-                std::ptr::from_mut(callback.as_mut()).cast(),
+                std::ptr::null_mut(),
                 std::ptr::null(),
             )
         };
-        if buffer.is_null() {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(PerfBuffer { buffer, _callback: callback })
+        if buffer.is_null() { Err(io::Error::last_os_error()) } else { Ok(buffer) }
     }
 
-    /// Takes all that there is, of all CPUs.
-    pub fn consume(&self) -> io::Result<()> {
+    /// Hands all that there is now, of all CPUs, to `take`.
+    pub fn consume(&mut self, mut take: impl FnMut(PerfEvent<'_>)) -> io::Result<()> {
+        let mut take: Take<'_> = &mut take;
+        TAKE.set((&raw mut take).cast());
         // SAFETY: the buffer is live.
         let result = unsafe { libbpf_sys::perf_buffer__consume(self.buffer) };
+        TAKE.set(std::ptr::null_mut());
         if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
+    }
+
+    /// How many records did not fit, by the kernel's own count; none where it keeps none.
+    pub fn lost(&self) -> Option<u64> {
+        if !self.counts {
+            return None;
+        }
+        // SAFETY: the buffer is live.
+        let cpus = unsafe { libbpf_sys::perf_buffer__buffer_cnt(self.buffer) };
+        let mut lost = 0;
+        for cpu in 0..cpus {
+            // SAFETY: the buffer is live, and has so many.
+            let fd = unsafe { libbpf_sys::perf_buffer__buffer_fd(self.buffer, cpu) };
+            // The format that `with_format` asks for: the event's value, then what was lost.
+            let mut numbers = [0u8; 16];
+            // SAFETY: the buffer keeps the descriptor open while it lives.
+            let fd = (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })?;
+            let read = rustix::io::read(fd, &mut numbers).ok()?;
+            let [.., a, b, c, d, e, f, g, h] = numbers;
+            lost += if read == 16 { u64::from_le_bytes([a, b, c, d, e, f, g, h]) } else { 0 };
+        }
+        Some(lost)
     }
 }
 
@@ -81,14 +125,19 @@ impl Drop for PerfBuffer {
 }
 
 extern "C" fn on_event(
-    ctx: *mut c_void,
+    _ctx: *mut c_void,
     _cpu: i32,
     event: *mut perf_event_header,
 ) -> bpf_perf_event_ret {
     /// The header of every event: type, flags, size.
     const HEADER: usize = size_of::<perf_event_header>();
-    // SAFETY: `ctx` is the callback that `open` passed; it is alive, and not running already.
-    let callback = unsafe { &mut *ctx.cast::<Callback>() };
+    let take = TAKE.get();
+    if take.is_null() {
+        return libbpf_sys::LIBBPF_PERF_EVENT_CONT;
+    }
+    // SAFETY: not null only while `consume` runs, on this thread, which has put it there and does
+    // not use it meanwhile.
+    let take = unsafe { &mut *take.cast::<Take<'_>>() };
     // SAFETY: libbpf passes a whole event: a header, and as many bytes as its size says.
     let (kind, bytes) = unsafe {
         let header = &*event;
@@ -98,14 +147,58 @@ extern "C" fn on_event(
     match (kind, body) {
         (libbpf_sys::PERF_RECORD_SAMPLE, [a, b, c, d, record @ ..]) => {
             let size = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-            callback(PerfEvent::Record(&record[..record.len().min(size)]));
+            take(PerfEvent::Record(&record[..record.len().min(size)]));
         }
         // An id, then the count.
         (libbpf_sys::PERF_RECORD_LOST, _) => {
             let count = body.get(8..16).and_then(|bytes| bytes.try_into().ok());
-            callback(PerfEvent::Lost(count.map_or(0, u64::from_le_bytes)));
+            take(PerfEvent::Lost(count.map_or(0, u64::from_le_bytes)));
         }
         _ => {}
     }
     libbpf_sys::LIBBPF_PERF_EVENT_CONT
+}
+
+/// A clock that ticks on a CPU, for programs to be run by.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The processor's cycles.
+    Cycles,
+    /// A timer, where there is no counter of cycles.
+    Timer,
+}
+
+/// Opens an event that happens `frequency` times a second on a CPU, while it is not idle.
+///
+/// # Errors
+/// `ENOENT` or `EOPNOTSUPP` where the machine has no such clock, `ENODEV` where the CPU is offline.
+pub fn clock_event(clock: Clock, cpu: i32, frequency: u64) -> io::Result<OwnedFd> {
+    let (type_, config) = match clock {
+        Clock::Cycles => (libbpf_sys::PERF_TYPE_HARDWARE, libbpf_sys::PERF_COUNT_HW_CPU_CYCLES),
+        Clock::Timer => (libbpf_sys::PERF_TYPE_SOFTWARE, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK),
+    };
+    let mut attr = libbpf_sys::perf_event_attr {
+        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+        type_,
+        config: config.into(),
+        ..Default::default()
+    };
+    attr.__bindgen_anon_1.sample_freq = frequency;
+    attr.set_freq(1);
+    // SAFETY: the kernel reads `attr`, which is valid and as large as it says.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            -1,
+            cpu,
+            -1,
+            libbpf_sys::PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: perf_event_open just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

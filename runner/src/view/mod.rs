@@ -10,14 +10,18 @@
 
 mod planner;
 mod purpose;
+mod stacks;
 mod streams;
 
 use std::time::Duration;
 
 use crate::collect::maps::Reader;
+use crate::decode::meaning::Meaning;
 use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
+use stacks::Stacks;
+pub use stacks::{Stack, StackEvent, StackPlace};
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
@@ -51,6 +55,8 @@ pub struct View {
     pub leave_out_zeros: bool,
     /// The member that a table is sorted by; the first number where there is none.
     pub sort: Option<String>,
+    /// The stacks that its keys name.
+    pub stacks: Vec<Stack>,
 }
 
 /// What is drawn of a view.
@@ -74,16 +80,30 @@ pub enum Shape {
 /// A buffer of records.
 #[derive(Debug)]
 pub struct Stream {
+    /// Its number among the streams.
+    pub index: usize,
     /// The map's name.
     pub name: String,
     /// What a record may be: at least one.
     pub kinds: Vec<RecordKind>,
     /// The member that tells them apart, at the same place in all.
     pub tag: Option<Member>,
-    /// Which of the two types of buffers it is.
-    pub is_perf: bool,
-    /// Pages of a perf buffer for each CPU.
-    pub pages: usize,
+    /// What the records come from.
+    pub kind: StreamKind,
+}
+
+/// What records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// A ring buffer.
+    Ring,
+    /// A perf buffer.
+    Perf {
+        /// Its pages for each CPU.
+        pages: usize,
+    },
+    /// Lines of `bpf_printk`.
+    Lines,
 }
 
 /// A struct that records of a buffer may be.
@@ -91,13 +111,45 @@ pub struct Stream {
 pub struct RecordKind {
     /// Its name.
     pub name: String,
-    /// What it is.
+    /// What is shown of it.
     pub layout: Layout,
+    /// Its size in bytes.
+    pub size: usize,
     /// The value of the tag in its records.
     pub tag: Option<i64>,
+    /// The stacks in it.
+    pub stacks: Vec<Stack>,
+    /// The text that a stack's event is shown with, where the package asks for that.
+    pub event: Option<StackEvent>,
+}
+
+impl RecordKind {
+    /// A struct that is shown as a whole.
+    pub fn new(name: impl Into<String>, layout: Layout, tag: Option<i64>) -> RecordKind {
+        let size = layout.size();
+        RecordKind { name: name.into(), layout, size, tag, stacks: Vec::new(), event: None }
+    }
+
+    /// Whether a record is too short to hold anything of this.
+    pub fn is_malformed(&self, record: &[u8]) -> bool {
+        match &self.layout {
+            Layout::Record(layout) => layout.members.iter().all(|member| member.is_missing(record)),
+            _ => record.is_empty(),
+        }
+    }
 }
 
 impl Stream {
+    /// Whether records hold stacks, or addresses in the kernel.
+    pub fn has_addresses(&self) -> bool {
+        self.kinds.iter().any(|kind| {
+            let is_address = |member: &Member| member.meaning == Some(Meaning::KernelAddress);
+            let has_address =
+                matches!(&kind.layout, Layout::Record(record) if record.members.iter().any(is_address));
+            has_address || !kind.stacks.is_empty()
+        })
+    }
+
     /// Which kind a record is: the one whose tag it has; else the one of its size; else, since
     /// perf buffers pad records, the largest that fits; else the first.
     pub fn kind(&self, bytes: &[u8]) -> usize {
@@ -115,7 +167,7 @@ impl Stream {
                 return at;
             }
         }
-        let size = |kind: &RecordKind| kind.layout.size();
+        let size = |kind: &RecordKind| kind.size;
         let exact = self.kinds.iter().position(|kind| size(kind) == bytes.len());
         exact.unwrap_or_else(|| {
             let fitting = self.kinds.iter().enumerate().filter(|(_, k)| size(k) <= bytes.len());
@@ -147,29 +199,26 @@ pub(crate) mod tests {
             counters: vec![(0, 8)],
             leave_out_zeros: false,
             sort: None,
+            stacks: Vec::new(),
         }
     }
 
     #[test]
     fn records_are_told_apart_by_tag_and_by_size() {
-        let kind = |name: &str, size, tag| RecordKind {
-            name: name.into(),
-            layout: Layout::Bytes { size },
-            tag,
-        };
+        let kind = |name: &str, size, tag| RecordKind::new(name, Layout::Bytes { size }, tag);
         let mut stream = Stream {
+            index: 0,
             name: "rb".into(),
             kinds: vec![kind("a", 8, Some(1)), kind("b", 16, Some(-2)), kind("c", 24, None)],
             tag: None,
-            is_perf: false,
-            pages: 1,
+            kind: StreamKind::Ring,
         };
         let kind_of = |stream: &Stream, first: u8, len: usize| {
             stream.kind(&[&[first][..], &vec![0xff; len - 1]].concat())
         };
         assert_eq!([8, 16, 24, 20, 4].map(|len| kind_of(&stream, 1, len)), [0, 1, 2, 1, 0]);
         let layout = Layout::Int { size: 1, signed: true };
-        stream.tag = Some(Member { name: "t".into(), offset: 0, bits: None, layout });
+        stream.tag = Some(Member::new("t", 0, layout));
         assert_eq!(kind_of(&stream, 1, 24), 0);
         assert_eq!(kind_of(&stream, 0xfe, 8), 1);
         assert_eq!(kind_of(&stream, 9, 24), 2);

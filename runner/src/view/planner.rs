@@ -10,10 +10,12 @@ use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, Variable};
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::PRINTING;
 use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
-use crate::args::Plan;
+use crate::args::{FormatName, Plan};
 use crate::collect::maps::{MapReader, Reader, SectionReader, SlotsReader};
+use crate::decode::meaning::Meaning;
 use crate::decode::text;
 use crate::decode::{Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
@@ -23,7 +25,7 @@ use crate::talk::Talk;
 use crate::vars::Arguments;
 
 use super::purpose::Purpose;
-use super::{Shape, View, Views};
+use super::{Shape, Stacks, View, Views, streams};
 
 /// Time between readings where nothing says another.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -40,9 +42,22 @@ pub fn plan(
     arguments: &Arguments,
     talk: &Talk,
 ) -> Result<Views, Failure> {
-    let mut planner =
-        Planner { plan, meta, elf, btf, object, arguments, talk, kernel: None, has_streams: false };
-    let streams = planner.streams();
+    let stacks = Stacks::of(object);
+    let mut planner = Planner {
+        plan,
+        meta,
+        elf,
+        btf,
+        object,
+        arguments,
+        talk,
+        stacks,
+        kernel: None,
+        has_streams: false,
+    };
+    planner.check_only()?;
+    let mut streams = planner.streams();
+    streams::select(&mut streams, &plan.fields)?;
     planner.has_streams = !streams.is_empty();
     let mut views = Views { streams, samples: planner.maps()? };
     let has_more = !views.streams.is_empty() || !views.samples.is_empty();
@@ -52,8 +67,13 @@ pub fn plan(
         }
     }
     if views.samples.is_empty() && views.streams.is_empty() {
-        talk.note("the package has nothing to show; its programs run until Ctrl-C");
+        if elf.calls_helper(&PRINTING) {
+            views.streams.push(crate::collect::lines());
+        } else {
+            talk.note("the package has nothing to show; its programs run until Ctrl-C");
+        }
     }
+    planner.check_raw(&views)?;
     Ok(views)
 }
 
@@ -65,6 +85,8 @@ pub struct Planner<'p> {
     pub object: &'p Object,
     arguments: &'p Arguments,
     pub talk: &'p Talk,
+    /// What keeps stacks.
+    pub stacks: Stacks,
     /// The kernel's BTF, once it was needed.
     kernel: Option<Option<Btf<'static>>>,
     /// Records are shown: counters would only stand between them.
@@ -76,6 +98,60 @@ impl Planner<'_> {
         self.meta.bpf_skel.maps.iter().find(|meta| meta.name == map || meta.ident == map)
     }
 
+    /// Whether a map is to be shown.
+    pub fn is_wanted(&self, map: &str) -> bool {
+        self.plan.only.is_empty() || self.plan.only.iter().any(|only| only == map)
+    }
+
+    /// Whether `--only` names what there is.
+    fn check_only(&self) -> Result<(), Failure> {
+        let mut names: Vec<String> =
+            self.object.maps().map(|map| map.name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| !name.contains('.'));
+        for section in self.elf.data_sections() {
+            let variables = self.elf.variables(self.btf, &section.name);
+            names.extend(variables.iter().map(|variable| variable.name.to_owned()));
+        }
+        let Some(unknown) = self.plan.only.iter().find(|only| !names.contains(only)) else {
+            return Ok(());
+        };
+        let error = anyhow!("--only: the package has no map `{unknown}`");
+        Err(Failure::new(exit_code::USAGE, error)
+            .hint(format!("its maps and variables are {}", names.join(", "))))
+    }
+
+    /// Bytes alone do not say which source they are of.
+    fn check_raw(&self, views: &Views) -> Result<(), Failure> {
+        let names: Vec<&str> = views
+            .streams
+            .iter()
+            .map(|stream| stream.name.as_str())
+            .chain(views.samples.iter().map(|view| view.name.as_str()))
+            .collect();
+        if self.plan.format != FormatName::Raw || names.len() < 2 {
+            return Ok(());
+        }
+        let error = anyhow!("--format raw shows one map or buffer, and the package has several");
+        Err(Failure::new(exit_code::USAGE, error)
+            .hint(format!("--only chooses one of {}", names.join(", "))))
+    }
+
+    /// Gives members of a struct the meanings that an annotation says.
+    pub fn give_meanings(&self, meanings: &BTreeMap<String, String>, layout: &mut Layout) {
+        let Layout::Record(record) = layout else { return };
+        for (name, meaning) in meanings {
+            match Meaning::named(meaning) {
+                Some(meaning) => {
+                    record.give_meaning(name, meaning);
+                }
+                None => self.talk.warning(&format!(
+                    "`{name}` can not be shown as `{meaning}`: there are {}",
+                    Meaning::all_names().collect::<Vec<_>>().join(", ")
+                )),
+            }
+        }
+    }
+
     /// Views of maps, annotated or recognised.
     fn maps(&mut self) -> Result<Vec<View>, Failure> {
         let mut views = Vec::new();
@@ -85,7 +161,7 @@ impl Planner<'_> {
                 continue;
             };
             // The maps of data sections are read variable by variable.
-            if name.contains('.') {
+            if name.contains('.') || !self.is_wanted(&name) {
                 continue;
             }
             let described = self.described(&name);
@@ -94,7 +170,14 @@ impl Planner<'_> {
             }
             let (key, value) = self.btf.map_types(&name);
             let key = key.map_or_else(|| untyped(map.key_size()), Layout::of);
-            let value = value.map_or_else(|| untyped(map.value_size()), Layout::of);
+            let value = self.configured(described).or_else(|| value.map(Layout::of));
+            let mut value = value.unwrap_or_else(|| untyped(map.value_size()));
+            let mut key = key;
+            if let Some(described) = described {
+                self.give_meanings(&described.meanings, &mut key);
+                self.give_meanings(&described.meanings, &mut value);
+            }
+            let stacks = self.stacks.find(&key);
             let sample = described.and_then(|meta| meta.sample.clone());
             let view = described.and_then(|meta| meta.view.as_ref());
             let purpose = match (sample, view) {
@@ -145,6 +228,7 @@ impl Planner<'_> {
                     differences,
                     leave_out_zeros: true,
                     sort,
+                    stacks: Vec::new(),
                 });
                 continue;
             }
@@ -165,6 +249,7 @@ impl Planner<'_> {
                 counters,
                 leave_out_zeros: !is_hash,
                 sort,
+                stacks,
             });
         }
         Ok(views)
@@ -189,7 +274,11 @@ impl Planner<'_> {
         for var in self.elf.variables(self.btf, section) {
             let described = self.variable(section, var.name);
             let hidden = described.is_some_and(|variable| variable.hidden);
-            if var.is_static || hidden || var.name.starts_with(DUMMY_PREFIX) {
+            if !self.is_wanted(var.name)
+                || var.is_static
+                || hidden
+                || var.name.starts_with(DUMMY_PREFIX)
+            {
                 continue;
             }
             let sample = described.and_then(|variable| variable.sample.clone());
@@ -282,6 +371,7 @@ impl Planner<'_> {
             differences: self.plan.clear || sample.clear_map,
             leave_out_zeros: true,
             sort: purpose.sort,
+            stacks: Vec::new(),
         })
     }
 
@@ -362,7 +452,7 @@ impl Table {
     fn add(&mut self, name: &str, place: usize, layout: Layout) {
         let offset = self.columns.last().map_or(0, |m| m.offset + m.layout.size());
         self.parts.push((place, layout.size()));
-        self.columns.push(Member { name: name.to_owned(), offset, bits: None, layout });
+        self.columns.push(Member::new(name, offset, layout));
     }
 }
 

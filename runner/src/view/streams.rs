@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! Which buffers are shown, and what their records are.
 
+use anyhow::anyhow;
 use bpfpack_schemas::btf::{Kind, Type};
 use bpfpack_schemas::meta::{ExportConfig, MapMeta};
 use libbpf_rs::{MapCore as _, MapType};
 
 use super::planner::Planner;
-use super::{RecordKind, Stream};
+use super::{RecordKind, Stacks, Stream, StreamKind};
 use crate::decode::{Layout, Member, Record, text};
+use crate::failure::{Failure, exit_code};
 
 /// Pages of a perf buffer for each CPU, where the package does not say.
 const PERF_PAGES: u32 = 64;
@@ -20,24 +22,27 @@ impl Planner<'_> {
         let pages = self.meta.perf_buffer_pages.unwrap_or(PERF_PAGES).clamp(1, 1 << 16);
         let pages = pages.next_power_of_two() as usize;
         for map in self.object.maps() {
-            let is_perf = match map.map_type() {
-                MapType::RingBuf => false,
-                MapType::PerfEventArray => true,
+            let kind = match map.map_type() {
+                MapType::RingBuf => StreamKind::Ring,
+                MapType::PerfEventArray => StreamKind::Perf { pages },
                 _ => continue,
             };
             let name = map.name().to_string_lossy().into_owned();
             let described = self.described(&name);
             let unwanted =
                 |meta: &MapMeta| meta.hidden || meta.export_config == Some(ExportConfig::NoExport);
-            if described.is_some_and(unwanted) {
+            if !self.is_wanted(&name) || described.is_some_and(unwanted) {
                 continue;
             }
             // A type that the object does not have has no size.
             let mut kinds = self.kinds(described, &name);
-            kinds.retain(|kind| kind.layout.size() > 0);
+            kinds.retain(|kind| kind.size > 0);
             let tag = self.tag(described, &kinds);
+            for kind in &mut kinds {
+                self.mark(described, kind);
+            }
             match kinds.is_empty() {
-                false => streams.push(Stream { name, kinds, tag, is_perf, pages }),
+                false => streams.push(Stream { index: streams.len(), name, kinds, tag, kind }),
                 true => self.talk.warning(&format!(
                     "the records of `{name}` are not shown: the package does not say what they \
                      are (pack it with the header of their struct: ecc X.bpf.c X.h)"
@@ -45,6 +50,18 @@ impl Planner<'_> {
             }
         }
         streams
+    }
+
+    /// Finds the stacks of a kind of records, and what its members stand for by annotation.
+    fn mark(&self, described: Option<&MapMeta>, kind: &mut RecordKind) {
+        if let Some(described) = described {
+            self.give_meanings(&described.meanings, &mut kind.layout);
+        }
+        let interpreter = described.and_then(|meta| meta.interpreter.as_ref());
+        match interpreter.and_then(|interpreter| Stacks::annotated(&kind.layout, interpreter)) {
+            Some((stacks, event)) => (kind.stacks, kind.event) = (stacks, Some(event)),
+            None => kind.stacks = self.stacks.find(&kind.layout),
+        }
     }
 
     /// What the records of a buffer may be: one struct, unless the package names several.
@@ -55,15 +72,14 @@ impl Planner<'_> {
         if records.len() > 1 && !is_custom {
             return records
                 .iter()
-                .map(|record| RecordKind {
-                    name: text::clean(&record.name),
-                    layout: Layout::of(self.btf.ty(record.btf_type_id)),
-                    tag: record.tag,
+                .map(|record| {
+                    let layout = Layout::of(self.btf.ty(record.btf_type_id));
+                    RecordKind::new(text::clean(&record.name), layout, record.tag)
                 })
                 .collect();
         }
         let only = self.record(described, name);
-        let kind = |layout| RecordKind { name: name.to_owned(), layout, tag: None };
+        let kind = |layout| RecordKind::new(name, layout, None);
         only.map(kind).into_iter().collect()
     }
 
@@ -90,26 +106,35 @@ impl Planner<'_> {
         None
     }
 
-    fn record(&self, described: Option<&MapMeta>, name: &str) -> Option<Layout> {
+    /// The type that `export_config` names; none where it names none.
+    pub fn configured(&self, described: Option<&MapMeta>) -> Option<Layout> {
         let of_type = |id: u32| -> Type<'_> { self.btf.ty(id) };
-        let config = described.and_then(|meta| meta.export_config.clone()).unwrap_or_default();
-        let exported = self.meta.export_types.first().map(|ty| of_type(ty.type_id));
-        match config {
+        match described?.export_config.clone()? {
             ExportConfig::BtfTypeId(id) => Some(Layout::of(of_type(id))),
             ExportConfig::CustomMembers(members) => {
                 let members: Vec<_> = members
                     .into_iter()
-                    .map(|member| Member {
-                        name: text::clean(&member.name),
-                        offset: member.offset as usize,
-                        bits: None,
-                        layout: Layout::of(of_type(member.btf_type_id)),
+                    .map(|member| {
+                        let layout = Layout::of(of_type(member.btf_type_id));
+                        Member::new(text::clean(&member.name), member.offset as usize, layout)
                     })
                     .collect();
                 let end = |member: &Member| member.offset.saturating_add(member.layout.size());
                 let size = members.iter().map(end).max().unwrap_or(0);
                 Some(Layout::Record(Record { size, members }))
             }
+            ExportConfig::NoExport | ExportConfig::Default => None,
+        }
+    }
+
+    fn record(&self, described: Option<&MapMeta>, name: &str) -> Option<Layout> {
+        if let Some(layout) = self.configured(described) {
+            return Some(layout);
+        }
+        let of_type = |id: u32| -> Type<'_> { self.btf.ty(id) };
+        let config = described.and_then(|meta| meta.export_config.clone()).unwrap_or_default();
+        let exported = self.meta.export_types.first().map(|ty| of_type(ty.type_id));
+        match config {
             ExportConfig::NoExport if self.meta.enable_multiple_export_types == Some(true) => None,
             _ => exported
                 .filter(|ty| matches!(ty.kind, Kind::Struct | Kind::Union))
@@ -117,4 +142,36 @@ impl Planner<'_> {
                 .map(Layout::of),
         }
     }
+}
+
+/// Leaves only the members that were asked for, in their order.
+///
+/// # Errors
+/// When no stream has one of them.
+pub fn select(streams: &mut [Stream], fields: &[String]) -> Result<(), Failure> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let mut known = Vec::new();
+    for kind in streams.iter_mut().flat_map(|stream| &mut stream.kinds) {
+        let Layout::Record(record) = &mut kind.layout else { continue };
+        let names = record.members.iter().map(|member| member.name.clone());
+        known.extend(names);
+        let all = std::mem::take(&mut record.members);
+        record.members = fields
+            .iter()
+            .filter_map(|field| all.iter().find(|member| member.name == *field).cloned())
+            .collect();
+        // A stack is shown where one of its members is.
+        kind.stacks.retain(|stack| fields.contains(&stack.name));
+        kind.event = None;
+    }
+    let Some(unknown) = fields.iter().find(|field| !known.contains(field)) else { return Ok(()) };
+    known.sort();
+    known.dedup();
+    let error = anyhow!("--fields: records have no member `{unknown}`");
+    Err(Failure::new(exit_code::USAGE, error).hint(match known.is_empty() {
+        true => "the package has no records".to_owned(),
+        false => format!("their members are {}", known.join(", ")),
+    }))
 }

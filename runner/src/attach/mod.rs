@@ -2,6 +2,9 @@
 //! From a package to attached programs: chooses among alternatives, loads, attaches; goes back to a
 //! worse kind of hook where the kernel refuses the better.
 
+mod perf_event;
+mod xdp;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -10,13 +13,13 @@ use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
 use bpfpack_schemas::meta::ProgMeta;
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::RECORDING;
 use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ProgramMut};
-use libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
-use serde_json::Value;
 
 use crate::alternatives::Alternatives;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
+use crate::instrument::{Counters, Instrumented, instrument};
 use crate::kernel;
 use crate::load::{self, Loaded, Refused};
 use crate::talk::Talk;
@@ -25,17 +28,35 @@ use crate::vars::Arguments;
 /// A running tracer, with what was prepared before it ran. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub struct Attached<P> {
-    links: Vec<Link>,
+    tracing: Tracing,
     /// What the caller prepared.
-    pub prepared: P,
+    prepared: P,
+    /// Counts of what was lost, where the kernel took the programs that keep them.
+    counters: Option<Counters>,
+}
+
+/// Attached programs. Dropped, they are detached.
+#[derive(Debug)]
+pub struct Tracing {
+    links: Vec<Link>,
+    /// How many programs are attached, each perhaps by several links.
+    programs: usize,
     /// Keeps the maps and programs.
-    _object: Object,
+    object: Object,
 }
 
 impl<P> Attached<P> {
-    /// Detaches the programs. The maps stay, and hold still.
-    pub fn detach(&mut self) {
-        self.links.clear();
+    /// What runs, what the caller prepared, and the counts of losses.
+    pub fn split(self) -> (Tracing, P, Option<Counters>) {
+        (self.tracing, self.prepared, self.counters)
+    }
+}
+
+impl Tracing {
+    /// Detaches the programs. The maps stay as long as the object is kept, and hold still.
+    pub fn detach(self) -> Object {
+        drop(self.links);
+        self.object
     }
 }
 
@@ -62,7 +83,7 @@ pub fn load_and_attach<P>(
     loop {
         let mut left_out: BTreeSet<String> = wishes.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
-        match attempt(plan, package, arguments, &left_out, &prepare) {
+        match attempt(plan, package, elf, arguments, &left_out, &prepare) {
             Ok(attached) => {
                 for choice in alternatives.describe() {
                     let why = match reasons.is_empty() {
@@ -71,7 +92,7 @@ pub fn load_and_attach<P>(
                     };
                     talk.note(&format!("{choice} ({why})"));
                 }
-                let count = attached.links.len();
+                let count = attached.tracing.programs;
                 if count == 0 {
                     let error = anyhow!("no program is left to be attached");
                     return Err(Failure::new(exit_code::USAGE, error));
@@ -133,19 +154,31 @@ impl Wishes {
 fn attempt<P>(
     plan: &Plan,
     package: &Package,
+    elf: &BpfObject<'_>,
     arguments: &Arguments,
     left_out: &BTreeSet<String>,
     prepare: impl Fn(&Object) -> Result<P, Failure>,
 ) -> Result<Attached<P>, Refused> {
     let general = |failure| Refused { program: None, failure };
-    let mut opened = load::open(package).map_err(general)?;
-    opened.set_variables(arguments).map_err(general)?;
-    opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
-    opened.leave_out(left_out);
-    let mut loaded = opened.load()?;
+    let load = |object: &[u8]| -> Result<Loaded, Refused> {
+        let mut opened = load::open(&package.meta, object).map_err(general)?;
+        opened.set_variables(arguments).map_err(general)?;
+        opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
+        opened.leave_out(left_out);
+        opened.load()
+    };
+    let (mut loaded, counters) = match counted(plan, package, elf) {
+        Some(Instrumented { object, counters, .. }) => match load(&object) {
+            Ok(loaded) => (loaded, Some(counters)),
+            // It may be that the verifier gives up on a program that is a little longer.
+            Err(_) => (load(&package.object)?, None),
+        },
+        None => (load(&package.object)?, None),
+    };
     fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;
     let prepared = prepare(&loaded.0).map_err(general)?;
     let mut links = Vec::new();
+    let mut programs = 0;
     for program in loaded.0.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         if left_out.contains(&name) {
@@ -154,40 +187,40 @@ fn attempt<P>(
         let section = program.section().to_string_lossy().into_owned();
         load::take_log();
         let meta = package.meta.bpf_skel.progs.iter().find(|meta| meta.name == name);
-        match attach(&program, &section, meta) {
-            Ok(link) => links.push(link),
+        match attach(plan, &program, &section, meta) {
+            Ok(of_program) => {
+                links.extend(of_program);
+                programs += 1;
+            }
             Err(error) => {
                 let failure = explain(&name, &section, &error);
                 return Err(Refused { program: Some(name), failure });
             }
         }
     }
-    Ok(Attached { links, prepared, _object: loaded.0 })
+    Ok(Attached { tracing: Tracing { links, programs, object: loaded.0 }, prepared, counters })
+}
+
+/// The object with counts of what its buffers lose; none where nothing is to be counted.
+fn counted(plan: &Plan, package: &Package, elf: &BpfObject<'_>) -> Option<Instrumented> {
+    if plan.as_is || !elf.calls_helper(&RECORDING) {
+        return None;
+    }
+    instrument(&package.object).ok().flatten()
 }
 
 /// Attaches a program as its section says, and, where that needs more, its annotations.
 fn attach(
+    plan: &Plan,
     program: &ProgramMut<'_>,
     section: &str,
     meta: Option<&ProgMeta>,
-) -> libbpf_rs::Result<Link> {
+) -> libbpf_rs::Result<Vec<Link>> {
     match section.split('/').next() {
-        Some("xdp" | "xdp.frags") => attach_xdp(program, meta),
-        _ => program.attach(),
+        Some("xdp" | "xdp.frags") => xdp::attach(program, meta).map(|link| vec![link]),
+        Some("perf_event") => perf_event::attach(program, plan.frequency, meta),
+        _ => program.attach().map(|link| vec![link]),
     }
-}
-
-/// By a link, which takes the program down with this process, whatever happens to it.
-fn attach_xdp(program: &ProgramMut<'_>, meta: Option<&ProgMeta>) -> libbpf_rs::Result<Link> {
-    let number = |key: &str| meta.and_then(|meta| meta.other.get(key)).and_then(Value::as_i64);
-    // A link never replaces another program: the flag that asks for that says nothing new.
-    if number("flags").unwrap_or(0) & !i64::from(XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 {
-        return Err(libbpf_rs::Error::from(std::io::Error::other(
-            "`flags` other than 0 and 1 are not supported",
-        )));
-    }
-    // The loopback interface is the default of the format.
-    program.attach_xdp(number("ifindex").and_then(|index| index.try_into().ok()).unwrap_or(1))
 }
 
 /// Says what the kernel answered, and why, as far as it can be seen.

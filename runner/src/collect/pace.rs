@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//! When to look at the buffers again. A program that has to wake a reader for each record pays more
+//! for that than for the record; so where records come often, the reader naps instead of waiting
+//! to be woken, no longer than the buffers have room for. A record that comes alone is waited for,
+//! and shown at once.
+
+use std::time::{Duration, Instant};
+
+use super::buffers::Round;
+
+/// Longest nap: what a record may wait for under load.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Shortest nap: below, looking again at once is better.
+const SHORTEST: Duration = Duration::from_micros(60);
+
+/// Records that are so close to each other that napping is cheaper than being woken.
+const CLOSE: Duration = Duration::from_micros(200);
+
+/// The pace of reading.
+#[derive(Debug)]
+pub struct Pace {
+    nap: Duration,
+    last: Instant,
+    /// Napping: the buffers are not waited for.
+    is_napping: bool,
+    /// There is more to be read already.
+    is_behind: bool,
+}
+
+impl Pace {
+    /// Waits for the first record.
+    pub fn new(now: Instant) -> Pace {
+        Pace { nap: NAP, last: now, is_napping: false, is_behind: false }
+    }
+
+    /// Takes account of what a round has found.
+    pub fn after(&mut self, round: Round, now: Instant) {
+        let passed = now.duration_since(self.last);
+        self.last = now;
+        self.is_behind = round.more;
+        // A round that found nothing although the buffer was ready met a record that its program
+        // has not submitted yet: to wait for it would return at once.
+        let taken = u32::try_from(round.taken).unwrap_or(u32::MAX).max(1);
+        self.is_napping = passed / taken < CLOSE;
+        match round.fill {
+            4.. => self.nap = (self.nap / 2).max(SHORTEST / 2),
+            0 | 1 => self.nap = (self.nap * 2).min(NAP),
+            _ => {}
+        }
+    }
+
+    /// How long to nap; none where the buffers are to be waited for.
+    pub fn nap(&self) -> Option<Duration> {
+        match (self.is_behind, self.is_napping) {
+            (true, _) => Some(Duration::ZERO),
+            (false, true) if self.nap < SHORTEST => Some(Duration::ZERO),
+            (false, true) => Some(self.nap),
+            (false, false) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_records_are_waited_for_and_floods_are_not() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.nap(), None);
+        let at = |ms| start + Duration::from_millis(ms);
+        pace.after(Round { taken: 1, fill: 0, more: false }, at(20));
+        assert_eq!(pace.nap(), None, "one in 20 ms");
+        pace.after(Round { taken: 100, fill: 0, more: false }, at(21));
+        assert_eq!(pace.nap(), Some(NAP), "100 in 1 ms");
+        pace.after(Round { taken: 4096, fill: 2, more: true }, at(22));
+        assert_eq!(pace.nap(), Some(Duration::ZERO), "more is there");
+        for ms in 23..30 {
+            pace.after(Round { taken: 4000, fill: 9, more: false }, at(ms));
+        }
+        assert_eq!(pace.nap(), Some(Duration::ZERO), "the buffer fills faster than naps are long");
+        for ms in 30..40 {
+            pace.after(Round { taken: 1000, fill: 1, more: false }, at(ms));
+        }
+        assert_eq!(pace.nap(), Some(NAP));
+        pace.after(Round { taken: 2, fill: 0, more: false }, at(90));
+        assert_eq!(pace.nap(), None);
+    }
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+//! Rewrites an object so that failing calls of the helpers that write to buffers are counted.
+//!
+//! A call is replaced by a jump to the end of its function, where it is made, counted if it fails,
+//! and gone back from:
+//!
+//! ```text
+//!     goto L                L: call helper
+//!     …                        if r0 is no failure goto +4
+//!                              r1 = address of the count
+//!                              r2 = 1
+//!                              lock *(u64 *)(r1 + 0) += r2
+//!                              goto …
+//! ```
+//!
+//! r1 to r5 hold nothing after a call, and r0 stays as it is, so that the verifier and the program
+//! see no difference. Inside a function nothing moves; functions move as a whole, and with them
+//! their symbols, relocations, calls and line information. The verifier looks at the code behind
+//! the call once for each outcome, as the program's own test of it makes it do anyway.
+
+use std::collections::BTreeMap;
+
+use super::elf::{Elf, Section, Symbol};
+
+/// Bytes of an instruction.
+const INSN: usize = 8;
+/// Instructions of what a call is replaced by.
+const DETOUR: usize = 7;
+/// How far back the load of a call's argument is looked for.
+const LOOK_BACK: usize = 256;
+
+const OP_LD_IMM64: u8 = 0x18;
+const OP_CALL: u8 = 0x85;
+const OP_GOTO: u8 = 0x05;
+const OP_IF_NOT_EQUAL: u8 = 0x55;
+const OP_IF_SIGNED_NOT_LESS: u8 = 0x75;
+const OP_MOVE: u8 = 0xb7;
+const OP_MOVE_REGISTER: u8 = 0xbf;
+const OP_ATOMIC: u8 = 0xdb;
+/// `src_reg` of a call to a function of the object.
+const PSEUDO_CALL: u8 = 1;
+/// `src_reg` of a load of an address in a map's value.
+const PSEUDO_MAP_VALUE: u8 = 2;
+
+/// A helper that writes to a buffer (include/uapi/linux/bpf.h).
+#[derive(Debug, Clone, Copy)]
+struct Helper {
+    number: i32,
+    /// The register with the buffer.
+    buffer: u8,
+    /// It fails by returning null, not a negative number.
+    returns_pointer: bool,
+}
+
+const HELPERS: [Helper; 4] = [
+    Helper { number: 25, buffer: 2, returns_pointer: false }, // perf_event_output
+    Helper { number: 130, buffer: 1, returns_pointer: false }, // ringbuf_output
+    Helper { number: 131, buffer: 1, returns_pointer: true }, // ringbuf_reserve
+    Helper { number: 198, buffer: 1, returns_pointer: false }, // ringbuf_reserve_dynptr
+];
+
+/// A call of one of them.
+#[derive(Debug)]
+struct Call {
+    /// Index of its instruction in the section.
+    at: usize,
+    helper: Helper,
+    /// The buffer's map, where it can be told.
+    buffer: Option<String>,
+}
+
+/// A function: where it begins and ends, in instructions of its section.
+#[derive(Debug)]
+struct Function {
+    begin: usize,
+    end: usize,
+    calls: Vec<Call>,
+}
+
+/// The code of a section.
+#[derive(Debug)]
+struct Code {
+    functions: Vec<Function>,
+}
+
+/// The calls of an object.
+#[derive(Debug)]
+pub struct Calls {
+    elf: Elf,
+    /// By the section's index.
+    code: BTreeMap<usize, Code>,
+}
+
+impl Function {
+    /// Instructions that are added to it.
+    fn added(&self) -> usize {
+        DETOUR * self.calls.len()
+    }
+}
+
+impl Code {
+    /// Where an instruction is afterwards.
+    fn moved(&self, at: usize) -> usize {
+        let before = self.functions.iter().take_while(|function| function.end <= at);
+        at + before.map(Function::added).sum::<usize>()
+    }
+}
+
+impl Calls {
+    /// Finds them; none where there are none, or the object is not understood.
+    pub fn find(object: &[u8]) -> Option<Calls> {
+        let elf = Elf::parse(object)?;
+        let mut code = BTreeMap::new();
+        for (index, section) in elf.sections.iter().enumerate() {
+            if section.is_code() {
+                code.insert(index, Code { functions: functions(&elf, index, section)? });
+            }
+        }
+        let any = code.values().flat_map(|code| &code.functions).any(|f| !f.calls.is_empty());
+        any.then_some(Calls { elf, code })
+    }
+
+    /// The names of the buffers that are known.
+    pub fn buffers(&self) -> Vec<String> {
+        let functions = self.code.values().flat_map(|code| &code.functions);
+        let calls = functions.flat_map(|function| &function.calls);
+        let mut names: Vec<_> = calls.filter_map(|call| call.buffer.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The object with its calls counted in the value of the map `fd`, at the offset that `slot`
+    /// gives for a buffer; and whether a call is too far from the end of its function for that.
+    pub fn counted(self, fd: i32, slot: impl Fn(Option<&str>) -> i32) -> (Vec<u8>, bool) {
+        let Calls { mut elf, mut code } = self;
+        let mut is_incomplete = false;
+        for code in code.values_mut() {
+            for function in &mut code.functions {
+                let (end, before) = (function.end, function.calls.len());
+                // A jump reaches 32767 instructions.
+                let reach = (i16::MAX as usize).saturating_sub(DETOUR * before);
+                function.calls.retain(|call| end - call.at < reach);
+                is_incomplete |= function.calls.len() < before;
+            }
+        }
+        let sections: Vec<(usize, Vec<u8>)> = code
+            .iter()
+            .map(|(index, of_section)| {
+                (*index, section(&elf, &code, *index, of_section, fd, &slot))
+            })
+            .collect();
+        for (index, bytes) in sections {
+            elf.replace(index, bytes);
+        }
+        let moved = |section: usize, offset: u64| -> u64 {
+            let at = usize::try_from(offset).unwrap_or(0);
+            code.get(&section)
+                .map_or(offset, |code| (code.moved(at / INSN) * INSN + at % INSN) as u64)
+        };
+        let grown = |section: usize, offset: u64| -> u64 {
+            let at = usize::try_from(offset).unwrap_or(0) / INSN;
+            let functions = code.get(&section).map_or(&[][..], |code| &code.functions);
+            let function = functions.iter().find(|function| function.begin == at);
+            (function.map_or(0, Function::added) * INSN) as u64
+        };
+        elf.move_symbols(&moved, &grown);
+        elf.move_relocations(&moved);
+        elf.move_line_information(&moved);
+        (elf.bytes, is_incomplete)
+    }
+}
+
+/// The functions of a section, with their calls.
+fn functions(elf: &Elf, index: usize, section: &Section) -> Option<Vec<Function>> {
+    let count = section.size / INSN;
+    let mut begins: Vec<usize> = elf
+        .symbols
+        .iter()
+        .filter(|symbol| symbol.section == index && symbol.is_function())
+        .map(|symbol| symbol.value as usize / INSN)
+        .filter(|begin| *begin < count)
+        .chain([0])
+        .collect();
+    begins.sort_unstable();
+    begins.dedup();
+    let ends = begins.iter().skip(1).copied().chain([count]);
+    let bytes = elf.section_bytes(section)?;
+    let maps = map_relocations(elf, index);
+    let function = |(begin, end): (usize, usize)| Function {
+        begin,
+        end,
+        calls: calls(bytes, begin, end, &maps),
+    };
+    Some(begins.iter().copied().zip(ends).map(function).collect())
+}
+
+/// The maps that instructions of a section load, by instruction.
+fn map_relocations(elf: &Elf, section: usize) -> BTreeMap<usize, String> {
+    let of = |(offset, symbol): (u64, &Symbol)| {
+        let is_map = elf.sections.get(symbol.section).is_some_and(|s| s.name == ".maps");
+        is_map.then(|| (offset as usize / INSN, symbol.name.clone()))
+    };
+    elf.relocations_of(section).filter_map(of).collect()
+}
+
+fn calls(code: &[u8], begin: usize, end: usize, maps: &BTreeMap<usize, String>) -> Vec<Call> {
+    let mut found = Vec::new();
+    let mut at = begin;
+    while at < end {
+        let Some(insn) = insn(code, at) else { break };
+        if insn[0] == OP_CALL && insn[1] >> 4 == 0 {
+            let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
+            if let Some(helper) = HELPERS.iter().find(|helper| helper.number == number) {
+                let buffer = buffer_of(code, begin, at, helper.buffer, maps);
+                found.push(Call { at, helper: *helper, buffer });
+            }
+        }
+        // The second half of a load of 64 bits is no instruction.
+        at += if insn[0] == OP_LD_IMM64 { 2 } else { 1 };
+    }
+    found
+}
+
+/// The map that a register holds before an instruction, where the code before it says so in one
+/// piece.
+fn buffer_of(
+    code: &[u8],
+    begin: usize,
+    call: usize,
+    register: u8,
+    maps: &BTreeMap<usize, String>,
+) -> Option<String> {
+    let mut register = register;
+    for at in (begin.max(call.saturating_sub(LOOK_BACK))..call).rev() {
+        let insn = insn(code, at)?;
+        let target = insn[1] & 0xf;
+        match insn[0] {
+            // The second half of a load, or nothing that writes: stores and jumps.
+            0 => {}
+            OP_CALL if register <= 5 => return None,
+            OP_LD_IMM64 if target == register => return maps.get(&at).cloned(),
+            OP_MOVE_REGISTER if target == register => register = insn[1] >> 4,
+            op if target == register && writes(op) => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether an instruction of this kind writes its first register: loads and arithmetic do.
+fn writes(op: u8) -> bool {
+    matches!(op & 7, 0 | 1 | 4 | 7)
+}
+
+fn insn(code: &[u8], at: usize) -> Option<&[u8; INSN]> {
+    code.get(at * INSN..)?.first_chunk()
+}
+
+fn encode(op: u8, target: u8, source: u8, offset: i16, number: i32) -> [u8; INSN] {
+    let [a, b] = offset.to_le_bytes();
+    let [c, d, e, f] = number.to_le_bytes();
+    [op, target | source << 4, a, b, c, d, e, f]
+}
+
+/// The new content of a section.
+fn section(
+    elf: &Elf,
+    all: &BTreeMap<usize, Code>,
+    index: usize,
+    code: &Code,
+    fd: i32,
+    slot: &impl Fn(Option<&str>) -> i32,
+) -> Vec<u8> {
+    let old = elf.sections.get(index).and_then(|section| elf.section_bytes(section));
+    let old = old.unwrap_or_default();
+    let symbols: BTreeMap<usize, &Symbol> = elf
+        .relocations_of(index)
+        .map(|(offset, symbol)| (offset as usize / INSN, symbol))
+        .collect();
+    let mut new = Vec::with_capacity(old.len());
+    for function in &code.functions {
+        let begin = new.len();
+        let mut at = function.begin;
+        while at < function.end {
+            let Some(old_insn) = insn(old, at) else { break };
+            let mut insn_ = *old_insn;
+            retarget(&mut insn_, at, code, all, symbols.get(&at).copied());
+            new.extend_from_slice(&insn_);
+            at += 1;
+            if insn_[0] == OP_LD_IMM64
+                && let Some(second) = insn(old, at)
+            {
+                new.extend_from_slice(second);
+                at += 1;
+            }
+        }
+        for call in &function.calls {
+            let here = (new.len() - begin) / INSN;
+            let from = call.at - function.begin;
+            let jump = encode(OP_GOTO, 0, 0, (here - from - 1) as i16, 0);
+            let place = begin + from * INSN;
+            new[place..place + INSN].copy_from_slice(&jump);
+            let back = -((here + DETOUR - from - 1) as i32);
+            let test = match call.helper.returns_pointer {
+                true => OP_IF_NOT_EQUAL,
+                false => OP_IF_SIGNED_NOT_LESS,
+            };
+            let detour: [[u8; INSN]; DETOUR] = [
+                encode(OP_CALL, 0, 0, 0, call.helper.number),
+                encode(test, 0, 0, 4, 0),
+                encode(OP_LD_IMM64, 1, PSEUDO_MAP_VALUE, 0, fd),
+                encode(0, 0, 0, 0, slot(call.buffer.as_deref())),
+                encode(OP_MOVE, 2, 0, 0, 1),
+                encode(OP_ATOMIC, 1, 2, 0, 0),
+                encode(OP_GOTO, 0, 0, back as i16, 0),
+            ];
+            new.extend(detour.iter().flatten());
+        }
+    }
+    new
+}
+
+/// Puts a call, or the address of a function, to where its target is afterwards.
+fn retarget(
+    insn: &mut [u8; INSN],
+    at: usize,
+    own: &Code,
+    all: &BTreeMap<usize, Code>,
+    symbol: Option<&Symbol>,
+) {
+    let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
+    let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
+    let new = match symbol {
+        // Named by its section, and in the number its place there.
+        Some(symbol) if symbol.is_section() => {
+            let Some(code) = all.get(&symbol.section) else { return };
+            match insn[0] {
+                OP_CALL if is_call => {
+                    let target = usize::try_from(i64::from(number) + 1).unwrap_or(0);
+                    code.moved(target) as i32 - 1
+                }
+                OP_LD_IMM64 => {
+                    let target = usize::try_from(number).unwrap_or(0) / INSN;
+                    (code.moved(target) * INSN) as i32
+                }
+                _ => return,
+            }
+        }
+        None if is_call => {
+            let target = usize::try_from(at as i64 + 1 + i64::from(number)).unwrap_or(0);
+            own.moved(target) as i32 - own.moved(at) as i32 - 1
+        }
+        _ => return,
+    };
+    insn[4..].copy_from_slice(&new.to_le_bytes());
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+//! CSV (RFC 4180) and TSV: a line of names, then a row for each record, element, or slot of a
+//! histogram. Where another source's rows follow, its names come first.
+
+use std::io::Write as _;
+
+use super::clock::Clock;
+use super::{Chunk, Format, Heading, Settings, columns};
+use crate::collect::maps::Entry;
+use crate::decode::layout::text;
+use crate::decode::meaning::Names;
+use crate::decode::{Layout, Member, json, text as words};
+use crate::render::tracer::Tracer;
+use crate::view::{Shape, Stack, Stream, View};
+
+/// How cells are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// By commas; in quotes where they hold one.
+    Csv,
+    /// By tabs; those inside, line feeds and backslashes are `\t`, `\n`, `\\`.
+    Tsv,
+}
+
+/// The formats with delimiters.
+#[derive(Debug)]
+pub struct Delimited {
+    style: Style,
+    several: bool,
+    clock: Option<Clock>,
+    stamps: Option<Clock>,
+    names: Option<Names>,
+    tracer: Option<Tracer>,
+    header_of: Option<Heading>,
+    cell: Vec<u8>,
+}
+
+impl Delimited {
+    /// With what the settings ask for.
+    pub fn new(settings: &Settings, style: Style) -> Delimited {
+        let (names, tracer) = settings.words();
+        let clock = || settings.time.map(Clock::new).filter(|clock| clock.width() > 0);
+        let stamp = settings.timestamps.then_some(crate::args::TimeColumn::Wall);
+        Delimited {
+            style,
+            several: settings.several,
+            clock: clock(),
+            stamps: clock().or(stamp.map(Clock::new)),
+            names,
+            tracer,
+            header_of: None,
+            cell: Vec::new(),
+        }
+    }
+
+    /// Ends a cell: `self.cell` goes to a row.
+    fn put(&mut self, out: &mut Vec<u8>) {
+        match self.style {
+            Style::Csv => {
+                if self.cell.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+                    out.push(b'"');
+                    for byte in &self.cell {
+                        out.extend((*byte == b'"').then_some(b'"'));
+                        out.push(*byte);
+                    }
+                    out.push(b'"');
+                } else {
+                    out.extend_from_slice(&self.cell);
+                }
+                out.push(b',');
+            }
+            Style::Tsv => {
+                for byte in &self.cell {
+                    match byte {
+                        b'\t' => out.extend_from_slice(b"\\t"),
+                        b'\n' => out.extend_from_slice(b"\\n"),
+                        b'\r' => out.extend_from_slice(b"\\r"),
+                        b'\\' => out.extend_from_slice(b"\\\\"),
+                        byte => out.push(*byte),
+                    }
+                }
+                out.push(b'\t');
+            }
+        }
+        self.cell.clear();
+    }
+
+    fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for chunk in text.utf8_chunks() {
+            self.cell.extend_from_slice(chunk.valid().as_bytes());
+            if !chunk.invalid().is_empty() {
+                self.cell.extend_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+        self.put(out);
+    }
+
+    fn put_time(&mut self, of_reading: bool, out: &mut Vec<u8>) {
+        let clock = if of_reading { &mut self.stamps } else { &mut self.clock };
+        if let Some(clock) = clock {
+            self.cell.extend_from_slice(clock.text());
+            self.put(out);
+        }
+    }
+
+    /// A member's cell: empty where the record ends before it.
+    fn put_member(&mut self, member: &Member, record: &[u8], out: &mut Vec<u8>) {
+        if member.is_missing(record) {
+            return self.put(out);
+        }
+        let has_meaning = member.meaning.is_some() && self.names.is_some();
+        match &member.layout {
+            Layout::Text { size } if !has_meaning => {
+                let mut number = [0; 16];
+                return self.put_text(text(member.bytes(record, &mut number), *size), out);
+            }
+            Layout::Record(_) | Layout::Array { .. } if !has_meaning => {
+                json::write_member(member, record, &mut self.names, &mut self.cell);
+            }
+            _ => words::write_member(member, record, &mut self.names, &mut self.cell),
+        }
+        self.put(out);
+    }
+
+    fn put_stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
+        let Some(mut tracer) = self.tracer.take() else { return };
+        for stack in stacks {
+            // Outermost first, as flame graphs take them.
+            let mut frames = Vec::new();
+            tracer.frames(stack, record, &mut |frame| frames.push(frame.to_vec()));
+            frames.reverse();
+            self.put_text(&frames.join(&b';'), out);
+        }
+        self.tracer = Some(tracer);
+    }
+
+    /// Ends a row: the delimiter behind the last cell goes.
+    fn end(&self, out: &mut Vec<u8>) {
+        out.pop();
+        out.push(b'\n');
+    }
+
+    /// The line of names.
+    fn header(&mut self, has_time: bool, names: &[&str], stacks: &[Stack]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let time = has_time.then_some("time");
+        let map = self.several.then_some("map");
+        for name in time.into_iter().chain(map).chain(names.iter().copied()) {
+            self.put_text(name.as_bytes(), &mut out);
+        }
+        if self.tracer.is_some() {
+            for stack in stacks {
+                self.put_text(format!("{}.frames", stack.name).as_bytes(), &mut out);
+            }
+        }
+        self.end(&mut out);
+        out
+    }
+}
+
+impl Format for Delimited {
+    fn now(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.tick();
+        }
+    }
+
+    fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        let at = stream.kind(bytes);
+        let kind = &stream.kinds[at];
+        if kind.is_malformed(bytes) {
+            return false;
+        }
+        let single;
+        let members = match &kind.layout {
+            Layout::Record(record) => &record.members[..],
+            other => {
+                single = [Member::new("value", 0, other.clone())];
+                &single
+            }
+        };
+        let heading = Heading::Records(stream.index, at);
+        if self.header_of.as_ref() != Some(&heading) {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            let header = self.header(self.clock.is_some(), &names, &kind.stacks);
+            out.extend(header);
+            self.header_of = Some(heading);
+        }
+        self.put_time(false, out);
+        if self.several {
+            self.put_text(stream.name.as_bytes(), out);
+        }
+        for member in members {
+            self.put_member(member, bytes, out);
+        }
+        self.put_stacks(&kind.stacks, bytes, out);
+        self.end(out);
+        true
+    }
+
+    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        if let Some(clock) = &mut self.stamps {
+            clock.tick();
+        }
+        let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        let (values, slots) = match &view.shape {
+            Shape::Histogram { slots, edges, .. } => (Vec::new(), Some((slots, edges))),
+            _ => (columns::members(&view.value, "value"), None),
+        };
+        let mut names: Vec<&str> =
+            keys.iter().chain(&values).map(|member| member.name.as_str()).collect();
+        names.extend(slots.iter().flat_map(|_| ["low", "high", "count"]));
+        let header = self.header(self.stamps.is_some(), &names, &view.stacks);
+        let mut body = Vec::new();
+        for entry in entries {
+            let counts: Vec<Option<(usize, u64)>> = match slots {
+                Some((slots, _)) => {
+                    let counts: Vec<u64> = slots.counts(&entry.value).collect();
+                    let end = counts.iter().rposition(|count| *count > 0).map_or(0, |at| at + 1);
+                    counts.into_iter().enumerate().take(end).map(Some).collect()
+                }
+                None => vec![None],
+            };
+            for count in counts {
+                self.put_time(true, &mut body);
+                if self.several {
+                    self.put_text(view.name.as_bytes(), &mut body);
+                }
+                for member in &keys {
+                    self.put_member(member, &entry.key, &mut body);
+                }
+                for member in &values {
+                    self.put_member(member, &entry.value, &mut body);
+                }
+                if let (Some((slot, count)), Some((_, edges))) = (count, slots) {
+                    let (low, high) = edges.of(slot);
+                    for number in [low, high, count.into()] {
+                        let _ = write!(self.cell, "{number}");
+                        self.put(&mut body);
+                    }
+                }
+                self.put_stacks(&view.stacks, &entry.key, &mut body);
+                self.end(&mut body);
+            }
+        }
+        Chunk { header: Some((Heading::View(view.name.clone()), header)), body }
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
+        if chunk.body.is_empty() {
+            return;
+        }
+        if let Some((heading, header)) = chunk.header
+            && self.header_of.as_ref() != Some(&heading)
+        {
+            out.extend(header);
+            self.header_of = Some(heading);
+        }
+        out.extend(chunk.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Edges, Record, Slots};
+    use crate::view::tests::counter_view;
+    use crate::view::{RecordKind, StreamKind};
+
+    fn format(style: Style, several: bool) -> Delimited {
+        Delimited {
+            style,
+            several,
+            clock: None,
+            stamps: None,
+            names: None,
+            tracer: None,
+            header_of: None,
+            cell: Vec::new(),
+        }
+    }
+
+    fn stream() -> Stream {
+        let members = vec![
+            Member::new("pid", 0, Layout::Int { size: 4, signed: false }),
+            Member::new("name", 4, Layout::Text { size: 8 }),
+            Member::new("last", 12, Layout::Bool),
+        ];
+        Stream {
+            index: 0,
+            name: "rb".into(),
+            kinds: vec![RecordKind::new(
+                "event",
+                Layout::Record(Record { size: 13, members }),
+                None,
+            )],
+            tag: None,
+            kind: StreamKind::Ring,
+        }
+    }
+
+    #[test]
+    fn rows_and_their_quotes() {
+        let mut out = Vec::new();
+        let mut csv = format(Style::Csv, false);
+        csv.record(&stream(), b"\x07\0\0\0a,\"b\"\n\0\0\x01", &mut out);
+        csv.record(&stream(), b"\x08\0\0\0\xffb\0\0\0", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "pid,name,last\n7,\"a,\"\"b\"\"\n\",true\n8,\u{fffd}b,\n"
+        );
+        let mut out = Vec::new();
+        format(Style::Tsv, false).record(&stream(), b"\x07\0\0\0a\tb\\\n\0\0\0\x01", &mut out);
+        assert_eq!(out, b"pid\tname\tlast\n7\ta\\tb\\\\\\n\ttrue\n");
+    }
+
+    #[test]
+    fn slots_are_rows_and_names_come_again_for_another_source() {
+        let value = Layout::Array {
+            element: Box::new(Layout::Int { size: 4, signed: false }),
+            stride: 4,
+            len: 3,
+        };
+        let view = View {
+            shape: Shape::Histogram {
+                slots: Slots::of_array(&value, 0).unwrap(),
+                edges: Edges::Log2,
+                unit: "usecs".into(),
+            },
+            value,
+            ..counter_view()
+        };
+        let mut csv = format(Style::Csv, true);
+        let entries = [Entry { key: vec![3], value: vec![1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0] }];
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            let chunk = csv.reading(&view, &entries);
+            csv.chunk(chunk, &mut out);
+        }
+        csv.record(&stream(), b"\x07\0\0\0a\0\0\0\0\0\0\0\x01", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "map,key,low,high,count\ncounts,3,0,1,1\ncounts,3,2,3,5\ncounts,3,0,1,1\n\
+             counts,3,2,3,5\nmap,pid,name,last\nrb,7,a,true\n"
+        );
+    }
+}

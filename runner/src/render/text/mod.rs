@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+//! Text for people, as existing loaders and bcc's tools have it: a line of names above columns.
+
+mod readings;
+
+use std::io::Write as _;
+
+use super::clock::Clock;
+use super::columns::{self, Column};
+use super::{Chunk, Format, Heading, Settings};
+use crate::args::TimeColumn;
+use crate::collect::maps::Entry;
+use crate::decode::layout::{text, unsigned};
+use crate::decode::meaning::Names;
+use crate::decode::text as words;
+use crate::render::tracer::Tracer;
+use crate::sys;
+use crate::view::{RecordKind, Stack, StackEvent, Stream, View};
+
+/// The text format and what it remembers.
+#[derive(Debug)]
+pub struct Text {
+    /// Print the time before each reading.
+    timestamps: bool,
+    /// Several views: each reading says which it is.
+    several: bool,
+    clock: Clock,
+    names: Option<Names>,
+    tracer: Option<Tracer>,
+    /// What the names were printed for last.
+    header_of: Option<Heading>,
+    /// Columns of records, by the stream's index and the kind's.
+    columns: Vec<Vec<Option<Vec<Column>>>>,
+    terminal: Option<Terminal>,
+    has_colors: bool,
+}
+
+/// The terminal that the text goes to.
+#[derive(Debug)]
+struct Terminal {
+    rows: usize,
+    columns: usize,
+    /// Lines since the names were printed.
+    lines: usize,
+}
+
+impl Text {
+    /// Nothing was printed yet.
+    pub fn new(settings: &Settings) -> Text {
+        let (names, tracer) = settings.words();
+        let size = settings.is_terminal.then(sys::terminal_size).flatten();
+        Text {
+            timestamps: settings.timestamps,
+            several: settings.several,
+            clock: Clock::new(settings.time.unwrap_or(TimeColumn::Wall)),
+            names,
+            tracer,
+            header_of: None,
+            columns: Vec::new(),
+            terminal: size.map(|(rows, columns)| Terminal { rows, columns, lines: 0 }),
+            has_colors: settings.has_colors,
+        }
+    }
+
+    /// A line with names above columns.
+    fn header(&self, columns: &[Column]) -> Vec<u8> {
+        let mut line = Vec::new();
+        let time = self.clock.width();
+        if time > 0 {
+            let _ = write!(line, "{:<time$} ", "TIME");
+        }
+        for Column { member, width } in columns {
+            words::string(member.name.to_uppercase().as_bytes(), &mut line);
+            let used = member.name.chars().count();
+            line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
+        }
+        trim(&mut line, 0);
+        if self.has_colors {
+            line = [b"\x1b[1m", &line[..], b"\x1b[0m"].concat();
+        }
+        line.push(b'\n');
+        line
+    }
+
+    /// The columns of a kind of records; made when they are first needed, and again for a terminal
+    /// whose width has changed.
+    fn columns_of(&mut self, stream: &Stream, at: usize) -> &[Column] {
+        let kind = &stream.kinds[at];
+        if self.columns.len() <= stream.index {
+            self.columns.resize_with(stream.index + 1, Vec::new);
+        }
+        let of_stream = &mut self.columns[stream.index];
+        if of_stream.len() <= at {
+            of_stream.resize_with(at + 1, || None);
+        }
+        let (meanings, time) = (self.names.is_some(), self.clock.width() + 1);
+        let width = self.terminal.as_ref().map(|terminal| terminal.columns);
+        of_stream[at].get_or_insert_with(|| {
+            let mut members = columns::members(&kind.layout, "value");
+            if self.tracer.is_some() {
+                members.retain(|member| !kind.stacks.iter().any(|s| s.is_made_of(member)));
+            }
+            let mut columns = columns::of(&members, meanings);
+            if let Some(width) = width {
+                columns::fit(&mut columns, width.saturating_sub(time));
+            }
+            columns
+        })
+    }
+
+    /// Prints the names where others, or a screenful, stand above what comes.
+    fn head(&mut self, stream: &Stream, at: usize, out: &mut Vec<u8>) {
+        let is_above = |of: &Option<Heading>| matches!(of, Some(Heading::Records(s, k)) if (*s, *k) == (stream.index, at));
+        let is_full = self.terminal.as_ref().is_some_and(|t| t.lines + 2 > t.rows);
+        if is_above(&self.header_of) && !is_full {
+            return;
+        }
+        if let Some(terminal) = &mut self.terminal {
+            if let Some((rows, columns)) = sys::terminal_size() {
+                if columns != terminal.columns {
+                    self.columns.clear();
+                }
+                (terminal.rows, terminal.columns) = (rows, columns);
+            }
+            terminal.lines = 1;
+        }
+        self.columns_of(stream, at);
+        let header = self.header(self.columns[stream.index][at].as_deref().unwrap_or_default());
+        out.extend(header);
+        self.header_of = Some(Heading::Records(stream.index, at));
+    }
+
+    /// The frames of the stacks of a record, indented below it.
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
+        let Some(tracer) = &mut self.tracer else { return };
+        let mut lines = 0;
+        for stack in stacks {
+            tracer.frames(stack, record, &mut |frame| {
+                out.extend_from_slice(b"    ");
+                words::string(frame, out);
+                out.push(b'\n');
+                lines += 1;
+            });
+        }
+        self.count(lines);
+    }
+
+    fn count(&mut self, lines: usize) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.lines += lines;
+        }
+    }
+
+    /// A stack with its process, as existing loaders print it.
+    fn event(&mut self, kind: &RecordKind, event: &StackEvent, record: &[u8], out: &mut Vec<u8>) {
+        let number = |place: Option<(usize, usize)>| {
+            place.map(|(at, size)| unsigned(record.get(at..).unwrap_or_default(), size))
+        };
+        let mut tracer = self.tracer.take().unwrap_or_else(|| Tracer::new(false));
+        let addresses = event.sides.map(|side| {
+            side.map_or(Vec::new(), |at| tracer.addresses(&kind.stacks[at], record).to_vec())
+        });
+        if addresses.iter().all(Vec::is_empty) {
+            self.tracer = Some(tracer);
+            return;
+        }
+        out.extend_from_slice(b"COMM: ");
+        if let Some((at, size)) = event.comm {
+            words::string(text(record.get(at..).unwrap_or_default(), size), out);
+        }
+        let _ = write!(out, " (pid={})", number(event.pid).unwrap_or(0));
+        if let Some(cpu) = number(event.cpu) {
+            let _ = write!(out, " @ CPU {cpu}");
+        }
+        out.push(b'\n');
+        for ((title, none), addresses) in
+            [("Kernel:", "No Kernel Stack"), ("Userspace:", "No Userspace Stack")]
+                .into_iter()
+                .zip(&addresses)
+        {
+            if addresses.is_empty() {
+                out.extend_from_slice(none.as_bytes());
+                out.push(b'\n');
+                continue;
+            }
+            out.extend_from_slice(title.as_bytes());
+            out.push(b'\n');
+            let pid = number(event.pid).map(|pid| pid as u32);
+            let named = event.with_symbols && self.names.is_some();
+            tracer.numbered(pid, addresses, named, &mut |line| {
+                words::string(line, out);
+                out.push(b'\n');
+            });
+        }
+        out.push(b'\n');
+        self.tracer = Some(tracer);
+    }
+}
+
+/// Takes the spaces from the end of a line that begins at `from`.
+fn trim(line: &mut Vec<u8>, from: usize) {
+    while line.len() > from && line.last() == Some(&b' ') {
+        line.pop();
+    }
+}
+
+/// Appends spaces up to a column's width, and one; `from` is where its cell begins.
+fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
+    let cell = &out[from..];
+    let used = match cell.is_ascii() {
+        true => cell.len(),
+        false => String::from_utf8_lossy(cell).chars().count(),
+    };
+    out.resize(out.len() + width.saturating_sub(used) + 1, b' ');
+}
+
+/// Appends a value's columns, all but the last padded.
+fn cells(columns: &[Column], record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    for Column { member, width } in columns {
+        let from = out.len();
+        words::write_member(member, record, names, out);
+        pad(out, from, *width);
+    }
+}
+
+impl Format for Text {
+    fn now(&mut self) {
+        self.clock.tick();
+    }
+
+    fn record(&mut self, stream: &Stream, record: &[u8], out: &mut Vec<u8>) -> bool {
+        let at = stream.kind(record);
+        let kind = &stream.kinds[at];
+        if kind.is_malformed(record) {
+            return false;
+        }
+        if let Some(event) = &kind.event {
+            self.event(kind, event, record, out);
+            return true;
+        }
+        self.head(stream, at, out);
+        let from = out.len();
+        if self.clock.width() > 0 {
+            let time = out.len();
+            out.extend_from_slice(self.clock.text());
+            pad(out, time, self.clock.width());
+        }
+        if let Some(columns) = &self.columns[stream.index][at] {
+            cells(columns, record, &mut self.names, out);
+        }
+        trim(out, from);
+        out.push(b'\n');
+        self.count(1);
+        self.stacks(&kind.stacks, record, out);
+        true
+    }
+
+    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        self.draw(view, entries)
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
+        if let Some((heading, header)) = chunk.header {
+            if self.header_of.as_ref() != Some(&heading) {
+                out.extend(header);
+                self.header_of = Some(heading);
+            }
+        } else if !chunk.body.is_empty() {
+            // A picture stands between: what comes next has its names above it.
+            self.header_of = None;
+        }
+        out.extend(chunk.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::meaning::Meaning;
+    use crate::decode::{Layout, Member, Record};
+    use crate::view::StreamKind;
+
+    pub(super) fn format() -> Text {
+        let mut clock = Clock::still(TimeColumn::Wall);
+        clock.text();
+        Text {
+            timestamps: false,
+            several: false,
+            clock,
+            names: Some(Names::default()),
+            tracer: None,
+            header_of: None,
+            columns: Vec::new(),
+            terminal: None,
+            has_colors: false,
+        }
+    }
+
+    pub(super) fn u32_() -> Layout {
+        Layout::Int { size: 4, signed: false }
+    }
+
+    fn stream() -> Stream {
+        let ret = Layout::Int { size: 4, signed: true };
+        let members = vec![
+            Member::new("pid", 0, u32_()),
+            Member::new("comm", 4, Layout::Text { size: 8 }),
+            Member { meaning: Some(Meaning::Result), ..Member::new("ret", 12, ret) },
+            Member::new("last", 16, u32_()),
+        ];
+        let layout = Layout::Record(Record { size: 20, members });
+        Stream {
+            index: 0,
+            name: "rb".into(),
+            kinds: vec![RecordKind::new("event", layout, None)],
+            tag: None,
+            kind: StreamKind::Ring,
+        }
+    }
+
+    fn shown(format: &mut Text, records: &[&[u8]]) -> String {
+        let mut out = Vec::new();
+        for record in records {
+            format.record(&stream(), record, &mut out);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn records() {
+        let records: [&[u8]; 2] =
+            [b"\x07\0\0\0bash\0\0\0\0\xfe\xff\xff\xff\x02\0\0\0", b"\x07\0\0\0b\x1bsh"];
+        insta::assert_snapshot!(shown(&mut format(), &records), @r"
+        TIME     PID     COMM    RET        LAST
+        09:05:07 7       bash    -ENOENT    2
+        09:05:07 7       b\x1bsh -          -
+        ");
+        let mut raw = Text { names: None, clock: Clock::still(TimeColumn::None), ..format() };
+        insta::assert_snapshot!(shown(&mut raw, &records), @r"
+        PID     COMM    RET    LAST
+        7       bash    -2     2
+        7       b\x1bsh -      -
+        ");
+        assert!(!format().record(&stream(), b"", &mut Vec::new()), "there is nothing in it");
+    }
+
+    #[test]
+    fn names_come_again_after_a_screenful() {
+        let terminal = Some(Terminal { rows: 4, columns: 80, lines: 0 });
+        let mut format = Text { terminal, has_colors: true, ..format() };
+        let record: &[u8] = b"\x07\0\0\0bash\0\0\0\0\x01\0\0\0\x02\0\0\0";
+        let text = shown(&mut format, &[record; 5]);
+        let is_header = |line: &str| line.contains("\x1b[1mTIME") && line.ends_with("\x1b[0m");
+        let headers: Vec<bool> = text.lines().map(is_header).collect();
+        assert_eq!(headers, [true, false, false, true, false, false, true, false]);
+    }
+}

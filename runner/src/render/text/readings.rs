@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+//! Readings: histograms with their keys, tables, and lines of keys and values.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+
+use super::{Text, cells, pad, trim};
+use crate::collect::maps::Entry;
+use crate::decode::histogram::SLOTS;
+use crate::decode::layout::{part, unsigned};
+use crate::decode::{Edges, Layout, Member, Record, Slots, text};
+use crate::render::{Chunk, Heading, columns, histogram};
+use crate::view::{Shape, View};
+
+impl Text {
+    /// Draws a reading.
+    pub(super) fn draw(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        if entries.is_empty() {
+            return Chunk::default();
+        }
+        let body = match &view.shape {
+            Shape::Histogram { slots, edges, unit } => {
+                let any = entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0));
+                if any {
+                    self.histograms(view, entries, slots, *edges, unit)
+                } else if others(view).next().is_some() {
+                    self.table(view, entries)
+                } else {
+                    Vec::new()
+                }
+            }
+            Shape::Table => self.table(view, entries),
+            Shape::KeyValue => return self.lines(view, entries),
+        };
+        let mut above = Vec::new();
+        if !body.is_empty() {
+            if self.timestamps {
+                self.clock.tick();
+                above.extend_from_slice(self.clock.text());
+                above.push(b'\n');
+            }
+            if self.several {
+                above.extend_from_slice(b"map = ");
+                text::string(view.name.as_bytes(), &mut above);
+                above.push(b'\n');
+            }
+        }
+        above.extend(body);
+        Chunk { header: None, body: above }
+    }
+
+    /// A line for each element, with the time.
+    fn lines(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        let meanings = self.names.is_some();
+        let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        let keys = columns::of(&keys, meanings);
+        let values = columns::of(&columns::members(&view.value, "value"), meanings);
+        self.clock.tick();
+        let mut body = Vec::new();
+        for entry in entries {
+            let from = body.len();
+            if self.clock.width() > 0 {
+                body.extend_from_slice(self.clock.text());
+                pad(&mut body, from, self.clock.width());
+            }
+            cells(&keys, &entry.key, &mut self.names, &mut body);
+            cells(&values, &entry.value, &mut self.names, &mut body);
+            trim(&mut body, from);
+            body.push(b'\n');
+            self.stacks(&view.stacks, &entry.key, &mut body);
+        }
+        let columns: Vec<_> = keys.into_iter().chain(values).collect();
+        let header = self.header(&columns);
+        Chunk { header: Some((Heading::View(view.name.clone()), header)), body }
+    }
+
+    fn histograms(
+        &mut self,
+        view: &View,
+        entries: &[Entry],
+        slots: &Slots,
+        edges: Edges,
+        unit: &str,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        for entry in entries {
+            let counts: Vec<u64> = slots.counts(&entry.value).collect();
+            if let Some(key) = &view.key {
+                out.extend_from_slice(b"key = ");
+                text::write(key, &entry.key, &mut self.names, &mut out);
+                out.push(b'\n');
+            }
+            for member in others(view) {
+                text::string(member.name.as_bytes(), &mut out);
+                out.extend_from_slice(b" = ");
+                // As existing loaders have it: numbers.
+                text::write_member(member, &entry.value, &mut None, &mut out);
+                out.push(b'\n');
+            }
+            let mut picture = String::new();
+            histogram::draw(&counts, edges, unit, &mut picture);
+            if !picture.is_empty() {
+                if !out.is_empty() && !out.ends_with(b"\n\n") {
+                    out.push(b'\n');
+                }
+                out.extend_from_slice(picture.as_bytes());
+            }
+            out.push(b'\n');
+        }
+        out
+    }
+
+    /// Counters in columns, largest first, with the stacks of their keys below each row.
+    fn table(&mut self, view: &View, entries: &[Entry]) -> Vec<u8> {
+        let single = [Member::new(view.name.clone(), 0, view.value.clone())];
+        let columns: Vec<&Member> = match &view.value {
+            Layout::Record(_) => others(view).collect(),
+            _ => single.iter().collect(),
+        };
+        let mut sorted: Vec<&Entry> = entries.iter().collect();
+        // Entries come in order of their keys, and stay so where the counts are the same.
+        let is_number = |m: &&&Member| matches!(m.layout, Layout::Int { .. });
+        let named = columns.iter().find(|member| Some(&member.name) == view.sort.as_ref());
+        if let Some(first) = named.filter(is_number).or_else(|| columns.iter().find(is_number)) {
+            sorted.sort_by_key(|entry| {
+                let bytes = part(&entry.value, first.offset);
+                Reverse(unsigned(bytes, first.layout.size().min(16)))
+            });
+        }
+        let has_stacks = !view.stacks.is_empty() && self.tracer.is_some();
+        let keys = self.keys(view);
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let names = keys.iter().map(|(name, _)| name.clone());
+        rows.push(names.chain(columns.iter().map(|m| m.name.to_uppercase())).collect());
+        for entry in &sorted {
+            let mut row = Vec::new();
+            let mut cell = Vec::new();
+            for (_, key) in &keys {
+                match key {
+                    Key::Member(member) => {
+                        text::write_member(member, &entry.key, &mut self.names, &mut cell);
+                    }
+                    Key::All(layout) => {
+                        text::write(layout, &entry.key, &mut self.names, &mut cell);
+                    }
+                }
+                row.push(String::from_utf8_lossy(&cell).into_owned());
+                cell.clear();
+            }
+            for column in &columns {
+                text::write_member(column, &entry.value, &mut self.names, &mut cell);
+                row.push(String::from_utf8_lossy(&cell).into_owned());
+                cell.clear();
+            }
+            rows.push(row);
+        }
+        let is_number = |at: usize| {
+            let column = at.checked_sub(keys.len());
+            column.is_some_and(|at| matches!(columns[at].layout, Layout::Int { .. }))
+        };
+        let mut out = Vec::new();
+        for (at, line) in align(&rows, is_number).into_iter().enumerate() {
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+            if let Some(entry) = at.checked_sub(1).map(|at| sorted[at]).filter(|_| has_stacks) {
+                self.stacks(&view.stacks, &entry.key, &mut out);
+            }
+        }
+        out.push(b'\n');
+        out
+    }
+
+    /// The columns of a table's key: one, unless it is a struct with stacks, which stand elsewhere.
+    fn keys<'v>(&self, view: &'v View) -> Vec<(String, Key<'v>)> {
+        let Some(key) = &view.key else { return Vec::new() };
+        match key {
+            Layout::Record(record) if !view.stacks.is_empty() && self.tracer.is_some() => record
+                .members
+                .iter()
+                .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
+                .map(|member| (member.name.to_uppercase(), Key::Member(member)))
+                .collect(),
+            _ => vec![("KEY".to_owned(), Key::All(key))],
+        }
+    }
+}
+
+/// What a column of a key holds.
+enum Key<'v> {
+    Member(&'v Member),
+    All(&'v Layout),
+}
+
+/// The members of a value, but for a histogram's slots.
+fn others(view: &View) -> impl Iterator<Item = &Member> {
+    let members = match &view.value {
+        Layout::Record(Record { members, .. }) => &members[..],
+        _ => &[],
+    };
+    let slots = match &view.shape {
+        Shape::Histogram { slots, .. } => Some(slots.offset),
+        _ => None,
+    };
+    let is_slots = move |member: &Member| {
+        member.name == SLOTS
+            || Some(member.offset) == slots && matches!(member.layout, Layout::Array { .. })
+    };
+    members.iter().filter(move |member| !is_slots(member))
+}
+
+/// Rows as lines, columns as wide as their widest cell: numbers to the right.
+fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| {
+        let lens = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+        lens.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
+        for (at, cell) in row.iter().enumerate() {
+            let width = widths[at];
+            let _ = match is_number(at) {
+                true => write!(line, "{cell:>width$}  "),
+                false => write!(line, "{cell:<width$}  "),
+            };
+        }
+        line.truncate(line.trim_end().len());
+        line
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{format, u32_};
+    use super::*;
+    use crate::render::Format as _;
+    use crate::view::tests::counter_view;
+
+    /// A map of names to a count and two slots.
+    fn histogram_view() -> View {
+        let slots = Layout::Array { element: Box::new(u32_()), stride: 4, len: 2 };
+        let members = vec![
+            Member::new("count", 0, Layout::Int { size: 8, signed: false }),
+            Member::new(SLOTS, 8, slots),
+        ];
+        let value = Layout::Record(Record { size: 16, members });
+        View {
+            key: Some(Layout::Record(Record {
+                size: 8,
+                members: vec![Member::new("name", 0, Layout::Text { size: 8 })],
+            })),
+            shape: Shape::Histogram {
+                slots: Slots::of(&value).unwrap(),
+                edges: Edges::Log2,
+                unit: "usecs".into(),
+            },
+            value,
+            ..counter_view()
+        }
+    }
+
+    fn entry(name: &[u8; 8], count: u64, slots: [u32; 2]) -> Entry {
+        let mut value = count.to_le_bytes().to_vec();
+        value.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
+        Entry { key: name.to_vec(), value }
+    }
+
+    fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
+        let mut out = Vec::new();
+        let chunk = format.reading(view, entries);
+        format.chunk(chunk, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn histograms_with_their_keys_and_members() {
+        let entries = [entry(b"timer\0\0\0", 0, [4, 2]), entry(b"disk\0\0\0\0", 3, [0, 0])];
+        insta::assert_snapshot!(rendered(&mut format(), &histogram_view(), &entries), @r"
+        key = timer
+        count = 0
+
+             usecs               : count    distribution
+                 0 -> 1          : 4        |****************************************|
+                 2 -> 3          : 2        |********************                    |
+
+        key = disk
+        count = 3
+        ");
+    }
+
+    #[test]
+    fn counters_alone_are_a_table() {
+        let entries = [
+            entry(b"a\0\0\0\0\0\0\0", 3, [0, 0]),
+            entry(b"bcd\0\0\0\0\0", 1200, [0, 0]),
+            entry(b"e\0\0\0\0\0\0\0", 3, [0, 0]),
+        ];
+        let mut format = Text { several: true, ..format() };
+        insta::assert_snapshot!(rendered(&mut format, &histogram_view(), &entries), @r"
+        map = counts
+        KEY  COUNT
+        bcd   1200
+        a        3
+        e        3
+        ");
+        assert_eq!(rendered(&mut format, &histogram_view(), &[]), "");
+        format.timestamps = true;
+        let text = rendered(&mut format, &histogram_view(), &entries);
+        assert_eq!(text.lines().next(), Some("09:05:07"));
+    }
+
+    #[test]
+    fn keys_and_values_with_the_time() {
+        let view = View { shape: Shape::KeyValue, ..histogram_view() };
+        let entries = [entry(b"a\0\0\0\0\0\0\0", 3, [1, 2])];
+        let mut format = format();
+        insta::assert_snapshot!(rendered(&mut format, &view, &entries), @r"
+        TIME     NAME    COUNT      SLOTS
+        09:05:07 a       3          [1,2]
+        ");
+        assert!(!rendered(&mut format, &view, &entries).contains("TIME"), "the header comes once");
+    }
+}
