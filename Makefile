@@ -4,7 +4,7 @@
 #   make build     ecc and ecli, in target/HOST/release
 #   make install   put them into PREFIX/bin (/usr/local unless given)
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
-#   make bench     benchmarks, beside clang, bare libbpf and the tools in C
+#   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
 #   make fmt lint clean
 
 PREFIX ?= /usr/local
@@ -37,7 +37,7 @@ fuzz: test-deps build
 
 bench: test-deps
 	$(CARGO) build --release --locked --workspace
-	BPFPACK_BIN_DIR=$(BIN) $(BIN)/bench
+	BPFPACK_BIN_DIR=$(BIN) $(BIN)/bench $(PARTS)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin

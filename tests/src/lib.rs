@@ -9,7 +9,7 @@ pub mod sys;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -111,8 +111,16 @@ pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
 /// Packs a source below the project's folder; returns the package's path in `dir`.
 #[must_use]
 pub fn pack(source: &str, dir: &TempDir) -> String {
+    pack_with(source, dir, &[])
+}
+
+/// Packs a source below the project's folder with more arguments for `ecc`; returns the package's
+/// path in `dir`.
+#[must_use]
+pub fn pack_with(source: &str, dir: &TempDir, more: &[&str]) -> String {
     let source = root().join(source);
-    let args = [source.as_os_str(), OsStr::new("-o"), dir.path().as_os_str()];
+    let mut args = vec![source.as_os_str(), OsStr::new("-o"), dir.path().as_os_str()];
+    args.extend(more.iter().map(OsStr::new));
     let _ = ecc(dir.path(), &args).succeeded();
     dir.path().join("package.json").to_str().unwrap().to_owned()
 }
@@ -167,16 +175,28 @@ impl Running {
     /// Starts `ecli run`, and waits until its programs are attached.
     #[must_use]
     pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Running {
-        let mut running = Running::start(program("ecli"), args);
+        Running::tracing(program("ecli"), args)
+    }
+
+    /// Starts a program, and waits until it says that its programs are attached.
+    #[must_use]
+    pub fn tracing<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
+        let mut running = Running::start(program, args);
         let mut said = String::new();
         let mut byte = [0];
         while !said.contains("tracing with") {
             let stderr = running.child.stderr.as_mut().unwrap();
             let got = stderr.read(&mut byte).unwrap();
-            assert!(got > 0, "ecli ended early: {said}");
+            assert!(got > 0, "it ended early: {said}");
             said.push(byte[0] as char);
         }
         running
+    }
+
+    /// Its output, for one who reads it meanwhile.
+    #[must_use]
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// The process.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Load: interrupts of the disk, and tasks that wake each other.
+//! Load: interrupts of the disk, tasks that wake each other, and a thread that makes system calls.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tempfile::NamedTempFile;
 
 const BLOCK: usize = 4096;
@@ -83,6 +85,61 @@ impl Drop for PingPong {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+/// A thread that makes as many system calls as it is told to, one after the other, and no others
+/// of their kind. It stays on the last CPU, where there are several: what watches it has the rest.
+#[derive(Debug)]
+pub struct Caller {
+    tid: i32,
+    go: mpsc::Sender<u64>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Caller {
+    /// The number of the system call that it makes: [`crate::sys::carry`].
+    pub const NUMBER: i64 = libc::SYS_getpgid;
+
+    /// Starts it; it waits.
+    ///
+    /// # Errors
+    /// When the thread ends before it begins.
+    pub fn start() -> Result<Caller, mpsc::RecvError> {
+        let (go, told) = mpsc::channel();
+        let (tell, tid) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            if let Ok(cpus) = sched_getaffinity(None)
+                && cpus.count() > 1
+                && let Some(last) = (0..CpuSet::MAX_CPU).rfind(|cpu| cpus.is_set(*cpu))
+            {
+                let mut only = CpuSet::new();
+                only.set(last);
+                // Where it must not be, it runs anywhere.
+                let _ = sched_setaffinity(None, &only);
+            }
+            let _ = tell.send(crate::sys::thread_id());
+            let times: u64 = told.recv().unwrap_or(0);
+            let begin = Instant::now();
+            for number in 0..times {
+                crate::sys::carry(number as i32);
+            }
+            begin.elapsed()
+        });
+        Ok(Caller { tid: tid.recv()?, go, thread })
+    }
+
+    /// The thread's id.
+    #[must_use]
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Makes the calls, and waits until they are made; returns how long it took.
+    #[must_use]
+    pub fn call(self, times: u64) -> Duration {
+        let _ = self.go.send(times);
+        self.thread.join().unwrap_or_default()
     }
 }
 

@@ -44,6 +44,39 @@ pub fn wait_usage(child: Child) -> io::Result<Usage> {
     })
 }
 
+/// The time on a CPU that a process has had until now, all of its threads together. The kernel
+/// counts it in nanoseconds; `/proc` tells it in ticks of 10 ms.
+pub fn cpu_of(pid: u32) -> io::Result<std::time::Duration> {
+    let mut clock = 0;
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: both calls write to the place that they are given, which is valid as zeroes, too.
+    let time = unsafe {
+        let error = libc::clock_getcpuclockid(pid as libc::pid_t, &raw mut clock);
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        if libc::clock_gettime(clock, time.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        time.assume_init()
+    };
+    Ok(std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Hours, minutes and seconds of the local time now.
+#[must_use]
+pub fn local_time() -> (i32, i32, i32) {
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: time takes a null pointer; localtime_r fills the place that it is given, which is
+    // valid as zeroes, too.
+    let parts = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        libc::localtime_r(&raw const now, parts.as_mut_ptr());
+        parts.assume_init()
+    };
+    (parts.tm_hour, parts.tm_min, parts.tm_sec)
+}
+
 /// The id of the next BPF link after `id`, if there is one.
 #[must_use]
 pub fn next_link(id: u32) -> Option<u32> {

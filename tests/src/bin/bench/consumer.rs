@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//! The two that show the records of `tests/fixtures/flood.bpf.c`: ecli, and the bare consumer with
+//! the same object.
+
+use std::process::ChildStdout;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bpfpack_tests::load::Caller;
+use bpfpack_tests::sys::cpu_of;
+use bpfpack_tests::{Running, pack_with, program, scratch};
+use tempfile::TempDir;
+
+use crate::path;
+
+/// Who shows the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Bare,
+    Ecli,
+}
+
+impl Who {
+    pub const BOTH: [Who; 2] = [Who::Bare, Who::Ecli];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Who::Bare => "bare",
+            Who::Ecli => "ecli run",
+        }
+    }
+}
+
+/// The object and its package.
+pub struct Flood {
+    dir: TempDir,
+    package: String,
+}
+
+impl Flood {
+    /// With records of 64 bytes, or of 48.
+    pub fn pack(wide: bool) -> Flood {
+        let dir = scratch();
+        let more: &[&str] = if wide { &["-D", "WIDE"] } else { &[] };
+        let package = pack_with("tests/fixtures/flood.bpf.c", &dir, more);
+        Flood { dir, package }
+    }
+}
+
+/// One that shows records, attached.
+pub struct Consumer {
+    running: Running,
+    /// What it had used when it was attached.
+    start: Duration,
+}
+
+impl Consumer {
+    /// Starts it for the records of one thread, `burst` for each of its calls.
+    pub fn start(who: Who, flood: &Flood, json: bool, tid: i32, burst: u64) -> Result<Consumer> {
+        let values =
+            [("target_pid", i64::from(tid)), ("carrier", Caller::NUMBER), ("burst", burst as i64)];
+        let mut args: Vec<String> = Vec::new();
+        let program = match who {
+            Who::Bare => {
+                args.extend(json.then(|| "-j".into()));
+                args.push(path(&flood.dir.path().join("flood.bpf.o")));
+                args.extend(values.map(|(name, value)| format!("{name}={value}")));
+                program("ecli").with_file_name("bare-stream")
+            }
+            Who::Ecli => {
+                args.push("run".into());
+                args.extend(json.then(|| "-j".into()));
+                args.push(flood.package.clone());
+                args.extend(values.map(|(name, value)| format!("--{name}={value}")));
+                program("ecli")
+            }
+        };
+        Consumer::of(Running::tracing(program, &args))
+    }
+
+    /// One that runs already, and is attached.
+    pub fn of(running: Running) -> Result<Consumer> {
+        let start = cpu_of(running.pid())?;
+        Ok(Consumer { running, start })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.running.take_stdout()
+    }
+
+    /// The CPU time it has used since it was attached.
+    pub fn cpu(&self) -> Result<Duration> {
+        Ok(cpu_of(self.running.pid())? - self.start)
+    }
+
+    /// Ends it as Ctrl-C does; returns what it said on stderr.
+    pub fn end(self) -> Result<String> {
+        let outcome = self.running.interrupt();
+        ensure!(outcome.code == 0, "it ended with {}: {}", outcome.code, outcome.stderr);
+        Ok(outcome.stderr)
+    }
+}
