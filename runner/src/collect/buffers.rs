@@ -14,7 +14,8 @@ use crate::talk::Talk;
 use crate::view::{Stream, StreamKind};
 
 /// Records that are taken of a buffer before the loop looks at the others, the clock, the signals.
-const ROUND: usize = 4096;
+/// What they are rendered to should still be in the processor's cache when it is written.
+const ROUND: usize = 1024;
 
 /// A buffer, opened.
 #[derive(Debug)]

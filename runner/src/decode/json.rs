@@ -5,8 +5,9 @@
 
 use std::io::Write as _;
 
-use super::layout::{Layout, Member, Record, float, part, signed, text, unsigned};
+use super::layout::{Layout, Member, Record, float, part, signed, unsigned};
 use super::meaning::Names;
+use super::put::{self, Scan, scan};
 
 /// Appends a value.
 pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
@@ -33,7 +34,7 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
             Ok(name) => string(name.as_bytes(), out),
             Err(index) => number(index, out),
         },
-        Layout::Text { size } => string(text(bytes, *size), out),
+        Layout::Text { size } => text_string(&bytes[..bytes.len().min(*size)], out),
         Layout::Array { element, stride, len } => {
             out.push(b'[');
             for at in 0..*len {
@@ -45,7 +46,7 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
             out.push(b']');
         }
         Layout::Rest { element, .. } if matches!(**element, Layout::Text { .. }) => {
-            string(text(bytes, bytes.len()), out);
+            text_string(bytes, out);
         }
         Layout::Rest { element, stride } => {
             out.push(b'[');
@@ -76,7 +77,7 @@ pub fn write_members(record: &Record, bytes: &[u8], names: &mut Option<Names>, o
         if at > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(&member.key);
+        member.key.put(out);
         write_member(member, bytes, names, out);
     }
 }
@@ -95,8 +96,13 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
         out.push(b'"');
         let from = out.len();
         if meaning.write(bytes, size, signed, record, names, out) {
-            // A name from elsewhere may hold anything; most are plain.
-            if out[from..].iter().all(|byte| is_plain(*byte)) {
+            // A name from elsewhere may hold anything. What was just written is not looked at
+            // without need: the processor would wait until it is in the cache.
+            let found = (!meaning.is_plain()).then(|| scan(&out[from..]));
+            let is_plain = found.is_none_or(|found| {
+                found.is_plain && found.is_unquoted && found.len == out.len() - from
+            });
+            if is_plain {
                 out.push(b'"');
             } else {
                 let text = out.split_off(from);
@@ -135,28 +141,20 @@ pub fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Result<&'n s
 /// Appends an integer; one of 16 bytes in quotes, since readers of JSON would round it.
 pub fn integer(bytes: &[u8], size: usize, is_signed: bool, out: &mut Vec<u8>) {
     // The usual sizes without a way through 128 bits: this is most of the time of an event.
-    let mut buffer = itoa::Buffer::new();
-    let digits = match (size, is_signed) {
-        (4, false) => bytes.first_chunk().map(|b| buffer.format(u32::from_le_bytes(*b))),
-        (4, true) => bytes.first_chunk().map(|b| buffer.format(i32::from_le_bytes(*b))),
-        (8, false) => bytes.first_chunk().map(|b| buffer.format(u64::from_le_bytes(*b))),
-        (8, true) => bytes.first_chunk().map(|b| buffer.format(i64::from_le_bytes(*b))),
-        _ => None,
-    };
-    match (digits, size, is_signed) {
-        (Some(digits), ..) => out.extend_from_slice(digits.as_bytes()),
-        (None, 16, true) => quoted(signed(bytes, 16), out),
-        (None, 16, false) => quoted(unsigned(bytes, 16), out),
-        (None, _, true) => {
-            out.extend_from_slice(
-                itoa::Buffer::new().format(signed(bytes, size) as i64).as_bytes(),
-            );
+    match (size, is_signed, bytes) {
+        (4, false, [a, b, c, d, ..]) => {
+            put::number(u32::from_le_bytes([*a, *b, *c, *d]).into(), out);
         }
-        (None, _, false) => {
-            out.extend_from_slice(
-                itoa::Buffer::new().format(unsigned(bytes, size) as u64).as_bytes(),
-            );
+        (4, true, [a, b, c, d, ..]) => {
+            put::signed_number(i32::from_le_bytes([*a, *b, *c, *d]).into(), out);
         }
+        (8, false, [a, b, c, d, e, f, g, h, ..]) => {
+            put::number(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), out);
+        }
+        (16, true, _) => quoted(signed(bytes, 16), out),
+        (16, false, _) => quoted(unsigned(bytes, 16), out),
+        (_, true, _) => put::signed_number(signed(bytes, size) as i64, out),
+        (_, false, _) => put::number(unsigned(bytes, size) as u64, out),
     }
 }
 
@@ -168,15 +166,24 @@ fn quoted(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "\"{value}\"");
 }
 
-/// Whether a byte stands for itself in a JSON string, and is a character.
-fn is_plain(byte: u8) -> bool {
-    (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
+/// Appends `char[N]` as a JSON string, up to a zero.
+fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
+    let found = scan(bytes);
+    out.push(b'"');
+    match bytes.first_chunk::<16>() {
+        _ if !(found.is_plain && found.is_unquoted) => escaped(&bytes[..found.len], out),
+        // The name of a process, which nearly every event has.
+        Some(start) if found.len <= 16 => put::start(start, found.len, out),
+        _ => out.extend_from_slice(&bytes[..found.len]),
+    }
+    out.push(b'"');
 }
 
 /// Appends a JSON string; what is no UTF-8 becomes U+FFFD.
 pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    let found = scan(bytes);
     out.push(b'"');
-    if bytes.iter().all(|byte| is_plain(*byte)) {
+    if found == (Scan { len: bytes.len(), is_plain: true, is_unquoted: true }) {
         out.extend_from_slice(bytes);
     } else {
         escaped(bytes, out);

@@ -8,6 +8,7 @@ use bpfpack_schemas::btf::{Kind, Type};
 
 use super::json;
 use super::meaning::{Hint, Meaning, Sibling};
+use super::put::Short;
 
 /// Types inside types are followed this deep.
 const MAX_DEPTH: usize = 16;
@@ -99,7 +100,7 @@ pub struct Member {
     /// Its name.
     pub name: String,
     /// Its name as a key of JSON: in quotes, with a colon.
-    pub key: Box<[u8]>,
+    pub key: Short,
     /// Its first byte.
     pub offset: usize,
     /// For a bitfield, its first bit in that byte, and how many there are.
@@ -214,7 +215,7 @@ impl Member {
         let mut key = Vec::new();
         json::string(name.as_bytes(), &mut key);
         key.push(b':');
-        Member { name, key: key.into(), offset, bits: None, layout, meaning: None }
+        Member { name, key: Short::new(&key), offset, bits: None, layout, meaning: None }
     }
 
     /// The bytes of its value, or of the number of a bitfield, which `number` is room for.

@@ -5,19 +5,20 @@
 use std::io::Write as _;
 
 use super::json;
-use super::layout::{Layout, Member, part, text, unsigned};
+use super::layout::{Layout, Member, part, unsigned};
 use super::meaning::Names;
+use super::put::{self, scan};
 
 /// What stands where a record ends before a member.
-const MISSING: &[u8] = b"-";
+pub const MISSING: &[u8] = b"-";
 
 /// Appends a value: a struct as its members, strings bare, everything else as in JSON.
 pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
         Layout::Int { size, signed } if *size < 16 => json::integer(bytes, *size, *signed, out),
-        Layout::Text { size } => string(text(bytes, *size), out),
+        Layout::Text { size } => text_string(&bytes[..bytes.len().min(*size)], out),
         Layout::Rest { element, .. } if matches!(**element, Layout::Text { .. }) => {
-            string(text(bytes, bytes.len()), out);
+            text_string(bytes, out);
         }
         Layout::Record(record) => {
             for (at, member) in record.members.iter().enumerate() {
@@ -86,9 +87,12 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
         let (size, signed) = member.layout.number();
         let from = out.len();
         if meaning.write(bytes, size, signed, record, names, out) {
-            if !out[from..].iter().all(|byte| is_plain(*byte)) {
-                let text = out.split_off(from);
-                string(&text, out);
+            if !meaning.is_plain() {
+                let found = scan(&out[from..]);
+                if !found.is_plain || found.len < out.len() - from {
+                    let text = out.split_off(from);
+                    string(&text, out);
+                }
             }
             return;
         }
@@ -103,17 +107,28 @@ pub fn clean(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Whether a byte is a character that a terminal shows as one.
-fn is_plain(byte: u8) -> bool {
-    (0x20..0x7f).contains(&byte)
+/// Appends `char[N]`, up to a zero.
+fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
+    let found = scan(bytes);
+    match bytes.first_chunk::<16>() {
+        _ if !found.is_plain => escaped(&bytes[..found.len], out),
+        Some(start) if found.len <= 16 => put::start(start, found.len, out),
+        _ => out.extend_from_slice(&bytes[..found.len]),
+    }
 }
 
 /// Appends a string that may hold anything. What is appended is UTF-8.
 pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.iter().all(|byte| is_plain(*byte)) {
+    let found = scan(bytes);
+    if found.is_plain && found.len == bytes.len() {
         out.extend_from_slice(bytes);
-        return;
+    } else {
+        escaped(bytes, out);
     }
+}
+
+#[cold]
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c.is_control() {

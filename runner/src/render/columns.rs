@@ -14,10 +14,12 @@ const FLEXIBLE: usize = 12;
 const MOST_TEXT: usize = 32;
 
 /// A column.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Column {
-    /// What stands in it.
-    pub member: Member,
+    /// What stands above it.
+    pub name: String,
+    /// What stands in it; none where records of this kind have nothing there.
+    pub member: Option<Member>,
     /// Characters.
     pub width: usize,
 }
@@ -36,9 +38,35 @@ pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> 
         let name = member.name.chars().count();
         let meaning = member.meaning.filter(|_| meanings);
         let usual = meaning.map_or_else(|| usual(&member.layout, &member.name), |m| m.width());
-        Column { member: member.clone(), width: usual.max(name).max(LEAST) }
+        Column {
+            name: member.name.clone(),
+            member: Some(member.clone()),
+            width: usual.max(name).max(LEAST),
+        }
     };
     members.into_iter().map(column).collect()
+}
+
+/// The columns of several kinds of records, so that all have the same: those of one name stand
+/// below each other.
+pub fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
+    let mut all: Vec<Column> = Vec::new();
+    for column in kinds.iter().flatten() {
+        match all.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => known.width = known.width.max(column.width),
+            None => all.push(Column { member: None, ..column.clone() }),
+        }
+    }
+    let of_kind = |columns: Vec<Column>| {
+        let member = |name: &String| columns.iter().find(|column| column.name == *name);
+        all.iter()
+            .map(|column| Column {
+                member: member(&column.name).and_then(|column| column.member.clone()),
+                ..column.clone()
+            })
+            .collect()
+    };
+    kinds.into_iter().map(of_kind).collect()
 }
 
 /// Characters that most values of a type have.
@@ -76,7 +104,7 @@ pub fn fit(columns: &mut [Column], room: usize) {
         if total + LEAST <= room {
             return;
         }
-        let least = |column: &Column| column.member.name.chars().count().max(FLEXIBLE);
+        let least = |column: &Column| column.name.chars().count().max(FLEXIBLE);
         let widest = before_last
             .iter_mut()
             .filter(|column| column.width > least(column))
@@ -108,5 +136,24 @@ mod tests {
         assert_eq!(widths(&columns), [7, 15, 11, 17, 10]);
         fit(&mut columns, 20);
         assert_eq!(widths(&columns), [7, 12, 11, 12, 10], "as far as it goes");
+    }
+
+    #[test]
+    fn kinds_share_their_columns() {
+        let int = || Layout::Int { size: 4, signed: false };
+        let one = [Member::new("pid", 0, int()), Member::new("code", 4, int())];
+        let other =
+            [Member::new("path", 0, Layout::Text { size: 9 }), Member::new("pid", 12, int())];
+        let columns = together(vec![of(&one, true), of(&other, true)]);
+        let seen: Vec<Vec<(&str, Option<usize>)>> = columns
+            .iter()
+            .map(|columns| {
+                let member = |column: &Column| column.member.as_ref().map(|m| m.offset);
+                columns.iter().map(|c| (c.name.as_str(), member(c))).collect()
+            })
+            .collect();
+        assert_eq!(seen[0], [("pid", Some(0)), ("code", Some(4)), ("path", None)]);
+        assert_eq!(seen[1], [("pid", Some(12)), ("code", None), ("path", Some(0))]);
+        assert_eq!(columns[0][2].width, columns[1][2].width);
     }
 }

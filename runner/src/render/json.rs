@@ -2,11 +2,13 @@
 //! JSON, an object a line: a record is its members, an element of a map `{"key": …, "value": …}`.
 
 use super::clock::Clock;
-use super::{Chunk, Format, Settings};
+use super::{Chunk, Format, PerKind, Settings};
 use crate::collect::maps::Entry;
-use crate::decode::Layout;
+use crate::decode::flat::{Flat, Part};
 use crate::decode::json;
 use crate::decode::meaning::Names;
+use crate::decode::put::Short;
+use crate::decode::{Layout, Record};
 use crate::render::tracer::Tracer;
 use crate::view::{Stack, Stream, View};
 
@@ -21,6 +23,8 @@ pub struct Json {
     stamps: Option<Clock>,
     names: Option<Names>,
     tracer: Option<Tracer>,
+    /// The members of records, by stream and kind: all but what is unusual.
+    flat: PerKind<Option<Flat>>,
 }
 
 impl Json {
@@ -35,6 +39,7 @@ impl Json {
             stamps: settings.time.or(stamp).map(Clock::new).filter(|clock| clock.width() > 0),
             names,
             tracer,
+            flat: PerKind::default(),
         }
     }
 
@@ -70,6 +75,24 @@ impl Json {
     }
 }
 
+/// The members of a record, to be written in one go.
+fn compile(record: &Record, has_names: bool) -> Option<Flat> {
+    let mut keys = Vec::new();
+    for member in &record.members {
+        let mut key = Vec::new();
+        key.extend((!keys.is_empty()).then_some(b','));
+        member.key.put(&mut key);
+        keys.push(Short::new(&key));
+    }
+    Flat::new(record.members.iter().zip(&keys).map(|(member, before)| Part {
+        member: Some(member),
+        before,
+        width: None,
+        quoted: true,
+        has_meaning: has_names && member.meaning.is_some(),
+    }))
+}
+
 fn time(clock: &mut Option<Clock>, out: &mut Vec<u8>) {
     if let Some(clock) = clock {
         out.extend_from_slice(b"\"time\":");
@@ -86,7 +109,8 @@ impl Format for Json {
     }
 
     fn record(&mut self, stream: &Stream, bytes: &[u8], out: &mut Vec<u8>) -> bool {
-        let kind = &stream.kinds[stream.kind(bytes)];
+        let at = stream.kind(bytes);
+        let kind = &stream.kinds[at];
         if kind.is_malformed(bytes) {
             return false;
         }
@@ -103,7 +127,15 @@ impl Format for Json {
             json::string(kind.name.as_bytes(), out);
             out.push(b',');
         }
-        json::write_members(record, bytes, &mut self.names, out);
+        let Json { flat, names, .. } = self;
+        let has_names = names.is_some();
+        let flat = flat.get(stream.index, at, || compile(record, has_names));
+        let other = |at: usize, out: &mut Vec<u8>| {
+            json::write_member(&record.members[at], bytes, names, out);
+        };
+        if !flat.as_ref().is_some_and(|flat| flat.write(bytes, out, other)) {
+            json::write_members(record, bytes, names, out);
+        }
         self.stacks(&kind.stacks, bytes, out);
         out.extend_from_slice(b"}\n");
         true
@@ -140,12 +172,19 @@ impl Format for Json {
 mod tests {
     use super::*;
     use crate::args::TimeColumn;
-    use crate::decode::{Member, Record};
+    use crate::decode::Member;
     use crate::view::tests::counter_view;
     use crate::view::{RecordKind, StreamKind};
 
     pub(crate) fn format(several: bool) -> Json {
-        Json { several, clock: None, stamps: None, names: None, tracer: None }
+        Json {
+            several,
+            clock: None,
+            stamps: None,
+            names: None,
+            tracer: None,
+            flat: PerKind::default(),
+        }
     }
 
     #[test]

@@ -54,6 +54,37 @@ pub enum Heading {
     View(String),
 }
 
+/// What a format makes once for each kind of records, when the first one comes.
+#[derive(Debug)]
+struct PerKind<T>(Vec<Vec<Option<T>>>);
+
+impl<T> Default for PerKind<T> {
+    fn default() -> PerKind<T> {
+        PerKind(Vec::new())
+    }
+}
+
+impl<T> PerKind<T> {
+    fn get(&mut self, stream: usize, kind: usize, make: impl FnOnce() -> T) -> &mut T {
+        if self.0.len() <= stream {
+            self.0.resize_with(stream + 1, Vec::new);
+        }
+        let kinds = &mut self.0[stream];
+        if kinds.len() <= kind {
+            kinds.resize_with(kind + 1, || None);
+        }
+        kinds[kind].get_or_insert_with(make)
+    }
+
+    fn known(&self, stream: usize, kind: usize) -> Option<&T> {
+        self.0.get(stream)?.get(kind)?.as_ref()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// How the output looks, whatever its format is.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -105,7 +105,7 @@ impl Format for Yaml {
             Layout::Record(record) => {
                 for member in &record.members {
                     item.begin(out);
-                    out.extend_from_slice(&member.key);
+                    member.key.put(out);
                     out.push(b' ');
                     json::write_member(member, bytes, &mut self.names, out);
                     out.push(b'\n');

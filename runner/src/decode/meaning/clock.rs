@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::number::padded;
 use super::quantity::Unit;
+use crate::decode::put;
 use crate::sys;
 
 /// What is older has no time of day that says when it was.
@@ -18,6 +19,9 @@ const OLDEST: u64 = 24 * 3600 * SECOND;
 const LEAST_PART: u64 = 1000;
 
 const SECOND: u64 = 1_000_000_000;
+
+/// Characters of `HH:MM:SS.`.
+const TEXT: usize = 9;
 
 /// Distances between clocks are read again after this, since the wall clock is adjusted.
 const READ_AFTER: u64 = SECOND;
@@ -31,8 +35,11 @@ pub struct Clock {
     boot_ahead: u64,
     /// How far the wall clock is ahead of the monotonic one.
     wall_ahead: u64,
-    /// A second since 1970, and its hours, minutes and seconds: most records are of the same.
-    second: Option<(u64, (u8, u8, u8))>,
+    /// The monotonic clock when it was last looked at.
+    now: u64,
+    /// A second since 1970, and its text: most records are of the same.
+    second: u64,
+    text: [u8; TEXT],
 }
 
 impl Clock {
@@ -40,30 +47,30 @@ impl Clock {
     /// before boot.
     pub fn write(&mut self, value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
         let Some(value) = value.checked_mul(unit.nanoseconds()) else { return false };
-        let now = read(ClockId::Monotonic);
-        if self.read_at == 0 || now.saturating_sub(self.read_at) > READ_AFTER {
-            self.read_at = now;
-            self.boot_ahead = read(ClockId::Boottime).saturating_sub(now);
-            self.wall_ahead = read(ClockId::Realtime).saturating_sub(now);
-        }
-        let Some(age) = age(value, now, self.boot_ahead) else { return false };
-        let wall = (now + self.wall_ahead).saturating_sub(age);
-        let second = wall / SECOND;
-        let (hours, minutes, seconds) = match self.second {
-            Some((known, time)) if known == second => time,
-            _ => {
-                let time = sys::local_time_of(second as i64);
-                self.second = Some((second, time));
-                time
+        // The clocks are read again when a time is ahead of them, or they are old.
+        if value > self.now || value.saturating_sub(self.read_at) > READ_AFTER {
+            self.now = read(ClockId::Monotonic);
+            if self.read_at == 0 || self.now.saturating_sub(self.read_at) > READ_AFTER {
+                self.read_at = self.now;
+                self.boot_ahead = read(ClockId::Boottime).saturating_sub(self.now);
+                self.wall_ahead = read(ClockId::Realtime).saturating_sub(self.now);
             }
-        };
-        padded(hours.into(), 2, out);
-        out.push(b':');
-        padded(minutes.into(), 2, out);
-        out.push(b':');
-        padded(seconds.into(), 2, out);
-        out.push(b'.');
-        padded(wall % SECOND / 1000, 6, out);
+        }
+        let Some(age) = age(value, self.now, self.boot_ahead) else { return false };
+        let wall = (self.now + self.wall_ahead).saturating_sub(age);
+        let second = wall / SECOND;
+        if self.second != second {
+            self.second = second;
+            let (hours, minutes, seconds) = sys::local_time_of(second as i64);
+            let mut text = Vec::with_capacity(TEXT);
+            for part in [hours, minutes, seconds] {
+                padded(part.into(), 2, &mut text);
+                text.push(if text.len() < TEXT - 1 { b':' } else { b'.' });
+            }
+            self.text = text.first_chunk().copied().unwrap_or_default();
+        }
+        out.extend_from_slice(&self.text);
+        put::micros((wall % SECOND / 1000) as u32, out);
         true
     }
 }

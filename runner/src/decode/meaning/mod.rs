@@ -162,6 +162,22 @@ impl Meaning {
         }
     }
 
+    /// Whether all that it writes is printable ASCII without quotes, whatever the value: it is no
+    /// name that somebody chose.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !matches!(
+            self,
+            Meaning::Text
+                | Meaning::User
+                | Meaning::Group
+                | Meaning::KernelAddress
+                | Meaning::Cgroup
+                | Meaning::Device
+                | Meaning::Interface
+        )
+    }
+
     /// How wide a column of its text is to be, so that it seldom moves.
     #[must_use]
     pub fn width(&self) -> usize {

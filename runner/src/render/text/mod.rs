@@ -7,15 +7,20 @@ use std::io::Write as _;
 
 use super::clock::Clock;
 use super::columns::{self, Column};
-use super::{Chunk, Format, Heading, Settings};
+use super::{Chunk, Format, Heading, PerKind, Settings};
 use crate::args::TimeColumn;
 use crate::collect::maps::Entry;
+use crate::decode::flat::{Flat, Part};
 use crate::decode::layout::{text, unsigned};
 use crate::decode::meaning::Names;
+use crate::decode::put::{self, Short};
 use crate::decode::text as words;
 use crate::render::tracer::Tracer;
 use crate::sys;
 use crate::view::{RecordKind, Stack, StackEvent, Stream, View};
+
+/// So many kinds of records of a buffer share their columns; of more, each has its own.
+const MOST_TOGETHER: usize = 6;
 
 /// The text format and what it remembers.
 #[derive(Debug)]
@@ -29,10 +34,20 @@ pub struct Text {
     tracer: Option<Tracer>,
     /// What the names were printed for last.
     header_of: Option<Heading>,
-    /// Columns of records, by the stream's index and the kind's.
-    columns: Vec<Vec<Option<Vec<Column>>>>,
+    /// Columns of records, by stream and kind.
+    tables: PerKind<Table>,
     terminal: Option<Terminal>,
     has_colors: bool,
+}
+
+/// The columns of a kind of records.
+#[derive(Debug)]
+struct Table {
+    columns: Vec<Column>,
+    /// The same, to be written in one go.
+    flat: Option<Flat>,
+    /// The kind whose names stand above: where all kinds share their columns, the first.
+    heading: usize,
 }
 
 /// The terminal that the text goes to.
@@ -56,7 +71,7 @@ impl Text {
             names,
             tracer,
             header_of: None,
-            columns: Vec::new(),
+            tables: PerKind::default(),
             terminal: size.map(|(rows, columns)| Terminal { rows, columns, lines: 0 }),
             has_colors: settings.has_colors,
         }
@@ -69,9 +84,9 @@ impl Text {
         if time > 0 {
             let _ = write!(line, "{:<time$} ", "TIME");
         }
-        for Column { member, width } in columns {
-            words::string(member.name.to_uppercase().as_bytes(), &mut line);
-            let used = member.name.chars().count();
+        for Column { name, width, .. } in columns {
+            words::string(name.to_uppercase().as_bytes(), &mut line);
+            let used = name.chars().count();
             line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
         }
         trim(&mut line, 0);
@@ -82,52 +97,34 @@ impl Text {
         line
     }
 
-    /// The columns of a kind of records; made when they are first needed, and again for a terminal
-    /// whose width has changed.
-    fn columns_of(&mut self, stream: &Stream, at: usize) -> &[Column] {
-        let kind = &stream.kinds[at];
-        if self.columns.len() <= stream.index {
-            self.columns.resize_with(stream.index + 1, Vec::new);
-        }
-        let of_stream = &mut self.columns[stream.index];
-        if of_stream.len() <= at {
-            of_stream.resize_with(at + 1, || None);
-        }
-        let (meanings, time) = (self.names.is_some(), self.clock.width() + 1);
-        let width = self.terminal.as_ref().map(|terminal| terminal.columns);
-        of_stream[at].get_or_insert_with(|| {
-            let mut members = columns::members(&kind.layout, "value");
-            if self.tracer.is_some() {
-                members.retain(|member| !kind.stacks.iter().any(|s| s.is_made_of(member)));
-            }
-            let mut columns = columns::of(&members, meanings);
-            if let Some(width) = width {
-                columns::fit(&mut columns, width.saturating_sub(time));
-            }
-            columns
-        })
-    }
-
     /// Prints the names where others, or a screenful, stand above what comes.
     fn head(&mut self, stream: &Stream, at: usize, out: &mut Vec<u8>) {
-        let is_above = |of: &Option<Heading>| matches!(of, Some(Heading::Records(s, k)) if (*s, *k) == (stream.index, at));
         let is_full = self.terminal.as_ref().is_some_and(|t| t.lines + 2 > t.rows);
-        if is_above(&self.header_of) && !is_full {
-            return;
-        }
-        if let Some(terminal) = &mut self.terminal {
+        if is_full && let Some(terminal) = &mut self.terminal {
             if let Some((rows, columns)) = sys::terminal_size() {
                 if columns != terminal.columns {
-                    self.columns.clear();
+                    self.tables.clear();
                 }
                 (terminal.rows, terminal.columns) = (rows, columns);
             }
+            self.header_of = None;
+        }
+        let shape = Shape {
+            meanings: self.names.is_some(),
+            hides_stacks: self.tracer.is_some(),
+            room: self.terminal.as_ref().map(|t| t.columns.saturating_sub(self.clock.width() + 1)),
+        };
+        let table = self.tables.get(stream.index, at, || Table::new(stream, at, &shape));
+        let heading = Heading::Records(stream.index, table.heading);
+        if self.header_of.as_ref() == Some(&heading) {
+            return;
+        }
+        let columns = table.columns.clone();
+        out.extend(self.header(&columns));
+        self.header_of = Some(heading);
+        if let Some(terminal) = &mut self.terminal {
             terminal.lines = 1;
         }
-        self.columns_of(stream, at);
-        let header = self.header(self.columns[stream.index][at].as_deref().unwrap_or_default());
-        out.extend(header);
-        self.header_of = Some(Heading::Records(stream.index, at));
     }
 
     /// The frames of the stacks of a record, indented below it.
@@ -197,6 +194,46 @@ impl Text {
     }
 }
 
+/// What the columns depend on.
+struct Shape {
+    meanings: bool,
+    /// Stacks are shown below the row.
+    hides_stacks: bool,
+    /// Characters of a line.
+    room: Option<usize>,
+}
+
+impl Table {
+    fn new(stream: &Stream, at: usize, shape: &Shape) -> Table {
+        let columns = |kind: &RecordKind| {
+            let mut members = columns::members(&kind.layout, "value");
+            if shape.hides_stacks {
+                members.retain(|member| !kind.stacks.iter().any(|s| s.is_made_of(member)));
+            }
+            columns::of(&members, shape.meanings)
+        };
+        let is_shared = (2..=MOST_TOGETHER).contains(&stream.kinds.len());
+        let mut columns = match is_shared {
+            true => columns::together(stream.kinds.iter().map(columns).collect()).swap_remove(at),
+            false => columns(&stream.kinds[at]),
+        };
+        if let Some(room) = shape.room {
+            columns::fit(&mut columns, room);
+        }
+        let nothing = Short::new(b"");
+        let last = columns.len().saturating_sub(1);
+        let flat = Flat::new(columns.iter().enumerate().map(|(at, column)| Part {
+            member: column.member.as_ref(),
+            before: &nothing,
+            width: (at < last).then_some(column.width),
+            quoted: false,
+            has_meaning: shape.meanings
+                && column.member.as_ref().is_some_and(|member| member.meaning.is_some()),
+        }));
+        Table { columns, flat, heading: if is_shared { 0 } else { at } }
+    }
+}
+
 /// Takes the spaces from the end of a line that begins at `from`.
 fn trim(line: &mut Vec<u8>, from: usize) {
     while line.len() > from && line.last() == Some(&b' ') {
@@ -211,15 +248,23 @@ fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
         true => cell.len(),
         false => String::from_utf8_lossy(cell).chars().count(),
     };
-    out.resize(out.len() + width.saturating_sub(used) + 1, b' ');
+    put::spaces(width.saturating_sub(used) + 1, out);
 }
 
 /// Appends a value's columns, all but the last padded.
 fn cells(columns: &[Column], record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
-    for Column { member, width } in columns {
+    for column in columns {
         let from = out.len();
-        words::write_member(member, record, names, out);
-        pad(out, from, *width);
+        cell(column, record, names, out);
+        pad(out, from, column.width);
+    }
+}
+
+/// Appends a value's column.
+fn cell(column: &Column, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    match &column.member {
+        Some(member) => words::write_member(member, record, names, out),
+        None => out.extend_from_slice(words::MISSING),
     }
 }
 
@@ -241,12 +286,19 @@ impl Format for Text {
         self.head(stream, at, out);
         let from = out.len();
         if self.clock.width() > 0 {
-            let time = out.len();
-            out.extend_from_slice(self.clock.text());
-            pad(out, time, self.clock.width());
+            let text = self.clock.text();
+            out.extend_from_slice(text);
+            let used = text.len();
+            put::spaces(self.clock.width().saturating_sub(used) + 1, out);
         }
-        if let Some(columns) = &self.columns[stream.index][at] {
-            cells(columns, record, &mut self.names, out);
+        let Text { tables, names, .. } = self;
+        if let Some(table) = tables.known(stream.index, at) {
+            let other = |at: usize, out: &mut Vec<u8>| {
+                cell(&table.columns[at], record, names, out);
+            };
+            if !table.flat.as_ref().is_some_and(|flat| flat.write(record, out, other)) {
+                cells(&table.columns, record, names, out);
+            }
         }
         trim(out, from);
         out.push(b'\n');
@@ -290,7 +342,7 @@ mod tests {
             names: Some(Names::default()),
             tracer: None,
             header_of: None,
-            columns: Vec::new(),
+            tables: PerKind::default(),
             terminal: None,
             has_colors: false,
         }

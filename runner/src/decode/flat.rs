@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+//! The usual members of a record, written in one loop: numbers and short strings. Everything else
+//! is left to the general writers, member by member. Where the next byte goes stays in a register
+//! here, and lengths are known before digits: that is three times as fast as appending each piece.
+
+use super::layout::{Layout, Member};
+use super::put::{self, CHUNK, Short};
+
+/// Strings up to this size are written here.
+const LONGEST: usize = 64;
+
+/// A number takes this many bytes at most, with its sign.
+const NUMBER: usize = 21;
+
+/// Bytes that may be overwritten behind what is written.
+const BEHIND: usize = 3 * CHUNK;
+
+/// The members of a kind of records, compiled for a format.
+#[derive(Debug)]
+pub struct Flat {
+    steps: Vec<Step>,
+    /// Bytes that a record needs at most, but for what others write.
+    room: usize,
+    /// A record has to have so many bytes, or a member could be missing.
+    least: usize,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// What stands before the value.
+    before: [u8; CHUNK],
+    before_len: usize,
+    value: Value,
+    offset: usize,
+    /// Characters that the value is padded to, and a space; none where it is not padded.
+    width: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    U32,
+    I32,
+    U64,
+    I64,
+    Small {
+        size: usize,
+        signed: bool,
+    },
+    Text {
+        size: usize,
+        quoted: bool,
+    },
+    /// Written by somebody else: something of ASCII, or anything.
+    Other {
+        is_ascii: bool,
+    },
+}
+
+/// A member for a format.
+#[derive(Debug)]
+pub struct Part<'m> {
+    /// The member; none where records have none there: somebody else writes that.
+    pub member: Option<&'m Member>,
+    /// What stands before its value.
+    pub before: &'m Short,
+    /// Characters that it is padded to.
+    pub width: Option<usize>,
+    /// Strings stand in quotes.
+    pub quoted: bool,
+    /// Its meaning is shown: somebody else writes it.
+    pub has_meaning: bool,
+}
+
+impl Flat {
+    /// Compiles members; none where something is too long for that.
+    pub fn new<'m>(parts: impl IntoIterator<Item = Part<'m>>) -> Option<Flat> {
+        let mut flat = Flat { steps: Vec::new(), room: BEHIND, least: 0 };
+        for part in parts {
+            let Short::Fits(before, before_len) = part.before else { return None };
+            if part.width.is_some_and(|width| width >= 2 * CHUNK) {
+                return None;
+            }
+            let usual = part.member.filter(|member| !part.has_meaning && member.bits.is_none());
+            let value = match usual.map_or(&Layout::Bool, |member| &member.layout) {
+                Layout::Int { size: 4, signed: false } => Value::U32,
+                Layout::Int { size: 4, signed: true } => Value::I32,
+                Layout::Int { size: 8, signed: false } => Value::U64,
+                Layout::Int { size: 8, signed: true } => Value::I64,
+                &Layout::Int { size: size @ 1..=8, signed } => Value::Small { size, signed },
+                &Layout::Text { size } if size <= LONGEST => {
+                    Value::Text { size, quoted: part.quoted }
+                }
+                _ => Value::Other { is_ascii: is_ascii(part.member) },
+            };
+            let (bytes, room) = match value {
+                Value::Other { .. } => (1, 0),
+                Value::Text { size, .. } => (size, size + 2),
+                _ => (usual.map_or(0, |member| member.layout.size()), NUMBER),
+            };
+            let offset = part.member.map(|member| member.offset);
+            flat.least = flat.least.max(offset.map_or(0, |offset| offset + bytes));
+            flat.room += usize::from(*before_len) + room + part.width.map_or(0, |width| width + 1);
+            flat.steps.push(Step {
+                before: *before,
+                before_len: usize::from(*before_len),
+                value,
+                offset: offset.unwrap_or(0),
+                width: part.width,
+            });
+        }
+        Some(flat)
+    }
+
+    /// Appends the members of a record; false, and nothing appended, where it is too short.
+    /// `other` appends the value of the member at an index.
+    pub fn write(
+        &self,
+        record: &[u8],
+        out: &mut Vec<u8>,
+        mut other: impl FnMut(usize, &mut Vec<u8>),
+    ) -> bool {
+        if record.len() < self.least {
+            return false;
+        }
+        let mut at = out.len();
+        out.resize(at + self.room, 0);
+        for (index, step) in self.steps.iter().enumerate() {
+            let Some(room) = out[at..].first_chunk_mut::<CHUNK>() else { return true };
+            *room = step.before;
+            at += step.before_len;
+            let begin = at;
+            let bytes = &record[step.offset..];
+            let number: Option<(u64, bool)> = match step.value {
+                Value::U32 => bytes.first_chunk().map(|b| (u32::from_le_bytes(*b).into(), false)),
+                Value::U64 => bytes.first_chunk().map(|b| (u64::from_le_bytes(*b), false)),
+                Value::I32 => bytes.first_chunk().map(|b| {
+                    let value = i32::from_le_bytes(*b);
+                    (value.unsigned_abs().into(), value < 0)
+                }),
+                Value::I64 => bytes.first_chunk().map(|b| {
+                    let value = i64::from_le_bytes(*b);
+                    (value.unsigned_abs(), value < 0)
+                }),
+                Value::Small { size, signed: false } => {
+                    Some((super::layout::unsigned(bytes, size) as u64, false))
+                }
+                Value::Small { size, .. } => {
+                    let value = super::layout::signed(bytes, size) as i64;
+                    Some((value.unsigned_abs(), value < 0))
+                }
+                Value::Text { .. } | Value::Other { .. } => None,
+            };
+            let text = match step.value {
+                Value::Text { size, quoted } => text(&bytes[..size], quoted, &mut out[at..]),
+                _ => None,
+            };
+            match (number, text) {
+                (Some((value, is_negative)), _) => {
+                    out[at] = b'-';
+                    at += usize::from(is_negative);
+                    if let Some(room) = out[at..].first_chunk_mut() {
+                        at += put::number_to(value, room);
+                    }
+                }
+                (_, Some(len)) => at += len,
+                (None, None) => {
+                    out.truncate(at);
+                    other(index, out);
+                    at = out.len();
+                    out.resize(at + self.room, 0);
+                }
+            }
+            if let Some(width) = step.width {
+                // What others wrote may hold characters of several bytes.
+                let used = match (step.value, text) {
+                    (Value::Other { is_ascii: false }, _) | (Value::Text { .. }, None) => {
+                        characters(&out[begin..at])
+                    }
+                    _ => at - begin,
+                };
+                if width < CHUNK {
+                    if let Some(room) = out[at..].first_chunk_mut::<CHUNK>() {
+                        *room = [b' '; CHUNK];
+                    }
+                } else if let Some(room) = out[at..].first_chunk_mut::<{ 2 * CHUNK }>() {
+                    *room = [b' '; 2 * CHUNK];
+                }
+                at += width.saturating_sub(used) + 1;
+            }
+        }
+        out.truncate(at);
+        true
+    }
+}
+
+/// Whether a member's text is of ASCII whatever its value is, shown by its meaning or without.
+fn is_ascii(member: Option<&Member>) -> bool {
+    member.is_none_or(|member| {
+        member.meaning.is_none_or(|meaning| meaning.is_plain())
+            && matches!(
+                member.layout,
+                Layout::Int { .. } | Layout::Bool | Layout::Pointer | Layout::Float { .. }
+            )
+    })
+}
+
+/// Characters of a text.
+fn characters(text: &[u8]) -> usize {
+    match text.is_ascii() {
+        true => text.len(),
+        false => String::from_utf8_lossy(text).chars().count(),
+    }
+}
+
+/// Writes a string; returns its length, or none where a character of it has to be escaped.
+fn text(bytes: &[u8], quoted: bool, room: &mut [u8]) -> Option<usize> {
+    let found = put::scan(bytes);
+    if !found.is_plain || quoted && !found.is_unquoted {
+        return None;
+    }
+    let mut at = 0;
+    if quoted {
+        room[0] = b'"';
+        at = 1;
+    }
+    match (bytes.first_chunk::<16>(), room[at..].first_chunk_mut::<16>()) {
+        (Some(bytes), Some(room)) if found.len <= 16 => *room = *bytes,
+        _ => room[at..at + found.len].copy_from_slice(&bytes[..found.len]),
+    }
+    at += found.len;
+    if quoted {
+        room[at] = b'"';
+        at += 1;
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Record, json};
+
+    fn record() -> Record {
+        let int = |size, signed| Layout::Int { size, signed };
+        let mut bits = Member::new("bits", 36, int(4, false));
+        bits.bits = Some((1, 3));
+        Record {
+            size: 40,
+            members: vec![
+                Member::new("a", 0, int(4, false)),
+                Member::new("b", 4, int(4, true)),
+                Member::new("c", 8, int(8, true)),
+                Member::new("d", 16, int(2, true)),
+                Member::new("e", 18, int(1, false)),
+                Member::new("f", 19, Layout::Text { size: 5 }),
+                Member::new("g", 24, Layout::Text { size: 8 }),
+                Member::new("h", 32, Layout::Bool),
+                bits,
+            ],
+        }
+    }
+
+    #[test]
+    fn the_same_as_the_general_writer() {
+        let record = record();
+        let mut first = true;
+        let keys: Vec<Short> = record
+            .members
+            .iter()
+            .map(|member| {
+                let comma = if std::mem::take(&mut first) { "" } else { "," };
+                Short::new(format!("{comma}\"{}\":", member.name).as_bytes())
+            })
+            .collect();
+        let parts = record.members.iter().zip(&keys).map(|(member, before)| Part {
+            member: Some(member),
+            before,
+            width: None,
+            quoted: true,
+            has_meaning: false,
+        });
+        let flat = Flat::new(parts).unwrap();
+        let mut state = 7u64;
+        for round in 0..2000 {
+            let bytes: Vec<u8> = (0..40)
+                .map(|_| {
+                    state =
+                        state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    // Often zeros and small numbers, and printable text.
+                    match (round % 4, state >> 33 & 3) {
+                        (0, _) => (state >> 40) as u8,
+                        (_, 0) => 0,
+                        (_, 1) => (state >> 40) as u8 & 7,
+                        _ => b'a' + (state >> 40) as u8 % 20,
+                    }
+                })
+                .collect();
+            let (mut fast, mut slow) = (b"x".to_vec(), b"x".to_vec());
+            let other = |at: usize, out: &mut Vec<u8>| {
+                json::write_member(&record.members[at], &bytes, &mut None, out);
+            };
+            assert!(flat.write(&bytes, &mut fast, other));
+            json::write_members(&record, &bytes, &mut None, &mut slow);
+            assert_eq!(String::from_utf8(fast).unwrap(), String::from_utf8(slow).unwrap());
+        }
+        let mut out = b"x".to_vec();
+        assert!(!flat.write(&[0; 36], &mut out, |_, _| {}));
+        assert_eq!(out, b"x");
+    }
+
+    #[test]
+    fn columns_are_padded() {
+        let record = record();
+        let none = Short::new(b"");
+        let parts = record.members.iter().take(6).map(|member| Part {
+            member: Some(member),
+            before: &none,
+            width: Some(4),
+            quoted: false,
+            has_meaning: member.name == "e",
+        });
+        let flat = Flat::new(parts).unwrap();
+        let mut bytes = [0; 40];
+        bytes[..8].copy_from_slice(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        bytes[8..16].copy_from_slice(&(-1_234_567i64).to_le_bytes());
+        bytes[19..22].copy_from_slice(b"a\"b");
+        let mut out = Vec::new();
+        assert!(flat.write(&bytes, &mut out, |_, out| out.extend_from_slice("äöüä".as_bytes())));
+        assert_eq!(String::from_utf8(out).unwrap(), "1    -1   -1234567 0    äöüä a\"b  ");
+    }
+}
