@@ -36,6 +36,7 @@ pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
                     attach: program.section,
                     link: true,
                     autoload: None,
+                    frequency: None,
                     other: Default::default(),
                 })
                 .collect(),

@@ -5,6 +5,7 @@
 //! Every type keeps the keys that it does not know, so that reading and writing a package loses
 //! nothing. Wire spellings are in the serde attributes alone.
 
+mod meanings;
 mod view;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use meanings::MEANINGS;
 pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordType, Scale, View, ViewKind};
 

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind as BtfKind};
-use bpfpack_schemas::meta::{Doc, MapMeta, ProgMeta, RecordType, Skeleton, Variable, View};
+use bpfpack_schemas::meta::{
+    Doc, MEANINGS, MapMeta, ProgMeta, RecordType, Skeleton, Variable, View,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -23,7 +25,8 @@ use crate::message::Talk;
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
 
 /// Annotations whose value is an object; a text that is none is a slip.
-const STRUCTURED: [&str; 6] = ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags"];
+const STRUCTURED: [&str; 7] =
+    ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags", "meanings"];
 
 /// Annotations whose value is a text, whatever it looks like.
 const TEXTS: [&str; 6] = ["description", "brief", "details", "version", "record_tag", "help"];
@@ -174,6 +177,17 @@ impl Annotation {
     }
 }
 
+/// Whether there is a meaning of this name.
+fn known_meaning(name: &str) -> Result<(), String> {
+    if MEANINGS.contains(&name) {
+        return Ok(());
+    }
+    Err(match similar(name, MEANINGS) {
+        Some(meant) => format!("there is no meaning `{name}`; did you mean `{meant}`?"),
+        None => format!("there is no meaning `{name}`; there are {}", MEANINGS.join(", ")),
+    })
+}
+
 /// What an annotation stands on.
 enum Target<'m> {
     Program(&'m mut ProgMeta),
@@ -194,6 +208,9 @@ impl Target<'_> {
 
     /// What has the right type, and still can not work.
     fn check(&self) -> Result<(), String> {
+        if let Target::Map(map) = self {
+            return map.meanings.values().try_for_each(|name| known_meaning(name));
+        }
         let Target::Variable(Variable { cmdarg: Some(cmdarg), .. }) = self else { return Ok(()) };
         let is_letter = |short: &String| {
             short.chars().count() == 1 && short.chars().all(|c| c.is_ascii_alphanumeric())

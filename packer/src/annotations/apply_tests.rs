@@ -59,6 +59,7 @@ fn meta() -> Meta {
         attach: "xdp".into(),
         link: true,
         autoload: None,
+        frequency: None,
         other: Default::default(),
     }];
     meta

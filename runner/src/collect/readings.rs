@@ -17,6 +17,10 @@ use crate::view::View;
 /// A reading this close before the end is the last one itself.
 const TOGETHER: Duration = Duration::from_millis(20);
 
+/// Processes that come and go between two readings are looked at this often, where readings show
+/// their stacks.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Drawn readings that wait to be written. The thread waits when they are more.
 const AHEAD: usize = 4;
 
@@ -146,10 +150,14 @@ impl Schedule {
         loop {
             let next = self.views.iter().map(|scheduled| scheduled.next).min();
             let wait = next.map_or(Duration::MAX, |n| n.saturating_duration_since(Instant::now()));
-            match is_last.recv_timeout(wait) {
+            let look = self.views.iter().any(|view| !view.sampler.view.stacks.is_empty());
+            match is_last.recv_timeout(if look { wait.min(LOOK) } else { wait }) {
                 Ok(()) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if look {
+                self.look();
             }
             let now = Instant::now();
             for at in 0..self.views.len() {
@@ -181,6 +189,21 @@ impl Schedule {
         for at in 0..self.views.len() {
             if !self.read(at, voice) {
                 return;
+            }
+        }
+    }
+
+    /// Has the processes remembered whose stacks are in the maps.
+    fn look(&mut self) {
+        let Some(tracer) = self.format.tracer() else { return };
+        for Scheduled { sampler, .. } in &self.views {
+            let view = &sampler.view;
+            if view.stacks.is_empty() {
+                continue;
+            }
+            // An error is told when it comes again with the next reading.
+            for entry in view.reader.read().unwrap_or_default() {
+                tracer.note(&view.stacks, &entry.key);
             }
         }
     }

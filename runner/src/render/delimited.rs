@@ -159,6 +159,10 @@ impl Delimited {
 }
 
 impl Format for Delimited {
+    fn tracer(&mut self) -> Option<&mut Tracer> {
+        self.tracer.as_mut()
+    }
+
     fn now(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.tick();

@@ -102,6 +102,10 @@ fn time(clock: &mut Option<Clock>, out: &mut Vec<u8>) {
 }
 
 impl Format for Json {
+    fn tracer(&mut self) -> Option<&mut Tracer> {
+        self.tracer.as_mut()
+    }
+
     fn now(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.tick();

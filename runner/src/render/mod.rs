@@ -16,7 +16,7 @@ use crate::collect::maps::Entry;
 use crate::decode::meaning::Names;
 use crate::sys;
 use crate::view::{Stream, View, Views};
-use tracer::Tracer;
+pub use tracer::Tracer;
 
 /// An output format.
 pub trait Format: std::fmt::Debug {
@@ -33,6 +33,11 @@ pub trait Format: std::fmt::Debug {
 
     /// Appends a reading.
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>);
+
+    /// What names addresses, where the format shows their names.
+    fn tracer(&mut self) -> Option<&mut Tracer> {
+        None
+    }
 }
 
 /// A reading, drawn.

@@ -50,6 +50,13 @@ impl Tracer {
         })
     }
 
+    /// Remembers what the processes of a record map, so that they have names when they have ended.
+    pub fn note(&mut self, stacks: &[Stack], record: &[u8]) {
+        for (at, size) in stacks.iter().filter_map(|stack| stack.pid) {
+            self.symbols.borrow_mut().note_process(unsigned(part(record, at), size) as u32);
+        }
+    }
+
     /// The addresses of a stack, innermost first.
     pub fn addresses(&mut self, stack: &Stack, record: &[u8]) -> &[u64] {
         self.addresses.clear();

@@ -79,6 +79,10 @@ fn time(clock: &mut Option<Clock>, item: &mut Item, out: &mut Vec<u8>) {
 }
 
 impl Format for Yaml {
+    fn tracer(&mut self) -> Option<&mut Tracer> {
+        self.tracer.as_mut()
+    }
+
     fn now(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.tick();

@@ -286,3 +286,9 @@ fn nothing_fails_whatever_the_bytes_are() {
         }
     }
 }
+
+#[test]
+fn the_format_has_the_same_names() {
+    let names: Vec<_> = Meaning::all_names().collect();
+    assert_eq!(names, bpfpack_schemas::meta::MEANINGS);
+}

@@ -269,6 +269,10 @@ fn cell(column: &Column, record: &[u8], names: &mut Option<Names>, out: &mut Vec
 }
 
 impl Format for Text {
+    fn tracer(&mut self) -> Option<&mut Tracer> {
+        self.tracer.as_mut()
+    }
+
     fn now(&mut self) {
         self.clock.tick();
     }
