@@ -245,8 +245,7 @@ impl Run<'_> {
         }
         if let (Some(readings), End::Detach) = (&self.readings, end) {
             readings.finish();
-            loop {
-                let Some(readings) = &self.readings else { break };
+            while let Some(readings) = &self.readings {
                 match readings.next(Duration::from_millis(100)) {
                     Ok(Said::Chunk(chunk)) => self.format.chunk(chunk, &mut self.sink.bytes),
                     Ok(Said::Enough) => {}

@@ -60,11 +60,11 @@ const EIGHT: u64 = 100_000_000;
 /// quarters and eighths are divided side by side in one word, so that nothing goes through memory.
 fn digits(value: u64) -> u64 {
     // Dividing by 100 and by 10 is multiplying and shifting, exact for numbers below 10000 and 100.
-    let fours = value / 10_000 | value % 10_000 << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x7f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
-    tens | (twos - 10 * tens) << 8
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
 }
 
 /// The characters of digits.
@@ -91,7 +91,7 @@ fn count(value: u64) -> usize {
         table
     };
     let bit = (value | 1).ilog2() as usize & 31;
-    (value + TABLE[bit] >> 32) as usize
+    ((value + TABLE[bit]) >> 32) as usize
 }
 
 /// The two characters of each number below 100.
