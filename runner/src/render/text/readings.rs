@@ -52,7 +52,10 @@ impl Text {
     /// A line for each element, with the time.
     fn lines(&mut self, view: &View, entries: &[Entry]) -> Chunk {
         let meanings = self.names.is_some();
-        let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        let mut keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        if self.tracer.is_some() {
+            keys.retain(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)));
+        }
         let keys = columns::of(&keys, meanings);
         let values = columns::of(&columns::members(&view.value, "value"), meanings);
         self.clock.tick();

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+//! Streams of records on this kernel: nothing is lost that is not told, whoever is slow; every
+//! format; several buffers and maps at once; stacks; the lines of bpf_printk.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, pack, scratch, sys};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Arguments that make a fixture see this thread's system calls.
+fn see_us() -> [String; 4] {
+    let pid = sys::thread_id().to_string();
+    ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
+}
+
+/// A fixture that sees this thread, running.
+fn running(fixture: &str, options: &[&str], more: &[&str]) -> (TempDir, Running) {
+    let dir = scratch();
+    let package = pack(&format!("tests/fixtures/{fixture}.bpf.c"), &dir);
+    let us = see_us();
+    let mut args: Vec<&str> = vec!["run"];
+    args.extend(options);
+    args.push(&package);
+    args.extend(us.iter().map(String::as_str));
+    args.extend(more);
+    let running = Running::ecli(&args);
+    (dir, running)
+}
+
+/// Takes the output in a thread, so that it does not have to fit into a pipe.
+fn reader(running: &mut Running) -> std::thread::JoinHandle<String> {
+    let mut stdout = running.take_stdout();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+/// The numbers behind words like `put: 12 shown, 3 lost` on the closing line.
+fn counts(stderr: &str, buffer: &str) -> (u64, u64) {
+    let begin = format!("{buffer}: ");
+    let line = stderr.lines().rfind(|line| line.contains("records: ")).unwrap();
+    let rest = &line[line.find(&begin).unwrap_or_else(|| panic!("{stderr}")) + begin.len()..];
+    let mut numbers = rest.split([' ', ',', ';', ')']).filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[test]
+fn what_was_shown_and_what_was_lost_are_what_was_made() {
+    if !is_root() {
+        return;
+    }
+    const CALLS: u64 = 400;
+    const BURST: u64 = 100;
+    let (_dir, mut running) = running("losses", &["-j"], &["--burst", "100"]);
+    let text = reader(&mut running);
+    for _ in 0..CALLS {
+        sys::carry(1);
+    }
+    let outcome = running.interrupt().succeeded();
+    let text = text.join().unwrap();
+    let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut calls = None;
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        match line["seq"].as_u64() {
+            Some(seq) => {
+                seen.entry(line["map"].as_str().unwrap().to_owned()).or_default().push(seq);
+            }
+            None => calls = line["value"].as_u64(),
+        }
+    }
+    assert_eq!(calls, Some(CALLS), "the map was read beside the buffers");
+    let mut any_lost = 0;
+    for buffer in ["reserved", "put", "sent"] {
+        let (shown, lost) = counts(&outcome.stderr, buffer);
+        let seqs = &seen[buffer];
+        assert_eq!(shown, seqs.len() as u64, "{buffer}");
+        assert_eq!(shown + lost, CALLS * BURST, "{buffer}: {}", outcome.stderr);
+        // A perf buffer has one for each CPU: there the order is that of a CPU.
+        if buffer != "sent" {
+            assert!(seqs.is_sorted(), "{buffer}: in order");
+        }
+        any_lost += lost;
+    }
+    // 4096 bytes hold no burst of 100 records.
+    assert!(any_lost > 0, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--map-entries"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_loss_is_a_failure_where_that_is_asked_for() {
+    if !is_root() {
+        return;
+    }
+    let run = |options: &[&str], burst: &str| -> Outcome {
+        let options = [&["--only", "reserved", "-j"], options].concat();
+        let (_dir, mut running) = running("losses", &options, &["--burst", burst]);
+        let text = reader(&mut running);
+        sys::carry(1);
+        let outcome = running.interrupt();
+        text.join().unwrap();
+        outcome
+    };
+    run(&["--strict"], "500").failed(8, &["were lost", "--strict"]);
+    let outcome = run(&["--strict"], "5").succeeded();
+    assert!(outcome.stderr.contains("records: 5 shown, none lost"), "{}", outcome.stderr);
+    let outcome = run(&["--as-is"], "500").succeeded();
+    assert!(outcome.stderr.contains("losses can not be counted"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_reader_that_sleeps_costs_no_memory_and_nothing_untold() {
+    if !is_root() {
+        return;
+    }
+    const CALLS: u64 = 200_000;
+    let options = ["-j", "--only", "put", "--map-entries", "put=1048576"];
+    let (_dir, mut running) = running("losses", &options, &["--burst", "4"]);
+    let mut stdout = running.take_stdout();
+    for _ in 0..CALLS {
+        sys::carry(1);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(peak < 48 << 10, "{peak} KB for output that nobody reads");
+    running.signal(Signal::INT);
+    // Only now somebody reads.
+    let mut text = String::new();
+    stdout.read_to_string(&mut text).unwrap();
+    let outcome = running.wait().succeeded();
+    let shown = text.lines().count() as u64;
+    assert!(text.ends_with("}\n"));
+    let line = outcome.stderr.lines().rfind(|line| line.contains("records: ")).unwrap();
+    let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers[0], shown, "{line}");
+    assert_eq!(numbers.iter().take(2).sum::<u64>(), CALLS * 4, "{line}");
+}
+
+#[test]
+fn a_second_signal_gives_up_on_a_reader_that_never_reads() {
+    if !is_root() {
+        return;
+    }
+    let options = ["-j", "--only", "put", "--map-entries", "put=4194304"];
+    let (_dir, mut running) = running("losses", &options, &["--burst", "1000"]);
+    let stdout = running.take_stdout();
+    for _ in 0..100 {
+        sys::carry(1);
+    }
+    running.signal(Signal::INT);
+    let links = format!("/proc/{}/fdinfo", running.pid());
+    let has_link = || {
+        std::fs::read_dir(&links).unwrap().flatten().any(|entry| {
+            std::fs::read_to_string(entry.path()).unwrap_or_default().contains("link_type")
+        })
+    };
+    eventually("the program is detached, though the output is not written", || !has_link());
+    running.signal(Signal::INT);
+    let outcome = running.wait();
+    outcome.failed(7, &["bytes of output were not written"]);
+    drop(stdout);
+}
+
+#[test]
+fn as_many_records_as_asked_for() {
+    if !is_root() {
+        return;
+    }
+    for only in ["reserved", "sent"] {
+        let options = ["-j", "--only", only, "--count", "7"];
+        let (_dir, running) = running("losses", &options, &["--burst", "5"]);
+        for _ in 0..4 {
+            sys::carry(1);
+        }
+        let outcome = running.wait().succeeded();
+        let seqs: Vec<u64> = outcome
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap())
+            .collect();
+        assert_eq!(seqs, [0, 1, 2, 3, 4, 5, 6], "{only}");
+    }
+}
+
+/// Some records of the flood fixture, in a format.
+fn flood(options: &[&str]) -> Outcome {
+    let (_dir, running) = running("flood", options, &[]);
+    for _ in 0..3 {
+        sys::carry(1);
+    }
+    running.interrupt().succeeded()
+}
+
+#[test]
+fn formats_say_the_same() {
+    if !is_root() {
+        return;
+    }
+    let us = sys::thread_id();
+    let fields = ["--fields", "tid,comm,seq,ret"];
+    let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim_end().to_owned();
+    let run = |format: &[&str]| flood(&[&fields[..], format].concat()).stdout;
+
+    let text = run(&["--raw"]);
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    assert_eq!(names, ["TIME", "TID", "COMM", "SEQ", "RET"]);
+    assert_eq!(lines.count(), 3, "{text}");
+    let text = run(&["--time", "none"]);
+    assert!(!text.contains("TIME") && text.contains("-ESRCH") == text.contains("-3"), "{text}");
+
+    let csv = run(&["--format", "csv"]);
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("tid,comm,seq,ret"));
+    assert!(lines.next().unwrap().starts_with(&format!("{us},{comm},0,")), "{csv}");
+    let tsv = run(&["--format", "tsv", "--time", "boot"]);
+    let row: Vec<&str> = tsv.lines().nth(2).unwrap().split('\t').collect();
+    assert!(row[0].parse::<f64>().unwrap() > 0.0 && row[3] == "1", "{tsv}");
+
+    let yaml: Value = yaml_serde::from_str(&run(&["--format", "yaml"])).unwrap();
+    assert_eq!(yaml.as_array().unwrap().len(), 3);
+    assert_eq!((&yaml[2]["tid"], &yaml[2]["seq"]), (&us.into(), &2.into()));
+
+    let json: Vec<Value> = run(&["-j", "--time", "delta"])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let keys: Vec<&String> = json[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["time", "tid", "comm", "seq", "ret"]);
+    assert!(json[1]["time"].as_f64().unwrap() >= 0.0);
+    let decoded: Value =
+        serde_json::from_str(run(&["-j", "--decode"]).lines().next().unwrap()).unwrap();
+    assert!(decoded["ret"].is_string() || decoded["ret"].is_number(), "{decoded}");
+}
+
+#[test]
+fn bytes_and_files() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let path = dir.path().join("out");
+    let outcome = flood(&["--format", "raw", "--output", path.to_str().unwrap()]);
+    assert_eq!(outcome.stdout, "");
+    let bytes = std::fs::read(&path).unwrap();
+    // 48 bytes each; the number of the record is in the middle.
+    assert_eq!(bytes.len(), 3 * 48);
+    let seq = |record: &[u8]| u64::from_le_bytes(record[24..32].try_into().unwrap());
+    assert_eq!(bytes.chunks(48).map(seq).collect::<Vec<_>>(), [0, 1, 2]);
+    let package = pack("tests/fixtures/flood.bpf.c", &dir);
+    ecli(&["run", "-o", "/nonexistent/x", &package]).failed(7, &["/nonexistent/x"]);
+    ecli(&["run", "--fields", "pid,nothing", &package]).failed(2, &["no member `nothing`", "comm"]);
+    ecli(&["run", "--only", "nothing", &package]).failed(2, &["no map `nothing`", "events"]);
+    let package = pack("tests/fixtures/losses.bpf.c", &dir);
+    ecli(&["run", "--format", "raw", &package]).failed(2, &["--only", "reserved"]);
+}
+
+#[test]
+fn stacks_are_functions() {
+    if !is_root() {
+        return;
+    }
+    let shown = |options: &[&str]| {
+        let (_dir, running) = running("stacks", options, &[]);
+        for _ in 0..2 {
+            sys::carry(1);
+        }
+        running.interrupt().succeeded().stdout
+    };
+    let frames_with = |text: &str, function: &str| {
+        text.lines().filter(|line| line.starts_with("    ") && line.contains(function)).count()
+    };
+    // What the kernel was called by here is in both records of both calls.
+    let text = shown(&[]);
+    assert_eq!(frames_with(&text, "getpgid"), 4, "{text}");
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(frames_with(&text, "entry_SYSCALL_64_after_hwframe"), 4, "{text}");
+    }
+    // And below the rows of the table, whose columns do not hold the ids.
+    let table = shown(&["--only", "counts", "--interval", "1h"]);
+    let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["TGID", "COUNTS"], "{table}");
+    assert!(frames_with(&table, "getpgid") > 0, "{table}");
+    let (_dir, running) = running("stacks", &["-j", "--decode", "--only", "addresses"], &[]);
+    sys::carry(1);
+    let text = running.interrupt().succeeded().stdout;
+    let record: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let frames = record["stacks"]["ustack"].as_array().unwrap();
+    assert!(frames[0].as_str().unwrap().contains("getpgid"), "{frames:?}");
+    let text = shown(&["--raw", "--only", "addresses"]);
+    assert!(text.contains("KSTACK") && !text.contains("getpgid"), "{text}");
+}
+
+#[test]
+fn lines_that_programs_print() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let package = pack("examples/hello/hello.bpf.c", &dir);
+    let instances = || {
+        let dir = std::fs::read_dir("/sys/kernel/tracing/instances").unwrap();
+        let ours = |name: &String| name.starts_with("bpfpack-");
+        dir.flatten().map(|entry| entry.file_name().into_string().unwrap()).filter(ours).count()
+    };
+    let before = instances();
+    let mut running = Running::ecli(&["run", "--time", "none", &package]);
+    assert_eq!(instances(), before + 1, "an instance of its own");
+    let mut stdout = running.take_stdout();
+    let child = std::process::Command::new("/bin/true").spawn().unwrap();
+    let pid = child.id().to_string();
+    let _ = child.wait_with_output().unwrap();
+    // Other tests may start processes, too.
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains(&format!("process {pid}")) {
+        let len = stdout.read(&mut buffer).unwrap();
+        assert!(len > 0, "it ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..len]));
+    }
+    let _ = running.interrupt().succeeded();
+    let header: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["COMM", "PID", "CPU", "TEXT"]);
+    let line = text.lines().find(|line| line.contains(&format!("process {pid}"))).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1], pid, "{line}");
+    assert!(words[2].parse::<u32>().is_ok(), "{line}");
+    assert_eq!(instances(), before, "and it is gone");
+}
