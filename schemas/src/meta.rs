@@ -18,7 +18,7 @@ pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordType, Scale, View, ViewKind};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.
-pub const BPFPACK_VERSION: u32 = 2;
+pub const BPFPACK_VERSION: u32 = 3;
 
 /// Variables of this prefix exist only to bring a type into the object's BTF.
 pub const DUMMY_PREFIX: &str = "__eunomia_dummy";
@@ -66,8 +66,9 @@ pub struct Meta {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bpfpack {
-    /// Version of the added keys; 2 today, where `view` and `records` came in. A loader that meets a higher one runs the package, and
-    /// may miss what it does not know.
+    /// Version of the added keys: 2, where `view` and `records` came in; 3, where `meanings` and
+    /// `frequency` did. A loader that meets a higher one runs the package, and may miss what it does
+    /// not know.
     pub version: u32,
     /// Unknown keys are kept.
     #[serde(flatten)]

@@ -89,7 +89,7 @@ fn the_files_and_the_description() {
                 {"name": "pid", "type": "int"}, {"name": "comm", "type": "char[16]"},
                 {"name": "kind", "type": "enum kind"}]}],
             "eunomia_version": "0.3.4",
-            "bpfpack": {"version": 2}})
+            "bpfpack": {"version": 3}})
     );
 }
 
