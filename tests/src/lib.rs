@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 pub mod load;
+pub mod stream;
 pub mod sys;
 
 use std::ffi::OsStr;

@@ -2,6 +2,7 @@
 //! System calls for tests and benchmarks that no safe library offers.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::process::Child;
@@ -104,4 +105,89 @@ pub fn loaded_programs() -> Vec<(u32, String)> {
 #[must_use]
 pub fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// A system call that opens a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// `open`, which x86 alone has.
+    #[cfg(target_arch = "x86_64")]
+    Old,
+    /// `creat`, which x86 alone has, and which takes no flags.
+    #[cfg(target_arch = "x86_64")]
+    Creat,
+    /// `openat`, as the C library does.
+    At,
+    /// `openat2`.
+    At2,
+}
+
+/// Opens a file by the call that is named, and closes it; what the call returned: a descriptor, or
+/// an error below zero. The mode of a new file is 0600.
+#[must_use]
+pub fn open(by: Open, path: &CStr, flags: i32) -> i32 {
+    const MODE: u64 = 0o600;
+    let mode = if flags & libc::O_CREAT == 0 { 0 } else { MODE };
+    let how: [u64; 3] = [flags as u64, mode, 0];
+    // SAFETY: the path ends with a zero, `how` is what openat2 wants, with its size, and both live
+    // as long as the call; it writes to neither.
+    let result = unsafe {
+        match by {
+            #[cfg(target_arch = "x86_64")]
+            Open::Old => libc::syscall(libc::SYS_open, path.as_ptr(), flags, mode),
+            #[cfg(target_arch = "x86_64")]
+            Open::Creat => libc::syscall(libc::SYS_creat, path.as_ptr(), MODE),
+            Open::At => libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode),
+            Open::At2 => libc::syscall(
+                libc::SYS_openat2,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                how.as_ptr(),
+                size_of_val(&how),
+            ),
+        }
+    };
+    let result = returned(result as i32);
+    if result >= 0 {
+        // SAFETY: the descriptor is new, and nobody else knows it.
+        unsafe { libc::close(result) };
+    }
+    result
+}
+
+/// Gives this thread mounts of its own: what it mounts from then on is seen by nobody else, and
+/// gone when it ends.
+///
+/// # Errors
+/// Without the right to.
+pub fn own_mounts() -> io::Result<()> {
+    // SAFETY: the thread gets its own mounts, root and working folder; no memory is touched.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
+}
+
+/// `mount` without data; 0, or an error below zero.
+#[must_use]
+pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> i32 {
+    // SAFETY: the texts end with a zero and live as long as the call; there may be no data.
+    returned(unsafe {
+        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null())
+    })
+}
+
+/// `umount2`; 0, or an error below zero.
+#[must_use]
+pub fn unmount(target: &CStr, flags: i32) -> i32 {
+    // SAFETY: the text ends with a zero and lives as long as the call.
+    returned(unsafe { libc::umount2(target.as_ptr(), flags) })
+}
+
+/// What the kernel returned: the C library has put an error elsewhere.
+fn returned(result: i32) -> i32 {
+    if result < 0 { -io::Error::last_os_error().raw_os_error().unwrap() } else { result }
 }

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//! Event streams: programs whose output is read while they run, ecli and a tool in C side by side
+//! over the same load, and whether they told of the same events.
+//!
+//! The load runs on one CPU. The tools' perf buffers are a CPU's each: so that an event after the
+//! load, once it is shown, says that all of the load has been.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Outcome, Running, can, eventually, program};
+
+/// Starts a program, its output going to a file: however much it is, nobody waits for a reader.
+const TO_FILE: &str = "exec \"$@\" >\"$0\"";
+
+/// Makes an event that a tool shows, each time another; returns what its line contains.
+pub type Probe<'a> = dyn FnMut() -> String + Send + 'a;
+
+/// A program whose output can be read while it runs. It ends with this, whatever becomes of the test.
+#[derive(Debug)]
+pub struct Stream {
+    /// None once it has been waited for.
+    running: Option<Running>,
+    output: PathBuf,
+}
+
+impl Stream {
+    /// Starts `ecli run`, and waits until its programs are attached. `name` is that of the file in
+    /// `dir` to which it writes.
+    #[must_use]
+    pub fn ecli(dir: &TempDir, name: &str, args: &[&str]) -> Stream {
+        let output = dir.path().join(name);
+        let ecli = program("ecli");
+        let mut all = ["-c", TO_FILE].map(OsStr::new).to_vec();
+        all.extend([output.as_os_str(), ecli.as_os_str(), OsStr::new("run")]);
+        all.extend(args.iter().map(OsStr::new));
+        Stream { running: Some(Running::tracing("sh", &all)), output }
+    }
+
+    /// Starts one of libbpf's tools in C, which writes line by line, and waits until it shows an
+    /// event.
+    #[must_use]
+    pub fn tool(dir: &TempDir, tool: &[&str], probe: &mut Probe<'_>) -> Stream {
+        let (name, args) = tool.split_first().unwrap();
+        let output = dir.path().join(name);
+        let path = format!("/usr/sbin/{name}");
+        let mut all = ["-c", TO_FILE].map(OsStr::new).to_vec();
+        all.extend([output.as_os_str(), OsStr::new("stdbuf"), OsStr::new("-oL"), path.as_ref()]);
+        all.extend(args.iter().map(OsStr::new));
+        let stream = Stream { running: Some(Running::start("sh", &all)), output };
+        let mut made: Vec<String> = Vec::new();
+        eventually("the tool shows events", || {
+            made.push(on_one_cpu("probe", &mut *probe));
+            let text = stream.text();
+            made.iter().any(|words| text.contains(words))
+        });
+        stream
+    }
+
+    /// What it has written until now.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // Its last line may be half of one.
+        let bytes = std::fs::read(&self.output).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Ends it as Ctrl-C does; fails unless it succeeds, and has lost nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn interrupt(mut self) -> String {
+        let outcome = self.running.take().unwrap().interrupt();
+        let bytes = std::fs::read(&self.output).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Outcome { code, stderr, .. } = &outcome;
+        assert_eq!(*code, 0, "stderr:\n{stderr}\noutput:\n{text}");
+        let talk = stderr.replace("none lost", "").to_lowercase();
+        assert!(!talk.contains("lost"), "stderr:\n{stderr}");
+        text
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.signal(rustix::process::Signal::KILL);
+            let _ = running.wait();
+        }
+    }
+}
+
+/// What came of [`beside`].
+#[derive(Debug)]
+pub struct Beside<T> {
+    /// Output of the tool.
+    pub tool: String,
+    /// Output of ecli, for each list of its arguments.
+    pub ecli: Vec<String>,
+    /// What the load returned.
+    pub load: T,
+}
+
+/// The programs that run beside each other, for a load that has to wait for them.
+#[derive(Debug)]
+pub struct Watchers<'a> {
+    tool: &'a Stream,
+    ecli: &'a [Stream],
+}
+
+impl Watchers<'_> {
+    /// Waits until this is so of the output of each; fails after ten seconds.
+    pub fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        for (number, stream) in std::iter::once(self.tool).chain(self.ecli).enumerate() {
+            let who = if number == 0 { "the tool" } else { "ecli" };
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !is_so(&stream.text()) {
+                let is_late = Instant::now() > deadline;
+                assert!(!is_late, "{who}, in ten seconds not so: {what}:\n{}", stream.text());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// Runs a tool in C and ecli at once, a load while both are attached, and ends them. `ecli` has the
+/// arguments of each `ecli run`.
+pub fn beside<T: Send>(
+    tool: &[&str],
+    ecli: &[&[&str]],
+    probe: &mut Probe<'_>,
+    load: impl FnOnce(&Watchers<'_>) -> T + Send,
+) -> Beside<T> {
+    let dir = crate::scratch();
+    let tool = Stream::tool(&dir, tool, probe);
+    let ecli: Vec<Stream> = ecli
+        .iter()
+        .enumerate()
+        .map(|(number, args)| Stream::ecli(&dir, &format!("ecli-{number}"), args))
+        .collect();
+    let load = on_one_cpu("load", || load(&Watchers { tool: &tool, ecli: &ecli }));
+    // ecli shows at its end what is still in its buffers; the tools do not.
+    let last = on_one_cpu("probe", &mut *probe);
+    let ecli = ecli.into_iter().map(Stream::interrupt).collect();
+    eventually("the tool shows the last event", || tool.text().contains(&last));
+    Beside { tool: tool.interrupt(), ecli, load }
+}
+
+/// Does something on a thread of that name, which stays on the last CPU, as do its children.
+pub fn on_one_cpu<T: Send>(name: &str, load: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
+            let cpus = sched_getaffinity(None).unwrap();
+            let last = (0..CpuSet::MAX_CPU).rfind(|cpu| cpus.is_set(*cpu)).unwrap();
+            let mut only = CpuSet::new();
+            only.set(last);
+            sched_setaffinity(None, &only).unwrap();
+            load()
+        });
+        thread.unwrap().join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The records of ecli's JSON.
+#[must_use]
+pub fn records(text: &str) -> Vec<Value> {
+    let parse =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text.lines().map(parse).collect()
+}
+
+/// An object with these members alone, in this order.
+#[must_use]
+pub fn pick(record: &Value, names: &[&str]) -> Value {
+    let member = |name: &&str| {
+        let value = record.get(name).unwrap_or_else(|| panic!("no `{name}` in {record}"));
+        ((*name).to_owned(), value.clone())
+    };
+    Value::Object(names.iter().map(member).collect())
+}
+
+/// Fails unless both are the same events, each as often; says which one of them has more of.
+#[track_caller]
+pub fn assert_same(ours: (&str, &[Value]), others: (&str, &[Value])) {
+    let mut surplus: BTreeMap<String, i64> = BTreeMap::new();
+    for event in ours.1 {
+        *surplus.entry(event.to_string()).or_default() += 1;
+    }
+    for event in others.1 {
+        *surplus.entry(event.to_string()).or_default() -= 1;
+    }
+    surplus.retain(|_, count| *count != 0);
+    let list: String = surplus
+        .iter()
+        .map(|(event, count)| {
+            let who = if *count > 0 { ours.0 } else { others.0 };
+            format!("\n  {} more by {who}: {event}", count.abs())
+        })
+        .collect();
+    let (ours_count, others_count) = (ours.1.len(), others.1.len());
+    assert!(
+        surplus.is_empty(),
+        "{ours_count} events by {}, {others_count} by {}:{list}",
+        ours.0,
+        others.0
+    );
+}
+
+/// The first words of a line, and the rest behind one space.
+#[must_use]
+pub fn words(line: &str, count: usize) -> Option<(Vec<&str>, &str)> {
+    let mut words = Vec::with_capacity(count);
+    let mut rest = line;
+    for _ in 0..count {
+        let (word, after) = rest.trim_start().split_once(' ')?;
+        words.push(word);
+        rest = after;
+    }
+    Some((words, rest))
+}
+
+/// Whether tracepoints can be attached to by name.
+#[must_use]
+pub fn has_tracefs() -> bool {
+    let is_there = std::path::Path::new("/sys/kernel/tracing/events").is_dir();
+    can("needs tracefs, which tests/run.sh mounts for the tests alone", is_there)
+}
