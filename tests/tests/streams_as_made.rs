@@ -33,7 +33,7 @@ fn tcpconnect_tells_of_connections_as_they_were_made() {
         made.push(json!({"pid": us, "uid": "root",
             "family": if local.is_ipv4() { "AF_INET" } else { "AF_INET6" },
             "saddr": local.ip().to_string(), "daddr": peer.ip().to_string(),
-            "dport": peer.port().to_string()}));
+            "dport": peer.port()}));
     }
     // Tests that run at once may connect, too: elsewhere.
     let names = ["pid", "uid", "family", "saddr", "daddr", "dport"];

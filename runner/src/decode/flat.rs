@@ -15,6 +15,9 @@ const NUMBER: usize = 21;
 /// Bytes that may be overwritten behind what is written.
 const BEHIND: usize = 3 * CHUNK;
 
+/// Bytes of a step that are kept.
+const KEPT: usize = 2 * CHUNK;
+
 /// The members of a kind of records, compiled for a format.
 #[derive(Debug)]
 pub struct Flat {
@@ -34,6 +37,19 @@ struct Step {
     offset: usize,
     /// Characters that the value is padded to, and a space; none where it is not padded.
     width: Option<usize>,
+    /// Bytes that alone decide what is written; none where it is more, or somebody's name.
+    key: Option<usize>,
+    last: Last,
+}
+
+/// What a step wrote last, to be copied when the same comes again: the records of a process come in
+/// a row, and most of their members are the same.
+#[derive(Debug)]
+struct Last {
+    key: u128,
+    /// All of it, and its length: 0 until the same has come twice.
+    text: [u8; KEPT],
+    len: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +109,7 @@ impl Flat {
                 _ => Value::Other { is_ascii: is_ascii(part.member) },
             };
             let (bytes, room) = match value {
-                Value::Other { .. } => (1, 0),
+                Value::Other { .. } => (part.member.map_or(1, |m| m.layout.size().clamp(1, 16)), 0),
                 Value::Text { size, .. } => (size, size + 2),
                 _ => (usual.map_or(0, |member| member.layout.size()), NUMBER),
             };
@@ -106,6 +122,8 @@ impl Flat {
                 value,
                 offset: offset.unwrap_or(0),
                 width: part.width,
+                key: part.member.and_then(|member| key(member, part.has_meaning)),
+                last: Last { key: 0, text: [0; KEPT], len: 0 },
             });
         }
         Some(flat)
@@ -114,7 +132,7 @@ impl Flat {
     /// Appends the members of a record; false, and nothing appended, where it is too short.
     /// `other` appends the value of the member at an index.
     pub fn write(
-        &self,
+        &mut self,
         record: &[u8],
         out: &mut Vec<u8>,
         mut other: impl FnMut(usize, &mut Vec<u8>),
@@ -124,7 +142,22 @@ impl Flat {
         }
         let mut at = out.len();
         out.resize(at + self.room, 0);
-        for (index, step) in self.steps.iter().enumerate() {
+        for (index, step) in self.steps.iter_mut().enumerate() {
+            let start = at;
+            let mut is_repeated = false;
+            if let Some(size) = step.key {
+                let key = raw(&record[step.offset..], size);
+                is_repeated = key == step.last.key;
+                if is_repeated && step.last.len > 0 {
+                    if let Some(room) = out[at..].first_chunk_mut::<KEPT>() {
+                        *room = step.last.text;
+                    }
+                    at += step.last.len;
+                    continue;
+                }
+                step.last.key = key;
+                step.last.len = 0;
+            }
             let Some(room) = out[at..].first_chunk_mut::<CHUNK>() else { return true };
             *room = step.before;
             at += step.before_len;
@@ -187,9 +220,40 @@ impl Flat {
                 }
                 at += width.saturating_sub(used) + 1;
             }
+            if is_repeated && at - start <= KEPT {
+                step.last.text[..at - start].copy_from_slice(&out[start..at]);
+                step.last.len = at - start;
+            }
         }
         out.truncate(at);
         true
+    }
+}
+
+/// The bytes of a member, where they alone decide what it is shown as.
+fn key(member: &Member, has_meaning: bool) -> Option<usize> {
+    if member.bits.is_some() || has_meaning && !member.meaning?.is_fixed() {
+        return None;
+    }
+    match member.layout {
+        Layout::Int { size, .. } | Layout::Enum { size, .. } if (1..=8).contains(&size) => {
+            Some(size)
+        }
+        Layout::Text { size: 16 } if !has_meaning => Some(16),
+        Layout::Pointer => Some(8),
+        Layout::Bool => Some(1),
+        _ => None,
+    }
+}
+
+/// Up to 16 bytes as a number.
+#[inline(always)]
+fn raw(bytes: &[u8], size: usize) -> u128 {
+    match size {
+        4 => bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes).into()),
+        8 => bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes).into()),
+        16 => bytes.first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes)),
+        size => super::layout::unsigned(bytes, size),
     }
 }
 
@@ -279,7 +343,7 @@ mod tests {
             quoted: true,
             has_meaning: false,
         });
-        let flat = Flat::new(parts).unwrap();
+        let mut flat = Flat::new(parts).unwrap();
         let mut state = 7u64;
         for round in 0..2000 {
             let bytes: Vec<u8> = (0..40)
@@ -299,7 +363,11 @@ mod tests {
             let other = |at: usize, out: &mut Vec<u8>| {
                 json::write_member(&record.members[at], &bytes, &mut None, out);
             };
-            assert!(flat.write(&bytes, &mut fast, other));
+            // Again and again: what is the same is copied.
+            for _ in 0..=round % 3 {
+                fast.truncate(1);
+                assert!(flat.write(&bytes, &mut fast, other));
+            }
             json::write_members(&record, &bytes, &mut None, &mut slow);
             assert_eq!(String::from_utf8(fast).unwrap(), String::from_utf8(slow).unwrap());
         }
@@ -319,7 +387,7 @@ mod tests {
             quoted: false,
             has_meaning: member.name == "e",
         });
-        let flat = Flat::new(parts).unwrap();
+        let mut flat = Flat::new(parts).unwrap();
         let mut bytes = [0; 40];
         bytes[..8].copy_from_slice(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
         bytes[8..16].copy_from_slice(&(-1_234_567i64).to_le_bytes());

@@ -102,7 +102,10 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
             let is_plain = found.is_none_or(|found| {
                 found.is_plain && found.is_unquoted && found.len == out.len() - from
             });
-            if is_plain {
+            if is_number(&out[from..]) && matches!(member.layout, Layout::Int { .. }) {
+                // A port, or a result that is no error, stays a number.
+                out.remove(begin);
+            } else if is_plain {
                 out.push(b'"');
             } else {
                 let text = out.split_off(from);
@@ -114,6 +117,14 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
         out.truncate(begin);
     }
     write(&member.layout, bytes, names, out);
+}
+
+/// Whether a text is a number as JSON has it, and so short that no reader rounds it.
+fn is_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    (1..16).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || digits[0] != b'0')
 }
 
 /// The value of an enum, and its name if it has one.
@@ -216,6 +227,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::meaning::Meaning;
 
     fn json(layout: &Layout, bytes: &[u8]) -> String {
         let mut out = Vec::new();
@@ -261,6 +273,35 @@ mod tests {
         assert_eq!(json(&numbers, &[]), "[]");
         let text = Layout::Rest { element: Box::new(Layout::Text { size: 1 }), stride: 1 };
         assert_eq!(json(&text, b"to the end"), "\"to the end\"");
+    }
+
+    #[test]
+    fn meanings_are_strings_unless_they_are_numbers() {
+        let member = |name: &str, offset, size, meaning| Member {
+            meaning: Some(meaning),
+            ..Member::new(name, offset, Layout::Int { size, signed: size == 4 })
+        };
+        let record = Record {
+            size: 16,
+            members: vec![
+                member("port", 0, 2, Meaning::Port),
+                member("ret", 4, 4, Meaning::Result),
+                member("bytes", 8, 8, Meaning::Size),
+            ],
+        };
+        let mut names = Names::default();
+        names.exact = true;
+        let mut names = Some(names);
+        let mut shown = |ret: i32| {
+            let bytes =
+                [&[0x1f, 0x90, 0, 0][..], &ret.to_le_bytes(), &5_000_000u64.to_le_bytes()].concat();
+            let mut out = Vec::new();
+            write_members(&record, &bytes, &mut names, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(3), r#""port":8080,"ret":3,"bytes":5000000"#);
+        assert_eq!(shown(-2), r#""port":8080,"ret":"-ENOENT","bytes":5000000"#);
+        assert!(!is_number(b"") && !is_number(b"-") && !is_number(b"007") && !is_number(b"1.2"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Format for Json {
         let other = |at: usize, out: &mut Vec<u8>| {
             json::write_member(&record.members[at], bytes, names, out);
         };
-        if !flat.as_ref().is_some_and(|flat| flat.write(bytes, out, other)) {
+        if !flat.as_mut().is_some_and(|flat| flat.write(bytes, out, other)) {
             json::write_members(record, bytes, names, out);
         }
         self.stacks(&kind.stacks, bytes, out);

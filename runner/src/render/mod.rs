@@ -81,8 +81,8 @@ impl<T> PerKind<T> {
         kinds[kind].get_or_insert_with(make)
     }
 
-    fn known(&self, stream: usize, kind: usize) -> Option<&T> {
-        self.0.get(stream)?.get(kind)?.as_ref()
+    fn known(&mut self, stream: usize, kind: usize) -> Option<&mut T> {
+        self.0.get_mut(stream)?.get_mut(kind)?.as_mut()
     }
 
     fn clear(&mut self) {
@@ -156,6 +156,7 @@ impl Settings {
         }
         let mut names = Names::default();
         names.kernel = Some(tracer.kernel_names());
+        names.exact = self.name != FormatName::Text;
         (Some(names), Some(tracer))
     }
 }

@@ -162,6 +162,28 @@ impl Meaning {
         }
     }
 
+    /// Whether the same value has the same text, now and later, whatever else is in the record.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        matches!(
+            self,
+            Meaning::Plain
+                | Meaning::Port
+                | Meaning::NetworkOrder
+                | Meaning::Errno
+                | Meaning::Result
+                | Meaning::Signal
+                | Meaning::Syscall
+                | Meaning::Family
+                | Meaning::SocketState
+                | Meaning::Protocol
+                | Meaning::Capability
+                | Meaning::Hex
+                | Meaning::Duration(_)
+                | Meaning::Size
+        )
+    }
+
     /// Whether all that it writes is printable ASCII without quotes, whatever the value: it is no
     /// name that somebody chose.
     #[must_use]
@@ -213,6 +235,9 @@ impl Meaning {
         names: &mut Names,
         out: &mut Vec<u8>,
     ) -> bool {
+        if names.exact && matches!(self, Meaning::Duration(_) | Meaning::Size) {
+            return false;
+        }
         let family = |place: Option<Place>| place.map(|place| place.number(record));
         match *self {
             Meaning::Plain => false,

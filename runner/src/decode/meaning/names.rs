@@ -19,6 +19,9 @@ pub type Kernel = Box<dyn FnMut(u64, &mut Vec<u8>) -> bool>;
 /// The names of this machine, as far as they were asked for. Nothing is read before.
 #[derive(Default)]
 pub struct Names {
+    /// Numbers stay exact: time spans and sizes are not written in readable units, for programs that
+    /// calculate with them.
+    pub exact: bool,
     /// Who knows the kernel's symbols.
     pub kernel: Option<Kernel>,
     pub(super) accounts: Accounts,

@@ -296,12 +296,10 @@ impl Format for Text {
             put::spaces(self.clock.width().saturating_sub(used) + 1, out);
         }
         let Text { tables, names, .. } = self;
-        if let Some(table) = tables.known(stream.index, at) {
-            let other = |at: usize, out: &mut Vec<u8>| {
-                cell(&table.columns[at], record, names, out);
-            };
-            if !table.flat.as_ref().is_some_and(|flat| flat.write(record, out, other)) {
-                cells(&table.columns, record, names, out);
+        if let Some(Table { columns, flat, .. }) = tables.known(stream.index, at) {
+            let other = |at: usize, out: &mut Vec<u8>| cell(&columns[at], record, names, out);
+            if !flat.as_mut().is_some_and(|flat| flat.write(record, out, other)) {
+                cells(columns, record, names, out);
             }
         }
         trim(out, from);
