@@ -133,11 +133,22 @@ fn put_word(room: &mut [u8; 24], word: u64) {
 #[inline(never)]
 fn large(value: u64, room: &mut [u8; 24]) -> usize {
     let (head, tail) = (value / EIGHT, value % EIGHT);
-    let len = number_to(head, room);
-    if let Some(place) = room[len..].first_chunk_mut() {
-        *place = (digits(tail) + ZEROS).to_le_bytes();
+    let (first, head) = (head / EIGHT, head % EIGHT);
+    let mut len = 0;
+    if first > 0 {
+        // Four digits are left of twenty, or fewer.
+        len = count(first);
+        put_word(room, (digits(first) + ZEROS) >> (64 - 8 * len));
     }
-    len + 8
+    // Behind others, a part has all its digits.
+    let digits_of_head = if first > 0 { 8 } else { count(head) };
+    for (part, shown) in [(head, digits_of_head), (tail, 8)] {
+        if let Some(place) = room[len..].first_chunk_mut() {
+            *place = ((digits(part) + ZEROS) >> (64 - 8 * shown)).to_le_bytes();
+        }
+        len += shown;
+    }
+    len
 }
 
 /// Appends a number.

@@ -140,7 +140,9 @@ impl Format for Json {
         if !flat.as_mut().is_some_and(|flat| flat.write(bytes, out, other)) {
             json::write_members(record, bytes, names, out);
         }
-        self.stacks(&kind.stacks, bytes, out);
+        if !kind.stacks.is_empty() {
+            self.stacks(&kind.stacks, bytes, out);
+        }
         out.extend_from_slice(b"}\n");
         true
     }

@@ -22,6 +22,9 @@ const DISCARDED: u32 = 1 << 30;
 /// Bytes from a record to what is fetched meanwhile: some records.
 const AHEAD: usize = 512;
 
+/// Bytes of a line of the processor's cache.
+const LINE: usize = 64;
+
 /// A ring buffer that this process reads.
 #[derive(Debug)]
 pub struct Ring {
@@ -97,6 +100,7 @@ impl Ring {
             }
             let at = self.page + (position as usize & (self.size - 1));
             self.fetch(at + AHEAD);
+            self.fetch(at + AHEAD + LINE);
             // SAFETY: `at` is a multiple of 8 inside the first copy of the data: positions are
             // multiples of 8, as the kernel makes them. The memory stays mapped as long as `self`.
             let length = unsafe { self.producer.start.byte_add(at).cast::<AtomicU32>().as_ref() }

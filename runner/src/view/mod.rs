@@ -152,10 +152,12 @@ impl Stream {
 
     /// Which kind a record is: the one whose tag it has; else the one of its size; else, since
     /// perf buffers pad records, the largest that fits; else the first.
+    #[inline]
     pub fn kind(&self, bytes: &[u8]) -> usize {
-        if self.kinds.len() == 1 {
-            return 0;
-        }
+        if self.kinds.len() == 1 { 0 } else { self.kind_of_several(bytes) }
+    }
+
+    fn kind_of_several(&self, bytes: &[u8]) -> usize {
         if let Some(tag) = &self.tag {
             let raw = tag.raw(bytes);
             let bits = tag.bits.map_or(8 * tag.layout.size() as u32, |(_, len)| len);
