@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use rustix::event::PollFlags;
 
 use crate::failure::{Failure, exit_code};
 
@@ -104,9 +105,9 @@ impl Sink {
         self.left() >= WORTH
     }
 
-    /// What to wait for before writing again, where the reader was slow.
-    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        self.is_full.then(|| self.file.as_fd())
+    /// What to poll, and for what: for room, where the reader was slow.
+    pub fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
+        (self.file.as_fd(), if self.is_full { PollFlags::OUT } else { PollFlags::empty() })
     }
 
     /// Writes what it can without waiting for the reader.

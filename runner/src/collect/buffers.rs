@@ -110,11 +110,8 @@ impl Buffer {
         match kind {
             Kind::Ring(ring) => {
                 let fill = ring.pending() * 16 / ring.size();
-                let taken = ring.consume(most, |record| {
-                    count(show(stream, record, out));
-                    true
-                });
-                round.add(taken, fill, taken == most);
+                let (taken, more) = ring.consume(most, |record| count(show(stream, record, out)));
+                round.add(taken, fill, more);
             }
             Kind::Perf(perf) => {
                 let (mut taken, mut bytes) = (0, 0);

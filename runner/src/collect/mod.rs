@@ -119,6 +119,8 @@ struct Run<'r> {
 #[derive(Debug, Default)]
 struct Wake {
     signal: bool,
+    /// The reader of the output has gone.
+    gone: bool,
     readings: bool,
     buffers: bool,
 }
@@ -128,6 +130,9 @@ impl Run<'_> {
     fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
         loop {
             let wake = self.wait(deadline)?;
+            if wake.gone {
+                return Ok(End::Gone);
+            }
             if wake.buffers {
                 let round = self.drain()?;
                 self.pace.after(round, Instant::now());
@@ -160,8 +165,12 @@ impl Run<'_> {
         let nap = self.pace.nap().filter(|_| has_room);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = nap.into_iter().chain(left).min();
-        let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
-        fds.extend(self.sink.waits_for().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        // That nobody reads the output any more is told without being asked for.
+        let (sink, for_sink) = self.sink.waits_for();
+        let mut fds = vec![
+            PollFd::new(self.signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(sink, for_sink),
+        ];
         let mut at_readings = None;
         if let Some(readings) = self.readings.as_ref().filter(|_| has_room) {
             at_readings = Some(fds.len());
@@ -184,6 +193,7 @@ impl Run<'_> {
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         Ok(Wake {
             signal: ready(&fds[0]),
+            gone: fds[1].revents().contains(PollFlags::ERR),
             readings: at_readings.is_some_and(|at| ready(&fds[at])),
             buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
         })
@@ -238,7 +248,7 @@ impl Run<'_> {
                 if self.flush_all(ROOM_AT_END)? == Reader::Gone {
                     return Ok(Reader::Gone);
                 }
-                if round.taken == 0 {
+                if round.taken == 0 && !round.more {
                     break;
                 }
             }
@@ -271,10 +281,10 @@ impl Run<'_> {
             if self.sink.left() <= rest {
                 return Ok(Reader::There);
             }
-            let Some(fd) = self.sink.waits_for() else { continue };
+            let (sink, for_sink) = self.sink.waits_for();
             let mut fds = [
                 PollFd::new(self.signals, PollFlags::IN),
-                PollFd::from_borrowed_fd(fd, PollFlags::OUT),
+                PollFd::from_borrowed_fd(sink, for_sink),
             ];
             let _ = poll(&mut fds, None);
             if !fds[0].revents().is_empty() {

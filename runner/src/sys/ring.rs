@@ -84,17 +84,19 @@ impl Ring {
     }
 
     /// Hands up to `most` records to `take`, in order, and gives their room back. Returns how many
-    /// they were; fewer than `most` where there are no more for now. `take` ends it early by
-    /// returning false.
-    pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> bool) -> usize {
+    /// they were, and whether there may be more: what programs throw away is passed over, but not
+    /// without end.
+    pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
         let mut position = self.consumer.number().load(Ordering::Relaxed);
         let mut given_back = position;
-        let mut taken = 0;
+        let (mut taken, mut passed) = (0, 0);
         let mut end = self.written();
-        while taken < most {
+        let mut more = true;
+        while taken + passed < most {
             if position >= end {
                 end = self.written();
                 if position >= end {
+                    more = false;
                     break;
                 }
             }
@@ -106,11 +108,13 @@ impl Ring {
             let length = unsafe { self.producer.start.byte_add(at).cast::<AtomicU32>().as_ref() }
                 .load(Ordering::Acquire);
             if length & BUSY != 0 {
+                more = false;
                 break;
             }
             let len = (length & !DISCARDED) as usize;
-            let mut go_on = true;
-            if length & DISCARDED == 0 {
+            if length & DISCARDED != 0 {
+                passed += 1;
+            } else {
                 let len = len.min(self.size - HEADER);
                 // SAFETY: the record begins in the first copy of the data and is not longer than
                 // the data, so that it ends in the second. It was submitted, and its room has not
@@ -121,7 +125,7 @@ impl Ring {
                         len,
                     )
                 };
-                go_on = take(record);
+                take(record);
                 taken += 1;
             }
             position += (len + HEADER).next_multiple_of(8) as u64;
@@ -129,14 +133,11 @@ impl Ring {
                 self.consumer.number().store(position, Ordering::Release);
                 given_back = position;
             }
-            if !go_on {
-                break;
-            }
         }
         if position != given_back {
             self.consumer.number().store(position, Ordering::Release);
         }
-        taken
+        (taken, more)
     }
 }
 
@@ -250,13 +251,11 @@ mod tests {
         let mut ring = Ring::open(fake.file.as_fd(), SIZE).unwrap();
         let pending = ring.pending();
         let mut seen: Vec<Vec<u8>> = Vec::new();
-        let mut take = |record: &[u8]| {
-            seen.push(record.to_vec());
-            true
-        };
-        assert_eq!(ring.consume(1, &mut take), 1);
-        assert_eq!(ring.consume(100, &mut take), 1);
-        assert_eq!(ring.consume(100, &mut take), 0);
+        let mut take = |record: &[u8]| seen.push(record.to_vec());
+        assert_eq!(ring.consume(1, &mut take), (1, true));
+        assert_eq!(ring.consume(1, &mut take), (0, true), "one was thrown away");
+        assert_eq!(ring.consume(100, &mut take), (1, false));
+        assert_eq!(ring.consume(100, &mut take), (0, false), "one is not there yet");
         assert_eq!(seen, [&b"first"[..], b"second record"]);
         assert_eq!(pending - ring.pending(), 16 + 16 + 24, "room is given back");
         assert!(Ring::open(fake.file.as_fd(), 1000).is_err());
