@@ -92,7 +92,7 @@ fn records_are_shown_as_what_was_found() {
         "unnamed": [{"id": 6, "matrix": [[0, 0, 0], [0, 0, 66]], "what": "SOMETHING(7)"}],
         "mixed": [{"record": "first_kind", "kind": 1, "number": 11},
                   {"record": "second_kind", "kind": 2, "name": "two"}],
-        "dynamic": [{"id": 5, "len": 3, "rest": []}],
+        "dynamic": [{"id": 5, "len": 3, "rest": [0, 0, 0]}],
         "by_macro": [{"id": 4, "address": 0x0100_007f}],
         "of_stack": [{"id": 2, "wide": 1u64 << 40}],
         "of_map": [{"id": 3, "numbers": [0, 0, 0, 33]}]
