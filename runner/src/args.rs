@@ -41,6 +41,7 @@ pub struct Run {
 
     /// What to print: text for people, json (an object a line), csv, tsv, yaml, or raw (the bytes)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
+    #[arg(hide_possible_values = true)]
     pub format: Option<FormatName>,
 
     /// Write to a file, not to standard output
@@ -57,7 +58,7 @@ pub struct Run {
 
     /// The time before each record: none, wall (the time of day), boot (seconds since then) or
     /// delta (seconds since the record before). In text wall, in other formats none unless given
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_possible_values = true)]
     pub time: Option<TimeColumn>,
 
     /// Show bare numbers in text, not what they stand for: addresses, users, errors, times
@@ -84,7 +85,7 @@ pub struct Run {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// End after this time; the maps are read once more then
+    /// End after this time (2s, 500ms, 500: as above); the maps are read once more then
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
 
