@@ -56,8 +56,9 @@ pub struct Run {
     #[arg(long, value_name = "MAP")]
     pub only: Vec<String>,
 
-    /// The time before each record: none, wall (the time of day), boot (seconds since then) or
-    /// delta (seconds since the record before). In text wall, in other formats none unless given
+    /// The time before each record, when it was read: none, wall (the time of day), boot (seconds
+    /// since then) or delta (seconds since the one before). In text wall, in other formats none
+    /// unless given
     #[arg(long, value_name = "TIME", hide_possible_values = true)]
     pub time: Option<TimeColumn>,
 
@@ -85,8 +86,8 @@ pub struct Run {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// End after this time (2s, 500ms, 500: as above); the maps are read once more then
-    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    /// End after this time (2s, 500ms, 1m); the maps are read once more then
+    #[arg(short, long, value_name = "TIME", value_parser = duration_with_unit)]
     pub duration: Option<Duration>,
 
     /// Show at each reading what came since the one before, not since the start
@@ -261,6 +262,10 @@ impl Args {
             return Err(usage(format!("`{name}`: packages are not fetched over the network"))
                 .hint("download it, look at it, and run the file"));
         }
+        if run.format == Some(FormatName::Raw) && !run.fields.is_empty() {
+            let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
+            return Err(usage(text.to_owned()));
+        }
         let package = match name.as_str() {
             "-" => Origin::Stdin,
             path => Origin::File(path.into()),
@@ -304,6 +309,14 @@ fn map_entries(text: &str) -> Result<(String, u32), String> {
     let number = number.parse().ok().filter(|number| *number > 0);
     let number = number.ok_or("N must be a number from 1 to 4294967295")?;
     Ok((name.to_owned(), number))
+}
+
+/// A time whose unit is said: without, people mean seconds, and programs milliseconds.
+fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(_) => Err(format!("a unit is missing: `{text}s`, or `{text}ms`")),
+        Err(_) => duration(text),
+    }
 }
 
 /// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.
@@ -371,6 +384,8 @@ mod tests {
         assert_eq!(duration("1000"), Ok(Duration::from_secs(1)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration_with_unit("2m"), duration("2m"));
+        assert!(duration_with_unit("5").unwrap_err().contains("`5s`"));
         for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
             assert!(duration(text).is_err(), "{text}");
         }

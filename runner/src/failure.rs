@@ -77,7 +77,7 @@ impl Failure {
         crate::talk::error(&self.message());
         if let Some(details) = &self.0.details {
             for line in details.trim_end().lines() {
-                anstream::eprintln!("  | {line}");
+                crate::talk::line(format_args!("  | {line}"));
             }
         }
         for hint in &self.0.hints {

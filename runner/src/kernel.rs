@@ -110,6 +110,13 @@ pub fn has_tracefs() -> bool {
     tracefs().is_some()
 }
 
+/// Whether the kernel asks BPF programs when security modules are asked; none where that can not
+/// be seen.
+pub fn has_bpf_lsm() -> Option<bool> {
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
+    Some(modules.trim().split(',').any(|module| module == "bpf"))
+}
+
 /// Whether there is a tracepoint `category/name`; none where that can not be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
     tracefs().map(|dir| dir.join("events").join(event).exists())

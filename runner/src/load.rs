@@ -27,7 +27,7 @@ pub fn capture_log(show: bool) {
         }
     }
     fn show_and_keep(text: String) {
-        anstream::eprint!("{text}");
+        crate::talk::line(format_args!("{}", text.trim_end()));
         keep(text);
     }
     match show {
@@ -202,7 +202,15 @@ fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -
     let failure = match &verifier {
         Some(verifier) => {
             let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {error:#}");
-            Failure::new(exit_code::LOAD, error).details(last_lines(verifier))
+            let failure = Failure::new(exit_code::LOAD, error).details(last_lines(verifier));
+            // What a compiler makes of a check depends on the instruction set.
+            match verifier.contains("unbounded") || verifier.contains("invalid access") {
+                true => failure.hint(
+                    "the same source, packed for another instruction set, may pass: \
+                     ecc --mcpu v2 (or v1, v3)",
+                ),
+                false => failure,
+            }
         }
         None if what.starts_with("BPF program load failed") => {
             let error =

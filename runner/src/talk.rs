@@ -2,6 +2,8 @@
 //! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
 //! them.
 
+use std::io::Write as _;
+
 use anstyle::{AnsiColor, Style};
 
 use crate::args::Plan;
@@ -9,6 +11,11 @@ use crate::args::Plan;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Writes a line to stderr. A full disk or a closed terminal there is no reason to end a trace.
+pub fn line(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
 
 /// Who is listening.
 #[derive(Debug)]
@@ -27,31 +34,31 @@ impl Talk {
     /// What was decided for the user.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("ecli: {text}");
+            line(format_args!("ecli: {text}"));
         }
     }
 
     /// What only those want to know who asked for it.
     pub fn detail(&self, text: &str) {
         if self.verbose {
-            anstream::eprintln!("ecli: {text}");
+            line(format_args!("ecli: {text}"));
         }
     }
 
     /// What the user should look at.
     pub fn warning(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("{WARNING}warning:{WARNING:#} {text}");
+            line(format_args!("{WARNING}warning:{WARNING:#} {text}"));
         }
     }
 }
 
 /// Why it ends.
 pub fn error(text: &str) {
-    anstream::eprintln!("{ERROR}error:{ERROR:#} {text}");
+    line(format_args!("{ERROR}error:{ERROR:#} {text}"));
 }
 
 /// What to do about it.
 pub fn hint(text: &str) {
-    anstream::eprintln!("{HINT}hint:{HINT:#} {text}");
+    line(format_args!("{HINT}hint:{HINT:#} {text}"));
 }

@@ -12,8 +12,8 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
 use bpfpack_schemas::meta::ProgMeta;
-use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::RECORDING;
+use bpfpack_schemas::object::{BpfObject, Program};
 use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ProgramMut};
 
 use crate::alternatives::Alternatives;
@@ -93,6 +93,13 @@ pub fn load_and_attach<P>(
                     talk.note(&format!("{choice} ({why})"));
                 }
                 let count = attached.tracing.programs;
+                let is_lsm = |program: &Program| program.section.starts_with("lsm");
+                if elf.programs().iter().any(is_lsm) && kernel::has_bpf_lsm() == Some(false) {
+                    talk.warning(
+                        "this kernel does not ask LSM programs: it was started without `bpf` in \
+                         its argument lsm=",
+                    );
+                }
                 if count == 0 {
                     let error = anyhow!("no program is left to be attached");
                     return Err(Failure::new(exit_code::USAGE, error));
@@ -107,7 +114,13 @@ pub fn load_and_attach<P>(
             Err(refused) => {
                 let tried =
                     |reason: &String| format!("another kind of hook was tried first: {reason}");
-                return Err(reasons.iter().map(tried).fold(refused.failure, Failure::hint));
+                let failure = reasons.iter().map(tried).fold(refused.failure, Failure::hint);
+                return Err(match refused.program {
+                    Some(program) if elf.programs().len() > 1 => failure.hint(format!(
+                        "--without {program} leaves it out, if the package is of use without it"
+                    )),
+                    _ => failure,
+                });
             }
         }
     }

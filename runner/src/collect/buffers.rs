@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use libbpf_rs::{MapCore as _, Object};
 
+use super::pace::FULL;
 use super::printk::TracePipe;
 use crate::failure::{Failure, exit_code};
 use crate::sys::perf::{PerfBuffer, PerfEvent};
@@ -44,7 +45,7 @@ enum Kind {
 pub struct Round {
     /// Records.
     pub taken: usize,
-    /// The fullest of the buffers, in sixteenths, before it was read.
+    /// The fullest of the buffers before it was read, in parts of [`FULL`].
     pub fill: usize,
     /// A buffer has more.
     pub more: bool,
@@ -109,7 +110,7 @@ impl Buffer {
         let most = most.min(ROUND);
         match kind {
             Kind::Ring(ring) => {
-                let fill = ring.pending() * 16 / ring.size();
+                let fill = ring.pending() * FULL as usize / ring.size();
                 let (taken, more) = ring.consume(most, |record| count(show(stream, record, out)));
                 round.add(taken, fill, more);
             }
@@ -126,13 +127,19 @@ impl Buffer {
                 });
                 result.map_err(|error| fail(error, &stream.name))?;
                 let StreamKind::Perf { pages } = stream.kind else { return Ok(()) };
-                round.add(taken, bytes * 16 / (pages * rustix::param::page_size()), false);
+                round.add(
+                    taken,
+                    bytes * FULL as usize / (pages * rustix::param::page_size()),
+                    false,
+                );
             }
             Kind::Lines(pipe) => {
                 let mut taken = 0;
                 let mut record = Vec::new();
+                let us = std::process::id();
                 let read = pipe.read(|line| {
-                    if taken < most || most == ROUND {
+                    // What ecli does to show a line is no reason for another.
+                    if line.pid != us && (taken < most || most == ROUND) {
                         super::lines::record(&line, &mut record);
                         count(show(stream, &record, out));
                         taken += 1;

@@ -274,6 +274,7 @@ impl Run<'_> {
     /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
     /// that.
     fn flush_all(&mut self, rest: usize) -> Result<Reader, Failure> {
+        let mut was_told = false;
         loop {
             if self.sink.flush()? == Reader::Gone {
                 return Ok(Reader::Gone);
@@ -286,7 +287,12 @@ impl Run<'_> {
                 PollFd::new(self.signals, PollFlags::IN),
                 PollFd::from_borrowed_fd(sink, for_sink),
             ];
-            let _ = poll(&mut fds, None);
+            let wait = (!was_told).then_some(&PATIENCE);
+            if poll(&mut fds, wait) == Ok(0) {
+                was_told = true;
+                self.talk.note("waiting for the reader of the output; Ctrl-C gives up");
+                continue;
+            }
             if !fds[0].revents().is_empty() {
                 let error = anyhow::anyhow!(
                     "{} bytes of output were not written: nobody reads them",
@@ -297,6 +303,9 @@ impl Run<'_> {
         }
     }
 }
+
+/// How long a reader may be slow at the end before that is told.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Bytes that may wait while the last records are read.
 const ROOM_AT_END: usize = 1 << 20;

@@ -17,6 +17,9 @@ const SHORTEST: Duration = Duration::from_micros(60);
 /// Records that are so close to each other that napping is cheaper than being woken.
 const CLOSE: Duration = Duration::from_micros(200);
 
+/// Parts of a buffer that a round tells its fill in.
+pub const FULL: u32 = 1024;
+
 /// The pace of reading.
 #[derive(Debug)]
 pub struct Pace {
@@ -36,18 +39,16 @@ impl Pace {
 
     /// Takes account of what a round has found.
     pub fn after(&mut self, round: Round, now: Instant) {
-        let passed = now.duration_since(self.last);
+        let passed = now.duration_since(self.last).min(Duration::from_secs(60));
         self.last = now;
         self.is_behind = round.more;
         // A round that found nothing although the buffer was ready met a record that its program
         // has not submitted yet: to wait for it would return at once.
         let taken = u32::try_from(round.taken).unwrap_or(u32::MAX).max(1);
         self.is_napping = passed / taken < CLOSE;
-        match round.fill {
-            4.. => self.nap = (self.nap / 2).max(SHORTEST / 2),
-            0 | 1 => self.nap = (self.nap * 2).min(NAP),
-            _ => {}
-        }
+        // As long as it takes to fill an eighth of the buffer that fills fastest.
+        let fill = u32::try_from(round.fill).unwrap_or(u32::MAX).clamp(1, FULL);
+        self.nap = (passed * (FULL / 8) / fill).min(NAP);
     }
 
     /// How long to nap; none where the buffers are to be waited for.
@@ -75,16 +76,13 @@ mod tests {
         assert_eq!(pace.nap(), None, "one in 20 ms");
         pace.after(Round { taken: 100, fill: 0, more: false }, at(21));
         assert_eq!(pace.nap(), Some(NAP), "100 in 1 ms");
-        pace.after(Round { taken: 4096, fill: 2, more: true }, at(22));
+        pace.after(Round { taken: 1024, fill: 200, more: true }, at(22));
         assert_eq!(pace.nap(), Some(Duration::ZERO), "more is there");
-        for ms in 23..30 {
-            pace.after(Round { taken: 4000, fill: 9, more: false }, at(ms));
-        }
-        assert_eq!(pace.nap(), Some(Duration::ZERO), "the buffer fills faster than naps are long");
-        for ms in 30..40 {
-            pace.after(Round { taken: 1000, fill: 1, more: false }, at(ms));
-        }
-        assert_eq!(pace.nap(), Some(NAP));
+        pace.after(Round { taken: 4000, fill: 512, more: false }, at(23));
+        assert_eq!(pace.nap(), Some(NAP / 4), "an eighth in a quarter of the time for a half");
+        let soon = at(23) + Duration::from_micros(100);
+        pace.after(Round { taken: 900, fill: 512, more: false }, soon);
+        assert_eq!(pace.nap(), Some(Duration::ZERO), "faster than naps are long");
         pace.after(Round { taken: 2, fill: 0, more: false }, at(90));
         assert_eq!(pace.nap(), None);
     }

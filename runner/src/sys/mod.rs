@@ -14,12 +14,12 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// SIGINT and SIGTERM as something to poll.
+/// SIGINT, SIGTERM and SIGHUP as something to poll.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Blocks both signals for this process, and opens a descriptor that tells of them.
+    /// Blocks the signals for this process, and opens a descriptor that tells of them.
     pub fn catch() -> io::Result<Signals> {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: sigemptyset makes a valid set of the memory that is given; the other calls take
@@ -28,6 +28,8 @@ impl Signals {
             libc::sigemptyset(set.as_mut_ptr());
             libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
             libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+            // Where it is ignored, as below nohup, it stays so.
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGHUP);
             if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
             }
