@@ -96,7 +96,9 @@ impl Flat {
             if part.width.is_some_and(|width| width >= 2 * CHUNK) {
                 return None;
             }
-            let usual = part.member.filter(|member| !part.has_meaning && member.bits.is_none());
+            let usual = part.member.filter(|member| {
+                !part.has_meaning && member.bits.is_none() && member.length.is_none()
+            });
             let value = match usual.map_or(&Layout::Bool, |member| &member.layout) {
                 Layout::Int { size: 4, signed: false } => Value::U32,
                 Layout::Int { size: 4, signed: true } => Value::I32,
@@ -232,7 +234,10 @@ impl Flat {
 
 /// The bytes of a member, where they alone decide what it is shown as.
 fn key(member: &Member, has_meaning: bool) -> Option<usize> {
-    if member.bits.is_some() || has_meaning && !member.meaning?.is_fixed() {
+    if member.bits.is_some()
+        || member.length.is_some()
+        || has_meaning && !member.meaning?.is_fixed()
+    {
         return None;
     }
     match member.layout {

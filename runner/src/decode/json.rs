@@ -88,6 +88,9 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
         out.extend_from_slice(b"null");
         return;
     }
+    if let Some(text) = member.joined(record) {
+        return string(&text, out);
+    }
     let mut number = [0; 16];
     let bytes = member.bytes(record, &mut number);
     if let (Some(meaning), Some(names)) = (&member.meaning, names.as_mut()) {
@@ -102,7 +105,11 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
             let is_plain = found.is_none_or(|found| {
                 found.is_plain && found.is_unquoted && found.len == out.len() - from
             });
-            if is_number(&out[from..]) && matches!(member.layout, Layout::Int { .. }) {
+            if &out[from..] == super::text::MISSING {
+                // The address that the family excludes.
+                out.truncate(begin);
+                out.extend_from_slice(b"null");
+            } else if is_number(&out[from..]) && matches!(member.layout, Layout::Int { .. }) {
                 // A port, or a result that is no error, stays a number.
                 out.remove(begin);
             } else if is_plain {

@@ -109,6 +109,9 @@ pub struct Member {
     pub layout: Layout,
     /// What its value stands for, where that is known.
     pub meaning: Option<Meaning>,
+    /// Of a text, where the record says how long it is, as `args` and `args_size` do: then it may
+    /// be several, each with a zero at its end. Offset and size of that number.
+    pub length: Option<(usize, usize)>,
 }
 
 impl Layout {
@@ -215,7 +218,15 @@ impl Member {
         let mut key = Vec::new();
         json::string(name.as_bytes(), &mut key);
         key.push(b':');
-        Member { name, key: Short::new(&key), offset, bits: None, layout, meaning: None }
+        Member {
+            name,
+            key: Short::new(&key),
+            offset,
+            bits: None,
+            layout,
+            meaning: None,
+            length: None,
+        }
     }
 
     /// The bytes of its value, or of the number of a bitfield, which `number` is room for.
@@ -227,6 +238,19 @@ impl Member {
                 number
             }
         }
+    }
+
+    /// Several texts behind each other as one, with spaces between; none where it is one.
+    pub fn joined(&self, record: &[u8]) -> Option<Vec<u8>> {
+        let (at, size) = self.length?;
+        let len = usize::try_from(unsigned(part(record, at), size)).ok()?;
+        let bytes = part(record, self.offset);
+        let bytes = &bytes[..len.min(self.layout.size()).min(bytes.len())];
+        let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+        let is_zero = |byte: &u8| *byte == 0;
+        bytes[..end].iter().any(is_zero).then(|| {
+            bytes[..end].iter().map(|byte| if is_zero(byte) { b' ' } else { *byte }).collect()
+        })
     }
 
     /// Whether a record is too short to hold any of it.
@@ -379,6 +403,16 @@ fn finished(found: Vec<(Member, Type<'_>)>, size: usize) -> Vec<Member> {
     let siblings = siblings(&names);
     let count = found.len();
     let finish = |(at, (mut member, ty)): (usize, (Member, Type<'_>))| {
+        if matches!(member.layout, Layout::Text { .. }) {
+            let is_length = |other: &&Member| {
+                let ending = other.name.strip_prefix(&member.name);
+                matches!(ending, Some("_size" | "_len" | "_sz"))
+                    && other.bits.is_none()
+                    && matches!(other.layout, Layout::Int { size: 1..=8, .. })
+            };
+            let length = names.iter().find(is_length);
+            member.length = length.map(|length| (length.offset, length.layout.size()));
+        }
         member.meaning = Meaning::guess(&Hint { name: &member.name, ty, siblings: &siblings });
         if at + 1 == count && member.offset <= size && member.layout.size() == 0 {
             member.layout = match member.layout {

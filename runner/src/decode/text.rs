@@ -81,6 +81,9 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
         out.extend_from_slice(MISSING);
         return;
     }
+    if let Some(text) = member.joined(record) {
+        return string(&text, out);
+    }
     let mut number = [0; 16];
     let bytes = member.bytes(record, &mut number);
     if let (Some(meaning), Some(names)) = (&member.meaning, names.as_mut()) {
@@ -97,7 +100,14 @@ pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, o
             return;
         }
     }
-    write(&member.layout, bytes, names, out);
+    match &member.layout {
+        // What is inside of a member has its names: as existing loaders print it.
+        Layout::Record(_) => json::write(&member.layout, bytes, names, out),
+        Layout::Array { element, .. } if matches!(**element, Layout::Record(_)) => {
+            json::write(&member.layout, bytes, names, out);
+        }
+        _ => write(&member.layout, bytes, names, out),
+    }
 }
 
 /// A name or unit that a package brings, for terminals.
@@ -172,6 +182,29 @@ mod tests {
         });
         assert_eq!(written(&key, b"a\x1b[1m\0\0\0\x03\0\0\0"), "a\\x1b[1m 3");
         assert_eq!(written(&key, b"a\xff\xc3\xa9\0"), "a\\xffé -");
+    }
+
+    #[test]
+    fn what_is_inside_has_its_names_and_texts_in_a_row_are_one() {
+        let int = || Layout::Int { size: 4, signed: false };
+        let inner = Record { size: 4, members: vec![Member::new("depth", 0, int())] };
+        let mut args = Member::new("args", 8, Layout::Text { size: 16 });
+        args.length = Some((4, 4));
+        let members = vec![
+            Member::new("inner", 0, Layout::Record(inner)),
+            Member::new("args_size", 4, int()),
+            args,
+        ];
+        let record = b"\x03\0\0\0\x0c\0\0\0sh\0-c\0exit 0\0z";
+        let shown = |member: &Member| {
+            let mut out = Vec::new();
+            write_member(member, record, &mut None, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(&members[0]), r#"{"depth":3}"#);
+        assert_eq!(shown(&members[2]), "sh -c exit 0");
+        let one = Member { length: Some((0, 4)), ..members[2].clone() };
+        assert_eq!(shown(&one), "sh", "one text");
     }
 
     #[test]

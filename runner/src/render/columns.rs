@@ -77,7 +77,8 @@ fn usual(layout: &Layout, name: &str) -> usize {
             7
         }
         Layout::Int { size: 16, .. } => 20,
-        Layout::Int { size: 8, .. } => 10,
+        // Times in nanoseconds since boot have so many digits.
+        Layout::Int { size: 8, .. } => 14,
         Layout::Pointer => 18,
         Layout::Text { size } => size.saturating_sub(1).min(MOST_TEXT),
         Layout::Bytes { size } => (size * 2).min(MOST_TEXT),
@@ -96,12 +97,13 @@ fn usual(layout: &Layout, name: &str) -> usize {
 }
 
 /// Makes wide text columns narrower until a row fits into so many characters, if that can be done.
-/// The last column has no width of its own.
+/// The last column has no width of its own but its name's.
 pub fn fit(columns: &mut [Column], room: usize) {
-    let Some((_, before_last)) = columns.split_last_mut() else { return };
+    let Some((last, before_last)) = columns.split_last_mut() else { return };
+    let last = last.name.chars().count().max(LEAST);
     loop {
         let total: usize = before_last.iter().map(|column| column.width + 1).sum();
-        if total + LEAST <= room {
+        if total + last <= room {
             return;
         }
         let least = |column: &Column| column.name.chars().count().max(FLEXIBLE);
@@ -131,11 +133,11 @@ mod tests {
         ];
         let mut columns = of(&members, true);
         let widths = |columns: &[Column]| columns.iter().map(|c| c.width).collect::<Vec<_>>();
-        assert_eq!(widths(&columns), [7, 15, 11, 32, 10]);
+        assert_eq!(widths(&columns), [7, 15, 11, 32, 14]);
         fit(&mut columns, 60);
-        assert_eq!(widths(&columns), [7, 15, 11, 17, 10]);
+        assert_eq!(widths(&columns), [7, 15, 11, 17, 14]);
         fit(&mut columns, 20);
-        assert_eq!(widths(&columns), [7, 12, 11, 12, 10], "as far as it goes");
+        assert_eq!(widths(&columns), [7, 12, 11, 12, 14], "as far as it goes");
     }
 
     #[test]

@@ -67,6 +67,12 @@ pub fn plan(
         }
     }
     if views.samples.is_empty() && views.streams.is_empty() {
+        if let Some(only) = plan.only.first() {
+            let error = anyhow!("--only: there is nothing to be shown of `{only}`");
+            return Err(Failure::new(exit_code::USAGE, error).hint(
+                "it is what programs keep for themselves; `@sample` above it would show it",
+            ));
+        }
         if elf.calls_helper(&PRINTING) {
             views.streams.push(crate::collect::lines());
         } else {
@@ -110,7 +116,8 @@ impl Planner<'_> {
         names.retain(|name| !name.contains('.'));
         for section in self.elf.data_sections() {
             let variables = self.elf.variables(self.btf, &section.name);
-            names.extend(variables.iter().map(|variable| variable.name.to_owned()));
+            let names_of = variables.iter().map(|variable| variable.name.to_owned());
+            names.extend(names_of.filter(|name| !name.starts_with(DUMMY_PREFIX)));
         }
         let Some(unknown) = self.plan.only.iter().find(|only| !names.contains(only)) else {
             return Ok(());

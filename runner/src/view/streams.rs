@@ -3,7 +3,7 @@
 
 use anyhow::anyhow;
 use bpfpack_schemas::btf::{Kind, Type};
-use bpfpack_schemas::meta::{ExportConfig, MapMeta};
+use bpfpack_schemas::meta::{ExportConfig, Interpreter, MapMeta};
 use libbpf_rs::{MapCore as _, MapType};
 
 use super::planner::Planner;
@@ -58,6 +58,19 @@ impl Planner<'_> {
             self.give_meanings(&described.meanings, &mut kind.layout);
         }
         let interpreter = described.and_then(|meta| meta.interpreter.as_ref());
+        if let Some(Interpreter::StackTrace { field_map, .. }) = interpreter
+            && let Layout::Record(record) = &kind.layout
+        {
+            for (field, name) in field_map {
+                if !record.members.iter().any(|member| member.name == *name) {
+                    self.talk.warning(&format!(
+                        "the stacks' `{field}` is said to be the member `{name}`, which records of \
+                         `{}` do not have",
+                        kind.name
+                    ));
+                }
+            }
+        }
         match interpreter.and_then(|interpreter| Stacks::annotated(&kind.layout, interpreter)) {
             Some((stacks, event)) => (kind.stacks, kind.event) = (stacks, Some(event)),
             None => kind.stacks = self.stacks.find(&kind.layout),
@@ -144,6 +157,11 @@ impl Planner<'_> {
     }
 }
 
+/// Whether a member is meant: names may be written as above the columns, too.
+fn is_named(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+}
+
 /// Leaves only the members that were asked for, in their order.
 ///
 /// # Errors
@@ -160,13 +178,14 @@ pub fn select(streams: &mut [Stream], fields: &[String]) -> Result<(), Failure> 
         let all = std::mem::take(&mut record.members);
         record.members = fields
             .iter()
-            .filter_map(|field| all.iter().find(|member| member.name == *field).cloned())
+            .filter_map(|field| all.iter().find(|member| is_named(&member.name, field)).cloned())
             .collect();
         // A stack is shown where one of its members is.
-        kind.stacks.retain(|stack| fields.contains(&stack.name));
+        kind.stacks.retain(|stack| fields.iter().any(|field| is_named(&stack.name, field)));
         kind.event = None;
     }
-    let Some(unknown) = fields.iter().find(|field| !known.contains(field)) else { return Ok(()) };
+    let is_known = |field: &&String| known.iter().any(|name| is_named(name, field));
+    let Some(unknown) = fields.iter().find(|field| !is_known(field)) else { return Ok(()) };
     known.sort();
     known.dedup();
     let error = anyhow!("--fields: records have no member `{unknown}`");

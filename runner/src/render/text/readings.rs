@@ -320,8 +320,8 @@ mod tests {
         let entries = [entry(b"a\0\0\0\0\0\0\0", 3, [1, 2])];
         let mut format = format();
         insta::assert_snapshot!(rendered(&mut format, &view, &entries), @r"
-        TIME     NAME    COUNT      SLOTS
-        09:05:07 a       3          [1,2]
+        TIME     NAME    COUNT          SLOTS
+        09:05:07 a       3              [1,2]
         ");
         assert!(!rendered(&mut format, &view, &entries).contains("TIME"), "the header comes once");
     }
