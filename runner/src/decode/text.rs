@@ -190,7 +190,7 @@ mod tests {
         let inner = Record { size: 4, members: vec![Member::new("depth", 0, int())] };
         let mut args = Member::new("args", 8, Layout::Text { size: 16 });
         args.length = Some((4, 4));
-        let members = vec![
+        let members = [
             Member::new("inner", 0, Layout::Record(inner)),
             Member::new("args_size", 4, int()),
             args,
