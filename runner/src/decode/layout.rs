@@ -2,23 +2,15 @@
 //! Layouts: what bytes mean. A layout and bytes together are a value; [`super::json`] and
 //! [`super::text`] write it. Bytes that are too short read as zeros, so that nothing here fails.
 
+mod compile;
+
 use std::cmp::Ordering;
 
-use bpfpack_schemas::btf::{Kind, Type};
+use bpfpack_schemas::btf::Type;
 
 use super::json;
-use super::meaning::{Hint, Meaning, Sibling};
+use super::meaning::{Meaning, Sibling};
 use super::put::Short;
-
-/// Types inside types are followed this deep.
-const MAX_DEPTH: usize = 16;
-
-/// Members that a type is shown with, those of the structs in it included: a package's types may
-/// refer to each other so that their tree has no end.
-const MAX_MEMBERS: usize = 4096;
-
-/// Bytes of an array that is shown element by element.
-const MAX_ARRAY: usize = 1 << 26;
 
 /// What bytes mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +109,7 @@ pub struct Member {
 impl Layout {
     /// Compiles a type.
     pub fn of(ty: Type<'_>) -> Layout {
-        compile(ty, 0, &mut { MAX_MEMBERS })
+        compile::layout(ty)
     }
 
     /// Its size in bytes.
@@ -321,111 +313,6 @@ pub fn float(bytes: &[u8], size: usize) -> f64 {
 pub fn text(bytes: &[u8], size: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(size)];
     &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
-}
-
-fn compile(ty: Type<'_>, depth: usize, left: &mut usize) -> Layout {
-    let resolved = ty.resolved();
-    let size = bytes_of(&resolved);
-    if depth > MAX_DEPTH {
-        return Layout::Bytes { size };
-    }
-    match resolved.kind {
-        Kind::Int if resolved.int_encoding().bool => Layout::Bool,
-        Kind::Int if size <= 16 => Layout::Int { size, signed: resolved.int_encoding().signed },
-        Kind::Ptr => Layout::Pointer,
-        Kind::Float if size == 4 || size == 8 => Layout::Float { size },
-        Kind::Enum | Kind::Enum64 => {
-            let names: Vec<_> =
-                resolved.enumerators().map(|(name, value)| (value, name.to_owned())).collect();
-            Layout::Enum { size, signed: resolved.is_signed_enum(), names }
-        }
-        Kind::Array => {
-            let element = resolved.target();
-            if element.is_plain_char() {
-                return Layout::Text { size };
-            }
-            let stride = bytes_of(&element);
-            if stride == 0 || size > MAX_ARRAY || resolved.size().is_none() {
-                return Layout::Bytes { size };
-            }
-            let len = resolved.array_len() as usize;
-            Layout::Array { element: Box::new(compile(element, depth + 1, left)), stride, len }
-        }
-        Kind::Struct | Kind::Union => {
-            let mut found = Vec::new();
-            add_members(resolved, 0, depth, left, &mut found);
-            Layout::Record(Record { size, members: finished(found, size) })
-        }
-        _ => Layout::Bytes { size },
-    }
-}
-
-fn bytes_of(ty: &Type<'_>) -> usize {
-    ty.size().and_then(|size| usize::try_from(size).ok()).unwrap_or(0)
-}
-
-fn add_members<'t>(
-    ty: Type<'t>,
-    base_bits: u64,
-    depth: usize,
-    left: &mut usize,
-    found: &mut Vec<(Member, Type<'t>)>,
-) {
-    for member in ty.members() {
-        if *left == 0 {
-            return;
-        }
-        *left -= 1;
-        let inner = ty.sibling(member.ty);
-        let bit = base_bits + u64::from(member.bit_offset);
-        let is_record = matches!(inner.resolved().kind, Kind::Struct | Kind::Union);
-        if member.name.is_empty() && is_record {
-            if depth < MAX_DEPTH {
-                add_members(inner.resolved(), bit, depth + 1, left, found);
-            }
-            continue;
-        }
-        // An unnamed bitfield is padding.
-        if member.name.is_empty() {
-            continue;
-        }
-        let layout = compile(inner, depth + 1, left);
-        let mut new = Member::new(member.name, (bit / 8) as usize, layout);
-        new.bits = (member.bit_size > 0).then_some(((bit % 8) as u32, member.bit_size));
-        found.push((new, inner));
-    }
-}
-
-/// The members with what they stand for, which depends on those beside them. An array without a
-/// length at the end of the struct has the rest of a record.
-fn finished(found: Vec<(Member, Type<'_>)>, size: usize) -> Vec<Member> {
-    let names: Vec<_> = found.iter().map(|(member, _)| member.clone()).collect();
-    let siblings = siblings(&names);
-    let count = found.len();
-    let finish = |(at, (mut member, ty)): (usize, (Member, Type<'_>))| {
-        if matches!(member.layout, Layout::Text { .. }) {
-            let is_length = |other: &&Member| {
-                let ending = other.name.strip_prefix(&member.name);
-                matches!(ending, Some("_size" | "_len" | "_sz"))
-                    && other.bits.is_none()
-                    && matches!(other.layout, Layout::Int { size: 1..=8, .. })
-            };
-            let length = names.iter().find(is_length);
-            member.length = length.map(|length| (length.offset, length.layout.size()));
-        }
-        member.meaning = Meaning::guess(&Hint { name: &member.name, ty, siblings: &siblings });
-        if at + 1 == count && member.offset <= size && member.layout.size() == 0 {
-            member.layout = match member.layout {
-                Layout::Text { .. } => {
-                    Layout::Rest { element: Box::new(Layout::Text { size: 1 }), stride: 1 }
-                }
-                Layout::Array { element, stride, .. } => Layout::Rest { element, stride },
-                other => other,
-            };
-        }
-        member
-    };
-    found.into_iter().enumerate().map(finish).collect()
 }
 
 /// What a meaning is told of the members beside it.

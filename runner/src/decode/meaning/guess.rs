@@ -52,8 +52,11 @@ pub fn guess(member: &Hint<'_>) -> Option<Meaning> {
     let meaning = by_type(&name, member.ty).or_else(|| {
         let form = form(member.ty)?;
         address(&name, form, member.siblings).or_else(|| match form {
-            Form::Int { size, signed } => number(&name, size, signed, is_network(member.siblings))
-                .or_else(|| time(&name, size)),
+            Form::Int { size, signed } => {
+                // Only few names ask for those beside them, which may be thousands.
+                let is_network = || is_network(member.siblings);
+                number(&name, size, signed, is_network).or_else(|| time(&name, size))
+            }
             Form::Bytes(6) if !is_text(&name) => Some(Meaning::Mac),
             Form::Bytes(2..) if is_text(&name) => Some(Meaning::Text),
             _ => None,
@@ -144,15 +147,15 @@ fn form(ty: Type<'_>) -> Option<Form> {
 }
 
 /// Numbers without a unit.
-fn number(name: &str, size: u64, signed: bool, is_network: bool) -> Option<Meaning> {
+fn number(name: &str, size: u64, signed: bool, is_network: impl Fn() -> bool) -> Option<Meaning> {
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     let meaning = match (name, size) {
         (name, 1 | 2 | 4) if FAMILY.contains(&name) => Meaning::Family,
-        ("oldstate" | "newstate" | "old_state" | "new_state" | "state", 1..=4) if is_network => {
+        ("oldstate" | "newstate" | "old_state" | "new_state" | "state", 1..=4) if is_network() => {
             Meaning::SocketState
         }
         ("sk_state" | "tcp_state" | "sock_state", 1..=4) => Meaning::SocketState,
-        ("proto" | "protocol", 1..=4) if is_network => Meaning::Protocol,
+        ("proto" | "protocol", 1..=4) if is_network() => Meaning::Protocol,
         ("ip_proto" | "ipproto" | "l4_proto" | "l4proto", 1..=4) => Meaning::Protocol,
         ("uid" | "euid" | "ruid" | "suid" | "fsuid" | "auid" | "loginuid", 4) => Meaning::User,
         ("old_uid" | "new_uid" | "user_id", 4) => Meaning::User,
@@ -172,7 +175,7 @@ fn number(name: &str, size: u64, signed: bool, is_network: bool) -> Option<Meani
         ("errno", 4 | 8) => Meaning::Errno,
         ("cgroup_id" | "cgroupid" | "cgroup" | "cgrp_id" | "cgid", 8) => Meaning::Cgroup,
         ("dev" | "s_dev" | "i_dev" | "st_dev" | "rdev" | "i_rdev" | "st_rdev", 4)
-            if !is_network && !signed =>
+            if !signed && !is_network() =>
         {
             device(name)
         }
