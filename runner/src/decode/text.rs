@@ -30,13 +30,16 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
         }
         Layout::Pointer => drop(write!(out, "{:#x}", unsigned(bytes, 8))),
         Layout::Label { size, names } => match json::label(names, bytes, *size) {
-            Ok(name) => out.extend_from_slice(name.as_bytes()),
+            Ok(name) => string(name.as_bytes(), out),
             Err(index) => drop(write!(out, "{index}")),
         },
         Layout::Enum { size, names, .. } => {
             let (value, name) = json::enumerator(names, bytes, *size);
             let _ = match name {
-                Some(name) => write!(out, "{name}({value})"),
+                Some(name) => {
+                    string(name.as_bytes(), out);
+                    write!(out, "({value})")
+                }
                 None => write!(out, "{value}"),
             };
         }
@@ -205,6 +208,19 @@ mod tests {
         assert_eq!(shown(&members[2]), "sh -c exit 0");
         let one = Member { length: Some((0, 4)), ..members[2].clone() };
         assert_eq!(shown(&one), "sh", "one text");
+    }
+
+    #[test]
+    fn names_of_a_package_are_obeyed_no_more() {
+        let names = vec![(1, "\x1b[2J".to_owned()), (2, "ü".to_owned())];
+        let event = Layout::Enum { size: 1, signed: false, names };
+        assert_eq!(
+            (written(&event, &[1]), written(&event, &[2])),
+            ("\\x1b[2J(1)".into(), "ü(2)".into())
+        );
+        let names = vec![String::new(), "a\nb".to_owned()];
+        let label = Layout::Label { size: 1, names };
+        assert_eq!((written(&label, &[0]), written(&label, &[1])), ("0".into(), "a\\x0ab".into()));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! Readings: histograms with their keys, tables, and lines of keys and values.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 
 use super::{Text, cells, pad, trim};
 use crate::collect::maps::Entry;
@@ -134,7 +133,7 @@ impl Text {
         let keys = self.keys(view);
         let mut rows: Vec<Vec<String>> = Vec::new();
         let names = keys.iter().map(|(name, _)| name.clone());
-        rows.push(names.chain(columns.iter().map(|m| m.name.to_uppercase())).collect());
+        rows.push(names.chain(columns.iter().map(|m| title(&m.name))).collect());
         for entry in &sorted {
             let mut row = Vec::new();
             let mut cell = Vec::new();
@@ -181,11 +180,16 @@ impl Text {
                 .members
                 .iter()
                 .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
-                .map(|member| (member.name.to_uppercase(), Key::Member(member)))
+                .map(|member| (title(&member.name), Key::Member(member)))
                 .collect(),
             _ => vec![("KEY".to_owned(), Key::All(key))],
         }
     }
+}
+
+/// What stands above the column of a member.
+fn title(name: &str) -> String {
+    text::clean(&name.to_uppercase())
 }
 
 /// What a column of a key holds.
@@ -222,11 +226,10 @@ fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> Vec<String>
     let line = |row: &Vec<String>| {
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {
-            let width = widths[at];
-            let _ = match is_number(at) {
-                true => write!(line, "{cell:>width$}  "),
-                false => write!(line, "{cell:<width$}  "),
-            };
+            // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
+            let padding = " ".repeat(widths[at] - cell.chars().count());
+            let (before, behind) = if is_number(at) { (&*padding, "") } else { ("", &*padding) };
+            line.extend([before, cell, behind, "  "]);
         }
         line.truncate(line.trim_end().len());
         line
@@ -312,6 +315,16 @@ mod tests {
         format.timestamps = true;
         let text = rendered(&mut format, &histogram_view(), &entries);
         assert_eq!(text.lines().next(), Some("09:05:07"));
+    }
+
+    #[test]
+    fn titles_are_obeyed_no_more_than_values_and_cells_may_be_long() {
+        let long = Layout::Array { element: Box::new(u32_()), stride: 4, len: 40_000 };
+        let members = vec![Member::new("a\x1b", 0, u32_()), Member::new("b", 4, long)];
+        let value = Layout::Record(Record { size: 160_004, members });
+        let view = View { value, shape: Shape::Table, ..histogram_view() };
+        let text = rendered(&mut format(), &view, &[entry(b"k\0\0\0\0\0\0\0", 3, [0, 0])]);
+        assert!(text.starts_with("KEY  A\\x1b  B\nk        3  [0,"), "{}", &text[..60]);
     }
 
     #[test]
