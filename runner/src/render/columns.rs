@@ -2,6 +2,8 @@
 //! The columns that a value takes: one for each member of a struct, in text as wide as its type and
 //! its meaning make likely, so that rows stand below each other whatever comes.
 
+use std::collections::HashMap;
+
 use crate::decode::{Layout, Member};
 
 /// Columns are at least as wide as this.
@@ -51,22 +53,25 @@ pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> 
 /// below each other.
 pub fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
     let mut all: Vec<Column> = Vec::new();
+    let mut places = HashMap::new();
     for column in kinds.iter().flatten() {
-        match all.iter_mut().find(|known| known.name == column.name) {
+        let place = *places.entry(&column.name).or_insert(all.len());
+        match all.get_mut(place) {
             Some(known) => known.width = known.width.max(column.width),
             None => all.push(Column { member: None, ..column.clone() }),
         }
     }
-    let of_kind = |columns: Vec<Column>| {
-        let member = |name: &String| columns.iter().find(|column| column.name == *name);
-        all.iter()
-            .map(|column| Column {
-                member: member(&column.name).and_then(|column| column.member.clone()),
-                ..column.clone()
-            })
-            .collect()
+    let of_kind = |columns: &Vec<Column>| {
+        let mut row = all.clone();
+        // Of members of one name the first is shown.
+        for column in columns.iter().rev() {
+            if let Some(place) = places.get(&column.name) {
+                row[*place].member = column.member.clone();
+            }
+        }
+        row
     };
-    kinds.into_iter().map(of_kind).collect()
+    kinds.iter().map(of_kind).collect()
 }
 
 /// Characters that most values of a type have.

@@ -134,9 +134,9 @@ impl Delimited {
         self.tracer = Some(tracer);
     }
 
-    /// Ends a row: the delimiter behind the last cell goes.
+    /// Ends a row: the delimiter behind the last cell goes. A row may have no cells.
     fn end(&self, out: &mut Vec<u8>) {
-        out.pop();
+        out.pop_if(|byte| *byte != b'\n');
         out.push(b'\n');
     }
 

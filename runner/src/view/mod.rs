@@ -160,7 +160,7 @@ impl Stream {
     fn kind_of_several(&self, bytes: &[u8]) -> usize {
         if let Some(tag) = &self.tag {
             let raw = tag.raw(bytes);
-            let bits = tag.bits.map_or(8 * tag.layout.size() as u32, |(_, len)| len);
+            let bits = tag.bits.map_or(8 * tag.layout.size().min(16) as u32, |(_, len)| len);
             let mask = u128::MAX >> (128 - bits.clamp(1, 128));
             let has = |kind: &RecordKind| {
                 kind.tag.is_some_and(|tag| i128::from(tag) as u128 & mask == raw)
@@ -224,5 +224,8 @@ pub(crate) mod tests {
         assert_eq!(kind_of(&stream, 1, 24), 0);
         assert_eq!(kind_of(&stream, 0xfe, 8), 1);
         assert_eq!(kind_of(&stream, 9, 24), 2);
+        // A tag of 4 GB is one of 16 bytes.
+        stream.tag = Some(Member::new("t", 0, Layout::Text { size: u32::MAX as usize }));
+        assert_eq!(kind_of(&stream, 1, 24), 2);
     }
 }
