@@ -92,8 +92,12 @@ fn size(bytes: &[u8], at: usize, len: usize) -> Option<usize> {
     usize::try_from(number(bytes, at, len)?).ok()
 }
 
+/// Names are read up to this many bytes: many may be of one string, which may not end.
+const LONGEST_NAME: usize = 1024;
+
 fn text(bytes: &[u8], at: usize) -> String {
     let rest = bytes.get(at..).unwrap_or_default();
+    let rest = &rest[..rest.len().min(LONGEST_NAME)];
     let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
     String::from_utf8_lossy(&rest[..end]).into_owned()
 }
@@ -122,6 +126,13 @@ impl Elf {
                 info: size(object, header + 0x2c, 4)?,
                 header,
             });
+        }
+        // Sections that lie over each other could be many times as large as the object.
+        let is_read =
+            |section: &&Section| section.is_code() || matches!(section.kind, SHT_SYMTAB | SHT_REL);
+        let sizes = sections.iter().filter(is_read).map(|section| section.size);
+        if sizes.fold(0, usize::saturating_add) > object.len() {
+            return None;
         }
         let strings = object.get(sections.get(names)?.range())?;
         for (section, at) in sections.iter_mut().zip(name_offsets) {

@@ -75,6 +75,8 @@ struct Function {
     begin: usize,
     end: usize,
     calls: Vec<Call>,
+    /// Instructions that are added before it.
+    shift: usize,
 }
 
 /// The code of a section.
@@ -99,10 +101,27 @@ impl Function {
 }
 
 impl Code {
+    /// Settles how far functions move, once it is known which calls are replaced.
+    fn settle(&mut self) {
+        let mut shift = 0;
+        for function in &mut self.functions {
+            function.shift = shift;
+            shift += function.added();
+        }
+    }
+
+    /// Instructions that are added before an instruction.
+    fn shift(&self, at: usize) -> usize {
+        let place = self.functions.partition_point(|function| function.end <= at);
+        match (self.functions.get(place), self.functions.last()) {
+            (Some(function), _) => function.shift,
+            (None, last) => last.map_or(0, |function| function.shift + function.added()),
+        }
+    }
+
     /// Where an instruction is afterwards.
     fn moved(&self, at: usize) -> usize {
-        let before = self.functions.iter().take_while(|function| function.end <= at);
-        at + before.map(Function::added).sum::<usize>()
+        at + self.shift(at)
     }
 }
 
@@ -143,6 +162,7 @@ impl Calls {
                 function.calls.retain(|call| end - call.at < reach);
                 is_incomplete |= function.calls.len() < before;
             }
+            code.settle();
         }
         let sections: Vec<(usize, Vec<u8>)> = code
             .iter()
@@ -154,15 +174,15 @@ impl Calls {
             elf.replace(index, bytes);
         }
         let moved = |section: usize, offset: u64| -> u64 {
-            let at = usize::try_from(offset).unwrap_or(0);
-            code.get(&section)
-                .map_or(offset, |code| (code.moved(at / INSN) * INSN + at % INSN) as u64)
+            let at = usize::try_from(offset).unwrap_or(0) / INSN;
+            let shift = code.get(&section).map_or(0, |code| code.shift(at));
+            offset.saturating_add((shift * INSN) as u64)
         };
         let grown = |section: usize, offset: u64| -> u64 {
             let at = usize::try_from(offset).unwrap_or(0) / INSN;
             let functions = code.get(&section).map_or(&[][..], |code| &code.functions);
-            let function = functions.iter().find(|function| function.begin == at);
-            (function.map_or(0, Function::added) * INSN) as u64
+            let function = functions.binary_search_by_key(&at, |function| function.begin);
+            (function.map_or(0, |place| functions[place].added()) * INSN) as u64
         };
         elf.move_symbols(&moved, &grown);
         elf.move_relocations(&moved);
@@ -191,6 +211,7 @@ fn functions(elf: &Elf, index: usize, section: &Section) -> Option<Vec<Function>
         begin,
         end,
         calls: calls(bytes, begin, end, &maps),
+        shift: 0,
     };
     Some(begins.iter().copied().zip(ends).map(function).collect())
 }
@@ -296,6 +317,7 @@ fn section(
             }
         }
         for call in &function.calls {
+            let Some(made) = insn(old, call.at) else { break };
             let here = (new.len() - begin) / INSN;
             let from = call.at - function.begin;
             let jump = encode(OP_GOTO, 0, 0, (here - from - 1) as i16, 0);
@@ -307,7 +329,7 @@ fn section(
                 false => OP_IF_SIGNED_NOT_LESS,
             };
             let detour: [[u8; INSN]; DETOUR] = [
-                encode(OP_CALL, 0, 0, 0, call.helper.number),
+                *made,
                 encode(test, 0, 0, 4, 0),
                 encode(OP_LD_IMM64, 1, PSEUDO_MAP_VALUE, 0, fd),
                 encode(0, 0, 0, 0, slot(call.buffer.as_deref())),
@@ -331,6 +353,7 @@ fn retarget(
 ) {
     let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
     let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
+    // Targets outside of the code wrap: libbpf says what is wrong with them.
     let new = match symbol {
         // Named by its section, and in the number its place there.
         Some(symbol) if symbol.is_section() => {
@@ -338,7 +361,7 @@ fn retarget(
             match insn[0] {
                 OP_CALL if is_call => {
                     let target = usize::try_from(i64::from(number) + 1).unwrap_or(0);
-                    code.moved(target) as i32 - 1
+                    (code.moved(target) as i32).wrapping_sub(1)
                 }
                 OP_LD_IMM64 => {
                     let target = usize::try_from(number).unwrap_or(0) / INSN;
@@ -349,9 +372,12 @@ fn retarget(
         }
         None if is_call => {
             let target = usize::try_from(at as i64 + 1 + i64::from(number)).unwrap_or(0);
-            own.moved(target) as i32 - own.moved(at) as i32 - 1
+            (own.moved(target) as i32).wrapping_sub(own.moved(at) as i32).wrapping_sub(1)
         }
         _ => return,
     };
     insn[4..].copy_from_slice(&new.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests;
