@@ -33,9 +33,9 @@ pub use failure::Failure;
 pub fn run(args: args::Args) -> Result<(), Failure> {
     let plan = args.resolve()?;
     let talk = talk::Talk::new(&plan);
-    // From here on, SIGINT and SIGTERM are read from a descriptor, so that nothing is left behind.
-    let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
     let package = fetch::package(&plan.package)?;
+    // From here on, signals are read from a descriptor, so that nothing is left behind.
+    let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;
     let Some(arguments) = vars::parse(&package.meta, &elf, &btf, &plan.arguments)? else {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use rustix::event::PollFlags;
+use rustix::net::SendFlags;
 
 use crate::failure::{Failure, exit_code};
 
@@ -35,6 +36,7 @@ pub struct Sink {
     /// Whether a write returns when the reader is slow.
     never_blocks: bool,
     is_pipe: bool,
+    is_socket: bool,
     /// What was rendered, written up to `written`.
     pub bytes: Vec<u8>,
     written: usize,
@@ -58,7 +60,12 @@ impl Sink {
     /// When the file can not be written.
     pub fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
         let (file, name) = match path {
-            Some(path) => (File::create(path), format!("`{}`", path.display())),
+            Some(path) => {
+                // A pipe that nobody reads is an error, and nothing to wait for.
+                let mut options = File::options();
+                options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
+                (options.open(path), format!("`{}`", path.display()))
+            }
             None => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned();
                 (stdout.map(File::from), "the output".to_owned())
@@ -77,13 +84,15 @@ impl Sink {
             File::options().write(true).custom_flags(flags).open(path).ok()
         });
         let own = own.flatten();
-        let never_blocks = own.is_some();
+        let is_socket = file.metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+        let never_blocks = own.is_some() || is_socket;
         let file = own.unwrap_or(file);
         Ok(Sink {
             file,
             name,
             never_blocks,
             is_pipe,
+            is_socket,
             bytes: Vec::new(),
             written: 0,
             is_full: false,
@@ -114,7 +123,16 @@ impl Sink {
     pub fn flush(&mut self) -> Result<Reader, Failure> {
         self.is_full = false;
         while self.written < self.bytes.len() {
-            match self.file.write(&self.bytes[self.written..]) {
+            let rest = &self.bytes[self.written..];
+            let result = match self.is_socket {
+                // As a service has it. It can not be opened anew: each call says what it wants.
+                true => {
+                    rustix::net::send(&self.file, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+                        .map_err(io::Error::from)
+                }
+                false => self.file.write(rest),
+            };
+            match result {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.never_blocks => {
@@ -127,7 +145,12 @@ impl Sink {
                     }
                     break;
                 }
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                    ) =>
+                {
                     return Ok(Reader::Gone);
                 }
                 Err(error) => {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use libbpf_rs::{MapCore as _, Object};
 
 use super::pace::FULL;
-use super::printk::TracePipe;
+use super::printk::{Ourselves, TracePipe};
 use crate::failure::{Failure, exit_code};
 use crate::sys::perf::{PerfBuffer, PerfEvent};
 use crate::sys::ring::Ring;
@@ -17,6 +17,14 @@ use crate::view::{Stream, StreamKind};
 /// Records that are taken of a buffer before the loop looks at the others, the clock, the signals.
 /// What they are rendered to should still be in the processor's cache when it is written.
 const ROUND: usize = 1024;
+
+/// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
+/// made of them long.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Reads of the lines' pipe at the end: more than its buffers hold. Others print, too, and do not
+/// end with us.
+const LAST_READS: usize = 64;
 
 /// A buffer, opened.
 #[derive(Debug)]
@@ -37,7 +45,7 @@ pub struct Buffer {
 enum Kind {
     Ring(Ring),
     Perf(PerfBuffer),
-    Lines(TracePipe),
+    Lines(TracePipe, Ourselves),
 }
 
 /// What a round has found.
@@ -68,7 +76,7 @@ impl Buffer {
         };
         let map = object.maps().find(|map| *map.name() == *stream.name);
         let kind = match (stream.kind, map) {
-            (StreamKind::Lines, _) => Kind::Lines(TracePipe::open()?),
+            (StreamKind::Lines, _) => Kind::Lines(TracePipe::open()?, Ourselves::look()),
             (_, None) => return Err(fail(anyhow::anyhow!("there is no such map"))),
             (StreamKind::Ring, Some(map)) => {
                 let ring = Ring::open(map.as_fd(), map.max_entries() as usize);
@@ -87,7 +95,7 @@ impl Buffer {
         match &self.kind {
             Kind::Ring(ring) => ring.as_fd(),
             Kind::Perf(perf) => perf.as_fd(),
-            Kind::Lines(pipe) => pipe.as_fd(),
+            Kind::Lines(pipe, _) => pipe.as_fd(),
         }
     }
 
@@ -107,17 +115,21 @@ impl Buffer {
             let error = error.context(format!("can not read the buffer `{name}`"));
             Failure::new(exit_code::OTHER, error)
         };
-        let most = most.min(ROUND);
+        let most_here = most.min(ROUND);
+        let begin = out.len();
         match kind {
             Kind::Ring(ring) => {
                 let fill = ring.pending() * FULL as usize / ring.size();
-                let (taken, more) = ring.consume(most, |record| count(show(stream, record, out)));
+                let (taken, more) = ring.consume(most_here, |record| {
+                    count(show(stream, record, out));
+                    out.len() - begin < MOST_BYTES
+                });
                 round.add(taken, fill, more);
             }
             Kind::Perf(perf) => {
                 let (mut taken, mut bytes) = (0, 0);
                 let result = perf.consume(|event| match event {
-                    PerfEvent::Record(record) if taken < most || most == ROUND => {
+                    PerfEvent::Record(record) if taken < most => {
                         count(show(stream, record, out));
                         taken += 1;
                         bytes += record.len();
@@ -133,13 +145,12 @@ impl Buffer {
                     false,
                 );
             }
-            Kind::Lines(pipe) => {
+            Kind::Lines(pipe, us) => {
                 let mut taken = 0;
                 let mut record = Vec::new();
-                let us = std::process::id();
                 let read = pipe.read(|line| {
                     // What ecli does to show a line is no reason for another.
-                    if line.pid != us && (taken < most || most == ROUND) {
+                    if !us.is(&line) && taken < most {
                         super::lines::record(&line, &mut record);
                         count(show(stream, &record, out));
                         taken += 1;
@@ -154,7 +165,7 @@ impl Buffer {
 
     /// Whether programs of the package write to it by helpers, whose failures can be counted.
     pub fn is_written_by_programs(&self) -> bool {
-        !matches!(self.kind, Kind::Lines(_))
+        !matches!(self.kind, Kind::Lines(..))
     }
 
     /// What makes room for more records.
@@ -168,7 +179,7 @@ impl Buffer {
 
     /// What its reader should know of it.
     pub fn note(&self) -> Option<String> {
-        let Kind::Lines(pipe) = &self.kind else { return None };
+        let Kind::Lines(pipe, _) = &self.kind else { return None };
         let why = pipe.shared()?;
         Some(format!(
             "the lines of bpf_printk are taken from the trace pipe that all share ({why}): \
@@ -188,14 +199,44 @@ impl Buffer {
         }
     }
 
+    /// How far there is something to be read now.
+    pub fn mark(&self) -> Mark {
+        match &self.kind {
+            Kind::Ring(ring) => Mark::Position(ring.end()),
+            Kind::Perf(_) => Mark::Reads(1),
+            Kind::Lines(..) => Mark::Reads(LAST_READS),
+        }
+    }
+
+    /// Whether all that there was at a mark has been read, another round having been.
+    pub fn has_reached(&self, mark: &mut Mark) -> bool {
+        match (&self.kind, mark) {
+            (Kind::Ring(ring), Mark::Position(end)) => ring.has_reached(*end),
+            (_, Mark::Position(_)) => true,
+            (_, Mark::Reads(left)) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+        }
+    }
+
     /// What the kernel says was lost; none where it does not count.
     pub fn lost(&self) -> Option<u64> {
         match &self.kind {
             Kind::Ring(_) => None,
             Kind::Perf(perf) => Some(perf.lost().unwrap_or(self.told)),
-            Kind::Lines(pipe) => Some(pipe.lost()),
+            Kind::Lines(pipe, _) => Some(pipe.lost()),
         }
     }
+}
+
+/// How far a buffer was filled.
+#[derive(Debug)]
+pub enum Mark {
+    /// The position in a ring buffer.
+    Position(u64),
+    /// So many rounds take what there can be.
+    Reads(usize),
 }
 
 /// Opens the buffers of all streams.

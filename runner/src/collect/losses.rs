@@ -91,6 +91,12 @@ impl Losses {
             0 => talk.note(&text),
             _ => talk.warning(&text),
         }
+        let is_uncertain =
+            counted.contains(&None) || self.counters.as_ref().is_some_and(Counters::is_incomplete);
+        if self.is_strict && lost == 0 && is_uncertain {
+            let error = anyhow!("whether records were lost can not be told, as --strict asks");
+            return Err(Failure::new(exit_code::LOST, error));
+        }
         if self.is_strict && lost > 0 {
             let error = anyhow!("{lost} records were lost, and --strict allows none");
             return Err(Failure::new(exit_code::LOST, error));

@@ -25,7 +25,7 @@ use crate::sink::{Reader, Sink};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::view::{View, Views};
-use buffers::{Buffer, Round};
+use buffers::{Buffer, Mark, Round};
 use losses::Losses;
 use pace::Pace;
 use readings::{Limits, Readings, Said};
@@ -193,7 +193,7 @@ impl Run<'_> {
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         Ok(Wake {
             signal: ready(&fds[0]),
-            gone: fds[1].revents().contains(PollFlags::ERR),
+            gone: fds[1].revents().intersects(PollFlags::ERR | PollFlags::HUP),
             readings: at_readings.is_some_and(|at| ready(&fds[at])),
             buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
         })
@@ -243,14 +243,19 @@ impl Run<'_> {
         }
         if !self.buffers.is_empty() && self.left > 0 {
             std::thread::sleep(LAST_RECORDS);
+            // Programs of others may write on: what was there when ours ended is read.
+            let mut marks: Vec<Mark> = self.buffers.iter().map(Buffer::mark).collect();
             loop {
                 let round = self.drain()?;
                 if self.flush_all(ROOM_AT_END)? == Reader::Gone {
                     return Ok(Reader::Gone);
                 }
-                if round.taken == 0 && !round.more {
+                let ends = self.buffers.iter().zip(&mut marks);
+                let is_all = ends.fold(true, |all, (buffer, mark)| buffer.has_reached(mark) && all);
+                if is_all || round.taken == 0 && !round.more || self.left == 0 {
                     break;
                 }
+                self.check_patience()?;
             }
         }
         if let (Some(readings), End::Detach) = (&self.readings, end) {
@@ -266,9 +271,29 @@ impl Run<'_> {
                 if self.flush_all(ROOM_AT_END)? == Reader::Gone {
                     return Ok(Reader::Gone);
                 }
+                self.check_patience()?;
             }
         }
         self.flush_all(0)
+    }
+
+    /// Whether nobody has sent another signal meanwhile.
+    fn check_patience(&self) -> Result<(), Failure> {
+        let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut fds, Some(&at_once)) == Ok(1) {
+            return Err(self.given_up());
+        }
+        Ok(())
+    }
+
+    fn given_up(&self) -> Failure {
+        let error = anyhow::anyhow!(
+            "{} bytes of output were not written, and records may be left: a signal came while \
+             nobody read them",
+            self.sink.left()
+        );
+        Failure::new(exit_code::OUTPUT, error)
     }
 
     /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
@@ -294,11 +319,7 @@ impl Run<'_> {
                 continue;
             }
             if !fds[0].revents().is_empty() {
-                let error = anyhow::anyhow!(
-                    "{} bytes of output were not written: nobody reads them",
-                    self.sink.left()
-                );
-                return Err(Failure::new(exit_code::OUTPUT, error));
+                return Err(self.given_up());
             }
         }
     }

@@ -51,6 +51,32 @@ enum Source {
     Shared(#[expect(dead_code, reason = "dropping it undoes the changes")] Settings, String),
 }
 
+/// This process, as lines name it: where programs print what it does to show a line, that is no
+/// reason for another.
+#[derive(Debug)]
+pub struct Ourselves {
+    /// The number by which the kernel calls it; none in a container, where it is not known.
+    pid: Option<u32>,
+    comm: Vec<u8>,
+}
+
+impl Ourselves {
+    /// Looks who we are.
+    pub fn look() -> Ourselves {
+        let comm = std::fs::read("/proc/self/comm").unwrap_or_default();
+        let pid = instance::sees_all_processes().then(std::process::id);
+        Ourselves { pid, comm: comm.trim_ascii_end().to_vec() }
+    }
+
+    /// Whether a line was printed while we ran.
+    pub fn is(&self, line: &Line<'_>) -> bool {
+        match self.pid {
+            Some(pid) => line.pid == pid,
+            None => line.comm == self.comm,
+        }
+    }
+}
+
 impl TracePipe {
     /// Begins to take what is printed. Where the kernel gives us no instance of our own, lines are
     /// taken from the pipe that everybody shares: see [`TracePipe::shared`].

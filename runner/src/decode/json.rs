@@ -37,7 +37,8 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
         Layout::Text { size } => text_string(&bytes[..bytes.len().min(*size)], out),
         Layout::Array { element, stride, len } => {
             out.push(b'[');
-            for at in 0..*len {
+            // A record may end inside of it: there are no more.
+            for at in 0..(*len).min(bytes.len().div_ceil((*stride).max(1))) {
                 if at > 0 {
                     out.push(b',');
                 }
@@ -219,7 +220,8 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
                 '\n' => out.extend_from_slice(b"\\n"),
                 '\t' => out.extend_from_slice(b"\\t"),
                 '\r' => out.extend_from_slice(b"\\r"),
-                c if (c as u32) < 0x20 || c == '\x7f' => {
+                // C1, too: a terminal obeys those as well.
+                c if c.is_control() => {
                     let _ = write!(out, "\\u{:04x}", c as u32);
                 }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(json(&label, &[0; 4]), "\"hi\"");
         assert_eq!(json(&label, &[1, 0, 0, 0]), "1");
         let element = Box::new(int(1, false));
-        assert_eq!(json(&Layout::Array { element, stride: 1, len: 3 }, &[1, 2]), "[1,2,0]");
+        assert_eq!(json(&Layout::Array { element, stride: 1, len: 3 }, &[1, 2]), "[1,2]");
         assert_eq!(json(&Layout::Bytes { size: 2 }, &[1, 255, 3]), "\"01ff\"");
     }
 

@@ -237,7 +237,11 @@ impl Member {
         let (at, size) = self.length?;
         let len = usize::try_from(unsigned(part(record, at), size)).ok()?;
         let bytes = part(record, self.offset);
-        let bytes = &bytes[..len.min(self.layout.size()).min(bytes.len())];
+        let room = match self.layout {
+            Layout::Rest { .. } => bytes.len(),
+            _ => self.layout.size(),
+        };
+        let bytes = &bytes[..len.min(room).min(bytes.len())];
         let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
         let is_zero = |byte: &u8| *byte == 0;
         bytes[..end].iter().any(is_zero).then(|| {
@@ -265,7 +269,13 @@ impl Member {
     /// The bits of a bitfield as bytes of its type: sign-extended where it is signed.
     pub fn widened(&self, bytes: &[u8]) -> [u8; 16] {
         let raw = self.raw(bytes);
-        let is_signed = matches!(self.layout, Layout::Int { signed: true, .. });
+        let is_signed = match &self.layout {
+            // clang 14 does not say that an enum is signed; its values do.
+            Layout::Enum { signed, names, .. } => {
+                *signed || names.iter().any(|(value, _)| *value < 0)
+            }
+            other => other.number().1,
+        };
         match self.bits {
             Some((_, len)) if is_signed && len > 0 && raw >> (len - 1) & 1 == 1 => {
                 (raw | u128::MAX << len.min(127)).to_le_bytes()

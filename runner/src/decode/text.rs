@@ -45,7 +45,8 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
         }
         Layout::Bytes { size } => hex(bytes, *size, out),
         Layout::Array { element, stride, len } => {
-            list((0..*len).map(|at| part(bytes, at * stride)), element, names, out);
+            let len = (*len).min(bytes.len().div_ceil((*stride).max(1)));
+            list((0..len).map(|at| part(bytes, at * stride)), element, names, out);
         }
         Layout::Rest { element, stride } => {
             list(bytes.chunks_exact((*stride).max(1)), element, names, out);

@@ -18,7 +18,7 @@
 //! their symbols, relocations, calls and line information. The verifier looks at the code behind
 //! the call once for each outcome, as the program's own test of it makes it do anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::elf::{Elf, Section, Symbol};
 
@@ -227,13 +227,14 @@ fn map_relocations(elf: &Elf, section: usize) -> BTreeMap<usize, String> {
 
 fn calls(code: &[u8], begin: usize, end: usize, maps: &BTreeMap<usize, String>) -> Vec<Call> {
     let mut found = Vec::new();
+    let targets = targets(code, begin, end);
     let mut at = begin;
     while at < end {
         let Some(insn) = insn(code, at) else { break };
         if insn[0] == OP_CALL && insn[1] >> 4 == 0 {
             let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
             if let Some(helper) = HELPERS.iter().find(|helper| helper.number == number) {
-                let buffer = buffer_of(code, begin, at, helper.buffer, maps);
+                let buffer = buffer_of(code, begin, at, helper.buffer, maps, &targets);
                 found.push(Call { at, helper: *helper, buffer });
             }
         }
@@ -251,9 +252,14 @@ fn buffer_of(
     call: usize,
     register: u8,
     maps: &BTreeMap<usize, String>,
+    targets: &BTreeSet<usize>,
 ) -> Option<String> {
     let mut register = register;
     for at in (begin.max(call.saturating_sub(LOOK_BACK))..call).rev() {
+        // What follows can be come to from elsewhere, with another buffer.
+        if targets.contains(&(at + 1)) {
+            return None;
+        }
         let insn = insn(code, at)?;
         let target = insn[1] & 0xf;
         match insn[0] {
@@ -267,6 +273,24 @@ fn buffer_of(
         }
     }
     None
+}
+
+/// Where jumps inside of a function go to.
+fn targets(code: &[u8], begin: usize, end: usize) -> BTreeSet<usize> {
+    const OP_EXIT: u8 = 0x95;
+    const OP_GOTO_FAR: u8 = 0x06;
+    let target = |at: usize| {
+        let insn = insn(code, at)?;
+        let far = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
+        let offset = match insn[0] {
+            OP_CALL | OP_EXIT => return None,
+            OP_GOTO_FAR => far as isize,
+            op if matches!(op & 7, 5 | 6) => i16::from_le_bytes([insn[2], insn[3]]).into(),
+            _ => return None,
+        };
+        (at + 1).checked_add_signed(offset)
+    };
+    (begin..end).filter_map(target).collect()
 }
 
 /// Whether an instruction of this kind writes its first register: loads and arithmetic do.

@@ -27,6 +27,8 @@ pub enum Style {
 pub struct Delimited {
     style: Style,
     several: bool,
+    /// A terminal must not obey what processes call themselves.
+    is_terminal: bool,
     clock: Option<Clock>,
     stamps: Option<Clock>,
     names: Option<Names>,
@@ -44,6 +46,7 @@ impl Delimited {
         Delimited {
             style,
             several: settings.several,
+            is_terminal: settings.is_terminal,
             clock: clock(),
             stamps: clock().or(stamp.map(Clock::new)),
             names,
@@ -86,6 +89,10 @@ impl Delimited {
     }
 
     fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if self.is_terminal {
+            words::string(text, &mut self.cell);
+            return self.put(out);
+        }
         for chunk in text.utf8_chunks() {
             self.cell.extend_from_slice(chunk.valid().as_bytes());
             if !chunk.invalid().is_empty() {
@@ -107,6 +114,9 @@ impl Delimited {
     fn put_member(&mut self, member: &Member, record: &[u8], out: &mut Vec<u8>) {
         if member.is_missing(record) {
             return self.put(out);
+        }
+        if let Some(text) = member.joined(record) {
+            return self.put_text(&text, out);
         }
         let has_meaning = member.meaning.is_some() && self.names.is_some();
         match &member.layout {
@@ -275,6 +285,7 @@ mod tests {
         Delimited {
             style,
             several,
+            is_terminal: false,
             clock: None,
             stamps: None,
             names: None,

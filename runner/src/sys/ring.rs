@@ -33,6 +33,9 @@ pub struct Ring {
     consumer: Mapping,
     /// The producer's position, and behind it the data, twice.
     producer: Mapping,
+    /// Where the next record begins. The page that says it to the kernel can be written by every
+    /// process that has the map: it is read once.
+    position: u64,
     /// Bytes of the data, a power of two.
     size: usize,
     page: usize,
@@ -42,7 +45,7 @@ impl Ring {
     /// Maps the buffer of a map that has `size` bytes.
     ///
     /// # Errors
-    /// When the map is no ring buffer of that size.
+    /// When the map is no ring buffer of that size, or somebody has made nonsense of it.
     pub fn open(map: BorrowedFd<'_>, size: usize) -> io::Result<Ring> {
         let page = rustix::param::page_size();
         if !size.is_power_of_two() || size < page {
@@ -50,7 +53,11 @@ impl Ring {
         }
         let consumer = Mapping::new(map, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
         let producer = Mapping::new(map, page + 2 * size, libc::PROT_READ, page)?;
-        Ok(Ring { map: map.try_clone_to_owned()?, consumer, producer, size, page })
+        let position = consumer.number().load(Ordering::Acquire);
+        if !position.is_multiple_of(8) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Ring { map: map.try_clone_to_owned()?, consumer, producer, position, size, page })
     }
 
     /// Bytes of the buffer.
@@ -60,8 +67,17 @@ impl Ring {
 
     /// Bytes that were written and not read yet.
     pub fn pending(&self) -> usize {
-        let (written, read) = (self.written(), self.consumer.number().load(Ordering::Relaxed));
-        written.saturating_sub(read) as usize
+        self.written().saturating_sub(self.position) as usize
+    }
+
+    /// The position behind what was written until now.
+    pub fn end(&self) -> u64 {
+        self.written()
+    }
+
+    /// Whether everything before a position was read.
+    pub fn has_reached(&self, end: u64) -> bool {
+        self.position >= end
     }
 
     fn written(&self) -> u64 {
@@ -83,16 +99,17 @@ impl Ring {
         let _ = at;
     }
 
-    /// Hands up to `most` records to `take`, in order, and gives their room back. Returns how many
-    /// they were, and whether there may be more: what programs throw away is passed over, but not
+    /// Hands up to `most` records to `take`, in order, and gives their room back; fewer where it
+    /// answers that it has enough. Returns how many they were, and whether there may be more: what programs throw away is passed over, but not
     /// without end.
-    pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> (usize, bool) {
-        let mut position = self.consumer.number().load(Ordering::Relaxed);
+    pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
+        let mut position = self.position;
         let mut given_back = position;
         let (mut taken, mut passed) = (0, 0);
         let mut end = self.written();
         let mut more = true;
-        while taken + passed < most {
+        let mut is_enough = false;
+        while taken + passed < most && !is_enough {
             if position >= end {
                 end = self.written();
                 if position >= end {
@@ -103,8 +120,8 @@ impl Ring {
             let at = self.page + (position as usize & (self.size - 1));
             self.fetch(at + AHEAD);
             self.fetch(at + AHEAD + LINE);
-            // SAFETY: `at` is a multiple of 8 inside the first copy of the data: positions are
-            // multiples of 8, as the kernel makes them. The memory stays mapped as long as `self`.
+            // SAFETY: `at` is a multiple of 8 inside the first copy of the data: positions begin at a
+            // multiple of 8 and grow by such. The memory stays mapped as long as `self`.
             let length = unsafe { self.producer.start.byte_add(at).cast::<AtomicU32>().as_ref() }
                 .load(Ordering::Acquire);
             if length & BUSY != 0 {
@@ -125,7 +142,7 @@ impl Ring {
                         len,
                     )
                 };
-                take(record);
+                is_enough = !take(record);
                 taken += 1;
             }
             position += (len + HEADER).next_multiple_of(8) as u64;
@@ -134,6 +151,7 @@ impl Ring {
                 given_back = position;
             }
         }
+        self.position = position;
         if position != given_back {
             self.consumer.number().store(position, Ordering::Release);
         }
@@ -251,7 +269,10 @@ mod tests {
         let mut ring = Ring::open(fake.file.as_fd(), SIZE).unwrap();
         let pending = ring.pending();
         let mut seen: Vec<Vec<u8>> = Vec::new();
-        let mut take = |record: &[u8]| seen.push(record.to_vec());
+        let mut take = |record: &[u8]| {
+            seen.push(record.to_vec());
+            true
+        };
         assert_eq!(ring.consume(1, &mut take), (1, true));
         assert_eq!(ring.consume(1, &mut take), (0, true), "one was thrown away");
         assert_eq!(ring.consume(100, &mut take), (1, false));

@@ -169,7 +169,11 @@ impl Stream {
                 return at;
             }
         }
-        let size = |kind: &RecordKind| kind.size;
+        // The kernel puts four bytes before a record in a perf buffer, and fills up to eight.
+        let size = |kind: &RecordKind| match self.kind {
+            StreamKind::Perf { .. } => (kind.size + 4).next_multiple_of(8) - 4,
+            _ => kind.size,
+        };
         let exact = self.kinds.iter().position(|kind| size(kind) == bytes.len());
         exact.unwrap_or_else(|| {
             let fitting = self.kinds.iter().enumerate().filter(|(_, k)| size(k) <= bytes.len());
@@ -227,5 +231,10 @@ pub(crate) mod tests {
         // A tag of 4 GB is one of 16 bytes.
         stream.tag = Some(Member::new("t", 0, Layout::Text { size: u32::MAX as usize }));
         assert_eq!(kind_of(&stream, 1, 24), 2);
+        // A record of 16 bytes is 20 in a perf buffer.
+        stream.tag = None;
+        stream.kind = StreamKind::Perf { pages: 1 };
+        stream.kinds = vec![kind("a", 16, None), kind("b", 24, None)];
+        assert_eq!([20, 28].map(|len| kind_of(&stream, 1, len)), [0, 1]);
     }
 }

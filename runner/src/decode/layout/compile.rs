@@ -52,7 +52,9 @@ fn compile(ty: Type<'_>, depth: usize, left: &mut Left) -> Layout {
         Kind::Struct | Kind::Union => {
             let mut found = Vec::new();
             add_members(resolved, 0, depth, left, &mut found);
-            Layout::Record(Record { size, members: finished(found, size) })
+            // What is inside of another ends where that goes on.
+            let is_outermost = depth == 0;
+            Layout::Record(Record { size, members: finished(found, size, is_outermost) })
         }
         _ => left.value(Layout::Bytes { size }),
     }
@@ -145,7 +147,7 @@ fn add_members<'t>(
 
 /// The members with what they stand for, which depends on those beside them. An array without a
 /// length at the end of the struct has the rest of a record.
-fn finished(found: Vec<(Member, Type<'_>)>, size: usize) -> Vec<Member> {
+fn finished(found: Vec<(Member, Type<'_>)>, size: usize, is_outermost: bool) -> Vec<Member> {
     let names: Vec<_> = found.iter().map(|(member, _)| member.clone()).collect();
     let siblings = siblings(&names);
     let count = found.len();
@@ -161,7 +163,7 @@ fn finished(found: Vec<(Member, Type<'_>)>, size: usize) -> Vec<Member> {
             member.length = length.map(|length| (length.offset, length.layout.size()));
         }
         member.meaning = Meaning::guess(&Hint { name: &member.name, ty, siblings: &siblings });
-        if at + 1 == count && member.offset <= size && member.layout.size() == 0 {
+        if is_outermost && at + 1 == count && member.offset <= size && member.layout.size() == 0 {
             member.layout = match member.layout {
                 Layout::Text { .. } => {
                     Layout::Rest { element: Box::new(Layout::Text { size: 1 }), stride: 1 }

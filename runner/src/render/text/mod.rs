@@ -157,10 +157,6 @@ impl Text {
         let addresses = event.sides.map(|side| {
             side.map_or(Vec::new(), |at| tracer.addresses(&kind.stacks[at], record).to_vec())
         });
-        if addresses.iter().all(Vec::is_empty) {
-            self.tracer = Some(tracer);
-            return;
-        }
         out.extend_from_slice(b"COMM: ");
         if let Some((at, size)) = event.comm {
             words::string(text(record.get(at..).unwrap_or_default(), size), out);
