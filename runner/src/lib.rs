@@ -10,6 +10,8 @@ mod collect;
 mod decode;
 mod failure;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod instrument;
 mod kernel;
 mod load;

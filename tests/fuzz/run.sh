@@ -16,22 +16,28 @@ RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
   -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 export RUSTFLAGS
-CARGO_TARGET_DIR=$target cargo build --quiet --release --locked --target "$host" \
-  --manifest-path "$root/tests/fuzz/Cargo.toml"
+# In the root, whose .cargo/config.toml says what libbpf is linked with.
+(cd "$root" && CARGO_TARGET_DIR=$target cargo build --quiet --release --locked \
+  --target "$host" --manifest-path tests/fuzz/Cargo.toml)
 unset RUSTFLAGS
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir -p "$corpus/annotations" "$corpus/btf" "$corpus/object" "$corpus/package" "$seeds/cache"
+targets="annotations btf lines object package records rewrite"
+for name in $targets; do mkdir -p "$corpus/$name"; done
+mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
 for source in "$root"/examples/*/*.bpf.c "$root"/tests/fixtures/*.bpf.c; do
-  name=$(basename "$source" .bpf.c)
-  cp "$source" "$corpus/annotations/$name"
+  cp "$source" "$corpus/annotations/$(basename "$source" .bpf.c)"
 done
-for source in "$root"/tests/fixtures/edges.bpf.c "$root"/tests/fixtures/perf.bpf.c; do
-  name=$(basename "$source" .bpf.c)
-  "$bin/ecc" "$source" -o "$seeds/$name" 2>/dev/null
-  cp "$seeds/$name/$name.bpf.o" "$corpus/object/$name"
+# Objects of fixtures, of two examples, and a small one.
+for name in fuzz/seed fixtures/edges fixtures/flood fixtures/perf fixtures/records fixtures/views \
+  ../examples/opensnoop/opensnoop ../examples/profile/profile; do
+  "$bin/ecc" "$root/tests/$name.bpf.c" -o "$seeds/$(basename "$name")" 2>/dev/null
+done
+object() { echo "$seeds/$1/$1.bpf.o"; }
+for name in edges perf; do
+  cp "$(object $name)" "$corpus/object/$name"
   cp "$seeds/$name/package.json" "$corpus/package/$name"
 done
 # A source that includes nothing has little debug information: a small seed that has it.
@@ -39,7 +45,31 @@ clang -g -O2 -target bpf -gdwarf-5 -gembed-source -w \
   -c "$root/tests/fuzz/seed.bpf.c" -o "$corpus/object/seed"
 export BPFPACK_FUZZ_OBJECT=$corpus/object/perf
 cp "$corpus/object/edges" "$corpus/object/seed" "$corpus/btf"
-for name in annotations btf object package; do
+for name in seed edges flood perf records opensnoop profile; do
+  cp "$(object $name)" "$corpus/rewrite/$name"
+done
+# Types, then five bytes that choose how records are shown, a record of 60 bytes, one of 280, and
+# how many bytes that was.
+for name in seed edges perf records views profile; do
+  number=0
+  for choice in '\000\000\000\002\000' '\005\004\004\000\011' '\072\001\010\005\000'; do
+    number=$((number + 1))
+    {
+      cat "$(object $name)"
+      printf "$choice\074"
+      head -c 60 "$root/tests/fuzz/seed.bpf.c"
+      printf '\377'
+      tail -c 280 "$(object $name)"
+      printf '\133\001'
+    } >"$corpus/records/$name$number"
+  done
+done
+# Pieces of seven bytes.
+printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' curl '...2.' a b \
+  >"$corpus/lines/event"
+printf '\377%s-1 (    1) [000] %s: 0x1: x\nCPU:1 [LOST 12 EVENTS]\n' '           <...>' 5 \
+  >"$corpus/lines/old"
+for name in $targets; do
   echo "fuzz: $name, $seconds s"
   log=$seeds/$name.log
   if ! "$target/$host/release/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \

@@ -18,6 +18,12 @@ const BEHIND: usize = 3 * CHUNK;
 /// Bytes of a step that are kept.
 const KEPT: usize = 2 * CHUNK;
 
+#[cfg(fuzzing)]
+thread_local! {
+    /// No members are compiled: everything goes through the general writers, to compare.
+    pub static IS_OFF: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// The members of a kind of records, compiled for a format.
 #[derive(Debug)]
 pub struct Flat {
@@ -90,6 +96,10 @@ pub struct Part<'m> {
 impl Flat {
     /// Compiles members; none where something is too long for that.
     pub fn new<'m>(parts: impl IntoIterator<Item = Part<'m>>) -> Option<Flat> {
+        #[cfg(fuzzing)]
+        if IS_OFF.get() {
+            return None;
+        }
         let mut flat = Flat { steps: Vec::new(), room: BEHIND, least: 0 };
         for part in parts {
             let Short::Fits(before, before_len) = part.before else { return None };

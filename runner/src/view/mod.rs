@@ -20,8 +20,7 @@ use crate::decode::meaning::Meaning;
 use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
-use stacks::Stacks;
-pub use stacks::{Stack, StackEvent, StackPlace};
+pub use stacks::{Stack, StackEvent, StackPlace, Stacks};
 
 /// Everything that is shown.
 #[derive(Debug, Default)]

@@ -70,6 +70,7 @@ struct Kept {
 }
 
 /// The stack trace maps of an object, and what is found of them.
+#[derive(Default)]
 pub struct Stacks {
     maps: Vec<Kept>,
 }
