@@ -257,6 +257,13 @@ fn key(member: &Member, has_meaning: bool) -> Option<usize> {
         Layout::Text { size: 16 } if !has_meaning => Some(16),
         Layout::Pointer => Some(8),
         Layout::Bool => Some(1),
+        Layout::Array { ref element, stride, len }
+            if matches!(**element, Layout::Int { .. })
+                && (1..=16).contains(&(stride * len))
+                && !has_meaning =>
+        {
+            Some(stride * len)
+        }
         _ => None,
     }
 }
@@ -321,10 +328,12 @@ mod tests {
 
     fn record() -> Record {
         let int = |size, signed| Layout::Int { size, signed };
+        let array =
+            |stride, len| Layout::Array { element: Box::new(int(stride, true)), stride, len };
         let mut bits = Member::new("bits", 36, int(4, false));
         bits.bits = Some((1, 3));
         Record {
-            size: 40,
+            size: 56,
             members: vec![
                 Member::new("a", 0, int(4, false)),
                 Member::new("b", 4, int(4, true)),
@@ -335,6 +344,8 @@ mod tests {
                 Member::new("g", 24, Layout::Text { size: 8 }),
                 Member::new("h", 32, Layout::Bool),
                 bits,
+                Member::new("i", 40, array(8, 2)),
+                Member::new("j", 44, array(2, 3)),
             ],
         }
     }
@@ -361,7 +372,7 @@ mod tests {
         let mut flat = Flat::new(parts).unwrap();
         let mut state = 7u64;
         for round in 0..2000 {
-            let bytes: Vec<u8> = (0..40)
+            let bytes: Vec<u8> = (0..56)
                 .map(|_| {
                     state =
                         state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -403,7 +414,7 @@ mod tests {
             has_meaning: member.name == "e",
         });
         let mut flat = Flat::new(parts).unwrap();
-        let mut bytes = [0; 40];
+        let mut bytes = [0; 56];
         bytes[..8].copy_from_slice(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
         bytes[8..16].copy_from_slice(&(-1_234_567i64).to_le_bytes());
         bytes[19..22].copy_from_slice(b"a\"b");
