@@ -41,14 +41,13 @@ impl Delimited {
     /// With what the settings ask for.
     pub fn new(settings: &Settings, style: Style) -> Delimited {
         let (names, tracer) = settings.words();
-        let clock = || settings.time.map(Clock::new).filter(|clock| clock.width() > 0);
-        let stamp = settings.timestamps.then_some(crate::args::TimeColumn::Wall);
+        let (clock, stamps) = settings.clocks();
         Delimited {
             style,
             several: settings.several,
             is_terminal: settings.is_terminal,
-            clock: clock(),
-            stamps: clock().or(stamp.map(Clock::new)),
+            clock,
+            stamps,
             names,
             tracer,
             header_of: None,

@@ -31,16 +31,8 @@ impl Json {
     /// With what the settings ask for.
     pub fn new(settings: &Settings) -> Json {
         let (names, tracer) = settings.words();
-        let clock = settings.time.map(Clock::new).filter(|clock| clock.width() > 0);
-        let stamp = settings.timestamps.then_some(crate::args::TimeColumn::Wall);
-        Json {
-            several: settings.several,
-            clock,
-            stamps: settings.time.or(stamp).map(Clock::new).filter(|clock| clock.width() > 0),
-            names,
-            tracer,
-            flat: PerKind::default(),
-        }
+        let (clock, stamps) = settings.clocks();
+        Json { several: settings.several, clock, stamps, names, tracer, flat: PerKind::default() }
     }
 
     fn map(&self, name: &str, out: &mut Vec<u8>) {

@@ -16,6 +16,7 @@ use crate::collect::maps::Entry;
 use crate::decode::meaning::Names;
 use crate::sys;
 use crate::view::{Stream, View, Views};
+use clock::Clock;
 pub use tracer::Tracer;
 
 /// An output format.
@@ -143,6 +144,14 @@ impl Settings {
             FormatName::Yaml => Box::new(yaml::Yaml::new(self)),
             FormatName::Raw => Box::new(raw::Raw),
         }
+    }
+
+    /// The clocks of records and of readings, in formats that show a time only where it is asked
+    /// for. What `--time` says goes for both.
+    fn clocks(&self) -> (Option<Clock>, Option<Clock>) {
+        let clock = |column: TimeColumn| Some(Clock::new(column)).filter(|c| c.width() > 0);
+        let stamp = self.timestamps.then_some(TimeColumn::Wall);
+        (self.time.and_then(clock), self.time.or(stamp).and_then(clock))
     }
 
     /// What names numbers, and what names the addresses of stacks; none where values are bare.

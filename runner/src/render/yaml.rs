@@ -42,15 +42,8 @@ impl Yaml {
     /// With what the settings ask for.
     pub fn new(settings: &Settings) -> Yaml {
         let (names, tracer) = settings.words();
-        let clock = || settings.time.map(Clock::new).filter(|clock| clock.width() > 0);
-        let stamp = settings.timestamps.then_some(crate::args::TimeColumn::Wall);
-        Yaml {
-            several: settings.several,
-            clock: clock(),
-            stamps: clock().or(stamp.map(Clock::new)),
-            names,
-            tracer,
-        }
+        let (clock, stamps) = settings.clocks();
+        Yaml { several: settings.several, clock, stamps, names, tracer }
     }
 
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], item: &mut Item, out: &mut Vec<u8>) {

@@ -8,6 +8,7 @@
 //! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
 //!   nothing else to show.
 
+mod choice;
 mod planner;
 mod purpose;
 mod stacks;

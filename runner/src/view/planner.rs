@@ -13,9 +13,8 @@ use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::PRINTING;
 use libbpf_rs::{Map, MapCore as _, MapType, Object};
 
-use crate::args::{FormatName, Plan};
+use crate::args::Plan;
 use crate::collect::maps::{MapReader, Reader, SectionReader, SlotsReader};
-use crate::decode::meaning::Meaning;
 use crate::decode::text;
 use crate::decode::{Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
@@ -84,9 +83,9 @@ pub fn plan(
 }
 
 pub struct Planner<'p> {
-    plan: &'p Plan,
+    pub plan: &'p Plan,
     pub meta: &'p Meta,
-    elf: &'p BpfObject<'p>,
+    pub elf: &'p BpfObject<'p>,
     pub btf: &'p Btf<'p>,
     pub object: &'p Object,
     arguments: &'p Arguments,
@@ -102,61 +101,6 @@ pub struct Planner<'p> {
 impl Planner<'_> {
     pub fn described(&self, map: &str) -> Option<&MapMeta> {
         self.meta.bpf_skel.maps.iter().find(|meta| meta.name == map || meta.ident == map)
-    }
-
-    /// Whether a map is to be shown.
-    pub fn is_wanted(&self, map: &str) -> bool {
-        self.plan.only.is_empty() || self.plan.only.iter().any(|only| only == map)
-    }
-
-    /// Whether `--only` names what there is.
-    fn check_only(&self) -> Result<(), Failure> {
-        let mut names: Vec<String> =
-            self.object.maps().map(|map| map.name().to_string_lossy().into_owned()).collect();
-        names.retain(|name| !name.contains('.'));
-        for section in self.elf.data_sections() {
-            let variables = self.elf.variables(self.btf, &section.name);
-            let names_of = variables.iter().map(|variable| variable.name.to_owned());
-            names.extend(names_of.filter(|name| !name.starts_with(DUMMY_PREFIX)));
-        }
-        let Some(unknown) = self.plan.only.iter().find(|only| !names.contains(only)) else {
-            return Ok(());
-        };
-        let error = anyhow!("--only: the package has no map `{unknown}`");
-        Err(Failure::new(exit_code::USAGE, error)
-            .hint(format!("its maps and variables are {}", names.join(", "))))
-    }
-
-    /// Bytes alone do not say which source they are of.
-    fn check_raw(&self, views: &Views) -> Result<(), Failure> {
-        let names: Vec<&str> = views
-            .streams
-            .iter()
-            .map(|stream| stream.name.as_str())
-            .chain(views.samples.iter().map(|view| view.name.as_str()))
-            .collect();
-        if self.plan.format != FormatName::Raw || names.len() < 2 {
-            return Ok(());
-        }
-        let error = anyhow!("--format raw shows one map or buffer, and the package has several");
-        Err(Failure::new(exit_code::USAGE, error)
-            .hint(format!("--only chooses one of {}", names.join(", "))))
-    }
-
-    /// Gives members of a struct the meanings that an annotation says.
-    pub fn give_meanings(&self, meanings: &BTreeMap<String, String>, layout: &mut Layout) {
-        let Layout::Record(record) = layout else { return };
-        for (name, meaning) in meanings {
-            match Meaning::named(meaning) {
-                Some(meaning) => {
-                    record.give_meaning(name, meaning);
-                }
-                None => self.talk.warning(&format!(
-                    "`{name}` can not be shown as `{meaning}`: there are {}",
-                    Meaning::all_names().collect::<Vec<_>>().join(", ")
-                )),
-            }
-        }
     }
 
     /// Views of maps, annotated or recognised.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Which buffers are shown, and what their records are.
 
+use std::collections::BTreeMap;
+
 use anyhow::anyhow;
 use bpfpack_schemas::btf::{Kind, Type};
 use bpfpack_schemas::meta::{ExportConfig, Interpreter, MapMeta};
@@ -8,6 +10,7 @@ use libbpf_rs::{MapCore as _, MapType};
 
 use super::planner::Planner;
 use super::{RecordKind, Stacks, Stream, StreamKind};
+use crate::decode::meaning::Meaning;
 use crate::decode::{Layout, Member, Record, text};
 use crate::failure::{Failure, exit_code};
 
@@ -74,6 +77,22 @@ impl Planner<'_> {
         match interpreter.and_then(|interpreter| Stacks::annotated(&kind.layout, interpreter)) {
             Some((stacks, event)) => (kind.stacks, kind.event) = (stacks, Some(event)),
             None => kind.stacks = self.stacks.find(&kind.layout),
+        }
+    }
+
+    /// Gives members of a struct the meanings that an annotation says.
+    pub fn give_meanings(&self, meanings: &BTreeMap<String, String>, layout: &mut Layout) {
+        let Layout::Record(record) = layout else { return };
+        for (name, meaning) in meanings {
+            match Meaning::named(meaning) {
+                Some(meaning) => {
+                    record.give_meaning(name, meaning);
+                }
+                None => self.talk.warning(&format!(
+                    "`{name}` can not be shown as `{meaning}`: there are {}",
+                    Meaning::all_names().collect::<Vec<_>>().join(", ")
+                )),
+            }
         }
     }
 
