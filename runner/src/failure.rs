@@ -21,6 +21,11 @@ pub mod exit_code {
     pub const OUTPUT: u8 = 7;
     /// Records were lost, where `--strict` allows none.
     pub const LOST: u8 = 8;
+    /// A Wasm module can not be used: it is none, of another kind or version, or something it
+    /// needs is missing.
+    pub const MODULE: u8 = 9;
+    /// A Wasm module failed: it trapped, took too long, or said so.
+    pub const MODULE_FAILED: u8 = 10;
 }
 
 /// A message for the user, with the exit code.

@@ -22,6 +22,8 @@ mod sys;
 mod talk;
 mod vars;
 mod view;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+//! The engine that compiles and runs modules, and what each of them may use.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use wasmtime::{Config, Module, ResourceLimiter, Store, Strategy};
+
+use crate::failure::{Failure, exit_code};
+
+/// Elements of a module's tables: what a compiler makes has some thousands.
+const MOST_ELEMENTS: usize = 1 << 20;
+
+/// Bytes of a module's stack.
+const STACK: usize = 1 << 20;
+
+/// What a module may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of its memory.
+    pub memory: usize,
+    /// How long a call of a post-processor may take.
+    pub time: Duration,
+}
+
+/// Compiles modules. Running ones look at the epoch: where it has gone on, they trap.
+#[derive(Debug)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    limits: Limits,
+}
+
+/// Says no where a module's memory or tables would grow beyond the limits.
+#[derive(Debug)]
+pub struct Limiter {
+    memory: usize,
+    /// Whether it ever said no to memory: that explains a trap that comes of it.
+    pub was_hit: bool,
+}
+
+/// What the data of every store has.
+pub trait Limited {
+    /// The store's limits.
+    fn limiter(&mut self) -> &mut Limiter;
+}
+
+impl Engine {
+    /// An engine for this machine's processor.
+    ///
+    /// # Errors
+    /// When the compiler does not know the processor.
+    pub fn new(limits: Limits) -> Result<Engine, Failure> {
+        let mut config = Config::new();
+        // 150 KB in 6 ms, where Cranelift takes 40 (runner/WASM.md has the numbers).
+        config.strategy(Strategy::Winch);
+        config.epoch_interruption(true);
+        config.max_wasm_stack(STACK);
+        let inner = wasmtime::Engine::new(&config).map_err(|error| {
+            let error = anyhow!("{error:#}").context("Wasm modules can not be run here");
+            Failure::new(exit_code::OTHER, error)
+        })?;
+        Ok(Engine { inner, limits })
+    }
+
+    /// wasmtime's own.
+    #[must_use]
+    pub fn inner(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    /// What modules may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Compiles a module: binary, or text. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// When it is no module.
+    pub fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
+        Module::new(&self.inner, bytes).map_err(|error| {
+            let error = anyhow!("{error:#}").context(format!("`{name}` is no module that can run"));
+            Failure::new(exit_code::MODULE, error)
+        })
+    }
+
+    /// What a store's data keeps of the limits.
+    #[must_use]
+    pub fn limiter(&self) -> Limiter {
+        Limiter { memory: self.limits.memory, was_hit: false }
+    }
+
+    /// A store for one module, within the limits. It traps at once when the epoch goes on, unless
+    /// its owner says otherwise.
+    pub fn store<T: Limited + 'static>(&self, data: T) -> Store<T> {
+        let mut store = Store::new(&self.inner, data);
+        store.limiter(|data| data.limiter());
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let is_allowed = desired <= self.memory;
+        self.was_hit |= !is_allowed;
+        Ok(is_allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MOST_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}

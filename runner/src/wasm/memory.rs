@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//! The memory of a module, seen by host functions. Whatever a module says, only its own memory is
+//! read and written.
+
+use wasmtime::{AsContext, AsContextMut, Caller, Extern, Memory};
+
+/// What the data of every store knows.
+pub trait Guest {
+    /// The module's exported memory, once it is known.
+    fn memory(&mut self) -> &mut Option<Memory>;
+}
+
+/// A place outside of a module's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes at {at:#x} are not inside of the module's memory")]
+pub struct OutOfBounds {
+    /// First byte.
+    pub at: u32,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// A text that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadText {
+    /// It goes on outside of the memory.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
+    /// It is no UTF-8.
+    #[error("the text at {0:#x} is not UTF-8")]
+    NotUtf8(u32),
+}
+
+/// The module's memory, found by its export.
+///
+/// # Errors
+/// Where there is none: nothing can be handed over.
+pub fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Error> {
+    if let Some(memory) = *caller.data_mut().memory() {
+        return Ok(memory);
+    }
+    let memory = caller.get_export("memory").and_then(Extern::into_memory);
+    *caller.data_mut().memory() = memory;
+    memory.ok_or_else(|| wasmtime::format_err!("the module exports no `memory`"))
+}
+
+/// Bytes of the memory.
+pub fn bytes<'s, T: 'static>(
+    store: &'s impl AsContext<Data = T>,
+    memory: Memory,
+    at: u32,
+    len: u32,
+) -> Result<&'s [u8], OutOfBounds> {
+    let data = memory.data(store);
+    let end = (at as usize).checked_add(len as usize);
+    end.and_then(|end| data.get(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
+}
+
+/// Bytes of the memory, to be written.
+pub fn bytes_mut<'s, T: 'static>(
+    store: &'s mut impl AsContextMut<Data = T>,
+    memory: Memory,
+    at: u32,
+    len: u32,
+) -> Result<&'s mut [u8], OutOfBounds> {
+    let data = memory.data_mut(store);
+    let end = (at as usize).checked_add(len as usize);
+    end.and_then(|end| data.get_mut(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
+}
+
+/// A text whose length is known.
+pub fn text<'s, T: 'static>(
+    store: &'s impl AsContext<Data = T>,
+    memory: Memory,
+    at: u32,
+    len: u32,
+) -> Result<&'s str, BadText> {
+    std::str::from_utf8(bytes(store, memory, at, len)?).map_err(|_| BadText::NotUtf8(at))
+}
+
+/// A text that ends at a zero.
+pub fn c_text<'s, T: 'static>(
+    store: &'s impl AsContext<Data = T>,
+    memory: Memory,
+    at: u32,
+) -> Result<&'s str, BadText> {
+    let rest = memory.data(store).get(at as usize..).unwrap_or_default();
+    let len = rest.iter().position(|byte| *byte == 0);
+    let len = len.ok_or(OutOfBounds { at, len: rest.len() as u64 + 1 })?;
+    std::str::from_utf8(&rest[..len]).map_err(|_| BadText::NotUtf8(at))
+}
