@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(long)]
     pub header_only: bool,
 
+    /// Pack a Wasm module, too, which sees what is found before ecli shows it; may be given often
+    #[arg(long, value_name = "FILE", conflicts_with = "no_generate_package_json")]
+    pub wasm: Vec<PathBuf>,
+
     /// Write ewasm-skel.h, too: the package as a C string `program_data`
     #[arg(long, conflicts_with = "no_generate_package_json")]
     pub wasm_header: bool,
@@ -148,6 +152,8 @@ pub struct Plan {
     pub package: bool,
     /// YAML instead of JSON.
     pub yaml: bool,
+    /// Wasm modules that are packed, too.
+    pub wasm: Vec<PathBuf>,
     /// Whether ewasm-skel.h is written.
     pub wasm_header: bool,
     /// Nothing is written; what was found is told.
@@ -234,6 +240,7 @@ impl Args {
                 flags: flags.clone(),
                 package: !self.no_generate_package_json,
                 yaml: self.yaml,
+                wasm: self.wasm.clone(),
                 wasm_header: self.wasm_header,
                 check: self.check,
                 recognition: !self.no_recognition,

@@ -12,6 +12,7 @@ mod export;
 mod failure;
 mod map_type;
 mod message;
+mod modules;
 mod recognise;
 pub mod records;
 mod report;
@@ -72,7 +73,8 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
         return report::print(plan, &meta, &elf.btf().map_err(bad_object(plan))?);
     }
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
-    let package = Package { object: compiled.object, meta, other: Default::default() };
+    let wasm = modules::read(&plan.wasm)?;
+    let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
     emit::write(plan, &package)
 }
 
@@ -122,5 +124,5 @@ pub fn describe_object(object: Vec<u8>, text: &str) -> Result<Package, Failure> 
     let compiled = compile::finished(&plan, &object)?;
     let source = compile::Source::of_text(text);
     let meta = describe(&plan, &source, &compiled, &message::Talk::silent())?;
-    Ok(Package { object: compiled.object, meta, other: Default::default() })
+    Ok(Package { object: compiled.object, meta, wasm: Vec::new(), other: Default::default() })
 }

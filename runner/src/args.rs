@@ -30,8 +30,11 @@ enum Command {
     Run(Run),
 }
 
+/// The part of the help with what concerns modules.
+const WASM: &str = "Wasm modules";
+
 /// What `ecli run` takes before the package's name.
-#[derive(Debug, Default, Parser)]
+#[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 #[command(override_usage = "ecli run [OPTIONS] PACKAGE [ARGUMENTS OF THE PACKAGE]...")]
 pub struct Run {
@@ -127,6 +130,41 @@ pub struct Run {
     #[arg(long)]
     pub as_is: bool,
 
+    /// Have a Wasm module see what is found before it is shown; may be given often, each sees what
+    /// the one before it lets through
+    #[arg(long, value_name = "FILE", help_heading = WASM)]
+    pub wasm: Vec<PathBuf>,
+
+    /// Tell the modules a value; NAME:KEY=VALUE tells one, by its file's name
+    #[arg(long, value_name = "KEY=VALUE", value_parser = wasm_arg, help_heading = WASM)]
+    pub wasm_arg: Vec<WasmArg>,
+
+    /// Leave the modules out that the package brings
+    #[arg(long, help_heading = WASM)]
+    pub no_wasm: bool,
+
+    /// Memory that a module may have: 64M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
+    #[arg(help_heading = WASM)]
+    pub wasm_memory: usize,
+
+    /// How long a call of a module may take: 500ms, 2s
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration_with_unit)]
+    #[arg(help_heading = WASM)]
+    pub wasm_time: Duration,
+
+    /// Give modules a variable of the environment, or NAME with the value it has here
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = WASM)]
+    pub wasm_env: Vec<String>,
+
+    /// Let modules read the files below a folder
+    #[arg(long, value_name = "DIR", help_heading = WASM)]
+    pub wasm_dir: Vec<PathBuf>,
+
+    /// Keep compiled modules here, or, with `none`, nowhere
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/bpfpack", help_heading = WASM)]
+    pub wasm_cache: PathBuf,
+
     /// Say nothing but errors on stderr
     #[arg(short, long)]
     pub quiet: bool,
@@ -135,13 +173,13 @@ pub struct Run {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// What the package is: json. Guessed when not given
+    /// What the package is: json or wasm. Guessed, whatever is given
     #[arg(short, long, value_name = "TYPE", hide = true)]
-    #[arg(value_parser = ["json", "JsonEunomia"], ignore_case = true)]
+    #[arg(value_parser = ["json", "JsonEunomia", "wasm", "WasmModule"], ignore_case = true)]
     pub prog_type: Option<String>,
 
-    /// The package (a file, or - for standard input), then arguments that are the package's own:
-    /// `ecli run PACKAGE --help` lists them
+    /// The package, or a Wasm module that is a whole tracer (a file, or - for standard input); then
+    /// arguments that are its own: `ecli run PACKAGE --help` lists them
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
     pub command_line: Vec<String>,
@@ -164,6 +202,22 @@ pub enum FormatName {
     Raw,
 }
 
+impl FormatName {
+    /// As the command line has it.
+    #[cfg(feature = "wasm")]
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            FormatName::Text => "text",
+            FormatName::Json => "json",
+            FormatName::Csv => "csv",
+            FormatName::Tsv => "tsv",
+            FormatName::Yaml => "yaml",
+            FormatName::Raw => "raw",
+        }
+    }
+}
+
 /// The time that stands before a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TimeColumn {
@@ -184,6 +238,38 @@ pub enum Origin {
     Stdin,
     /// A file.
     File(PathBuf),
+}
+
+/// Wasm modules, and what they may do.
+#[derive(Debug)]
+pub struct WasmPlan {
+    /// Post-processors, in the order of what they see.
+    pub modules: Vec<PathBuf>,
+    /// What they are told.
+    pub arguments: Vec<WasmArg>,
+    /// Those of the package are left out.
+    pub only_given: bool,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Time for a call.
+    pub time: Duration,
+    /// Their environment.
+    pub environment: Vec<(String, String)>,
+    /// The folders that they may read.
+    pub directories: Vec<PathBuf>,
+    /// Where they are kept once they are compiled.
+    pub cache: Option<PathBuf>,
+}
+
+/// A value that modules are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WasmArg {
+    /// The module; all where none is named.
+    pub module: Option<String>,
+    /// The value's name.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 /// What is to be done.
@@ -235,6 +321,8 @@ pub struct Plan {
     pub without: Vec<String>,
     /// The object is loaded without counts.
     pub as_is: bool,
+    /// What concerns Wasm modules.
+    pub wasm: WasmPlan,
     /// Only errors on stderr.
     pub quiet: bool,
     /// Everything on stderr.
@@ -249,7 +337,11 @@ impl Args {
     pub fn resolve(self) -> Result<Plan, Failure> {
         let mut run = match self.command {
             Some(Command::Run(run)) => run,
-            None => Run { command_line: self.command_line, ..Run::default() },
+            None => Run {
+                command_line: self.command_line,
+                ..Run::try_parse_from(["ecli", "-"])
+                    .map_err(|error| Failure::new(exit_code::USAGE, error))?
+            },
         };
         let name = run.command_line.first().cloned().unwrap_or_default();
         let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
@@ -297,6 +389,16 @@ impl Args {
             with: run.with,
             without: run.without,
             as_is: run.as_is,
+            wasm: WasmPlan {
+                modules: run.wasm,
+                arguments: run.wasm_arg,
+                only_given: run.no_wasm,
+                memory: run.wasm_memory,
+                time: run.wasm_time,
+                environment: run.wasm_env.iter().map(|text| variable(text)).collect(),
+                directories: run.wasm_dir,
+                cache: Some(run.wasm_cache).filter(|dir| dir.as_os_str() != "none"),
+            },
             quiet: run.quiet,
             verbose: run.verbose,
         })
@@ -309,6 +411,43 @@ fn map_entries(text: &str) -> Result<(String, u32), String> {
     let number = number.parse().ok().filter(|number| *number > 0);
     let number = number.ok_or("N must be a number from 1 to 4294967295")?;
     Ok((name.to_owned(), number))
+}
+
+/// A value for modules: `key=value`, or `module:key=value`.
+fn wasm_arg(text: &str) -> Result<WasmArg, String> {
+    let (name, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
+    let (module, name) = match name.split_once(':') {
+        Some((module, name)) => (Some(module.to_owned()), name),
+        None => (None, name),
+    };
+    if name.is_empty() {
+        return Err("KEY is empty".into());
+    }
+    Ok(WasmArg { module, name: name.to_owned(), value: value.to_owned() })
+}
+
+/// A variable of the environment: with its value, or as it is here.
+fn variable(text: &str) -> (String, String) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (text.to_owned(), std::env::var(text).unwrap_or_default()),
+    }
+}
+
+/// A size in bytes, with K, M or G.
+fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match unit.trim_end_matches("iB").trim_end_matches(['B', 'b']) {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => return Err(format!("unknown unit `{unit}`; there are K, M and G")),
+    };
+    let number: usize = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let size = number.checked_mul(1 << unit).filter(|size| (1 << 16..=1 << 32).contains(size));
+    size.ok_or_else(|| "it must be from 64K to 4G".into())
 }
 
 /// A time whose unit is said: without, people mean seconds, and programs milliseconds.
@@ -359,6 +498,28 @@ mod tests {
         let p = plan(&["package.json", "--pid", "3"]).unwrap();
         assert_eq!(p.arguments, ["package.json", "--pid", "3"]);
         assert_eq!(plan(&["run", "-"]).unwrap().package, Origin::Stdin);
+        assert_eq!(p.wasm.memory, 256 << 20);
+    }
+
+    #[test]
+    fn modules() {
+        let p =
+            plan(&["run", "--wasm", "a.wasm", "--wasm-arg", "x=1=2", "--wasm-arg", "a:y=", "p"]);
+        let wasm = p.unwrap().wasm;
+        assert_eq!(wasm.modules, [PathBuf::from("a.wasm")]);
+        let arg = |module: Option<&str>, name: &str, value: &str| WasmArg {
+            module: module.map(str::to_owned),
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        assert_eq!(wasm.arguments, [arg(None, "x", "1=2"), arg(Some("a"), "y", "")]);
+        assert!(wasm.cache.is_some_and(|dir| dir.is_absolute()));
+        assert!(plan(&["run", "--wasm-cache", "none", "p"]).unwrap().wasm.cache.is_none());
+        assert!(plan(&["run", "--wasm-arg", "x", "p"]).is_err());
+        assert_eq!((size("64K"), size("1GiB"), size("65536")), (Ok(65536), Ok(1 << 30), Ok(65536)));
+        for text in ["", "1", "1T", "5G", "M", "-1M", "99999999999999999999"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -16,8 +16,17 @@ const WASM: &[u8] = b"\0asm";
 const YAML: &[u8] = b"bpf_object:";
 const ELF: &[u8] = b"\x7fELF";
 
-/// Reads and decodes a package.
-pub fn package(origin: &Origin) -> Result<Package, Failure> {
+/// What can be run.
+#[derive(Debug)]
+pub enum Fetched {
+    /// A package.
+    Package(Box<Package>),
+    /// A Wasm module.
+    Module(Vec<u8>),
+}
+
+/// Reads and decodes what is to be run.
+pub fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     let name = match origin {
         Origin::Stdin => "standard input".to_owned(),
         Origin::File(path) => format!("`{}`", path.display()),
@@ -25,7 +34,11 @@ pub fn package(origin: &Origin) -> Result<Package, Failure> {
     let text = read(origin)
         .with_context(|| format!("can not read {name}"))
         .map_err(|error| Failure::new(exit_code::PACKAGE, error))?;
-    Package::decode(&text).map_err(|error| {
+    let is_wat = matches!(origin, Origin::File(path) if path.extension() == Some("wat".as_ref()));
+    if text.starts_with(WASM) || is_wat {
+        return Ok(Fetched::Module(text));
+    }
+    Package::decode(&text).map(Box::new).map(Fetched::Package).map_err(|error| {
         let hint = hint(&error, &text);
         let error = anyhow::Error::new(error).context(format!("{name} is no package"));
         let failure = Failure::new(exit_code::PACKAGE, error);
@@ -53,9 +66,6 @@ fn read(origin: &Origin) -> io::Result<Vec<u8>> {
 fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
     match error {
         PackageError::SkeletonOnly => Some("run the `package.json` that ecc wrote beside it"),
-        PackageError::NotJson(_) if text.starts_with(WASM) => {
-            Some("it is a Wasm module; this version runs JSON packages only")
-        }
         PackageError::NotJson(_) if text.starts_with(ELF) => {
             Some("it is an object; `ecc X.bpf.o` makes a package of it")
         }

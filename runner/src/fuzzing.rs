@@ -67,8 +67,8 @@ pub fn show(btf: &[u8], input: &[u8], take: &mut dyn FnMut(&Shown)) {
                 }
                 take(&Shown { format, pieces, is_reading: false, count: 1, most: case.most });
             }
-            for view in &case.views.samples {
-                take(&show_readings(&settings, format, view, &case));
+            for sample in &case.views.samples {
+                take(&show_readings(&settings, format, &sample.view, &case));
             }
         }
     }
@@ -113,7 +113,7 @@ fn settings(choice: &Choice, format: FormatName, meanings: bool, views: &Views) 
         (plan.raw, plan.decode) = (!meanings, meanings);
         plan.time = choice.time.or((!choice.has_clock).then_some(TimeColumn::None));
         plan.timestamp = choice.has_stamps;
-        Settings::new(plan, views)
+        Settings::new(plan, views, 0)
     })
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The stages of `ecli run`, each in its module. Only this file wires them:
 //!
-//! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> render -> sink
+//! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> (wasm) -> render
+//! -> sink
 
 mod alternatives;
 pub mod args;
@@ -24,34 +25,46 @@ mod vars;
 mod view;
 #[cfg(feature = "wasm")]
 mod wasm;
+#[cfg(not(feature = "wasm"))]
+#[path = "wasm/off.rs"]
+mod wasm;
 
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;
 
 pub use failure::Failure;
+use fetch::Fetched;
 
-/// Runs what the command line asks for.
+/// Runs what the command line asks for; the exit code, which only modules choose.
 ///
 /// # Errors
 /// With everything detached; what was shown before stays shown.
-pub fn run(args: args::Args) -> Result<(), Failure> {
+pub fn run(args: args::Args) -> Result<u8, Failure> {
     let plan = args.resolve()?;
     let talk = talk::Talk::new(&plan);
-    let package = fetch::package(&plan.package)?;
+    let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
     let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
+    let package = match fetched {
+        Fetched::Package(package) => package,
+        Fetched::Module(module) => return wasm::run_tracer(&plan, &module, &signals, &talk),
+    };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;
     let Some(arguments) = vars::parse(&package.meta, &elf, &btf, &plan.arguments)? else {
-        return Ok(()); // --help or --version of the package
+        return Ok(0); // --help or --version of the package
     };
+    let modules = wasm::Modules::find(&plan, &package)?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     kernel::check_capabilities(&elf)?;
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         let views = view::plan(&plan, &package.meta, &elf, &btf, object, &arguments, &talk)?;
-        collect::Sources::open(&plan, object, views)
+        let start =
+            |modules: &wasm::Modules| modules.start(&plan, &package, &arguments, object, &views);
+        let chain = modules.as_ref().map(start).transpose()?;
+        collect::Sources::open(&plan, object, views, chain)
     };
     let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk, prepare)?;
     collect::run(&plan, attached, &signals, &talk)

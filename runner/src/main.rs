@@ -8,7 +8,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let args = bpfpack_runner::args::Args::parse();
     match bpfpack_runner::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.report();
             ExitCode::from(failure.exit_code())

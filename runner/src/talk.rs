@@ -53,6 +53,12 @@ impl Talk {
     }
 }
 
+/// What the user should look at, said by somebody who knows that the user listens.
+#[cfg(feature = "wasm")]
+pub fn warning(text: &str) {
+    line(format_args!("{WARNING}warning:{WARNING:#} {text}"));
+}
+
 /// Why it ends.
 pub fn error(text: &str) {
     line(format_args!("{ERROR}error:{ERROR:#} {text}"));

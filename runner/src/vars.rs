@@ -23,6 +23,8 @@ pub struct Arguments {
     pub verbose: bool,
     /// Variables whose final value is not zero: annotations may depend on them.
     pub nonzero: BTreeSet<String>,
+    /// The final value of each variable, as text.
+    pub values: Vec<(String, String)>,
 }
 
 /// A variable's value.
@@ -84,9 +86,11 @@ pub fn parse(
     let mut result = Arguments { verbose: is_set(matches, "verbose"), ..Default::default() };
     for variable in &variables {
         let bytes = variable.value(matches)?;
-        if bytes.as_deref().unwrap_or(&variable.initial).iter().any(|byte| *byte != 0) {
+        let value = bytes.as_deref().unwrap_or(&variable.initial);
+        if value.iter().any(|byte| *byte != 0) {
             result.nonzero.insert(variable.meta.name.clone());
         }
+        result.values.push((variable.meta.name.clone(), variable.kind.show(value)));
         if let Some(bytes) = bytes {
             let Settable { section, offset, .. } = variable;
             result.assignments.push(Assignment {

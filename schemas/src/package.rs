@@ -24,6 +24,9 @@ pub const MAX_PACKAGE_SIZE: u64 = 64 << 20;
 /// are about 1 MiB.
 pub const MAX_OBJECT_SIZE: u64 = 64 << 20;
 
+/// The largest Wasm module that a package may hold, uncompressed, in bytes.
+pub const MAX_MODULE_SIZE: u64 = 32 << 20;
+
 /// A decoded package.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -31,8 +34,19 @@ pub struct Package {
     pub object: Vec<u8>,
     /// What the object's maps, programs and variables mean.
     pub meta: Meta,
-    /// Keys beside `bpf_object`, `bpf_object_size` and `meta`.
+    /// Wasm modules that see what is found before it is shown, in their order.
+    pub wasm: Vec<WasmModule>,
+    /// Keys beside those.
     pub other: Map<String, Value>,
+}
+
+/// A Wasm module of a package: runner/WASM.md has its interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WasmModule {
+    /// Its file's name.
+    pub name: String,
+    /// The module: binary, or text.
+    pub module: Vec<u8>,
 }
 
 /// Why a text is no package.
@@ -70,6 +84,14 @@ pub enum PackageError {
         /// The size that the package states.
         size: u64,
     },
+    /// A module of `wasm_modules` can not be unpacked.
+    #[error("`wasm_modules`: `{name}`: {what}")]
+    BadModule {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// `bpf_object_size` is not the object's size.
     #[error(
         "`bpf_object_size` says {stated} bytes, but `bpf_object` holds {}{found}",
@@ -83,7 +105,20 @@ pub enum PackageError {
     },
 }
 
-/// The three keys of the wire format.
+/// A module as it is written.
+#[derive(Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Wasm module"))]
+pub(crate) struct WireModule<'a> {
+    /// The name of its file, without folders.
+    name: String,
+    /// The module: a zlib stream, in standard base64 with padding.
+    #[serde(borrow)]
+    module: Cow<'a, str>,
+    /// Size of the uncompressed module in bytes.
+    module_size: u64,
+}
+
+/// The keys of the wire format.
 #[derive(Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "package.json"))]
 pub(crate) struct Wire<'a> {
@@ -95,6 +130,10 @@ pub(crate) struct Wire<'a> {
     bpf_object_size: u64,
     /// What the object's maps, programs and variables mean.
     meta: Meta,
+    /// Added by bpfpack, passed over by other loaders: Wasm modules that see what is found before it
+    /// is shown, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    wasm_modules: Vec<WireModule<'a>>,
     /// Unknown keys are kept.
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -116,22 +155,52 @@ impl Package {
         }
         let packed = STANDARD.decode(wire.bpf_object.as_bytes()).map_err(PackageError::Base64)?;
         let object = inflate(&packed, wire.bpf_object_size)?;
-        Ok(Package { object, meta: wire.meta, other: wire.other })
+        let wasm = wire.wasm_modules.into_iter().map(unpacked).collect::<Result<_, _>>()?;
+        Ok(Package { object, meta: wire.meta, wasm, other: wire.other })
     }
 
     /// Writes the text of a `package.json`. The same package always gives the same bytes.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-        let packed = zlib.write_all(&self.object).and_then(|()| zlib.finish()).unwrap_or_default();
+        let module = |wasm: &WasmModule| WireModule {
+            name: wasm.name.clone(),
+            module: packed(&wasm.module).into(),
+            module_size: wasm.module.len() as u64,
+        };
         let wire = Wire {
-            bpf_object: STANDARD.encode(packed).into(),
+            bpf_object: packed(&self.object).into(),
             bpf_object_size: self.object.len() as u64,
             meta: self.meta.clone(),
+            wasm_modules: self.wasm.iter().map(module).collect(),
             other: self.other.clone(),
         };
         serde_json::to_string(&wire).unwrap_or_default()
     }
+}
+
+/// Bytes as a zlib stream in base64.
+fn packed(bytes: &[u8]) -> String {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    let packed = zlib.write_all(bytes).and_then(|()| zlib.finish()).unwrap_or_default();
+    STANDARD.encode(packed)
+}
+
+fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
+    let WireModule { name, module, module_size } = wire;
+    let bad = |what: String| PackageError::BadModule { name: name.clone(), what };
+    if module_size > MAX_MODULE_SIZE {
+        return Err(bad(format!("{module_size} bytes; at most {MAX_MODULE_SIZE} are taken")));
+    }
+    let packed = STANDARD.decode(module.as_bytes()).map_err(|e| bad(format!("not base64: {e}")))?;
+    let mut module = Vec::with_capacity(module_size as usize);
+    ZlibDecoder::new(&packed[..])
+        .take(module_size + 1)
+        .read_to_end(&mut module)
+        .map_err(|error| bad(format!("not a zlib stream: {error}")))?;
+    if module.len() as u64 != module_size {
+        return Err(bad(format!("`module_size` says {module_size} bytes, which it does not have")));
+    }
+    Ok(WasmModule { name, module })
 }
 
 /// Inflates at most `size` bytes (and one, to see that there are more).
@@ -174,7 +243,27 @@ mod tests {
         Package {
             object: vec![7; 5000],
             meta: serde_json::from_value(meta).unwrap(),
+            wasm: Vec::new(),
             other: Map::new(),
+        }
+    }
+
+    #[test]
+    fn modules_are_packed_and_checked() {
+        let module = WasmModule { name: "post.wasm".into(), module: b"\0asm and more".to_vec() };
+        let with = Package { wasm: vec![module.clone()], ..package() };
+        assert_eq!(Package::decode(with.encode().as_bytes()).unwrap().wasm, [module]);
+        assert!(!package().encode().contains("wasm_modules"));
+        let text = with.encode();
+        for (from, to) in [
+            ("\"module_size\":13", "\"module_size\":12"),
+            ("\"module_size\":13", "\"module_size\":14"),
+            ("\"module_size\":13", "\"module_size\":99999999999"),
+            ("\"module\":\"", "\"module\":\"%"),
+        ] {
+            assert!(text.contains(from));
+            let error = Package::decode(text.replace(from, to).as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("`post.wasm`"), "{error}");
         }
     }
 

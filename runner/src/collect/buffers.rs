@@ -3,6 +3,7 @@
 //! `bpf_printk`.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
 
 use libbpf_rs::{MapCore as _, Object};
 
@@ -18,10 +19,6 @@ use crate::view::{Stream, StreamKind};
 /// What they are rendered to should still be in the processor's cache when it is written.
 const ROUND: usize = 1024;
 
-/// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
-/// made of them long.
-const MOST_BYTES: usize = 1 << 20;
-
 /// Reads of the lines' pipe at the end: more than its buffers hold. Others print, too, and do not
 /// end with us.
 const LAST_READS: usize = 64;
@@ -30,7 +27,7 @@ const LAST_READS: usize = 64;
 #[derive(Debug)]
 pub struct Buffer {
     /// What its records are.
-    pub stream: Stream,
+    pub stream: Arc<Stream>,
     kind: Kind,
     /// Records that were shown.
     pub shown: u64,
@@ -46,6 +43,15 @@ enum Kind {
     Ring(Ring),
     Perf(PerfBuffer),
     Lines(TracePipe, Ourselves),
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// It had something of what it should be.
+    pub is_shown: bool,
+    /// The next one may come.
+    pub goes_on: bool,
 }
 
 /// What a round has found.
@@ -69,7 +75,7 @@ impl Round {
 
 impl Buffer {
     /// Opens the buffer of a stream.
-    pub fn open(object: &Object, stream: Stream) -> Result<Buffer, Failure> {
+    pub fn open(object: &Object, stream: Arc<Stream>) -> Result<Buffer, Failure> {
         let fail = |error: anyhow::Error| {
             let error = error.context(format!("can not open the buffer `{}`", stream.name));
             Failure::new(exit_code::OTHER, error)
@@ -99,38 +105,40 @@ impl Buffer {
         }
     }
 
-    /// Hands the records of a round, or `most`, to `show`, which tells whether it could make
-    /// something of one.
+    /// Hands the records of a round, or `most`, to `show`.
     pub fn drain(
         &mut self,
         most: usize,
         round: &mut Round,
-        mut show: impl FnMut(&Stream, &[u8], &mut Vec<u8>) -> bool,
-        out: &mut Vec<u8>,
+        mut show: impl FnMut(&Stream, Option<u16>, &[u8]) -> Taken,
     ) -> Result<(), Failure> {
         let Buffer { stream, kind, shown, malformed, told, .. } = self;
-        let mut count = |is_shown: bool| if is_shown { *shown += 1 } else { *malformed += 1 };
+        let mut count = |taken: Taken| {
+            if taken.is_shown {
+                *shown += 1
+            } else {
+                *malformed += 1
+            }
+            taken.goes_on
+        };
         let fail = |error: std::io::Error, name: &str| {
             let error = anyhow::Error::new(error);
             let error = error.context(format!("can not read the buffer `{name}`"));
             Failure::new(exit_code::OTHER, error)
         };
         let most_here = most.min(ROUND);
-        let begin = out.len();
         match kind {
             Kind::Ring(ring) => {
                 let fill = ring.pending() * FULL as usize / ring.size();
-                let (taken, more) = ring.consume(most_here, |record| {
-                    count(show(stream, record, out));
-                    out.len() - begin < MOST_BYTES
-                });
+                let (taken, more) =
+                    ring.consume(most_here, |record| count(show(stream, None, record)));
                 round.add(taken, fill, more);
             }
             Kind::Perf(perf) => {
                 let (mut taken, mut bytes) = (0, 0);
                 let result = perf.consume(|event| match event {
-                    PerfEvent::Record(record) if taken < most => {
-                        count(show(stream, record, out));
+                    PerfEvent::Record(cpu, record) if taken < most => {
+                        count(show(stream, u16::try_from(cpu).ok(), record));
                         taken += 1;
                         bytes += record.len();
                     }
@@ -152,7 +160,7 @@ impl Buffer {
                     // What ecli does to show a line is no reason for another.
                     if !us.is(&line) && taken < most {
                         super::lines::record(&line, &mut record);
-                        count(show(stream, &record, out));
+                        count(show(stream, None, &record));
                         taken += 1;
                     }
                 });
@@ -240,6 +248,6 @@ pub enum Mark {
 }
 
 /// Opens the buffers of all streams.
-pub fn open(object: &Object, streams: Vec<Stream>) -> Result<Vec<Buffer>, Failure> {
+pub fn open(object: &Object, streams: Vec<Arc<Stream>>) -> Result<Vec<Buffer>, Failure> {
     streams.into_iter().map(|stream| Buffer::open(object, stream)).collect()
 }

@@ -46,11 +46,16 @@ impl Losses {
         }
     }
 
-    /// Tells what was shown and lost.
+    /// Tells what was shown and lost. Where modules chose, `of_modules` so many records were shown.
     ///
     /// # Errors
     /// When something was lost, and that was to be a failure.
-    pub fn close(&self, buffers: &[Buffer], talk: &Talk) -> Result<(), Failure> {
+    pub fn close(
+        &self,
+        buffers: &[Buffer],
+        of_modules: Option<u64>,
+        talk: &Talk,
+    ) -> Result<(), Failure> {
         if buffers.is_empty() {
             return Ok(());
         }
@@ -59,7 +64,10 @@ impl Losses {
         let counted: Vec<Option<u64>> = buffers.iter().map(|buffer| self.of(buffer)).collect();
         let somewhere = self.counters.as_ref().map_or(0, Counters::lost_somewhere);
         let lost = counted.iter().flatten().sum::<u64>() + somewhere;
-        let mut words = vec![format!("{shown} shown")];
+        let mut words = match of_modules {
+            None => vec![format!("{shown} shown")],
+            Some(of_modules) => vec![format!("{shown} read"), format!("{of_modules} shown")],
+        };
         words.push(match (lost, counted.contains(&None)) {
             (0, true) => "losses can not be counted".to_owned(),
             (0, false) => "none lost".to_owned(),
@@ -79,7 +87,8 @@ impl Losses {
                 .zip(&counted)
                 .map(|(buffer, lost)| {
                     let lost = lost.map_or("?".to_owned(), |lost| lost.to_string());
-                    format!("{}: {} shown, {lost} lost", buffer.stream.name, buffer.shown)
+                    let what = if of_modules.is_some() { "read" } else { "shown" };
+                    format!("{}: {} {what}, {lost} lost", buffer.stream.name, buffer.shown)
                 })
                 .collect();
             if somewhere > 0 {

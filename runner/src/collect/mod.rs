@@ -10,6 +10,7 @@ mod pace;
 mod printk;
 mod readings;
 mod sampler;
+mod shown;
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -24,11 +25,13 @@ use crate::render::{Format, Settings};
 use crate::sink::{Reader, Sink};
 use crate::sys::Signals;
 use crate::talk::Talk;
-use crate::view::{View, Views};
-use buffers::{Buffer, Mark, Round};
+use crate::view::{Sample, Views};
+use crate::wasm::Chain;
+use buffers::{Buffer, Mark, Round, Taken};
 use losses::Losses;
 use pace::Pace;
 use readings::{Limits, Readings, Said};
+use shown::Shown;
 
 pub use lines::stream as lines;
 
@@ -38,20 +41,26 @@ const LAST_RECORDS: Duration = Duration::from_millis(2);
 /// What data comes from, opened, and the format that shows it.
 #[derive(Debug)]
 pub struct Sources {
-    samples: Vec<View>,
+    samples: Vec<Sample>,
     buffers: Vec<Buffer>,
     settings: Settings,
     format: Box<dyn Format>,
+    chain: Option<Chain>,
 }
 
 impl Sources {
-    /// Opens what the views need.
-    pub fn open(plan: &Plan, object: &Object, views: Views) -> Result<Sources, Failure> {
-        let settings = Settings::new(plan, &views);
+    /// Opens what the views need. Modules see it before it is shown.
+    pub fn open(
+        plan: &Plan,
+        object: &Object,
+        views: Views,
+        chain: Option<Chain>,
+    ) -> Result<Sources, Failure> {
+        let settings = Settings::new(plan, &views, chain.as_ref().map_or(0, Chain::declared));
         let buffers = buffers::open(object, views.streams)?;
         // Here, and not when the first record is there: the kernel's names may have to be read.
         let format = settings.format();
-        Ok(Sources { samples: views.samples, buffers, settings, format })
+        Ok(Sources { samples: views.samples, buffers, settings, format, chain })
     }
 }
 
@@ -65,16 +74,17 @@ enum End {
     Gone,
 }
 
-/// Shows everything until the end that the plan or a signal sets; then detaches, and shows what is
-/// left.
+/// Shows everything until the end that the plan, a signal or a module sets; then detaches, and shows
+/// what is left. Returns the exit code.
 pub fn run(
     plan: &Plan,
     attached: Attached<Sources>,
     signals: &Signals,
     talk: &Talk,
-) -> Result<(), Failure> {
+) -> Result<u8, Failure> {
     let start = Instant::now();
-    let (tracing, Sources { samples, buffers, settings, format }, counters) = attached.split();
+    let (tracing, sources, counters) = attached.split();
+    let Sources { samples, buffers, settings, format, chain } = sources;
     let sink = Sink::open(plan.output.as_ref())?;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
@@ -84,8 +94,16 @@ pub fn run(
     let most = plan.count.filter(|_| samples.is_empty());
     let mut run = Run {
         buffers,
-        readings: Readings::start(samples, start, limits, &settings)?,
+        readings: Readings::start(
+            samples,
+            !chain.as_ref().is_some_and(Chain::takes_samples),
+            start,
+            limits,
+            &settings,
+        )?,
         format,
+        chain,
+        shown: 0,
         sink,
         signals,
         left: most.unwrap_or(u64::MAX),
@@ -93,19 +111,28 @@ pub fn run(
         losses: Losses::new(counters, plan.strict),
         talk,
     };
-    let end = run.until(limits.deadline)?;
+    let end = run.until(limits.deadline);
     let _maps = tracing.detach();
     talk.detail("detached");
-    match run.finish(&end)? {
-        Reader::Gone => Ok(()),
-        Reader::There => run.losses.close(&run.buffers, talk),
+    let reader = end.and_then(|end| run.finish(&end)).inspect_err(|_| {
+        // What was made before the failure is shown.
+        let _ = run.flush_all(0);
+    })?;
+    if matches!(reader, Reader::There) {
+        let of_modules = run.chain.is_some().then_some(run.shown);
+        run.losses.close(&run.buffers, of_modules, talk)?;
     }
+    Ok(run.chain.as_ref().and_then(Chain::stopped).unwrap_or(0))
 }
 
 struct Run<'r> {
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
     format: Box<dyn Format>,
+    /// The modules that see what is found before it is shown.
+    chain: Option<Chain>,
+    /// What they have had shown.
+    shown: u64,
     sink: Sink,
     signals: &'r Signals,
     /// Records that may still be shown.
@@ -141,6 +168,7 @@ impl Run<'_> {
             if wake.readings && self.take_readings()? {
                 return Ok(End::Enough);
             }
+            self.tick()?;
             // Under load several rounds are written at once.
             if (self.sink.is_worth() || self.pace.nap() != Some(Duration::ZERO))
                 && self.sink.flush()? == Reader::Gone
@@ -153,7 +181,9 @@ impl Run<'_> {
             if wake.signal {
                 self.signals.take();
             }
-            if wake.signal || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let has_stopped = self.chain.as_ref().is_some_and(|chain| chain.stopped().is_some());
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if wake.signal || has_stopped || is_over {
                 return Ok(End::Detach);
             }
         }
@@ -163,7 +193,9 @@ impl Run<'_> {
     fn wait(&self, until: Option<Instant>) -> Result<Wake, Failure> {
         let has_room = self.sink.has_room();
         let nap = self.pace.nap().filter(|_| has_room);
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let tick = self.chain.as_ref().and_then(Chain::next_tick).filter(|_| has_room);
+        let times = until.into_iter().chain(tick);
+        let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let timeout = nap.into_iter().chain(left).min();
         // That nobody reads the output any more is told without being asked for.
         let (sink, for_sink) = self.sink.waits_for();
@@ -201,25 +233,70 @@ impl Run<'_> {
 
     /// Takes a round of each buffer, and renders it.
     fn drain(&mut self) -> Result<Round, Failure> {
-        let Run { buffers, format, sink, left, .. } = self;
+        let Run { buffers, format, chain, sink, left, shown, .. } = self;
         let mut round = Round::default();
         format.now();
+        if let Some(chain) = chain {
+            chain.now();
+            let mut shown = Shown { format: &mut **format, out: &mut sink.bytes, left, shown };
+            for buffer in buffers {
+                shown.through(chain, buffer, &mut round)?;
+                buffer.tell_malformed(self.talk);
+            }
+            return Ok(round);
+        }
         for buffer in buffers {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
             if most == 0 {
                 break;
             }
             let shown = buffer.shown;
-            buffer.drain(
-                most,
-                &mut round,
-                |stream, record, out| format.record(stream, record, out),
-                &mut sink.bytes,
-            )?;
+            let out = &mut sink.bytes;
+            let begin = out.len();
+            buffer.drain(most, &mut round, |stream, _cpu, record| Taken {
+                is_shown: format.record(stream, record, out),
+                goes_on: out.len() - begin < MOST_BYTES,
+            })?;
             *left = left.saturating_sub(buffer.shown - shown);
             buffer.tell_malformed(self.talk);
         }
         Ok(round)
+    }
+
+    /// What modules are called with, and where what they let through goes.
+    fn modules(&mut self) -> Option<(&mut Chain, Shown<'_>)> {
+        let Run { chain, format, sink, left, shown, .. } = self;
+        let shown = Shown { format: &mut **format, out: &mut sink.bytes, left, shown };
+        Some((chain.as_mut()?, shown))
+    }
+
+    /// Calls modules whose time has come.
+    fn tick(&mut self) -> Result<(), Failure> {
+        match self.modules() {
+            Some((chain, mut shown))
+                if chain.next_tick().is_some_and(|at| at <= Instant::now()) =>
+            {
+                shown.format.now();
+                chain.tick(&mut shown)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a reading that the thread has drawn, or that modules are to see.
+    fn show_reading(&mut self, said: Said) -> Result<(), Failure> {
+        match said {
+            Said::Chunk(chunk) => self.format.chunk(chunk, &mut self.sink.bytes),
+            Said::Reading(view, entries) => {
+                if let Some((chain, mut shown)) = self.modules() {
+                    shown.format.now();
+                    chain.sample(view, &entries, &mut shown)?;
+                }
+            }
+            Said::Enough => {}
+            Said::Failed(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
     /// Takes what the readings' thread has said; true when it has read often enough.
@@ -227,11 +304,8 @@ impl Run<'_> {
         let mut is_enough = false;
         let said: Vec<Said> = self.readings.iter().flat_map(Readings::said).collect();
         for said in said {
-            match said {
-                Said::Chunk(chunk) => self.format.chunk(chunk, &mut self.sink.bytes),
-                Said::Enough => is_enough = true,
-                Said::Failed(failure) => return Err(failure),
-            }
+            is_enough |= matches!(said, Said::Enough);
+            self.show_reading(said)?;
         }
         Ok(is_enough)
     }
@@ -262,9 +336,7 @@ impl Run<'_> {
             readings.finish();
             while let Some(readings) = &self.readings {
                 match readings.next(Duration::from_millis(100)) {
-                    Ok(Said::Chunk(chunk)) => self.format.chunk(chunk, &mut self.sink.bytes),
-                    Ok(Said::Enough) => {}
-                    Ok(Said::Failed(failure)) => return Err(failure),
+                    Ok(said) => self.show_reading(said)?,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
@@ -273,6 +345,12 @@ impl Run<'_> {
                 }
                 self.check_patience()?;
             }
+        }
+        // A summary is shown, however many records were asked for.
+        self.left = u64::MAX;
+        if let Some((chain, mut shown)) = self.modules() {
+            shown.format.now();
+            chain.end(&mut shown)?;
         }
         self.flush_all(0)
     }
@@ -324,6 +402,10 @@ impl Run<'_> {
         }
     }
 }
+
+/// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
+/// made of them long.
+const MOST_BYTES: usize = 1 << 20;
 
 /// How long a reader may be slow at the end before that is told.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::maps::Entry;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
 use crate::render::{Chunk, Format, Settings};
-use crate::view::View;
+use crate::view::Sample;
 
 /// A reading this close before the end is the last one itself.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -29,6 +30,8 @@ const AHEAD: usize = 4;
 pub enum Said {
     /// A reading was drawn.
     Chunk(Chunk),
+    /// A reading that somebody else draws: of which view, by its number.
+    Reading(usize, Vec<Entry>),
     /// Each view was read as often as was asked for.
     Enough,
     /// A map can not be read.
@@ -55,9 +58,10 @@ pub struct Limits {
 }
 
 impl Readings {
-    /// Starts to read the views; none where there are none.
+    /// Starts to read the views; none where there are none. `is_drawn`: in the thread.
     pub fn start(
-        views: Vec<View>,
+        views: Vec<Sample>,
+        is_drawn: bool,
         start: Instant,
         limits: Limits,
         settings: &Settings,
@@ -73,7 +77,8 @@ impl Readings {
         let say = Voice { say, wake: Arc::clone(&wake) };
         let settings = settings.clone();
         let read = move || {
-            let schedule = Schedule::new(views, start, settings.format());
+            let format = is_drawn.then(|| settings.format());
+            let schedule = Schedule::new(views, start, format);
             schedule.run(limits, &is_last, &say);
         };
         std::thread::Builder::new()
@@ -134,14 +139,15 @@ struct Scheduled {
 
 struct Schedule {
     views: Vec<Scheduled>,
-    format: Box<dyn Format>,
+    /// What draws; none where somebody else does.
+    format: Option<Box<dyn Format>>,
 }
 
 impl Schedule {
-    fn new(views: Vec<View>, start: Instant, format: Box<dyn Format>) -> Schedule {
-        let schedule = |view: View| {
-            let next = start + view.interval;
-            Scheduled { sampler: Sampler::new(view), next, readings: 0 }
+    fn new(views: Vec<Sample>, start: Instant, format: Option<Box<dyn Format>>) -> Schedule {
+        let schedule = |sample: Sample| {
+            let next = start + sample.view.interval;
+            Scheduled { sampler: Sampler::new(sample), next, readings: 0 }
         };
         Schedule { views: views.into_iter().map(schedule).collect(), format }
     }
@@ -150,7 +156,8 @@ impl Schedule {
         loop {
             let next = self.views.iter().map(|scheduled| scheduled.next).min();
             let wait = next.map_or(Duration::MAX, |n| n.saturating_duration_since(Instant::now()));
-            let look = self.views.iter().any(|view| !view.sampler.view.stacks.is_empty());
+            let has_stacks = |view: &Scheduled| !view.sampler.view.stacks.is_empty();
+            let look = self.format.is_some() && self.views.iter().any(has_stacks);
             match is_last.recv_timeout(if look { wait.min(LOOK) } else { wait }) {
                 Ok(()) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -195,14 +202,15 @@ impl Schedule {
 
     /// Has the processes remembered whose stacks are in the maps.
     fn look(&mut self) {
-        let Some(tracer) = self.format.tracer() else { return };
+        let tracer = self.format.as_mut().and_then(|format| format.tracer());
+        let Some(tracer) = tracer else { return };
         for Scheduled { sampler, .. } in &self.views {
             let view = &sampler.view;
             if view.stacks.is_empty() {
                 continue;
             }
             // An error is told when it comes again with the next reading.
-            for entry in view.reader.read().unwrap_or_default() {
+            for entry in sampler.reader.read().unwrap_or_default() {
                 tracer.note(&view.stacks, &entry.key);
             }
         }
@@ -212,10 +220,10 @@ impl Schedule {
     fn read(&mut self, at: usize, voice: &Voice) -> bool {
         let sampler = &mut self.views[at].sampler;
         match sampler.read() {
-            Ok(entries) => {
-                let chunk = self.format.reading(&sampler.view, &entries);
-                voice.say(Said::Chunk(chunk))
-            }
+            Ok(entries) => voice.say(match &mut self.format {
+                Some(format) => Said::Chunk(format.reading(&sampler.view, &entries)),
+                None => Said::Reading(at, entries),
+            }),
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 let error = error.context(format!("can not read the map `{}`", sampler.view.name));

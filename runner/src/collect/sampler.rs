@@ -8,29 +8,32 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
 
 use super::maps::{Entry, Reader, combine};
 use crate::decode::layout::{part, unsigned};
-use crate::view::View;
+use crate::view::{Sample, View};
 
 /// A view that is read again and again.
 #[derive(Debug)]
 pub struct Sampler {
     /// What is read.
-    pub view: View,
+    pub view: Arc<View>,
+    /// What it is read from.
+    pub reader: Reader,
     /// What the counters were at the last reading, if differences are shown.
     before: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Sampler {
     /// A view that has not been read.
-    pub fn new(view: View) -> Sampler {
-        Sampler { view, before: HashMap::new() }
+    pub fn new(sample: Sample) -> Sampler {
+        Sampler { view: sample.view, reader: sample.reader, before: HashMap::new() }
     }
 
     /// A reading: the entries that are to be shown, in order of their keys.
     pub fn read(&mut self) -> io::Result<Vec<Entry>> {
-        let mut entries = self.view.reader.read()?;
+        let mut entries = self.reader.read()?;
         if self.view.differences {
             let taken = self.relieve(&mut entries)?;
             entries = self.difference(entries);
@@ -49,7 +52,7 @@ impl Sampler {
     /// changed since the last reading. One that changed just then is shown with what it held.
     fn relieve(&self, entries: &mut [Entry]) -> io::Result<HashSet<Vec<u8>>> {
         let mut taken = HashSet::new();
-        let Reader::Map(map) = &self.view.reader else {
+        let Reader::Map(map) = &self.reader else {
             return Ok(taken);
         };
         if !map.is_hash || (entries.len() as u64) * 4 < u64::from(map.max_entries) * 3 {
@@ -104,7 +107,7 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::counter_view;
+    use crate::view::tests::{counter_view, sample};
 
     fn entry(key: u8, count: u64) -> Entry {
         Entry { key: vec![key], value: count.to_le_bytes().into() }
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn differences_add_up_to_the_total() {
-        let mut sampler = Sampler::new(counter_view());
+        let mut sampler = Sampler::new(sample(counter_view()));
         assert_eq!(sampler.difference(vec![entry(1, 5), entry(2, 0)]), [entry(1, 5)]);
         assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), [entry(1, 2), entry(2, 1)]);
         assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), []);

@@ -231,7 +231,8 @@ fn case(
     if !kinds.is_empty() {
         let tag = tag.filter(|_| choice.has_tag);
         let name = "events".into();
-        views.streams.push(Stream { index: 0, name, kinds, tag, kind: StreamKind::Ring });
+        let stream = Stream { index: 0, name, kinds, tag, kind: StreamKind::Ring };
+        views.streams.push(Arc::new(stream));
     }
     let mut entries = Vec::new();
     if let Some((key, value)) = view {
@@ -278,14 +279,14 @@ fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<En
     entries
 }
 
-fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<View> {
+fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<Sample> {
     static NOTHING: LazyLock<Option<OwnedFd>> =
         LazyLock::new(|| File::open("/dev/null").ok().map(OwnedFd::from));
     let fd = NOTHING.as_ref()?.try_clone().ok()?;
     let stacks = key.as_ref().map_or(Vec::new(), |key| Stacks::default().find(key));
-    Some(View {
+    let reader = Reader::Section(SectionReader { fd, size: 0, parts: Vec::new(), len: 0 });
+    let view = View {
         name: "counts".to_owned(),
-        reader: Reader::Section(SectionReader { fd, size: 0, parts: Vec::new(), len: 0 }),
         key,
         counters: value.counters(&[]),
         value,
@@ -295,7 +296,8 @@ fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<View> {
         leave_out_zeros: false,
         sort: None,
         stacks,
-    })
+    };
+    Some(Sample { view: Arc::new(view), reader })
 }
 
 /// How many values a layout has.

@@ -143,6 +143,21 @@ impl Delimited {
         self.tracer = Some(tracer);
     }
 
+    /// A row of one cell that a module made.
+    fn single(&mut self, name: &'static str, text: &[u8], out: &mut Vec<u8>) {
+        let heading = Heading::Module(name);
+        if self.header_of.as_ref() != Some(&heading) {
+            let several = std::mem::replace(&mut self.several, false);
+            let header = self.header(self.clock.is_some(), &[name], &[]);
+            self.several = several;
+            out.extend(header);
+            self.header_of = Some(heading);
+        }
+        self.put_time(false, out);
+        self.put_text(text, out);
+        self.end(out);
+    }
+
     /// Ends a row: the delimiter behind the last cell goes. A row may have no cells.
     fn end(&self, out: &mut Vec<u8>) {
         out.pop_if(|byte| *byte != b'\n');
@@ -270,6 +285,16 @@ impl Format for Delimited {
             self.header_of = Some(heading);
         }
         out.extend(chunk.body);
+    }
+
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for line in super::lines(text) {
+            self.single("text", line, out);
+        }
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        self.single("json", json, out);
     }
 }
 

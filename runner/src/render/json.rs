@@ -164,6 +164,21 @@ impl Format for Json {
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
         out.extend(chunk.body);
     }
+
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for line in super::lines(text) {
+            out.push(b'{');
+            time(&mut self.clock, out);
+            out.extend_from_slice(b"\"text\":");
+            json::string(line, out);
+            out.extend_from_slice(b"}\n");
+        }
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(json);
+        out.push(b'\n');
+    }
 }
 
 #[cfg(test)]

@@ -35,10 +35,33 @@ pub trait Format: std::fmt::Debug {
     /// Appends a reading.
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>);
 
+    /// Appends lines of text that a module made.
+    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "modules make them"))]
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>);
+
+    /// Appends a JSON value that a module made: it is on one line.
+    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "modules make them"))]
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>);
+
     /// What names addresses, where the format shows their names.
     fn tracer(&mut self) -> Option<&mut Tracer> {
         None
     }
+}
+
+/// Where what modules let through, and what they make, goes.
+pub trait Output {
+    /// A record.
+    fn record(&mut self, stream: &Stream, record: &[u8]);
+
+    /// A reading.
+    fn reading(&mut self, view: &View, entries: &[Entry]);
+
+    /// Lines of text.
+    fn text(&mut self, text: &[u8]);
+
+    /// A JSON value, on one line.
+    fn json(&mut self, json: &[u8]);
 }
 
 /// A reading, drawn.
@@ -51,6 +74,11 @@ pub struct Chunk {
     pub body: Vec<u8>,
 }
 
+/// The lines of a module's text.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n')
+}
+
 /// What a line of names was printed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heading {
@@ -58,6 +86,8 @@ pub enum Heading {
     Records(usize, usize),
     /// A view, by its name.
     View(String),
+    /// What a module makes, by the name of its only column.
+    Module(&'static str),
 }
 
 /// What a format makes once for each kind of records, when the first one comes.
@@ -114,13 +144,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// As the command line asks for it.
-    pub fn new(plan: &Plan, views: &Views) -> Settings {
+    /// As the command line asks for it. Modules have `declared` so many sources.
+    pub fn new(plan: &Plan, views: &Views, declared: usize) -> Settings {
         let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
         let colors = anstream::AutoStream::choice(&std::io::stdout());
         Settings {
             name: plan.format,
-            several: views.samples.len() + views.streams.len() > 1,
+            several: views.samples.len() + views.streams.len() + declared > 1,
             timestamps: plan.timestamp,
             time: plan.time,
             meanings: match plan.format {
@@ -130,7 +160,7 @@ impl Settings {
             lines: plan.lines,
             is_terminal,
             has_colors: is_terminal && colors != anstream::ColorChoice::Never,
-            needs_symbols: views.streams.iter().any(Stream::has_addresses),
+            needs_symbols: views.streams.iter().any(|stream| stream.has_addresses()),
         }
     }
 

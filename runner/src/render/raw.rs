@@ -32,4 +32,13 @@ impl Format for Raw {
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
         out.extend(chunk.body);
     }
+
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(text);
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(json);
+        out.push(b'\n');
+    }
 }

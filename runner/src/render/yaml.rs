@@ -147,6 +147,22 @@ impl Format for Yaml {
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
         out.extend(chunk.body);
     }
+
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for line in super::lines(text) {
+            let mut item = Item { is_begun: false };
+            time(&mut self.clock, &mut item, out);
+            item.key("text", out);
+            json::string(line, out);
+            out.push(b'\n');
+        }
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"- ");
+        out.extend_from_slice(json);
+        out.push(b'\n');
+    }
 }
 
 #[cfg(test)]

@@ -221,6 +221,48 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
     answer(result)
 }
 
+/// Sets the value of a key; `value` holds all CPUs' where the map has a value for each.
+///
+/// # Errors
+/// As the flags have it: `EEXIST`, `ENOENT`; `E2BIG` where the map is full.
+#[cfg(feature = "wasm")]
+pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+    // SAFETY: as in `lookup`; the kernel only reads both.
+    let result = unsafe {
+        libbpf_sys::bpf_map_update_elem(
+            map.as_raw_fd(),
+            key.as_ptr().cast(),
+            value.as_ptr().cast(),
+            flags,
+        )
+    };
+    answer(result)
+}
+
+/// Removes a key.
+///
+/// # Errors
+/// `ENOENT` where the map has no such key.
+#[cfg(feature = "wasm")]
+pub fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    // SAFETY: the key has the size of the map's keys, which the caller took from the map.
+    answer(unsafe { libbpf_sys::bpf_map_delete_elem(map.as_raw_fd(), key.as_ptr().cast()) })
+}
+
+/// A module whose code was compiled before.
+///
+/// # Errors
+/// When the code is of another version of the engine, or for another processor.
+#[cfg(feature = "wasm")]
+pub fn compiled_module(
+    engine: &wasmtime::Engine,
+    code: &[u8],
+) -> wasmtime::Result<wasmtime::Module> {
+    // SAFETY: the bytes are what `Module::serialize` has made: they come from a folder that only
+    // this user or root can write to, and their sum was checked (`wasm::cache`).
+    unsafe { wasmtime::Module::deserialize(engine, code) }
+}
+
 /// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to
 /// `take`. What is no UTF-8 in them becomes U+FFFD: they quote the object, which may be damaged.
 pub fn set_libbpf_print(most: u32, take: fn(String)) {

@@ -12,8 +12,8 @@ use libbpf_sys::{bpf_perf_event_ret, perf_event_header};
 /// What comes out of a perf buffer.
 #[derive(Debug)]
 pub enum PerfEvent<'a> {
-    /// A record. The kernel pads it with up to 7 bytes.
-    Record(&'a [u8]),
+    /// The CPU it was written on, and a record. The kernel pads it with up to 7 bytes.
+    Record(i32, &'a [u8]),
     /// So many records were lost before the next one.
     Lost(u64),
 }
@@ -126,7 +126,7 @@ impl Drop for PerfBuffer {
 
 extern "C" fn on_event(
     _ctx: *mut c_void,
-    _cpu: i32,
+    cpu: i32,
     event: *mut perf_event_header,
 ) -> bpf_perf_event_ret {
     /// The header of every event: type, flags, size.
@@ -147,7 +147,7 @@ extern "C" fn on_event(
     match (kind, body) {
         (libbpf_sys::PERF_RECORD_SAMPLE, [a, b, c, d, record @ ..]) => {
             let size = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-            take(PerfEvent::Record(&record[..record.len().min(size)]));
+            take(PerfEvent::Record(cpu, &record[..record.len().min(size)]));
         }
         // An id, then the count.
         (libbpf_sys::PERF_RECORD_LOST, _) => {

@@ -40,7 +40,7 @@ impl Planner<'_> {
             .streams
             .iter()
             .map(|stream| stream.name.as_str())
-            .chain(views.samples.iter().map(|view| view.name.as_str()))
+            .chain(views.samples.iter().map(|sample| sample.view.name.as_str()))
             .collect();
         if self.plan.format != FormatName::Raw || names.len() < 2 {
             return Ok(());

@@ -14,6 +14,7 @@ mod purpose;
 mod stacks;
 mod streams;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::collect::maps::Reader;
@@ -22,23 +23,32 @@ use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
 pub use stacks::{Stack, StackEvent, StackPlace, Stacks};
+#[cfg(feature = "wasm")]
+pub use streams::select as select_fields;
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
 pub struct Views {
     /// What is read periodically.
-    pub samples: Vec<View>,
+    pub samples: Vec<Sample>,
     /// What comes by itself.
-    pub streams: Vec<Stream>,
+    pub streams: Vec<Arc<Stream>>,
 }
 
-/// Something that is read periodically.
+/// What is read periodically, and what it is read from.
+#[derive(Debug)]
+pub struct Sample {
+    /// What it is.
+    pub view: Arc<View>,
+    /// Where it is read from.
+    pub reader: Reader,
+}
+
+/// What a reading shows: elements of a map, or variables.
 #[derive(Debug)]
 pub struct View {
     /// The map's or variable's name.
     pub name: String,
-    /// Where it is read from.
-    pub reader: Reader,
     /// What a key is; none where there is only one entry.
     pub key: Option<Layout>,
     /// What a value is.
@@ -113,6 +123,8 @@ pub struct RecordKind {
     pub name: String,
     /// What is shown of it.
     pub layout: Layout,
+    /// All of it, where some of its members are not shown.
+    pub whole: Option<Layout>,
     /// Its size in bytes.
     pub size: usize,
     /// The value of the tag in its records.
@@ -127,7 +139,20 @@ impl RecordKind {
     /// A struct that is shown as a whole.
     pub fn new(name: impl Into<String>, layout: Layout, tag: Option<i64>) -> RecordKind {
         let size = layout.size();
-        RecordKind { name: name.into(), layout, size, tag, stacks: Vec::new(), event: None }
+        RecordKind {
+            name: name.into(),
+            layout,
+            whole: None,
+            size,
+            tag,
+            stacks: Vec::new(),
+            event: None,
+        }
+    }
+
+    /// All of it, whatever is shown.
+    pub fn all(&self) -> &Layout {
+        self.whole.as_ref().unwrap_or(&self.layout)
     }
 
     /// Whether a record is too short to hold anything of this.
@@ -187,16 +212,17 @@ pub(crate) mod tests {
     use super::*;
     use crate::collect::maps::SectionReader;
 
+    /// A view that is read from nothing.
+    pub(crate) fn sample(view: View) -> Sample {
+        let fd = std::fs::File::open("/dev/null").unwrap().into();
+        let reader = SectionReader { fd, size: 0, parts: Vec::new(), len: 0 };
+        Sample { view: Arc::new(view), reader: Reader::Section(reader) }
+    }
+
     /// A hash map of a byte to a counter.
     pub(crate) fn counter_view() -> View {
         View {
             name: "counts".into(),
-            reader: Reader::Section(SectionReader {
-                fd: std::fs::File::open("/dev/null").unwrap().into(),
-                size: 0,
-                parts: Vec::new(),
-                len: 0,
-            }),
             key: Some(Layout::Int { size: 1, signed: false }),
             value: Layout::Int { size: 8, signed: false },
             shape: Shape::Table,

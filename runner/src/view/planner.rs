@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, Variable};
+use bpfpack_schemas::meta::{self, DUMMY_PREFIX, MapMeta, Variable};
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::PRINTING;
 use libbpf_rs::{Map, MapCore as _, MapType, Object};
@@ -24,7 +25,7 @@ use crate::talk::Talk;
 use crate::vars::Arguments;
 
 use super::purpose::Purpose;
-use super::{Shape, Stacks, View, Views, streams};
+use super::{Sample, Shape, Stacks, View, Views, streams};
 
 /// Time between readings where nothing says another.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -58,6 +59,7 @@ pub fn plan(
     let mut streams = planner.streams();
     streams::select(&mut streams, &plan.fields)?;
     planner.has_streams = !streams.is_empty();
+    let streams = streams.into_iter().map(Arc::new).collect();
     let mut views = Views { streams, samples: planner.maps()? };
     let has_more = !views.streams.is_empty() || !views.samples.is_empty();
     for section in elf.data_sections() {
@@ -73,7 +75,7 @@ pub fn plan(
             ));
         }
         if elf.calls_helper(&PRINTING) {
-            views.streams.push(crate::collect::lines());
+            views.streams.push(Arc::new(crate::collect::lines()));
         } else {
             talk.note("the package has nothing to show; its programs run until Ctrl-C");
         }
@@ -104,7 +106,7 @@ impl Planner<'_> {
     }
 
     /// Views of maps, annotated or recognised.
-    fn maps(&mut self) -> Result<Vec<View>, Failure> {
+    fn maps(&mut self) -> Result<Vec<Sample>, Failure> {
         let mut views = Vec::new();
         for map in self.object.maps() {
             let name = map.name().to_string_lossy().into_owned();
@@ -168,9 +170,8 @@ impl Planner<'_> {
                 let key = without(key, slot.0).map(|key| self.with_labels(key, &purpose.sample));
                 let shape = self.shape(&name, &purpose, &value);
                 let reader = SlotsReader { map: reader(vec![(0, size)])?, slot, len };
-                views.push(View {
+                let view = View {
                     name,
-                    reader: Reader::Slots(reader),
                     key,
                     counters: value.counters(&[]),
                     value,
@@ -180,7 +181,8 @@ impl Planner<'_> {
                     leave_out_zeros: true,
                     sort,
                     stacks: Vec::new(),
-                });
+                };
+                views.push(Sample { view: Arc::new(view), reader: Reader::Slots(reader) });
                 continue;
             }
             let shape = self.shape(&name, &purpose, &value);
@@ -189,9 +191,8 @@ impl Planner<'_> {
             let key = self.with_labels(key, &purpose.sample);
             // The only element of an array has no name.
             let key = Some(key).filter(|_| is_hash || map.max_entries() > 1 || !purpose.is_table);
-            views.push(View {
+            let view = View {
                 name,
-                reader,
                 key,
                 value,
                 shape,
@@ -201,7 +202,8 @@ impl Planner<'_> {
                 leave_out_zeros: !is_hash,
                 sort,
                 stacks,
-            });
+            };
+            views.push(Sample { view: Arc::new(view), reader });
         }
         Ok(views)
     }
@@ -212,7 +214,7 @@ impl Planner<'_> {
     }
 
     /// Views of the variables of a section.
-    fn variables(&mut self, section: &str, has_more: bool) -> Result<Vec<View>, Failure> {
+    fn variables(&mut self, section: &str, has_more: bool) -> Result<Vec<Sample>, Failure> {
         let is_it = |name: &str| load::holds_section(name, section);
         let mut maps = self.object.maps();
         let Some(map) = maps.find(|map| map.name().to_str().is_some_and(is_it)) else {
@@ -287,7 +289,7 @@ impl Planner<'_> {
         Ok(views)
     }
 
-    fn section_view(&mut self, map: &Map<'_>, table: Table) -> Result<View, Failure> {
+    fn section_view(&mut self, map: &Map<'_>, table: Table) -> Result<Sample, Failure> {
         let Table { parts, mut columns, purpose, len, .. } = table;
         let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
         let name = names.join(",");
@@ -311,9 +313,8 @@ impl Planner<'_> {
             len: len.unwrap_or(1),
         });
         let sample = &purpose.sample;
-        Ok(View {
+        let view = View {
             name,
-            reader,
             key: len.map(|_| self.with_labels(index, sample)),
             counters: value.counters(&sample.gauges),
             value,
@@ -323,7 +324,8 @@ impl Planner<'_> {
             leave_out_zeros: true,
             sort: purpose.sort,
             stacks: Vec::new(),
-        })
+        };
+        Ok(Sample { view: Arc::new(view), reader })
     }
 
     fn variable(&self, section: &str, name: &str) -> Option<&Variable> {
@@ -332,7 +334,7 @@ impl Planner<'_> {
         section.variables.iter().find(|variable| variable.name == name)
     }
 
-    fn interval(&self, sample: &Sample) -> Duration {
+    fn interval(&self, sample: &meta::Sample) -> Duration {
         let annotated = (sample.interval > 0).then(|| Duration::from_millis(sample.interval));
         self.plan.interval.or(annotated).unwrap_or(INTERVAL)
     }
@@ -352,7 +354,7 @@ impl Planner<'_> {
         }
     }
 
-    fn unit(&self, sample: &Sample) -> String {
+    fn unit(&self, sample: &meta::Sample) -> String {
         let applies = |variable: &String| self.arguments.nonzero.contains(variable);
         let special = sample.unit_when.iter().find(|(variable, _)| applies(variable));
         let special = special.and_then(|(_, unit)| unit.as_str());
@@ -360,7 +362,7 @@ impl Planner<'_> {
     }
 
     /// Gives the values of a key names, where the annotation says which.
-    fn with_labels(&mut self, key: Layout, sample: &Sample) -> Layout {
+    fn with_labels(&mut self, key: Layout, sample: &meta::Sample) -> Layout {
         let Layout::Int { size, .. } = key else {
             return key;
         };

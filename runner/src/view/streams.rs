@@ -194,6 +194,7 @@ pub fn select(streams: &mut [Stream], fields: &[String]) -> Result<(), Failure> 
         let Layout::Record(record) = &mut kind.layout else { continue };
         let names = record.members.iter().map(|member| member.name.clone());
         known.extend(names);
+        kind.whole = Some(Layout::Record(record.clone()));
         let all = std::mem::take(&mut record.members);
         record.members = fields
             .iter()

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! The engine that compiles and runs modules, and what each of them may use.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use wasmtime::{Config, Module, ResourceLimiter, Store, Strategy};
 
+use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
+use crate::sys;
 
 /// Elements of a module's tables: what a compiler makes has some thousands.
 const MOST_ELEMENTS: usize = 1 << 20;
@@ -28,6 +31,7 @@ pub struct Limits {
 pub struct Engine {
     inner: wasmtime::Engine,
     limits: Limits,
+    cache: Option<Cache>,
 }
 
 /// Says no where a module's memory or tables would grow beyond the limits.
@@ -45,11 +49,11 @@ pub trait Limited {
 }
 
 impl Engine {
-    /// An engine for this machine's processor.
+    /// An engine for this machine's processor. Compiled modules are kept in the folder `cache`.
     ///
     /// # Errors
     /// When the compiler does not know the processor.
-    pub fn new(limits: Limits) -> Result<Engine, Failure> {
+    pub fn new(limits: Limits, cache: Option<&Path>) -> Result<Engine, Failure> {
         let mut config = Config::new();
         // 150 KB in 6 ms, where Cranelift takes 40 (runner/WASM.md has the numbers).
         config.strategy(Strategy::Winch);
@@ -59,7 +63,7 @@ impl Engine {
             let error = anyhow!("{error:#}").context("Wasm modules can not be run here");
             Failure::new(exit_code::OTHER, error)
         })?;
-        Ok(Engine { inner, limits })
+        Ok(Engine { inner, limits, cache: cache.and_then(Cache::open) })
     }
 
     /// wasmtime's own.
@@ -79,10 +83,38 @@ impl Engine {
     /// # Errors
     /// When it is no module.
     pub fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
-        Module::new(&self.inner, bytes).map_err(|error| {
+        let key = self.cache.as_ref().map(|_| Cache::key(bytes, &self.code_version()));
+        let cache = self.cache.as_ref().zip(key.as_deref());
+        let known = cache.and_then(|(cache, key)| cache.read(key));
+        if let Some(module) = known.and_then(|code| sys::compiled_module(&self.inner, &code).ok()) {
+            return Ok(module);
+        }
+        let module = Module::new(&self.inner, bytes).map_err(|error| {
             let error = anyhow!("{error:#}").context(format!("`{name}` is no module that can run"));
             Failure::new(exit_code::MODULE, error)
-        })
+        })?;
+        if let Some((cache, key)) = cache
+            && let Ok(code) = module.serialize()
+        {
+            cache.write(key, &code);
+        }
+        Ok(module)
+    }
+
+    /// What compiled code depends on beside the module: the compiler, its settings, the processor.
+    fn code_version(&self) -> Vec<u8> {
+        struct Bytes(Vec<u8>);
+        impl std::hash::Hasher for Bytes {
+            fn finish(&self) -> u64 {
+                0
+            }
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.extend_from_slice(bytes);
+            }
+        }
+        let mut bytes = Bytes(env!("CARGO_PKG_VERSION").as_bytes().to_vec());
+        std::hash::Hash::hash(&self.inner.precompile_compatibility_hash(), &mut bytes);
+        bytes.0
     }
 
     /// What a store's data keeps of the limits.

@@ -139,6 +139,19 @@ impl Meaning {
         NAMED.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
     }
 
+    /// The name that an annotation would say it by.
+    #[cfg(feature = "wasm")]
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        let without_family = match self {
+            Meaning::Ipv4(_) => Meaning::Ipv4(None),
+            Meaning::Ipv6(_) => Meaning::Ipv6(None),
+            Meaning::Ip(_) => Meaning::Ip(None),
+            other => *other,
+        };
+        NAMED.iter().find(|(_, meaning)| *meaning == without_family).map(|(name, _)| *name)
+    }
+
     /// The names that annotations may say.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
         NAMED.iter().map(|(name, _)| *name)

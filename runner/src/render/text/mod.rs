@@ -321,6 +321,24 @@ impl Format for Text {
         }
         out.extend(chunk.body);
     }
+
+    fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        for line in super::lines(text) {
+            // A terminal must not obey what processes call themselves; tabs are spaces to it.
+            for (at, part) in line.split(|byte| *byte == b'\t').enumerate() {
+                out.extend((at > 0).then_some(b'\t'));
+                words::string(part, out);
+            }
+            out.push(b'\n');
+            self.count(1);
+        }
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        words::string(json, out);
+        out.push(b'\n');
+        self.count(1);
+    }
 }
 
 #[cfg(test)]

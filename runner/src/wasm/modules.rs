@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+//! The modules of a run: found, told apart, compiled while the kernel looks at the programs.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, anyhow};
+use bpfpack_schemas::Package;
+use bpfpack_schemas::package::MAX_MODULE_SIZE;
+use libbpf_rs::Object;
+
+use super::engine::{Engine, Limits};
+use super::post::{self, Chain, Compiled};
+use crate::args::{Plan, WasmArg};
+use crate::failure::{Failure, exit_code, system};
+use crate::vars::Arguments;
+use crate::view::{Stream, View, Views};
+
+/// Post-processors, compiled or being compiled.
+#[derive(Debug)]
+pub struct Modules(Mutex);
+
+/// The thread that compiles, and then what it made: they are asked for again where another kind of
+/// hook is tried.
+type Mutex = std::sync::Mutex<State>;
+
+#[derive(Debug)]
+enum State {
+    Compiling(JoinHandle<Result<Ready, Failure>>),
+    Ready(Arc<Ready>),
+    Failed,
+}
+
+#[derive(Debug)]
+struct Ready {
+    engine: Engine,
+    modules: Vec<Compiled>,
+}
+
+/// A module that was not looked at yet.
+struct Raw {
+    name: String,
+    bytes: Vec<u8>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Modules {
+    /// Reads the modules of the package and of the command line, and begins to compile them; none
+    /// where there are none.
+    ///
+    /// # Errors
+    /// When a file can not be read, or `--wasm-arg` names a module that there is not.
+    pub fn find(plan: &Plan, package: &Package) -> Result<Option<Modules>, Failure> {
+        let wasm = &plan.wasm;
+        let mut found = Vec::new();
+        if !wasm.only_given {
+            for packed in &package.wasm {
+                let name = crate::decode::text::clean(&packed.name);
+                found.push((name, packed.module.clone()));
+            }
+        }
+        for path in &wasm.modules {
+            found.push((name_of(path), read(path)?));
+        }
+        check_names(&wasm.arguments, &found)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let raw: Vec<Raw> = found
+            .into_iter()
+            .map(|(name, bytes)| {
+                let parameters = parameters(&wasm.arguments, &name);
+                Raw { name, bytes, parameters }
+            })
+            .collect();
+        let limits = Limits { memory: wasm.memory, time: wasm.time };
+        let cache = wasm.cache.clone();
+        let compile = move || -> Result<Ready, Failure> {
+            let engine = Engine::new(limits, cache.as_deref())?;
+            let compiled = |raw: Raw| {
+                let module = engine.compile(&raw.name, &raw.bytes)?;
+                Ok(Compiled { name: raw.name, module, parameters: raw.parameters })
+            };
+            let modules = raw.into_iter().map(compiled).collect::<Result<_, Failure>>()?;
+            Ok(Ready { engine, modules })
+        };
+        let thread = std::thread::Builder::new()
+            .name("wasm compiler".into())
+            .spawn(compile)
+            .map_err(system("can not start a thread"))?;
+        Ok(Some(Modules(Mutex::new(State::Compiling(thread)))))
+    }
+
+    /// Starts them for a package that the kernel has taken.
+    ///
+    /// # Errors
+    /// When one is no module, or fails to start.
+    pub fn start(
+        &self,
+        plan: &Plan,
+        package: &Package,
+        arguments: &Arguments,
+        object: &Object,
+        views: &Views,
+    ) -> Result<Chain, Failure> {
+        let ready = self.ready()?;
+        let told = post::Package {
+            name: &package.meta.bpf_skel.obj_name,
+            arguments: &arguments.values,
+            format: plan.format.name(),
+            fields: &plan.fields,
+            is_quiet: plan.quiet,
+        };
+        let streams: &[Arc<Stream>] = &views.streams;
+        let samples: Vec<Arc<View>> =
+            views.samples.iter().map(|sample| Arc::clone(&sample.view)).collect();
+        Chain::start(&ready.engine, &ready.modules, &told, object, streams, &samples)
+    }
+
+    fn ready(&self) -> Result<Arc<Ready>, Failure> {
+        let gone = || Failure::new(exit_code::OTHER, anyhow!("the compiler of modules crashed"));
+        let mut state = self.0.lock().map_err(|_| gone())?;
+        if let State::Ready(ready) = &*state {
+            return Ok(Arc::clone(ready));
+        }
+        let State::Compiling(thread) = std::mem::replace(&mut *state, State::Failed) else {
+            return Err(gone());
+        };
+        let ready = Arc::new(thread.join().map_err(|_| gone())??);
+        *state = State::Ready(Arc::clone(&ready));
+        Ok(ready)
+    }
+}
+
+/// What messages and `--wasm-arg` call a module: its file's name.
+#[must_use]
+pub fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    crate::decode::text::clean(&name)
+}
+
+/// Reads a module from a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_MODULE_SIZE + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read()
+        .with_context(|| format!("can not read the module `{}`", path.display()))
+        .map_err(|error| Failure::new(exit_code::MODULE, error))?;
+    if bytes.len() as u64 > MAX_MODULE_SIZE {
+        let error = anyhow!("`{}` has more than {MAX_MODULE_SIZE} bytes", path.display());
+        return Err(Failure::new(exit_code::MODULE, error));
+    }
+    Ok(bytes)
+}
+
+/// Whether an argument is for a module: its file's name, with or without the ending.
+fn is_for(argument: &WasmArg, name: &str) -> bool {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    argument.module.as_ref().is_none_or(|module| module == name || module == stem)
+}
+
+fn parameters(arguments: &[WasmArg], name: &str) -> Vec<(String, String)> {
+    let of_it = arguments.iter().filter(|argument| is_for(argument, name));
+    of_it.map(|argument| (argument.name.clone(), argument.value.clone())).collect()
+}
+
+fn check_names(arguments: &[WasmArg], found: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+    let names = || found.iter().map(|(name, _)| name.as_str());
+    let Some(lost) = arguments.iter().find(|argument| !names().any(|name| is_for(argument, name)))
+    else {
+        return Ok(());
+    };
+    let error = match &lost.module {
+        Some(module) => anyhow!("--wasm-arg: there is no module `{module}`"),
+        None => anyhow!("--wasm-arg {}: there is no module to tell it to", lost.name),
+    };
+    let failure = Failure::new(exit_code::USAGE, error);
+    let known: Vec<_> = names().collect();
+    Err(match known.is_empty() {
+        true => failure.hint("--wasm FILE names one"),
+        false => failure.hint(format!("there are {}", known.join(", "))),
+    })
+}

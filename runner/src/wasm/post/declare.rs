@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+//! Sources that a module declares: JSON to a stream of records, or to a view for tables and
+//! histograms. Members are laid out as C does it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::sources::{Row, Source, What};
+use crate::decode::meaning::Meaning;
+use crate::decode::{Edges, Layout, Member, Record, Slots, text};
+use crate::view::{RecordKind, Shape, Stream, StreamKind, View, select_fields};
+
+/// Bytes of a declared record, key or value.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Why a declaration is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadDeclaration(String);
+
+fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
+    Err(BadDeclaration(text.into()))
+}
+
+/// Makes a source. `index` tells its stream from others; `fields` are the members that the user
+/// wants to see, all where there are none.
+pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, BadDeclaration> {
+    let json: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| BadDeclaration(format!("it is no JSON object: {error}")))?;
+    const KEYS: [&str; 7] = ["name", "members", "key", "value", "sort", "histogram", "unit"];
+    if let Some(unknown) = json.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return bad(format!("`{unknown}` is unknown; there are {}", KEYS.join(", ")));
+    }
+    let name = match json.get("name").and_then(Value::as_str) {
+        Some(name) if !name.is_empty() => text::clean(name),
+        _ => return bad("it has no `name`"),
+    };
+    let what = match (json.get("members"), json.get("value")) {
+        (Some(members), None) => {
+            if let Some(key) =
+                ["key", "sort", "histogram", "unit"].iter().find(|k| json.contains_key(**k))
+            {
+                return bad(format!("`{key}` is for tables, which have `value`, not `members`"));
+            }
+            let layout = record(members, "members")?;
+            let mut stream = Stream {
+                index,
+                name: name.clone(),
+                kinds: vec![RecordKind::new(name.clone(), layout, None)],
+                tag: None,
+                kind: StreamKind::Ring,
+            };
+            // Where it has none of the members that were asked for, it is shown as it is.
+            let mut selected = [stream];
+            let before = selected[0].kinds[0].layout.clone();
+            let _ = select_fields(&mut selected, fields);
+            [stream] = selected;
+            if matches!(&stream.kinds[0].layout, Layout::Record(record) if record.members.is_empty())
+            {
+                stream.kinds[0].layout = before;
+            }
+            What::Records(Arc::new(stream))
+        }
+        (None, Some(value)) => {
+            let view = view(&name, &json, value)?;
+            let row = Row::of(&view);
+            What::Rows(Arc::new(view), row)
+        }
+        _ => return bad("it has neither `members`, for records, nor `value`, for a table"),
+    };
+    Ok(Source { name, what, is_declared: true })
+}
+
+fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, BadDeclaration> {
+    let key = json.get("key").map(|key| record(key, "key")).transpose()?;
+    let value = record(value, "value")?;
+    let unit = match json.get("unit") {
+        None => "(unit)".to_owned(),
+        Some(Value::String(unit)) => text::clean(unit),
+        Some(other) => return bad(format!("`unit` is no text: {other}")),
+    };
+    let shape = match json.get("histogram") {
+        None => Shape::Table,
+        Some(scale) => {
+            let edges = edges(scale)?;
+            let Some(slots) = Slots::of(&value) else {
+                return bad(
+                    "a histogram's value has a member `slots`, as \"u32[27]\" or \"u64[27]\"",
+                );
+            };
+            Shape::Histogram { slots, edges, unit }
+        }
+    };
+    let sort = match json.get("sort") {
+        None => None,
+        Some(Value::String(sort)) => Some(sort.clone()),
+        Some(other) => return bad(format!("`sort` is no text: {other}")),
+    };
+    Ok(View {
+        name: name.to_owned(),
+        key,
+        counters: value.counters(&[]),
+        value,
+        shape,
+        interval: Duration::MAX,
+        differences: false,
+        leave_out_zeros: false,
+        sort,
+        stacks: Vec::new(),
+    })
+}
+
+fn edges(scale: &Value) -> Result<Edges, BadDeclaration> {
+    match scale {
+        Value::String(scale) if scale == "log2" => Ok(Edges::Log2),
+        Value::String(scale) if scale == "log2_zero" => Ok(Edges::Log2Zero),
+        Value::Object(linear) => {
+            let number = |key: &str| linear.get(key).and_then(Value::as_i64);
+            match (number("origin").or(Some(0)), number("step")) {
+                (Some(origin), Some(step)) if step > 0 => {
+                    Ok(Edges::Linear { origin: origin.into(), step: step.into() })
+                }
+                _ => bad("a linear histogram has a `step` above 0"),
+            }
+        }
+        other => {
+            bad(format!("`histogram` is \"log2\", \"log2_zero\" or {{\"step\": 10}}, not {other}"))
+        }
+    }
+}
+
+/// The members of a struct, laid out.
+fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
+    let Value::Object(named) = members else {
+        return bad(format!("`{what}` is an object of names and types, as {{\"pid\": \"u32\"}}"));
+    };
+    if named.is_empty() {
+        return bad(format!("`{what}` has no members"));
+    }
+    let mut members: Vec<Member> = Vec::new();
+    let (mut end, mut widest) = (0usize, 1);
+    for (name, ty) in named {
+        let Value::String(ty) = ty else {
+            return bad(format!("the type of `{name}` is no text: {ty}"));
+        };
+        let (ty, meaning) = match ty.trim().split_once(char::is_whitespace) {
+            Some((ty, meaning)) => (ty, Some(meaning.trim())),
+            None => (ty.trim(), None),
+        };
+        let Some((layout, align)) = layout(ty) else {
+            return bad(format!(
+                "`{ty}` of `{name}` is no type; there are u8 to u128, s8 to s128, f32, f64, bool, \
+                 ptr, char[N], bytes[N], and arrays of them, as u32[4]"
+            ));
+        };
+        let offset = end.next_multiple_of(align);
+        end = offset.saturating_add(layout.size());
+        widest = widest.max(align);
+        if end > MOST_BYTES {
+            return bad(format!("`{what}` is longer than {MOST_BYTES} bytes"));
+        }
+        let mut member = Member::new(text::clean(name), offset, layout);
+        if let Some(meaning) = meaning {
+            let Some(meaning) = Meaning::named(meaning) else {
+                let known: Vec<_> = Meaning::all_names().collect();
+                return bad(format!(
+                    "`{meaning}` of `{name}` is no meaning; there are {}",
+                    known.join(", ")
+                ));
+            };
+            member.meaning = Some(meaning);
+        }
+        members.push(member);
+    }
+    Ok(Layout::Record(Record { size: end.next_multiple_of(widest), members }))
+}
+
+/// A type by its name, with its alignment.
+fn layout(name: &str) -> Option<(Layout, usize)> {
+    let (base, len) = match name.split_once('[') {
+        Some((base, rest)) => {
+            let len: usize = rest.strip_suffix(']')?.parse().ok()?;
+            (base, Some(len).filter(|len| (1..=MOST_BYTES).contains(len))?.into())
+        }
+        None => (name, None),
+    };
+    match (base, len) {
+        ("char", Some(size)) => return Some((Layout::Text { size }, 1)),
+        ("bytes", Some(size)) => return Some((Layout::Bytes { size }, 1)),
+        _ => {}
+    }
+    let element = match base {
+        "bool" => Layout::Bool,
+        "ptr" => Layout::Pointer,
+        "char" => Layout::Text { size: 1 },
+        "f32" => Layout::Float { size: 4 },
+        "f64" => Layout::Float { size: 8 },
+        _ => {
+            let signed = match base.chars().next()? {
+                's' | 'i' => true,
+                'u' => false,
+                _ => return None,
+            };
+            let size = match base.get(1..)? {
+                "8" => 1,
+                "16" => 2,
+                "32" => 4,
+                "64" => 8,
+                "128" => 16,
+                _ => return None,
+            };
+            Layout::Int { size, signed }
+        }
+    };
+    let stride = element.size();
+    match len {
+        None => Some((element, stride)),
+        Some(len) => Some((Layout::Array { element: Box::new(element), stride, len }, stride)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(text: &str) -> Result<Source, String> {
+        declare(text, 7, &[]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn members_are_laid_out_as_in_c() {
+        let source = declared(
+            r#"{"name": "p", "members": {"a": "u8", "b": "u32", "c": "char[5]", "d": "s64 duration_ns",
+                "e": "u16[3]"}}"#,
+        )
+        .unwrap();
+        let What::Records(stream) = &source.what else { panic!() };
+        let Layout::Record(record) = &stream.kinds[0].layout else { panic!() };
+        let offsets: Vec<usize> = record.members.iter().map(|member| member.offset).collect();
+        assert_eq!((offsets, record.size), (vec![0, 4, 8, 16, 24], 32));
+        assert_eq!(record.members[3].meaning, Meaning::named("duration_ns"));
+        let place = source.member(0, "e").unwrap();
+        assert_eq!(
+            (place.offset, place.size, place.ty, place.count, place.stride),
+            (24, 2, 1, 3, 2)
+        );
+    }
+
+    #[test]
+    fn tables_and_histograms() {
+        let source = declared(
+            r#"{"name": "h", "key": {"disk": "u32"}, "value": {"slots": "u32[4]", "total": "u64"},
+                "histogram": "log2", "unit": "usecs"}"#,
+        )
+        .unwrap();
+        let What::Rows(view, row) = &source.what else { panic!() };
+        assert!(matches!(view.shape, Shape::Histogram { edges: Edges::Log2, .. }));
+        assert_eq!((row.key, row.value_at, row.value, row.stride), (4, 8, 24, 32));
+        assert_eq!(source.member(0, "total").unwrap().offset, 24);
+        assert_eq!(source.member(0, "key.disk").unwrap().offset, 0);
+        assert_eq!(source.member(0, "value").unwrap().ty, 7);
+        assert_eq!(source.member(0, "nothing"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let said = |text: &str| declared(text).unwrap_err();
+        assert!(said("[]").contains("no JSON object"));
+        assert!(said(r#"{"members": {"a": "u8"}}"#).contains("no `name`"));
+        assert!(said(r#"{"name": "a"}"#).contains("neither"));
+        assert!(said(r#"{"name": "a", "members": {"a": "int"}}"#).contains("`int` of `a`"));
+        assert!(said(r#"{"name": "a", "members": {"a": "u32[0]"}}"#).contains("no type"));
+        assert!(said(r#"{"name": "a", "members": {"a": "u8 colour"}}"#).contains("no meaning"));
+        assert!(said(r#"{"name": "a", "members": {}}"#).contains("no members"));
+        assert!(
+            said(r#"{"name": "a", "value": {"a": "u8"}, "histogram": "log2"}"#).contains("slots")
+        );
+        assert!(said(r#"{"name": "a", "colour": 1, "value": {"a": "u8"}}"#).contains("`colour`"));
+        let huge = r#"{"name": "a", "members": {"a": "u64[1048576]"}}"#;
+        assert!(said(huge).contains("longer than"));
+    }
+}

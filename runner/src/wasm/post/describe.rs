@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+//! The description that a module gets at its start: JSON, as runner/WASM.md has it.
+
+use serde_json::{Map, Value, json};
+
+use super::maps::Table;
+use super::sources::{Row, Source, What};
+use crate::decode::{Edges, Layout, Member, Record};
+use crate::view::{RecordKind, Shape, Stream, View};
+
+/// What is described beside the sources.
+#[derive(Debug)]
+pub struct About<'a> {
+    /// The package's name.
+    pub package: &'a str,
+    /// What the output is.
+    pub format: &'a str,
+    /// Possible CPUs.
+    pub cpus: usize,
+    /// The package's arguments, by their variables.
+    pub arguments: &'a [(String, String)],
+    /// What the command line says to the module.
+    pub parameters: &'a [(String, String)],
+}
+
+/// The description, as text.
+#[must_use]
+pub fn describe(about: &About<'_>, sources: &[Source], maps: &Table) -> String {
+    let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
+        pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
+    };
+    let sources = sources.iter().enumerate().map(|(at, source)| of_source(at, source));
+    json!({
+        "interface": super::VERSION,
+        "package": about.package,
+        "format": about.format,
+        "cpus": about.cpus,
+        "arguments": texts(about.arguments),
+        "parameters": texts(about.parameters),
+        "sources": sources.collect::<Vec<_>>(),
+        "maps": maps.describe(),
+    })
+    .to_string()
+}
+
+fn of_source(at: usize, source: &Source) -> Value {
+    let mut out = Map::new();
+    out.insert("source".into(), at.into());
+    out.insert("name".into(), source.name.as_str().into());
+    out.insert("from".into(), source.from().into());
+    match &source.what {
+        What::Records(stream) => of_stream(stream, &mut out),
+        What::Rows(view, row) => of_view(view, *row, &mut out),
+    }
+    out.into()
+}
+
+fn of_stream(stream: &Stream, out: &mut Map<String, Value>) {
+    if let Some(tag) = &stream.tag {
+        out.insert("tag".into(), of_member(tag, 0));
+    }
+    let kind = |kind: &RecordKind| {
+        let layout = kind.all();
+        let mut out = Map::new();
+        out.insert("name".into(), kind.name.as_str().into());
+        out.insert("size".into(), kind.size.into());
+        if let Some(tag) = kind.tag {
+            out.insert("tag".into(), tag.into());
+        }
+        match layout {
+            Layout::Record(record) => {
+                out.insert("members".into(), of_record(record, 0));
+            }
+            other => {
+                let value = Member::new("value", 0, other.clone());
+                out.insert("members".into(), Value::Array(vec![of_member(&value, 0)]));
+            }
+        }
+        Value::Object(out)
+    };
+    out.insert("records".into(), stream.kinds.iter().map(kind).collect::<Vec<_>>().into());
+}
+
+fn of_view(view: &View, row: Row, out: &mut Map<String, Value>) {
+    let shape = match view.shape {
+        Shape::Histogram { .. } => "histogram",
+        Shape::Table => "table",
+        Shape::KeyValue => "key_value",
+    };
+    out.insert("shape".into(), shape.into());
+    out.insert("stride".into(), row.stride.into());
+    if let Some(key) = &view.key {
+        out.insert("key".into(), of_part(key, 0));
+    }
+    out.insert("value".into(), of_part(&view.value, row.value_at));
+    let Shape::Histogram { slots, edges, unit } = &view.shape else { return };
+    let offset = row.value_at + slots.offset;
+    out.insert("slots".into(), json!({"offset": offset, "size": slots.size, "len": slots.len}));
+    match edges {
+        Edges::Log2 => drop(out.insert("scale".into(), "log2".into())),
+        Edges::Log2Zero => drop(out.insert("scale".into(), "log2_zero".into())),
+        Edges::Linear { origin, step } => {
+            out.insert("scale".into(), "linear".into());
+            // They come from annotations, which are 64 bits.
+            out.insert("origin".into(), (*origin as i64).into());
+            out.insert("step".into(), (*step as i64).into());
+        }
+    }
+    out.insert("unit".into(), unit.as_str().into());
+}
+
+/// A key or a value.
+fn of_part(layout: &Layout, at: usize) -> Value {
+    let mut out = Map::new();
+    out.insert("offset".into(), at.into());
+    out.insert("size".into(), layout.size().into());
+    put_type(layout, at, &mut out);
+    out.into()
+}
+
+fn of_record(record: &Record, base: usize) -> Value {
+    record.members.iter().map(|member| of_member(member, base)).collect::<Vec<_>>().into()
+}
+
+fn of_member(member: &Member, base: usize) -> Value {
+    let mut out = Map::new();
+    out.insert("name".into(), member.name.as_str().into());
+    out.insert("offset".into(), (base + member.offset).into());
+    out.insert("size".into(), member.layout.size().into());
+    put_type(&member.layout, base + member.offset, &mut out);
+    if let Some((first, count)) = member.bits {
+        out.insert("bits".into(), json!([first, count]));
+    }
+    if let Some(meaning) = member.meaning.as_ref().and_then(|meaning| meaning.name()) {
+        out.insert("meaning".into(), meaning.into());
+    }
+    out.into()
+}
+
+/// A type: its name, or what it is made of.
+fn put_type(layout: &Layout, at: usize, out: &mut Map<String, Value>) {
+    let (element, array) = match layout {
+        Layout::Array { element, len, .. } => (&**element, Some(Some(*len))),
+        Layout::Rest { element, .. } => (&**element, Some(None)),
+        other => (other, None),
+    };
+    match element {
+        Layout::Record(record) => {
+            out.insert("members".into(), of_record(record, at));
+            if let Some(len) = array {
+                out.insert("array".into(), len.map_or(Value::Null, Value::from));
+            }
+        }
+        element => {
+            let name = match array {
+                None => name(element),
+                Some(Some(len)) => format!("{}[{len}]", name(element)),
+                // Text that goes on is char[], whatever its element is.
+                Some(None) if matches!(element, Layout::Text { .. }) => "char[]".to_owned(),
+                Some(None) => format!("{}[]", name(element)),
+            };
+            out.insert("type".into(), name.into());
+            if let Layout::Enum { names, .. } = element {
+                let names: Map<String, Value> = names
+                    .iter()
+                    .map(|(value, name)| (value.to_string(), name.as_str().into()))
+                    .collect();
+                out.insert("names".into(), names.into());
+            }
+        }
+    }
+}
+
+/// The name of a type that is no struct.
+fn name(layout: &Layout) -> String {
+    match layout {
+        Layout::Int { size, signed: true } | Layout::Enum { size, signed: true, .. } => {
+            format!("s{}", size * 8)
+        }
+        Layout::Int { size, .. } | Layout::Enum { size, .. } | Layout::Label { size, .. } => {
+            format!("u{}", size * 8)
+        }
+        Layout::Pointer => "ptr".to_owned(),
+        Layout::Bool => "bool".to_owned(),
+        Layout::Float { size } => format!("f{}", size * 8),
+        Layout::Text { size } => format!("char[{size}]"),
+        Layout::Array { element, len, .. } => format!("{}[{len}]", name(element)),
+        Layout::Bytes { size } => format!("bytes[{size}]"),
+        Layout::Rest { .. } | Layout::Record(_) => "bytes[0]".to_owned(),
+    }
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+//! The functions that a module may import from `bpfpack`: runner/WASM.md says what each does. A
+//! place outside of the module's memory, or a number that means nothing, is the module's error and
+//! ends the run.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{Caller, Linker, Memory, format_err};
+
+use super::declare::declare;
+use super::json::minified;
+use super::sources::What;
+use super::state::{Emitted, State, Stop};
+use crate::symbols::{Place, Symbols, write_frame};
+use crate::wasm::memory::{self, OutOfBounds};
+use crate::{sys, talk};
+
+type Call<'a> = Caller<'a, State>;
+type Result<T> = wasmtime::Result<T>;
+
+/// The name of the module that has them.
+pub const MODULE: &str = "bpfpack";
+
+/// Bytes of a line on stderr.
+const MOST_LOG: u32 = 64 << 10;
+
+/// Gives a linker all functions of the interface.
+pub fn link(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(MODULE, "emit", emit)?;
+    linker.func_wrap(MODULE, "rows", rows)?;
+    linker.func_wrap(MODULE, "text", text)?;
+    linker.func_wrap(MODULE, "json", json)?;
+    linker.func_wrap(MODULE, "declare", declare_source)?;
+    linker.func_wrap(MODULE, "source", source)?;
+    linker.func_wrap(MODULE, "member", member)?;
+    linker.func_wrap(MODULE, "argument", argument)?;
+    linker.func_wrap(MODULE, "parameter", parameter)?;
+    linker.func_wrap(MODULE, "symbol", symbol)?;
+    linker.func_wrap(MODULE, "map", map)?;
+    linker.func_wrap(MODULE, "map_lookup", map_lookup)?;
+    linker.func_wrap(MODULE, "map_update", map_update)?;
+    linker.func_wrap(MODULE, "map_delete", map_delete)?;
+    linker.func_wrap(MODULE, "map_next", map_next)?;
+    linker.func_wrap(MODULE, "every", every)?;
+    linker.func_wrap(MODULE, "clock", clock)?;
+    linker.func_wrap(MODULE, "log", log)?;
+    linker.func_wrap(MODULE, "stop", stop)?;
+    linker.func_wrap(MODULE, "fail", fail)?;
+    // What AssemblyScript's runtime calls.
+    linker.func_wrap("env", "abort", abort)?;
+    Ok(())
+}
+
+fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result<()> {
+    let world = std::rc::Rc::clone(&call.data().world);
+    let sources = world.sources.borrow();
+    match sources.get(source as usize).map(|source| &source.what) {
+        Some(What::Records(stream)) if (kind as usize) < stream.kinds.len() => {}
+        Some(What::Records(stream)) => {
+            let count = stream.kinds.len();
+            return Err(format_err!(
+                "emit: source {source} has {count} kinds of records, not {kind}"
+            ));
+        }
+        Some(What::Rows(..)) => {
+            return Err(format_err!("emit: source {source} has rows, which `rows` shows"));
+        }
+        None => return Err(format_err!("emit: there is no source {source}")),
+    }
+    keep(&mut call, "emit", at, len, Emitted::Record { source, len: len as usize })
+}
+
+fn rows(mut call: Call<'_>, source: u32, at: u32, len: u32) -> Result<()> {
+    let world = std::rc::Rc::clone(&call.data().world);
+    let sources = world.sources.borrow();
+    let Some(What::Rows(_, row)) = sources.get(source as usize).map(|source| &source.what) else {
+        return Err(format_err!("rows: there is no source {source} that has rows"));
+    };
+    if !(len as usize).is_multiple_of(row.stride.max(1)) {
+        let stride = row.stride;
+        return Err(format_err!("rows: {len} bytes are no rows of {stride}"));
+    }
+    keep(&mut call, "rows", at, len, Emitted::Rows { source, len: len as usize })
+}
+
+fn text(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
+    keep(&mut call, "text", at, len, Emitted::Text { len: len as usize })
+}
+
+fn json(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
+    let memory = memory::of(&mut call)?;
+    let bytes = memory::bytes(&call, memory, at, len).map_err(|error| of("json", error))?;
+    let json = minified(bytes).map_err(|error| format_err!("json: it is no JSON: {error}"))?;
+    let len = json.len();
+    Ok(call.data_mut().keep(Emitted::Json { len }, &json)?)
+}
+
+/// Takes bytes of the module's memory to be shown.
+fn keep(call: &mut Call<'_>, name: &'static str, at: u32, len: u32, what: Emitted) -> Result<()> {
+    let memory = memory::of(call)?;
+    let (data, state) = memory.data_and_store_mut(call);
+    let end = (at as usize).checked_add(len as usize);
+    let bytes = end.and_then(|end| data.get(at as usize..end));
+    let bytes = bytes.ok_or_else(|| of(name, OutOfBounds { at, len: len.into() }))?;
+    Ok(state.keep(what, bytes)?)
+}
+
+/// An error of a function that a module called.
+fn of(name: &'static str, error: impl std::fmt::Display) -> wasmtime::Error {
+    format_err!("{name}: {error}")
+}
+
+fn declare_source(mut call: Call<'_>, at: u32, len: u32) -> Result<u32> {
+    let text = owned(&mut call, "declare", at, len)?;
+    let state = call.data();
+    if !state.is_starting {
+        return Err(format_err!("declare: sources are declared in `bpfpack_start` only"));
+    }
+    let mut sources = state.world.sources.borrow_mut();
+    let source = declare(&text, sources.len(), &state.world.fields);
+    let source = source.map_err(|error| of("declare", error))?;
+    if sources.iter().any(|other| other.name == source.name) {
+        return Err(format_err!("declare: there is a source `{}` already", source.name));
+    }
+    if sources.len() - state.world.of_package >= 256 {
+        return Err(format_err!("declare: 256 sources are enough"));
+    }
+    sources.push(source);
+    Ok(sources.len() as u32 - 1)
+}
+
+fn source(mut call: Call<'_>, at: u32, len: u32) -> Result<i32> {
+    let name = owned(&mut call, "source", at, len)?;
+    let sources = call.data().world.sources.borrow();
+    let found = sources.iter().position(|source| source.name == name);
+    Ok(found.map_or(-1, |at| at as i32))
+}
+
+fn member(
+    mut call: Call<'_>,
+    source: u32,
+    kind: u32,
+    at: u32,
+    len: u32,
+    place: u32,
+) -> Result<i32> {
+    let name = owned(&mut call, "member", at, len)?;
+    let found = {
+        let sources = call.data().world.sources.borrow();
+        let source = sources.get(source as usize);
+        source.and_then(|source| source.member(kind as usize, &name))
+    };
+    let Some(found) = found else { return Ok(-1) };
+    let memory = memory::of(&mut call)?;
+    let room = memory::bytes_mut(&mut call, memory, place, 24);
+    room.map_err(|error| of("member", error))?.copy_from_slice(&found.bytes());
+    Ok(0)
+}
+
+fn argument(mut call: Call<'_>, at: u32, len: u32, room: u32, size: u32) -> Result<i32> {
+    let name = owned(&mut call, "argument", at, len)?;
+    let value = find(&call.data().world.arguments, &name);
+    answer(&mut call, "argument", value, room, size)
+}
+
+fn parameter(mut call: Call<'_>, at: u32, len: u32, room: u32, size: u32) -> Result<i32> {
+    let name = owned(&mut call, "parameter", at, len)?;
+    let value = find(&call.data().parameters, &name);
+    answer(&mut call, "parameter", value, room, size)
+}
+
+fn find(pairs: &[(String, String)], name: &str) -> Option<Vec<u8>> {
+    // The last one counts, as on command lines.
+    pairs.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone().into_bytes())
+}
+
+/// Writes as much of an answer as there is room for; its length, or -1 where there is none.
+fn answer(
+    call: &mut Call<'_>,
+    name: &'static str,
+    value: Option<Vec<u8>>,
+    room: u32,
+    size: u32,
+) -> Result<i32> {
+    let Some(value) = value else { return Ok(-1) };
+    let memory = memory::of(call)?;
+    let written = value.len().min(size as usize);
+    let place = memory::bytes_mut(call, memory, room, written as u32);
+    place.map_err(|error| of(name, error))?.copy_from_slice(&value[..written]);
+    Ok(i32::try_from(value.len()).unwrap_or(i32::MAX))
+}
+
+fn symbol(mut call: Call<'_>, address: u64, pid: u32, room: u32, size: u32) -> Result<i32> {
+    let found = {
+        let mut symbols = call.data().world.symbols.borrow_mut();
+        let symbols = symbols.get_or_insert_with(|| Symbols::new(false));
+        let places = [Place::Exact(address)];
+        let frames = match pid {
+            0 => symbols.kernel(&places),
+            pid => symbols.user(pid, &places),
+        };
+        let frame = frames.first().and_then(|frames| frames.first());
+        frame.filter(|frame| frame.name.is_some()).map(|frame| {
+            let mut text = Vec::new();
+            write_frame(address, frame, &mut text);
+            text
+        })
+    };
+    answer(&mut call, "symbol", found, room, size)
+}
+
+fn map(mut call: Call<'_>, at: u32, len: u32) -> Result<i32> {
+    let name = owned(&mut call, "map", at, len)?;
+    Ok(call.data().world.maps.find(&name).map_or(-1, |at| at as i32))
+}
+
+/// What the four functions of maps need: the memory, and the places of key and value.
+struct Places {
+    memory: Memory,
+    world: std::rc::Rc<super::state::World>,
+}
+
+impl Places {
+    fn of(call: &mut Call<'_>) -> Result<Places> {
+        let memory = memory::of(call)?;
+        Ok(Places { memory, world: std::rc::Rc::clone(&call.data().world) })
+    }
+
+    fn map(&self, name: &'static str, number: u32) -> Result<&super::maps::Map> {
+        let map = self.world.maps.get(number);
+        map.ok_or_else(|| format_err!("{name}: there is no map {number}"))
+    }
+
+    fn read(&self, call: &Call<'_>, name: &'static str, at: u32, len: usize) -> Result<Vec<u8>> {
+        let bytes = memory::bytes(call, self.memory, at, len as u32);
+        Ok(bytes.map_err(|error| of(name, error))?.to_vec())
+    }
+
+    fn write(&self, call: &mut Call<'_>, name: &'static str, at: u32, bytes: &[u8]) -> Result<()> {
+        let place = memory::bytes_mut(call, self.memory, at, bytes.len() as u32);
+        place.map_err(|error| of(name, error))?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// 0, or an error's negative number.
+fn number(result: std::io::Result<()>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => -error.raw_os_error().unwrap_or(libc::EINVAL),
+    }
+}
+
+fn map_lookup(mut call: Call<'_>, map: u32, key: u32, value: u32) -> Result<i32> {
+    let places = Places::of(&mut call)?;
+    let map = places.map("map_lookup", map)?;
+    let key = places.read(&call, "map_lookup", key, map.key)?;
+    let mut found = vec![0; map.value];
+    let result = sys::lookup(map.fd.as_fd(), &key, &mut found);
+    if result.is_ok() {
+        places.write(&mut call, "map_lookup", value, &found)?;
+    }
+    Ok(number(result))
+}
+
+fn map_update(mut call: Call<'_>, map: u32, key: u32, value: u32, flags: u64) -> Result<i32> {
+    let places = Places::of(&mut call)?;
+    let map = places.map("map_update", map)?;
+    let key = places.read(&call, "map_update", key, map.key)?;
+    let value = places.read(&call, "map_update", value, map.value)?;
+    Ok(number(sys::update(map.fd.as_fd(), &key, &value, flags)))
+}
+
+fn map_delete(mut call: Call<'_>, map: u32, key: u32) -> Result<i32> {
+    let places = Places::of(&mut call)?;
+    let map = places.map("map_delete", map)?;
+    let key = places.read(&call, "map_delete", key, map.key)?;
+    Ok(number(sys::delete(map.fd.as_fd(), &key)))
+}
+
+fn map_next(mut call: Call<'_>, map: u32, key: u32, next: u32) -> Result<i32> {
+    let places = Places::of(&mut call)?;
+    let map = places.map("map_next", map)?;
+    let key = match key {
+        0 => None,
+        key => Some(places.read(&call, "map_next", key, map.key)?),
+    };
+    let mut found = vec![0; map.key];
+    let result = sys::next_key(map.fd.as_fd(), key.as_deref(), &mut found);
+    if result.is_ok() {
+        places.write(&mut call, "map_next", next, &found)?;
+    }
+    Ok(number(result))
+}
+
+fn every(mut call: Call<'_>, ms: u32) {
+    call.data_mut().every = (ms > 0).then(|| Duration::from_millis(ms.into()));
+}
+
+fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
+    let clock = match which {
+        0 => ClockId::Monotonic,
+        1 => ClockId::Realtime,
+        2 => ClockId::Boottime,
+        _ => return Err(format_err!("clock: there is no clock {which}")),
+    };
+    let now = clock_gettime(clock);
+    Ok(now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec))
+}
+
+fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
+    let memory = memory::of(&mut call)?;
+    let bytes = memory::bytes(&call, memory, at, len.min(MOST_LOG));
+    let bytes = bytes.map_err(|error| of("log", error))?;
+    let state = call.data();
+    if state.world.is_quiet {
+        return Ok(());
+    }
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let line = crate::decode::text::clean(line);
+        match level {
+            0 => talk::line(format_args!("{}: {line}", state.name)),
+            _ => talk::warning(&format!("{}: {line}", state.name)),
+        }
+    }
+    Ok(())
+}
+
+fn stop(mut call: Call<'_>, code: u32) -> Result<()> {
+    let Ok(code) = u8::try_from(code) else {
+        return Err(format_err!("stop: {code} is no exit code from 0 to 255"));
+    };
+    call.data_mut().stop = Some(Stop { code });
+    Ok(())
+}
+
+fn fail(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
+    let memory = memory::of(&mut call)?;
+    let bytes = memory::bytes(&call, memory, at, len.min(MOST_LOG));
+    let bytes = bytes.map_err(|error| of("fail", error))?;
+    let text = crate::decode::text::clean(&String::from_utf8_lossy(bytes));
+    call.data_mut().complaint = Some(text);
+    Err(format_err!("it failed"))
+}
+
+/// What AssemblyScript calls where an assertion fails: texts are UTF-16, their length stands before
+/// them.
+fn abort(mut call: Call<'_>, message: u32, file: u32, line: u32, column: u32) -> Result<()> {
+    let memory = memory::of(&mut call)?;
+    let mut texts = Vec::new();
+    for at in [message, file] {
+        let len = at.checked_sub(4).filter(|_| at > 0);
+        let len = len.and_then(|at| memory::bytes(&call, memory, at, 4).ok());
+        let len = len.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let bytes = memory::bytes(&call, memory, at, len.min(4096)).unwrap_or_default();
+        let units: Vec<u16> =
+            bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+        texts.push(crate::decode::text::clean(&String::from_utf16_lossy(&units)));
+    }
+    let text = format!("{} ({}:{line}:{column})", texts[0], texts[1]);
+    call.data_mut().complaint = Some(text);
+    Err(format_err!("it failed"))
+}
+
+/// A text of the module's memory, to be kept.
+fn owned(call: &mut Call<'_>, name: &'static str, at: u32, len: u32) -> Result<String> {
+    let memory = memory::of(call)?;
+    memory::text(call, memory, at, len).map(str::to_owned).map_err(|error| of(name, error))
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+//! The package's maps, as modules reach them: by their own numbers, never by descriptors.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use libbpf_rs::{MapCore as _, MapType, Object};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, system};
+
+/// A map and what is needed to use it.
+#[derive(Debug)]
+pub struct Map {
+    /// Its name.
+    pub name: String,
+    /// The kernel's.
+    pub fd: OwnedFd,
+    ty: String,
+    /// Bytes of a key.
+    pub key: usize,
+    /// Bytes of a value; of all CPUs' where each has its own.
+    pub value: usize,
+    value_size: u32,
+    max_entries: u32,
+}
+
+/// The maps of a package.
+#[derive(Debug, Default)]
+pub struct Table(Vec<Map>);
+
+impl Table {
+    /// The maps whose keys and values are bytes. In others they are descriptors of this process
+    /// (maps of maps, of cgroups, of sockets, storage), which a module must not name; data sections
+    /// are not among them, either.
+    pub fn of(object: &Object, cpus: usize) -> Result<Table, Failure> {
+        let mut maps = Vec::new();
+        for map in object.maps() {
+            let name = map.name().to_string_lossy().into_owned();
+            let ty = map.map_type();
+            let is_per_cpu =
+                matches!(ty, MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuArray);
+            let is_plain = matches!(
+                ty,
+                MapType::Hash
+                    | MapType::LruHash
+                    | MapType::Array
+                    | MapType::LpmTrie
+                    | MapType::StackTrace
+                    | MapType::Queue
+                    | MapType::Stack
+            );
+            if name.contains('.') || !(is_plain || is_per_cpu) {
+                continue;
+            }
+            let value_size = map.value_size();
+            let value = match is_per_cpu {
+                true => (value_size as usize).next_multiple_of(8) * cpus,
+                false => value_size as usize,
+            };
+            let fd = map.as_fd().try_clone_to_owned().map_err(system("can not keep a map open"))?;
+            maps.push(Map {
+                name,
+                fd,
+                ty: type_name(ty),
+                key: map.key_size() as usize,
+                value,
+                value_size,
+                max_entries: map.max_entries(),
+            });
+        }
+        Ok(Table(maps))
+    }
+
+    /// A map by its number.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&Map> {
+        self.0.get(number as usize)
+    }
+
+    /// The number of a map.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|map| map.name == name)
+    }
+
+    /// What a module is told.
+    #[must_use]
+    pub fn describe(&self) -> Value {
+        let describe = |map: &Map| {
+            json!({
+                "name": map.name, "type": map.ty, "key_size": map.key,
+                "value_size": map.value_size, "max_entries": map.max_entries,
+            })
+        };
+        self.0.iter().map(describe).collect::<Vec<_>>().into()
+    }
+}
+
+/// As libbpf and bpftool spell it: `percpu_hash`.
+fn type_name(ty: MapType) -> String {
+    let mut name = String::new();
+    for letter in format!("{ty:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_spelled_as_usual() {
+        assert_eq!(type_name(MapType::PercpuHash), "percpu_hash");
+        assert_eq!(type_name(MapType::LruHash), "lru_hash");
+        assert_eq!(type_name(MapType::Array), "array");
+    }
+}

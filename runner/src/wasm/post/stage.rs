@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MIT
+//! One module that runs: its functions, and the batch of records that it is given next.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use wasmtime::{Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
+
+use super::imports;
+use super::state::{Emitted, State, Stop, World};
+use crate::failure::{Failure, exit_code};
+use crate::wasm::engine::Engine;
+use crate::wasm::watch::Watch;
+use crate::wasm::{memory, trap};
+
+/// Bytes of a batch, unless a record needs more: it should stay in the processor's cache.
+const ROOM: usize = 64 << 10;
+
+/// Bytes before each record of a batch.
+const HEADER: usize = 8;
+
+/// What a function returns to have the run end.
+const ENOUGH: i32 = 1;
+
+/// A function for records or rows: source, place, bytes, time.
+type Take = TypedFunc<(u32, u32, u32, i64), i32>;
+
+/// A module.
+#[derive(Debug)]
+pub struct Stage {
+    store: Store<State>,
+    memory: Memory,
+    watch: Rc<Watch>,
+    functions: Functions,
+    batch: Batch,
+    next_tick: Option<Instant>,
+    /// Sources of higher numbers were declared after it.
+    visible: usize,
+}
+
+/// What it exports.
+struct Functions {
+    alloc: TypedFunc<u32, u32>,
+    start: Option<TypedFunc<(u32, u32), i32>>,
+    records: Option<Take>,
+    sample: Option<Take>,
+    tick: Option<TypedFunc<i64, i32>>,
+    end: Option<TypedFunc<(), i32>>,
+}
+
+impl std::fmt::Debug for Functions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Functions").finish_non_exhaustive()
+    }
+}
+
+impl Functions {
+    fn do_nothing(&self) -> bool {
+        let Functions { start, records, sample, tick, end, .. } = self;
+        start.is_none() && records.is_none() && sample.is_none() && tick.is_none() && end.is_none()
+    }
+}
+
+/// Records that a module will be given together.
+#[derive(Debug, Default)]
+struct Batch {
+    at: u32,
+    room: usize,
+    used: usize,
+    source: u32,
+}
+
+/// The time limit was reached.
+#[derive(Debug, thiserror::Error)]
+#[error("it took longer than {0:?}")]
+struct TooLong(Duration);
+
+impl Stage {
+    /// Brings a module to run, and starts it.
+    pub fn start(
+        engine: &Engine,
+        module: &Module,
+        watch: &Rc<Watch>,
+        world: &Rc<World>,
+        name: &str,
+        parameters: Vec<(String, String)>,
+    ) -> Result<Stage, Failure> {
+        let limit = engine.limits().time;
+        let state = State::new(world, name, parameters, engine.limiter());
+        let mut store = engine.store(state);
+        store.epoch_deadline_callback(move |context| match context.data().began.elapsed() {
+            // It was meant for a call that has ended.
+            elapsed if elapsed < limit => Ok(UpdateDeadline::Continue(1)),
+            _ => Err(TooLong(limit).into()),
+        });
+        let unusable = |text: String| Failure::new(exit_code::MODULE, anyhow!("`{name}` {text}"));
+        let mut linker = Linker::new(engine.inner());
+        imports::link(&mut linker).map_err(|error| unusable(format!("can not run: {error:#}")))?;
+        super::link_wasi(&mut linker, name)?;
+        check_imports(&linker, &mut store, module, name)?;
+        watch.begin();
+        store.data_mut().began = Instant::now();
+        let instance = linker.instantiate(&mut store, module);
+        watch.end();
+        let instance = instance.map_err(|error| match error.is::<wasmtime::Trap>() {
+            true => failed(&mut store, "the beginning", &error),
+            false => unusable(format!("can not run: {error:#}")),
+        })?;
+        let exports = Exports { name, instance };
+        let memory = instance.get_memory(&mut store, "memory");
+        let memory = memory.ok_or_else(|| unusable("exports no `memory`".to_owned()))?;
+        let version: TypedFunc<(), i32> = exports.needed(&mut store, "bpfpack_version")?;
+        let functions = Functions {
+            alloc: exports.needed(&mut store, "bpfpack_alloc")?,
+            start: exports.optional(&mut store, "bpfpack_start")?,
+            records: exports.optional(&mut store, "bpfpack_records")?,
+            sample: exports.optional(&mut store, "bpfpack_sample")?,
+            tick: exports.optional(&mut store, "bpfpack_tick")?,
+            end: exports.optional(&mut store, "bpfpack_end")?,
+        };
+        let does_nothing = functions.do_nothing();
+        let mut stage = Stage {
+            store,
+            memory,
+            watch: Rc::clone(watch),
+            functions,
+            batch: Batch::default(),
+            next_tick: None,
+            visible: 0,
+        };
+        let version = stage.call("bpfpack_version", |store| version.call(store, ()))?;
+        if version != super::VERSION {
+            let text = format!(
+                "speaks version {version} of the interface; this ecli speaks {}",
+                super::VERSION
+            );
+            return Err(unusable(text).hint("build it for this version, or take another ecli"));
+        }
+        if does_nothing {
+            return Err(unusable(
+                "exports none of bpfpack_start, bpfpack_records, bpfpack_sample, bpfpack_tick, \
+                 bpfpack_end: it would do nothing"
+                    .to_owned(),
+            ));
+        }
+        for begin in ["_initialize", "_start"] {
+            let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
+            if let Some(function) = function {
+                stage.call(begin, |store| function.call(store, ()))?;
+                break;
+            }
+        }
+        Ok(stage)
+    }
+
+    /// Calls `bpfpack_start`, if there is one, with the description.
+    pub fn describe(&mut self, description: &str) -> Result<(), Failure> {
+        if let Some(start) = self.functions.start.clone() {
+            let (at, len) = self.hand_over(description.as_bytes())?;
+            self.store.data_mut().is_starting = true;
+            self.finish("bpfpack_start", |store| start.call(store, (at, len)))?;
+            self.store.data_mut().is_starting = false;
+        }
+        self.visible = self.store.data().world.sources.borrow().len();
+        Ok(())
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.store.data().name
+    }
+
+    /// What `--wasm-arg` says to it.
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.store.data().parameters
+    }
+
+    /// Whether it wants the records of a source.
+    pub fn takes_records(&self, source: u32) -> bool {
+        self.functions.records.is_some() && (source as usize) < self.visible
+    }
+
+    /// Whether it wants the readings of a source.
+    pub fn takes_rows(&self, source: u32) -> bool {
+        self.functions.sample.is_some() && (source as usize) < self.visible
+    }
+
+    /// Whether it wants readings at all.
+    pub fn takes_samples(&self) -> bool {
+        self.functions.sample.is_some()
+    }
+
+    /// Adds a record to the batch; false, and nothing added, where that has to be handed over
+    /// before.
+    #[inline]
+    pub fn add(&mut self, source: u32, kind: u16, cpu: u16, record: &[u8]) -> bool {
+        let Batch { at, room, used, source: of } = self.batch;
+        let padded = HEADER + record.len().next_multiple_of(8);
+        if used + padded > room || (of != source && used > 0) {
+            return false;
+        }
+        let from = at as usize + used;
+        let Some(place) = self.memory.data_mut(&mut self.store).get_mut(from..from + padded) else {
+            return false;
+        };
+        let (header, rest) = place.split_at_mut(HEADER);
+        header[..4].copy_from_slice(&(record.len() as u32).to_le_bytes());
+        header[4..6].copy_from_slice(&kind.to_le_bytes());
+        header[6..].copy_from_slice(&cpu.to_le_bytes());
+        let (bytes, padding) = rest.split_at_mut(record.len());
+        bytes.copy_from_slice(record);
+        padding.fill(0);
+        self.batch.used += padded;
+        self.batch.source = source;
+        true
+    }
+
+    /// Makes room for a record of this size in the empty batch.
+    pub fn make_room(&mut self, record: usize) -> Result<(), Failure> {
+        let needed = (HEADER + record.next_multiple_of(8)).max(ROOM);
+        if self.batch.room < needed {
+            let room = needed.next_power_of_two();
+            self.batch = Batch { at: self.alloc(room)?, room, ..Batch::default() };
+        }
+        Ok(())
+    }
+
+    /// Whether records wait in the batch.
+    pub fn has_batch(&self) -> bool {
+        self.batch.used > 0
+    }
+
+    /// Hands the batch over.
+    pub fn flush(&mut self, time: i64) -> Result<(), Failure> {
+        let Batch { at, used, source, .. } = self.batch;
+        self.batch.used = 0;
+        let Some(records) = self.functions.records.clone().filter(|_| used > 0) else {
+            return Ok(());
+        };
+        let arguments = (source, at, used as u32, time);
+        self.finish("bpfpack_records", |store| records.call(store, arguments))
+    }
+
+    /// Hands the rows of a reading over.
+    pub fn sample(&mut self, source: u32, rows: &[u8], time: i64) -> Result<(), Failure> {
+        let Some(sample) = self.functions.sample.clone() else { return Ok(()) };
+        let (at, len) = self.hand_over(rows)?;
+        self.finish("bpfpack_sample", |store| sample.call(store, (source, at, len, time)))
+    }
+
+    /// When it wants to be called next.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.next_tick
+    }
+
+    /// Calls it where its time has come.
+    pub fn tick(&mut self, now: Instant, time: i64) -> Result<(), Failure> {
+        let (Some(tick), Some(next)) = (self.functions.tick.clone(), self.next_tick) else {
+            return Ok(());
+        };
+        if now < next {
+            return Ok(());
+        }
+        // After a pause of the whole machine, calls do not come in a row.
+        let every = self.store.data().every;
+        self.next_tick =
+            every.map(|every| if next + every > now { next + every } else { now + every });
+        self.finish("bpfpack_tick", |store| tick.call(store, time))
+    }
+
+    /// Tells it that the run is over.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        let Some(end) = self.functions.end.clone() else { return Ok(()) };
+        self.finish("bpfpack_end", |store| end.call(store, ()))
+    }
+
+    /// What it asked for, once.
+    pub fn take_stop(&mut self) -> Option<Stop> {
+        self.store.data_mut().stop.take()
+    }
+
+    /// What it has emitted.
+    pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
+        let state = self.store.data_mut();
+        (std::mem::take(&mut state.emitted), std::mem::take(&mut state.bytes))
+    }
+
+    /// Gives the room of what was taken back, to be used again.
+    pub fn give_back(&mut self, mut emitted: Vec<Emitted>, mut bytes: Vec<u8>) {
+        emitted.clear();
+        bytes.clear();
+        let state = self.store.data_mut();
+        (state.emitted, state.bytes) = (emitted, bytes);
+    }
+
+    /// Puts bytes into the room of the batch, which is empty.
+    fn hand_over(&mut self, bytes: &[u8]) -> Result<(u32, u32), Failure> {
+        self.make_room(bytes.len())?;
+        let at = self.batch.at;
+        let len = bytes.len() as u32;
+        match memory::bytes_mut(&mut self.store, self.memory, at, len) {
+            Ok(place) => place.copy_from_slice(bytes),
+            Err(error) => return Err(self.bad_room(&error.to_string())),
+        }
+        Ok((at, len))
+    }
+
+    /// Asks the module for memory.
+    fn alloc(&mut self, size: usize) -> Result<u32, Failure> {
+        let Ok(wanted) = u32::try_from(size) else {
+            return Err(self.bad_room("more than 4 GB are needed"));
+        };
+        let alloc = self.functions.alloc.clone();
+        let at = self.call("bpfpack_alloc", |store| alloc.call(store, wanted))?;
+        if at == 0 {
+            return Err(self.bad_room(&format!("it has no memory for {size} bytes")));
+        }
+        if at % 8 != 0 {
+            return Err(self.bad_room(&format!("it returned {at:#x}, which is no multiple of 8")));
+        }
+        match memory::bytes(&self.store, self.memory, at, wanted) {
+            Ok(_) => Ok(at),
+            Err(error) => Err(self.bad_room(&error.to_string())),
+        }
+    }
+
+    fn bad_room(&mut self, why: &str) -> Failure {
+        let hint = self.store.data().limiter.was_hit.then_some("--wasm-memory sets the limit");
+        let error = anyhow!("`bpfpack_alloc` of `{}`: {why}", self.name());
+        let failure = Failure::new(exit_code::MODULE_FAILED, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Calls a function that says how it ended.
+    fn finish(
+        &mut self,
+        function: &str,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<i32>,
+    ) -> Result<(), Failure> {
+        let answer = self.call(function, call)?;
+        let state = self.store.data_mut();
+        match answer {
+            0 => {}
+            ENOUGH => state.stop = state.stop.or(Some(Stop { code: 0 })),
+            other => {
+                let error = anyhow!("`{function}` of `{}` failed: it returned {other}", state.name);
+                return Err(Failure::new(exit_code::MODULE_FAILED, error));
+            }
+        }
+        let (every, next) = (state.every, self.next_tick);
+        match (every, next) {
+            (None, _) => self.next_tick = None,
+            (Some(every), None) => self.next_tick = Some(Instant::now() + every),
+            // A shorter time than before counts at once.
+            (Some(every), Some(next)) => self.next_tick = Some(next.min(Instant::now() + every)),
+        }
+        Ok(())
+    }
+
+    /// Calls a function within the time limit.
+    fn call<R>(
+        &mut self,
+        function: &str,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().began = Instant::now();
+        self.watch.begin();
+        let result = call(&mut self.store);
+        self.watch.end();
+        result.map_err(|error| failed(&mut self.store, function, &error))
+    }
+}
+
+/// The functions that a module has.
+struct Exports<'a> {
+    name: &'a str,
+    instance: Instance,
+}
+
+impl Exports<'_> {
+    fn needed<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &self,
+        store: &mut Store<State>,
+        function: &str,
+    ) -> Result<TypedFunc<P, R>, Failure> {
+        self.optional(store, function)?.ok_or_else(|| {
+            let error = anyhow!("`{}` exports no `{function}`", self.name);
+            Failure::new(exit_code::MODULE, error)
+        })
+    }
+
+    fn optional<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+        &self,
+        store: &mut Store<State>,
+        function: &str,
+    ) -> Result<Option<TypedFunc<P, R>>, Failure> {
+        let Some(found) = self.instance.get_func(&mut *store, function) else { return Ok(None) };
+        found.typed(&*store).map(Some).map_err(|error| {
+            let error = anyhow!("`{function}` of `{}` has another type: {error:#}", self.name);
+            Failure::new(exit_code::MODULE, error)
+        })
+    }
+}
+
+/// Tells of all imports that there are none for, at once.
+fn check_imports(
+    linker: &Linker<State>,
+    store: &mut Store<State>,
+    module: &Module,
+    name: &str,
+) -> Result<(), Failure> {
+    let mut missing = Vec::new();
+    for import in module.imports() {
+        if linker.get_by_import(&mut *store, &import).is_none() {
+            missing.push(format!("{}.{}", import.module(), import.name()));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let error = anyhow!("`{name}` needs what ecli does not have: {}", missing.join(", "));
+    let failure = Failure::new(exit_code::MODULE, error);
+    Err(match missing.iter().any(|import| import.starts_with("wasm_bpf.")) {
+        true => failure.hint("it seems to be a whole tracer: ecli run X.wasm"),
+        false => failure.hint("runner/WASM.md lists what there is"),
+    })
+}
+
+/// A call that ended badly.
+fn failed(store: &mut Store<State>, function: &str, error: &wasmtime::Error) -> Failure {
+    let state = store.data_mut();
+    let cause = match state.complaint.take() {
+        Some(said) => format!("it says: {said}"),
+        None => trap::cause(error, state.limiter.was_hit),
+    };
+    let text = anyhow!("`{function}` of `{}` failed: {cause}", state.name);
+    let failure = Failure::new(exit_code::MODULE_FAILED, text);
+    let failure = match trap::frames(error) {
+        Some(frames) => failure.details(frames),
+        None => failure,
+    };
+    if error.is::<TooLong>() {
+        return failure.hint("--wasm-time sets the limit");
+    }
+    match state.limiter.was_hit {
+        true => failure.hint("--wasm-memory sets the limit of its memory"),
+        false => failure,
+    }
+}

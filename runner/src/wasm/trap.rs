@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+//! Why a module's function ended badly, in words.
+
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Frames that are shown: a recursion without end has thousands.
+const MOST_FRAMES: usize = 12;
+
+/// The cause, without the place.
+#[must_use]
+pub fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
+    let Some(trap) = error.downcast_ref::<Trap>() else {
+        return error.root_cause().to_string();
+    };
+    let text = match trap {
+        Trap::UnreachableCodeReached => "it gave up (unreachable code, as of abort or a panic)",
+        Trap::StackOverflow => "its stack overflowed",
+        Trap::MemoryOutOfBounds => "it reached outside of its memory",
+        Trap::IntegerDivisionByZero => "it divided by zero",
+        Trap::IndirectCallToNull | Trap::BadSignature | Trap::TableOutOfBounds => {
+            "it called a function through a pointer to none"
+        }
+        other => return after(other.to_string(), is_out_of_memory),
+    };
+    after(text.to_owned(), is_out_of_memory)
+}
+
+fn after(text: String, is_out_of_memory: bool) -> String {
+    match is_out_of_memory {
+        true => format!("{text}; its memory had reached the limit before"),
+        false => text,
+    }
+}
+
+/// The functions that were being called, innermost first, a line each; none where it is not known.
+#[must_use]
+pub fn frames(error: &wasmtime::Error) -> Option<String> {
+    let trace = error.downcast_ref::<WasmBacktrace>()?;
+    let frames = trace.frames();
+    let mut lines: Vec<String> = frames
+        .iter()
+        .take(MOST_FRAMES)
+        .map(|frame| match frame.func_name() {
+            Some(name) => format!("in {}", crate::decode::text::clean(name)),
+            None => format!("in function {}", frame.func_index()),
+        })
+        .collect();
+    if frames.len() > MOST_FRAMES {
+        lines.push(format!("… {} more", frames.len() - MOST_FRAMES));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//! The time limit of calls: a thread that looks at the call that runs, and has the engine's epoch go
+//! on when it has run too long. While nothing is called, it sleeps without end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use wasmtime::Engine;
+
+/// Watches the calls of one thread.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// The thread, to be woken.
+    watcher: Thread,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Goes up by one when a call begins, and when it ends: odd while one runs.
+    serial: AtomicU64,
+    /// The thread sleeps without end.
+    is_parked: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Watch {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start(engine: Engine, limit: Duration) -> std::io::Result<Watch> {
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("wasm limit".into())
+            .stack_size(64 << 10)
+            .spawn(move || of_thread.watch(&engine, limit))?;
+        let watcher = thread.thread().clone();
+        Ok(Watch { shared, thread: Some(thread), watcher })
+    }
+
+    /// A call begins.
+    #[inline]
+    pub fn begin(&self) {
+        self.shared.serial.fetch_add(1, Ordering::SeqCst);
+        if self.shared.is_parked.load(Ordering::SeqCst) {
+            self.watcher.unpark();
+        }
+    }
+
+    /// The call has ended.
+    #[inline]
+    pub fn end(&self) {
+        self.shared.serial.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.watcher.unpark();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn watch(&self, engine: &Engine, limit: Duration) {
+        let step = (limit / 8).clamp(Duration::from_millis(1), Duration::from_millis(125));
+        let (mut last, mut since) = (0, Instant::now());
+        while !self.is_over.load(Ordering::SeqCst) {
+            let serial = self.serial.load(Ordering::SeqCst);
+            if serial != last {
+                (last, since) = (serial, Instant::now());
+            } else if serial % 2 == 1 {
+                if since.elapsed() >= limit {
+                    engine.increment_epoch();
+                }
+            } else {
+                // A call that begins now sees the flag, or is seen here.
+                self.is_parked.store(true, Ordering::SeqCst);
+                if self.serial.load(Ordering::SeqCst) == serial
+                    && !self.is_over.load(Ordering::SeqCst)
+                {
+                    std::thread::park();
+                }
+                self.is_parked.store(false, Ordering::SeqCst);
+                continue;
+            }
+            std::thread::park_timeout(step);
+        }
+    }
+}
