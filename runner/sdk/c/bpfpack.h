@@ -50,7 +50,8 @@ BP_IMPORT(symbol) int32_t bp_host_symbol(int64_t at, uint32_t pid, char *room, u
 BP_IMPORT(map) int32_t bp_host_map(const char *name, uint32_t len);
 
 /* These four return 0, or an error of Linux below zero: -2 where there is no such key. Keys and
- * values have the map's sizes; values of per-CPU maps are those of all CPUs, each a multiple of 8. */
+ * values have the map's sizes; values of per-CPU maps are those of all CPUs, each a multiple of 8.
+ */
 BP_IMPORT(map_lookup) int32_t bp_map_lookup(uint32_t map, const void *key, void *value);
 BP_IMPORT(map_update)
 int32_t bp_map_update(uint32_t map, const void *key, const void *value, uint64_t flags);
@@ -72,7 +73,16 @@ BP_EXPORT(bpfpack_version) BP_ONCE int32_t bpfpack_version(void)
 
 /* ---- Members ---- */
 
-enum bp_type { BP_BYTES, BP_UNSIGNED, BP_SIGNED, BP_FLOAT, BP_BOOL, BP_CHARS, BP_POINTER, BP_STRUCT };
+enum bp_type {
+	BP_BYTES,
+	BP_UNSIGNED,
+	BP_SIGNED,
+	BP_FLOAT,
+	BP_BOOL,
+	BP_CHARS,
+	BP_POINTER,
+	BP_STRUCT,
+};
 
 struct bp_member {
 	/* As ecli writes them. */
@@ -153,7 +163,7 @@ BP_INLINE uint32_t bp_count(struct bp_member array, struct bp_record record)
 	return (record.len - array.offset) / array.stride;
 }
 
-/* Takes no struct: a record whose address is passed on would have to be in memory, not in registers. */
+/* Takes no struct: a record whose address is passed on would be in memory, not in registers. */
 BP_OWN __attribute__((noinline)) uint64_t bp_load_short(const unsigned char *bytes, uint32_t have)
 {
 	uint64_t bits = 0;
@@ -399,21 +409,22 @@ BP_OWN uint64_t bp_parameter_time(const char *name, uint64_t otherwise)
 	return otherwise;
 }
 
-/* A switch: on where it is given as true, yes, on, 1, or without a value. */
+/* A switch: on where it is true, yes, on, 1, or without a value. */
 BP_OWN bool bp_parameter_bool(const char *name, bool otherwise)
 {
-	static const char *const on[] = {"", "true", "yes", "on", "1"};
-	static const char *const off[] = {"false", "no", "off", "0"};
 	const char *text = bp_parameter(name, NULL);
 
-	for (uint32_t i = 0; text && i < 5; i++)
-		if (bp_equal((struct bp_text){text, strlen(text)}, on[i]))
-			return true;
-	for (uint32_t i = 0; text && i < 4; i++)
-		if (bp_equal((struct bp_text){text, strlen(text)}, off[i]))
-			return false;
-	if (text)
+	if (text && !bp_find_bool(text, &otherwise))
 		bp_fail("%s=%s: this is neither true nor false", name, text);
+	return otherwise;
+}
+
+BP_OWN bool bp_argument_bool(const char *name, bool otherwise)
+{
+	const char *text = bp_argument(name, NULL);
+
+	if (text && !bp_find_bool(text, &otherwise))
+		bp_fail("the argument `%s` is %s: neither true nor false", name, text);
 	return otherwise;
 }
 

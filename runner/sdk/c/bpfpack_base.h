@@ -26,7 +26,7 @@ BP_IMPORT(fail) void bp_host_fail(const char *text, uint32_t len) __attribute__(
 
 /* ---- Memory ---- */
 
-/* Behind each piece is room for a number: members are read by loads of 8 bytes, whatever they have. */
+/* Behind each piece is room for a number: members of any size are read by loads of 8 bytes. */
 #define BP_SLACK 8
 
 #ifdef __wasi__

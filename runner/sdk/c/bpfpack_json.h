@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Values of texts: JSON that is read in place, numbers, and times. For bpfpack.h, which includes it. */
+/* What texts say: JSON that is read in place, numbers, times. bpfpack.h includes it. */
 #ifndef BPFPACK_JSON_H
 #define BPFPACK_JSON_H
 
@@ -9,6 +9,18 @@
 #define BP_US 1000ULL
 #define BP_MS 1000000ULL
 #define BP_S 1000000000ULL
+
+BP_OWN bool bp_find_bool(const char *text, bool *is_on)
+{
+	static const char known[][8] = {"", "true", "yes", "on", "1", "false", "no", "off", "0"};
+
+	for (uint32_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		*is_on = i < 5;
+		if (bp_equal((struct bp_text){text, strlen(text)}, known[i]))
+			return true;
+	}
+	return false;
+}
 
 /* A number with, where there are `units`, one of them behind it: ns, us, ms, s, m, h. */
 BP_OWN bool bp_find_number(const char *text, bool units, uint64_t *number)

@@ -68,7 +68,7 @@ BP_OWN void *bp_table_find(const struct bp_table *table, const void *key)
 	return *at ? bp_table_value(table, at) : NULL;
 }
 
-/* The value of a key, all zeros where it is new. It stays where it is until the next one is added. */
+/* The value of a key, all zeros where it is new. It may move when another one is added. */
 BP_OWN void *bp_table_add(struct bp_table *table, const void *key)
 {
 	unsigned char *at;
@@ -125,7 +125,8 @@ BP_OWN void bp_table_remove(struct bp_table *table, const void *key)
 
 /* Goes through all elements, in no order: for (uint32_t at = 0; bp_table_next(t, &at, &k, &v);).
  * Nothing may be added or removed meanwhile. */
-BP_OWN bool bp_table_next(const struct bp_table *table, uint32_t *at, const void **key, void **value)
+BP_OWN bool bp_table_next(const struct bp_table *table, uint32_t *at, const void **key,
+			  void **value)
 {
 	while (*at < table->places) {
 		unsigned char *place = bp_table_place(table, (*at)++);
