@@ -4,7 +4,7 @@
 #
 #   examples/wasm.sh OUT_DIR [FOLDER OF ecc]
 #
-# CLANG and RUSTC name other compilers.
+# CLANG and RUSTC name other compilers. Exits with 3 where a program or a library is missing.
 set -eu
 [ $# = 1 ] || [ $# = 2 ] || {
   echo "usage: examples/wasm.sh OUT_DIR [FOLDER OF ecc]" >&2
@@ -22,7 +22,7 @@ trap 'rm -rf "$scratch"' EXIT
 needs() {
   echo "error: $1" >&2
   echo "  to install it on Debian and Ubuntu: apt-get install $2" >&2
-  exit 1
+  exit 3
 }
 
 clang=${CLANG:-clang}
