@@ -6,8 +6,8 @@
 set -eu
 build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount: the cgroup test. g++: the fuzzers'
-# runtime.
-test="libbpf-tools mount g++"
+# runtime. The rest: Wasm modules in C and Rust (examples/wasm.sh).
+test="libbpf-tools mount g++ lld wasi-libc libclang-rt-14-dev-wasm32 rustc libstd-rust-dev-wasm32"
 wanted=
 for part in "$@"; do
   case $part in

@@ -6,6 +6,7 @@
 pub mod load;
 pub mod stream;
 pub mod sys;
+pub mod wasm;
 
 use std::ffi::OsStr;
 use std::io::Read as _;

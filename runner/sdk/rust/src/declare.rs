@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+//! Sources of a module's own: the struct and what ecli is told of it come from one definition.
+
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+
+use crate::text::Room;
+use crate::{border, Error, Source};
+
+/// A type that members of declared sources can have.
+pub trait Field {
+    /// Its bytes.
+    const SIZE: usize;
+    /// It lies at a multiple of this.
+    const ALIGN: usize;
+    /// Writes the type's name.
+    ///
+    /// # Errors
+    /// Those of the place that it is written to.
+    fn name(to: &mut dyn Write) -> fmt::Result;
+    /// Writes its bytes, which are as many as there is room.
+    fn put(&self, to: &mut [u8]);
+}
+
+macro_rules! fields {
+    ($($ty:ident $name:literal),*) => {$(
+        impl Field for $ty {
+            const SIZE: usize = core::mem::size_of::<$ty>();
+            const ALIGN: usize = core::mem::size_of::<$ty>();
+            fn name(to: &mut dyn Write) -> fmt::Result {
+                to.write_str($name)
+            }
+            fn put(&self, to: &mut [u8]) {
+                to.copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+fields!(u8 "u8", u16 "u16", u32 "u32", u64 "u64", i8 "s8", i16 "s16", i32 "s32", i64 "s64",
+    f32 "f32", f64 "f64");
+
+impl Field for bool {
+    const SIZE: usize = 1;
+    const ALIGN: usize = 1;
+    fn name(to: &mut dyn Write) -> fmt::Result {
+        to.write_str("bool")
+    }
+    fn put(&self, to: &mut [u8]) {
+        to.copy_from_slice(&[*self as u8]);
+    }
+}
+
+impl<T: Field, const N: usize> Field for [T; N] {
+    const SIZE: usize = T::SIZE * N;
+    const ALIGN: usize = T::ALIGN;
+    fn name(to: &mut dyn Write) -> fmt::Result {
+        T::name(to)?;
+        write!(to, "[{N}]")
+    }
+    fn put(&self, to: &mut [u8]) {
+        for (item, place) in self.iter().zip(to.chunks_exact_mut(T::SIZE)) {
+            item.put(place);
+        }
+    }
+}
+
+/// A text of at most N bytes, `char[N]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const N: usize>([u8; N]);
+
+impl<const N: usize> Text<N> {
+    /// As much of a text as there is room for.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Text<N> {
+        let mut bytes = [0; N];
+        let len = text.len().min(N);
+        bytes[..len].copy_from_slice(&text[..len]);
+        Text(bytes)
+    }
+}
+
+impl<const N: usize> From<&str> for Text<N> {
+    fn from(text: &str) -> Text<N> {
+        Text::new(text.as_bytes())
+    }
+}
+
+impl<const N: usize> Field for Text<N> {
+    const SIZE: usize = N;
+    const ALIGN: usize = 1;
+    fn name(to: &mut dyn Write) -> fmt::Result {
+        write!(to, "char[{N}]")
+    }
+    fn put(&self, to: &mut [u8]) {
+        to.copy_from_slice(&self.0);
+    }
+}
+
+/// What [`record!`](crate::record!) and [`table!`](crate::table!) implement.
+pub trait Declared {
+    /// Writes what `declare` takes.
+    ///
+    /// # Errors
+    /// Those of the place that it is written to.
+    fn describe(to: &mut dyn Write) -> fmt::Result;
+    /// Calls with its bytes.
+    fn with_bytes(&self, call: &mut dyn FnMut(&[u8]));
+}
+
+/// What is shown record by record.
+pub trait IsRecord: Declared {}
+/// What is shown as a table.
+pub trait IsRow: Declared {}
+
+/// A declared source.
+#[derive(Debug)]
+pub struct Output<T> {
+    source: Source,
+    what: PhantomData<fn(T)>,
+}
+
+/// Declares a source, in [`crate::Module::start`].
+///
+/// # Errors
+/// Where ecli does not take it.
+pub fn declare<T: Declared>() -> Result<Output<T>, Error> {
+    let mut room = Room::new();
+    T::describe(&mut room).map_err(|_| Error::NotDeclared)?;
+    declare_json(room.as_str()).map(|source| Output { source, what: PhantomData })
+}
+
+/// Declares a source by JSON, for what [`record!`](crate::record!) and [`table!`](crate::table!)
+/// have no words: histograms.
+///
+/// # Errors
+/// Where ecli does not take it.
+pub fn declare_json(text: &str) -> Result<Source, Error> {
+    let number = u32::try_from(border::declare(text)).map_err(|_| Error::NotDeclared)?;
+    Ok(Source { number })
+}
+
+impl<T: IsRecord> Output<T> {
+    /// Shows a record.
+    pub fn emit(&self, record: &T) {
+        record.with_bytes(&mut |bytes| border::emit(self.source.number, 0, bytes));
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T: IsRow> Output<T> {
+    /// Shows rows as a table.
+    pub fn show(&self, rows: impl IntoIterator<Item = T>) {
+        let mut all = alloc::vec::Vec::new();
+        for row in rows {
+            row.with_bytes(&mut |bytes| all.extend_from_slice(bytes));
+        }
+        self.source.show_rows(&all);
+    }
+}
+
+impl Source {
+    /// Shows rows as they are in memory.
+    pub fn show_rows(self, rows: &[u8]) {
+        border::rows(self.number, rows);
+    }
+
+    /// Shows a record as it is in memory.
+    pub fn emit_bytes(self, kind: u16, record: &[u8]) {
+        border::emit(self.number, kind.into(), record);
+    }
+}
+
+#[doc(hidden)]
+#[must_use]
+pub const fn round_up(at: usize, align: usize) -> usize {
+    (at + align - 1) / align * align
+}
+
+/// Defines a struct, and a source of such records:
+///
+/// ```
+/// bpfpack::record! {
+///     struct Process = "process" { pid: u32, comm: bpfpack::declare::Text<16>, ran: u64 as "duration_ns" }
+/// }
+/// ```
+///
+/// What `as` says is a meaning, as in `@meanings`.
+#[macro_export]
+macro_rules! record {
+    ($(#[$meta:meta])* $vis:vis struct $struct:ident = $title:literal {
+        $($name:ident: $ty:ty $(as $meaning:literal)?),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        $vis struct $struct { $($vis $name: $ty),+ }
+
+        impl $crate::declare::IsRecord for $struct {}
+        impl $crate::declare::Declared for $struct {
+            fn describe(to: &mut dyn ::core::fmt::Write) -> ::core::fmt::Result {
+                to.write_str(::core::concat!("{\"name\":\"", $title, "\","))?;
+                $crate::members_of!(to, "members", $($name: $ty $(as $meaning)?),+);
+                to.write_str("}")
+            }
+            fn with_bytes(&self, call: &mut dyn FnMut(&[u8])) {
+                const LEN: usize = $crate::declare::round_up(
+                    $crate::len_of!(0, $($ty),+),
+                    $crate::align_of!($($ty),+),
+                );
+                let mut bytes = [0u8; LEN];
+                $crate::put_all!(self, bytes, 0, $($name: $ty),+);
+                call(&bytes);
+            }
+        }
+    };
+}
+
+/// Defines a struct, and a source that is a table of them:
+///
+/// ```
+/// bpfpack::table! {
+///     struct Opens = "opens" {
+///         key { pid: u32, comm: bpfpack::declare::Text<16> }
+///         value { opens: u64, failed: u64 }
+///         sort opens
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! table {
+    ($(#[$meta:meta])* $vis:vis struct $struct:ident = $title:literal {
+        key { $($key:ident: $key_ty:ty $(as $key_meaning:literal)?),+ $(,)? }
+        value { $($value:ident: $value_ty:ty $(as $value_meaning:literal)?),+ $(,)? }
+        $(sort $sort:ident)?
+    }) => {
+        $(#[$meta])*
+        $vis struct $struct { $($vis $key: $key_ty,)+ $($vis $value: $value_ty),+ }
+
+        impl $crate::declare::IsRow for $struct {}
+        impl $crate::declare::Declared for $struct {
+            fn describe(to: &mut dyn ::core::fmt::Write) -> ::core::fmt::Result {
+                to.write_str(::core::concat!("{\"name\":\"", $title, "\","))?;
+                $crate::members_of!(to, "key", $($key: $key_ty $(as $key_meaning)?),+);
+                to.write_str(",")?;
+                $crate::members_of!(to, "value", $($value: $value_ty $(as $value_meaning)?),+);
+                $(to.write_str(::core::concat!(",\"sort\":\"", ::core::stringify!($sort), "\""))?;)?
+                to.write_str("}")
+            }
+            fn with_bytes(&self, call: &mut dyn FnMut(&[u8])) {
+                const KEY: usize = $crate::declare::round_up($crate::len_of!(0, $($key_ty),+), 8);
+                const LEN: usize =
+                    $crate::declare::round_up($crate::len_of!(KEY, $($value_ty),+), 8);
+                let mut bytes = [0u8; LEN];
+                $crate::put_all!(self, bytes, 0, $($key: $key_ty),+);
+                $crate::put_all!(self, bytes, KEY, $($value: $value_ty),+);
+                call(&bytes);
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! members_of {
+    ($to:ident, $title:literal, $($name:ident: $ty:ty $(as $meaning:literal)?),+) => {
+        $to.write_str(::core::concat!("\"", $title, "\":"))?;
+        let mut before = "{";
+        $(
+            ::core::write!($to, "{before}\"{}\":\"", ::core::stringify!($name))?;
+            <$ty as $crate::declare::Field>::name($to)?;
+            $($to.write_str(::core::concat!(" ", $meaning))?;)?
+            $to.write_str("\"")?;
+            #[allow(unused_assignments)]
+            {
+                before = ",";
+            }
+        )+
+        $to.write_str("}")?;
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! len_of {
+    ($begin:expr, $($ty:ty),+) => {{
+        let mut at: usize = $begin;
+        $(
+            at = $crate::declare::round_up(at, <$ty as $crate::declare::Field>::ALIGN);
+            at += <$ty as $crate::declare::Field>::SIZE;
+        )+
+        at
+    }};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! align_of {
+    ($($ty:ty),+) => {{
+        let mut most: usize = 1;
+        $(
+            if <$ty as $crate::declare::Field>::ALIGN > most {
+                most = <$ty as $crate::declare::Field>::ALIGN;
+            }
+        )+
+        most
+    }};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! put_all {
+    ($self:ident, $bytes:ident, $begin:expr, $($name:ident: $ty:ty),+) => {
+        let mut at: usize = $begin;
+        $(
+            at = $crate::declare::round_up(at, <$ty as $crate::declare::Field>::ALIGN);
+            let end = at + <$ty as $crate::declare::Field>::SIZE;
+            $crate::declare::Field::put(&$self.$name, &mut $bytes[at..end]);
+            at = end;
+        )+
+        let _ = at;
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::*;
+
+    crate::record! {
+        #[derive(Debug)]
+        struct Process = "process" {
+            pid: u32,
+            comm: Text<5>,
+            ran: u64 as "duration_ns",
+            last: bool,
+        }
+    }
+
+    crate::table! {
+        struct Files = "files" {
+            key { pid: u16, dir: Text<3> }
+            value { opens: u64, parts: [u16; 2] }
+            sort opens
+        }
+    }
+
+    fn described<T: Declared>() -> String {
+        let mut text = String::new();
+        T::describe(&mut text).unwrap();
+        text
+    }
+
+    fn bytes(of: &impl Declared) -> Vec<u8> {
+        let mut all = Vec::new();
+        of.with_bytes(&mut |bytes| all.extend_from_slice(bytes));
+        all
+    }
+
+    #[test]
+    fn records_are_laid_out_as_c_does() {
+        assert_eq!(
+            described::<Process>(),
+            r#"{"name":"process","members":{"pid":"u32","comm":"char[5]","ran":"u64 duration_ns","last":"bool"}}"#
+        );
+        let process = Process { pid: 1, comm: "abcdefg".into(), ran: 2, last: true };
+        let mut expected = [0; 32];
+        expected[0] = 1;
+        expected[4..9].copy_from_slice(b"abcde");
+        expected[16] = 2;
+        expected[24] = 1;
+        assert_eq!(bytes(&process), expected);
+    }
+
+    #[test]
+    fn rows_have_keys_and_values_at_multiples_of_8() {
+        assert_eq!(
+            described::<Files>(),
+            r#"{"name":"files","key":{"pid":"u16","dir":"char[3]"},"value":{"opens":"u64","parts":"u16[2]"},"sort":"opens"}"#
+        );
+        let row = Files { pid: 1, dir: "/x".into(), opens: 3, parts: [4, 5] };
+        let expected =
+            [1, 0, b'/', b'x', 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 5, 0, 0, 0, 0, 0];
+        assert_eq!(bytes(&row), expected);
+    }
+}

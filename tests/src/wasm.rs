@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+//! Wasm modules: those of the examples and the fixtures, each built once for all tests, and modules
+//! that run.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{Outcome, can, ecc, program, root, run};
+
+/// What `examples/wasm.sh` ends with where a compiler is missing.
+const NO_COMPILER: i32 = 3;
+
+/// The folder of the examples' modules; none where they can not be built here.
+#[must_use]
+pub fn examples() -> Option<PathBuf> {
+    let script = root().join("examples/wasm.sh");
+    let sources = [root().join("examples"), root().join("runner/sdk")];
+    built("wasm-examples", &sources, |out| {
+        run(&script, &[out.as_os_str(), program("ecc").parent().unwrap().as_os_str()])
+    })
+}
+
+/// The folder of the modules of `tests/fixtures/wasm`; none where they can not be built here.
+#[must_use]
+pub fn fixtures() -> Option<PathBuf> {
+    // It knows what is missing.
+    let _ = examples()?;
+    let (sources, sdk) = (root().join("tests/fixtures/wasm"), root().join("runner/sdk"));
+    built("wasm-fixtures", &[sources.clone(), sdk.clone()], |out| {
+        let object = sources.join("numbers.bpf.c");
+        let _ = ecc(out, &[object.as_os_str(), "-o".as_ref(), out.as_os_str()]).succeeded();
+        for source in files(&sources) {
+            let name = source.file_name().unwrap().to_str().unwrap();
+            let Some(name) = name.strip_suffix(".c").filter(|name| !name.ends_with(".bpf")) else {
+                continue;
+            };
+            let mut clang = Command::new("clang");
+            clang.args(["--target=wasm32-wasi", "-O2", "-Wall", "-Wextra", "-Werror"]);
+            clang.args(["-Wl,--export-table,--strip-debug", "-I"]).arg(sdk.join("c"));
+            clang.arg("-I").arg(out).arg(&source).arg("-o").arg(out.join(name).with_extension("wasm"));
+            let _ = Outcome::from(clang.output().unwrap()).succeeded();
+        }
+        Outcome { code: 0, stdout: String::new(), stderr: String::new() }
+    })
+}
+
+/// A folder beside the programs that is built anew when a source, or `ecc`, is another.
+fn built(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path) -> Outcome) -> Option<PathBuf> {
+    let out = program("ecc").with_file_name(name);
+    let mut hasher = DefaultHasher::new();
+    let ecc = std::fs::metadata(program("ecc")).unwrap();
+    (ecc.len(), ecc.modified().unwrap()).hash(&mut hasher);
+    for file in sources.iter().flat_map(|dir| files(dir)) {
+        file.hash(&mut hasher);
+        std::fs::read(&file).unwrap().hash(&mut hasher);
+    }
+    let stamp = hasher.finish().to_string();
+    // Tests are processes that run at once.
+    let lock = std::fs::File::create(out.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let stamped = out.join("stamp");
+    if std::fs::read_to_string(&stamped).is_ok_and(|known| known == stamp) {
+        return Some(out);
+    }
+    let _ = std::fs::remove_dir_all(&out);
+    std::fs::create_dir_all(&out).unwrap();
+    let outcome = build(&out);
+    let is_there = outcome.code != NO_COMPILER;
+    if !can(outcome.stderr.trim_end(), is_there) {
+        return None;
+    }
+    let _ = outcome.succeeded();
+    std::fs::write(stamped, stamp).unwrap();
+    Some(out)
+}
+
+/// All files below a folder, in order.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A module that owns its tracer, running by `ecli run`. It ends with this, whatever becomes of the
+/// test.
+#[derive(Debug)]
+pub struct Tracer {
+    child: Option<Child>,
+    dir: TempDir,
+}
+
+impl Tracer {
+    /// Starts a module, its output going to a file, and waits until it has written this.
+    #[must_use]
+    pub fn start<S: AsRef<str>>(module: &Path, args: &[S], until: &str) -> Tracer {
+        let dir = crate::scratch();
+        let file = |name| std::fs::File::create(dir.path().join(name)).unwrap();
+        let child = Command::new(program("ecli"))
+            .arg("run")
+            .arg(module)
+            .args(args.iter().map(AsRef::as_ref))
+            .stdin(Stdio::piped())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
+        let mut tracer = Tracer { child: Some(child), dir };
+        tracer.wait_for(until, |text| text.contains(until));
+        tracer
+    }
+
+    fn read(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.dir.path().join(name)).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What it has written until now.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.read("stdout")
+    }
+
+    /// Waits until this is so of its output; fails after ten seconds, or when it ends before.
+    pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_so(&self.text()) {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            let (stdout, stderr) = (self.text(), self.read("stderr"));
+            // It may have written it just before its end.
+            assert!(ended.is_none() || is_so(&stdout), "ended: {stdout}\n{stderr}");
+            assert!(Instant::now() < deadline, "in ten seconds not so: {what}: {stdout}\n{stderr}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Its input: what is written to it, the module reads.
+    #[must_use]
+    pub fn stdin(&mut self) -> &mut ChildStdin {
+        self.child.as_mut().unwrap().stdin.as_mut().unwrap()
+    }
+
+    /// Writes a line to its input.
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.stdin(), "{line}").unwrap();
+    }
+
+    /// Sends a signal; what it has written and how it ended, and how long that took.
+    #[must_use]
+    pub fn signal(self, signal: Signal) -> (Outcome, Duration) {
+        let pid = Pid::from_child(self.child.as_ref().unwrap());
+        let sent = Instant::now();
+        kill_process(pid, signal).unwrap();
+        let outcome = self.wait();
+        (outcome, sent.elapsed())
+    }
+
+    /// Waits until it ends.
+    #[must_use]
+    pub fn wait(mut self) -> Outcome {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let (stdout, stderr) = (self.text(), self.read("stderr"));
+        Outcome { stdout, stderr, ..output.into() }
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

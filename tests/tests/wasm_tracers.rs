@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+//! Modules that own their tracer (the interface `wasm_bpf`), in the manner of those that exist: how
+//! they end, that each record comes, what they can do with maps, and that nothing stays attached.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bpfpack_tests::wasm::{Tracer, fixtures};
+use bpfpack_tests::{Outcome, alone, ecli, eventually, is_root, sys};
+use rustix::process::Signal;
+
+/// Within this, Ctrl-C ends a module, whatever it does.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The program of numbers.bpf.c.
+const PROGRAM: &str = "wasm_numbers";
+
+fn module(name: &str) -> Option<PathBuf> {
+    Some(fixtures()?.join(name).with_extension("wasm"))
+}
+
+/// One that loads numbers.bpf.c, alone: what is loaded of it is this module's.
+fn tracer(name: &str) -> Option<(File, PathBuf)> {
+    if !is_root() {
+        return None;
+    }
+    Some((alone(), module(name)?))
+}
+
+/// Arguments that make it see this thread's system calls.
+fn us(more: &[&str]) -> Vec<String> {
+    let us = [sys::thread_id().to_string(), libc::SYS_getpgid.to_string()];
+    us.into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect()
+}
+
+fn count_programs() -> usize {
+    sys::loaded_programs().iter().filter(|(_, name)| name == PROGRAM).count()
+}
+
+/// Fails unless all of the object's programs are gone.
+fn nothing_is_left() {
+    eventually("the programs are gone", || count_programs() == 0);
+}
+
+fn run(name: &str, args: &[&str]) -> Option<Outcome> {
+    let module = module(name)?;
+    Some(ecli(&[&["run", module.to_str().unwrap()], args].concat()))
+}
+
+#[test]
+fn the_exit_code_is_the_modules() {
+    for code in [0, 3, 255] {
+        for how in [&[][..], &["by exit"]] {
+            let text = code.to_string();
+            let Some(outcome) = run("code", &[&[&text[..]], how].concat()) else { return };
+            assert_eq!(outcome.code, code, "{outcome:?}");
+            assert_eq!(outcome.stdout, "");
+        }
+    }
+}
+
+#[test]
+fn a_module_may_sleep() {
+    let Some(outcome) = run("tick", &["3"]) else { return };
+    assert_eq!(outcome.succeeded().stdout, "tick 1\ntick 2\ntick 3\n");
+}
+
+#[test]
+fn ctrl_c_ends_modules_that_tick_sleep_and_spin() {
+    for (name, until) in [("tick", "tick 3\n"), ("asleep", "begun\n"), ("spin", "begun\n")] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let Some(module) = module(name) else { return };
+            let (outcome, took) = Tracer::start(&module, &[""; 0], until).signal(signal);
+            assert!(took < SOON, "{name}: {took:?}");
+            assert!(outcome.succeeded().stdout.starts_with(if name == "tick" { "tick" } else { "begun" }));
+        }
+    }
+}
+
+#[test]
+fn one_that_is_woken_may_end_by_itself() {
+    let Some(module) = module("asleep") else { return };
+    let (outcome, took) = Tracer::start(&module, &["7"], "begun\n").signal(Signal::INT);
+    assert!(took < SOON, "{took:?}");
+    assert_eq!((outcome.code, &outcome.stdout[..]), (7, "begun\nwoken\n"), "{outcome:?}");
+}
+
+#[test]
+fn each_record_of_a_poll_comes() {
+    const CALLS: i32 = 300;
+    const BURST: u64 = 40;
+    let Some((_alone, module)) = tracer("records") else { return };
+    let args = us(&["ring", &BURST.to_string()]);
+    let mut tracer = Tracer::start(&module, &args, "begun\n");
+    for number in 0..CALLS {
+        sys::carry(number);
+    }
+    let expected: Vec<String> = (0..CALLS as u64 * BURST)
+        .map(|seq| format!("{seq} {}", seq / BURST))
+        .collect();
+    tracer.wait_for("all records", |text| text.lines().count() > expected.len());
+    let (outcome, took) = tracer.signal(Signal::INT);
+    assert!(took < SOON, "{took:?}");
+    let text = outcome.succeeded().stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.first(), Some(&"begun"));
+    assert_eq!(lines.last(), Some(&"ended: -4"), "woken with EINTR");
+    assert_eq!(lines[1..lines.len() - 1], expected, "each once, in order");
+    nothing_is_left();
+}
+
+#[test]
+fn each_record_of_a_perf_buffer_comes() {
+    const CALLS: usize = 500;
+    let Some((_alone, module)) = tracer("records") else { return };
+    let mut tracer = Tracer::start(&module, &us(&["perf", "0"]), "begun\n");
+    for number in 0..CALLS {
+        sys::carry(number as i32);
+    }
+    tracer.wait_for("all records", |text| text.lines().count() > CALLS);
+    let (outcome, took) = tracer.signal(Signal::INT);
+    assert!(took < SOON, "{took:?}");
+    // Their order is that of a CPU, and the thread may have been on several.
+    let text = outcome.succeeded().stdout;
+    let words = text.lines().filter_map(|line| line.split_once(' ')?.1.parse::<usize>().ok());
+    let mut numbers: Vec<usize> = words.collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..CALLS).collect::<Vec<_>>());
+    nothing_is_left();
+}
+
+#[test]
+fn a_callback_may_end_the_poll() {
+    let Some((_alone, module)) = tracer("stops") else { return };
+    let tracer = Tracer::start(&module, &us(&[]), "begun\n");
+    sys::carry(1);
+    assert_eq!(tracer.wait().succeeded().stdout, "begun\nended: -77, 0 left\n");
+    nothing_is_left();
+}
+
+#[test]
+fn objects_live_beside_each_other() {
+    let Some((_alone, module)) = tracer("objects") else { return };
+    let mut tracer = Tracer::start(&module, &us(&[]), "begun\n");
+    assert_eq!(count_programs(), 2);
+    for number in 0..10 {
+        sys::carry(number);
+    }
+    tracer.wait_for("one is closed", |text| text.contains("closed: "));
+    eventually("the closed one is gone", || count_programs() == 1);
+    for number in 0..10 {
+        sys::carry(number);
+    }
+    assert_eq!(
+        tracer.wait().succeeded().stdout,
+        "begun\nboth: 20 30\nclosed: 0 -1 -1 -1 -1 1 1\nsecond: 30\n"
+    );
+    nothing_is_left();
+}
+
+#[test]
+fn maps_are_read_and_written() {
+    let Some((_alone, module)) = tracer("maps") else { return };
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
+    let last = possible.trim().rsplit(['-', ',']).next().unwrap();
+    let cpus = (last.parse::<u32>().unwrap() + 1).to_string();
+    let mut tracer = Tracer::start(&module, &us(&[&cpus]), "begun\n");
+    for number in [1, 2, 2, 3, 3, 3] {
+        sys::carry(number);
+    }
+    tracer.tell("made");
+    assert_eq!(
+        tracer.wait().succeeded().stdout,
+        "begun\n\
+         keys: 3, sum 14, then -2\n\
+         calls: 6\n\
+         missing: -2 -2 -2 0 -17\n\
+         taken: 0 5 -2\n\
+         others: 0\n\
+         unknown command: 1\n"
+    );
+    nothing_is_left();
+}
+
+#[test]
+fn what_is_killed_leaves_nothing_attached() {
+    let Some((_alone, module)) = tracer("records") else { return };
+    let tracer = Tracer::start(&module, &us(&["ring", "1"]), "begun\n");
+    assert_eq!(count_programs(), 1);
+    drop(tracer);
+    nothing_is_left();
+}
