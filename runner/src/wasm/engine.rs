@@ -59,6 +59,9 @@ impl Engine {
         config.strategy(Strategy::Winch);
         config.epoch_interruption(true);
         config.max_wasm_stack(STACK);
+        // Traps are told by their functions' names, which need neither.
+        config.generate_address_map(false);
+        config.native_unwind_info(false);
         let inner = wasmtime::Engine::new(&config).map_err(|error| {
             let error = anyhow!("{error:#}").context("Wasm modules can not be run here");
             Failure::new(exit_code::OTHER, error)

@@ -3,13 +3,14 @@
 //! a module, and what one of 150 KB adds to the start.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bpfpack_tests::load::Caller;
 use bpfpack_tests::sys::cpu_of;
-use bpfpack_tests::{Running, clang_wasm, pack, program, scratch};
+use bpfpack_tests::{Running, pack, program, root, scratch};
 
 use crate::consumer::Flood;
 use crate::start_up::{Loader, compare};
@@ -46,7 +47,7 @@ fn throughput() -> Result<()> {
     );
     let flood = Flood::pack(true);
     let dir = scratch();
-    let filter = clang_wasm("tests/fixtures/keep.c", &dir);
+    let filter = compile("tests/fixtures/keep.c", dir.path())?;
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         rounds.push(if round % 2 == 0 {
@@ -73,6 +74,21 @@ fn throughput() -> Result<()> {
     Ok(())
 }
 
+/// Compiles a post-processor.
+fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
+    let module = dir.join("module.wasm");
+    let status = Command::new("clang")
+        .args(["--target=wasm32-unknown-unknown", "-nostdlib", "-O2", "-Wl,--no-entry,--strip-debug", "-I"])
+        .arg(root().join("runner/sdk/c"))
+        .arg(root().join(source))
+        .arg("-o")
+        .arg(&module)
+        .status()
+        .context("clang can not be started")?;
+    ensure!(status.success(), "{source} does not compile: is lld installed?");
+    Ok(module)
+}
+
 fn once(flood: &Flood, filter: Option<&Path>) -> Result<Round> {
     let caller = Caller::start()?;
     let mut args: Vec<String> = vec!["run".into(), "-f".into(), "raw".into()];
@@ -89,7 +105,7 @@ fn once(flood: &Flood, filter: Option<&Path>) -> Result<Round> {
     let cpu = cpu_of(running.pid())? - before;
     let outcome = running.interrupt();
     ensure!(outcome.code == 0, "it ended with {}: {}", outcome.code, outcome.stderr);
-    let line = outcome.stderr.lines().find(|line| line.contains("records: "));
+    let line = outcome.stderr.lines().rfind(|line| line.contains("records: "));
     let line = line.with_context(|| outcome.stderr.clone())?;
     let number = |what: &str| -> Option<f64> {
         let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
@@ -113,7 +129,7 @@ fn start() -> Result<()> {
     let large = dir.path().join("large.wasm");
     let text = large_module(LARGE);
     fs::write(&large, wat::parse_str(&text)?)?;
-    let small = clang_wasm("examples/hardirqs/p99.c", &dir);
+    let small = compile("examples/hardirqs/p99.c", dir.path())?;
     println!(
         "start-up with a module: from exec to all links attached; p99.wasm has {} bytes, the large \
          one {}\n",
