@@ -9,6 +9,7 @@ pub mod memory;
 mod modules;
 pub mod post;
 mod trap;
+pub mod wasi;
 mod watch;
 
 pub use modules::Modules;
