@@ -5,9 +5,11 @@
 
 mod cache;
 pub mod engine;
+pub mod kind;
 pub mod memory;
 mod modules;
 pub mod post;
+pub mod tracer;
 mod trap;
 pub mod wasi;
 mod watch;

@@ -104,9 +104,11 @@ pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
         known(&mut caller, fd, None)
     })?;
     let denied = Some(Errno::NotCapable);
-    linker.func_wrap(MODULE, "fd_allocate", move |mut caller: In<'_, T>, fd: u32, _: u64, _: u64| {
-        known(&mut caller, fd, denied)
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "fd_allocate",
+        move |mut caller: In<'_, T>, fd: u32, _: u64, _: u64| known(&mut caller, fd, denied),
+    )?;
     linker.func_wrap(MODULE, "fd_fdstat_set_flags", |mut caller: In<'_, T>, fd: u32, _: u32| {
         known(&mut caller, fd, Some(Errno::NotSupported))
     })?;

@@ -102,11 +102,7 @@ impl Wasi {
         directories: &[std::path::PathBuf],
     ) -> Result<Wasi, Failure> {
         let environment = environment.iter().map(|(name, value)| format!("{name}={value}"));
-        Ok(Wasi {
-            arguments,
-            environment: environment.collect(),
-            files: Files::with(directories)?,
-        })
+        Ok(Wasi { arguments, environment: environment.collect(), files: Files::with(directories)? })
     }
 
     /// A directory that the module has opened, for the kernel.

@@ -14,9 +14,13 @@ pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     linker.func_wrap(MODULE, "args_get", |mut caller: In<'_, T>, list: u32, texts: u32| {
         number(texts_of(&mut caller, |wasi| &wasi.arguments, list, texts))
     })?;
-    linker.func_wrap(MODULE, "args_sizes_get", |mut caller: In<'_, T>, count: u32, size: u32| {
-        number(sizes(&mut caller, |wasi| &wasi.arguments, count, size))
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "args_sizes_get",
+        |mut caller: In<'_, T>, count: u32, size: u32| {
+            number(sizes(&mut caller, |wasi| &wasi.arguments, count, size))
+        },
+    )?;
     linker.func_wrap(MODULE, "environ_get", |mut caller: In<'_, T>, list: u32, texts: u32| {
         number(texts_of(&mut caller, |wasi| &wasi.environment, list, texts))
     })?;
