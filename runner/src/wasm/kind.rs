@@ -32,7 +32,7 @@ pub fn kind(module: &Module) -> Kind {
         return Kind::Tracer;
     }
     Kind::Neither(format!(
-        "it exports neither `_start`, as programs do, nor `{VERSION}`, as post-processors do"
+        "exports neither `_start`, as tracers do, nor `{VERSION}`, as post-processors do"
     ))
 }
 

@@ -128,7 +128,7 @@ impl Buffer {
             Reader::Perf(perf) => {
                 *has_more = false;
                 perf.consume(|event| match event {
-                    PerfEvent::Record(record) => {
+                    PerfEvent::Record(_, record) => {
                         keep(record);
                     }
                     PerfEvent::Lost(count) => *told += count,

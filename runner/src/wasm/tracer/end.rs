@@ -12,7 +12,7 @@ use crate::failure::{self, Failure, exit_code};
 use crate::sink::{Reader, Sink};
 use crate::sys::Signals;
 use crate::talk::Talk;
-use crate::wasm::kind::{Kind, kind};
+use crate::wasm::trap;
 use crate::wasm::wasi::{self, Exit, Trouble};
 
 /// How long a reader may be slow before that is told.
@@ -75,25 +75,18 @@ pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
 }
 
 /// A module that can not be started.
-pub fn no_start(module: &Module, name: &str) -> Failure {
-    if kind(module) == Kind::PostProcessor {
-        let error =
-            anyhow!("`{name}` is a post-processor: it needs a package whose records it sees");
-        return Failure::new(exit_code::MODULE, error)
-            .hint(format!("ecli run --wasm {name} package.json"));
-    }
-    let error = anyhow!("`{name}` exports no function `_start` without parameters");
+pub fn no_start(name: &str) -> Failure {
+    let error = anyhow!("`{name}` exports no function `_start` without parameters and results");
     Failure::new(exit_code::MODULE, error)
 }
 
-/// The exit code of a run, once everything is written. `limit` is the memory that the module was
-/// denied more of, if it was.
+/// The exit code of a run, once everything is written.
 pub fn of(
     result: Result<(), Stopped>,
     console: Console,
     signals: &Signals,
     name: &str,
-    limit: Option<usize>,
+    has_hit_limit: bool,
     talk: &Talk,
 ) -> Result<u8, Failure> {
     let (mut sink, mut interrupts, end) = console.into_parts();
@@ -107,7 +100,7 @@ pub fn of(
             // As a shell sees it.
             Some(Exit(code)) => Ok((code & 0xff) as u8),
             None if interrupts.is_over() && error.downcast_ref() == Some(&Trap::Interrupt) => Ok(0),
-            None => Err(failed(&error, name, limit)),
+            None => Err(failed(&error, name, has_hit_limit)),
         },
     };
     write_all(&mut sink, interrupts.is_urgent(), signals, talk)?;
@@ -115,32 +108,17 @@ pub fn of(
 }
 
 /// What a module failed with: where, and why.
-fn failed(error: &wasmtime::Error, name: &str, limit: Option<usize>) -> Failure {
-    let cause = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-        None => error.root_cause().to_string(),
-    };
-    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
-    let names: Vec<String> = frames
-        .iter()
-        .map(|frame| match frame.func_name() {
-            Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
-            None => format!("function {}", frame.func_index()),
-        })
-        .collect();
-    let place = names.first().map_or(String::new(), |name| format!(" in `{name}`"));
+fn failed(error: &wasmtime::Error, name: &str, has_hit_limit: bool) -> Failure {
+    let cause = trap::cause(error, has_hit_limit);
     let failure =
-        Failure::new(exit_code::MODULE_FAILED, anyhow!("`{name}` failed{place}: {cause}"));
-    let failure = match names.len() {
-        0 | 1 => failure,
-        _ => failure.details(format!("called by {}", names[1..].join("\nby "))),
-    };
-    match limit {
-        Some(limit) => failure.hint(format!(
-            "it had asked for more memory than its {} MB: --wasm-memory gives it more",
-            limit >> 20
-        )),
+        Failure::new(exit_code::MODULE_FAILED, anyhow!("`_start` of `{name}` failed: {cause}"));
+    let failure = match trap::frames(error) {
+        Some(frames) => failure.details(frames),
         None => failure,
+    };
+    match has_hit_limit {
+        true => failure.hint("--wasm-memory sets the limit of its memory"),
+        false => failure,
     }
 }
 

@@ -121,8 +121,7 @@ pub fn run(
     let State { console, mut objects, .. } = store.into_data();
     objects.close_all();
     talk.detail("detached");
-    let limit = has_hit_limit.then(|| engine.limits().memory);
-    let code = end::of(result, console, signals, name, limit, talk);
+    let code = end::of(result, console, signals, name, has_hit_limit, talk);
     objects.tally.close(talk);
     code
 }
@@ -137,7 +136,7 @@ fn start(store: &mut Store<State>, module: &Module, name: &str) -> Result<(), en
     let instance = linker.instantiate(&mut *store, module);
     let instance = instance.map_err(|error| end::not_linked(error, name))?;
     let start = instance.get_typed_func::<(), ()>(&mut *store, "_start");
-    let start = start.map_err(|_| end::no_start(module, name))?;
+    let start = start.map_err(|_| end::no_start(name))?;
     start.call(&mut *store, ()).map_err(end::Stopped::Running)
 }
 
