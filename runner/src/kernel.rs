@@ -110,6 +110,10 @@ pub fn has_tracefs() -> bool {
     tracefs().is_some()
 }
 
+/// What it means where the kernel does not.
+pub const LSM_NOT_ASKED: &str = "this kernel does not ask LSM programs: it was started without `bpf` \
+                                 in its argument lsm=";
+
 /// Whether the kernel asks BPF programs when security modules are asked; none where that can not
 /// be seen.
 pub fn has_bpf_lsm() -> Option<bool> {

@@ -83,12 +83,12 @@ pub struct Opened(OpenObject);
 #[derive(Debug)]
 pub struct Loaded(pub Object);
 
-/// Reads the object.
-pub fn open(meta: &Meta, object: &[u8]) -> Result<Opened, Failure> {
+/// Reads the object. The maps of its data sections are named after its name.
+pub fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
     take_log();
     ObjectBuilder::default()
-        // Without a name, the maps of data sections would be named after an address.
-        .name(&meta.bpf_skel.obj_name)
+        // Without a name, they would be named after an address.
+        .name(name)
         .and_then(|builder| builder.open_memory(object))
         .map(Opened)
         .map_err(|error| {

@@ -18,7 +18,7 @@ pub fn line(text: std::fmt::Arguments<'_>) {
 }
 
 /// Who is listening.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Talk {
     quiet: bool,
     verbose: bool,

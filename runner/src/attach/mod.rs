@@ -3,6 +3,8 @@
 //! worse kind of hook where the kernel refuses the better.
 
 mod perf_event;
+#[cfg(feature = "wasm")]
+pub mod target;
 mod xdp;
 
 use std::collections::BTreeSet;
@@ -95,10 +97,7 @@ pub fn load_and_attach<P>(
                 let count = attached.tracing.programs;
                 let is_lsm = |program: &Program| program.section.starts_with("lsm");
                 if elf.programs().iter().any(is_lsm) && kernel::has_bpf_lsm() == Some(false) {
-                    talk.warning(
-                        "this kernel does not ask LSM programs: it was started without `bpf` in \
-                         its argument lsm=",
-                    );
+                    talk.warning(kernel::LSM_NOT_ASKED);
                 }
                 if count == 0 {
                     let error = anyhow!("no program is left to be attached");
@@ -174,7 +173,7 @@ fn attempt<P>(
 ) -> Result<Attached<P>, Refused> {
     let general = |failure| Refused { program: None, failure };
     let load = |object: &[u8]| -> Result<Loaded, Refused> {
-        let mut opened = load::open(&package.meta, object).map_err(general)?;
+        let mut opened = load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
         opened.set_variables(arguments).map_err(general)?;
         opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
         opened.leave_out(left_out);
@@ -237,7 +236,7 @@ fn attach(
 }
 
 /// Says what the kernel answered, and why, as far as it can be seen.
-fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
+pub fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
     let (kind, target) = section.split_once('/').unwrap_or((section, ""));
     let unsupported = error.kind() == libbpf_rs::ErrorKind::Unsupported
         || format!("{error:#}").contains("not supported");

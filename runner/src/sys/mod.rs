@@ -2,6 +2,8 @@
 //! System calls that no safe library offers. The only unsafe code of the runner.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "wasm")]
+pub mod elements;
 pub mod perf;
 #[cfg(test)]
 pub mod printer;
@@ -48,6 +50,20 @@ impl Signals {
     pub fn take(&self) {
         let mut signals = [0u8; 128 * 4];
         while rustix::io::read(&self.0, &mut signals).is_ok_and(|len| len > 0) {}
+    }
+}
+
+#[cfg(feature = "wasm")]
+impl Signals {
+    /// The same signals, for another owner.
+    pub fn try_clone(&self) -> io::Result<Signals> {
+        self.0.try_clone().map(Signals)
+    }
+
+    /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
+    #[cfg(test)]
+    pub fn fake(fd: OwnedFd) -> Signals {
+        Signals(fd)
     }
 }
 
@@ -134,6 +150,25 @@ pub fn array_in_memory(name: &str, size: usize) -> io::Result<OwnedFd> {
             1,
             &raw const options,
         )
+    };
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a program to what an interface receives, or sends, by a link of its own (tcx): it is
+/// detached when the descriptor is closed.
+///
+/// # Errors
+/// `EINVAL` where the kernel has no such links: before 6.6.
+#[cfg(feature = "wasm")]
+pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> io::Result<OwnedFd> {
+    let kind = if is_egress { libbpf_sys::BPF_TCX_EGRESS } else { libbpf_sys::BPF_TCX_INGRESS };
+    // SAFETY: the descriptor is open; options may be null.
+    let fd = unsafe {
+        libbpf_sys::bpf_link_create(program.as_raw_fd(), interface as c_int, kind, std::ptr::null())
     };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));

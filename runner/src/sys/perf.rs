@@ -22,6 +22,9 @@ pub enum PerfEvent<'a> {
 #[derive(Debug)]
 pub struct PerfBuffer {
     buffer: *mut libbpf_sys::perf_buffer,
+    /// libbpf clears the map's elements when the buffer goes, and knows the map by this number: were
+    /// it closed before, the number could be another map's.
+    _map: OwnedFd,
     /// Whether the kernel counts what is lost (`PERF_FORMAT_LOST`, from 6.0 on).
     counts: bool,
 }
@@ -38,14 +41,14 @@ thread_local! {
 impl PerfBuffer {
     /// Opens the buffer of a map, with this many pages for each CPU.
     pub fn open(map: BorrowedFd<'_>, pages: usize) -> io::Result<PerfBuffer> {
+        let own = map.try_clone_to_owned()?;
+        let map = own.as_fd();
         let counting = PerfBuffer::with_format(map, pages, libbpf_sys::PERF_FORMAT_LOST.into());
-        match counting {
-            Ok(buffer) => Ok(PerfBuffer { buffer, counts: true }),
-            Err(_) => {
-                let buffer = PerfBuffer::with_format(map, pages, 0)?;
-                Ok(PerfBuffer { buffer, counts: false })
-            }
-        }
+        let (buffer, counts) = match counting {
+            Ok(buffer) => (buffer, true),
+            Err(_) => (PerfBuffer::with_format(map, pages, 0)?, false),
+        };
+        Ok(PerfBuffer { buffer, _map: own, counts })
     }
 
     fn with_format(

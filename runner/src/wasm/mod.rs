@@ -5,22 +5,72 @@
 
 mod cache;
 pub mod engine;
+pub mod kind;
 pub mod memory;
 mod modules;
 pub mod post;
+pub mod tracer;
 mod trap;
+pub mod wasi;
 mod watch;
+
+use anyhow::anyhow;
+
+use crate::args::{Origin, Plan};
+use crate::failure::{Failure, exit_code};
+use crate::load;
+use crate::sys::Signals;
+use crate::talk::Talk;
+use engine::{Engine, Limits};
+use kind::Kind;
+use tracer::TracerPlan;
 
 pub use modules::Modules;
 pub use post::Chain;
 
 /// Runs a module that is a whole tracer.
+///
+/// # Errors
+/// When it is none, can not be run, or fails.
 pub fn run_tracer(
-    _plan: &crate::args::Plan,
-    _module: &[u8],
-    _signals: &crate::sys::Signals,
-    _talk: &crate::talk::Talk,
-) -> Result<u8, crate::failure::Failure> {
-    let error = anyhow::anyhow!("whole tracers come next");
-    Err(crate::failure::Failure::new(crate::failure::exit_code::MODULE, error))
+    plan: &Plan,
+    module: &[u8],
+    signals: &Signals,
+    talk: &Talk,
+) -> Result<u8, Failure> {
+    load::capture_log(plan.verbose);
+    let name = match &plan.package {
+        Origin::Stdin => "standard input".to_owned(),
+        Origin::File(path) => modules::name_of(path),
+    };
+    let refuse = |code, why: &str| Failure::new(code, anyhow!("`{name}` {why}"));
+    if !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {
+        let why = "is a whole tracer: --wasm and --wasm-arg are for packages";
+        return Err(refuse(exit_code::USAGE, why).hint("its arguments come after its name"));
+    }
+    let limits = Limits { memory: plan.wasm.memory, time: plan.wasm.time };
+    let engine = Engine::new(limits, plan.wasm.cache.as_deref())?;
+    let module = engine.compile(&name, module)?;
+    match kind::kind(&module) {
+        Kind::Tracer => {}
+        Kind::PostProcessor => {
+            let why = "is a post-processor: it needs a package whose records it sees";
+            return Err(
+                refuse(exit_code::MODULE, why).hint(format!("ecli run --wasm {name} package.json"))
+            );
+        }
+        Kind::Neither(why) => return Err(refuse(exit_code::MODULE, &why)),
+    }
+    let mut arguments = plan.arguments.clone();
+    if let Some(first) = arguments.first_mut() {
+        first.clone_from(&name);
+    }
+    let plan = TracerPlan {
+        arguments,
+        output: plan.output.clone(),
+        environment: plan.wasm.environment.clone(),
+        directories: plan.wasm.directories.clone(),
+        as_is: plan.as_is,
+    };
+    tracer::run(&engine, &module, &name, &plan, signals, talk)
 }

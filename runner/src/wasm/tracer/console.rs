@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+//! How a tracer's module speaks and waits: its standard output is ecli's, through [`Sink`], which
+//! never blocks; whatever it waits for, a signal and a reader that has gone end that.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::interrupts::{Interrupts, timespec};
+use crate::failure::{self, Failure};
+use crate::sink::{Reader, Sink};
+use crate::wasm::wasi::{Answer, Errno, Output, Streams, Trouble};
+
+/// While records are handed over, what is written for them waits for each other up to this time.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Bytes that a pipe or terminal takes without blocking once the kernel says that it takes some.
+const AT_ONCE: usize = 4096;
+
+/// Why a module was ended.
+#[derive(Debug)]
+pub enum End {
+    /// By a signal.
+    Signal,
+    /// Nobody reads the output any more.
+    Gone,
+    /// The system failed.
+    Failed(Failure),
+}
+
+/// What ends the module's code; [`Console::end`] says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the module was ended")]
+pub struct Ended;
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// One of the descriptors.
+    Ready,
+    /// The time.
+    TimedOut,
+}
+
+/// A module's streams.
+#[derive(Debug)]
+pub struct Console {
+    sink: Sink,
+    interrupts: Interrupts,
+    /// The module knows of the signal.
+    was_told: bool,
+    /// Records are being handed over, so deep.
+    pub callbacks: usize,
+    flushed: Instant,
+    /// Why the module was ended, if it was.
+    pub end: Option<End>,
+}
+
+impl Console {
+    /// Writes to a sink.
+    pub fn new(sink: Sink, interrupts: Interrupts) -> Console {
+        Console {
+            sink,
+            interrupts,
+            was_told: false,
+            callbacks: 0,
+            flushed: Instant::now(),
+            end: None,
+        }
+    }
+
+    /// What is left to be written, and the signals.
+    pub fn into_parts(self) -> (Sink, Interrupts, Option<End>) {
+        (self.sink, self.interrupts, self.end)
+    }
+
+    /// Ends the module.
+    fn ends(&mut self, end: End) -> Trouble {
+        self.end.get_or_insert(end);
+        Trouble::End(wasmtime::Error::new(Ended))
+    }
+
+    /// Writes what the reader takes.
+    pub fn flush(&mut self) -> Answer<()> {
+        if self.sink.left() == 0 {
+            return Ok(());
+        }
+        self.flushed = Instant::now();
+        match self.sink.flush() {
+            Ok(Reader::There) => Ok(()),
+            Ok(Reader::Gone) => Err(self.ends(End::Gone)),
+            Err(failure) => Err(self.ends(End::Failed(failure))),
+        }
+    }
+
+    /// Whether the module has time left.
+    pub fn check_end(&mut self) -> Answer<()> {
+        if self.interrupts.is_over() { Err(self.ends(End::Signal)) } else { Ok(()) }
+    }
+
+    /// Tells of a signal that has come, once.
+    ///
+    /// # Errors
+    /// [`Errno::Interrupted`].
+    pub fn check(&mut self) -> Answer<()> {
+        self.check_end()?;
+        if self.interrupts.has_come() && !self.was_told {
+            self.was_told = true;
+            return Err(Errno::Interrupted.into());
+        }
+        Ok(())
+    }
+
+    /// Waits for one of some descriptors, for a time.
+    ///
+    /// # Errors
+    /// [`Errno::Interrupted`] with the first signal; a module that knows of it and waits again is
+    /// ended.
+    pub fn wait_for(&mut self, wanted: &[BorrowedFd<'_>], time: Option<Duration>) -> Answer<Woken> {
+        self.check()?;
+        if self.was_told {
+            self.flush()?;
+            return Err(self.ends(End::Signal));
+        }
+        let woken = self.sleep(wanted, time)?;
+        self.check()?;
+        Ok(woken)
+    }
+
+    /// Waits as above, but a signal just ends it.
+    pub fn nap(&mut self, wanted: &[BorrowedFd<'_>], time: Duration) -> Answer<Woken> {
+        match self.interrupts.has_come() {
+            // The descriptor that tells of it would end each nap at once.
+            true => {
+                self.flush()?;
+                std::thread::sleep(time);
+                Ok(Woken::TimedOut)
+            }
+            false => match self.sleep(wanted, Some(time))? {
+                Woken::Ready if self.interrupts.has_come() => Ok(Woken::TimedOut),
+                woken => Ok(woken),
+            },
+        }
+    }
+
+    fn sleep(&mut self, wanted: &[BorrowedFd<'_>], time: Option<Duration>) -> Answer<Woken> {
+        // Beyond what a clock can count, it is for ever.
+        let deadline = time.and_then(|time| Instant::now().checked_add(time));
+        loop {
+            self.flush()?;
+            let (sink, for_sink) = self.sink.waits_for();
+            let mut fds = vec![
+                PollFd::from_borrowed_fd(self.interrupts.first(), PollFlags::IN),
+                PollFd::from_borrowed_fd(sink, for_sink),
+            ];
+            let wanted = wanted.iter().copied();
+            fds.extend(wanted.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let result = poll(&mut fds, left.map(timespec).as_ref());
+            let revents: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+            match result {
+                Ok(0) => return Ok(Woken::TimedOut),
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => {
+                    let failure = failure::system("can not wait for data")(error);
+                    return Err(self.ends(End::Failed(failure)));
+                }
+            }
+            if revents[1].intersects(PollFlags::ERR | PollFlags::HUP) {
+                return Err(self.ends(End::Gone));
+            }
+            if !revents[0].is_empty() || revents[2..].iter().any(|revents| !revents.is_empty()) {
+                return Ok(Woken::Ready);
+            }
+        }
+    }
+
+    /// Waits until a descriptor takes something, as long as the module has time: what it has begun
+    /// to write is not torn by the first signal.
+    fn wait_to_write(&mut self, to: Output) -> Answer<()> {
+        self.check_end()?;
+        let stderr = io::stderr();
+        let (fd, flags) = match to {
+            Output::Stdout => self.sink.waits_for(),
+            Output::Stderr => (stderr.as_fd(), PollFlags::OUT),
+        };
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.interrupts.last(), PollFlags::IN),
+            PollFd::from_borrowed_fd(fd, flags),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => {
+                let failure = failure::system("can not wait for the output")(error);
+                Err(self.ends(End::Failed(failure)))
+            }
+        }
+    }
+
+    fn write_stderr(&mut self, bytes: &[u8]) -> Answer<usize> {
+        loop {
+            self.wait_to_write(Output::Stderr)?;
+            match rustix::io::write(io::stderr(), &bytes[..bytes.len().min(AT_ONCE)]) {
+                Ok(count) => return Ok(count),
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                // As with ecli's own: that nobody listens is no reason to end a trace.
+                Err(_) => return Ok(bytes.len()),
+            }
+        }
+    }
+}
+
+impl Streams for Console {
+    fn write(&mut self, to: Output, bytes: &[u8]) -> Answer<usize> {
+        if to == Output::Stderr {
+            return self.write_stderr(bytes);
+        }
+        while !self.sink.has_room() {
+            self.flush()?;
+            if !self.sink.has_room() {
+                self.wait_to_write(Output::Stdout)?;
+            }
+        }
+        self.sink.bytes.extend(bytes);
+        let waits = self.callbacks > 0 && !self.sink.is_worth();
+        if !waits || self.flushed.elapsed() >= GATHER {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> Answer<usize> {
+        let stdin = io::stdin();
+        loop {
+            self.wait_for(&[stdin.as_fd()], None)?;
+            match rustix::io::read(&stdin, &mut *room) {
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn wait(&mut self, time: Option<Duration>, input: bool) -> Answer<bool> {
+        let stdin = io::stdin();
+        let wanted: &[BorrowedFd<'_>] = if input { &[stdin.as_fd()] } else { &[] };
+        let woken = match time {
+            // To look is not to wait.
+            Some(Duration::ZERO) => self.nap(wanted, Duration::ZERO)?,
+            time => self.wait_for(wanted, time)?,
+        };
+        Ok(input && woken == Woken::Ready)
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//! `wasm_bpf_map_operate`: a module reads and writes elements of its own maps.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use libbpf_rs::MapType;
+use wasmtime::{Caller, Memory};
+
+use super::State;
+use crate::wasm::memory;
+
+/// Commands, as in bpf(2).
+mod command {
+    pub const LOOK_UP: i32 = 1;
+    pub const UPDATE: i32 = 2;
+    pub const DELETE: i32 = 3;
+    pub const NEXT_KEY: i32 = 4;
+    pub const LOOK_UP_AND_DELETE: i32 = 21;
+}
+
+/// A number that is not one of the module's maps.
+const NO_MAP: i32 = -libc::EBADF;
+
+pub fn operate(
+    mut caller: Caller<'_, State>,
+    descriptor: i32,
+    command: i32,
+    key: u32,
+    value: u32,
+    next_key: u32,
+    flags: u64,
+) -> Result<i32, wasmtime::Error> {
+    let memory = memory::of(&mut caller)?;
+    let ask = Ask { descriptor, command, key, value, next_key, flags };
+    Ok(match ask.carry_out(&mut caller, memory) {
+        Ok(()) => 0,
+        Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
+    })
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ask {
+    descriptor: i32,
+    command: i32,
+    key: u32,
+    value: u32,
+    next_key: u32,
+    flags: u64,
+}
+
+impl Ask {
+    fn carry_out(self, caller: &mut Caller<'_, State>, memory: Memory) -> io::Result<()> {
+        let (data, state) = memory.data_and_store_mut(caller);
+        let elements = state.objects.elements(self.descriptor);
+        let elements = elements.ok_or_else(|| errno(-NO_MAP))?;
+        let key_size = elements.key_size();
+        // The key is copied: it may lie inside of the value.
+        let read_key = |data: &mut [u8]| piece(data, self.key, key_size).map(|key| key.to_vec());
+        let value_size = elements.value_size();
+        match self.command {
+            command::LOOK_UP => {
+                let key = read_key(data)?;
+                elements.lookup(&key, piece(data, self.value, value_size)?, self.flags)
+            }
+            command::LOOK_UP_AND_DELETE => {
+                let key = read_key(data)?;
+                elements.take(&key, piece(data, self.value, value_size)?, self.flags)
+            }
+            command::UPDATE => {
+                let key = read_key(data)?;
+                let value = piece(data, self.value, value_size)?;
+                match holds_descriptors(elements.ty) {
+                    false => elements.update(&key, value, self.flags),
+                    true => {
+                        let number =
+                            <[u8; 4]>::try_from(&*value).map_err(|_| errno(libc::EINVAL))?;
+                        let fd = real(state, elements.ty, u32::from_le_bytes(number))?;
+                        elements.update(&key, &fd.to_ne_bytes(), self.flags)
+                    }
+                }
+            }
+            command::DELETE => elements.delete(&read_key(data)?, self.flags),
+            command::NEXT_KEY => {
+                let key = if self.key == 0 { None } else { Some(read_key(data)?) };
+                elements.next(key.as_deref(), piece(data, self.next_key, key_size)?)
+            }
+            _ => Err(errno(libc::EINVAL)),
+        }
+    }
+}
+
+fn errno(number: i32) -> io::Error {
+    io::Error::from_raw_os_error(number)
+}
+
+/// A piece of the module's memory.
+fn piece(data: &mut [u8], at: u32, len: usize) -> io::Result<&mut [u8]> {
+    let end = (at as usize).checked_add(len);
+    let piece = end.and_then(|end| data.get_mut(at as usize..end));
+    piece.ok_or_else(|| errno(libc::EFAULT))
+}
+
+/// Whether what is written to a map's elements are descriptors: the kernel would take a number for
+/// whatever ecli has open by it.
+fn holds_descriptors(ty: MapType) -> bool {
+    matches!(
+        ty,
+        MapType::ProgArray
+            | MapType::PerfEventArray
+            | MapType::CgroupArray
+            | MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::Devmap
+            | MapType::DevmapHash
+            | MapType::Cpumap
+            | MapType::Sockmap
+            | MapType::Sockhash
+            | MapType::Xskmap
+            | MapType::ReuseportSockarray
+    )
+}
+
+/// The descriptor that a module's number stands for, in the elements of a type of map.
+fn real(state: &State, ty: MapType, number: u32) -> io::Result<i32> {
+    let fd = match ty {
+        MapType::ArrayOfMaps | MapType::HashOfMaps => {
+            let number = i32::try_from(number).ok();
+            number.and_then(|number| state.objects.elements(number)).map(|inner| inner.map())
+        }
+        MapType::CgroupArray => state.wasi.directory(number),
+        // An interface, or a size, is no descriptor; what can be one behind it has no room here.
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
+            return i32::try_from(number).map_err(|_| errno(libc::EINVAL));
+        }
+        // The module has none of them.
+        _ => None,
+    };
+    fd.map(|fd| fd.as_raw_fd()).ok_or_else(|| errno(libc::EBADF))
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//! `wasm_bpf_buffer_poll`: waits for records of a buffer, and hands every record that was there then
+//! to the module.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use wasmtime::{AsContextMut as _, Caller};
+
+use super::State;
+use super::buffer::Buffer;
+use super::calls::Callback;
+use super::console::Woken;
+use crate::wasm::memory;
+use crate::wasm::wasi::{Errno, Trouble};
+
+/// Polls that may wait for nothing, and find nothing, before the next one sleeps a little: a module
+/// that does nothing else would burn a CPU.
+const IDLE: u32 = 16;
+
+/// How long it sleeps, and how long a poll whose first record is not ready yet.
+const NAP: Duration = Duration::from_millis(1);
+
+/// What a module asks for.
+#[expect(missing_debug_implementations, reason = "functions of modules have none")]
+pub struct Ask {
+    /// The object.
+    pub handle: u64,
+    /// The module's number of the map.
+    pub descriptor: i32,
+    /// What records are handed to.
+    pub callback: Callback,
+    /// What the module wants back with each.
+    pub context: u32,
+    /// Where each is put.
+    pub data: u32,
+    /// Bytes there.
+    pub size: i32,
+    /// Milliseconds to wait; for ever where it is negative.
+    pub timeout: i32,
+}
+
+/// Why no records are handed over, or no more.
+enum Stop {
+    /// The poll returns this.
+    With(i32),
+    /// The module is ended.
+    End(wasmtime::Error),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Stop {
+        match trouble {
+            Trouble::Errno(errno @ Errno::Interrupted) => Stop::With(-i32::from(errno as u16)),
+            Trouble::Errno(_) => Stop::With(-libc::EIO),
+            Trouble::End(error) => Stop::End(error),
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::With(-error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+/// Waits, and hands over. What it returns is 0, or what a callback returned below that, or an
+/// error's negative number. They are Linux's, as libbpf gives them, but for EINTR: the one that
+/// modules look at, and what their C library calls by that name is WASI's number.
+pub fn poll(caller: &mut Caller<'_, State>, ask: Ask) -> Result<i32, wasmtime::Error> {
+    let memory = memory::of(caller)?;
+    let Ok(size) = u32::try_from(ask.size) else { return Ok(-libc::EINVAL) };
+    if memory::bytes(&*caller, memory, ask.data, size).is_err() {
+        return Ok(-libc::EFAULT);
+    }
+    let mut polled = match caller.data_mut().objects.take_buffer(ask.handle, ask.descriptor) {
+        Ok(polled) => polled,
+        Err(error) => return Ok(-error.raw_os_error().unwrap_or(libc::EIO)),
+    };
+    let waited = wait(caller.data_mut(), &mut polled.buffer, ask.timeout);
+    let result = waited.and_then(|()| {
+        caller.data_mut().console.callbacks += 1;
+        let result = hand_over(caller, &mut polled.buffer, &ask, size);
+        caller.data_mut().console.callbacks -= 1;
+        result
+    });
+    let state = caller.data_mut();
+    state.objects.put_back(polled, &state.talk);
+    let result = result.and_then(|()| match state.console.callbacks {
+        0 => Ok(state.console.flush()?),
+        _ => Ok(()),
+    });
+    match result {
+        Ok(()) => Ok(0),
+        Err(Stop::With(number)) => Ok(number),
+        Err(Stop::End(error)) => Err(error),
+    }
+}
+
+/// Waits until there are records, or the time is over.
+fn wait(state: &mut State, buffer: &mut Buffer, timeout: i32) -> Result<(), Stop> {
+    let console = &mut state.console;
+    console.check()?;
+    if buffer.begin()? {
+        buffer.idle = 0;
+        return Ok(());
+    }
+    if timeout == 0 {
+        buffer.idle += 1;
+        if buffer.idle > IDLE {
+            console.nap(&[buffer.fd()], NAP)?;
+            buffer.begin()?;
+        }
+        return Ok(());
+    }
+    let time = u64::try_from(timeout).ok().map(Duration::from_millis);
+    let deadline = time.map(|time| Instant::now() + time);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let woken = console.wait_for(&[buffer.fd()], left)?;
+        if buffer.begin()? || woken == Woken::TimedOut {
+            return Ok(());
+        }
+        // The first record is not submitted yet, or all were thrown away.
+        console.nap(&[], NAP)?;
+    }
+}
+
+fn hand_over(
+    caller: &mut Caller<'_, State>,
+    buffer: &mut Buffer,
+    ask: &Ask,
+    size: u32,
+) -> Result<(), Stop> {
+    let memory = memory::of(caller).map_err(Stop::End)?;
+    let closed = caller.data().objects.closed;
+    while buffer.refill()? {
+        while let Some(record) = buffer.record() {
+            let len = record.len().min(size as usize);
+            let is_cut = len < record.len();
+            let room = memory::bytes_mut(caller, memory, ask.data, len as u32);
+            room.map_err(|_| Stop::With(-libc::EFAULT))?.copy_from_slice(&record[..len]);
+            if is_cut {
+                tell_of_cut(caller.data_mut(), record.len(), len);
+            }
+            let arguments = (ask.context, ask.data, len as u32);
+            let result = ask.callback.call(caller.as_context_mut(), arguments);
+            let result = result.map_err(Stop::End)?;
+            if result < 0 {
+                return Err(Stop::With(result));
+            }
+            if caller.data().objects.closed != closed && !caller.data().objects.has(ask.handle) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell_of_cut(state: &mut State, len: usize, room: usize) {
+    if !state.was_cut {
+        state.was_cut = true;
+        state
+            .talk
+            .warning(&format!("a record of {len} bytes was cut: the module has room for {room}"));
+    }
+}

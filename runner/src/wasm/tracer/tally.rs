@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+//! What a module's buffers brought and lost, told when the run ends, as for packages.
+
+use super::buffer::Buffer;
+use crate::instrument::Counters;
+use crate::talk::Talk;
+
+/// The counts of a run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    taken: u64,
+    lost: u64,
+    /// Buffers that were polled.
+    buffers: usize,
+    /// Nobody counts what one of them lost.
+    is_uncertain: bool,
+    is_incomplete: bool,
+    was_told: bool,
+}
+
+impl Tally {
+    /// Adds a buffer that is not read any more. Those that the module never asked for do not count.
+    pub fn add(&mut self, name: &str, buffer: &Buffer, counters: Option<&Counters>) {
+        if !buffer.was_polled {
+            return;
+        }
+        self.buffers += 1;
+        self.taken += buffer.taken;
+        match counters.map(|counters| counters.lost(name)).or_else(|| buffer.lost()) {
+            Some(lost) => self.lost += lost,
+            None => self.is_uncertain = true,
+        }
+    }
+
+    /// Adds what concerns an object as a whole.
+    pub fn add_object(&mut self, counters: &Counters) {
+        self.lost += counters.lost_somewhere();
+        self.is_incomplete |= counters.is_incomplete();
+    }
+
+    /// Tells of the first loss while it happens.
+    pub fn look(&mut self, name: &str, counters: &Counters, talk: &Talk) {
+        if !self.was_told && counters.lost(name) > 0 {
+            self.was_told = true;
+            talk.warning(&format!(
+                "`{name}` has no room for some records: they are lost, and counted"
+            ));
+        }
+    }
+
+    /// Tells what there was.
+    pub fn close(&self, talk: &Talk) {
+        if self.buffers == 0 {
+            return;
+        }
+        let lost = match (self.lost, self.is_uncertain) {
+            (0, true) => "losses can not be counted".to_owned(),
+            (0, false) => "none lost".to_owned(),
+            (lost, false) => format!("{lost} lost"),
+            (lost, true) => format!("{lost} lost, and more that can not be counted"),
+        };
+        let mut text = format!("records: {} taken, {lost}", self.taken);
+        if self.is_incomplete {
+            text += ", some programs are too long for their losses to be counted";
+        }
+        match self.lost {
+            0 => talk.note(&text),
+            _ => talk.warning(&text),
+        }
+    }
+}
