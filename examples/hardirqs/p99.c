@@ -9,7 +9,7 @@
 
 static struct bp_member name, slots;
 static uint64_t limit, unit;
-static bool show;
+static bool show, stopped;
 static uint64_t stop;
 
 BP_START(about)
@@ -49,6 +49,9 @@ BP_SAMPLE(sample)
 
 	if (show)
 		bp_show_sample(sample);
+	/* At its end, a run makes a last reading. */
+	if (stopped)
+		return 0;
 	bp_each_row(row, sample) {
 		struct bp_text handler = bp_text(name, row);
 		uint64_t total = 0, p99;
@@ -64,7 +67,9 @@ BP_SAMPLE(sample)
 			 p99 / 1000, p99 % 1000);
 		found = true;
 	}
-	if (found && stop <= 255)
+	if (found && stop <= 255) {
 		bp_stop(stop);
+		stopped = true;
+	}
 	return 0;
 }
