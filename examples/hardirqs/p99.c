@@ -2,13 +2,13 @@
 /*
  * An alert for each interrupt whose 99th percentile is beyond a limit.
  *
- * Parameters: p99=100us the limit; show=true passes the readings on; stop=CODE ends the run at the
- * first alert, with this exit code.
+ * Parameters: p99=100us the limit; least=100 leaves out those that came fewer times; show=yes passes
+ * the readings on; stop=CODE ends the run at the first alert, with this exit code.
  */
 #include <bpfpack.h>
 
 static struct bp_member name, slots;
-static uint64_t limit, unit;
+static uint64_t limit, least, unit;
 static bool show, stopped;
 static uint64_t stop;
 
@@ -23,6 +23,7 @@ BP_START(about)
 	name = bp_member(infos, 0, "name");
 	slots = bp_member(infos, 0, "slots");
 	limit = bp_parameter_time("p99", 100 * BP_US);
+	least = bp_parameter_u64("least", 100);
 	show = bp_parameter_bool("show", false);
 	stop = bp_parameter_u64("stop", UINT32_MAX);
 	return 0;
@@ -58,7 +59,7 @@ BP_SAMPLE(sample)
 
 		for (uint32_t slot = 0; slot < slots.count; slot++)
 			total += bp_u64(bp_element(slots, slot), row);
-		if (!total)
+		if (!total || total < least)
 			continue;
 		p99 = percentile(row, total, 99);
 		if (p99 <= limit)
