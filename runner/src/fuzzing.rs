@@ -3,6 +3,7 @@
 //! here loads a program, and no symbol is looked up: formats have no tracer then.
 
 mod cases;
+mod modules;
 
 use std::cell::RefCell;
 
@@ -16,6 +17,7 @@ use crate::instrument::Calls;
 use crate::render::{Format, Settings};
 use crate::view::{Stream, View, Views};
 use cases::{Case, Choice};
+pub use modules::run_modules;
 
 /// What a format made of records, or of readings.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ unset RUSTFLAGS
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-targets="annotations btf lines object package records rewrite"
+targets="annotations btf lines modules object package records rewrite"
 for name in $targets; do mkdir -p "$corpus/$name"; done
 mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
@@ -64,6 +64,10 @@ for name in seed edges perf records views profile; do
     } >"$corpus/records/$name$number"
   done
 done
+# Text, and numbers for calls.
+printf '\000(module (memory (export "memory") 3))' >"$corpus/modules/text"
+printf '\001\003\001\004\002\000\002\003\001\003\007' >"$corpus/modules/calls"
+{ printf '\001'; head -c 400 "$(object perf)"; } >"$corpus/modules/many"
 # Pieces of seven bytes.
 printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' curl '...2.' a b \
   >"$corpus/lines/event"

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bpfpack_schemas::btf::{Btf, Kind, Type};
@@ -15,7 +15,7 @@ use crate::collect::maps::{Entry, Reader, SectionReader, combine};
 use crate::decode::meaning::Meaning;
 use crate::decode::{Edges, Layout, Slots, text};
 use crate::render::Tracer;
-use crate::view::{RecordKind, Shape, Stacks, Stream, StreamKind, View, Views};
+use crate::view::{RecordKind, Sample, Shape, Stacks, Stream, StreamKind, View, Views};
 
 /// Types of one input that are shown.
 const MOST_TYPES: usize = 6;

@@ -14,6 +14,8 @@ mod maps;
 mod sources;
 mod stage;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,7 +34,7 @@ use crate::view::{Stream, View};
 use crate::wasm::engine::Engine;
 use crate::wasm::watch::Watch;
 use describe::{About, describe};
-use maps::Table;
+pub use maps::Table;
 use sources::{Row, Source, What};
 use stage::Stage;
 use state::{Emitted, State, World};
@@ -99,7 +101,8 @@ impl Chain {
         Chain::of(engine, modules, package, (cpus, maps), streams, views)
     }
 
-    fn of(
+    /// Likewise, with maps that were found before.
+    pub fn of(
         engine: &Engine,
         modules: &[Compiled],
         package: &Package<'_>,

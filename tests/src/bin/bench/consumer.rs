@@ -45,6 +45,14 @@ impl Flood {
         let package = pack_with("tests/fixtures/flood.bpf.c", &dir, more);
         Flood { dir, package }
     }
+
+    /// The package and its arguments, for `ecli run`.
+    pub fn run_args(&self, tid: i32, burst: u64) -> Vec<String> {
+        let values =
+            [("target_pid", i64::from(tid)), ("carrier", Caller::NUMBER), ("burst", burst as i64)];
+        let values = values.map(|(name, value)| format!("--{name}={value}"));
+        std::iter::once(self.package.clone()).chain(values).collect()
+    }
 }
 
 /// One that shows records, attached.
@@ -70,8 +78,7 @@ impl Consumer {
             Who::Ecli => {
                 args.push("run".into());
                 args.extend(json.then(|| "-j".into()));
-                args.push(flood.package.clone());
-                args.extend(values.map(|(name, value)| format!("--{name}={value}")));
+                args.extend(flood.run_args(tid, burst));
                 program("ecli")
             }
         };

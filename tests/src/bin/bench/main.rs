@@ -8,6 +8,7 @@ mod consumer;
 mod events;
 mod idle;
 mod latency;
+mod modules;
 mod start_up;
 
 use std::path::Path;
@@ -17,12 +18,13 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
     ("compile", compile::compile),
     ("events", events::events),
     ("latency", latency::latency),
+    ("modules", modules::modules),
 ];
 
 fn main() -> Result<()> {

@@ -15,10 +15,10 @@ use crate::{milliseconds, path};
 const ROUNDS: usize = 41;
 
 /// A command line, and how many links it attaches.
-struct Loader {
-    name: &'static str,
-    command: Vec<String>,
-    links: usize,
+pub struct Loader {
+    pub name: &'static str,
+    pub command: Vec<String>,
+    pub links: usize,
 }
 
 /// From exec to the last link attached, and the peak memory.
@@ -60,7 +60,8 @@ pub fn start_up() -> Result<()> {
     )
 }
 
-fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
+/// Starts each of them again and again, by turns.
+pub fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
     let mut times = vec![Vec::new(); loaders.len()];
     let mut memory = vec![0; loaders.len()];
     for round in 0..ROUNDS {

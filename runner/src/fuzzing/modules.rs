@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+//! Any bytes as a module, and modules that call host functions with any numbers and return any.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::collect::maps::Entry;
+use crate::decode::{Edges, Layout, Member, Record, Slots};
+use crate::failure::Failure;
+use crate::render::Output;
+use crate::view::{RecordKind, Shape, Stream, StreamKind, View};
+use crate::wasm::engine::{Engine, Limits};
+use crate::wasm::post::{Chain, Compiled, Package, Table};
+
+/// A module's memory may grow to this; what it had shown at once is checked against it.
+const MEMORY: usize = 1 << 20;
+
+/// Host functions and how many parameters they have; `l` is one of 64 bits. A result is dropped.
+const FUNCTIONS: [(&str, &str, &str, &str); 21] = [
+    ("bpfpack", "emit", "iiii", ""),
+    ("bpfpack", "rows", "iii", ""),
+    ("bpfpack", "text", "ii", ""),
+    ("bpfpack", "json", "ii", ""),
+    ("bpfpack", "declare", "ii", "i"),
+    ("bpfpack", "source", "ii", "i"),
+    ("bpfpack", "member", "iiiii", "i"),
+    ("bpfpack", "argument", "iiii", "i"),
+    ("bpfpack", "parameter", "iiii", "i"),
+    ("bpfpack", "map", "ii", "i"),
+    ("bpfpack", "map_lookup", "iii", "i"),
+    ("bpfpack", "map_update", "iiil", "i"),
+    ("bpfpack", "map_delete", "ii", "i"),
+    ("bpfpack", "map_next", "iii", "i"),
+    ("bpfpack", "every", "i", ""),
+    ("bpfpack", "clock", "i", "l"),
+    ("bpfpack", "stop", "i", ""),
+    ("bpfpack", "fail", "ii", ""),
+    ("env", "abort", "iiii", ""),
+    ("bpfpack", "symbol", "liii", "i"),
+    ("bpfpack", "log", "iii", ""),
+];
+
+/// The last of the functions that are called: the others look at the machine, or talk.
+const CALLED: usize = 19;
+
+/// Texts that host functions look for, at the beginning of the memory.
+const TEXTS: &str = r#"rb ret counts value key targ least {\"name\":\"p\",\"members\":{\"pid\":\"u32\",\"c\":\"char[9]\"}} {\"name\":\"t\",\"value\":{\"slots\":\"u32[4]\"},\"histogram\":\"log2\"} [1, {}]"#;
+
+/// Takes what modules have shown; nothing of it may be longer than what they can hold.
+struct Checked;
+
+impl Output for Checked {
+    fn record(&mut self, _stream: &Stream, record: &[u8]) {
+        assert!(record.len() <= MEMORY);
+    }
+
+    fn reading(&mut self, view: &View, entries: &[Entry]) {
+        let key = view.key.as_ref().map_or(0, Layout::size);
+        for entry in entries {
+            assert_eq!((entry.key.len(), entry.value.len()), (key, view.value.size()));
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        assert!(text.len() <= MEMORY);
+    }
+
+    fn json(&mut self, json: &[u8]) {
+        assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
+    }
+}
+
+/// Runs the input as a module, and as a list of calls that a module makes.
+///
+/// # Panics
+/// When what a module has shown is not what it can have.
+pub fn run_modules(input: &[u8]) {
+    thread_local! {
+        static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
+    }
+    ENGINE.with_borrow_mut(|engine| {
+        let limits = Limits { memory: MEMORY, time: Duration::from_millis(100) };
+        let engine = engine.get_or_insert_with(|| {
+            Engine::new(limits, None).unwrap_or_else(|failure| panic!("{}", failure.message()))
+        });
+        let Some((how, rest)) = input.split_first() else { return };
+        // A failure is what most inputs come to.
+        let _ = match how % 2 {
+            0 => run(engine, rest),
+            _ => run(engine, module(rest).as_bytes()),
+        };
+    });
+}
+
+fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
+    let module = engine.compile("fuzz.wasm", module)?;
+    let parameters = vec![("least".to_owned(), "5".to_owned())];
+    let compiled = Compiled { name: "fuzz.wasm".to_owned(), module, parameters };
+    let package = Package {
+        name: "fuzz_bpf",
+        arguments: &[("targ".to_owned(), "7".to_owned())],
+        format: "json",
+        fields: &[],
+        is_quiet: true,
+    };
+    let (streams, views) = sources();
+    let maps = (2, Table::default());
+    let mut chain = Chain::of(engine, &[compiled], &package, maps, &streams, &views)?;
+    let out = &mut Checked;
+    for (at, size) in [0usize, 1, 4, 8, 9, 64, 70_000].into_iter().enumerate() {
+        let record = vec![at as u8; size];
+        chain.record(&streams[at % 2], u16::try_from(at).ok(), &record, out)?;
+    }
+    chain.flush(out)?;
+    let entry = |key: u32| Entry { key: key.to_le_bytes().into(), value: vec![1; 32] };
+    chain.sample(0, &[entry(1), entry(2)], out)?;
+    chain.sample(0, &[], out)?;
+    chain.tick(out)?;
+    chain.end(out)
+}
+
+/// Two buffers, one of which has two kinds of records, and a map of histograms.
+fn sources() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
+    let int = |size| Layout::Int { size, signed: false };
+    let kind = |name: &str, size| {
+        let members = vec![Member::new("pid", 0, int(4)), Member::new("ret", 4, int(4))];
+        RecordKind::new(name, Layout::Record(Record { size, members }), None)
+    };
+    let stream = |index, name: &str, kinds| {
+        let kind = StreamKind::Ring;
+        Arc::new(Stream { index, name: name.to_owned(), kinds, tag: None, kind })
+    };
+    let slots = Layout::Array { element: Box::new(int(8)), stride: 8, len: 4 };
+    let value = Layout::Record(Record { size: 32, members: vec![Member::new("slots", 0, slots)] });
+    let view = View {
+        name: "counts".to_owned(),
+        key: Some(int(4)),
+        counters: value.counters(&[]),
+        shape: Shape::Histogram {
+            slots: Slots { offset: 0, size: 8, len: 4 },
+            edges: Edges::Log2,
+            unit: "usecs".to_owned(),
+        },
+        value,
+        interval: Duration::from_secs(1),
+        differences: false,
+        leave_out_zeros: false,
+        sort: None,
+        stacks: Vec::new(),
+    };
+    let streams = vec![
+        stream(0, "rb", vec![kind("a", 8)]),
+        stream(1, "rb2", vec![kind("a", 8), kind("b", 64)]),
+    ];
+    (streams, vec![Arc::new(view)])
+}
+
+/// Bytes that are used up as numbers.
+struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// A number: small, at an edge, or any.
+    fn number(&mut self) -> i64 {
+        let Some(byte) = self.byte() else { return 0 };
+        match byte {
+            0..=199 => i64::from(byte),
+            200..=219 => (1 << 16) * i64::from(byte - 200),
+            220..=239 => -i64::from(byte - 219),
+            240..=247 => i64::from(i32::MIN) + i64::from(byte - 240),
+            _ => (0..4).fold(0, |number, _| number << 8 | i64::from(self.byte().unwrap_or(0))),
+        }
+    }
+}
+
+/// A module that calls host functions as the bytes say, in each function that it has.
+fn module(input: &[u8]) -> String {
+    let mut numbers = Numbers(input);
+    let mut text = String::from("(module\n");
+    for (at, (from, name, parameters, result)) in FUNCTIONS[..CALLED].iter().enumerate() {
+        let types: String =
+            parameters.chars().map(|ty| if ty == 'l' { " i64" } else { " i32" }).collect();
+        let result = match *result {
+            "" => "",
+            "l" => "(result i64)",
+            _ => "(result i32)",
+        };
+        let _ =
+            writeln!(text, "(import \"{from}\" \"{name}\" (func $f{at} (param{types}) {result}))");
+    }
+    let (pages, alloc) = (numbers.number().rem_euclid(20), numbers.number());
+    // Mostly what works, so that the rest is reached.
+    let (pages, alloc) = (pages.max(3), if alloc < 200 { 65536 } else { alloc });
+    let _ = writeln!(
+        text,
+        "(memory (export \"memory\") {pages}) (data (i32.const 0) \"{TEXTS}\")
+         (func (export \"bpfpack_version\") (result i32) (i32.const 1))
+         (func (export \"bpfpack_alloc\") (param i32) (result i32) (i32.const {}))",
+        alloc as i32
+    );
+    for (name, parameters) in [
+        ("start", "i32 i32"),
+        ("records", "i32 i32 i32 i64"),
+        ("sample", "i32 i32 i32 i64"),
+        ("tick", "i64"),
+        ("end", ""),
+    ] {
+        let _ =
+            writeln!(text, "(func (export \"bpfpack_{name}\") (param {parameters}) (result i32)");
+        let calls = numbers.number().rem_euclid(8);
+        for _ in 0..calls {
+            call(&mut numbers, &mut text);
+        }
+        let answer = numbers.number();
+        let _ = writeln!(text, "(i32.const {}))", if answer < 200 { 0 } else { answer as i32 });
+    }
+    text.push(')');
+    text
+}
+
+fn call(numbers: &mut Numbers<'_>, text: &mut String) {
+    let which = numbers.number().rem_euclid(CALLED as i64 + 2) as usize;
+    let Some((_, _, parameters, result)) = FUNCTIONS[..CALLED].get(which) else {
+        let _ = match which == CALLED {
+            true => writeln!(text, "(drop (memory.grow (i32.const {})))", numbers.number() as i32),
+            false => writeln!(
+                text,
+                "(i32.store (i32.const {}) (i32.const {}))",
+                numbers.number() & 0xffff,
+                numbers.number() as i32
+            ),
+        };
+        return;
+    };
+    let mut arguments = String::new();
+    for ty in parameters.chars() {
+        let number = numbers.number();
+        let _ = match ty {
+            'l' => write!(arguments, "(i64.const {number})"),
+            _ => write!(arguments, "(i32.const {})", number as i32),
+        };
+    }
+    let _ = match *result {
+        "" => writeln!(text, "(call $f{which} {arguments})"),
+        _ => writeln!(text, "(drop (call $f{which} {arguments}))"),
+    };
+}

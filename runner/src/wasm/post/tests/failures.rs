@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//! What modules do wrong: each is an error that names the function and the cause, and never more.
+
+use super::*;
+use crate::failure::exit_code::{MODULE, MODULE_FAILED};
+
+fn refused(text: &str) -> (u8, String) {
+    let failure = start(&[("m.wasm", text)], limits()).unwrap_err();
+    (failure.exit_code(), failure.message())
+}
+
+#[track_caller]
+fn assert_refused(text: &str, code: u8, words: &[&str]) {
+    let (found, message) = refused(text);
+    assert_eq!(found, code, "{message}");
+    for word in words.iter().chain(&["m.wasm"]) {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+/// A module whose `bpfpack_records` is this.
+fn records(imports: &str, body: &str) -> String {
+    let export = r#"(func (export "bpfpack_records") (param i32 i32 i32 i64) (result i32)"#;
+    module(imports, &format!("{export} {body})"))
+}
+
+#[track_caller]
+fn assert_fails(text: &str, words: &[&str]) -> Vec<String> {
+    let mut chain = started(text);
+    let (seen, result) = run(&mut chain, &[(1, 2)]);
+    let message = result.unwrap_err();
+    for word in words.iter().chain(&["m.wasm", "bpfpack_records"]) {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+    seen
+}
+
+#[test]
+fn what_is_no_post_processor() {
+    assert_refused("(module)", MODULE, &["exports no `memory`"]);
+    assert_refused(r#"(module (memory (export "memory") 1))"#, MODULE, &["bpfpack_version"]);
+    assert_refused("(modul", MODULE, &["no module"]);
+    assert_refused(&module("", ""), MODULE, &["none of bpfpack_start"]);
+    let other = r#"(module (memory (export "memory") 1)
+        (func (export "bpfpack_version") (result i32) (i32.const 2))
+        (func (export "bpfpack_alloc") (param i32) (result i32) (i32.const 8)))"#;
+    assert_refused(other, MODULE, &["version 2", "speaks 1"]);
+    let typed = module("", r#"(func (export "bpfpack_end"))"#);
+    assert_refused(&typed, MODULE, &["bpfpack_end", "another type"]);
+    let imports = r#"(import "bpfpack" "emit" (func (param i32)))"#;
+    assert_refused(&module(imports, ""), MODULE, &["can not run", "emit"]);
+}
+
+#[test]
+fn all_missing_imports_are_named() {
+    let imports = r#"(import "bpfpack" "later" (func)) (import "wasm_bpf" "x" (func))"#;
+    assert_refused(&module(imports, ""), MODULE, &["bpfpack.later", "wasm_bpf.x"]);
+}
+
+#[test]
+fn traps_name_the_function_and_the_cause() {
+    assert_fails(&records("", "unreachable"), &["gave up"]);
+    assert_fails(&records("", "(i32.div_u (i32.const 1) (i32.const 0))"), &["divided by zero"]);
+    assert_fails(&records("", "(i32.load (i32.const -8))"), &["outside of its memory"]);
+    assert_fails(&records("", "(i32.const 7)"), &["it returned 7"]);
+    let endless =
+        r#"(func $f (param i32) (result i32) (i32.add (i32.const 1) (call $f (local.get 0))))"#;
+    let text = records("", "(call $f (i32.const 0))").replace(
+        "(func (export \"bpfpack_records\")",
+        &format!("{endless} (func (export \"bpfpack_records\")"),
+    );
+    assert_fails(&text, &["stack overflowed"]);
+}
+
+#[test]
+fn what_was_emitted_before_is_shown() {
+    let emit = "(call $emit (local.get 0) (i32.const 0) (i32.add (local.get 1) (i32.const 8)) (i32.const 8)) unreachable";
+    let seen = assert_fails(&records(EMIT, emit), &["gave up"]);
+    assert_eq!(seen, ["rb [1, 0, 0, 0, 2, 0, 0, 0]"]);
+}
+
+#[test]
+fn it_says_why_it_failed() {
+    let import = r#"(import "bpfpack" "fail" (func $fail (param i32 i32)))"#;
+    let body = r#"(call $fail (i32.const 0) (i32.const 7)) (i32.const 0)"#;
+    let text = records(import, body).replace(
+        "(func (export \"bpfpack_records\")",
+        "(data (i32.const 0) \"no\\1b disk\") (func (export \"bpfpack_records\")",
+    );
+    assert_fails(&text, &["it says: no\\x1b dis"]);
+}
+
+#[test]
+fn places_outside_of_its_memory_are_errors() {
+    let calls = [
+        (EMIT, "(call $emit (i32.const 0) (i32.const 0) (i32.const -4) (i32.const 8))", "emit"),
+        (EMIT, "(call $emit (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1))", "emit"),
+        (
+            EMIT,
+            "(call $emit (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0))",
+            "no source 9",
+        ),
+        (EMIT, "(call $emit (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0))", "has rows"),
+        (EMIT, "(call $emit (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0))", "not 3"),
+        (TEXT, "(call $text (i32.const 196608) (i32.const 1))", "text"),
+    ];
+    for (import, call, word) in calls {
+        assert_fails(&records(import, &format!("{call} (i32.const 0)")), &[word]);
+    }
+    let import =
+        r#"(import "bpfpack" "argument" (func $ask (param i32 i32 i32 i32) (result i32)))"#;
+    let call = "(call $ask (i32.const 0) (i32.const 4) (i32.const -1) (i32.const -1))";
+    let text = records(import, call).replace(
+        "(func (export \"bpfpack_records\")",
+        "(data (i32.const 0) \"targ\") (func (export \"bpfpack_records\")",
+    );
+    assert_fails(&text, &["argument", "not inside"]);
+}
+
+#[test]
+fn nonsense_from_alloc_is_an_error() {
+    for (answer, word) in [
+        ("0", "no memory"),
+        ("12", "multiple of 8"),
+        ("-8", "not inside"),
+        ("196000", "not inside"),
+    ] {
+        let text = records("", "(i32.const 0)").replace(
+            "(result i32) (i32.const 65536)",
+            &format!("(result i32) (i32.const {answer})"),
+        );
+        let mut chain = started(&text);
+        let (_, result) = run(&mut chain, &[(1, 2)]);
+        let message = result.unwrap_err();
+        assert!(message.contains("bpfpack_alloc") && message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn the_time_limit_ends_a_call() {
+    let text = records("", "(loop $for_ever (br $for_ever)) (i32.const 0)");
+    let limits = Limits { time: Duration::from_millis(50), ..limits() };
+    let mut chain = start(&[("m.wasm", &text)], limits).unwrap();
+    let (_, result) = run(&mut chain, &[(1, 2)]);
+    let message = result.unwrap_err();
+    assert!(
+        message.contains("bpfpack_records") && message.contains("longer than 50ms"),
+        "{message}"
+    );
+}
+
+#[test]
+fn short_calls_are_not_hit_by_the_limit() {
+    let text = records("", "(i32.const 0)");
+    let limits = Limits { time: Duration::from_millis(20), ..limits() };
+    let mut chain = start(&[("m.wasm", &text)], limits).unwrap();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(150) {
+        assert_eq!(run(&mut chain, &[(1, 2)]).1, Ok(()));
+    }
+}
+
+#[test]
+fn the_memory_limit_is_kept() {
+    let grow = "(if (i32.ne (memory.grow (i32.const 64)) (i32.const -1)) (then unreachable)) \
+        (i32.load (i32.const 1048576))";
+    let mut chain = started(&records("", grow));
+    let (_, result) = run(&mut chain, &[(1, 2)]);
+    let message = result.unwrap_err();
+    assert!(message.contains("outside of its memory") && message.contains("limit"), "{message}");
+    let large = module("", "").replace("\"memory\") 3", "\"memory\") 64");
+    let (code, message) = refused(&large);
+    assert!(code == MODULE && message.contains("m.wasm"), "{message}");
+}
+
+#[test]
+fn too_much_in_one_call_is_an_error() {
+    let text = "(loop $for_ever (call $text (i32.const 0) (i32.const 65536)) (br $for_ever)) (i32.const 0)";
+    let seen = assert_fails(&records(TEXT, text), &["more than 64 MB"]);
+    assert_eq!(seen.len(), 1024);
+}
+
+#[test]
+fn sources_are_declared_at_the_start_only() {
+    let import = r#"(import "bpfpack" "declare" (func $declare (param i32 i32) (result i32)))"#;
+    let call = "(drop (call $declare (i32.const 0) (i32.const 0))) (i32.const 0)";
+    assert_fails(&records(import, call), &["bpfpack_start"]);
+    let at_start = module(
+        import,
+        r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+        (call $declare (i32.const 0) (i32.const 2)))"#,
+    );
+    let (code, message) = refused(&at_start);
+    assert!(code == MODULE_FAILED && message.contains("declare"), "{message}");
+    assert!(message.contains("bpfpack_start"), "{message}");
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+//! Modules in text form, run by the chain as ecli runs them, without a kernel.
+
+mod failures;
+
+use super::*;
+use crate::decode::{Layout, Member, Record};
+use crate::view::tests::counter_view;
+use crate::view::{RecordKind, StreamKind};
+use crate::wasm::engine::Limits;
+use std::time::Duration;
+
+/// What was shown.
+#[derive(Debug, Default)]
+struct Seen(Vec<String>);
+
+impl Output for Seen {
+    fn record(&mut self, stream: &Stream, record: &[u8]) {
+        self.0.push(format!("{} {record:?}", stream.name));
+    }
+
+    fn reading(&mut self, view: &View, entries: &[Entry]) {
+        let entry = |entry: &Entry| format!("{:?}={:?}", entry.key, entry.value);
+        let entries: Vec<String> = entries.iter().map(entry).collect();
+        self.0.push(format!("{} {}", view.name, entries.join(" ")));
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.0.push(format!("text {}", String::from_utf8_lossy(text)));
+    }
+
+    fn json(&mut self, json: &[u8]) {
+        self.0.push(format!("json {}", String::from_utf8_lossy(json)));
+    }
+}
+
+/// What most modules have: 3 pages, of which the first is theirs.
+const BASICS: &str = r#"
+    (memory (export "memory") 3)
+    (func (export "bpfpack_version") (result i32) (i32.const 1))
+    (func (export "bpfpack_alloc") (param i32) (result i32) (i32.const 65536))
+"#;
+
+fn limits() -> Limits {
+    Limits { memory: 1 << 20, time: Duration::from_secs(5) }
+}
+
+/// A buffer of records of two numbers, and a map of counters.
+fn streams() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
+    let number = |size| Layout::Int { size, signed: false };
+    let layout = Layout::Record(Record {
+        size: 8,
+        members: vec![Member::new("pid", 0, number(4)), Member::new("ret", 4, number(4))],
+    });
+    let stream = Stream {
+        index: 0,
+        name: "rb".into(),
+        kinds: vec![RecordKind::new("event", layout, None)],
+        tag: None,
+        kind: StreamKind::Ring,
+    };
+    (vec![Arc::new(stream)], vec![Arc::new(counter_view())])
+}
+
+fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
+    let engine = Engine::new(limits, None)?;
+    let compile = |(name, text): &(&str, &str)| {
+        Ok(Compiled {
+            name: (*name).to_owned(),
+            module: engine.compile(name, text.as_bytes())?,
+            parameters: vec![("least".to_owned(), "5".to_owned())],
+        })
+    };
+    let modules = modules.iter().map(compile).collect::<Result<Vec<_>, Failure>>()?;
+    let package = Package {
+        name: "test_bpf",
+        arguments: &[("targ".to_owned(), "7".to_owned())],
+        format: "text",
+        fields: &[],
+        is_quiet: true,
+    };
+    let (streams, views) = streams();
+    Chain::of(&engine, &modules, &package, (2, Table::default()), &streams, &views)
+}
+
+fn module(imports: &str, rest: &str) -> String {
+    format!("(module {imports} {BASICS} {rest})")
+}
+
+fn started(text: &str) -> Chain {
+    start(&[("m.wasm", text)], limits()).map_err(|failure| failure.message()).unwrap()
+}
+
+/// Hands over records of a pid and a result each, and what a run ends with.
+fn run(chain: &mut Chain, records: &[(u32, u32)]) -> (Vec<String>, Result<(), String>) {
+    let mut seen = Seen::default();
+    let (streams, _) = streams();
+    let mut run = || -> Result<(), Failure> {
+        for (pid, ret) in records {
+            let record = [pid.to_le_bytes(), ret.to_le_bytes()].concat();
+            assert!(chain.record(&streams[0], Some(1), &record, &mut seen)?);
+        }
+        chain.flush(&mut seen)?;
+        chain.end(&mut seen)
+    };
+    let result = run().map_err(|failure| failure.message());
+    (seen.0, result)
+}
+
+const EMIT: &str = r#"(import "bpfpack" "emit" (func $emit (param i32 i32 i32 i32)))"#;
+const TEXT: &str = r#"(import "bpfpack" "text" (func $text (param i32 i32)))"#;
+
+/// Lets the records through whose second number is not 0.
+fn filter() -> String {
+    module(
+        EMIT,
+        r#"(func (export "bpfpack_records") (param $source i32) (param $at i32) (param $len i32)
+              (param $time i64) (result i32)
+            (local.set $len (i32.add (local.get $at) (local.get $len)))
+            (loop $next
+              (if (i32.load offset=12 (local.get $at))
+                (then (call $emit (local.get $source) (i32.load16_u offset=4 (local.get $at))
+                  (i32.add (local.get $at) (i32.const 8)) (i32.load (local.get $at)))))
+              (local.set $at (i32.add (local.get $at) (i32.const 16)))
+              (br_if $next (i32.lt_u (local.get $at) (local.get $len))))
+            (i32.const 0))"#,
+    )
+}
+
+/// Shows the bytes of each batch and row as text.
+fn echo() -> String {
+    module(
+        TEXT,
+        r#"(func $show (param i32 i32 i32 i64) (result i32)
+            (call $text (local.get 1) (local.get 2)) (i32.const 0))
+           (export "bpfpack_records" (func $show))
+           (export "bpfpack_sample" (func $show))"#,
+    )
+}
+
+#[test]
+fn a_filter_lets_some_records_through() {
+    let mut chain = started(&filter());
+    let (seen, result) = run(&mut chain, &[(1, 0), (2, 5), (3, 0), (4, 9)]);
+    assert_eq!(result, Ok(()));
+    assert_eq!(seen, ["rb [2, 0, 0, 0, 5, 0, 0, 0]", "rb [4, 0, 0, 0, 9, 0, 0, 0]"]);
+}
+
+#[test]
+fn many_records_come_in_batches_in_their_order() {
+    let mut chain = started(&filter());
+    let records: Vec<(u32, u32)> = (0..20_000).map(|at| (at, at % 2)).collect();
+    let (seen, result) = run(&mut chain, &records);
+    assert_eq!((result, seen.len()), (Ok(()), 10_000));
+    let record = [19_999u32.to_le_bytes(), 1u32.to_le_bytes()].concat();
+    assert_eq!(seen[9_999], format!("rb {record:?}"));
+}
+
+#[test]
+fn a_batch_is_as_specified() {
+    let mut chain = started(&echo());
+    let (streams, _) = streams();
+    let mut seen = Seen::default();
+    for record in [&[1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[b'a'; 5]] {
+        chain.record(&streams[0], Some(3), record, &mut seen).unwrap();
+    }
+    chain.flush(&mut seen).unwrap();
+    let expected = [
+        &[9, 0, 0, 0, 0, 0, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0][..],
+        &[5, 0, 0, 0, 0, 0, 3, 0, b'a', b'a', b'a', b'a', b'a', 0, 0, 0],
+    ]
+    .concat();
+    assert_eq!(seen.0, [format!("text {}", String::from_utf8(expected).unwrap())]);
+    // Nothing of what it should be is in it.
+    assert!(!chain.record(&streams[0], None, &[], &mut seen).unwrap());
+}
+
+#[test]
+fn readings_come_as_rows() {
+    let mut chain = started(&echo());
+    let mut seen = Seen::default();
+    let entry = |key: u8, count: u64| Entry { key: vec![key], value: count.to_le_bytes().into() };
+    chain.sample(0, &[entry(65, 66), entry(67, 68)], &mut seen).unwrap();
+    chain.sample(0, &[], &mut seen).unwrap();
+    let row = |key: char, count: char| format!("{key}{}{count}{}", "\0".repeat(7), "\0".repeat(7));
+    assert_eq!(seen.0, [format!("text {}{}", row('A', 'B'), row('C', 'D')), "text ".to_owned()]);
+    // A module without the function lets them through.
+    let mut chain = started(&filter());
+    seen.0.clear();
+    chain.sample(0, &[entry(65, 1)], &mut seen).unwrap();
+    assert_eq!(seen.0, ["counts [65]=[1, 0, 0, 0, 0, 0, 0, 0]"]);
+    assert!(!chain.takes_samples());
+}
+
+#[test]
+fn what_one_lets_through_the_next_one_sees() {
+    let mut chain = start(&[("a", &filter()), ("b", &echo())], limits()).unwrap();
+    let (seen, result) = run(&mut chain, &[(65, 0), (66, 7)]);
+    assert_eq!(result, Ok(()));
+    // The CPU is not known any more.
+    assert_eq!(seen, ["text \u{8}\0\0\0\0\0\u{fffd}\u{fffd}B\0\0\0\u{7}\0\0\0"]);
+}
+
+#[test]
+fn a_module_makes_sources_of_its_own() {
+    let declare = r#"
+        (import "bpfpack" "declare" (func $declare (param i32 i32) (result i32)))
+        (import "bpfpack" "rows" (func $rows (param i32 i32 i32)))
+        (import "bpfpack" "json" (func $json (param i32 i32)))"#;
+    let rest = r#"
+        (data (i32.const 0) "{\"name\":\"p\",\"members\":{\"pid\":\"u32\"}}")
+        (data (i32.const 64) "{\"name\":\"t\",\"key\":{\"pid\":\"u32\"},\"value\":{\"n\":\"u8\"}}")
+        (data (i32.const 256) " { \"a\" : 1 } ")
+        (data (i32.const 512) "\01\02\03\04\05\06\07\08\09\0a\0b\0c\0d\0e\0f\10")
+        (global $p (mut i32) (i32.const 0))
+        (global $t (mut i32) (i32.const 0))
+        (func (export "bpfpack_start") (param i32 i32) (result i32)
+            (global.set $p (call $declare (i32.const 0) (i32.const 36)))
+            (global.set $t (call $declare (i32.const 64) (i32.const 51)))
+            (i32.const 0))
+        (func (export "bpfpack_end") (result i32)
+            (call $emit (global.get $p) (i32.const 0) (i32.const 512) (i32.const 4))
+            (call $rows (global.get $t) (i32.const 512) (i32.const 16))
+            (call $json (i32.const 256) (i32.const 13))
+            (i32.const 1))"#;
+    let mut chain = started(&module(&format!("{declare}{EMIT}"), rest));
+    assert_eq!(chain.declared(), 2);
+    let (seen, result) = run(&mut chain, &[]);
+    assert_eq!(result, Ok(()));
+    assert_eq!(seen, ["p [1, 2, 3, 4]", "t [1, 2, 3, 4]=[9]", "json {\"a\":1}"]);
+    assert_eq!(chain.stopped(), Some(0));
+}
+
+/// A module that asks for something at its start and shows the answer as text.
+fn asks(imports: &str, data: &str, call: &str, answer: &str) -> String {
+    module(
+        &format!("{TEXT}{imports}"),
+        &format!(
+            r#"(data (i32.const 0) "{data}") (global $len (mut i32) (i32.const 0))
+            (func (export "bpfpack_start") (param i32 i32) (result i32)
+                (global.set $len {call}) (i32.const 0))
+            (func (export "bpfpack_end") (result i32)
+                (call $text (i32.const 1024) {answer}) (i32.const 0))"#
+        ),
+    )
+}
+
+fn answer(imports: &str, data: &str, call: &str, answer: &str) -> Vec<String> {
+    let (seen, result) = run(&mut started(&asks(imports, data, call, answer)), &[]);
+    assert_eq!(result, Ok(()));
+    seen
+}
+
+#[test]
+fn arguments_and_parameters_are_told() {
+    let import = |name: &str| {
+        format!(r#"(import "bpfpack" "{name}" (func $ask (param i32 i32 i32 i32) (result i32)))"#)
+    };
+    let ask = |len: u32| {
+        format!("(call $ask (i32.const 0) (i32.const {len}) (i32.const 1024) (i32.const 8))")
+    };
+    let len = "(global.get $len)";
+    assert_eq!(answer(&import("argument"), "targ", &ask(4), len), ["text 7"]);
+    assert_eq!(answer(&import("parameter"), "least", &ask(5), len), ["text 5"]);
+    let none =
+        answer(&import("parameter"), "most", &ask(4), "(i32.add (global.get $len) (i32.const 1))");
+    assert_eq!(none, ["text "]);
+}
+
+#[test]
+fn members_are_found() {
+    let import =
+        r#"(import "bpfpack" "member" (func $ask (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let ask = |source: u32, len: u32| {
+        format!(
+            "(call $ask (i32.const {source}) (i32.const 0) (i32.const 0) (i32.const {len}) \
+             (i32.const 1024))"
+        )
+    };
+    let place = |seen: Vec<String>| seen[0].bytes().skip(5).step_by(4).collect::<Vec<u8>>();
+    let found = place(answer(import, "ret", &ask(0, 3), "(i32.const 24)"));
+    assert_eq!(found, [4, 4, 1, 1, 4, 0]);
+    let found = place(answer(import, "value", &ask(1, 5), "(i32.const 24)"));
+    assert_eq!(found, [8, 8, 1, 1, 8, 0]);
+}
+
+#[test]
+fn the_description_is_json() {
+    let text = module(
+        TEXT,
+        r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+            (call $text (local.get 0) (local.get 1)) (i32.const 0))"#,
+    );
+    let mut chain = started(&text);
+    let (_, bytes) = chain.stages[0].take_emitted();
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+}
+
+#[test]
+fn it_is_called_as_often_as_it_asks() {
+    let imports = format!(r#"{TEXT}(import "bpfpack" "every" (func $every (param i32)))"#);
+    let text = module(
+        &imports,
+        r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+            (call $every (i32.const 10)) (i32.const 0))
+           (func (export "bpfpack_tick") (param i64) (result i32)
+            (call $text (i32.const 0) (i32.const 1)) (call $every (i32.const 0)) (i32.const 0))"#,
+    );
+    let mut chain = started(&text);
+    let mut seen = Seen::default();
+    chain.tick(&mut seen).unwrap();
+    assert_eq!(seen.0.len(), 0, "too early");
+    std::thread::sleep(Duration::from_millis(12));
+    chain.tick(&mut seen).unwrap();
+    assert_eq!((seen.0.len(), chain.next_tick()), (1, None));
+}
+
+#[test]
+fn it_ends_the_run_with_a_code() {
+    let imports = r#"(import "bpfpack" "stop" (func $stop (param i32)))"#;
+    let text = module(
+        imports,
+        r#"(func (export "bpfpack_records") (param i32 i32 i32 i64) (result i32)
+            (call $stop (i32.const 42)) (i32.const 1))"#,
+    );
+    let mut chain = started(&text);
+    assert_eq!(chain.stopped(), None);
+    let (_, result) = run(&mut chain, &[(1, 2)]);
+    assert_eq!((result, chain.stopped()), (Ok(()), Some(42)));
+}
