@@ -132,12 +132,12 @@ fn known_ends() -> BTreeMap<u64, Value> {
                 "exit_code": code, "sig": 0}),
         );
     }
-    let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
-    child.kill().unwrap();
+    // By itself: a signal from here could come before it is seen to have started its program.
+    let mut child = Command::new("/bin/sh").args(["-c", "kill -9 $$"]).spawn().unwrap();
     let _ = child.wait().unwrap();
     made.insert(
         u64::from(child.id()),
-        json!({"pid": child.id(), "ppid": us, "comm": "sleep", "file": "/bin/sleep",
+        json!({"pid": child.id(), "ppid": us, "comm": "sh", "file": "/bin/sh",
             "exit_code": 0, "sig": 9}),
     );
     made
