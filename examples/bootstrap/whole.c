@@ -119,6 +119,6 @@ int main(int argc, char **argv)
 	}
 	fflush(stdout);
 	wasm_close_bpf_object(handle);
-	/* Ctrl-C is no failure: the poll ends with Linux' EINTR, whatever the number is here. */
-	return error < 0 && error != -4;
+	/* Ctrl-C is no failure. */
+	return error < 0 && error != -EINTR;
 }

@@ -2,14 +2,14 @@
 /*
  * An alert for each interrupt whose 99th percentile is beyond a limit.
  *
- * Parameters: p99=100us the limit; show=true passes the readings on; stop=CODE ends the run at the
- * first alert, with this exit code.
+ * Parameters: p99=100us the limit; least=100 leaves out those that came fewer times; show=yes passes
+ * the readings on; stop=CODE ends the run at the first alert, with this exit code.
  */
 #include <bpfpack.h>
 
 static struct bp_member name, slots;
-static uint64_t limit, unit;
-static bool show;
+static uint64_t limit, least, unit;
+static bool show, stopped;
 static uint64_t stop;
 
 BP_START(about)
@@ -23,6 +23,7 @@ BP_START(about)
 	name = bp_member(infos, 0, "name");
 	slots = bp_member(infos, 0, "slots");
 	limit = bp_parameter_time("p99", 100 * BP_US);
+	least = bp_parameter_u64("least", 100);
 	show = bp_parameter_bool("show", false);
 	stop = bp_parameter_u64("stop", UINT32_MAX);
 	return 0;
@@ -49,13 +50,16 @@ BP_SAMPLE(sample)
 
 	if (show)
 		bp_show_sample(sample);
+	/* At its end, a run makes a last reading. */
+	if (stopped)
+		return 0;
 	bp_each_row(row, sample) {
 		struct bp_text handler = bp_text(name, row);
 		uint64_t total = 0, p99;
 
 		for (uint32_t slot = 0; slot < slots.count; slot++)
 			total += bp_u64(bp_element(slots, slot), row);
-		if (!total)
+		if (!total || total < least)
 			continue;
 		p99 = percentile(row, total, 99);
 		if (p99 <= limit)
@@ -64,7 +68,9 @@ BP_SAMPLE(sample)
 			 p99 / 1000, p99 % 1000);
 		found = true;
 	}
-	if (found && stop <= 255)
+	if (found && stop <= 255) {
 		bp_stop(stop);
+		stopped = true;
+	}
 	return 0;
 }

@@ -54,7 +54,7 @@ BP_START(about)
 	}
 	of[EXEC].comm = bp_member(events, EXEC, "comm");
 	of[EXEC].file = bp_member(events, EXEC, "file");
-	of[EXIT].ran = bp_member(events, EXIT, "ran_ns");
+	of[EXIT].ran = bp_member(events, EXIT, "duration_ns");
 	of[EXIT].code = bp_member(events, EXIT, "exit_code");
 	of[EXIT].sig = bp_member(events, EXIT, "sig");
 	least = bp_parameter_time("least", 0);

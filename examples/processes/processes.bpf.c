@@ -92,7 +92,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	record->pid = process.pid;
 	record->ppid = BPF_CORE_READ(leader, real_parent, tgid);
 	record->start_ns = process.start_ns;
-	record->ran_ns = bpf_ktime_get_ns() - process.start_ns;
+	record->duration_ns = bpf_ktime_get_ns() - process.start_ns;
 	record->exit_code = status >> 8 & 0xff;
 	record->sig = status & 0x7f;
 	BPF_CORE_READ_STR_INTO(&record->comm, leader, comm);

@@ -23,7 +23,7 @@ struct ended {
 	__u32 pid;
 	__u32 ppid;
 	__u64 start_ns;
-	__u64 ran_ns;
+	__u64 duration_ns;
 	__u32 exit_code;
 	/* That ended it, or 0. */
 	__u32 sig;

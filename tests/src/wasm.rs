@@ -43,7 +43,12 @@ pub fn fixtures() -> Option<PathBuf> {
             let mut clang = Command::new("clang");
             clang.args(["--target=wasm32-wasi", "-O2", "-Wall", "-Wextra", "-Werror"]);
             clang.args(["-Wl,--export-table,--strip-debug", "-I"]).arg(sdk.join("c"));
-            clang.arg("-I").arg(out).arg(&source).arg("-o").arg(out.join(name).with_extension("wasm"));
+            clang
+                .arg("-I")
+                .arg(out)
+                .arg(&source)
+                .arg("-o")
+                .arg(out.join(name).with_extension("wasm"));
             let _ = Outcome::from(clang.output().unwrap()).succeeded();
         }
         Outcome { code: 0, stdout: String::new(), stderr: String::new() }
@@ -85,7 +90,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.into_iter().flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    paths
+        .into_iter()
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
 }
 
 /// A module that owns its tracer, running by `ecli run`. It ends with this, whatever becomes of the

@@ -74,7 +74,11 @@ fn ctrl_c_ends_modules_that_tick_sleep_and_spin() {
             let Some(module) = module(name) else { return };
             let (outcome, took) = Tracer::start(&module, &[""; 0], until).signal(signal);
             assert!(took < SOON, "{name}: {took:?}");
-            assert!(outcome.succeeded().stdout.starts_with(if name == "tick" { "tick" } else { "begun" }));
+            assert!(outcome.succeeded().stdout.starts_with(if name == "tick" {
+                "tick"
+            } else {
+                "begun"
+            }));
         }
     }
 }
@@ -97,9 +101,8 @@ fn each_record_of_a_poll_comes() {
     for number in 0..CALLS {
         sys::carry(number);
     }
-    let expected: Vec<String> = (0..CALLS as u64 * BURST)
-        .map(|seq| format!("{seq} {}", seq / BURST))
-        .collect();
+    let expected: Vec<String> =
+        (0..CALLS as u64 * BURST).map(|seq| format!("{seq} {}", seq / BURST)).collect();
     tracer.wait_for("all records", |text| text.lines().count() > expected.len());
     let (outcome, took) = tracer.signal(Signal::INT);
     assert!(took < SOON, "{took:?}");

@@ -37,7 +37,8 @@ int32_t wasm_attach_bpf_program(uint64_t handle, const char *program, const char
 WASM_BPF_IMPORT(wasm_bpf_map_fd_by_name)
 int32_t wasm_bpf_map_fd_by_name(uint64_t handle, const char *name);
 /* Waits for records, and calls for each; the record is in `data`, cut to `size`. The type of the
- * function must be this one: a call by another one is an error. */
+ * function must be this one: a call by another one is an error. Returns 0, or what is below zero:
+ * of a callback that has had enough, -EINTR of errno.h after Ctrl-C, or an error of Linux. */
 typedef int32_t wasm_bpf_record(void *context, void *data, uint32_t len);
 WASM_BPF_IMPORT(wasm_bpf_buffer_poll)
 int32_t wasm_bpf_buffer_poll(uint64_t handle, int32_t map, wasm_bpf_record *call, void *context,
