@@ -104,6 +104,8 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         format: "json",
         fields: &[],
         is_quiet: true,
+        environment: &[],
+        directories: &[],
     };
     let (streams, views) = sources();
     let maps = (2, Table::default());

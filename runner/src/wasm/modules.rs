@@ -113,6 +113,8 @@ impl Modules {
             format: plan.format.name(),
             fields: &plan.fields,
             is_quiet: plan.quiet,
+            environment: &plan.wasm.environment,
+            directories: &plan.wasm.directories,
         };
         let streams: &[Arc<Stream>] = &views.streams;
         let samples: Vec<Arc<View>> =

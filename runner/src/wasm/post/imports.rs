@@ -315,15 +315,13 @@ fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
     let bytes = memory::bytes(&call, memory, at, len.min(MOST_LOG));
     let bytes = bytes.map_err(|error| of("log", error))?;
     let state = call.data();
-    if state.world.is_quiet {
-        return Ok(());
-    }
-    for line in String::from_utf8_lossy(bytes).lines() {
-        let line = crate::decode::text::clean(line);
-        match level {
-            0 => talk::line(format_args!("{}: {line}", state.name)),
-            _ => talk::warning(&format!("{}: {line}", state.name)),
+    match level {
+        0 => state.say(bytes),
+        _ if !state.world.is_quiet => {
+            let text = crate::decode::text::clean(&String::from_utf8_lossy(bytes));
+            talk::warning(&format!("{}: {text}", state.name));
         }
+        _ => {}
     }
     Ok(())
 }

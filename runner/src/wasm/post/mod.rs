@@ -18,6 +18,7 @@ mod state;
 mod tests;
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,19 +26,20 @@ use std::time::Instant;
 use anyhow::anyhow;
 use libbpf_rs::Object;
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::{Linker, Module};
+use wasmtime::Module;
 
 use crate::collect::maps::Entry;
 use crate::failure::{Failure, exit_code, system};
 use crate::render::Output;
 use crate::view::{Stream, View};
 use crate::wasm::engine::Engine;
+use crate::wasm::wasi::Wasi;
 use crate::wasm::watch::Watch;
 use describe::{About, describe};
 pub use maps::Table;
 use sources::{Row, Source, What};
 use stage::Stage;
-use state::{Emitted, State, World};
+use state::{Emitted, World};
 
 /// The version of the interface.
 pub const VERSION: i32 = 1;
@@ -69,6 +71,10 @@ pub struct Package<'a> {
     pub fields: &'a [String],
     /// Nothing but errors on stderr.
     pub is_quiet: bool,
+    /// The environment of modules.
+    pub environment: &'a [(String, String)],
+    /// The folders that they may read.
+    pub directories: &'a [PathBuf],
 }
 
 /// The modules of a run.
@@ -144,7 +150,9 @@ impl Chain {
             rows: Vec::new(),
         };
         for Compiled { name, module, parameters } in modules {
-            let mut stage = Stage::start(engine, module, &watch, &world, name, parameters.clone())?;
+            let wasi = Wasi::new(Vec::new(), package.environment, package.directories)?;
+            let mut stage =
+                Stage::start(engine, module, &watch, &world, (name, parameters.clone()), wasi)?;
             let description = {
                 let about = About {
                     package: &world.package,
@@ -252,6 +260,7 @@ impl Chain {
         for stage in 0..self.stages.len() {
             self.flush_stage(stage, output)?;
             let result = self.stages[stage].end();
+            self.stages[stage].end_lines();
             self.deliver(stage, result, output)?;
         }
         Ok(())
@@ -324,6 +333,9 @@ impl Chain {
         result: Result<(), Failure>,
         output: &mut dyn Output,
     ) -> Result<(), Failure> {
+        if result.is_err() {
+            self.stages[stage].end_lines();
+        }
         let (emitted, bytes) = self.stages[stage].take_emitted();
         let mut rest = &bytes[..];
         for what in &emitted {
@@ -374,9 +386,4 @@ impl Chain {
 fn now() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
-}
-
-/// Gives a linker WASI preview 1.
-fn link_wasi(_linker: &mut Linker<State>, _name: &str) -> Result<(), Failure> {
-    Ok(())
 }

@@ -11,6 +11,7 @@ use super::imports;
 use super::state::{Emitted, State, Stop, World};
 use crate::failure::{Failure, exit_code};
 use crate::wasm::engine::Engine;
+use crate::wasm::wasi::{self, Exit, Wasi};
 use crate::wasm::watch::Watch;
 use crate::wasm::{memory, trap};
 
@@ -35,6 +36,8 @@ pub struct Stage {
     functions: Functions,
     batch: Batch,
     next_tick: Option<Instant>,
+    /// It has ended itself, and is not called any more.
+    is_over: bool,
     /// Sources of higher numbers were declared after it.
     visible: usize,
 }
@@ -83,11 +86,11 @@ impl Stage {
         module: &Module,
         watch: &Rc<Watch>,
         world: &Rc<World>,
-        name: &str,
-        parameters: Vec<(String, String)>,
+        (name, parameters): (&str, Vec<(String, String)>),
+        wasi: Wasi,
     ) -> Result<Stage, Failure> {
         let limit = engine.limits().time;
-        let state = State::new(world, name, parameters, engine.limiter());
+        let state = State::new(world, name, parameters, wasi, engine.limiter(), limit);
         let mut store = engine.store(state);
         store.epoch_deadline_callback(move |context| match context.data().began.elapsed() {
             // It was meant for a call that has ended.
@@ -97,7 +100,7 @@ impl Stage {
         let unusable = |text: String| Failure::new(exit_code::MODULE, anyhow!("`{name}` {text}"));
         let mut linker = Linker::new(engine.inner());
         imports::link(&mut linker).map_err(|error| unusable(format!("can not run: {error:#}")))?;
-        super::link_wasi(&mut linker, name)?;
+        wasi::link(&mut linker).map_err(|error| unusable(format!("can not run: {error:#}")))?;
         check_imports(&linker, &mut store, module, name)?;
         watch.begin();
         store.data_mut().began = Instant::now();
@@ -127,9 +130,11 @@ impl Stage {
             functions,
             batch: Batch::default(),
             next_tick: None,
+            is_over: false,
             visible: 0,
         };
         let version = stage.call("bpfpack_version", |store| version.call(store, ()))?;
+        let version = version.unwrap_or(0);
         if version != super::VERSION {
             let text = format!(
                 "speaks version {version} of the interface; this ecli speaks {}",
@@ -147,7 +152,8 @@ impl Stage {
         for begin in ["_initialize", "_start"] {
             let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
             if let Some(function) = function {
-                stage.call(begin, |store| function.call(store, ()))?;
+                // Programs end themselves at the end of `_start`; their functions stay.
+                let _ = stage.call(begin, |store| function.call(store, ()))?;
                 break;
             }
         }
@@ -244,7 +250,9 @@ impl Stage {
 
     /// Hands the rows of a reading over.
     pub fn sample(&mut self, source: u32, rows: &[u8], time: i64) -> Result<(), Failure> {
-        let Some(sample) = self.functions.sample.clone() else { return Ok(()) };
+        let Some(sample) = self.functions.sample.clone().filter(|_| !self.is_over) else {
+            return Ok(());
+        };
         let (at, len) = self.hand_over(rows)?;
         self.finish("bpfpack_sample", |store| sample.call(store, (source, at, len, time)))
     }
@@ -273,6 +281,11 @@ impl Stage {
     pub fn end(&mut self) -> Result<(), Failure> {
         let Some(end) = self.functions.end.clone() else { return Ok(()) };
         self.finish("bpfpack_end", |store| end.call(store, ()))
+    }
+
+    /// Shows lines that it has begun and never ended.
+    pub fn end_lines(&mut self) {
+        self.store.data_mut().end_lines();
     }
 
     /// What it asked for, once.
@@ -313,6 +326,7 @@ impl Stage {
         };
         let alloc = self.functions.alloc.clone();
         let at = self.call("bpfpack_alloc", |store| alloc.call(store, wanted))?;
+        let Some(at) = at else { return Err(self.bad_room("it has ended itself")) };
         if at == 0 {
             return Err(self.bad_room(&format!("it has no memory for {size} bytes")));
         }
@@ -341,9 +355,13 @@ impl Stage {
         function: &str,
         call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<i32>,
     ) -> Result<(), Failure> {
+        if self.is_over {
+            return Ok(());
+        }
         let answer = self.call(function, call)?;
+        self.is_over = answer.is_none();
         let state = self.store.data_mut();
-        match answer {
+        match answer.unwrap_or(ENOUGH) {
             0 => {}
             ENOUGH => state.stop = state.stop.or(Some(Stop { code: 0 })),
             other => {
@@ -361,18 +379,22 @@ impl Stage {
         Ok(())
     }
 
-    /// Calls a function within the time limit.
+    /// Calls a function within the time limit; none where it has ended the module, with code 0.
     fn call<R>(
         &mut self,
         function: &str,
         call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-    ) -> Result<R, Failure> {
+    ) -> Result<Option<R>, Failure> {
         self.store.set_epoch_deadline(1);
         self.store.data_mut().began = Instant::now();
         self.watch.begin();
         let result = call(&mut self.store);
         self.watch.end();
-        result.map_err(|error| failed(&mut self.store, function, &error))
+        match result {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.downcast_ref() == Some(&Exit(0)) => Ok(None),
+            Err(error) => Err(failed(&mut self.store, function, &error)),
+        }
     }
 }
 

@@ -10,11 +10,16 @@ use wasmtime::Memory;
 use super::maps::Table;
 use super::sources::Source;
 use crate::symbols::Symbols;
+use crate::talk;
 use crate::wasm::engine::{Limited, Limiter};
 use crate::wasm::memory::Guest;
+use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Trouble, Wasi};
 
 /// Bytes that a call may emit before ecli shows them.
 const MOST_EMITTED: usize = 64 << 20;
+
+/// Bytes of a line that are kept until it ends.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// What all modules of a run share.
 #[derive(Debug)]
@@ -85,6 +90,11 @@ pub struct State {
     /// What `--wasm-arg` says to it.
     pub parameters: Vec<(String, String)>,
     memory: Option<Memory>,
+    wasi: Wasi,
+    /// How long a call may take, a sleep in it, too.
+    limit: Duration,
+    /// What it has written to stdout and stderr since the last end of a line.
+    lines: [Vec<u8>; 2],
     /// Its limits.
     pub limiter: Limiter,
     /// What it has emitted in this call, in order.
@@ -109,13 +119,18 @@ impl State {
         world: &Rc<World>,
         name: &str,
         parameters: Vec<(String, String)>,
+        wasi: Wasi,
         limiter: Limiter,
+        limit: Duration,
     ) -> State {
         State {
             world: Rc::clone(world),
             name: name.to_owned(),
             parameters,
             memory: None,
+            wasi,
+            limit,
+            lines: [Vec::new(), Vec::new()],
             limiter,
             emitted: Vec::new(),
             bytes: Vec::new(),
@@ -138,6 +153,84 @@ impl State {
         self.bytes.extend_from_slice(bytes);
         self.emitted.push(what);
         Ok(())
+    }
+}
+
+impl State {
+    /// Takes what it writes, and shows whole lines.
+    fn take(&mut self, to: Output, bytes: &[u8]) -> Result<(), TooMuch> {
+        let at = match to {
+            Output::Stdout => 0,
+            Output::Stderr => 1,
+        };
+        let line = &mut self.lines[at];
+        line.extend_from_slice(bytes);
+        // A line that never ends is shown in pieces.
+        let end = match line.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if line.len() >= LONGEST_LINE => line.len(),
+            None => return Ok(()),
+        };
+        let whole: Vec<u8> = line.drain(..end).collect();
+        self.show(to, &whole)
+    }
+
+    fn show(&mut self, to: Output, lines: &[u8]) -> Result<(), TooMuch> {
+        match to {
+            Output::Stdout => self.keep(Emitted::Text { len: lines.len() }, lines),
+            Output::Stderr => {
+                self.say(lines);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says lines on stderr, for a module.
+    pub fn say(&self, lines: &[u8]) {
+        if self.world.is_quiet {
+            return;
+        }
+        for line in String::from_utf8_lossy(lines).lines() {
+            let line = crate::decode::text::clean(line);
+            talk::line(format_args!("{}: {line}", self.name));
+        }
+    }
+
+    /// Shows lines that were begun and never ended.
+    pub fn end_lines(&mut self) {
+        for (at, to) in [Output::Stdout, Output::Stderr].into_iter().enumerate() {
+            let line = std::mem::take(&mut self.lines[at]);
+            if !line.is_empty() {
+                // What is too much was told before.
+                let _ = self.show(to, &line);
+            }
+        }
+    }
+}
+
+impl Streams for State {
+    fn write(&mut self, to: Output, bytes: &[u8]) -> Answer<usize> {
+        self.take(to, bytes).map_err(|error| Trouble::End(error.into()))?;
+        Ok(bytes.len())
+    }
+
+    fn wait(&mut self, time: Option<Duration>, input: bool) -> Answer<bool> {
+        // Its input has ended, and a call has to end in time.
+        if !input {
+            let left = self.limit.saturating_sub(self.began.elapsed());
+            std::thread::sleep(time.map_or(left, |time| time.min(left)));
+        }
+        Ok(input)
+    }
+}
+
+impl HasWasi for State {
+    fn wasi(&mut self) -> &mut Wasi {
+        &mut self.wasi
+    }
+
+    fn streams(&mut self) -> &mut dyn Streams {
+        self
     }
 }
 

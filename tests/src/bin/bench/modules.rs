@@ -78,7 +78,13 @@ fn throughput() -> Result<()> {
 fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
     let module = dir.join("module.wasm");
     let status = Command::new("clang")
-        .args(["--target=wasm32-unknown-unknown", "-nostdlib", "-O2", "-Wl,--no-entry,--strip-debug", "-I"])
+        .args([
+            "--target=wasm32-unknown-unknown",
+            "-nostdlib",
+            "-O2",
+            "-Wl,--no-entry,--strip-debug",
+            "-I",
+        ])
         .arg(root().join("runner/sdk/c"))
         .arg(root().join(source))
         .arg("-o")

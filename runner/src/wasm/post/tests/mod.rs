@@ -78,6 +78,8 @@ fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
         format: "text",
         fields: &[],
         is_quiet: true,
+        environment: &[],
+        directories: &[],
     };
     let (streams, views) = streams();
     Chain::of(&engine, &modules, &package, (2, Table::default()), &streams, &views)
@@ -328,4 +330,48 @@ fn it_ends_the_run_with_a_code() {
     assert_eq!(chain.stopped(), None);
     let (_, result) = run(&mut chain, &[(1, 2)]);
     assert_eq!((result, chain.stopped()), (Ok(()), Some(42)));
+}
+
+/// What a libc does where a program prints.
+fn prints(text: &str, rest: &str) -> String {
+    let imports = r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
+    let len = text.len() - text.matches("\\0a").count() * 2;
+    module(
+        imports,
+        &format!(
+            r#"(data (i32.const 64) "{text}")
+            (func $print (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const {len}))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+            (func (export "bpfpack_records") (param i32 i32 i32 i64) (result i32) (call $print) {rest} (i32.const 0))"#
+        ),
+    )
+}
+
+#[test]
+fn what_it_prints_is_text_by_lines() {
+    let mut chain = started(&prints("a\\0ab", ""));
+    let mut seen = Seen::default();
+    let (streams, _) = streams();
+    for _ in 0..2 {
+        assert!(chain.record(&streams[0], None, &[1; 8], &mut seen).unwrap());
+        chain.flush(&mut seen).unwrap();
+    }
+    assert_eq!(seen.0, ["text a\n", "text ba\n"]);
+    chain.end(&mut seen).unwrap();
+    assert_eq!(seen.0[2..], ["text b"]);
+}
+
+#[test]
+fn it_may_end_itself() {
+    let mut chain = started(&prints("a", "(call $exit (i32.const 0))"));
+    let (seen, result) = run(&mut chain, &[(1, 2)]);
+    assert_eq!((seen, result, chain.stopped()), (vec!["text a".to_owned()], Ok(()), Some(0)));
+    // It is not called any more.
+    assert_eq!(run(&mut chain, &[(1, 2)]), (Vec::new(), Ok(())));
+    let mut chain = started(&prints("a", "(call $exit (i32.const 3))"));
+    let (seen, result) = run(&mut chain, &[(1, 2)]);
+    let message = result.unwrap_err();
+    assert!(message.contains("bpfpack_records") && message.contains("code 3"), "{message}");
+    assert_eq!(seen, ["text a"]);
 }
