@@ -26,31 +26,35 @@ pub fn examples() -> Option<PathBuf> {
     })
 }
 
-/// The folder of the modules of `tests/fixtures/wasm`; none where they can not be built here.
+/// The folder of the modules of `tests/fixtures/wasm` and, with and without a C library, of
+/// `tests/fixtures/sdk`; none where they can not be built here.
 #[must_use]
 pub fn fixtures() -> Option<PathBuf> {
     // It knows what is missing.
     let _ = examples()?;
-    let (sources, sdk) = (root().join("tests/fixtures/wasm"), root().join("runner/sdk"));
-    built("wasm-fixtures", &[sources.clone(), sdk.clone()], |out| {
+    let dir = |name: &str| root().join(name);
+    let (sources, checks, sdk) =
+        (dir("tests/fixtures/wasm"), dir("tests/fixtures/sdk"), dir("runner/sdk"));
+    built("wasm-fixtures", &[sources.clone(), checks.clone(), sdk.clone()], |out| {
         let object = sources.join("numbers.bpf.c");
         let _ = ecc(out, &[object.as_os_str(), "-o".as_ref(), out.as_os_str()]).succeeded();
+        let compile = |source: &Path, name: &str, flags: &[&str]| {
+            let mut clang = Command::new("clang");
+            clang.args(["-O2", "-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug"]).args(flags);
+            clang.arg("-I").arg(sdk.join("c")).arg("-I").arg(out).arg(source);
+            clang.arg("-o").arg(out.join(name).with_extension("wasm"));
+            let _ = Outcome::from(clang.output().unwrap()).succeeded();
+        };
         for source in files(&sources) {
             let name = source.file_name().unwrap().to_str().unwrap();
-            let Some(name) = name.strip_suffix(".c").filter(|name| !name.ends_with(".bpf")) else {
-                continue;
-            };
-            let mut clang = Command::new("clang");
-            clang.args(["--target=wasm32-wasi", "-O2", "-Wall", "-Wextra", "-Werror"]);
-            clang.args(["-Wl,--export-table,--strip-debug", "-I"]).arg(sdk.join("c"));
-            clang
-                .arg("-I")
-                .arg(out)
-                .arg(&source)
-                .arg("-o")
-                .arg(out.join(name).with_extension("wasm"));
-            let _ = Outcome::from(clang.output().unwrap()).succeeded();
+            if let Some(name) = name.strip_suffix(".c").filter(|name| !name.ends_with(".bpf")) {
+                compile(&source, name, &["--target=wasm32-wasi", "-Wl,--export-table"]);
+            }
         }
+        let check = checks.join("check.c");
+        let bare = ["--target=wasm32-unknown-unknown", "-nostdlib", "-Wl,--no-entry"];
+        compile(&check, "check-bare", &bare);
+        compile(&check, "check-wasi", &["--target=wasm32-wasi", "-mexec-model=reactor"]);
         Outcome { code: 0, stdout: String::new(), stderr: String::new() }
     })
 }

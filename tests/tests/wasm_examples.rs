@@ -11,7 +11,7 @@ use std::time::Duration;
 use bpfpack_tests::load::{Disk, interrupt_of_disk};
 use bpfpack_tests::stream::{Stream, has_tracefs, pick, records};
 use bpfpack_tests::sys::{self, Open};
-use bpfpack_tests::wasm::{Tracer, examples};
+use bpfpack_tests::wasm::{Tracer, examples, fixtures};
 use bpfpack_tests::{Running, alone, can, ecli, histogram_sums, is_root, pack, scratch, sum_of};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -113,6 +113,26 @@ fn what_a_module_refuses_is_told() {
     assert_ne!(ecli(&args).code, 0);
     let args = ["run", "--wasm", &example.module, &other.package];
     ecli(&args).failed(10, &["has no source `infos`"]);
+}
+
+#[test]
+fn the_header_for_c_works_with_and_without_a_c_library() {
+    if !is_root() {
+        return;
+    }
+    let Some(modules) = fixtures() else { return };
+    let dir = scratch();
+    let package = pack("examples/processes/processes.bpf.c", &dir);
+    for name in ["check-bare.wasm", "check-wasi.wasm"] {
+        let module = modules.join(name);
+        // A user that nobody is: no records.
+        let options = ["run", "--duration", "10ms", "--wasm", module.to_str().unwrap()];
+        let outcome = ecli(&[&options[..], &[&package, "--uid", "4000000000"]].concat());
+        assert_eq!(
+            outcome.succeeded().stdout,
+            "processes_bpf: checked\n{\"quoted\":\"a\\\"b\",\"number\":-1}\n"
+        );
+    }
 }
 
 /// Processes that end in known ways: what they are, by their number.
