@@ -2,6 +2,7 @@
 #   make demo      install what is missing, build, and trace this machine's interrupts for 5 s
 #   make test      install what is missing, build, and pass all tests
 #   make build     ecc and ecli, in target/HOST/release
+#   make small     ecli without Wasm and debugging information, below 3 MB, in target/HOST/small
 #   make install   put them into PREFIX/bin (/usr/local unless given)
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
@@ -12,7 +13,7 @@ CARGO ?= cargo
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN := $(CURDIR)/target/$(HOST)/release
 
-.PHONY: all deps test-deps build demo test fuzz bench install fmt lint clean
+.PHONY: all deps test-deps build small demo test fuzz bench install fmt lint clean
 
 all: build
 
@@ -24,6 +25,10 @@ test-deps:
 
 build: deps
 	$(CARGO) build --release --locked -p bpfpack-packer -p bpfpack-runner
+
+small: deps
+	$(CARGO) build --profile small --locked -p bpfpack-runner --no-default-features
+	@ls -l target/$(HOST)/small/ecli
 
 demo: build
 	@examples/demo.sh $(BIN)
@@ -50,7 +55,8 @@ lint:
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; \
 	else echo "skipped: cargo fmt is not installed"; fi
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
-	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings; \
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings && \
+	$(CARGO) clippy --quiet --locked -p bpfpack-runner --no-default-features -- -D warnings; \
 	else echo "skipped: cargo clippy is not installed"; fi
 
 clean:

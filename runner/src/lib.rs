@@ -4,6 +4,9 @@
 //! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> (wasm) -> render
 //! -> sink
 
+// What only modules use would need a condition in a dozen places.
+#![cfg_attr(not(feature = "wasm"), allow(dead_code))]
+
 mod alternatives;
 pub mod args;
 mod attach;
@@ -64,6 +67,9 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         let start =
             |modules: &wasm::Modules| modules.start(&plan, &package, &arguments, object, &views);
         let chain = modules.as_ref().map(start).transpose()?;
+        let declared = chain.as_ref().map_or_else(Vec::new, wasm::Chain::declared);
+        let streams = views.streams.iter().chain(&declared).map(|stream| &**stream);
+        view::check_fields(streams, &plan.fields)?;
         collect::Sources::open(&plan, object, views, chain)
     };
     let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk, prepare)?;

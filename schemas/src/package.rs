@@ -149,7 +149,14 @@ impl Package {
         if text.len() as u64 > MAX_PACKAGE_SIZE {
             return Err(PackageError::TooLarge { size: text.len() as u64 });
         }
-        let wire: Wire<'_> = serde_json::from_slice(text).map_err(|error| explain(text, error))?;
+        let mut json = serde_json::Deserializer::from_slice(text);
+        // Where an error is, is tracked from the beginning: to read again with it would be a second
+        // copy of all this code.
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+        let wire = Wire::deserialize(tracked);
+        let wire = wire.and_then(|wire| json.end().map(|()| wire));
+        let wire = wire.map_err(|error| explain(text, error, &track.path().to_string()))?;
         if wire.bpf_object_size > MAX_OBJECT_SIZE {
             return Err(PackageError::ObjectTooLarge { size: wire.bpf_object_size });
         }
@@ -213,9 +220,8 @@ fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, PackageError> {
     Ok(object)
 }
 
-/// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key. To find the key's
-/// place, the text is read once more: that costs nothing where nothing is wrong.
-fn explain(text: &[u8], error: serde_json::Error) -> PackageError {
+/// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key.
+fn explain(text: &[u8], error: serde_json::Error, path: &str) -> PackageError {
     if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(text) {
         return PackageError::NotJson(error);
     }
@@ -225,13 +231,8 @@ fn explain(text: &[u8], error: serde_json::Error) -> PackageError {
     {
         return PackageError::SkeletonOnly;
     }
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let error = Wire::deserialize(tracked).err().unwrap_or(error);
-    let path = track.path().to_string();
-    let path = if path == "." { "package".to_owned() } else { path };
-    PackageError::BadKey { path, error }
+    let path = if path == "." { "package" } else { path };
+    PackageError::BadKey { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

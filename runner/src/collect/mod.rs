@@ -56,7 +56,7 @@ impl Sources {
         views: Views,
         chain: Option<Chain>,
     ) -> Result<Sources, Failure> {
-        let settings = Settings::new(plan, &views, chain.as_ref().map_or(0, Chain::declared));
+        let settings = Settings::new(plan, &views, chain.as_ref().map_or(0, Chain::count_declared));
         let buffers = buffers::open(object, views.streams)?;
         // Here, and not when the first record is there: the kernel's names may have to be read.
         let format = settings.format();

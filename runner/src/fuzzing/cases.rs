@@ -296,6 +296,7 @@ fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<Sample> {
         leave_out_zeros: false,
         sort: None,
         stacks,
+        wide_key: false,
     };
     Some(Sample { view: Arc::new(view), reader })
 }

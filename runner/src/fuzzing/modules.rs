@@ -151,6 +151,7 @@ fn sources() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
         leave_out_zeros: false,
         sort: None,
         stacks: Vec::new(),
+        wide_key: false,
     };
     let streams = vec![
         stream(0, "rb", vec![kind("a", 8)]),

@@ -36,11 +36,9 @@ pub trait Format: std::fmt::Debug {
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>);
 
     /// Appends lines of text that a module made.
-    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "modules make them"))]
     fn lines(&mut self, text: &[u8], out: &mut Vec<u8>);
 
     /// Appends a JSON value that a module made: it is on one line.
-    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "modules make them"))]
     fn value(&mut self, json: &[u8], out: &mut Vec<u8>);
 
     /// What names addresses, where the format shows their names.

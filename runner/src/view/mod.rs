@@ -23,8 +23,7 @@ use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
 pub use stacks::{Stack, StackEvent, StackPlace, Stacks};
-#[cfg(feature = "wasm")]
-pub use streams::select as select_fields;
+pub use streams::{check_fields, select as select_fields};
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
@@ -67,6 +66,8 @@ pub struct View {
     pub sort: Option<String>,
     /// The stacks that its keys name.
     pub stacks: Vec<Stack>,
+    /// In text, each member of a key has a column of its own.
+    pub wide_key: bool,
 }
 
 /// What is drawn of a view.
@@ -232,6 +233,7 @@ pub(crate) mod tests {
             leave_out_zeros: false,
             sort: None,
             stacks: Vec::new(),
+            wide_key: false,
         }
     }
 

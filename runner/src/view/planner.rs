@@ -57,7 +57,7 @@ pub fn plan(
     };
     planner.check_only()?;
     let mut streams = planner.streams();
-    streams::select(&mut streams, &plan.fields)?;
+    streams::select(&mut streams, &plan.fields);
     planner.has_streams = !streams.is_empty();
     let streams = streams.into_iter().map(Arc::new).collect();
     let mut views = Views { streams, samples: planner.maps()? };
@@ -181,6 +181,7 @@ impl Planner<'_> {
                     leave_out_zeros: true,
                     sort,
                     stacks: Vec::new(),
+                    wide_key: false,
                 };
                 views.push(Sample { view: Arc::new(view), reader: Reader::Slots(reader) });
                 continue;
@@ -202,6 +203,7 @@ impl Planner<'_> {
                 leave_out_zeros: !is_hash,
                 sort,
                 stacks,
+                wide_key: false,
             };
             views.push(Sample { view: Arc::new(view), reader });
         }
@@ -324,6 +326,7 @@ impl Planner<'_> {
             leave_out_zeros: true,
             sort: purpose.sort,
             stacks: Vec::new(),
+            wide_key: false,
         };
         Ok(Sample { view: Arc::new(view), reader })
     }

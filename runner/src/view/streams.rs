@@ -182,18 +182,12 @@ fn is_named(name: &str, wanted: &str) -> bool {
 }
 
 /// Leaves only the members that were asked for, in their order.
-///
-/// # Errors
-/// When no stream has one of them.
-pub fn select(streams: &mut [Stream], fields: &[String]) -> Result<(), Failure> {
+pub fn select(streams: &mut [Stream], fields: &[String]) {
     if fields.is_empty() {
-        return Ok(());
+        return;
     }
-    let mut known = Vec::new();
     for kind in streams.iter_mut().flat_map(|stream| &mut stream.kinds) {
         let Layout::Record(record) = &mut kind.layout else { continue };
-        let names = record.members.iter().map(|member| member.name.clone());
-        known.extend(names);
         kind.whole = Some(Layout::Record(record.clone()));
         let all = std::mem::take(&mut record.members);
         record.members = fields
@@ -204,6 +198,22 @@ pub fn select(streams: &mut [Stream], fields: &[String]) -> Result<(), Failure> 
         kind.stacks.retain(|stack| fields.iter().any(|field| is_named(&stack.name, field)));
         kind.event = None;
     }
+}
+
+/// Looks whether there are the members that were asked for.
+///
+/// # Errors
+/// When no stream has one of them.
+pub fn check_fields<'s>(
+    streams: impl Iterator<Item = &'s Stream>,
+    fields: &[String],
+) -> Result<(), Failure> {
+    let kinds = streams.flat_map(|stream| &stream.kinds);
+    let members = kinds.filter_map(|kind| match kind.all() {
+        Layout::Record(record) => Some(&record.members),
+        _ => None,
+    });
+    let mut known: Vec<&str> = members.flatten().map(|member| member.name.as_str()).collect();
     let is_known = |field: &&String| known.iter().any(|name| is_named(name, field));
     let Some(unknown) = fields.iter().find(|field| !is_known(field)) else { return Ok(()) };
     known.sort();

@@ -45,45 +45,45 @@ pub fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Erro
 }
 
 /// Bytes of the memory.
-pub fn bytes<'s, T: 'static>(
-    store: &'s impl AsContext<Data = T>,
+pub fn bytes<T: 'static>(
+    store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,
     len: u32,
-) -> Result<&'s [u8], OutOfBounds> {
+) -> Result<&[u8], OutOfBounds> {
     let data = memory.data(store);
     let end = (at as usize).checked_add(len as usize);
     end.and_then(|end| data.get(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
 }
 
 /// Bytes of the memory, to be written.
-pub fn bytes_mut<'s, T: 'static>(
-    store: &'s mut impl AsContextMut<Data = T>,
+pub fn bytes_mut<T: 'static>(
+    store: &mut impl AsContextMut<Data = T>,
     memory: Memory,
     at: u32,
     len: u32,
-) -> Result<&'s mut [u8], OutOfBounds> {
+) -> Result<&mut [u8], OutOfBounds> {
     let data = memory.data_mut(store);
     let end = (at as usize).checked_add(len as usize);
     end.and_then(|end| data.get_mut(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
 }
 
 /// A text whose length is known.
-pub fn text<'s, T: 'static>(
-    store: &'s impl AsContext<Data = T>,
+pub fn text<T: 'static>(
+    store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,
     len: u32,
-) -> Result<&'s str, BadText> {
+) -> Result<&str, BadText> {
     std::str::from_utf8(bytes(store, memory, at, len)?).map_err(|_| BadText::NotUtf8(at))
 }
 
 /// A text that ends at a zero.
-pub fn c_text<'s, T: 'static>(
-    store: &'s impl AsContext<Data = T>,
+pub fn c_text<T: 'static>(
+    store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,
-) -> Result<&'s str, BadText> {
+) -> Result<&str, BadText> {
     let rest = memory.data(store).get(at as usize..).unwrap_or_default();
     let len = rest.iter().position(|byte| *byte == 0);
     let len = len.ok_or(OutOfBounds { at, len: rest.len() as u64 + 1 })?;

@@ -2,6 +2,7 @@
 //! In place of [`crate::wasm`] where ecli is built without Wasm: modules are refused, and nothing
 //! of them can exist.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -66,7 +67,12 @@ impl Modules {
 
 impl Chain {
     /// See [`Chain`].
-    pub fn declared(&self) -> usize {
+    pub fn declared(&self) -> Vec<Arc<Stream>> {
+        match *self {}
+    }
+
+    /// See [`Chain`].
+    pub fn count_declared(&self) -> usize {
         match *self {}
     }
 

@@ -176,12 +176,16 @@ impl Text {
     fn keys<'v>(&self, view: &'v View) -> Vec<(String, Key<'v>)> {
         let Some(key) = &view.key else { return Vec::new() };
         match key {
-            Layout::Record(record) if !view.stacks.is_empty() && self.tracer.is_some() => record
-                .members
-                .iter()
-                .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
-                .map(|member| (title(&member.name), Key::Member(member)))
-                .collect(),
+            Layout::Record(record)
+                if view.wide_key || !view.stacks.is_empty() && self.tracer.is_some() =>
+            {
+                record
+                    .members
+                    .iter()
+                    .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
+                    .map(|member| (title(&member.name), Key::Member(member)))
+                    .collect()
+            }
             _ => vec![("KEY".to_owned(), Key::All(key))],
         }
     }

@@ -55,7 +55,7 @@ pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, Ba
             // Where it has none of the members that were asked for, it is shown as it is.
             let mut selected = [stream];
             let before = selected[0].kinds[0].layout.clone();
-            let _ = select_fields(&mut selected, fields);
+            select_fields(&mut selected, fields);
             [stream] = selected;
             if matches!(&stream.kinds[0].layout, Layout::Record(record) if record.members.is_empty())
             {
@@ -109,6 +109,7 @@ fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, Ba
         leave_out_zeros: false,
         sort,
         stacks: Vec::new(),
+        wide_key: true,
     })
 }
 
@@ -262,6 +263,7 @@ mod tests {
         assert_eq!(source.member(0, "key.disk").unwrap().offset, 0);
         assert_eq!(source.member(0, "value").unwrap().ty, 7);
         assert_eq!(source.member(0, "nothing"), None);
+        assert_eq!(source.member(0, "").unwrap().stride, 32);
     }
 
     #[test]

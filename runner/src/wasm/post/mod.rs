@@ -173,8 +173,18 @@ impl Chain {
     }
 
     /// How many sources modules have declared.
-    pub fn declared(&self) -> usize {
+    pub fn count_declared(&self) -> usize {
         self.world.sources.borrow().len() - self.world.of_package
+    }
+
+    /// The streams among them.
+    pub fn declared(&self) -> Vec<Arc<Stream>> {
+        let sources = self.world.sources.borrow();
+        let stream = |source: &Source| match &source.what {
+            What::Records(stream) if source.is_declared => Some(Arc::clone(stream)),
+            _ => None,
+        };
+        sources.iter().filter_map(stream).collect()
     }
 
     /// Whether any module wants readings.

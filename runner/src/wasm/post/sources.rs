@@ -77,6 +77,10 @@ impl Source {
     #[must_use]
     pub fn member(&self, kind: usize, name: &str) -> Option<Place> {
         match &self.what {
+            What::Records(stream) if name.is_empty() => {
+                Some(Place::whole(stream.kinds.get(kind)?.size))
+            }
+            What::Rows(_, row) if name.is_empty() => Some(Place::whole(row.stride)),
             What::Records(stream) => {
                 let layout = stream.kinds.get(kind)?.all();
                 match layout {
@@ -153,6 +157,11 @@ fn of_record(record: &Record, name: &str, base: usize) -> Option<Place> {
 }
 
 impl Place {
+    /// A record, or a row, as a whole.
+    fn whole(size: usize) -> Place {
+        Place { offset: 0, size: size as u32, ty: 7, count: 1, stride: size as u32, bits: (0, 0) }
+    }
+
     fn of_member(member: &Member, base: usize) -> Place {
         let bits = member.bits.map_or((0, 0), |(first, count)| (first as u16, count as u16));
         Place { bits, ..Place::of(&member.layout, base + member.offset) }
