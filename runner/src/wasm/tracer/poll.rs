@@ -22,7 +22,6 @@ const IDLE: u32 = 16;
 const NAP: Duration = Duration::from_millis(1);
 
 /// What a module asks for.
-#[expect(missing_debug_implementations, reason = "functions of modules have none")]
 pub struct Ask {
     /// The object.
     pub handle: u64,
