@@ -31,6 +31,12 @@ impl Talk {
         Talk { quiet: plan.quiet, verbose: plan.verbose }
     }
 
+    /// Nobody.
+    #[cfg(all(test, feature = "wasm"))]
+    pub fn silent() -> Talk {
+        Talk { quiet: true, verbose: false }
+    }
+
     /// What was decided for the user.
     pub fn note(&self, text: &str) {
         if !self.quiet {

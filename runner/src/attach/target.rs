@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::{explain, perf_event};
 use crate::failure::{Failure, exit_code};
+use crate::load;
 use crate::sys;
 
 /// What keeps a program attached. Dropped, it is detached.
@@ -73,11 +74,14 @@ pub fn attach(
     target: Option<&str>,
 ) -> Result<Vec<Hold>, NotAttached> {
     let section = program.section().to_string_lossy().into_owned();
+    let place = Place::of(&section);
     let by_libbpf = |result: libbpf_rs::Result<Link>| match result {
         Ok(link) => Ok(vec![Hold::Link { _link: link }]),
-        Err(error) => Err(refused(name, &section, &error)),
+        Err(error) => {
+            let target = target.filter(|_| place != Place::Section);
+            Err(refused(name, &section, target, &error))
+        }
     };
-    let place = Place::of(&section);
     let needs = |what: &str| {
         target.ok_or_else(|| {
             let text = format!("`{name}` ({section}) can not be attached without {what}");
@@ -103,7 +107,7 @@ pub fn attach(
             let link = sys::attach_tcx(program.as_fd(), interface, is_egress);
             link.map(|link| vec![Hold::Descriptor { _link: link }]).map_err(|error| {
                 let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-                let mut refused = refused(name, &section, &error.into());
+                let mut refused = refused(name, &section, target, &error.into());
                 if errno == libc::EINVAL {
                     let hint = "programs of traffic are attached by tcx: kernels from 6.6 on";
                     refused.failure = refused.failure.hint(hint);
@@ -113,7 +117,7 @@ pub fn attach(
         }
         Place::Clock => match perf_event::attach(program, None, None) {
             Ok(links) => Ok(links.into_iter().map(|link| Hold::Link { _link: link }).collect()),
-            Err(error) => Err(refused(name, &section, &error)),
+            Err(error) => Err(refused(name, &section, None, &error)),
         },
     }
 }
@@ -122,8 +126,22 @@ fn failure(text: String) -> Failure {
     Failure::new(exit_code::ATTACH, anyhow!(text))
 }
 
-fn refused(name: &str, section: &str, error: &libbpf_rs::Error) -> NotAttached {
-    NotAttached { errno: errno(error.kind()), failure: explain(name, section, error) }
+/// What the kernel did not take, in its words and libbpf's.
+fn refused(
+    name: &str,
+    section: &str,
+    target: Option<&str>,
+    error: &libbpf_rs::Error,
+) -> NotAttached {
+    let failure = match target {
+        // What `explain` knows is of sections alone, and of packages.
+        Some(target) => {
+            let text = format!("can not attach `{name}` ({section}) to `{target}`: {error:#}");
+            failure(text).details(load::take_log())
+        }
+        None => explain(name, section, error),
+    };
+    NotAttached { errno: errno(error.kind()), failure }
 }
 
 /// An error's number, as far as libbpf-rs tells.

@@ -138,6 +138,14 @@ impl Buffer {
         Ok(!self.ends.is_empty())
     }
 
+    /// Bytes that the kernel may have put behind a record: up to 7 in a perf buffer.
+    pub fn padding(&self) -> usize {
+        match self.reader {
+            Reader::Ring(_) => 0,
+            Reader::Perf(_) => 7,
+        }
+    }
+
     /// What the kernel says was lost; none where it does not count.
     pub fn lost(&self) -> Option<u64> {
         match &self.reader {

@@ -22,7 +22,6 @@ const IDLE: u32 = 16;
 const NAP: Duration = Duration::from_millis(1);
 
 /// What a module asks for.
-#[expect(missing_debug_implementations, reason = "functions of modules have none")]
 pub struct Ask {
     /// The object.
     pub handle: u64,
@@ -134,10 +133,11 @@ fn hand_over(
 ) -> Result<(), Stop> {
     let memory = memory::of(caller).map_err(Stop::End)?;
     let closed = caller.data().objects.closed;
+    let padding = buffer.padding();
     while buffer.refill()? {
         while let Some(record) = buffer.record() {
             let len = record.len().min(size as usize);
-            let is_cut = len < record.len();
+            let is_cut = len + padding < record.len();
             let room = memory::bytes_mut(caller, memory, ask.data, len as u32);
             room.map_err(|_| Stop::With(-libc::EFAULT))?.copy_from_slice(&record[..len]);
             if is_cut {

@@ -268,6 +268,7 @@ fn stat<T: HasWasi>(caller: &mut Caller<'_, T>, fd: u32, to: u32) -> Answer<()> 
 }
 
 /// What is known of a file, as WASI lays it out.
+#[allow(clippy::unnecessary_cast, reason = "the numbers' types differ by architecture")]
 pub fn stat_bytes(stat: &Stat) -> [u8; 64] {
     let time = |seconds: i64, nanoseconds: u64| {
         let seconds = u64::try_from(seconds).unwrap_or(0);

@@ -123,9 +123,12 @@ impl Files {
 
 /// Opens a file below a directory.
 pub fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedFd> {
-    // Opening a pipe must not wait for who writes to it.
-    let mut flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    flags |= if wish.is_path { OFlags::PATH } else { OFlags::RDONLY };
+    let mut flags = OFlags::CLOEXEC
+        | match wish.is_path {
+            true => OFlags::PATH,
+            // Opening a pipe must not wait for who writes to it.
+            false => OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK,
+        };
     flags.set(OFlags::DIRECTORY, wish.is_directory);
     flags.set(OFlags::NOFOLLOW, !wish.follows);
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
