@@ -32,7 +32,7 @@ impl Talk {
     }
 
     /// Nobody.
-    #[cfg(all(test, feature = "wasm"))]
+    #[cfg(all(any(test, fuzzing), feature = "wasm"))]
     pub fn silent() -> Talk {
         Talk { quiet: true, verbose: false }
     }

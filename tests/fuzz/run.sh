@@ -67,7 +67,9 @@ done
 # Text, and numbers for calls.
 printf '\000(module (memory (export "memory") 3))' >"$corpus/modules/text"
 printf '\001\003\001\004\002\000\002\003\001\003\007' >"$corpus/modules/calls"
-{ printf '\001'; head -c 400 "$(object perf)"; } >"$corpus/modules/many"
+for how in 1 3; do
+  { printf "\\00$how"; head -c 400 "$(object perf)"; } >"$corpus/modules/many$how"
+done
 # Pieces of seven bytes.
 printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' curl '...2.' a b \
   >"$corpus/lines/event"

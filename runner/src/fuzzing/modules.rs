@@ -6,19 +6,28 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
+
 use crate::collect::maps::Entry;
 use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::Failure;
 use crate::render::Output;
+use crate::sys::Signals;
+use crate::talk::Talk;
 use crate::view::{RecordKind, Shape, Stream, StreamKind, View};
 use crate::wasm::engine::{Engine, Limits};
 use crate::wasm::post::{Chain, Compiled, Package, Table};
+use crate::wasm::tracer::{self, TracerPlan};
 
 /// A module's memory may grow to this; what it had shown at once is checked against it.
 const MEMORY: usize = 1 << 20;
 
-/// Host functions and how many parameters they have; `l` is one of 64 bits. A result is dropped.
-const FUNCTIONS: [(&str, &str, &str, &str); 21] = [
+/// A host function: its module, its name, its parameters, of which `l` is one of 64 bits, and its
+/// result, which is dropped.
+type Function = (&'static str, &'static str, &'static str, &'static str);
+
+/// What post-processors may import, but what talks or looks at the machine.
+const POST: [Function; 19] = [
     ("bpfpack", "emit", "iiii", ""),
     ("bpfpack", "rows", "iii", ""),
     ("bpfpack", "text", "ii", ""),
@@ -38,12 +47,39 @@ const FUNCTIONS: [(&str, &str, &str, &str); 21] = [
     ("bpfpack", "stop", "i", ""),
     ("bpfpack", "fail", "ii", ""),
     ("env", "abort", "iiii", ""),
-    ("bpfpack", "symbol", "liii", "i"),
-    ("bpfpack", "log", "iii", ""),
 ];
 
-/// The last of the functions that are called: the others look at the machine, or talk.
-const CALLED: usize = 19;
+/// What tracers may import.
+const TRACER: [Function; 6] = [
+    ("wasm_bpf", "wasm_load_bpf_object", "ii", "l"),
+    ("wasm_bpf", "wasm_close_bpf_object", "l", "i"),
+    ("wasm_bpf", "wasm_attach_bpf_program", "lii", "i"),
+    ("wasm_bpf", "wasm_bpf_map_fd_by_name", "li", "i"),
+    ("wasm_bpf", "wasm_bpf_map_operate", "iiiiil", "i"),
+    ("wasm_bpf", "wasm_bpf_buffer_poll", "liiiiii", "i"),
+];
+
+/// What all may import of WASI, where a pointer is among the parameters.
+const WASI: [Function; 18] = [
+    ("wasi_snapshot_preview1", "args_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "args_sizes_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "environ_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "environ_sizes_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "clock_time_get", "ili", "i"),
+    ("wasi_snapshot_preview1", "fd_write", "iiii", "i"),
+    ("wasi_snapshot_preview1", "fd_read", "iiii", "i"),
+    ("wasi_snapshot_preview1", "fd_pread", "iiili", "i"),
+    ("wasi_snapshot_preview1", "fd_seek", "ilii", "i"),
+    ("wasi_snapshot_preview1", "fd_close", "i", "i"),
+    ("wasi_snapshot_preview1", "fd_fdstat_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "fd_filestat_get", "ii", "i"),
+    ("wasi_snapshot_preview1", "fd_prestat_dir_name", "iii", "i"),
+    ("wasi_snapshot_preview1", "fd_readdir", "iiili", "i"),
+    ("wasi_snapshot_preview1", "path_open", "iiiiillii", "i"),
+    ("wasi_snapshot_preview1", "path_filestat_get", "iiiii", "i"),
+    ("wasi_snapshot_preview1", "poll_oneoff", "iiii", "i"),
+    ("wasi_snapshot_preview1", "random_get", "ii", "i"),
+];
 
 /// Texts that host functions look for, at the beginning of the memory.
 const TEXTS: &str = r#"rb ret counts value key targ least {\"name\":\"p\",\"members\":{\"pid\":\"u32\",\"c\":\"char[9]\"}} {\"name\":\"t\",\"value\":{\"slots\":\"u32[4]\"},\"histogram\":\"log2\"} [1, {}]"#;
@@ -87,9 +123,11 @@ pub fn run_modules(input: &[u8]) {
         });
         let Some((how, rest)) = input.split_first() else { return };
         // A failure is what most inputs come to.
-        let _ = match how % 2 {
+        let _ = match how % 4 {
             0 => run(engine, rest),
-            _ => run(engine, module(rest).as_bytes()),
+            1 => run(engine, module(rest, &POST).as_bytes()),
+            2 => run_tracer(engine, rest),
+            _ => run_tracer(engine, module(rest, &TRACER).as_bytes()),
         };
     });
 }
@@ -121,6 +159,22 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     chain.sample(0, &[], out)?;
     chain.tick(out)?;
     chain.end(out)
+}
+
+/// Runs a module that owns its tracer. A signal has come already, so that it waits for nothing.
+fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
+    let module = engine.compile("fuzz.wasm", module)?;
+    let signal = eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+    let Ok(signal) = signal else { return Ok(()) };
+    let plan = TracerPlan {
+        arguments: vec!["fuzz.wasm".to_owned(), "--all".to_owned()],
+        output: Some("/dev/null".into()),
+        environment: vec![("A".to_owned(), "b".to_owned())],
+        directories: vec!["/proc/self/fdinfo".into()],
+        as_is: false,
+    };
+    tracer::run(engine, &module, "fuzz.wasm", &plan, &Signals::fake(signal), &Talk::silent())?;
+    Ok(())
 }
 
 /// Two buffers, one of which has two kinds of records, and a map of histograms.
@@ -184,10 +238,11 @@ impl Numbers<'_> {
 }
 
 /// A module that calls host functions as the bytes say, in each function that it has.
-fn module(input: &[u8]) -> String {
+fn module(input: &[u8], own: &[Function]) -> String {
     let mut numbers = Numbers(input);
     let mut text = String::from("(module\n");
-    for (at, (from, name, parameters, result)) in FUNCTIONS[..CALLED].iter().enumerate() {
+    let functions: Vec<Function> = own.iter().chain(&WASI).copied().collect();
+    for (at, (from, name, parameters, result)) in functions.iter().enumerate() {
         let types: String =
             parameters.chars().map(|ty| if ty == 'l' { " i64" } else { " i32" }).collect();
         let result = match *result {
@@ -204,7 +259,18 @@ fn module(input: &[u8]) -> String {
     let _ = writeln!(
         text,
         "(memory (export \"memory\") {pages}) (data (i32.const 0) \"{TEXTS}\")
-         (func (export \"bpfpack_version\") (result i32) (i32.const 1))
+         (func $record (param i32 i32 i32) (result i32) (i32.const 0))
+         (table (export \"__indirect_function_table\") 4 funcref) (elem (i32.const 1) $record)"
+    );
+    if own.len() == TRACER.len() {
+        let _ = writeln!(text, "(func (export \"_start\")");
+        calls(&mut numbers, &functions, &mut text);
+        text.push_str("))");
+        return text;
+    }
+    let _ = writeln!(
+        text,
+        "(func (export \"bpfpack_version\") (result i32) (i32.const 1))
          (func (export \"bpfpack_alloc\") (param i32) (result i32) (i32.const {}))",
         alloc as i32
     );
@@ -215,12 +281,9 @@ fn module(input: &[u8]) -> String {
         ("tick", "i64"),
         ("end", ""),
     ] {
-        let _ =
-            writeln!(text, "(func (export \"bpfpack_{name}\") (param {parameters}) (result i32)");
-        let calls = numbers.number().rem_euclid(8);
-        for _ in 0..calls {
-            call(&mut numbers, &mut text);
-        }
+        let head = format!("(func (export \"bpfpack_{name}\") (param {parameters}) (result i32)\n");
+        text.push_str(&head);
+        calls(&mut numbers, &functions, &mut text);
         let answer = numbers.number();
         let _ = writeln!(text, "(i32.const {}))", if answer < 200 { 0 } else { answer as i32 });
     }
@@ -228,10 +291,15 @@ fn module(input: &[u8]) -> String {
     text
 }
 
-fn call(numbers: &mut Numbers<'_>, text: &mut String) {
-    let which = numbers.number().rem_euclid(CALLED as i64 + 2) as usize;
-    let Some((_, _, parameters, result)) = FUNCTIONS[..CALLED].get(which) else {
-        let _ = match which == CALLED {
+fn calls(numbers: &mut Numbers<'_>, functions: &[Function], text: &mut String) {
+    let count = numbers.number().rem_euclid(12);
+    (0..count).for_each(|_| call(numbers, functions, text));
+}
+
+fn call(numbers: &mut Numbers<'_>, functions: &[Function], text: &mut String) {
+    let which = numbers.number().rem_euclid(functions.len() as i64 + 2) as usize;
+    let Some((_, _, parameters, result)) = functions.get(which) else {
+        let _ = match which == functions.len() {
             true => writeln!(text, "(drop (memory.grow (i32.const {})))", numbers.number() as i32),
             false => writeln!(
                 text,

@@ -61,7 +61,7 @@ impl Signals {
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn fake(fd: OwnedFd) -> Signals {
         Signals(fd)
     }
