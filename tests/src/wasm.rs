@@ -36,8 +36,10 @@ pub fn fixtures() -> Option<PathBuf> {
     let (sources, checks, sdk) =
         (dir("tests/fixtures/wasm"), dir("tests/fixtures/sdk"), dir("runner/sdk"));
     built("wasm-fixtures", &[sources.clone(), checks.clone(), sdk.clone()], |out| {
-        let object = sources.join("numbers.bpf.c");
-        let _ = ecc(out, &[object.as_os_str(), "-o".as_ref(), out.as_os_str()]).succeeded();
+        for (object, to) in [("numbers", out.to_owned()), ("net", out.join("net"))] {
+            let object = sources.join(object).with_extension("bpf.c");
+            let _ = ecc(out, &[object.as_os_str(), "-o".as_ref(), to.as_os_str()]).succeeded();
+        }
         let compile = |source: &Path, name: &str, flags: &[&str]| {
             let mut clang = Command::new("clang");
             clang.args(["-O2", "-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug"]).args(flags);

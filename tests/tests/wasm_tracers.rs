@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_tests::wasm::{Tracer, fixtures};
-use bpfpack_tests::{Outcome, alone, ecli, eventually, is_root, sys};
+use bpfpack_tests::{Outcome, alone, ecli, eventually, is_root, program, sys};
 use rustix::process::Signal;
 
 /// Within this, Ctrl-C ends a module, whatever it does.
@@ -194,4 +194,32 @@ fn what_is_killed_leaves_nothing_attached() {
     assert_eq!(count_programs(), 1);
     drop(tracer);
     nothing_is_left();
+}
+
+#[test]
+fn programs_are_attached_to_interfaces() {
+    if !is_root() {
+        return;
+    }
+    let Some(module) = module("attach") else { return };
+    // In a network namespace of its own, which has a loopback interface.
+    let attached = ["wasm_net_xdp", "lo", "wasm_net_tc", "lo", "wasm_net_egress", "lo"];
+    let refused = ["wasm_net_xdp", "nonsuch", "wasm_net_tc", "", "nothing", "lo"];
+    let mut args = vec!["-n".to_owned(), program("ecli").to_str().unwrap().to_owned()];
+    args.extend(["run".to_owned(), module.to_str().unwrap().to_owned()]);
+    args.extend(attached.iter().chain(&refused).map(|word| (*word).to_owned()));
+    let outcome = bpfpack_tests::run("unshare", &args).succeeded();
+    let answers: Vec<bool> = outcome
+        .stdout
+        .lines()
+        .map(|line| line.rsplit_once(": ").unwrap().1.parse::<i32>().unwrap() == 0)
+        .collect();
+    assert_eq!(answers, [true, true, true, false, false, false], "{outcome:?}");
+    // stderr says why.
+    for word in ["nonsuch", "wasm_net_tc", "nothing"] {
+        assert!(outcome.stderr.contains(word), "{word}: {outcome:?}");
+    }
+    eventually("the programs are gone", || {
+        !sys::loaded_programs().iter().any(|(_, name)| name.starts_with("wasm_net"))
+    });
 }
