@@ -3,7 +3,8 @@
 #   make test      install what is missing, build, and pass all tests
 #   make build     ecc and ecli, in target/HOST/release
 #   make small     ecli without Wasm and debugging information, below 3 MB, in target/HOST/small
-#   make install   put them into PREFIX/bin (/usr/local unless given)
+#   make install   put them into PREFIX/bin (/usr/local unless given), and headers for modules into
+#                  PREFIX/include/bpfpack
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
 #   make fmt lint clean
@@ -47,6 +48,8 @@ bench: test-deps
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/ecc $(BIN)/ecli $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include/bpfpack
+	install -m 644 runner/sdk/c/*.h $(DESTDIR)$(PREFIX)/include/bpfpack
 
 fmt:
 	$(CARGO) fmt --all

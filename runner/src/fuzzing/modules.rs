@@ -119,7 +119,7 @@ pub fn run_modules(input: &[u8]) {
     ENGINE.with_borrow_mut(|engine| {
         let limits = Limits { memory: MEMORY, time: Duration::from_millis(100) };
         let engine = engine.get_or_insert_with(|| {
-            Engine::new(limits, None).unwrap_or_else(|failure| panic!("{}", failure.message()))
+            Engine::new(limits, 0, None).unwrap_or_else(|failure| panic!("{}", failure.message()))
         });
         let Some((how, rest)) = input.split_first() else { return };
         // A failure is what most inputs come to.

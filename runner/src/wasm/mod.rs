@@ -49,7 +49,7 @@ pub fn run_tracer(
         return Err(refuse(exit_code::USAGE, why).hint("its arguments come after its name"));
     }
     let limits = Limits { memory: plan.wasm.memory, time: plan.wasm.time };
-    let engine = Engine::new(limits, plan.wasm.cache.as_deref())?;
+    let engine = Engine::new(limits, module.len(), plan.wasm.cache.as_deref())?;
     let module = engine.compile(&name, module)?;
     match kind::kind(&module) {
         Kind::Tracer => {}

@@ -79,7 +79,8 @@ impl Modules {
         let limits = Limits { memory: wasm.memory, time: wasm.time };
         let cache = wasm.cache.clone();
         let compile = move || -> Result<Ready, Failure> {
-            let engine = Engine::new(limits, cache.as_deref())?;
+            let largest = raw.iter().map(|raw| raw.bytes.len()).max().unwrap_or(0);
+            let engine = Engine::new(limits, largest, cache.as_deref())?;
             let compiled = |raw: Raw| {
                 let module = engine.compile(&raw.name, &raw.bytes)?;
                 Ok(Compiled { name: raw.name, module, parameters: raw.parameters })

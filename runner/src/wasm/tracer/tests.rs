@@ -41,7 +41,7 @@ const AN_HOUR: &str = r"
 ";
 
 fn engine() -> Engine {
-    Engine::new(Limits { memory: 1 << 20, time: Duration::from_secs(1) }, None).unwrap()
+    Engine::new(Limits { memory: 1 << 20, time: Duration::from_secs(1) }, 0, None).unwrap()
 }
 
 fn signals(come: u32) -> (Signals, OwnedFd) {

@@ -63,7 +63,7 @@ fn streams() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
 }
 
 fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
-    let engine = Engine::new(limits, None)?;
+    let engine = Engine::new(limits, 0, None)?;
     let compile = |(name, text): &(&str, &str)| {
         Ok(Compiled {
             name: (*name).to_owned(),
