@@ -27,7 +27,7 @@ pub fn capture_log(show: bool) {
         }
     }
     fn show_and_keep(text: String) {
-        crate::talk::line(format_args!("{}", text.trim_end()));
+        crate::talk::line(format_args!("{}", crate::talk::plain(text.trim_end())));
         keep(text);
     }
     match show {
