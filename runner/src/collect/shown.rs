@@ -82,4 +82,8 @@ impl Output for Shown<'_> {
             self.format.value(json, self.out);
         }
     }
+
+    fn waiting(&self) -> usize {
+        self.out.len()
+    }
 }
