@@ -159,6 +159,16 @@ impl Opened {
         Ok(())
     }
 
+    /// Makes all maps the object's own: none is found by a name that others have pinned, and none
+    /// stays. Returns the names of those.
+    #[cfg(feature = "wasm")]
+    pub fn forget_pins(&mut self) -> Vec<String> {
+        let pinned = self.0.maps_mut().filter_map(|mut map| {
+            sys::forget_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
+        });
+        pinned.collect()
+    }
+
     /// Keeps programs from being loaded.
     pub fn leave_out(&mut self, names: &BTreeSet<String>) {
         for mut program in self.0.progs_mut() {
