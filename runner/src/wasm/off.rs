@@ -72,6 +72,11 @@ impl Chain {
     }
 
     /// See [`Chain`].
+    pub fn calls(&self) -> u64 {
+        match *self {}
+    }
+
+    /// See [`Chain`].
     pub fn declared(&self) -> Vec<Arc<Stream>> {
         match *self {}
     }

@@ -94,6 +94,8 @@ pub struct Chain {
     time: i64,
     /// Rows of a reading, to be handed over.
     rows: Vec<u8>,
+    /// How often a module was called with records.
+    calls: u64,
 }
 
 impl Chain {
@@ -152,6 +154,7 @@ impl Chain {
             stop: None,
             time: now(),
             rows: Vec::new(),
+            calls: 0,
         };
         for Compiled { name, module, parameters } in modules {
             let wasi = Wasi::new(Vec::new(), package.environment, package.directories)?;
@@ -179,6 +182,12 @@ impl Chain {
     /// Shows what modules have said while they were started.
     pub fn begin(&mut self, output: &mut dyn Output) -> Result<(), Failure> {
         (0..self.stages.len()).try_for_each(|stage| self.deliver(stage, Ok(()), output))
+    }
+
+    /// How often a module was called with records: each of these calls may have taken its time.
+    #[inline]
+    pub fn calls(&self) -> u64 {
+        self.calls
     }
 
     /// How many sources modules have declared.
@@ -340,6 +349,7 @@ impl Chain {
         if !self.stages[stage].has_batch() {
             return Ok(());
         }
+        self.calls += 1;
         let result = self.stages[stage].flush(self.time);
         self.deliver(stage, result, output)
     }
