@@ -58,15 +58,18 @@ impl<'de> Visitor<'de> for Any {
 }
 
 /// The same value without the spaces between its parts. Numbers and texts stay as they are written,
-/// but for control characters, which terminals obey: they become escapes.
+/// but for control characters, which terminals obey: they become escapes; and what is no UTF-8 becomes
+/// U+FFFD, as in ecli's own JSON: a process may have any bytes as its name, and a name may be cut
+/// inside of a letter, which is no reason to end a run.
 ///
 /// # Errors
 /// Where it is no JSON value.
 pub fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::from_slice::<Any>(text)?;
+    let text = String::from_utf8_lossy(text);
+    serde_json::from_str::<Any>(&text)?;
     let mut out = Vec::with_capacity(text.len());
     let (mut is_text, mut is_escaped) = (false, false);
-    let mut bytes = text.iter().copied().peekable();
+    let mut bytes = text.bytes().peekable();
     while let Some(byte) = bytes.next() {
         if is_text {
             is_text = is_escaped || byte != b'"';
@@ -106,7 +109,7 @@ mod tests {
         assert!(minified(b"{\"a\":}").is_err());
         assert!(minified(b"").is_err());
         assert!(minified(b"1 2").is_err());
-        assert!(minified(b"\"\xff\"").is_err());
+        assert_eq!(minified(b"\"a\xff\xc3\"").unwrap(), "\"a\u{fffd}\u{fffd}\"".as_bytes());
         assert!(minified(b"\"\x1b\"").is_err());
         assert!(minified(&vec![b'['; 100_000]).is_err());
         let nested = |deep: usize| "[".repeat(deep) + &"]".repeat(deep);
