@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
+use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule, check_modules};
 
 use crate::failure::{Failure, exit_code};
 
@@ -18,7 +18,11 @@ const VERSION: &[u8] = b"bpfpack_version";
 
 /// Reads the modules, in their order.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<WasmModule>, Failure> {
-    paths.iter().map(|path| read_one(path)).collect()
+    let modules = paths.iter().map(|path| read_one(path)).collect::<Result<Vec<_>, _>>()?;
+    // What ecli would not take is not written.
+    check_modules(modules.iter().map(|module| module.module.len() as u64))
+        .map_err(|error| Failure::new(exit_code::DESCRIBE, error))?;
+    Ok(modules)
 }
 
 fn read_one(path: &Path) -> Result<WasmModule, Failure> {

@@ -82,7 +82,7 @@ impl Failure {
         crate::talk::error(&self.message());
         if let Some(details) = &self.0.details {
             for line in details.trim_end().lines() {
-                crate::talk::line(format_args!("  | {line}"));
+                crate::talk::detail(line);
             }
         }
         for hint in &self.0.hints {

@@ -27,7 +27,7 @@ pub fn capture_log(show: bool) {
         }
     }
     fn show_and_keep(text: String) {
-        crate::talk::line(format_args!("{}", text.trim_end()));
+        crate::talk::line(format_args!("{}", crate::talk::plain(text.trim_end())));
         keep(text);
     }
     match show {
@@ -157,6 +157,16 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// Makes all maps the object's own: none is found by a name that others have pinned, and none
+    /// stays. Returns the names of those.
+    #[cfg(feature = "wasm")]
+    pub fn forget_pins(&mut self) -> Vec<String> {
+        let pinned = self.0.maps_mut().filter_map(|mut map| {
+            sys::forget_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
+        });
+        pinned.collect()
     }
 
     /// Keeps programs from being loaded.

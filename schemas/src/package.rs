@@ -27,6 +27,12 @@ pub const MAX_OBJECT_SIZE: u64 = 64 << 20;
 /// The largest Wasm module that a package may hold, uncompressed, in bytes.
 pub const MAX_MODULE_SIZE: u64 = 32 << 20;
 
+/// The bytes that all modules of a package may have together, uncompressed.
+pub const MAX_MODULES_SIZE: u64 = 64 << 20;
+
+/// The modules that a package may hold.
+pub const MAX_MODULES: usize = 64;
+
 /// A decoded package.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -92,6 +98,17 @@ pub enum PackageError {
         /// What is wrong with it.
         what: String,
     },
+    /// There are more modules than [`MAX_MODULES`], or they are larger than [`MAX_MODULES_SIZE`].
+    #[error(
+        "`wasm_modules`: {count} modules of {size} bytes; at most {MAX_MODULES} of \
+         {MAX_MODULES_SIZE} bytes together are taken"
+    )]
+    TooManyModules {
+        /// How many there are.
+        count: usize,
+        /// The bytes that the package states for all of them.
+        size: u64,
+    },
     /// `bpf_object_size` is not the object's size.
     #[error(
         "`bpf_object_size` says {stated} bytes, but `bpf_object` holds {}{found}",
@@ -144,7 +161,7 @@ impl Package {
     ///
     /// # Errors
     /// See [`PackageError`]. Memory stays within a small multiple of the text's size plus
-    /// [`MAX_OBJECT_SIZE`], whatever the text says.
+    /// [`MAX_OBJECT_SIZE`] and [`MAX_MODULES_SIZE`], whatever the text says.
     pub fn decode(text: &[u8]) -> Result<Package, PackageError> {
         if text.len() as u64 > MAX_PACKAGE_SIZE {
             return Err(PackageError::TooLarge { size: text.len() as u64 });
@@ -162,6 +179,9 @@ impl Package {
         }
         let packed = STANDARD.decode(wire.bpf_object.as_bytes()).map_err(PackageError::Base64)?;
         let object = inflate(&packed, wire.bpf_object_size)?;
+        // One that is too large by itself is told by its name, below.
+        let size = |module: &WireModule<'_>| module.module_size.min(MAX_MODULE_SIZE + 1);
+        check_modules(wire.wasm_modules.iter().map(size))?;
         let wasm = wire.wasm_modules.into_iter().map(unpacked).collect::<Result<_, _>>()?;
         Ok(Package { object, meta: wire.meta, wasm, other: wire.other })
     }
@@ -190,6 +210,22 @@ fn packed(bytes: &[u8]) -> String {
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
     let packed = zlib.write_all(bytes).and_then(|()| zlib.finish()).unwrap_or_default();
     STANDARD.encode(packed)
+}
+
+/// Whether a package may hold modules of these sizes.
+///
+/// # Errors
+/// [`PackageError::TooManyModules`].
+pub fn check_modules(sizes: impl Iterator<Item = u64>) -> Result<(), PackageError> {
+    let (mut count, mut sum) = (0, 0u64);
+    for size in sizes {
+        count += 1;
+        sum = sum.saturating_add(size);
+    }
+    match count > MAX_MODULES || sum > MAX_MODULES_SIZE {
+        true => Err(PackageError::TooManyModules { count, size: sum }),
+        false => Ok(()),
+    }
 }
 
 fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
@@ -266,6 +302,20 @@ mod tests {
             let error = Package::decode(text.replace(from, to).as_bytes()).unwrap_err();
             assert!(error.to_string().contains("`post.wasm`"), "{error}");
         }
+    }
+
+    #[test]
+    fn many_modules_are_refused_before_they_are_unpacked() {
+        let module = |len: usize| WasmModule { name: "m.wasm".to_owned(), module: vec![0; len] };
+        let of = |modules| Package { wasm: modules, ..package() }.encode();
+        // Each of them may be that large, all together may not.
+        let bomb = of(vec![module(MAX_MODULE_SIZE as usize); 3]);
+        assert!(bomb.len() < 1 << 20);
+        let error = Package::decode(bomb.as_bytes()).unwrap_err();
+        assert!(matches!(error, PackageError::TooManyModules { count: 3, .. }), "{error}");
+        let error = Package::decode(of(vec![module(8); MAX_MODULES + 1]).as_bytes()).unwrap_err();
+        assert!(matches!(error, PackageError::TooManyModules { .. }), "{error}");
+        assert!(Package::decode(of(vec![module(8); MAX_MODULES]).as_bytes()).is_ok());
     }
 
     fn changed(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Package, PackageError> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_tests::wasm::{Tracer, fixtures};
-use bpfpack_tests::{Outcome, alone, ecli, eventually, is_root, program, sys};
+use bpfpack_tests::{Outcome, alone, ecc, ecli, eventually, is_root, program, sys};
 use rustix::process::Signal;
 
 /// Within this, Ctrl-C ends a module, whatever it does.
@@ -222,4 +222,49 @@ fn programs_are_attached_to_interfaces() {
     eventually("the programs are gone", || {
         !sys::loaded_programs().iter().any(|(_, name)| name.starts_with("wasm_net"))
     });
+}
+
+#[test]
+fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("pinned.bpf.c");
+    let text = r#"
+        #include "vmlinux.h"
+        #include <bpf/bpf_helpers.h>
+        struct {
+            __uint(type, BPF_MAP_TYPE_HASH);
+            __uint(max_entries, 4);
+            __type(key, u32);
+            __type(value, u32);
+            __uint(pinning, LIBBPF_PIN_BY_NAME);
+        } wasm_pinned SEC(".maps");
+        SEC("raw_tp/sys_enter") int wasm_pins(void *ctx)
+        {
+            u32 key = 1;
+            bpf_map_delete_elem(&wasm_pinned, &key);
+            return 0;
+        }
+        char LICENSE[] SEC("license") = "GPL";"#;
+    std::fs::write(&source, text).unwrap();
+    let _ = ecc(folder.path(), &[source.as_os_str()]).succeeded();
+    let object = std::fs::read(folder.path().join("pinned.bpf.o")).unwrap();
+    let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let module = folder.path().join("pinned.wat");
+    let text = format!(
+        r#"(module
+            (import "wasm_bpf" "wasm_load_bpf_object" (func $load (param i32 i32) (result i64)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 4)
+            (data (i32.const 1024) "{bytes}")
+            (func (export "_start")
+                (call $exit (i64.eqz (call $load (i32.const 1024) (i32.const {}))))))"#,
+        object.len()
+    );
+    std::fs::write(&module, text).unwrap();
+    let outcome = ecli(&["run", module.to_str().unwrap()]).succeeded();
+    assert!(outcome.stderr.contains("not pinned: wasm_pinned"), "{outcome:?}");
+    assert!(!PathBuf::from("/sys/fs/bpf/wasm_pinned").exists());
 }

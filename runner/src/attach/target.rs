@@ -2,12 +2,12 @@
 //! Attaches programs of Wasm modules: as their section says, and to what the module names: a cgroup,
 //! an interface.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use anyhow::anyhow;
 use libbpf_rs::{ErrorKind, Link, ProgramMut};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::{explain, perf_event};
@@ -91,11 +91,11 @@ pub fn attach(
     match place {
         Place::Section => by_libbpf(program.attach()),
         Place::Cgroup => {
-            let cgroup = open(name, needs("the path of a cgroup")?)?;
+            let cgroup = open(name, needs("the path of a cgroup")?, cgroup)?;
             by_libbpf(program.attach_cgroup(cgroup.as_raw_fd()))
         }
         Place::Namespace => {
-            let namespace = open(name, target.unwrap_or("/proc/self/ns/net"))?;
+            let namespace = open(name, target.unwrap_or("/proc/self/ns/net"), namespace)?;
             by_libbpf(program.attach_netns(namespace.as_raw_fd()))
         }
         Place::Xdp => {
@@ -163,8 +163,31 @@ fn not_found(name: &str, target: &str, error: &io::Error) -> NotAttached {
     NotAttached { errno: error.raw_os_error().unwrap_or(libc::ENOENT), failure: failure(text) }
 }
 
-fn open(name: &str, path: &str) -> Result<File, NotAttached> {
-    File::open(path).map_err(|error| not_found(name, path, &error))
+/// Opens what a module names. It may name anything: opening a pipe would wait without an end, and
+/// opening some devices does something. Nothing but what it should be is opened.
+fn open(
+    name: &str,
+    path: &str,
+    open: fn(&str) -> rustix::io::Result<OwnedFd>,
+) -> Result<OwnedFd, NotAttached> {
+    open(path).map_err(|error| not_found(name, path, &error.into()))
+}
+
+/// Cgroups are directories.
+fn cgroup(path: &str) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Namespaces are files of a file system of their own.
+fn namespace(path: &str) -> rustix::io::Result<OwnedFd> {
+    /// `NSFS_MAGIC`.
+    const FILES: i64 = 0x6e73_6673;
+    let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    #[allow(clippy::unnecessary_cast, reason = "the number's type differs by architecture")]
+    if rustix::fs::fstatfs(&found)?.f_type as i64 != FILES {
+        return Err(rustix::io::Errno::INVAL);
+    }
+    sys::reopen(found.as_fd(), OFlags::RDONLY)
 }
 
 /// An interface's number.
@@ -194,6 +217,21 @@ mod tests {
         assert_eq!(Place::of("tcx/egress"), Place::Traffic { is_egress: true });
         assert_eq!(Place::of("xdp.frags"), Place::Xdp);
         assert_eq!(Place::of("tp/sched/sched_switch"), Place::Section);
+    }
+
+    #[test]
+    fn nothing_but_cgroups_and_namespaces_is_opened() {
+        use rustix::io::Errno;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe").display().to_string();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        // None of them waits for who writes to the pipe.
+        assert_eq!(cgroup(&pipe).unwrap_err(), Errno::NOTDIR);
+        assert_eq!(namespace(&pipe).unwrap_err(), Errno::INVAL);
+        assert_eq!(namespace("/dev/null").unwrap_err(), Errno::INVAL);
+        assert!(namespace("/proc/self/ns/net").is_ok());
+        assert!(cgroup("/").is_ok());
     }
 
     #[test]

@@ -155,6 +155,9 @@ struct Wake {
 impl Run<'_> {
     /// Runs until a deadline, a signal, or the end of the reader.
     fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
+        if let Some(end) = self.begin()? {
+            return Ok(end);
+        }
         loop {
             let wake = self.wait(deadline)?;
             if wake.gone {
@@ -187,6 +190,19 @@ impl Run<'_> {
                 return Ok(End::Detach);
             }
         }
+    }
+
+    /// Shows what modules have said at their start, which may have been the end, too.
+    fn begin(&mut self) -> Result<Option<End>, Failure> {
+        let Some((chain, mut shown)) = self.modules() else { return Ok(None) };
+        shown.format.now();
+        chain.begin(&mut shown)?;
+        let has_stopped = chain.stopped().is_some();
+        Ok(match self.sink.flush()? {
+            Reader::Gone => Some(End::Gone),
+            Reader::There if self.left == 0 => Some(End::Enough),
+            Reader::There => has_stopped.then_some(End::Detach),
+        })
     }
 
     /// Sleeps until a signal, a record, a reading, a reader that goes on, or `until`.
@@ -272,6 +288,10 @@ impl Run<'_> {
 
     /// Calls modules whose time has come.
     fn tick(&mut self) -> Result<(), Failure> {
+        // Where the reader of the output is slow, ticks wait, as all else does.
+        if !self.sink.has_room() {
+            return Ok(());
+        }
         match self.modules() {
             Some((chain, mut shown))
                 if chain.next_tick().is_some_and(|at| at <= Instant::now()) =>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Where what modules let through, and what they make, is rendered.
 
+use std::time::{Duration, Instant};
+
 use super::MOST_BYTES;
 use super::buffers::{Buffer, Round, Taken};
 use super::maps::Entry;
@@ -8,6 +10,10 @@ use crate::failure::Failure;
 use crate::render::{Format, Output};
 use crate::view::{Stream, View};
 use crate::wasm::Chain;
+
+/// How long modules may take for records of a buffer before the loop looks at signals, and the
+/// clock: each call may take as long as the user lets it, and a round has many.
+const LONGEST_ROUND: Duration = Duration::from_millis(100);
 
 /// The output behind the modules.
 pub struct Shown<'a> {
@@ -30,6 +36,8 @@ impl Shown<'_> {
         round: &mut Round,
     ) -> Result<(), Failure> {
         let begin = self.out.len();
+        let since = Instant::now();
+        let (mut calls, mut is_late) = (chain.calls(), false);
         let mut failure = None;
         buffer.drain(usize::MAX, round, |stream, cpu, record| {
             if failure.is_some() {
@@ -40,7 +48,11 @@ impl Shown<'_> {
                 failure = Some(error);
                 true
             });
-            let goes_on = failure.is_none() && self.out.len() - begin < MOST_BYTES;
+            if chain.calls() != calls {
+                calls = chain.calls();
+                is_late = since.elapsed() >= LONGEST_ROUND;
+            }
+            let goes_on = failure.is_none() && !is_late && self.out.len() - begin < MOST_BYTES;
             Taken { is_shown, goes_on }
         })?;
         match failure {
@@ -81,5 +93,9 @@ impl Output for Shown<'_> {
         if self.may_show() {
             self.format.value(json, self.out);
         }
+    }
+
+    fn waiting(&self) -> usize {
+        self.out.len()
     }
 }

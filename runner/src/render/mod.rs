@@ -60,6 +60,11 @@ pub trait Output {
 
     /// A JSON value, on one line.
     fn json(&mut self, json: &[u8]);
+
+    /// Bytes that are made and not written yet.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// A reading, drawn.

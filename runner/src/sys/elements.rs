@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use libbpf_rs::{MapCore, MapType};
 
-use super::answer;
+use super::{answer, place};
 
 /// A map, kept open, with the sizes of what it holds.
 #[derive(Debug)]
@@ -66,11 +66,6 @@ impl Elements {
         if fits { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
     }
 
-    /// Where a key is; null for maps without keys, as the kernel wants it.
-    fn place(&self, key: &[u8]) -> *const std::ffi::c_void {
-        if self.key == 0 { std::ptr::null() } else { key.as_ptr().cast() }
-    }
-
     /// Reads a value.
     ///
     /// # Errors
@@ -83,7 +78,7 @@ impl Elements {
         answer(unsafe {
             libbpf_sys::bpf_map_lookup_elem_flags(
                 self.map.as_raw_fd(),
-                self.place(key),
+                place(key),
                 value.as_mut_ptr().cast(),
                 flags,
             )
@@ -100,7 +95,7 @@ impl Elements {
         answer(unsafe {
             libbpf_sys::bpf_map_lookup_and_delete_elem_flags(
                 self.map.as_raw_fd(),
-                self.place(key),
+                place(key),
                 value.as_mut_ptr().cast(),
                 flags,
             )
@@ -117,7 +112,7 @@ impl Elements {
         answer(unsafe {
             libbpf_sys::bpf_map_update_elem(
                 self.map.as_raw_fd(),
-                self.place(key),
+                place(key),
                 value.as_ptr().cast(),
                 flags,
             )
@@ -132,7 +127,7 @@ impl Elements {
         self.check(key, None)?;
         // SAFETY: as in `update`.
         answer(unsafe {
-            libbpf_sys::bpf_map_delete_elem_flags(self.map.as_raw_fd(), self.place(key), flags)
+            libbpf_sys::bpf_map_delete_elem_flags(self.map.as_raw_fd(), place(key), flags)
         })
     }
 

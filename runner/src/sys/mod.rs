@@ -177,6 +177,31 @@ pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> i
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Has a map that was not loaded yet not be pinned, nor be one that others have pinned; whether it
+/// was to be.
+#[cfg(feature = "wasm")]
+pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) -> bool {
+    use libbpf_rs::AsRawLibbpf as _;
+    let map = map.as_libbpf_object().as_ptr();
+    // SAFETY: the map is live, and borrowed; libbpf frees the path that it had, which nobody else
+    // has.
+    unsafe {
+        let is_pinned = !libbpf_sys::bpf_map__pin_path(map).is_null();
+        is_pinned && libbpf_sys::bpf_map__set_pin_path(map, std::ptr::null()) == 0
+    }
+}
+
+/// Opens what a descriptor of a path (`O_PATH`) stands for, and nothing else that may be at that
+/// path by now.
+///
+/// # Errors
+/// As of open(2); `ENOENT` where there is no /proc.
+#[cfg(feature = "wasm")]
+pub fn reopen(file: BorrowedFd<'_>, flags: rustix::fs::OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::open(path, flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+}
+
 /// Rows and columns of the terminal that standard output is; none where it is none.
 #[must_use]
 pub fn terminal_size() -> Option<(usize, usize)> {
@@ -205,6 +230,11 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
 }
 
+/// Where a key is; null for maps without keys, queues for one, as the kernel wants it.
+fn place(key: &[u8]) -> *const c_void {
+    if key.is_empty() { std::ptr::null() } else { key.as_ptr().cast() }
+}
+
 /// What libbpf's calls return: 0, or an error's number below it.
 fn answer(result: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
@@ -231,11 +261,7 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<(
     // SAFETY: both buffers have the sizes of the map's keys and values, which the caller took from
     // the map.
     let result = unsafe {
-        libbpf_sys::bpf_map_lookup_elem(
-            map.as_raw_fd(),
-            key.as_ptr().cast(),
-            value.as_mut_ptr().cast(),
-        )
+        libbpf_sys::bpf_map_lookup_elem(map.as_raw_fd(), place(key), value.as_mut_ptr().cast())
     };
     answer(result)
 }
@@ -249,7 +275,7 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
     let result = unsafe {
         libbpf_sys::bpf_map_lookup_and_delete_elem(
             map.as_raw_fd(),
-            key.as_ptr().cast(),
+            place(key),
             value.as_mut_ptr().cast(),
         )
     };
@@ -264,12 +290,7 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
 pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
     // SAFETY: as in `lookup`; the kernel only reads both.
     let result = unsafe {
-        libbpf_sys::bpf_map_update_elem(
-            map.as_raw_fd(),
-            key.as_ptr().cast(),
-            value.as_ptr().cast(),
-            flags,
-        )
+        libbpf_sys::bpf_map_update_elem(map.as_raw_fd(), place(key), value.as_ptr().cast(), flags)
     };
     answer(result)
 }
@@ -281,7 +302,7 @@ pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::
 #[cfg(feature = "wasm")]
 pub fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     // SAFETY: the key has the size of the map's keys, which the caller took from the map.
-    answer(unsafe { libbpf_sys::bpf_map_delete_elem(map.as_raw_fd(), key.as_ptr().cast()) })
+    answer(unsafe { libbpf_sys::bpf_map_delete_elem(map.as_raw_fd(), place(key)) })
 }
 
 /// A module whose code was compiled before.

@@ -95,7 +95,11 @@ impl Cache {
     }
 
     fn try_write(&self, key: &str, code: &[u8]) -> io::Result<()> {
-        let temporary = self.folder.join(format!("{key}.{}", std::process::id()));
+        // Numbers of processes come again, and others may share the folder who count their own: a
+        // file that was left unfinished must not be in the way.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let own = format!("{key}.{}.{}", std::process::id(), now.as_nanos());
+        let temporary = self.folder.join(own);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -205,6 +209,15 @@ mod tests {
         // others may write to it
         fs::set_permissions(cache.path("a"), fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(cache.read("a"), None);
+    }
+
+    #[test]
+    fn an_unfinished_file_is_not_in_the_way() {
+        let folder = folder();
+        let cache = Cache::open(folder.path()).unwrap();
+        fs::write(folder.path().join(format!("a.{}", std::process::id())), "cut o").unwrap();
+        cache.write("a", b"code");
+        assert!(cache.read("a").is_some());
     }
 
     #[test]

@@ -67,6 +67,16 @@ impl Modules {
 
 impl Chain {
     /// See [`Chain`].
+    pub fn begin(&mut self, _output: &mut dyn Output) -> Result<(), Failure> {
+        match *self {}
+    }
+
+    /// See [`Chain`].
+    pub fn calls(&self) -> u64 {
+        match *self {}
+    }
+
+    /// See [`Chain`].
     pub fn declared(&self) -> Vec<Arc<Stream>> {
         match *self {}
     }

@@ -12,7 +12,7 @@ use wasmtime::{Caller, Linker, Memory, format_err};
 use super::declare::declare;
 use super::json::minified;
 use super::sources::What;
-use super::state::{Emitted, State, Stop};
+use super::state::{Emitted, MOST_EMITTED, State, Stop, TooMuch};
 use crate::symbols::{Place, Symbols, write_frame};
 use crate::wasm::memory::{self, OutOfBounds};
 use crate::{sys, talk};
@@ -22,6 +22,12 @@ type Result<T> = wasmtime::Result<T>;
 
 /// The name of the module that has them.
 pub const MODULE: &str = "bpfpack";
+
+/// Bytes of a declaration: what is made of it is many times larger, and stays.
+const MOST_DECLARED: u32 = 64 << 10;
+
+/// Bytes that ecli keeps of a row beside its own, in parts of what it keeps of a record.
+const PIECES_OF_ROW: usize = 2;
 
 /// Bytes of a line on stderr.
 const MOST_LOG: u32 = 64 << 10;
@@ -82,7 +88,8 @@ fn rows(mut call: Call<'_>, source: u32, at: u32, len: u32) -> Result<()> {
         let stride = row.stride;
         return Err(format_err!("rows: {len} bytes are no rows of {stride}"));
     }
-    keep(&mut call, "rows", at, len, Emitted::Rows { source, len: len as usize })
+    let pieces = len as usize / row.stride.max(1) * PIECES_OF_ROW;
+    keep_pieces(&mut call, "rows", (at, len), Emitted::Rows { source, len: len as usize }, pieces)
 }
 
 fn text(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
@@ -92,6 +99,9 @@ fn text(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
 fn json(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
     let memory = memory::of(&mut call)?;
     let bytes = memory::bytes(&call, memory, at, len).map_err(|error| of("json", error))?;
+    if bytes.len() > MOST_EMITTED {
+        return Err(TooMuch.into());
+    }
     let json = minified(bytes).map_err(|error| format_err!("json: it is no JSON: {error}"))?;
     let len = json.len();
     Ok(call.data_mut().keep(Emitted::Json { len }, &json)?)
@@ -99,12 +109,23 @@ fn json(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
 
 /// Takes bytes of the module's memory to be shown.
 fn keep(call: &mut Call<'_>, name: &'static str, at: u32, len: u32, what: Emitted) -> Result<()> {
+    keep_pieces(call, name, (at, len), what, 1)
+}
+
+/// Likewise, of which ecli makes so many pieces.
+fn keep_pieces(
+    call: &mut Call<'_>,
+    name: &'static str,
+    (at, len): (u32, u32),
+    what: Emitted,
+    pieces: usize,
+) -> Result<()> {
     let memory = memory::of(call)?;
     let (data, state) = memory.data_and_store_mut(call);
     let end = (at as usize).checked_add(len as usize);
     let bytes = end.and_then(|end| data.get(at as usize..end));
     let bytes = bytes.ok_or_else(|| of(name, OutOfBounds { at, len: len.into() }))?;
-    Ok(state.keep(what, bytes)?)
+    Ok(state.keep_pieces(what, bytes, pieces)?)
 }
 
 /// An error of a function that a module called.
@@ -113,6 +134,9 @@ fn of(name: &'static str, error: impl std::fmt::Display) -> wasmtime::Error {
 }
 
 fn declare_source(mut call: Call<'_>, at: u32, len: u32) -> Result<u32> {
+    if len > MOST_DECLARED {
+        return Err(format_err!("declare: {len} bytes; at most {MOST_DECLARED} are taken"));
+    }
     let text = owned(&mut call, "declare", at, len)?;
     let state = call.data();
     if !state.is_starting {

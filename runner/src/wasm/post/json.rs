@@ -1,19 +1,89 @@
 // SPDX-License-Identifier: MIT
 //! JSON that a module writes: checked, and put on one line.
 
-/// The same value without the spaces between its parts. Numbers and texts stay as they are
-/// written.
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Any value, of which nothing is kept: a tree of values would be many times larger than its text.
+struct Any;
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Any, D::Error> {
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Any;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Any, E> {
+        Ok(Any)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Any, A::Error> {
+        while values.next_element::<Any>()?.is_some() {}
+        Ok(Any)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Any, A::Error> {
+        while values.next_entry::<Any, Any>()?.is_some() {}
+        Ok(Any)
+    }
+}
+
+/// The same value without the spaces between its parts. Numbers and texts stay as they are written,
+/// but for control characters, which terminals obey: they become escapes; and what is no UTF-8 becomes
+/// U+FFFD, as in ecli's own JSON: a process may have any bytes as its name, and a name may be cut
+/// inside of a letter, which is no reason to end a run.
 ///
 /// # Errors
 /// Where it is no JSON value.
 pub fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::from_slice::<serde_json::Value>(text)?;
+    let text = String::from_utf8_lossy(text);
+    serde_json::from_str::<Any>(&text)?;
     let mut out = Vec::with_capacity(text.len());
     let (mut is_text, mut is_escaped) = (false, false);
-    for &byte in text {
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
         if is_text {
             is_text = is_escaped || byte != b'"';
             is_escaped = !is_escaped && byte == b'\\';
+            // Those below the space are no JSON. These are DEL, and C1, in UTF-8.
+            let control = match (byte, bytes.peek()) {
+                (0x7f, _) => Some(byte),
+                (0xc2, Some(0x80..=0x9f)) => bytes.next(),
+                _ => None,
+            };
+            if let Some(control) = control {
+                out.extend_from_slice(format!("\\u{control:04x}").as_bytes());
+                continue;
+            }
         } else if byte.is_ascii_whitespace() {
             continue;
         } else {
@@ -38,6 +108,27 @@ mod tests {
         assert_eq!(same("18446744073709551616"), "18446744073709551616");
         assert!(minified(b"{\"a\":}").is_err());
         assert!(minified(b"").is_err());
+        assert!(minified(b"1 2").is_err());
+        assert_eq!(minified(b"\"a\xff\xc3\"").unwrap(), "\"a\u{fffd}\u{fffd}\"".as_bytes());
+        assert!(minified(b"\"\x1b\"").is_err());
         assert!(minified(&vec![b'['; 100_000]).is_err());
+        let nested = |deep: usize| "[".repeat(deep) + &"]".repeat(deep);
+        assert_eq!(same(&nested(100)), nested(100));
+        assert!(minified(nested(100_000).as_bytes()).is_err());
+        // What is taken can be read by what reads values.
+        for text in ["\"\\ud800\"", "1e999", "{1:2}", "{\"a\":1,}", "[1 2]", "nul"] {
+            assert!(minified(text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(
+            same("[null, true, -1, \"\\u00e9\", {\"\\n\": {}}]"),
+            "[null,true,-1,\"\\u00e9\",{\"\\n\":{}}]"
+        );
+    }
+
+    #[test]
+    fn what_terminals_obey_becomes_an_escape() {
+        let text = "{\"a\u{7f}\": \"\u{9b}31m \u{e9} \\u001b\"}";
+        let same = String::from_utf8(minified(text.as_bytes()).unwrap()).unwrap();
+        assert_eq!(same, "{\"a\\u007f\":\"\\u009b31m \u{e9} \\u001b\"}");
     }
 }

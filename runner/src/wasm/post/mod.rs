@@ -44,6 +44,10 @@ use state::{Emitted, World};
 /// The version of the interface.
 pub const VERSION: i32 = 1;
 
+/// Bytes of output that may wait while modules go on: what a call emits may be shown as much more,
+/// and modules in a row may each make more of it.
+const MOST_WAITING: usize = 256 << 20;
+
 /// The CPU of records whose buffer does not tell.
 const NO_CPU: u16 = u16::MAX;
 
@@ -90,6 +94,8 @@ pub struct Chain {
     time: i64,
     /// Rows of a reading, to be handed over.
     rows: Vec<u8>,
+    /// How often a module was called with records.
+    calls: u64,
 }
 
 impl Chain {
@@ -148,6 +154,7 @@ impl Chain {
             stop: None,
             time: now(),
             rows: Vec::new(),
+            calls: 0,
         };
         for Compiled { name, module, parameters } in modules {
             let wasi = Wasi::new(Vec::new(), package.environment, package.directories)?;
@@ -170,6 +177,17 @@ impl Chain {
             chain.note_stop(at);
         }
         Ok(chain)
+    }
+
+    /// Shows what modules have said while they were started.
+    pub fn begin(&mut self, output: &mut dyn Output) -> Result<(), Failure> {
+        (0..self.stages.len()).try_for_each(|stage| self.deliver(stage, Ok(()), output))
+    }
+
+    /// How often a module was called with records: each of these calls may have taken its time.
+    #[inline]
+    pub fn calls(&self) -> u64 {
+        self.calls
     }
 
     /// How many sources modules have declared.
@@ -331,6 +349,7 @@ impl Chain {
         if !self.stages[stage].has_batch() {
             return Ok(());
         }
+        self.calls += 1;
         let result = self.stages[stage].flush(self.time);
         self.deliver(stage, result, output)
     }
@@ -368,6 +387,11 @@ impl Chain {
                 }
                 Emitted::Text { .. } => output.text(these),
                 Emitted::Json { .. } => output.json(these),
+            }
+            if output.waiting() > MOST_WAITING {
+                let name = self.stages[stage].name();
+                let error = anyhow!("`{name}` shows more than {} MB at once", MOST_WAITING >> 20);
+                return Err(Failure::new(exit_code::MODULE_FAILED, error));
             }
         }
         self.stages[stage].give_back(emitted, bytes);

@@ -106,7 +106,11 @@ impl Stage {
         store.data_mut().began = Instant::now();
         let instance = linker.instantiate(&mut store, module);
         watch.end();
-        let instance = instance.map_err(|error| match error.is::<wasmtime::Trap>() {
+        // What fails inside of a function has its trace.
+        let has_run = |error: &wasmtime::Error| {
+            error.is::<wasmtime::Trap>() || error.is::<wasmtime::WasmBacktrace>()
+        };
+        let instance = instance.map_err(|error| match has_run(&error) {
             true => failed(&mut store, "the beginning", &error),
             false => unusable(format!("can not run: {error:#}")),
         })?;
@@ -295,8 +299,7 @@ impl Stage {
 
     /// What it has emitted.
     pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
-        let state = self.store.data_mut();
-        (std::mem::take(&mut state.emitted), std::mem::take(&mut state.bytes))
+        self.store.data_mut().take_emitted()
     }
 
     /// Gives the room of what was taken back, to be used again.
@@ -369,7 +372,9 @@ impl Stage {
                 return Err(Failure::new(exit_code::MODULE_FAILED, error));
             }
         }
-        let (every, next) = (state.every, self.next_tick);
+        // Where there is nothing to be called, no time comes.
+        let every = state.every.filter(|_| self.functions.tick.is_some());
+        let next = self.next_tick;
         match (every, next) {
             (None, _) => self.next_tick = None,
             (Some(every), None) => self.next_tick = Some(Instant::now() + every),

@@ -16,7 +16,10 @@ use crate::wasm::memory::Guest;
 use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Trouble, Wasi};
 
 /// Bytes that a call may emit before ecli shows them.
-const MOST_EMITTED: usize = 64 << 20;
+pub const MOST_EMITTED: usize = 64 << 20;
+
+/// What is kept of each piece beside its bytes, at least: pieces without bytes count, too.
+const PIECE: usize = 32;
 
 /// Bytes of a line that are kept until it ends.
 const LONGEST_LINE: usize = 64 << 10;
@@ -101,6 +104,8 @@ pub struct State {
     pub emitted: Vec<Emitted>,
     /// The bytes of that.
     pub bytes: Vec<u8>,
+    /// What of [`MOST_EMITTED`] that has used up.
+    used: usize,
     /// It may declare sources now.
     pub is_starting: bool,
     /// When the call began.
@@ -134,6 +139,7 @@ impl State {
             limiter,
             emitted: Vec::new(),
             bytes: Vec::new(),
+            used: 0,
             is_starting: false,
             began: Instant::now(),
             every: None,
@@ -147,9 +153,24 @@ impl State {
     /// # Errors
     /// When it is too much for one call.
     pub fn keep(&mut self, what: Emitted, bytes: &[u8]) -> Result<(), TooMuch> {
-        if self.bytes.len() + bytes.len() > MOST_EMITTED {
+        self.keep_pieces(what, bytes, 1)
+    }
+
+    /// Likewise, where ecli makes so many pieces of them.
+    ///
+    /// # Errors
+    /// When it is too much for one call.
+    pub fn keep_pieces(
+        &mut self,
+        what: Emitted,
+        bytes: &[u8],
+        pieces: usize,
+    ) -> Result<(), TooMuch> {
+        let used = self.used + bytes.len().max(PIECE * pieces.max(1));
+        if used > MOST_EMITTED {
             return Err(TooMuch);
         }
+        self.used = used;
         self.bytes.extend_from_slice(bytes);
         self.emitted.push(what);
         Ok(())
@@ -157,6 +178,12 @@ impl State {
 }
 
 impl State {
+    /// Hands over what was kept.
+    pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
+        self.used = 0;
+        (std::mem::take(&mut self.emitted), std::mem::take(&mut self.bytes))
+    }
+
     /// Takes what it writes, and shows whole lines.
     fn take(&mut self, to: Output, bytes: &[u8]) -> Result<(), TooMuch> {
         let at = match to {

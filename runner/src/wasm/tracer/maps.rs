@@ -54,6 +54,9 @@ impl Ask {
         let (data, state) = memory.data_and_store_mut(caller);
         let elements = state.objects.elements(self.descriptor);
         let elements = elements.ok_or_else(|| errno(-NO_MAP))?;
+        if has_descriptors_as_keys(elements.ty) {
+            return Err(errno(libc::EBADF));
+        }
         let key_size = elements.key_size();
         // The key is copied: it may lie inside of the value.
         let read_key = |data: &mut [u8]| piece(data, self.key, key_size).map(|key| key.to_vec());
@@ -101,23 +104,40 @@ fn piece(data: &mut [u8], at: u32, len: usize) -> io::Result<&mut [u8]> {
     piece.ok_or_else(|| errno(libc::EFAULT))
 }
 
-/// Whether what is written to a map's elements are descriptors: the kernel would take a number for
-/// whatever ecli has open by it.
+/// Whether what is written to a map's elements may be descriptors: the kernel would take a number for
+/// whatever ecli has open by it. Types that are not known here may be of that kind, too.
 fn holds_descriptors(ty: MapType) -> bool {
+    !matches!(
+        ty,
+        MapType::Hash
+            | MapType::Array
+            | MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::LruHash
+            | MapType::LruPercpuHash
+            | MapType::LpmTrie
+            | MapType::StackTrace
+            | MapType::CgroupStorage
+            | MapType::PercpuCgroupStorage
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::BloomFilter
+            | MapType::RingBuf
+            | MapType::UserRingBuf
+            | MapType::Arena
+    )
+}
+
+/// Whether a map's elements are found by descriptors: of sockets, of files, of processes. A module
+/// has none of them.
+fn has_descriptors_as_keys(ty: MapType) -> bool {
     matches!(
         ty,
-        MapType::ProgArray
-            | MapType::PerfEventArray
-            | MapType::CgroupArray
-            | MapType::ArrayOfMaps
-            | MapType::HashOfMaps
-            | MapType::Devmap
-            | MapType::DevmapHash
-            | MapType::Cpumap
-            | MapType::Sockmap
-            | MapType::Sockhash
-            | MapType::Xskmap
-            | MapType::ReuseportSockarray
+        MapType::SkStorage
+            | MapType::InodeStorage
+            | MapType::TaskStorage
+            | MapType::CGrpStorage
+            | MapType::Unknown
     )
 }
 
@@ -137,4 +157,21 @@ fn real(state: &State, ty: MapType, number: u32) -> io::Result<i32> {
         _ => None,
     };
     fd.map(|fd| fd.as_raw_fd()).ok_or_else(|| errno(libc::EBADF))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_the_kernel_takes_for_descriptors_are_known() {
+        for ty in [MapType::ProgArray, MapType::StructOps, MapType::Sockmap, MapType::Unknown] {
+            assert!(holds_descriptors(ty), "{ty:?}");
+        }
+        assert!(!holds_descriptors(MapType::PercpuHash) && !holds_descriptors(MapType::Queue));
+        for ty in [MapType::SkStorage, MapType::InodeStorage, MapType::TaskStorage] {
+            assert!(has_descriptors_as_keys(ty), "{ty:?}");
+        }
+        assert!(!has_descriptors_as_keys(MapType::CgroupStorage));
+    }
 }

@@ -96,7 +96,15 @@ impl Objects {
             false => None,
         };
         let load = |bytes: &[u8]| {
-            let opened = load::open(NAME, bytes)?;
+            let mut opened = load::open(NAME, bytes)?;
+            let pinned = opened.forget_pins();
+            // What others have pinned is not the module's.
+            if !pinned.is_empty() {
+                talk.warning(&format!(
+                    "the module's maps are its own, and are not pinned: {}",
+                    pinned.join(", ")
+                ));
+            }
             opened.load().map_err(|refused| refused.failure)
         };
         let (object, counters) = match counted {

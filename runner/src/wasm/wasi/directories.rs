@@ -57,11 +57,8 @@ pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
          _inherited: u64,
          _flags: u32,
          to: u32| {
-            let wish = Wish {
-                is_directory: how & open::DIRECTORY != 0,
-                follows: lookup & FOLLOW != 0,
-                is_path: false,
-            };
+            let wish =
+                Wish { is_directory: how & open::DIRECTORY != 0, follows: lookup & FOLLOW != 0 };
             let changes = how & (open::CREATE | open::TRUNCATE) != 0 || rights & CHANGING != 0;
             number(open(&mut caller, fd, (path, len), wish, changes, to))
         },
@@ -168,7 +165,7 @@ fn stat<T: HasWasi>(
     to: u32,
 ) -> Answer<()> {
     let (data, store) = place::split(caller)?;
-    let wish = Wish { is_directory: false, follows, is_path: true };
+    let wish = Wish { is_directory: false, follows };
     let directory = store.wasi().files.directory(fd)?;
     let file = below(directory, place::text(data, path, len)?, wish)?;
     place::put(data, to, &stat_bytes(&fstat(&file)?))
@@ -182,7 +179,7 @@ fn read_link<T: HasWasi>(
     done: u32,
 ) -> Answer<()> {
     let (data, store) = place::split(caller)?;
-    let wish = Wish { is_directory: false, follows: false, is_path: true };
+    let wish = Wish { is_directory: false, follows: false };
     let directory = store.wasi().files.directory(fd)?;
     let link = below(directory, place::text(data, path, len)?, wish)?;
     let target = rustix::fs::readlinkat(link, "", Vec::new())?;

@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use super::{Answer, Errno, Output};
 use crate::failure::{Failure, exit_code};
+use crate::sys;
 
 /// Files that a module may have open.
 const MOST: usize = 256;
@@ -45,8 +46,6 @@ pub struct Wish {
     pub is_directory: bool,
     /// A symbolic link at the end of the path is followed.
     pub follows: bool,
-    /// Any kind of file, to be asked about, not to be read.
-    pub is_path: bool,
 }
 
 impl Files {
@@ -106,11 +105,15 @@ impl Files {
         if self.0.len() >= MOST {
             return Err(Errno::TooManyFiles.into());
         }
-        let file = below(self.directory(directory)?, path, wish)?;
-        let file = match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-            FileType::Directory => File::Directory(file),
-            FileType::RegularFile => File::Regular(file),
-            // Reads of others may wait without an end.
+        // To open a device does something by itself, and to read a pipe may wait without an end:
+        // what it is comes first.
+        let found = below(self.directory(directory)?, path, wish)?;
+        let open =
+            || sys::reopen(found.as_fd(), OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK);
+        let file = match FileType::from_raw_mode(fstat(&found)?.st_mode) {
+            FileType::Directory => File::Directory(open()?),
+            FileType::RegularFile => File::Regular(open()?),
+            FileType::Symlink => return Err(Errno::Loop.into()),
             _ => return Err(Errno::Access.into()),
         };
         // The streams' numbers stay theirs, even when they are closed.
@@ -121,14 +124,9 @@ impl Files {
     }
 }
 
-/// Opens a file below a directory.
+/// Finds a file below a directory, of any kind, to be asked about, not to be read.
 pub fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedFd> {
-    let mut flags = OFlags::CLOEXEC
-        | match wish.is_path {
-            true => OFlags::PATH,
-            // Opening a pipe must not wait for who writes to it.
-            false => OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK,
-        };
+    let mut flags = OFlags::CLOEXEC | OFlags::PATH;
     flags.set(OFlags::DIRECTORY, wish.is_directory);
     flags.set(OFlags::NOFOLLOW, !wish.follows);
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -140,4 +138,35 @@ pub fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedF
         }
     }
     Err(Errno::Again.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::wasi::Trouble;
+
+    #[test]
+    fn only_files_and_directories_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
+        let mut files = Files::with(&[folder.path().to_owned()]).unwrap();
+        let mut open = |path: &str, follows| {
+            let wish = Wish { is_directory: false, follows };
+            files.open(3, path, wish).map_err(|trouble| match trouble {
+                Trouble::Errno(errno) => errno,
+                Trouble::End(error) => panic!("{error}"),
+            })
+        };
+        // To open it would fail: it is not tried.
+        assert_eq!(open("socket", true), Err(Errno::Access));
+        assert_eq!(open("link", false), Err(Errno::Loop));
+        assert_eq!(open("../", true), Err(Errno::NotCapable));
+        assert_eq!((open("inner", true), open("link", true)), (Ok(4), Ok(5)));
+        let mut bytes = [0; 8];
+        assert_eq!(rustix::io::read(files.regular(5).unwrap(), &mut bytes), Ok(4));
+        assert!(files.directory(4).is_ok());
+    }
 }

@@ -194,3 +194,58 @@ fn sources_are_declared_at_the_start_only() {
     assert!(code == MODULE_FAILED && message.contains("declare"), "{message}");
     assert!(message.contains("bpfpack_start"), "{message}");
 }
+
+#[test]
+fn pieces_without_bytes_count_too() {
+    let text =
+        "(loop $for_ever (call $text (i32.const 0) (i32.const 0)) (br $for_ever)) (i32.const 0)";
+    let seen = assert_fails(&records(TEXT, text), &["more than 64 MB"]);
+    assert!(seen.len() <= 2 << 20, "{}", seen.len());
+    // A row becomes more than its bytes are.
+    let import = r#"(import "bpfpack" "rows" (func $rows (param i32 i32 i32)))"#;
+    let rows = "(loop $for_ever (call $rows (i32.const 1) (i32.const 0) (i32.const 65536)) (br $for_ever)) (i32.const 0)";
+    let seen = assert_fails(&records(import, rows), &["more than 64 MB"]);
+    assert_eq!(seen.len(), (64 << 20) / (65536 / 16 * 64));
+}
+
+#[test]
+fn what_is_shown_at_once_has_an_end() {
+    /// An output that makes much of little.
+    struct Large(usize);
+    impl Output for Large {
+        fn record(&mut self, _: &Stream, _: &[u8]) {}
+        fn reading(&mut self, _: &View, _: &[Entry]) {}
+        fn text(&mut self, _: &[u8]) {
+            self.0 += 100 << 20;
+        }
+        fn json(&mut self, _: &[u8]) {}
+        fn waiting(&self) -> usize {
+            self.0
+        }
+    }
+    let text = "(call $text (i32.const 0) (i32.const 1))".repeat(4) + "(i32.const 0)";
+    let mut chain = started(&records(TEXT, &text));
+    let mut output = Large(0);
+    let (streams, _) = streams();
+    assert!(chain.record(&streams[0], None, &[0; 8], &mut output).unwrap());
+    let failure = chain.flush(&mut output).unwrap_err();
+    assert_eq!((failure.exit_code(), output.0), (MODULE_FAILED, 300 << 20));
+    assert!(failure.message().contains("m.wasm"), "{}", failure.message());
+}
+
+#[test]
+fn long_declarations_are_refused() {
+    let import = r#"(import "bpfpack" "declare" (func $declare (param i32 i32) (result i32)))"#;
+    let start = r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+        (call $declare (i32.const 0) (i32.const 65537)))"#;
+    assert_refused(&module(import, start), MODULE_FAILED, &["declare", "65537 bytes"]);
+}
+
+#[test]
+fn a_failure_of_the_beginning_is_one_of_the_module() {
+    let spins = module("", "(func $spin (loop $l (br $l))) (start $spin)");
+    let limits = Limits { time: Duration::from_millis(50), ..limits() };
+    let failure = start(&[("m.wasm", &spins)], limits).unwrap_err();
+    assert_eq!(failure.exit_code(), MODULE_FAILED);
+    assert!(failure.message().contains("longer than 50ms"), "{}", failure.message());
+}

@@ -375,3 +375,21 @@ fn it_may_end_itself() {
     assert!(message.contains("bpfpack_records") && message.contains("code 3"), "{message}");
     assert_eq!(seen, ["text a"]);
 }
+
+#[test]
+fn what_is_said_at_the_start_is_shown_before_all_else() {
+    let rest = r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+        (call $text (i32.const 0) (i32.const 1)) (i32.const 1))"#;
+    let mut chain = started(&module(TEXT, rest));
+    let mut seen = Seen::default();
+    chain.begin(&mut seen).unwrap();
+    assert_eq!((seen.0, chain.stopped()), (vec!["text \0".to_owned()], Some(0)));
+}
+
+#[test]
+fn without_a_function_no_time_comes() {
+    let import = r#"(import "bpfpack" "every" (func $every (param i32)))"#;
+    let rest = r#"(func (export "bpfpack_start") (param i32 i32) (result i32)
+        (call $every (i32.const 10)) (i32.const 0))"#;
+    assert_eq!(started(&module(import, rest)).next_tick(), None);
+}
