@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpfpack.h: post-processors for ecli in C. The interface is version 1 of runner/WASM.md.
+ * bpfpack.h: post-processors for ecli in C (not C++). The interface is version 1 of runner/WASM.md.
  *
  *     clang --target=wasm32-unknown-unknown -nostdlib -O2 -Wl,--no-entry -I THIS_FOLDER x.c -o x.wasm
  *     clang --target=wasm32-wasi -mexec-model=reactor -O2 -I THIS_FOLDER x.c -o x.wasm
@@ -341,7 +341,8 @@ BP_INLINE void bp_show_sample(struct bp_sample sample)
 	bp_host_rows(sample.source, sample.bytes, sample.len);
 }
 
-/* Rows that are put together, to be shown as one reading. */
+/* Rows that are put together, to be shown as one reading. In each, the value begins at the first
+ * multiple of 8 behind the key: struct { uint32_t disk, none; uint32_t slots[27]; }. */
 struct bp_rows {
 	uint32_t source;
 	struct bp_string bytes;
