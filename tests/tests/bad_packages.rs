@@ -52,7 +52,6 @@ fn files_that_are_no_packages() {
     for (text, words) in [
         (&b"hello"[..], &["not JSON", "ecc X.bpf.c"][..]),
         (b"{\"a\": 1", &["not JSON", "line 1"]),
-        (b"\0asm\x01\0\0\0", &["not JSON", "Wasm module"]),
         (b"\x7fELF", &["not JSON", "it is an object"]),
         (b"[]", &["is no package"]),
         (b"{}", &["missing field `bpf_object`"]),
@@ -60,6 +59,8 @@ fn files_that_are_no_packages() {
         case.write(text);
         ecli(&["run", path]).failed(3, words);
     }
+    case.write(b"\0asm\x01\0\0\0");
+    ecli(&["run", path]).failed(9, &["exports neither `_start`", "`bpfpack_version`"]);
     let skeleton = case.dir.path().join("hardirqs.skel.json");
     ecli(&["run", skeleton.to_str().unwrap()]).failed(3, &["description alone", "package.json"]);
     let source = bpfpack_tests::root().join("examples/hardirqs/hardirqs.bpf.c");

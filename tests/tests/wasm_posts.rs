@@ -239,6 +239,10 @@ fn what_can_not_be_used_is_told_before_anything_is_attached() {
         outcome.failed(9, &[words, &[name]].concat());
         assert!(!outcome.stderr.contains("tracing with"), "{}", outcome.stderr);
     }
+    let package = setup.package.clone();
+    let outcome = ecli(&setup.args(&["--wasm", &package]));
+    outcome.failed(9, &["package.json", "no Wasm module"]);
+    assert!(outcome.stderr.len() < 400, "{}", outcome.stderr);
     ecli(&setup.args(&["--wasm", "/nonexistent.wasm"])).failed(9, &["/nonexistent.wasm"]);
     ecli(&setup.args(&["--wasm-arg", "a=b"])).failed(2, &["--wasm-arg", "no module"]);
     let filter = setup.module("tenths.wat", &tenths());

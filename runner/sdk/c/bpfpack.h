@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpfpack.h: post-processors for ecli in C. The interface is version 1 of runner/WASM.md.
+ * bpfpack.h: post-processors for ecli in C (not C++). The interface is version 1 of runner/WASM.md.
  *
- *     clang --target=wasm32-unknown-unknown -nostdlib -O2 -Wl,--no-entry x.c -o x.wasm
- *     clang --target=wasm32-wasi -mexec-model=reactor -O2 x.c -o x.wasm      (with wasi-libc)
+ *     clang --target=wasm32-unknown-unknown -nostdlib -O2 -Wl,--no-entry -I THIS_FOLDER x.c -o x.wasm
+ *     clang --target=wasm32-wasi -mexec-model=reactor -O2 -I THIS_FOLDER x.c -o x.wasm
+ *
+ * The second one is with wasi-libc: printf writes to the output. Nothing flushes stdout at the end: a
+ * line that does not end with a line feed needs fflush(stdout).
  *
  * A module writes those of BP_START, BP_RECORDS, BP_SAMPLE, BP_TICK and BP_END that it wants:
  *
@@ -137,7 +140,7 @@ BP_OWN struct bp_member bp_member(uint32_t source, uint32_t kind, const char *na
 	struct bp_member member;
 
 	if (!bp_find_member(source, kind, name, &member))
-		bp_fail("source %u has no member `%s`", source, name);
+		bp_fail("kind %u of source %u has no member `%s`", kind, source, name);
 	return member;
 }
 
@@ -338,7 +341,8 @@ BP_INLINE void bp_show_sample(struct bp_sample sample)
 	bp_host_rows(sample.source, sample.bytes, sample.len);
 }
 
-/* Rows that are put together, to be shown as one reading. */
+/* Rows that are put together, to be shown as one reading. In each, the value begins at the first
+ * multiple of 8 behind the key: struct { uint32_t disk, none; uint32_t slots[27]; }. */
 struct bp_rows {
 	uint32_t source;
 	struct bp_string bytes;
@@ -399,7 +403,7 @@ BP_OWN uint64_t bp_parameter_u64(const char *name, uint64_t otherwise)
 	return otherwise;
 }
 
-/* A time such as 5ms or 1.5s, in nanoseconds. */
+/* A time such as 5ms or 1.5s, in nanoseconds; a number without a unit is nanoseconds. */
 BP_OWN uint64_t bp_parameter_time(const char *name, uint64_t otherwise)
 {
 	const char *text = bp_parameter(name, NULL);
@@ -409,7 +413,7 @@ BP_OWN uint64_t bp_parameter_time(const char *name, uint64_t otherwise)
 	return otherwise;
 }
 
-/* A switch: on where it is true, yes, on, 1, or without a value. */
+/* A switch: on where it is true, yes, on, 1, or nothing (`--wasm-arg name=`). */
 BP_OWN bool bp_parameter_bool(const char *name, bool otherwise)
 {
 	const char *text = bp_parameter(name, NULL);

@@ -193,8 +193,9 @@ BP_OWN void bp_put_padded(struct bp_string *string, struct bp_text text, int wid
 		bp_put(string, " ", 1);
 }
 
-/* %s %.*s %c %d %i %u %x %p %%, with widths, `-` and `0`, and the lengths hh, h, l, ll, z. Where
- * `json` is true, %s is a quoted and escaped text. */
+/* %s %.*s %c %d %i %u %x %p %%, with widths, `-` and `0`, and the lengths hh, h, l, ll, z. There is
+ * no %f: of a time in microseconds, %llu.%03llu shows milliseconds. Where `json` is true, %s is a
+ * quoted and escaped text. */
 BP_OWN void bp_put_format(struct bp_string *string, bool json, const char *format, va_list list)
 {
 	for (; *format; format++) {
@@ -296,7 +297,7 @@ BP_LIKE_PRINTF(2) BP_OWN void bp_addf(struct bp_string *string, const char *form
 	va_end(list);
 }
 
-/* Shows a line of text. */
+/* Shows a line of text; the formats are those of bp_put_format, not all that printf has. */
 BP_LIKE_PRINTF(1) BP_OWN void bp_textf(const char *format, ...)
 {
 	BP_FORMAT(false, format);

@@ -35,6 +35,7 @@ impl Format for Raw {
 
     fn lines(&mut self, text: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(text);
+        out.extend((!text.ends_with(b"\n")).then_some(b'\n'));
     }
 
     fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {

@@ -18,6 +18,12 @@ const MOST_ELEMENTS: usize = 1 << 20;
 /// they bring.
 const LARGE: usize = 64 << 10;
 
+/// How binary modules begin.
+const BINARY: &[u8] = b"\0asm";
+
+/// Characters of a line of an error: it quotes the module.
+const LONGEST_LINE: usize = 160;
+
 /// Bytes of a module's stack.
 const STACK: usize = 1 << 20;
 
@@ -99,8 +105,16 @@ impl Engine {
         if let Some(module) = known.and_then(|code| sys::compiled_module(&self.inner, &code).ok()) {
             return Ok(module);
         }
+        let is_binary = bytes.starts_with(BINARY);
+        // Text begins with a parenthesis, or a comment.
+        let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if !is_binary && !matches!(begin, Some(b'(' | b';')) {
+            let error = anyhow!("`{name}` is no Wasm module, neither binary nor text");
+            return Err(Failure::new(exit_code::MODULE, error));
+        }
         let module = Module::new(&self.inner, bytes).map_err(|error| {
-            let error = anyhow!("{error:#}").context(format!("`{name}` is no module that can run"));
+            let why = shortened(&format!("{error:#}").replace("<anon>", name));
+            let error = anyhow!(why).context(format!("`{name}` is no module that can run"));
             Failure::new(exit_code::MODULE, error)
         })?;
         if let Some((cache, key)) = cache
@@ -141,6 +155,15 @@ impl Engine {
         store.set_epoch_deadline(1);
         store
     }
+}
+
+/// An error whose lines are short enough to be read.
+fn shortened(text: &str) -> String {
+    let cut = |line: &str| match line.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 impl ResourceLimiter for Limiter {

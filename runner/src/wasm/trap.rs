@@ -41,7 +41,10 @@ pub fn frames(error: &wasmtime::Error) -> Option<String> {
         .iter()
         .take(MOST_FRAMES)
         .map(|frame| match frame.func_name() {
-            Some(name) => format!("in {}", crate::decode::text::clean(name)),
+            Some(name) => {
+                let name = format!("{:#}", rustc_demangle::demangle(name));
+                format!("in {}", crate::decode::text::clean(&name))
+            }
             None => format!("in function {}", frame.func_index()),
         })
         .collect();

@@ -60,7 +60,8 @@ pub fn parameter_u64(name: &'static str, otherwise: u64) -> Result<u64, Error> {
     parse(name, values::number, otherwise, Error::NoNumber(name))
 }
 
-/// A parameter that is a time, as `5ms` or `1.5s`, in nanoseconds.
+/// A parameter that is a time, as `5ms` or `1.5s`, in nanoseconds; a number without a unit is
+/// nanoseconds.
 ///
 /// # Errors
 /// Where it is none.
@@ -68,7 +69,7 @@ pub fn parameter_time(name: &'static str, otherwise: u64) -> Result<u64, Error> 
     parse(name, values::time, otherwise, Error::NoTime(name))
 }
 
-/// A parameter that is a switch: on as `true`, `yes`, `on`, `1`, or without a value.
+/// A parameter that is a switch: on as `true`, `yes`, `on`, `1`, or nothing (`--wasm-arg name=`).
 ///
 /// # Errors
 /// Where it is none.

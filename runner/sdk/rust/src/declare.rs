@@ -130,7 +130,25 @@ pub fn declare<T: Declared>() -> Result<Output<T>, Error> {
 }
 
 /// Declares a source by JSON, for what [`record!`](crate::record!) and [`table!`](crate::table!)
-/// have no words: histograms.
+/// have no words: histograms. [`Source::show_rows`] shows them; in a row the value begins at the first
+/// multiple of 8 behind the key, and the row ends at one:
+///
+/// ```
+/// # fn start() -> Result<(), bpfpack::Error> {
+/// let latency = bpfpack::declare::declare_json(
+///     r#"{"name": "latency", "key": {"disk": "u32"}, "value": {"slots": "u32[27]"},
+///         "histogram": "log2", "unit": "usecs"}"#,
+/// )?;
+/// let (disk, slots) = (8u32, [1u32; 27]);
+/// let mut row = [0; 8 + 27 * 4 + 4];
+/// row[..4].copy_from_slice(&disk.to_le_bytes());
+/// for (place, count) in row[8..].chunks_exact_mut(4).zip(slots) {
+///     place.copy_from_slice(&count.to_le_bytes());
+/// }
+/// latency.show_rows(&row);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Where ecli does not take it.

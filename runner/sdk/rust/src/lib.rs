@@ -26,9 +26,31 @@
 //! bpfpack::export!(Long: records);
 //! ```
 //!
-//! The crate type is `cdylib`, the target `wasm32-unknown-unknown`. On other targets nothing is
-//! exported, and the functions of ecli find nothing and show nothing: a module's own logic can be
-//! tested where it is written.
+//! The crate type is `cdylib`, the target `wasm32-unknown-unknown`:
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! bpfpack-sdk = { path = "…/runner/sdk/rust" }
+//!
+//! [profile.release]
+//! lto = true
+//! panic = "abort"
+//! strip = "debuginfo"
+//! ```
+//!
+//! `cargo build --release --target wasm32-unknown-unknown` makes the module; `examples/wasm.sh` shows how
+//! `rustc` does without cargo. On other targets nothing is exported, and the functions of ecli find
+//! nothing and show nothing: a module's own logic can be tested where it is written.
+//!
+//! This target has no stdout and no stderr: `println!` shows nothing ([`text!`] does), and neither
+//! does a panic say why. To have it do so, a module with `std` writes at its start
+//!
+//! ```
+//! std::panic::set_hook(Box::new(|why| bpfpack::fail!("{why}")));
+//! ```
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn, missing_docs)]
 

@@ -95,7 +95,13 @@ fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, Ba
     };
     let sort = match json.get("sort") {
         None => None,
-        Some(Value::String(sort)) => Some(sort.clone()),
+        Some(Value::String(sort)) => {
+            let has = |record: &Record| record.members.iter().any(|member| member.name == *sort);
+            if !matches!(&value, Layout::Record(record) if has(record)) {
+                return bad(format!("`sort`: the value has no member `{sort}`"));
+            }
+            Some(sort.clone())
+        }
         Some(other) => return bad(format!("`sort` is no text: {other}")),
     };
     Ok(View {
@@ -279,6 +285,8 @@ mod tests {
         assert!(
             said(r#"{"name": "a", "value": {"a": "u8"}, "histogram": "log2"}"#).contains("slots")
         );
+        let sorted = r#"{"name": "a", "value": {"a": "u8"}, "sort": "b"}"#;
+        assert!(said(sorted).contains("no member `b`"));
         assert!(said(r#"{"name": "a", "colour": 1, "value": {"a": "u8"}}"#).contains("`colour`"));
         let huge = r#"{"name": "a", "members": {"a": "u64[1048576]"}}"#;
         assert!(said(huge).contains("longer than"));

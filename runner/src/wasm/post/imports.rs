@@ -337,12 +337,12 @@ fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
 fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
     let memory = memory::of(&mut call)?;
     let bytes = memory::bytes(&call, memory, at, len.min(MOST_LOG));
-    let bytes = bytes.map_err(|error| of("log", error))?;
-    let state = call.data();
+    let bytes = bytes.map_err(|error| of("log", error))?.to_vec();
+    let state = call.data_mut();
     match level {
-        0 => state.say(bytes),
+        0 => state.say(&bytes),
         _ if !state.world.is_quiet => {
-            let text = crate::decode::text::clean(&String::from_utf8_lossy(bytes));
+            let text = crate::decode::text::clean(&String::from_utf8_lossy(&bytes));
             talk::warning(&format!("{}: {text}", state.name));
         }
         _ => {}

@@ -112,7 +112,13 @@ impl Stage {
         };
         let instance = instance.map_err(|error| match has_run(&error) {
             true => failed(&mut store, "the beginning", &error),
-            false => unusable(format!("can not run: {error:#}")),
+            false => {
+                let failure = unusable(format!("can not run: {error:#}"));
+                match store.data().limiter.was_hit {
+                    true => failure.hint("--wasm-memory sets the limit of its memory"),
+                    false => failure,
+                }
+            }
         })?;
         let exports = Exports { name, instance };
         let memory = instance.get_memory(&mut store, "memory");
@@ -137,6 +143,14 @@ impl Stage {
             is_over: false,
             visible: 0,
         };
+        for begin in ["_initialize", "_start"] {
+            let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
+            if let Some(function) = function {
+                // Programs end themselves at the end of `_start`; their functions stay.
+                let _ = stage.call(begin, |store| function.call(store, ()))?;
+                break;
+            }
+        }
         let version = stage.call("bpfpack_version", |store| version.call(store, ()))?;
         let version = version.unwrap_or(0);
         if version != super::VERSION {
@@ -152,14 +166,6 @@ impl Stage {
                  bpfpack_end: it would do nothing"
                     .to_owned(),
             ));
-        }
-        for begin in ["_initialize", "_start"] {
-            let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
-            if let Some(function) = function {
-                // Programs end themselves at the end of `_start`; their functions stay.
-                let _ = stage.call(begin, |store| function.call(store, ()))?;
-                break;
-            }
         }
         Ok(stage)
     }
@@ -461,16 +467,22 @@ fn check_imports(
 /// A call that ended badly.
 fn failed(store: &mut Store<State>, function: &str, error: &wasmtime::Error) -> Failure {
     let state = store.data_mut();
-    let cause = match state.complaint.take() {
+    let complaint = state.complaint.take();
+    let has_said = complaint.is_some();
+    let cause = match complaint {
         Some(said) => format!("it says: {said}"),
         None => trap::cause(error, state.limiter.was_hit),
     };
     let text = anyhow!("`{function}` of `{}` failed: {cause}", state.name);
     let failure = Failure::new(exit_code::MODULE_FAILED, text);
-    let failure = match trap::frames(error) {
-        Some(frames) => failure.details(frames),
-        None => failure,
+    // What it says of itself says more than where it was.
+    let details = match has_said {
+        true => None,
+        false => trap::frames(error),
     };
+    // What it said meanwhile, where nobody wanted to hear it, may be the reason.
+    let details = [state.take_last_words(), details].into_iter().flatten().collect::<Vec<_>>();
+    let failure = failure.details(details.join("\n"));
     if error.is::<TooLong>() {
         return failure.hint("--wasm-time sets the limit");
     }

@@ -21,6 +21,9 @@ pub const MOST_EMITTED: usize = 64 << 20;
 /// What is kept of each piece beside its bytes, at least: pieces without bytes count, too.
 const PIECE: usize = 32;
 
+/// Bytes of what a module says that are kept where nobody listens.
+const LAST_WORDS: usize = 2 << 10;
+
 /// Bytes of a line that are kept until it ends.
 const LONGEST_LINE: usize = 64 << 10;
 
@@ -98,6 +101,8 @@ pub struct State {
     limit: Duration,
     /// What it has written to stdout and stderr since the last end of a line.
     lines: [Vec<u8>; 2],
+    /// What it has said on stderr, where nobody listens: the last of it.
+    last_words: Vec<u8>,
     /// Its limits.
     pub limiter: Limiter,
     /// What it has emitted in this call, in order.
@@ -136,6 +141,7 @@ impl State {
             wasi,
             limit,
             lines: [Vec::new(), Vec::new()],
+            last_words: Vec::new(),
             limiter,
             emitted: Vec::new(),
             bytes: Vec::new(),
@@ -212,15 +218,26 @@ impl State {
         }
     }
 
-    /// Says lines on stderr, for a module.
-    pub fn say(&self, lines: &[u8]) {
+    /// Says lines on stderr, for a module. Where nobody listens, the last ones are kept.
+    pub fn say(&mut self, lines: &[u8]) {
         if self.world.is_quiet {
+            self.last_words.extend_from_slice(lines);
+            let rest = self.last_words.len().saturating_sub(LAST_WORDS);
+            self.last_words.drain(..rest);
             return;
         }
         for line in String::from_utf8_lossy(lines).lines() {
             let line = crate::decode::text::clean(line);
             talk::line(format_args!("{}: {line}", self.name));
         }
+    }
+
+    /// What it has said last, where nobody listened.
+    pub fn take_last_words(&mut self) -> Option<String> {
+        let words = std::mem::take(&mut self.last_words);
+        let clean = |line: &str| crate::decode::text::clean(line);
+        let lines: Vec<String> = String::from_utf8_lossy(&words).lines().map(clean).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     /// Shows lines that were begun and never ended.
