@@ -231,8 +231,31 @@ fn attach(
     match section.split('/').next() {
         Some("xdp" | "xdp.frags") => xdp::attach(program, meta).map(|link| vec![link]),
         Some("perf_event") => perf_event::attach(program, plan.frequency, meta),
-        _ => program.attach().map(|link| vec![link]),
+        _ => by_section(program, section).map(|link| vec![link]),
     }
+}
+
+/// Attaches a program as libbpf understands its section.
+///
+/// # Errors
+/// As the kernel has them; and where the file that a uprobe names is none: libbpf would open it, and
+/// wait for ever for who writes to a pipe.
+pub fn by_section(program: &ProgramMut<'_>, section: &str) -> libbpf_rs::Result<Link> {
+    if let Some(path) = probed_file(section)
+        && std::fs::metadata(path).is_ok_and(|data| !data.is_file())
+    {
+        let text = format!("`{path}` is no program or library");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text).into());
+    }
+    program.attach()
+}
+
+/// The file that a section of a uprobe names by its path.
+fn probed_file(section: &str) -> Option<&str> {
+    let (kind, target) = section.split_once('/')?;
+    let is_probe = ["uprobe", "uretprobe", "usdt"].iter().any(|probe| kind.starts_with(probe));
+    let path = target.split(':').next()?;
+    (is_probe && path.contains('/')).then_some(path)
 }
 
 /// Says what the kernel answered, and why, as far as it can be seen.
@@ -298,4 +321,19 @@ fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
         return Err(Failure::new(exit_code::USAGE, error));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_probes() {
+        assert_eq!(probed_file("uprobe//bin/bash:readline"), Some("/bin/bash"));
+        assert_eq!(probed_file("uretprobe.s//lib/x.so:f+8"), Some("/lib/x.so"));
+        assert_eq!(probed_file("usdt//lib/x.so:a:b"), Some("/lib/x.so"));
+        assert_eq!(probed_file("uprobe/libc.so.6:malloc"), None);
+        assert_eq!(probed_file("tp/sched/sched_switch"), None);
+        assert_eq!(probed_file("uprobe"), None);
+    }
 }

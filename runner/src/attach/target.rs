@@ -10,7 +10,7 @@ use libbpf_rs::{ErrorKind, Link, ProgramMut};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::{explain, perf_event};
+use super::{by_section, explain, perf_event};
 use crate::failure::{Failure, exit_code};
 use crate::load;
 use crate::sys;
@@ -89,7 +89,7 @@ pub fn attach(
         })
     };
     match place {
-        Place::Section => by_libbpf(program.attach()),
+        Place::Section => by_libbpf(by_section(program, &section)),
         Place::Cgroup => {
             let cgroup = open(name, needs("the path of a cgroup")?, cgroup)?;
             by_libbpf(program.attach_cgroup(cgroup.as_raw_fd()))

@@ -23,7 +23,9 @@ use crate::decode::{Edges, Layout, Member, Slots};
 
 pub use planner::plan;
 pub use stacks::{Stack, StackEvent, StackPlace, Stacks};
-pub use streams::{check_fields, select as select_fields};
+pub use streams::check_fields;
+#[cfg(feature = "wasm")]
+pub use streams::select as select_fields;
 
 /// Everything that is shown.
 #[derive(Debug, Default)]
