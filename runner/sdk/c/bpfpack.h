@@ -36,6 +36,7 @@
 
 #include "bpfpack_base.h"
 #include "bpfpack_json.h"
+#include "bpfpack_ask.h"
 
 /* ---- What ecli offers; those below are easier to use. ---- */
 
@@ -45,10 +46,6 @@ BP_IMPORT(declare) int32_t bp_host_declare(const char *text, uint32_t len);
 BP_IMPORT(source) int32_t bp_host_source(const char *name, uint32_t len);
 BP_IMPORT(member)
 int32_t bp_host_member(uint32_t source, uint32_t kind, const char *name, uint32_t len, void *at);
-BP_IMPORT(argument)
-int32_t bp_host_argument(const char *name, uint32_t len, char *room, uint32_t size);
-BP_IMPORT(parameter)
-int32_t bp_host_parameter(const char *name, uint32_t len, char *room, uint32_t size);
 BP_IMPORT(symbol) int32_t bp_host_symbol(int64_t at, uint32_t pid, char *room, uint32_t size);
 BP_IMPORT(map) int32_t bp_host_map(const char *name, uint32_t len);
 
@@ -361,75 +358,6 @@ BP_OWN void bp_show_rows(struct bp_rows *rows)
 {
 	bp_host_rows(rows->source, rows->bytes.at, rows->bytes.len);
 	rows->bytes.len = 0;
-}
-
-/* ---- Parameters (--wasm-arg), and the package's arguments ---- */
-
-typedef int32_t bp_ask(const char *name, uint32_t len, char *room, uint32_t size);
-
-/* The text, with a zero behind it; null where there is none. */
-BP_OWN const char *bp_asked(bp_ask *ask, const char *name)
-{
-	int32_t len = ask(name, strlen(name), NULL, 0);
-	char *room;
-
-	if (len < 0)
-		return NULL;
-	room = bp_memory(len + 1);
-	ask(name, strlen(name), room, len);
-	return room;
-}
-
-BP_OWN const char *bp_parameter(const char *name, const char *otherwise)
-{
-	const char *text = bp_asked(bp_host_parameter, name);
-
-	return text ? text : otherwise;
-}
-
-BP_OWN const char *bp_argument(const char *name, const char *otherwise)
-{
-	const char *text = bp_asked(bp_host_argument, name);
-
-	return text ? text : otherwise;
-}
-
-BP_OWN uint64_t bp_parameter_u64(const char *name, uint64_t otherwise)
-{
-	const char *text = bp_parameter(name, NULL);
-
-	if (text && !bp_find_number(text, false, &otherwise))
-		bp_fail("%s=%s: this is no number", name, text);
-	return otherwise;
-}
-
-/* A time such as 5ms or 1.5s, in nanoseconds; a number without a unit is nanoseconds. */
-BP_OWN uint64_t bp_parameter_time(const char *name, uint64_t otherwise)
-{
-	const char *text = bp_parameter(name, NULL);
-
-	if (text && !bp_find_number(text, true, &otherwise))
-		bp_fail("%s=%s: this is no time; 5ms and 1.5s are", name, text);
-	return otherwise;
-}
-
-/* A switch: on where it is true, yes, on, 1, or nothing (`--wasm-arg name=`). */
-BP_OWN bool bp_parameter_bool(const char *name, bool otherwise)
-{
-	const char *text = bp_parameter(name, NULL);
-
-	if (text && !bp_find_bool(text, &otherwise))
-		bp_fail("%s=%s: this is neither true nor false", name, text);
-	return otherwise;
-}
-
-BP_OWN bool bp_argument_bool(const char *name, bool otherwise)
-{
-	const char *text = bp_argument(name, NULL);
-
-	if (text && !bp_find_bool(text, &otherwise))
-		bp_fail("the argument `%s` is %s: neither true nor false", name, text);
-	return otherwise;
 }
 
 /* ---- Maps and symbols ---- */

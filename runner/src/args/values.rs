@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//! The values of options: text to what is meant, or why it is none.
+
+use std::time::Duration;
+
+use super::WasmArg;
+
+/// A map's name and a number.
+pub fn map_entries(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = text.split_once('=').ok_or("it must be MAP=N")?;
+    let number = number.parse().ok().filter(|number| *number > 0);
+    let number = number.ok_or("N must be a number from 1 to 4294967295")?;
+    Ok((name.to_owned(), number))
+}
+
+/// A value for modules: `key=value`, or `module:key=value`.
+pub fn wasm_arg(text: &str) -> Result<WasmArg, String> {
+    let (name, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
+    let (module, name) = match name.split_once(':') {
+        Some((module, name)) => (Some(module.to_owned()), name),
+        None => (None, name),
+    };
+    if name.is_empty() {
+        return Err("KEY is empty".into());
+    }
+    Ok(WasmArg { module, name: name.to_owned(), value: value.to_owned() })
+}
+
+/// A variable of the environment: with its value, or as it is here.
+pub fn variable(text: &str) -> (String, String) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (text.to_owned(), std::env::var(text).unwrap_or_default()),
+    }
+}
+
+/// A size in bytes, with K, M or G.
+pub fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match unit.trim_end_matches("iB").trim_end_matches(['B', 'b']) {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => return Err(format!("unknown unit `{unit}`; there are K, M and G")),
+    };
+    let number: usize = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let size = number.checked_mul(1 << unit).filter(|size| (1 << 16..=1 << 32).contains(size));
+    size.ok_or_else(|| "it must be from 64K to 4G".into())
+}
+
+/// A time whose unit is said: without, people mean seconds, and programs milliseconds.
+pub fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(_) => Err(format!("a unit is missing: `{text}s`, or `{text}ms`")),
+        Err(_) => duration(text),
+    }
+}
+
+/// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
+    let unit_ms = match unit {
+        "" | "ms" => 1.0,
+        "s" => 1e3,
+        "m" | "min" => 60e3,
+        "h" => 3600e3,
+        _ => return Err(format!("unknown unit `{unit}`; there are ms, s, m and h")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let ms = number * unit_ms;
+    // A year, and not more often than the clock's tick.
+    if !(1.0..=366.0 * 24.0 * 3600e3).contains(&ms) {
+        return Err("it must be from 1ms to a year".into());
+    }
+    Ok(Duration::from_micros((ms * 1e3).round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(duration("1000"), Ok(Duration::from_secs(1)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration_with_unit("2m"), duration("2m"));
+        assert!(duration_with_unit("5").unwrap_err().contains("`5s`"));
+        for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!((size("64K"), size("1GiB"), size("65536")), (Ok(65536), Ok(1 << 30), Ok(65536)));
+        for text in ["", "1", "1T", "5G", "M", "-1M", "99999999999999999999"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}
