@@ -343,7 +343,7 @@ fn a_whole_module_tells_of_each_process() {
         last.iter().all(|pid| text.lines().any(|line| is_exit(line, pid)))
     });
     let (outcome, took) = tracer.signal(Signal::INT);
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     let text = outcome.succeeded().stdout;
     let us = std::process::id().to_string();
     for (pid, process) in made {
