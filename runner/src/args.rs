@@ -357,6 +357,10 @@ impl Args {
             return Err(usage(format!("`{name}`: packages are not fetched over the network"))
                 .hint("download it, look at it, and run the file"));
         }
+        if run.lines && !cfg!(feature = "debug-info") {
+            let text = "--lines: this ecli was built without what reads debugging information";
+            return Err(usage(text.to_owned()).hint("build it with its default features"));
+        }
         if run.format == Some(FormatName::Raw) && !run.fields.is_empty() {
             let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
             return Err(usage(text.to_owned()));
