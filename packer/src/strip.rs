@@ -74,8 +74,13 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     if !builder.segments.is_empty() {
         bail!("it has program headers, as an executable");
     }
-    if let Some(odd) = builder.sections.iter().find(|s| s.sh_addralign > MAX_ALIGNMENT) {
-        bail!("its section `{}` is aligned to {} bytes", odd.name, odd.sh_addralign);
+    for section in &mut builder.sections {
+        // None is the same as 1; the writer would round up to it.
+        section.sh_addralign = section.sh_addralign.max(1);
+        let alignment = section.sh_addralign;
+        if alignment > MAX_ALIGNMENT || !alignment.is_power_of_two() {
+            bail!("its section `{}` is aligned to {alignment} bytes", section.name);
+        }
     }
     let is_same = btf.is_none();
     if let Some(btf) = btf
@@ -125,4 +130,57 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     let mut out = Vec::new();
     builder.write(&mut out)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use object::Endianness;
+
+    use super::*;
+
+    /// An object with debug information and a section of this alignment.
+    fn object(alignment: u64) -> Vec<u8> {
+        let mut builder = Builder::new(Endianness::Little, true);
+        builder.header.e_type = object::elf::ET_REL;
+        for (name, ty, data) in [
+            (
+                &b".debug_info"[..],
+                object::elf::SHT_PROGBITS,
+                SectionData::Data(b"debug"[..].into()),
+            ),
+            (b".bss", object::elf::SHT_PROGBITS, SectionData::Data(b"12345"[..].into())),
+            (b".shstrtab", SHT_STRTAB, SectionData::SectionString),
+        ] {
+            let section = builder.sections.add();
+            section.name = name.into();
+            section.sh_type = ty;
+            section.sh_addralign = 1;
+            section.data = data;
+        }
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes).unwrap();
+        // The writer does not write an alignment of none: it is changed in the table.
+        let table = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
+        let count = usize::from(u16::from_le_bytes([bytes[0x3c], bytes[0x3d]]));
+        for index in 1..count {
+            let at = table + index * 64 + 48;
+            bytes[at..at + 8].copy_from_slice(&alignment.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn sections_of_any_alignment() {
+        for alignment in [0, 1, 8, 4096] {
+            let stripped = debug_sections(&object(alignment), None).unwrap();
+            assert!(!stripped.windows(5).any(|bytes| bytes == b"debug"), "{alignment}");
+            assert!(stripped.windows(5).any(|bytes| bytes == b"12345"), "{alignment}");
+        }
+        for alignment in [3, 1 << 20, u64::MAX] {
+            assert_eq!(
+                debug_sections(&object(alignment), None).unwrap_err().exit_code,
+                exit_code::DESCRIBE
+            );
+        }
+    }
 }
