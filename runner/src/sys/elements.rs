@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use libbpf_rs::{MapCore, MapType};
 
-use super::{answer, place};
+use super::{answer, is_per_cpu, place};
 
 /// A map, kept open, with the sizes of what it holds.
 #[derive(Debug)]
@@ -17,17 +17,6 @@ pub struct Elements {
     pub ty: MapType,
     key: usize,
     value: usize,
-}
-
-/// Types whose elements are values of all CPUs.
-fn is_per_cpu(ty: MapType) -> bool {
-    matches!(
-        ty,
-        MapType::PercpuHash
-            | MapType::PercpuArray
-            | MapType::LruPercpuHash
-            | MapType::PercpuCgroupStorage
-    )
 }
 
 impl Elements {

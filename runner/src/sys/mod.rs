@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use libbpf_rs::MapType;
+
 /// SIGINT, SIGTERM and SIGHUP as something to poll.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
@@ -230,6 +232,18 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
 }
 
+/// Whether a map's elements have a value for each CPU.
+#[must_use]
+pub fn is_per_cpu(ty: MapType) -> bool {
+    matches!(
+        ty,
+        MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::LruPercpuHash
+            | MapType::PercpuCgroupStorage
+    )
+}
+
 /// Where a key is; null for maps without keys, queues for one, as the kernel wants it.
 fn place(key: &[u8]) -> *const c_void {
     if key.is_empty() { std::ptr::null() } else { key.as_ptr().cast() }
@@ -280,29 +294,6 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
         )
     };
     answer(result)
-}
-
-/// Sets the value of a key; `value` holds all CPUs' where the map has a value for each.
-///
-/// # Errors
-/// As the flags have it: `EEXIST`, `ENOENT`; `E2BIG` where the map is full.
-#[cfg(feature = "wasm")]
-pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
-    // SAFETY: as in `lookup`; the kernel only reads both.
-    let result = unsafe {
-        libbpf_sys::bpf_map_update_elem(map.as_raw_fd(), place(key), value.as_ptr().cast(), flags)
-    };
-    answer(result)
-}
-
-/// Removes a key.
-///
-/// # Errors
-/// `ENOENT` where the map has no such key.
-#[cfg(feature = "wasm")]
-pub fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
-    // SAFETY: the key has the size of the map's keys, which the caller took from the map.
-    answer(unsafe { libbpf_sys::bpf_map_delete_elem(map.as_raw_fd(), place(key)) })
 }
 
 /// A module whose code was compiled before.

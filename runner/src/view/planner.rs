@@ -21,6 +21,7 @@ use crate::decode::{Layout, Member, Record, Slots};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
 use crate::load;
+use crate::sys;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -151,7 +152,7 @@ impl Planner<'_> {
                     fd: duplicate(&map)?,
                     key_size: map.key_size() as usize,
                     value_size: map.value_size() as usize,
-                    cpus: is_per_cpu(map.map_type()).then(cpus).transpose()?,
+                    cpus: sys::is_per_cpu(map.map_type()).then(cpus).transpose()?,
                     counters,
                     max_entries: map.max_entries(),
                     is_hash,
@@ -474,10 +475,6 @@ fn readable(ty: MapType) -> Option<bool> {
         MapType::Array | MapType::PercpuArray => Some(false),
         _ => None,
     }
-}
-
-fn is_per_cpu(ty: MapType) -> bool {
-    matches!(ty, MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuArray)
 }
 
 fn cpus() -> Result<usize, Failure> {

@@ -44,6 +44,18 @@ pub fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Erro
     memory.ok_or_else(|| wasmtime::format_err!("the module exports no `memory`"))
 }
 
+/// A piece of a memory's bytes.
+pub fn piece(data: &[u8], at: u32, len: usize) -> Result<&[u8], OutOfBounds> {
+    let end = (at as usize).checked_add(len);
+    end.and_then(|end| data.get(at as usize..end)).ok_or(OutOfBounds { at, len: len as u64 })
+}
+
+/// A piece of a memory's bytes, to be written.
+pub fn piece_mut(data: &mut [u8], at: u32, len: usize) -> Result<&mut [u8], OutOfBounds> {
+    let end = (at as usize).checked_add(len);
+    end.and_then(|end| data.get_mut(at as usize..end)).ok_or(OutOfBounds { at, len: len as u64 })
+}
+
 /// Bytes of the memory.
 pub fn bytes<T: 'static>(
     store: &impl AsContext<Data = T>,
@@ -51,9 +63,7 @@ pub fn bytes<T: 'static>(
     at: u32,
     len: u32,
 ) -> Result<&[u8], OutOfBounds> {
-    let data = memory.data(store);
-    let end = (at as usize).checked_add(len as usize);
-    end.and_then(|end| data.get(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
+    piece(memory.data(store), at, len as usize)
 }
 
 /// Bytes of the memory, to be written.
@@ -63,9 +73,7 @@ pub fn bytes_mut<T: 'static>(
     at: u32,
     len: u32,
 ) -> Result<&mut [u8], OutOfBounds> {
-    let data = memory.data_mut(store);
-    let end = (at as usize).checked_add(len as usize);
-    end.and_then(|end| data.get_mut(at as usize..end)).ok_or(OutOfBounds { at, len: len.into() })
+    piece_mut(memory.data_mut(store), at, len as usize)
 }
 
 /// A text whose length is known.

@@ -3,7 +3,6 @@
 //! place outside of the module's memory, or a number that means nothing, is the module's error and
 //! ends the run.
 
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -14,8 +13,8 @@ use super::json::minified;
 use super::sources::What;
 use super::state::{Emitted, MOST_EMITTED, State, Stop, TooMuch};
 use crate::symbols::{Place, Symbols, write_frame};
-use crate::wasm::memory::{self, OutOfBounds};
-use crate::{sys, talk};
+use crate::talk;
+use crate::wasm::memory;
 
 type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
@@ -122,9 +121,7 @@ fn keep_pieces(
 ) -> Result<()> {
     let memory = memory::of(call)?;
     let (data, state) = memory.data_and_store_mut(call);
-    let end = (at as usize).checked_add(len as usize);
-    let bytes = end.and_then(|end| data.get(at as usize..end));
-    let bytes = bytes.ok_or_else(|| of(name, OutOfBounds { at, len: len.into() }))?;
+    let bytes = memory::piece(data, at, len as usize).map_err(|error| of(name, error))?;
     Ok(state.keep_pieces(what, bytes, pieces)?)
 }
 
@@ -280,9 +277,9 @@ fn number(result: std::io::Result<()>) -> i32 {
 fn map_lookup(mut call: Call<'_>, map: u32, key: u32, value: u32) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_lookup", map)?;
-    let key = places.read(&call, "map_lookup", key, map.key)?;
-    let mut found = vec![0; map.value];
-    let result = sys::lookup(map.fd.as_fd(), &key, &mut found);
+    let key = places.read(&call, "map_lookup", key, map.elements.key_size())?;
+    let mut found = vec![0; map.elements.value_size()];
+    let result = map.elements.lookup(&key, &mut found, 0);
     if result.is_ok() {
         places.write(&mut call, "map_lookup", value, &found)?;
     }
@@ -292,16 +289,16 @@ fn map_lookup(mut call: Call<'_>, map: u32, key: u32, value: u32) -> Result<i32>
 fn map_update(mut call: Call<'_>, map: u32, key: u32, value: u32, flags: u64) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_update", map)?;
-    let key = places.read(&call, "map_update", key, map.key)?;
-    let value = places.read(&call, "map_update", value, map.value)?;
-    Ok(number(sys::update(map.fd.as_fd(), &key, &value, flags)))
+    let key = places.read(&call, "map_update", key, map.elements.key_size())?;
+    let value = places.read(&call, "map_update", value, map.elements.value_size())?;
+    Ok(number(map.elements.update(&key, &value, flags)))
 }
 
 fn map_delete(mut call: Call<'_>, map: u32, key: u32) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_delete", map)?;
-    let key = places.read(&call, "map_delete", key, map.key)?;
-    Ok(number(sys::delete(map.fd.as_fd(), &key)))
+    let key = places.read(&call, "map_delete", key, map.elements.key_size())?;
+    Ok(number(map.elements.delete(&key, 0)))
 }
 
 fn map_next(mut call: Call<'_>, map: u32, key: u32, next: u32) -> Result<i32> {
@@ -309,10 +306,10 @@ fn map_next(mut call: Call<'_>, map: u32, key: u32, next: u32) -> Result<i32> {
     let map = places.map("map_next", map)?;
     let key = match key {
         0 => None,
-        key => Some(places.read(&call, "map_next", key, map.key)?),
+        key => Some(places.read(&call, "map_next", key, map.elements.key_size())?),
     };
-    let mut found = vec![0; map.key];
-    let result = sys::next_key(map.fd.as_fd(), key.as_deref(), &mut found);
+    let mut found = vec![0; map.elements.key_size()];
+    let result = map.elements.next(key.as_deref(), &mut found);
     if result.is_ok() {
         places.write(&mut call, "map_next", next, &found)?;
     }

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: MIT
 //! The package's maps, as modules reach them: by their own numbers, never by descriptors.
 
-use std::os::fd::{AsFd as _, OwnedFd};
-
 use libbpf_rs::{MapCore as _, MapType, Object};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, system};
+use crate::sys::elements::Elements;
 
 /// A map and what is needed to use it.
 #[derive(Debug)]
 pub struct Map {
     /// Its name.
     pub name: String,
-    /// The kernel's.
-    pub fd: OwnedFd,
-    ty: String,
-    /// Bytes of a key.
-    pub key: usize,
-    /// Bytes of a value; of all CPUs' where each has its own.
-    pub value: usize,
+    /// What is in it.
+    pub elements: Elements,
+    /// Bytes of a value, on one CPU where each has its own.
     value_size: u32,
     max_entries: u32,
 }
@@ -32,41 +27,29 @@ impl Table {
     /// The maps whose keys and values are bytes. In others they are descriptors of this process
     /// (maps of maps, of cgroups, of sockets, storage), which a module must not name; data sections
     /// are not among them, either.
-    pub fn of(object: &Object, cpus: usize) -> Result<Table, Failure> {
+    pub fn of(object: &Object) -> Result<Table, Failure> {
         let mut maps = Vec::new();
         for map in object.maps() {
             let name = map.name().to_string_lossy().into_owned();
-            let ty = map.map_type();
-            let is_per_cpu =
-                matches!(ty, MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuArray);
             let is_plain = matches!(
-                ty,
+                map.map_type(),
                 MapType::Hash
                     | MapType::LruHash
+                    | MapType::PercpuHash
+                    | MapType::LruPercpuHash
                     | MapType::Array
+                    | MapType::PercpuArray
                     | MapType::LpmTrie
                     | MapType::StackTrace
                     | MapType::Queue
                     | MapType::Stack
             );
-            if name.contains('.') || !(is_plain || is_per_cpu) {
+            if name.contains('.') || !is_plain {
                 continue;
             }
-            let value_size = map.value_size();
-            let value = match is_per_cpu {
-                true => (value_size as usize).next_multiple_of(8) * cpus,
-                false => value_size as usize,
-            };
-            let fd = map.as_fd().try_clone_to_owned().map_err(system("can not keep a map open"))?;
-            maps.push(Map {
-                name,
-                fd,
-                ty: type_name(ty),
-                key: map.key_size() as usize,
-                value,
-                value_size,
-                max_entries: map.max_entries(),
-            });
+            let elements = Elements::of(&map).map_err(system("can not keep a map open"))?;
+            let (value_size, max_entries) = (map.value_size(), map.max_entries());
+            maps.push(Map { name, elements, value_size, max_entries });
         }
         Ok(Table(maps))
     }
@@ -88,7 +71,8 @@ impl Table {
     pub fn describe(&self) -> Value {
         let describe = |map: &Map| {
             json!({
-                "name": map.name, "type": map.ty, "key_size": map.key,
+                "name": map.name, "type": type_name(map.elements.ty),
+                "key_size": map.elements.key_size(),
                 "value_size": map.value_size, "max_entries": map.max_entries,
             })
         };

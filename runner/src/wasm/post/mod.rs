@@ -109,8 +109,7 @@ impl Chain {
         views: &[Arc<View>],
     ) -> Result<Chain, Failure> {
         let cpus = libbpf_rs::num_possible_cpus().map_err(system("can not tell how many CPUs"))?;
-        let maps = Table::of(object, cpus)?;
-        Chain::of(engine, modules, package, (cpus, maps), streams, views)
+        Chain::of(engine, modules, package, (cpus, Table::of(object)?), streams, views)
     }
 
     /// Likewise, with maps that were found before.

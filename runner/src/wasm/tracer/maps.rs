@@ -99,9 +99,7 @@ fn errno(number: i32) -> io::Error {
 
 /// A piece of the module's memory.
 fn piece(data: &mut [u8], at: u32, len: usize) -> io::Result<&mut [u8]> {
-    let end = (at as usize).checked_add(len);
-    let piece = end.and_then(|end| data.get_mut(at as usize..end));
-    piece.ok_or_else(|| errno(libc::EFAULT))
+    memory::piece_mut(data, at, len).map_err(|_| errno(libc::EFAULT))
 }
 
 /// Whether what is written to a map's elements may be descriptors: the kernel would take a number for

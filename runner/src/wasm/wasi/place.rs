@@ -4,7 +4,7 @@
 use wasmtime::Caller;
 
 use super::{Answer, HasWasi, Trouble};
-use crate::wasm::memory::{self, OutOfBounds};
+use crate::wasm::memory;
 
 /// A module's memory and its store's data.
 pub fn split<'c, T: HasWasi>(caller: &'c mut Caller<'_, T>) -> Answer<(&'c mut [u8], &'c mut T)> {
@@ -14,9 +14,7 @@ pub fn split<'c, T: HasWasi>(caller: &'c mut Caller<'_, T>) -> Answer<(&'c mut [
 
 /// Bytes at a place.
 pub fn at(data: &mut [u8], at: u32, len: u32) -> Answer<&mut [u8]> {
-    let begin = at as usize;
-    let room = begin.checked_add(len as usize).and_then(|end| data.get_mut(begin..end));
-    Ok(room.ok_or(OutOfBounds { at, len: len.into() })?)
+    Ok(memory::piece_mut(data, at, len as usize)?)
 }
 
 /// A text.
