@@ -12,16 +12,21 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::{self, Failure, exit_code};
+use crate::sys::Signals;
+use crate::talk::Talk;
 
 /// Bytes that wait for a slow reader before nothing more is rendered.
 const ROOM: usize = 4 << 20;
 
 /// Bytes from which on it is worth to write them.
 const WORTH: usize = 128 << 10;
+
+/// How long a reader may be slow before that is told.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What a pipe is asked to hold once its reader was too slow for its usual 64 KB: what any user may
 /// ask for.
@@ -51,6 +56,17 @@ pub enum Reader {
     There,
     /// It has closed the pipe: it has seen enough.
     Gone,
+}
+
+/// How waiting for a slow reader ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// All was written.
+    All,
+    /// The reader has gone.
+    Gone,
+    /// A signal came while the reader took nothing.
+    GivenUp,
 }
 
 impl Sink {
@@ -117,6 +133,39 @@ impl Sink {
     /// What to poll, and for what: for room, where the reader was slow.
     pub fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
         (self.file.as_fd(), if self.is_full { PollFlags::OUT } else { PollFlags::empty() })
+    }
+
+    /// Writes until at most `rest` bytes are left, waiting for a slow reader; a signal ends that.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn write_all(
+        &mut self,
+        rest: usize,
+        signals: &Signals,
+        talk: &Talk,
+    ) -> Result<Written, Failure> {
+        let mut was_told = false;
+        loop {
+            if self.flush()? == Reader::Gone {
+                return Ok(Written::Gone);
+            }
+            if self.left() <= rest {
+                return Ok(Written::All);
+            }
+            let (sink, for_sink) = self.waits_for();
+            let mut fds =
+                [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(sink, for_sink)];
+            match poll(&mut fds, (!was_told).then_some(&PATIENCE)) {
+                Ok(0) => {
+                    was_told = true;
+                    talk.note("waiting for the reader of the output; Ctrl-C gives up");
+                }
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(Written::GivenUp),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(failure::system("can not wait for the output")(error)),
+            }
+        }
     }
 
     /// Writes what it can without waiting for the reader.

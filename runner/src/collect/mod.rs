@@ -22,8 +22,8 @@ use crate::args::Plan;
 use crate::attach::Attached;
 use crate::failure::{self, Failure, exit_code};
 use crate::render::{Format, Settings};
-use crate::sink::{Reader, Sink};
-use crate::sys::Signals;
+use crate::sink::{Reader, Sink, Written};
+use crate::sys::{self, Signals};
 use crate::talk::Talk;
 use crate::view::{Sample, Views};
 use crate::wasm::Chain;
@@ -229,10 +229,7 @@ impl Run<'_> {
             let fds_of = self.buffers.iter().map(Buffer::fd);
             fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         }
-        let timeout = timeout.map(|left| Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        });
+        let timeout = timeout.map(sys::timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
@@ -397,28 +394,10 @@ impl Run<'_> {
     /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
     /// that.
     fn flush_all(&mut self, rest: usize) -> Result<Reader, Failure> {
-        let mut was_told = false;
-        loop {
-            if self.sink.flush()? == Reader::Gone {
-                return Ok(Reader::Gone);
-            }
-            if self.sink.left() <= rest {
-                return Ok(Reader::There);
-            }
-            let (sink, for_sink) = self.sink.waits_for();
-            let mut fds = [
-                PollFd::new(self.signals, PollFlags::IN),
-                PollFd::from_borrowed_fd(sink, for_sink),
-            ];
-            let wait = (!was_told).then_some(&PATIENCE);
-            if poll(&mut fds, wait) == Ok(0) {
-                was_told = true;
-                self.talk.note("waiting for the reader of the output; Ctrl-C gives up");
-                continue;
-            }
-            if !fds[0].revents().is_empty() {
-                return Err(self.given_up());
-            }
+        match self.sink.write_all(rest, self.signals, self.talk)? {
+            Written::All => Ok(Reader::There),
+            Written::Gone => Ok(Reader::Gone),
+            Written::GivenUp => Err(self.given_up()),
         }
     }
 }
@@ -426,9 +405,6 @@ impl Run<'_> {
 /// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
 /// made of them long.
 const MOST_BYTES: usize = 1 << 20;
-
-/// How long a reader may be slow at the end before that is told.
-const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Bytes that may wait while the last records are read.
 const ROOM_AT_END: usize = 1 << 20;

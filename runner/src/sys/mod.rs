@@ -15,8 +15,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use libbpf_rs::MapType;
+use rustix::event::Timespec;
 
 /// SIGINT, SIGTERM and SIGHUP as something to poll.
 #[derive(Debug)]
@@ -230,6 +232,13 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
         parts.assume_init()
     };
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
+}
+
+/// A time as poll(2) takes it.
+#[must_use]
+pub fn timespec(time: Duration) -> Timespec {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }
 
 /// Whether a map's elements have a value for each CPU.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use wasmtime::{Config, Module, ResourceLimiter, Store, Strategy};
+use wasmtime::{Config, ImportType, Linker, Module, ResourceLimiter, Store, Strategy};
 
 use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
@@ -154,6 +154,27 @@ impl Engine {
         store.limiter(|data| data.limiter());
         store.set_epoch_deadline(1);
         store
+    }
+}
+
+/// What a module imports and a linker does not have.
+pub fn missing_imports<'m, T: 'static>(
+    linker: &Linker<T>,
+    store: &mut Store<T>,
+    module: &'m Module,
+) -> Vec<ImportType<'m>> {
+    let is_missing = |import: &ImportType<'_>| linker.get_by_import(&mut *store, import).is_none();
+    module.imports().filter(is_missing).collect()
+}
+
+impl Limiter {
+    /// Adds to a failure what may have led to it.
+    #[must_use]
+    pub fn explain(&self, failure: Failure) -> Failure {
+        match self.was_hit {
+            true => failure.hint("--wasm-memory sets the limit of its memory"),
+            false => failure,
+        }
     }
 }
 

@@ -6,6 +6,12 @@ use wasmtime::{Trap, WasmBacktrace};
 /// Frames that are shown: a recursion without end has thousands.
 const MOST_FRAMES: usize = 12;
 
+/// Whether code of the module had begun to run: what fails inside of a function has its trace.
+#[must_use]
+pub fn has_run(error: &wasmtime::Error) -> bool {
+    error.is::<Trap>() || error.is::<WasmBacktrace>()
+}
+
 /// The cause, without the place.
 #[must_use]
 pub fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {

@@ -11,7 +11,7 @@ use wasmtime::{Caller, Linker, Memory, format_err};
 use super::declare::declare;
 use super::json::minified;
 use super::sources::What;
-use super::state::{Emitted, MOST_EMITTED, State, Stop, TooMuch};
+use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
 use crate::symbols::{Place, Symbols, write_frame};
 use crate::talk;
 use crate::wasm::memory;
@@ -351,7 +351,7 @@ fn stop(mut call: Call<'_>, code: u32) -> Result<()> {
     let Ok(code) = u8::try_from(code) else {
         return Err(format_err!("stop: {code} is no exit code from 0 to 255"));
     };
-    call.data_mut().stop = Some(Stop { code });
+    call.data_mut().stop = Some(code);
     Ok(())
 }
 

@@ -237,8 +237,7 @@ impl Chain {
         if stream.kinds[kind].is_malformed(record) {
             return Ok(false);
         }
-        let place = (stream.index as u32, kind as u16, cpu.unwrap_or(NO_CPU));
-        self.hand_on(0, place, record, output)?;
+        self.hand_on(0, stream, (kind, cpu.unwrap_or(NO_CPU)), record, output)?;
         Ok(true)
     }
 
@@ -298,16 +297,16 @@ impl Chain {
     fn hand_on(
         &mut self,
         from: usize,
-        place: (u32, u16, u16),
+        stream: &Stream,
+        (kind, cpu): (usize, u16),
         record: &[u8],
         output: &mut dyn Output,
     ) -> Result<(), Failure> {
-        let (source, kind, cpu) = place;
+        // A stream's index is its number among the sources.
+        let (source, kind) = (stream.index as u32, kind as u16);
         let takes = |stage: &usize| self.stages[*stage].takes_records(source);
         let Some(stage) = (from..self.stages.len()).find(takes) else {
-            if let Some(What::Records(stream)) = self.what(source) {
-                output.record(&stream, record);
-            }
+            output.record(stream, record);
             return Ok(());
         };
         if self.stages[stage].add(source, kind, cpu, record) {
@@ -375,11 +374,10 @@ impl Chain {
             rest = others;
             match *what {
                 Emitted::Record { source, .. } => {
-                    let kind = match self.what(source) {
-                        Some(What::Records(stream)) => stream.kind(these),
-                        _ => 0,
-                    };
-                    self.hand_on(stage + 1, (source, kind as u16, NO_CPU), these, output)?;
+                    if let Some(What::Records(stream)) = self.what(source) {
+                        let place = (stream.kind(these), NO_CPU);
+                        self.hand_on(stage + 1, &stream, place, these, output)?;
+                    }
                 }
                 Emitted::Rows { source, .. } => {
                     self.hand_rows_on(stage + 1, source, these, output)?;
@@ -400,7 +398,7 @@ impl Chain {
 
     fn note_stop(&mut self, stage: usize) {
         let stop = self.stages[stage].take_stop();
-        self.stop = self.stop.or(stop.map(|stop| stop.code));
+        self.stop = self.stop.or(stop);
     }
 
     fn what(&self, source: u32) -> Option<What> {

@@ -8,9 +8,9 @@ use anyhow::anyhow;
 use wasmtime::{Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
 use super::imports;
-use super::state::{Emitted, State, Stop, World};
+use super::state::{Emitted, State, World};
 use crate::failure::{Failure, exit_code};
-use crate::wasm::engine::Engine;
+use crate::wasm::engine::{Engine, missing_imports};
 use crate::wasm::wasi::{self, Exit, Wasi};
 use crate::wasm::watch::Watch;
 use crate::wasm::{memory, trap};
@@ -106,19 +106,9 @@ impl Stage {
         store.data_mut().began = Instant::now();
         let instance = linker.instantiate(&mut store, module);
         watch.end();
-        // What fails inside of a function has its trace.
-        let has_run = |error: &wasmtime::Error| {
-            error.is::<wasmtime::Trap>() || error.is::<wasmtime::WasmBacktrace>()
-        };
-        let instance = instance.map_err(|error| match has_run(&error) {
+        let instance = instance.map_err(|error| match trap::has_run(&error) {
             true => failed(&mut store, "the beginning", &error),
-            false => {
-                let failure = unusable(format!("can not run: {error:#}"));
-                match store.data().limiter.was_hit {
-                    true => failure.hint("--wasm-memory sets the limit of its memory"),
-                    false => failure,
-                }
-            }
+            false => store.data().limiter.explain(unusable(format!("can not run: {error:#}"))),
         })?;
         let exports = Exports { name, instance };
         let memory = instance.get_memory(&mut store, "memory");
@@ -298,8 +288,8 @@ impl Stage {
         self.store.data_mut().end_lines();
     }
 
-    /// What it asked for, once.
-    pub fn take_stop(&mut self) -> Option<Stop> {
+    /// The exit code that it wants the run to end with, once.
+    pub fn take_stop(&mut self) -> Option<u8> {
         self.store.data_mut().stop.take()
     }
 
@@ -348,14 +338,9 @@ impl Stage {
         }
     }
 
-    fn bad_room(&mut self, why: &str) -> Failure {
-        let hint = self.store.data().limiter.was_hit.then_some("--wasm-memory sets the limit");
+    fn bad_room(&self, why: &str) -> Failure {
         let error = anyhow!("`bpfpack_alloc` of `{}`: {why}", self.name());
-        let failure = Failure::new(exit_code::MODULE_FAILED, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        self.store.data().limiter.explain(Failure::new(exit_code::MODULE_FAILED, error))
     }
 
     /// Calls a function that says how it ended.
@@ -372,7 +357,7 @@ impl Stage {
         let state = self.store.data_mut();
         match answer.unwrap_or(ENOUGH) {
             0 => {}
-            ENOUGH => state.stop = state.stop.or(Some(Stop { code: 0 })),
+            ENOUGH => state.stop = state.stop.or(Some(0)),
             other => {
                 let error = anyhow!("`{function}` of `{}` failed: it returned {other}", state.name);
                 return Err(Failure::new(exit_code::MODULE_FAILED, error));
@@ -447,12 +432,10 @@ fn check_imports(
     module: &Module,
     name: &str,
 ) -> Result<(), Failure> {
-    let mut missing = Vec::new();
-    for import in module.imports() {
-        if linker.get_by_import(&mut *store, &import).is_none() {
-            missing.push(format!("{}.{}", import.module(), import.name()));
-        }
-    }
+    let missing: Vec<String> = missing_imports(linker, store, module)
+        .iter()
+        .map(|import| format!("{}.{}", import.module(), import.name()))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -486,8 +469,5 @@ fn failed(store: &mut Store<State>, function: &str, error: &wasmtime::Error) -> 
     if error.is::<TooLong>() {
         return failure.hint("--wasm-time sets the limit");
     }
-    match state.limiter.was_hit {
-        true => failure.hint("--wasm-memory sets the limit of its memory"),
-        false => failure,
-    }
+    state.limiter.explain(failure)
 }

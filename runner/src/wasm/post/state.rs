@@ -79,13 +79,6 @@ pub enum Emitted {
     },
 }
 
-/// What a module asked for at the end of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stop {
-    /// ecli's exit code.
-    pub code: u8,
-}
-
 /// The data of a module's store.
 #[derive(Debug)]
 pub struct State {
@@ -117,8 +110,8 @@ pub struct State {
     pub began: Instant,
     /// How often it wants to be called.
     pub every: Option<Duration>,
-    /// It wants the run to end.
-    pub stop: Option<Stop>,
+    /// The exit code that it wants the run to end with.
+    pub stop: Option<u8>,
     /// Why it says that it failed.
     pub complaint: Option<String>,
 }
@@ -181,9 +174,7 @@ impl State {
         self.emitted.push(what);
         Ok(())
     }
-}
 
-impl State {
     /// Hands over what was kept.
     pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
         self.used = 0;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::interrupts::{Interrupts, timespec};
+use super::interrupts::Interrupts;
 use crate::failure::{self, Failure};
 use crate::sink::{Reader, Sink};
+use crate::sys::timespec;
 use crate::wasm::wasi::{Answer, Errno, Output, Streams, Trouble};
 
 /// While records are handed over, what is written for them waits for each other up to this time.

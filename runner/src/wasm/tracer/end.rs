@@ -2,21 +2,17 @@
 //! How a module ends: its exit code, or why it failed; and the last of its output.
 
 use anyhow::anyhow;
-use rustix::event::{PollFd, PollFlags, poll};
-use wasmtime::{Linker, Module, Store, Trap, WasmBacktrace};
+use wasmtime::{Linker, Module, Store, Trap};
 
 use super::console::{Console, End};
-use super::interrupts::timespec;
 use super::{MODULE, State};
-use crate::failure::{self, Failure, exit_code};
-use crate::sink::{Reader, Sink};
+use crate::failure::{Failure, exit_code};
+use crate::sink::{Reader, Sink, Written};
 use crate::sys::Signals;
 use crate::talk::Talk;
+use crate::wasm::engine::{Limiter, missing_imports};
 use crate::wasm::trap;
 use crate::wasm::wasi::{self, Exit, Trouble};
-
-/// How long a reader may be slow before that is told.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why a module does not run on.
 #[derive(Debug)]
@@ -49,12 +45,10 @@ pub fn check_imports(
     module: &Module,
     name: &str,
 ) -> Result<(), Failure> {
-    let mut missing = Vec::new();
-    for import in module.imports() {
-        if linker.get_by_import(&mut *store, &import).is_none() {
-            missing.push(format!("`{}` of `{}`", import.name(), import.module()));
-        }
-    }
+    let missing: Vec<String> = missing_imports(linker, store, module)
+        .iter()
+        .map(|import| format!("`{}` of `{}`", import.name(), import.module()))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -67,7 +61,7 @@ pub fn check_imports(
 
 /// A module that can not be linked, or whose very first code has failed.
 pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
-    if error.is::<Trap>() || error.is::<Exit>() || error.is::<WasmBacktrace>() {
+    if trap::has_run(&error) || error.is::<Exit>() {
         return Stopped::Running(error);
     }
     let error = anyhow!("{error:#}").context(format!("`{name}` can not be linked"));
@@ -86,7 +80,7 @@ pub fn of(
     console: Console,
     signals: &Signals,
     name: &str,
-    has_hit_limit: bool,
+    limiter: &Limiter,
     talk: &Talk,
 ) -> Result<u8, Failure> {
     let (mut sink, mut interrupts, end) = console.into_parts();
@@ -100,7 +94,7 @@ pub fn of(
             // As a shell sees it.
             Some(Exit(code)) => Ok((code & 0xff) as u8),
             None if interrupts.is_over() && error.downcast_ref() == Some(&Trap::Interrupt) => Ok(0),
-            None => Err(failed(&error, name, has_hit_limit)),
+            None => Err(failed(&error, name, limiter)),
         },
     };
     write_all(&mut sink, interrupts.is_urgent(), signals, talk)?;
@@ -108,18 +102,11 @@ pub fn of(
 }
 
 /// What a module failed with: where, and why.
-fn failed(error: &wasmtime::Error, name: &str, has_hit_limit: bool) -> Failure {
-    let cause = trap::cause(error, has_hit_limit);
+fn failed(error: &wasmtime::Error, name: &str, limiter: &Limiter) -> Failure {
+    let cause = trap::cause(error, limiter.was_hit);
     let failure =
         Failure::new(exit_code::MODULE_FAILED, anyhow!("`_start` of `{name}` failed: {cause}"));
-    let failure = match trap::frames(error) {
-        Some(frames) => failure.details(frames),
-        None => failure,
-    };
-    match has_hit_limit {
-        true => failure.hint("--wasm-memory sets the limit of its memory"),
-        false => failure,
-    }
+    limiter.explain(failure.details(trap::frames(error).unwrap_or_default()))
 }
 
 /// Writes what is left, waiting for a slow reader until a signal comes.
@@ -129,32 +116,17 @@ fn write_all(
     signals: &Signals,
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let mut was_told = false;
-    loop {
-        if sink.flush()? == Reader::Gone || sink.left() == 0 {
-            return Ok(());
-        }
-        let (fd, wanted) = sink.waits_for();
-        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(fd, wanted)];
-        let patience = timespec(PATIENCE);
-        let ready = match is_urgent {
-            true => Ok(1),
-            false => poll(&mut fds, (!was_told).then_some(&patience)),
-        };
-        match ready {
-            Ok(0) => {
-                was_told = true;
-                talk.note("waiting for the reader of the output; Ctrl-C gives up");
-            }
-            Ok(_) if is_urgent || !fds[0].revents().is_empty() => {
-                let error = anyhow!(
-                    "{} bytes of output were not written: a signal came while nobody read them",
-                    sink.left()
-                );
-                return Err(Failure::new(exit_code::OUTPUT, error));
-            }
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failure::system("can not wait for the output")(error)),
-        }
+    let written = match is_urgent {
+        true if sink.flush()? == Reader::There && sink.left() > 0 => Written::GivenUp,
+        true => Written::All,
+        false => sink.write_all(0, signals, talk)?,
+    };
+    if written != Written::GivenUp {
+        return Ok(());
     }
+    let error = anyhow!(
+        "{} bytes of output were not written: a signal came while nobody read them",
+        sink.left()
+    );
+    Err(Failure::new(exit_code::OUTPUT, error))
 }

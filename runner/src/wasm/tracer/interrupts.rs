@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use crate::sys::Signals;
+use crate::sys::{Signals, timespec};
 
 /// What a module has for its last words.
 const GRACE: Duration = Duration::from_millis(500);
@@ -148,12 +148,6 @@ fn wait(signals: &Signals, stop: &Event, time: Option<Duration>) -> bool {
             Err(_) => return true,
         }
     }
-}
-
-/// A time for the kernel.
-pub fn timespec(time: Duration) -> Timespec {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }
 
 #[cfg(test)]

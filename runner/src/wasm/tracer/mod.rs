@@ -117,11 +117,10 @@ pub fn run(
         was_cut: false,
     });
     let result = start(&mut store, module, name);
-    let has_hit_limit = store.data().limiter.was_hit;
-    let State { console, mut objects, .. } = store.into_data();
+    let State { console, mut objects, limiter, .. } = store.into_data();
     objects.close_all();
     talk.detail("detached");
-    let code = end::of(result, console, signals, name, has_hit_limit, talk);
+    let code = end::of(result, console, signals, name, &limiter, talk);
     objects.tally.close(talk);
     code
 }
