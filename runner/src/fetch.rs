@@ -11,7 +11,8 @@ use bpfpack_schemas::package::{MAX_PACKAGE_SIZE, PackageError};
 use crate::args::Origin;
 use crate::failure::{Failure, exit_code};
 
-const WASM: &[u8] = b"\0asm";
+/// How binary Wasm modules begin.
+pub const WASM: &[u8] = b"\0asm";
 /// How a package begins that was written as YAML.
 const YAML: &[u8] = b"bpf_object:";
 const ELF: &[u8] = b"\x7fELF";

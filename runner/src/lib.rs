@@ -48,7 +48,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
     let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
-    let package = match fetched {
+    let mut package = match fetched {
         Fetched::Package(package) => package,
         Fetched::Module(module) => return wasm::run_tracer(&plan, &module, &signals, &talk),
     };
@@ -57,7 +57,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let Some(arguments) = vars::parse(&package.meta, &elf, &btf, &plan.arguments)? else {
         return Ok(0); // --help or --version of the package
     };
-    let modules = wasm::Modules::find(&plan, &package)?;
+    let modules = wasm::Modules::find(&plan, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     kernel::check_capabilities(&elf)?;

@@ -178,7 +178,11 @@ impl Package {
             return Err(PackageError::ObjectTooLarge { size: wire.bpf_object_size });
         }
         let packed = STANDARD.decode(wire.bpf_object.as_bytes()).map_err(PackageError::Base64)?;
-        let object = inflate(&packed, wire.bpf_object_size)?;
+        let stated = wire.bpf_object_size;
+        let object = inflate(&packed, stated).map_err(PackageError::Zlib)?;
+        if object.len() as u64 != stated {
+            return Err(PackageError::SizeMismatch { stated, found: object.len() as u64 });
+        }
         // One that is too large by itself is told by its name, below.
         let size = |module: &WireModule<'_>| module.module_size.min(MAX_MODULE_SIZE + 1);
         check_modules(wire.wasm_modules.iter().map(size))?;
@@ -235,11 +239,8 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
         return Err(bad(format!("{module_size} bytes; at most {MAX_MODULE_SIZE} are taken")));
     }
     let packed = STANDARD.decode(module.as_bytes()).map_err(|e| bad(format!("not base64: {e}")))?;
-    let mut module = Vec::with_capacity(module_size as usize);
-    ZlibDecoder::new(&packed[..])
-        .take(module_size + 1)
-        .read_to_end(&mut module)
-        .map_err(|error| bad(format!("not a zlib stream: {error}")))?;
+    let module = inflate(&packed, module_size);
+    let module = module.map_err(|error| bad(format!("not a zlib stream: {error}")))?;
     if module.len() as u64 != module_size {
         return Err(bad(format!("`module_size` says {module_size} bytes, which it does not have")));
     }
@@ -247,13 +248,10 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
 }
 
 /// Inflates at most `size` bytes (and one, to see that there are more).
-fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, PackageError> {
-    let mut object = Vec::with_capacity(size as usize);
-    ZlibDecoder::new(packed).take(size + 1).read_to_end(&mut object).map_err(PackageError::Zlib)?;
-    if object.len() as u64 != size {
-        return Err(PackageError::SizeMismatch { stated: size, found: object.len() as u64 });
-    }
-    Ok(object)
+fn inflate(packed: &[u8], size: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size as usize);
+    ZlibDecoder::new(packed).take(size + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Tells apart no JSON, JSON of a known other kind, and a wrong or missing key.

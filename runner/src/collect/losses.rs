@@ -8,6 +8,20 @@ use crate::failure::{Failure, exit_code};
 use crate::instrument::Counters;
 use crate::talk::Talk;
 
+/// What is said where the counts of some programs are missing.
+pub const TOO_LONG: &str = "some programs are too long for their losses to be counted";
+
+/// How many records were lost, and perhaps more.
+#[must_use]
+pub fn in_words(lost: u64, is_uncertain: bool) -> String {
+    match (lost, is_uncertain) {
+        (0, true) => "losses can not be counted".to_owned(),
+        (0, false) => "none lost".to_owned(),
+        (lost, false) => format!("{lost} lost"),
+        (lost, true) => format!("{lost} lost, and more that can not be counted"),
+    }
+}
+
 /// The counts of a run.
 #[derive(Debug)]
 pub struct Losses {
@@ -68,17 +82,12 @@ impl Losses {
             None => vec![format!("{shown} shown")],
             Some(of_modules) => vec![format!("{shown} read"), format!("{of_modules} shown")],
         };
-        words.push(match (lost, counted.contains(&None)) {
-            (0, true) => "losses can not be counted".to_owned(),
-            (0, false) => "none lost".to_owned(),
-            (lost, false) => format!("{lost} lost"),
-            (lost, true) => format!("{lost} lost, and more that can not be counted"),
-        });
+        words.push(in_words(lost, counted.contains(&None)));
         if malformed > 0 {
             words.push(format!("{malformed} malformed"));
         }
         if self.counters.as_ref().is_some_and(Counters::is_incomplete) {
-            words.push("some programs are too long for their losses to be counted".to_owned());
+            words.push(TOO_LONG.to_owned());
         }
         let mut text = format!("records: {}", words.join(", "));
         if buffers.len() > 1 {

@@ -4,7 +4,7 @@
 
 mod buffers;
 mod lines;
-mod losses;
+pub mod losses;
 pub mod maps;
 mod pace;
 mod printk;

@@ -9,6 +9,7 @@ use wasmtime::{Config, ImportType, Linker, Module, ResourceLimiter, Store, Strat
 
 use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
+use crate::fetch::WASM;
 use crate::sys;
 
 /// Elements of a module's tables: what a compiler makes has some thousands.
@@ -17,9 +18,6 @@ const MOST_ELEMENTS: usize = 1 << 20;
 /// Modules of more bytes are compiled on all CPUs. For smaller ones the threads would cost more than
 /// they bring.
 const LARGE: usize = 64 << 10;
-
-/// How binary modules begin.
-const BINARY: &[u8] = b"\0asm";
 
 /// Characters of a line of an error: it quotes the module.
 const LONGEST_LINE: usize = 160;
@@ -105,7 +103,7 @@ impl Engine {
         if let Some(module) = known.and_then(|code| sys::compiled_module(&self.inner, &code).ok()) {
             return Ok(module);
         }
-        let is_binary = bytes.starts_with(BINARY);
+        let is_binary = bytes.starts_with(WASM);
         // Text begins with a parenthesis, or a comment.
         let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if !is_binary && !matches!(begin, Some(b'(' | b';')) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The modules of a run: found, told apart, compiled while the kernel looks at the programs.
 
+use std::cell::{OnceCell, RefCell};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
-use bpfpack_schemas::package::MAX_MODULE_SIZE;
+use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
 use libbpf_rs::Object;
 
 use super::engine::{Engine, Limits};
@@ -21,17 +22,11 @@ use crate::view::{Stream, View, Views};
 
 /// Post-processors, compiled or being compiled.
 #[derive(Debug)]
-pub struct Modules(Mutex);
-
-/// The thread that compiles, and then what it made: they are asked for again where another kind of
-/// hook is tried.
-type Mutex = std::sync::Mutex<State>;
-
-#[derive(Debug)]
-enum State {
-    Compiling(JoinHandle<Result<Ready, Failure>>),
-    Ready(Arc<Ready>),
-    Failed,
+pub struct Modules {
+    /// What compiles them, until they are asked for.
+    compiling: RefCell<Option<JoinHandle<Result<Ready, Failure>>>>,
+    /// What it has made: it is asked for again where another kind of hook is tried.
+    ready: OnceCell<Ready>,
 }
 
 #[derive(Debug)]
@@ -48,18 +43,17 @@ struct Raw {
 }
 
 impl Modules {
-    /// Reads the modules of the package and of the command line, and begins to compile them; none
+    /// Takes the modules of the package, reads those of the command line, and begins to compile them; none
     /// where there are none.
     ///
     /// # Errors
     /// When a file can not be read, or `--wasm-arg` names a module that there is not.
-    pub fn find(plan: &Plan, package: &Package) -> Result<Option<Modules>, Failure> {
+    pub fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let wasm = &plan.wasm;
         let mut found = Vec::new();
         if !wasm.only_given {
-            for packed in &package.wasm {
-                let name = crate::decode::text::clean(&packed.name);
-                found.push((name, packed.module.clone()));
+            for WasmModule { name, module } in packed {
+                found.push((crate::decode::text::clean(&name), module));
             }
         }
         for path in &wasm.modules {
@@ -92,7 +86,7 @@ impl Modules {
             .name("wasm compiler".into())
             .spawn(compile)
             .map_err(system("can not start a thread"))?;
-        Ok(Some(Modules(Mutex::new(State::Compiling(thread)))))
+        Ok(Some(Modules { compiling: RefCell::new(Some(thread)), ready: OnceCell::new() }))
     }
 
     /// Starts them for a package that the kernel has taken.
@@ -123,18 +117,16 @@ impl Modules {
         Chain::start(&ready.engine, &ready.modules, &told, object, streams, &samples)
     }
 
-    fn ready(&self) -> Result<Arc<Ready>, Failure> {
-        let gone = || Failure::new(exit_code::OTHER, anyhow!("the compiler of modules crashed"));
-        let mut state = self.0.lock().map_err(|_| gone())?;
-        if let State::Ready(ready) = &*state {
-            return Ok(Arc::clone(ready));
+    fn ready(&self) -> Result<&Ready, Failure> {
+        if let Some(thread) = self.compiling.take() {
+            let crashed =
+                |_| Failure::new(exit_code::OTHER, anyhow!("the compiler of modules crashed"));
+            let _ = self.ready.set(thread.join().map_err(crashed)??);
         }
-        let State::Compiling(thread) = std::mem::replace(&mut *state, State::Failed) else {
-            return Err(gone());
-        };
-        let ready = Arc::new(thread.join().map_err(|_| gone())??);
-        *state = State::Ready(Arc::clone(&ready));
-        Ok(ready)
+        // Where it has failed, nobody asks again.
+        self.ready
+            .get()
+            .ok_or_else(|| Failure::new(exit_code::OTHER, anyhow!("the modules were not compiled")))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use bpfpack_schemas::Package;
+use bpfpack_schemas::package::WasmModule;
 use libbpf_rs::Object;
 
 use crate::args::Plan;
@@ -43,8 +44,8 @@ pub fn run_tracer(
 
 impl Modules {
     /// None, or a refusal.
-    pub fn find(plan: &Plan, package: &Package) -> Result<Option<Modules>, Failure> {
-        let packed = !package.wasm.is_empty() && !plan.wasm.only_given;
+    pub fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
+        let packed = !packed.is_empty() && !plan.wasm.only_given;
         match packed || !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {
             true if packed => Err(refusal().hint("--no-wasm runs the package without its modules")),
             true => Err(refusal()),

@@ -2,6 +2,7 @@
 //! What a module's buffers brought and lost, told when the run ends, as for packages.
 
 use super::buffer::Buffer;
+use crate::collect::losses;
 use crate::instrument::Counters;
 use crate::talk::Talk;
 
@@ -53,15 +54,10 @@ impl Tally {
         if self.buffers == 0 {
             return;
         }
-        let lost = match (self.lost, self.is_uncertain) {
-            (0, true) => "losses can not be counted".to_owned(),
-            (0, false) => "none lost".to_owned(),
-            (lost, false) => format!("{lost} lost"),
-            (lost, true) => format!("{lost} lost, and more that can not be counted"),
-        };
+        let lost = losses::in_words(self.lost, self.is_uncertain);
         let mut text = format!("records: {} taken, {lost}", self.taken);
         if self.is_incomplete {
-            text += ", some programs are too long for their losses to be counted";
+            text = format!("{text}, {}", losses::TOO_LONG);
         }
         match self.lost {
             0 => talk.note(&text),
