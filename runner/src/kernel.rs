@@ -110,13 +110,17 @@ pub fn has_tracefs() -> bool {
     tracefs().is_some()
 }
 
-/// What it means where the kernel does not.
-pub const LSM_NOT_ASKED: &str = "this kernel does not ask LSM programs: it was started without `bpf` \
-                                 in its argument lsm=";
+/// What is to be said where an object has LSM programs and the kernel does not ask them.
+pub fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
+    let has_lsm = elf.programs().iter().any(|program| program.section.starts_with("lsm"));
+    (has_lsm && has_bpf_lsm() == Some(false)).then_some(
+        "this kernel does not ask LSM programs: it was started without `bpf` in its argument lsm=",
+    )
+}
 
 /// Whether the kernel asks BPF programs when security modules are asked; none where that can not
 /// be seen.
-pub fn has_bpf_lsm() -> Option<bool> {
+fn has_bpf_lsm() -> Option<bool> {
     let modules = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
     Some(modules.trim().split(',').any(|module| module == "bpf"))
 }

@@ -14,14 +14,13 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
 use bpfpack_schemas::meta::ProgMeta;
-use bpfpack_schemas::object::helpers::RECORDING;
-use bpfpack_schemas::object::{BpfObject, Program};
+use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::{Link, MapCore as _, MapFlags, Object, ProgramMut};
 
 use crate::alternatives::Alternatives;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
-use crate::instrument::{Counters, Instrumented, instrument};
+use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load::{self, Loaded, Refused};
 use crate::talk::Talk;
@@ -95,9 +94,8 @@ pub fn load_and_attach<P>(
                     talk.note(&format!("{choice} ({why})"));
                 }
                 let count = attached.tracing.programs;
-                let is_lsm = |program: &Program| program.section.starts_with("lsm");
-                if elf.programs().iter().any(is_lsm) && kernel::has_bpf_lsm() == Some(false) {
-                    talk.warning(kernel::LSM_NOT_ASKED);
+                if let Some(warning) = kernel::unasked_lsm(elf) {
+                    talk.warning(warning);
                 }
                 if count == 0 {
                     let error = anyhow!("no program is left to be attached");
@@ -179,14 +177,7 @@ fn attempt<P>(
         opened.leave_out(left_out);
         opened.load()
     };
-    let (mut loaded, counters) = match counted(plan, package, elf) {
-        Some(Instrumented { object, counters, .. }) => match load(&object) {
-            Ok(loaded) => (loaded, Some(counters)),
-            // It may be that the verifier gives up on a program that is a little longer.
-            Err(_) => (load(&package.object)?, None),
-        },
-        None => (load(&package.object)?, None),
-    };
+    let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
     fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;
     let prepared = prepare(&loaded.0).map_err(general)?;
     let mut links = Vec::new();
@@ -211,14 +202,6 @@ fn attempt<P>(
         }
     }
     Ok(Attached { tracing: Tracing { links, programs, object: loaded.0 }, prepared, counters })
-}
-
-/// The object with counts of what its buffers lose; none where nothing is to be counted.
-fn counted(plan: &Plan, package: &Package, elf: &BpfObject<'_>) -> Option<Instrumented> {
-    if plan.as_is || !elf.calls_helper(&RECORDING) {
-        return None;
-    }
-    instrument(&package.object).ok().flatten()
 }
 
 /// Attaches a program as its section says, and, where that needs more, its annotations.

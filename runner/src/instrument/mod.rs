@@ -11,6 +11,9 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::Ordering;
 
+use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::RECORDING;
+
 use crate::sys;
 use crate::sys::ring::Mapping;
 
@@ -28,19 +31,41 @@ pub struct Counters {
 
 /// An object with the counts that it keeps once it is loaded.
 #[derive(Debug)]
-pub struct Instrumented {
+struct Instrumented {
     /// The object, to be loaded while `_map` is open.
-    pub object: Vec<u8>,
+    object: Vec<u8>,
     /// Its counts.
-    pub counters: Counters,
+    counters: Counters,
     _map: std::os::fd::OwnedFd,
+}
+
+/// Has an object loaded that counts what its buffers lose, where that is wanted and there are such;
+/// as it is where the kernel does not take the copy.
+///
+/// # Errors
+/// What `load` says of the object as it is.
+pub fn load_counting<L, E>(
+    elf: &BpfObject<'_>,
+    object: &[u8],
+    is_wanted: bool,
+    load: impl Fn(&[u8]) -> Result<L, E>,
+) -> Result<(L, Option<Counters>), E> {
+    if is_wanted
+        && elf.calls_helper(&RECORDING)
+        && let Ok(Some(Instrumented { object, counters, _map })) = instrument(object)
+        // It may be that the verifier gives up on a program that is a little longer.
+        && let Ok(loaded) = load(&object)
+    {
+        return Ok((loaded, Some(counters)));
+    }
+    Ok((load(object)?, None))
 }
 
 /// Makes the copy; none where the object writes to no buffer.
 ///
 /// # Errors
 /// When the kernel makes no such map: before 5.5.
-pub fn instrument(object: &[u8]) -> io::Result<Option<Instrumented>> {
+fn instrument(object: &[u8]) -> io::Result<Option<Instrumented>> {
     let Some(calls) = Calls::find(object) else { return Ok(None) };
     let buffers = calls.buffers();
     // A slot for each buffer, and one for calls whose buffer can not be told.

@@ -241,6 +241,13 @@ pub fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }
 
+/// Nanoseconds of a time.
+#[must_use]
+pub fn nanoseconds(time: Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Whether a map's elements have a value for each CPU.
 #[must_use]
 pub fn is_per_cpu(ty: MapType) -> bool {

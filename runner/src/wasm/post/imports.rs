@@ -13,8 +13,8 @@ use super::json::minified;
 use super::sources::What;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
 use crate::symbols::{Place, Symbols, write_frame};
-use crate::talk;
 use crate::wasm::memory;
+use crate::{sys, talk};
 
 type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
@@ -327,8 +327,7 @@ fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
         2 => ClockId::Boottime,
         _ => return Err(format_err!("clock: there is no clock {which}")),
     };
-    let now = clock_gettime(clock);
-    Ok(now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec))
+    Ok(sys::nanoseconds(clock_gettime(clock)) as i64)
 }
 
 fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {

@@ -31,6 +31,7 @@ use wasmtime::Module;
 use crate::collect::maps::Entry;
 use crate::failure::{Failure, exit_code, system};
 use crate::render::Output;
+use crate::sys;
 use crate::view::{Stream, View};
 use crate::wasm::engine::Engine;
 use crate::wasm::wasi::Wasi;
@@ -415,6 +416,5 @@ impl Chain {
 
 /// CLOCK_MONOTONIC in nanoseconds, as programs' bpf_ktime_get_ns.
 fn now() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+    sys::nanoseconds(clock_gettime(ClockId::Monotonic)) as i64
 }

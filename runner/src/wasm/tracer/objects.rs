@@ -13,14 +13,13 @@ use std::io;
 use std::rc::Rc;
 
 use bpfpack_schemas::object::BpfObject;
-use bpfpack_schemas::object::helpers::RECORDING;
 use libbpf_rs::MapCore as _;
 
 use super::buffer::{Buffer, is_buffer};
 use super::tally::Tally;
 use crate::attach::target::{self, Hold, NotAttached};
 use crate::failure::{self, Failure, exit_code};
-use crate::instrument::{Counters, Instrumented, instrument};
+use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load;
 use crate::sys::elements::Elements;
@@ -91,10 +90,6 @@ impl Objects {
         }
         let elf = BpfObject::parse(bytes).map_err(bad_object)?;
         kernel::check_capabilities(&elf)?;
-        let counted = match self.counts && elf.calls_helper(&RECORDING) {
-            true => instrument(bytes).ok().flatten(),
-            false => None,
-        };
         let load = |bytes: &[u8]| {
             let mut opened = load::open(NAME, bytes)?;
             let pinned = opened.forget_pins();
@@ -107,18 +102,10 @@ impl Objects {
             }
             opened.load().map_err(|refused| refused.failure)
         };
-        let (object, counters) = match counted {
-            Some(Instrumented { object, counters, .. }) => match load(&object) {
-                Ok(loaded) => (loaded.0, Some(Rc::new(counters))),
-                // The verifier may give up on a program that is a little longer.
-                Err(_) => (load(bytes)?.0, None),
-            },
-            None => (load(bytes)?.0, None),
-        };
-        if elf.programs().iter().any(|program| program.section.starts_with("lsm"))
-            && kernel::has_bpf_lsm() == Some(false)
-        {
-            talk.warning(kernel::LSM_NOT_ASKED);
+        let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;
+        let (object, counters) = (loaded.0, counters.map(Rc::new));
+        if let Some(warning) = kernel::unasked_lsm(&elf) {
+            talk.warning(warning);
         }
         let mut buffers = BTreeMap::new();
         // Before anything is attached, so that no record comes too early. What can not be opened is

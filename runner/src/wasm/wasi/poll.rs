@@ -8,8 +8,9 @@ use rustix::time::clock_gettime;
 use wasmtime::Caller;
 
 use super::files::File;
-use super::system::{clock, nanoseconds};
+use super::system::clock;
 use super::{Answer, Errno, HasWasi, Output, Trouble, place};
+use crate::sys::nanoseconds;
 
 /// Bytes of a subscription, and of an event.
 const SUBSCRIPTION: u32 = 48;

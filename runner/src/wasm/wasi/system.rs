@@ -5,6 +5,7 @@ use rustix::time::{ClockId, clock_getres, clock_gettime};
 use wasmtime::{Caller, Linker};
 
 use super::{Answer, Errno, Exit, HasWasi, MODULE, number, place};
+use crate::sys::nanoseconds;
 
 /// Bytes of random numbers that are made at once.
 const RANDOM: usize = 1 << 20;
@@ -106,12 +107,6 @@ pub fn clock(id: u32) -> Option<ClockId> {
         3 => Some(ClockId::ThreadCPUTime),
         _ => None,
     }
-}
-
-/// Nanoseconds of a time.
-pub fn nanoseconds(time: rustix::time::Timespec) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn put_time<T: HasWasi>(
