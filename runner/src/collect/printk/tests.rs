@@ -23,6 +23,14 @@ fn tracefs() -> Option<&'static Path> {
     None
 }
 
+/// What programs print comes to every pipe: a test that prints more than a pipe holds would have
+/// others lose lines that run at the same time, in processes of their own.
+fn alone() -> fs::File {
+    let file = fs::File::create(std::env::temp_dir().join("bpfpack-printk.lock")).unwrap();
+    file.lock().unwrap();
+    file
+}
+
 /// Whether there is something to read before `millis` are over.
 fn is_ready(pipe: &TracePipe, millis: i64) -> bool {
     let timeout = Timespec { tv_sec: 0, tv_nsec: millis * 1_000_000 };
@@ -50,6 +58,7 @@ fn mark(name: &str) -> String {
 #[test]
 fn a_line_wakes_the_reader() {
     let Some(root) = tracefs() else { return };
+    let _alone = alone();
     let mark = mark("wakes");
     let mut pipe = TracePipe::open().unwrap();
     assert_eq!(pipe.shared(), None);
@@ -79,6 +88,7 @@ fn each_line_is_read_or_lost() {
     if tracefs().is_none() {
         return;
     }
+    let _alone = alone();
     let mark = mark("lost");
     let printer = Printer::load(&format!("{mark} %llu")).unwrap();
     let mut pipe = TracePipe::open().unwrap();
@@ -120,6 +130,7 @@ fn what_killed_processes_left_is_removed() {
 #[test]
 fn the_pipe_of_everybody_is_left_as_it_was() {
     let Some(root) = tracefs() else { return };
+    let _alone = alone();
     let mark = mark("shared");
     let settings = || {
         ["trace_options", "tracing_on", "trace_clock"]
