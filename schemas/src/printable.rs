@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+//! What is safe to print. Names, comments and messages come from packages, sources, modules and
+//! other processes; none of them may move a terminal's cursor, hide text, or change its order.
+//!
+//! [`is_printable`] is the one decision. Every output and every message of both programs goes
+//! through it.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Characters of a line of a message; of a longer one, the middle is left out.
+pub const MAX_LINE: usize = 1000;
+
+/// Characters that stay of the end of a line that is too long: the reason is often there.
+const LINE_END: usize = 300;
+
+/// First and last characters of what is not printed, sorted. These are Unicode's categories Cc
+/// (control), Cf (format), Zl and Zp (separators of lines and paragraphs), and what has the property
+/// `Default_Ignorable_Code_Point`: such characters are obeyed, invisible, or both. Unicode 16,
+/// DerivedCoreProperties.txt and UnicodeData.txt.
+const HIDDEN: [(char, char); 26] = [
+    ('\0', '\u{1f}'),
+    ('\u{7f}', '\u{9f}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether a character may be printed as it is.
+#[must_use]
+pub fn is_printable(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        _ => {
+            let after = HIDDEN.partition_point(|(first, _)| *first <= c);
+            after.checked_sub(1).is_none_or(|at| HIDDEN[at].1 < c)
+        }
+    }
+}
+
+/// Appends a character that is not printed: `\x1b`, or, past U+00FF, `\u{202e}`.
+fn escape(c: char, out: &mut String) {
+    let _ = match u32::from(c) {
+        number @ ..=0xff => write!(out, "\\x{number:02x}"),
+        number => write!(out, "\\u{{{number:x}}}"),
+    };
+}
+
+fn escaped(text: &str, is_allowed: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let Some(first) = text.find(|c| !is_allowed(c)) else { return text.into() };
+    let mut out = String::with_capacity(text.len() + 8);
+    out.push_str(&text[..first]);
+    for c in text[first..].chars() {
+        match is_allowed(c) {
+            true => out.push(c),
+            false => escape(c, &mut out),
+        }
+    }
+    out.into()
+}
+
+/// A text on one line, as it may be printed. What may not becomes `\x1b`, or `\u{202e}`.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_printable)
+}
+
+/// Bytes that may be no UTF-8, appended as [`one_line`] has them. A byte that belongs to no
+/// character becomes `\xff`.
+pub fn append(bytes: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(one_line(chunk.valid()).as_bytes());
+        for byte in chunk.invalid() {
+            out.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        }
+    }
+}
+
+/// A text of several lines as it may be printed: ends of lines and tabs stay.
+#[must_use]
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_printable(c) || matches!(c, '\n' | '\t'))
+}
+
+/// A message as it may be printed: as [`lines`] has it, and of lines over [`MAX_LINE`] characters the
+/// middle left out. A value in a message can be as large as a package.
+#[must_use]
+pub fn message(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_LINE || text.lines().all(|line| line.chars().count() <= MAX_LINE) {
+        return lines(text);
+    }
+    let cut: Vec<Cow<'_, str>> = text.split('\n').map(shortened).collect();
+    lines(&cut.join("\n")).into_owned().into()
+}
+
+/// The start and the end of a line that is too long.
+fn shortened(line: &str) -> Cow<'_, str> {
+    let count = line.chars().count();
+    if count <= MAX_LINE {
+        return line.into();
+    }
+    let start: String = line.chars().take(MAX_LINE - LINE_END).collect();
+    let end: String = line.chars().skip(count - LINE_END).collect();
+    format!("{start} [… {} characters …] {end}", count - MAX_LINE).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_obeyed_or_invisible_is_escaped() {
+        assert_eq!(one_line("a `\u{e9}` 漢字 🎉 ~"), "a `\u{e9}` 漢字 🎉 ~");
+        assert_eq!(one_line("\x1b[31m\x07\u{9b}\r\n\t"), r"\x1b[31m\x07\x9b\x0d\x0a\x09");
+        assert_eq!(
+            one_line("a\u{202e}b\u{2028}\u{2029}\u{200b}\u{feff}\u{ad}\u{2066}\u{e0041}"),
+            r"a\u{202e}b\u{2028}\u{2029}\u{200b}\u{feff}\xad\u{2066}\u{e0041}"
+        );
+        assert_eq!(lines("a\n\tb\x1b"), "a\n\tb\\x1b");
+        let mut out = Vec::new();
+        append(b"a\xff\xc3\xa9\xe2\x80\xae\x1b", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "a\\xff\u{e9}\\u{202e}\\x1b");
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_has_all_control_characters() {
+        assert!(HIDDEN.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        assert!(HIDDEN.iter().all(|(first, last)| first <= last));
+        for number in 0..=0x10_ffff {
+            let Some(c) = char::from_u32(number) else { continue };
+            assert!(!(c.is_control() && is_printable(c)), "U+{number:04X}");
+        }
+        // The neighbours of what is hidden are shown.
+        for c in [' ', '~', '\u{a0}', '\u{ae}', '\u{2027}', '\u{202f}', '\u{fffd}', '\u{d7ff}'] {
+            assert!(is_printable(c), "U+{:04X}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_short_ones_stay() {
+        let long = format!("`{}` is no number\nsecond\x1b", "9".repeat(100_000));
+        let shown = message(&long);
+        assert!(shown.len() < MAX_LINE + 100, "{}", shown.len());
+        assert!(shown.contains("[… 99015 characters …]"), "{shown}");
+        assert!(shown.ends_with("` is no number\nsecond\\x1b"), "{shown}");
+        assert_eq!(message("a\x1b\n"), "a\\x1b\n");
+        let full = "é".repeat(MAX_LINE);
+        assert_eq!(message(&full), full);
+    }
+}
