@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+use bpfpack_schemas::printable;
 use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
 use crate::failure::{Failure, exit_code};
@@ -27,7 +28,7 @@ pub fn capture_log(show: bool) {
         }
     }
     fn show_and_keep(text: String) {
-        crate::talk::line(format_args!("{}", crate::talk::plain(text.trim_end())));
+        crate::talk::line(format_args!("{}", printable::message(text.trim_end())));
         keep(text);
     }
     match show {

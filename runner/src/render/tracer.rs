@@ -24,9 +24,9 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// With files and lines where they are wanted.
-    pub fn new(lines: bool) -> Tracer {
-        let symbols = Rc::new(RefCell::new(Symbols::new(lines)));
+    /// Nothing is read yet.
+    pub fn new(setup: symbols::Setup, patience: symbols::Patience) -> Tracer {
+        let symbols = Rc::new(RefCell::new(Symbols::new(setup, patience)));
         Tracer { symbols, addresses: Vec::new(), bytes: Vec::new() }
     }
 
