@@ -282,14 +282,16 @@ impl Remote {
 
     /// Remembers an answer. Returns what it says of each place.
     fn take(&mut self, reply: Reply) -> Option<HashMap<Place, Frames>> {
+        let is_answer =
+            |asked: &Pending| asked.id == reply.id && asked.places.len() == reply.found.len();
         let link = self.link.as_mut()?;
+        if !link.pending.front().is_some_and(is_answer) {
+            self.lose("it answers what it was not asked");
+            return None;
+        }
         let asked = link.pending.pop_front()?;
         let now = Instant::now();
         link.since = now;
-        if asked.id != reply.id || asked.places.len() != reply.found.len() {
-            self.lose("it gives answers to nothing");
-            return None;
-        }
         for text in &reply.given_up {
             self.tell(text);
         }
