@@ -10,6 +10,7 @@ mod describe;
 mod emit;
 mod export;
 mod failure;
+mod headers;
 mod map_type;
 mod message;
 mod modules;
@@ -63,7 +64,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
     let source = compile::Source::read(plan)?;
     talk.progress("Compiling bpf object...");
-    let compiled = compile::compile(plan, &source, signals)?;
+    let compiled = compile::compile(plan, &source, signals, &talk)?;
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }

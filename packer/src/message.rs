@@ -13,6 +13,7 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 /// Who is listening.
 #[derive(Debug)]
 pub struct Talk {
+    details: bool,
     progress: bool,
     warnings: bool,
 }
@@ -21,13 +22,24 @@ impl Talk {
     /// Progress is for terminals, or for those who ask for it.
     #[must_use]
     pub fn new(verbose: bool) -> Talk {
-        Talk { progress: verbose || std::io::stderr().is_terminal(), warnings: true }
+        Talk {
+            details: verbose,
+            progress: verbose || std::io::stderr().is_terminal(),
+            warnings: true,
+        }
     }
 
     /// Nobody.
     #[must_use]
     pub fn silent() -> Talk {
-        Talk { progress: false, warnings: false }
+        Talk { details: false, progress: false, warnings: false }
+    }
+
+    /// A line for those who want to know everything.
+    pub fn detail(&self, text: &str) {
+        if self.details {
+            anstream::eprintln!("{text}");
+        }
     }
 
     /// A line on what is being done.

@@ -13,8 +13,9 @@ use anyhow::{Context as _, anyhow};
 use super::Source;
 use super::keepers::Keepers;
 use crate::args::{Input, Plan};
-use crate::cache::{Headers, Making};
+use crate::cache::{Kind, temporary_folder};
 use crate::failure::{Failure, exit_code};
+use crate::headers::{Headers, Making};
 use crate::results::{ENVIRONMENT, Place, SEARCHED};
 
 /// Where projects keep headers, from a source's folder.
@@ -78,7 +79,7 @@ impl<'a> Compiler<'a> {
             true => self.headers.precompiled(self.clang, &self.deciding_flags()),
             false => None,
         };
-        if let Some(precompiled) = target.as_ref().filter(|path| path.exists()) {
+        if let Some(precompiled) = target.as_ref().filter(|path| Kind::Precompiled.is_at(path)) {
             let mut command = self.command();
             command.arg("-include-pch").arg(precompiled);
             if let Ok(made @ Attempt::Made { .. }) = self.attempt(command, may_keep) {
@@ -86,7 +87,8 @@ impl<'a> Compiler<'a> {
             }
         }
         // Who compiles one source only once is not made to wait for a precompiled header.
-        let wanted = target.filter(|path| !self.headers.are_new && !path.exists());
+        let is_there = |path: &Path| Kind::Precompiled.is_at(path);
+        let wanted = target.filter(|path| !self.headers.are_new && !is_there(path));
         let meanwhile = wanted.and_then(|path| self.precompile(path));
         let result = self.plainly(may_keep);
         if let Some((mut child, making)) = meanwhile {
@@ -136,7 +138,7 @@ impl<'a> Compiler<'a> {
         // A relative folder is another one elsewhere.
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
-        let cache = self.headers.cache()?;
+        let cache = self.headers.kept()?;
         Some(Place::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
@@ -238,9 +240,10 @@ impl<'a> Compiler<'a> {
 
     /// Runs clang to its end; the object comes out of its standard output.
     fn attempt(&self, mut command: Command, may_keep: bool) -> std::io::Result<Attempt> {
-        let rule = may_keep.then(tempfile::NamedTempFile::new).transpose()?;
+        let folder = may_keep.then(temporary_folder).transpose()?;
+        let rule = folder.as_ref().map(|folder| folder.path().join("rule"));
         if let Some(rule) = &rule {
-            command.args(["-MD", "-MF"]).arg(rule.path());
+            command.args(["-MD", "-MF"]).arg(rule);
         }
         if std::io::stderr().is_terminal() {
             command.arg("-fcolor-diagnostics");
@@ -260,7 +263,7 @@ impl<'a> Compiler<'a> {
             return Ok(Attempt::Refused { words });
         }
         let rule = rule.filter(|_| words.is_empty());
-        let dependencies = rule.and_then(|rule| fs::read_to_string(rule.path()).ok());
+        let dependencies = rule.and_then(|rule| fs::read_to_string(rule).ok());
         Ok(Attempt::Made { object: stdout, dependencies, words })
     }
 

@@ -22,9 +22,10 @@ use anyhow::anyhow;
 
 use crate::annotations::{self, wanted_records};
 use crate::args::{Input, Plan};
-use crate::cache;
 use crate::export;
 use crate::failure::{Failure, bad_object, exit_code, unreadable};
+use crate::headers;
+use crate::message::Talk;
 use crate::records::{self, Facts};
 use crate::results::Place;
 use crate::strip;
@@ -111,13 +112,18 @@ pub struct Compiled {
 }
 
 /// Makes the object, or finds what was made of the source before.
-pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compiled, Failure> {
+pub fn compile(
+    plan: &Plan,
+    source: &Source,
+    signals: &Signals,
+    talk: &Talk,
+) -> Result<Compiled, Failure> {
     if plan.input == Input::Object {
         let object = read(&plan.source, MAX_OBJECT, "an object has at most 256 MiB")?;
         return finished(plan, &object);
     }
     let clang = system::find_clang(&plan.clang)?;
-    let headers = cache::headers(plan)?;
+    let headers = headers::headers(plan, talk)?;
     let keepers = Keepers::new(plan, source)?;
     let mut compiler = Compiler::new(plan, &clang, &headers, keepers.as_ref());
     let place = compiler.place(source);
