@@ -97,6 +97,12 @@ impl Failure {
         for hint in &self.0.hints {
             crate::talk::hint(hint);
         }
+        // Wherever it happens, it is the same.
+        if message.contains(&format!("(os error {})", libc::EMFILE)) {
+            crate::talk::hint(
+                "the limit on open files is too low (ulimit -n): raise it, to 1024 for instance",
+            );
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub mod fuzzing;
 mod instrument;
 mod kernel;
 mod load;
+mod memory;
+mod pins;
 mod render;
 mod sink;
 mod symbols;

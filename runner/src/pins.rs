@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -93,7 +92,9 @@ fn refused(names: &[String]) -> Failure {
          that others have pinned is used",
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     ))
-    .hint("--pin DIR allows it below DIR: mkdir -m 700 /sys/fs/bpf/NAME, then --pin /sys/fs/bpf/NAME")
+    .hint(
+        "--pin DIR allows it below DIR: mkdir -m 700 /sys/fs/bpf/NAME, then --pin /sys/fs/bpf/NAME",
+    )
 }
 
 /// The directory, if it is one of a BPF file system, and nobody else's.
@@ -125,9 +126,7 @@ fn place(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
 /// Whether a map is pinned there already.
 fn is_own_map(place: &Path) -> Result<bool, Failure> {
     let Ok(data) = fs::symlink_metadata(place) else { return Ok(false) };
-    let us = rustix::process::geteuid().as_raw();
-    let is_own = data.is_file() && (data.uid() == 0 || data.uid() == us) && data.mode() & 0o022 == 0;
-    match is_own {
+    match data.is_file() && folders::is_ours(&data) {
         true => Ok(true),
         false => Err(usage(format!(
             "--pin: `{}` is not a map that only this user can change",

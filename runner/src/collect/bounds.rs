@@ -16,6 +16,9 @@ const ENTRY: usize = size_of::<Entry>() + 32;
 /// Elements between two looks at the clock.
 const LOOK: u64 = 1024;
 
+/// A map that can have so many times as many elements as are shown is large.
+const LARGE: usize = 16;
+
 /// Tells the readings' thread what is still wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicU8>);
@@ -54,7 +57,10 @@ pub struct Bounds {
     pub most: usize,
     /// Bytes of all entries.
     pub bytes: usize,
-    /// When elements beyond these are no longer counted.
+    /// Elements that nobody has touched are passed over.
+    pub skips_zeros: bool,
+    /// When elements beyond these are no longer counted, and a map that can have more than
+    /// [`LARGE`] times as many is read no further.
     pub until: Option<Instant>,
     /// What is wanted, and what was when the reading began.
     pub stop: Stop,
@@ -69,6 +75,7 @@ impl Bounds {
         Bounds {
             most: usize::MAX / 4,
             bytes: usize::MAX / 4,
+            skips_zeros: false,
             until: None,
             stop: Stop::default(),
             wanted: Wanted::All,
@@ -88,13 +95,16 @@ pub struct Taken {
     /// The reading was given up: nobody wants it any more.
     pub is_given_up: bool,
     bounds: Bounds,
+    /// The map can have more elements than can be read in time.
+    is_large: bool,
     seen: u64,
 }
 
 impl Taken {
-    /// Nothing yet.
-    pub fn new(bounds: &Bounds) -> Taken {
+    /// Nothing yet, of a map that can have so many elements.
+    pub fn new(bounds: &Bounds, max_entries: u32) -> Taken {
         Taken {
+            is_large: max_entries as usize / LARGE > bounds.most,
             entries: Vec::new(),
             left_out: 0,
             has_more: false,
@@ -122,6 +132,9 @@ impl Taken {
     /// Takes an entry. Where they are too many, those with the largest counts stay. False when no
     /// more are to come.
     pub fn push(&mut self, entry: Entry, counters: &[(usize, usize)]) -> bool {
+        if self.bounds.skips_zeros && entry.value.iter().all(|byte| *byte == 0) {
+            return self.goes_on();
+        }
         // Twice as many are collected before the smallest go: to choose takes as long as to collect.
         let most = self.most(2 * (entry.key.len() + entry.value.len()));
         self.entries.push(entry);
@@ -168,7 +181,7 @@ impl Taken {
             return false;
         }
         let is_late = self.bounds.until.is_some_and(|until| Instant::now() >= until);
-        if is_late && self.left_out > 0 {
+        if is_late && (self.left_out > 0 || self.is_large) {
             self.has_more = true;
             return false;
         }
@@ -188,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_largest_stay_and_the_rest_is_counted() {
-        let mut taken = Taken::new(&Bounds { most: 10, ..Bounds::none() });
+        let mut taken = Taken::new(&Bounds { most: 10, ..Bounds::none() }, 1);
         let counters = [(0, 8)];
         for key in 0..10_000 {
             // In no order, each count once.
@@ -205,7 +218,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too() {
         let bounds = Bounds { bytes: 100_000, ..Bounds::none() };
-        let mut taken = Taken::new(&bounds);
+        let mut taken = Taken::new(&bounds, 1);
         for key in 0..10_000 {
             taken.push(entry(key, 1), &[]);
         }
@@ -213,23 +226,31 @@ mod tests {
         let kept = taken.entries.len();
         assert!(kept * 2 * (12 + ENTRY) <= 2 * 100_000 && kept > 300, "{kept}");
         assert_eq!(taken.left_out, 10_000 - kept as u64);
-        assert!(Taken::new(&Bounds { bytes: 1, ..bounds }).has_room(0, 1 << 20), "one always");
+        assert!(Taken::new(&Bounds { bytes: 1, ..bounds }, 1).has_room(0, 1 << 20), "one always");
     }
 
     #[test]
     fn a_reading_ends_when_it_is_not_wanted_or_takes_too_long() {
         let bounds = Bounds { wanted: Wanted::All, ..Bounds::none() };
-        let mut taken = Taken::new(&bounds);
+        let mut taken = Taken::new(&bounds, 1);
         bounds.stop.want(Wanted::Last);
         let pushed = (0..10_000).take_while(|key| taken.push(entry(*key, 1), &[])).count() as u64;
         assert!(pushed < LOOK && taken.is_given_up, "{pushed}");
         // The last one is wanted, but nobody waits for the count of what is left out.
         let late = Instant::now().checked_sub(Duration::from_secs(1));
         let bounds = Bounds { wanted: Wanted::Last, until: late, most: 2000, ..bounds };
-        let mut taken = Taken::new(&bounds);
+        let mut taken = Taken::new(&bounds, 1);
         let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 1), &[])).count();
         assert!((4000..6000).contains(&pushed), "{pushed}");
         assert!(taken.has_more && !taken.is_given_up);
+        // A large map without a count in it is read no further either.
+        let bounds = Bounds { skips_zeros: true, ..bounds };
+        for (max_entries, expected) in [(32_000, 100_000), (50_000_000, 1023)] {
+            let mut taken = Taken::new(&bounds, max_entries);
+            let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 0), &[])).count();
+            assert_eq!((pushed, taken.has_more), (expected, expected == 1023));
+            assert!(taken.entries.is_empty() && taken.left_out == 0);
+        }
         bounds.stop.want(Wanted::Nothing);
         assert!(bounds.stop.wanted() == Wanted::Nothing);
         bounds.stop.want(Wanted::All);

@@ -88,7 +88,11 @@ impl Reader {
     /// # Errors
     /// As the kernel has them.
     pub fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
-        let mut taken = Taken::new(bounds);
+        let max_entries = match self {
+            Reader::Map(map) | Reader::Slots(SlotsReader { map, .. }) => map.max_entries,
+            Reader::Section(_) => 1,
+        };
+        let mut taken = Taken::new(bounds, max_entries);
         match self {
             Reader::Map(map) => {
                 let entry = |key: &[u8], value: &[u8]| {
@@ -345,7 +349,7 @@ mod tests {
         };
         let put_together = |most: usize| {
             let bounds = Bounds { most, ..Bounds::none() };
-            let (mut found, mut taken) = (BTreeMap::new(), Taken::new(&bounds));
+            let (mut found, mut taken) = (BTreeMap::new(), Taken::new(&bounds, 1));
             for Entry { key, value } in
                 [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
             {

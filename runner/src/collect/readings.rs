@@ -31,8 +31,8 @@ const AHEAD: usize = 4;
 /// Entries that are drawn at once.
 const PIECE: usize = 1024;
 
-/// How long elements that are not shown are counted in the last reading.
-const LAST_COUNT: Duration = Duration::from_millis(20);
+/// How long elements that are not shown are counted in the last reading, and large maps are read.
+const LAST_COUNT: Duration = Duration::from_millis(40);
 
 /// How long they are counted in the others, at least; at most, an interval.
 const COUNT: Duration = Duration::from_secs(1);
@@ -245,6 +245,7 @@ impl Schedule {
         Bounds {
             most: self.limits.keys,
             bytes: self.limits.bytes,
+            skips_zeros: false,
             until: Some(Instant::now() + count),
             stop: self.stop.clone(),
             wanted,
@@ -352,7 +353,11 @@ fn left_out(view: &str, taken: &Taken) -> Option<String> {
             "the last reading of `{view}` was cut short by a signal: it shows {shown} entries, and \
              there may be more"
         )),
-        (false, 0) => None,
+        (false, 0) if !taken.has_more => None,
+        (false, 0) => Some(format!(
+            "`{view}` is so large that not all of its elements were read (--max-keys with a larger \
+             number reads more of them)"
+        )),
         (false, count) => Some(format!(
             "`{view}` has {}{count} more elements than are shown, those with the smallest counts \
              (--max-keys and --max-memory set how many are)",

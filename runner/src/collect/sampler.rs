@@ -37,7 +37,9 @@ impl Sampler {
     /// # Errors
     /// As the kernel has them.
     pub fn read(&mut self, bounds: &Bounds) -> io::Result<Taken> {
-        let mut reading = self.reader.read(bounds)?;
+        // Where differences are shown, zeros are those that have not changed.
+        let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
+        let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
         if reading.is_given_up && bounds.wanted == Wanted::All {
             // The last reading follows, and differs from the one before this.
             return Ok(reading);
@@ -47,8 +49,6 @@ impl Sampler {
             reading.entries = self.difference(std::mem::take(&mut reading.entries));
             // An element of the same key begins at zero.
             self.before.retain(|key, _| !taken.contains(key));
-        } else if self.view.leave_out_zeros {
-            reading.entries.retain(|entry| entry.value.iter().any(|byte| *byte != 0));
         }
         if let Some(key) = &self.view.key {
             let order = |a: &Entry, b: &Entry| key.compare(&a.key, &b.key).then(a.key.cmp(&b.key));

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//! What the maps of a package take of the machine's memory. A package says how many entries its maps
+//! have, and the kernel takes most of their memory when they are made.
+
+use anyhow::anyhow;
+use libbpf_rs::MapType;
+
+use crate::failure::{Failure, exit_code};
+use crate::load::Opened;
+use crate::sys;
+
+/// What a map takes by default of the machine's memory, with all others of its package: a part.
+const PART: u64 = 4;
+
+/// Bytes of an element of a hash map beside its key and value (kernel/bpf/hashtab.c: `htab_elem`),
+/// and of its bucket.
+const ELEMENT: u64 = 48 + 16;
+
+/// The sizes of a map.
+#[derive(Debug)]
+pub struct Sizes {
+    /// Its type.
+    pub ty: MapType,
+    /// Bytes of a key.
+    pub key: u32,
+    /// Bytes of a value, on one CPU where there is one for each.
+    pub value: u32,
+    /// Entries; bytes in a ring buffer.
+    pub entries: u32,
+}
+
+impl Sizes {
+    /// Bytes that it takes once all entries are there.
+    pub fn bytes(&self, cpus: u64) -> u64 {
+        let round = |size: u32| u64::from(size).next_multiple_of(8);
+        let values = round(self.value) * if sys::is_per_cpu(self.ty) { cpus } else { 1 };
+        let entry = match self.ty {
+            MapType::RingBuf | MapType::UserRingBuf => 1,
+            MapType::Array | MapType::PercpuArray | MapType::Queue | MapType::Stack => values,
+            _ => ELEMENT + round(self.key) + values,
+        };
+        entry.saturating_mul(self.entries.into())
+    }
+}
+
+/// Checks that the maps of an object take no more than they may: `limit`, or a quarter of the
+/// machine's memory.
+///
+/// # Errors
+/// Names the largest map.
+pub fn check(opened: &Opened, limit: Option<u64>) -> Result<(), Failure> {
+    check_maps(&opened.memory(), limit.unwrap_or_else(|| machine() / PART))
+}
+
+fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
+    let sum = maps.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    let Some((name, largest)) = maps.iter().max_by_key(|(_, bytes)| *bytes) else { return Ok(()) };
+    if sum <= limit {
+        return Ok(());
+    }
+    let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+    let error = anyhow!(
+        "the maps of the package take {} MB, and may take {} MB; `{name}` takes {} MB",
+        mb(sum),
+        limit >> 20,
+        mb(*largest)
+    );
+    Err(Failure::new(exit_code::LOAD, error)
+        .hint(format!("--max-memory {}M allows it", mb(sum)))
+        .hint(format!("--map-entries {name}=N makes the map smaller")))
+}
+
+/// Bytes of the machine's memory.
+fn machine() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(info.mem_unit.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_maps() {
+        let sizes = |ty, key, value, entries| Sizes { ty, key, value, entries };
+        assert_eq!(sizes(MapType::Array, 4, 12, 100).bytes(4), 1600);
+        assert_eq!(sizes(MapType::PercpuArray, 4, 12, 100).bytes(4), 6400);
+        assert_eq!(sizes(MapType::Hash, 4, 8, 10).bytes(4), 800);
+        assert_eq!(sizes(MapType::RingBuf, 0, 0, 4096).bytes(4), 4096);
+        assert_eq!(
+            sizes(MapType::PercpuHash, u32::MAX, u32::MAX, u32::MAX).bytes(1 << 20),
+            u64::MAX
+        );
+    }
+
+    #[test]
+    fn the_largest_map_is_named_and_the_hint_is_enough() {
+        let maps = [("small".to_owned(), 5 << 20), ("large".to_owned(), (100 << 20) + 1)];
+        let failure = check_maps(&maps, 64 << 20).unwrap_err();
+        assert!(failure.message().contains("`large` takes 101 MB"), "{}", failure.message());
+        assert!(failure.message().contains("take 106 MB, and may take 64 MB"));
+        assert!(check_maps(&maps, 106 << 20).is_ok());
+        assert!(check_maps(&[], 0).is_ok());
+        assert!(machine() > 64 << 20);
+    }
+}
