@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! What the maps of a package take of the machine's memory. A package says how many entries its maps
-//! have, and the kernel takes most of their memory when they are made.
+//! What a package takes before it runs: memory of the machine, and open files of this process. A
+//! package says how many entries its maps have, and the kernel takes most of their memory when they
+//! are made.
 
 use anyhow::anyhow;
+use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::MapType;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, exit_code};
 use crate::load::Opened;
@@ -43,13 +46,15 @@ impl Sizes {
     }
 }
 
-/// Checks that the maps of an object take no more than they may: `limit`, or a quarter of the
-/// machine's memory.
+/// Checks that an object takes no more than it may: its maps `limit`, or a quarter of the machine's
+/// memory; and as many open files as this process may have.
 ///
 /// # Errors
-/// Names the largest map.
-pub fn check(opened: &Opened, limit: Option<u64>) -> Result<(), Failure> {
-    check_maps(&opened.memory(), limit.unwrap_or_else(|| machine() / PART))
+/// Names the largest map, or the number of files.
+pub fn check(opened: &Opened, elf: &BpfObject<'_>, limit: Option<u64>) -> Result<(), Failure> {
+    let maps = opened.memory();
+    check_maps(&maps, limit.unwrap_or_else(|| machine() / PART))?;
+    check_files(elf, maps.len())
 }
 
 fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
@@ -68,6 +73,35 @@ fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
     Err(Failure::new(exit_code::LOAD, error)
         .hint(format!("--max-memory {}M allows it", mb(sum)))
         .hint(format!("--map-entries {name}=N makes the map smaller")))
+}
+
+/// Open files of ecli itself: standard streams, signals, output, clocks.
+const OWN_FILES: u64 = 12;
+
+/// Checks that this process may open as many files as an object needs. Where it may raise its limit
+/// it does so. libbpf goes on without a map that it could not open, and the verifier then refuses
+/// what uses it.
+///
+/// # Errors
+/// When it may not.
+fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
+    // A program has its link, too.
+    let needed = OWN_FILES + maps as u64 + 2 * elf.programs().len() as u64;
+    let limit = getrlimit(Resource::Nofile);
+    // None stands for no limit.
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let is_enough = limit.maximum.is_none_or(|maximum| maximum >= needed);
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    if is_enough && setrlimit(Resource::Nofile, raised).is_ok() {
+        return Ok(());
+    }
+    let error = anyhow!(
+        "the package needs {needed} open files, and this process may have {}",
+        limit.current.unwrap_or(0)
+    );
+    Err(Failure::new(exit_code::LOAD, error).hint(format!("raise the limit: ulimit -n {needed}")))
 }
 
 /// Bytes of the machine's memory.

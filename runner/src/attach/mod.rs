@@ -105,11 +105,11 @@ pub fn load_and_attach<P>(
                     let error = anyhow!("no program is left to be attached");
                     return Err(Failure::new(exit_code::USAGE, error));
                 }
+                let programs = if count == 1 { "program" } else { "programs" };
+                talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
                 for note in pins.keep() {
                     talk.note(&note);
                 }
-                let programs = if count == 1 { "program" } else { "programs" };
-                talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
                 return Ok(attached);
             }
             Err(Refused { program: Some(program), failure }) if alternatives.give_up(&program) => {
@@ -188,7 +188,7 @@ fn attempt<P>(
         let mut opened = load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
         opened.set_variables(arguments).map_err(general)?;
         opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
-        memory::check(&opened, plan.max_memory).map_err(general)?;
+        memory::check(&opened, elf, plan.max_memory).map_err(general)?;
         pins.place(&mut opened).map_err(general)?;
         opened.leave_out(left_out);
         opened.load()
