@@ -53,8 +53,27 @@ impl Sizes {
 /// Names the largest map, or the number of files.
 pub fn check(opened: &Opened, elf: &BpfObject<'_>, limit: Option<u64>) -> Result<(), Failure> {
     let maps = opened.memory();
-    check_maps(&maps, limit.unwrap_or_else(|| machine() / PART))?;
+    check_maps(&maps, or_part(limit))?;
     check_files(elf, maps.len())
+}
+
+/// Checks the same of perf buffers, which are ecli's: a name each, and pages for each CPU.
+///
+/// # Errors
+/// Names the largest buffer.
+pub fn check_perf<'b>(
+    buffers: impl Iterator<Item = (&'b str, usize)>,
+    limit: Option<u64>,
+) -> Result<(), Failure> {
+    let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1);
+    let bytes = |pages: usize| (pages * rustix::param::page_size() * cpus) as u64;
+    let buffers: Vec<(String, u64)> =
+        buffers.map(|(name, pages)| (name.to_owned(), bytes(pages))).collect();
+    check_maps(&buffers, or_part(limit))
+}
+
+fn or_part(limit: Option<u64>) -> u64 {
+    limit.unwrap_or_else(|| machine() / PART)
 }
 
 fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
@@ -70,9 +89,7 @@ fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
         limit >> 20,
         mb(*largest)
     );
-    Err(Failure::new(exit_code::LOAD, error)
-        .hint(format!("--max-memory {}M allows it", mb(sum)))
-        .hint(format!("--map-entries {name}=N makes the map smaller")))
+    Err(Failure::new(exit_code::LOAD, error).hint(format!("--max-memory {}M allows it", mb(sum))))
 }
 
 /// Open files of ecli itself: standard streams, signals, output, clocks.

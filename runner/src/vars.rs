@@ -213,7 +213,7 @@ impl Settable<'_> {
         arg = if self.kind.is_bool() {
             arg.action(ArgAction::SetTrue)
         } else {
-            let name = one_line(&self.kind.value_name()).into_owned();
+            let name = one_line(self.kind.value_name()).into_owned();
             arg.action(ArgAction::Set).value_name(name).allow_hyphen_values(true)
         };
         let mut letters = cmdarg.short.as_deref().unwrap_or_default().chars();

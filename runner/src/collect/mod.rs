@@ -22,12 +22,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::failure::{self, Failure, exit_code};
+use crate::memory;
 use crate::render::{Format, Settings};
 use crate::sink::{Reader, Sink, Written};
 use crate::symbols::Hurry;
 use crate::sys::{self, Signals};
 use crate::talk::Talk;
-use crate::view::{Sample, Views};
+use crate::view::{Sample, StreamKind, Views};
 use crate::wasm::Chain;
 use buffers::{Buffer, Mark, Round, Taken};
 use losses::Losses;
@@ -65,6 +66,11 @@ impl Sources {
         chain: Option<Chain>,
     ) -> Result<Sources, Failure> {
         let settings = Settings::new(plan, &views, chain.as_ref().map_or(0, Chain::count_declared));
+        let perf = views.streams.iter().filter_map(|stream| match stream.kind {
+            StreamKind::Perf { pages } => Some((&*stream.name, pages)),
+            _ => None,
+        });
+        memory::check_perf(perf, plan.max_memory)?;
         let buffers = buffers::open(object, views.streams)?;
         // Here, and not when the first record is there: the kernel's names may have to be read.
         let format = settings.format();
