@@ -200,6 +200,7 @@ impl Settings {
     pub fn new(plan: &Plan, views: &Views, declared: usize) -> Settings {
         let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
         let colors = anstream::AutoStream::choice(&std::io::stdout());
+        let hurry = Hurry::default();
         Settings {
             name: plan.format,
             several: views.samples.len() + views.streams.len() + declared > 1,
@@ -213,14 +214,14 @@ impl Settings {
             has_colors: is_terminal && colors != anstream::ColorChoice::Never,
             needs_symbols: views.streams.iter().any(|stream| stream.has_addresses()),
             setup: Setup::of(plan),
-            patience: Patience::Brief,
-            hurry: Hurry::default(),
+            patience: Patience::Records(hurry.clone()),
+            hurry,
         }
     }
 
     /// The same for a thread of its own, which may wait for names until the run ends.
     pub fn for_readings(&self) -> Settings {
-        let patience = Patience::UntilEnd(self.hurry.clone());
+        let patience = Patience::Readings(self.hurry.clone());
         Settings { patience, ..self.clone() }
     }
 

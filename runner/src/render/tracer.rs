@@ -30,9 +30,9 @@ impl Tracer {
         Tracer { symbols, addresses: Vec::new(), bytes: Vec::new() }
     }
 
-    /// Reads the kernel's names now: it takes a tenth of a second, which records should not wait.
+    /// Prepares what names addresses: it takes a tenth of a second, which records should not wait.
     pub fn warm(&mut self) {
-        self.symbols.borrow_mut().warm_kernel();
+        self.symbols.borrow_mut().warm();
     }
 
     /// What names single addresses of the kernel.

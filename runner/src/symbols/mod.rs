@@ -120,8 +120,10 @@ impl Symbols {
     }
 
     /// Reads the kernel's names now, which takes a tenth of a second, rather than with the first
-    /// stack. Best after the programs are loaded: theirs are among the names.
-    pub fn warm_kernel(&mut self) {
+    /// stack, and starts what reads those of processes. Best after the programs are loaded: theirs
+    /// are among the names.
+    pub fn warm(&mut self) {
+        self.users.warm();
         self.kernel.warm();
     }
 

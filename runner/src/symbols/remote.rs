@@ -132,6 +132,13 @@ impl Remote {
         self.budget.is_last()
     }
 
+    /// Starts the worker now, rather than with the first question.
+    pub fn warm(&mut self) {
+        if self.link.is_none() {
+            self.start();
+        }
+    }
+
     /// Has a process looked at, without waiting for it.
     pub fn note(&mut self, pid: u32) {
         self.collect();
@@ -245,7 +252,7 @@ impl Remote {
         self.budget.ask();
         let begin = Instant::now();
         let found = self.wait_since(id, begin);
-        self.budget.spend(begin.elapsed());
+        self.budget.spend(begin.elapsed(), found.is_some());
         found
     }
 
@@ -438,7 +445,7 @@ mod tests {
 
     #[test]
     fn names_come_from_the_worker_and_are_remembered() {
-        let mut remote = remote(Patience::UntilEnd(Hurry::default()));
+        let mut remote = remote(Patience::Readings(Hurry::default()));
         with_worker(&mut remote, engine);
         let own = std::process::id();
         remote.note(own);
@@ -457,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_says_nothing_keeps_nobody_waiting() {
-        let mut remote = remote(Patience::Brief);
+        let mut remote = remote(Patience::Records(Hurry::default()));
         let (done, wait) = std::sync::mpsc::channel::<()>();
         with_worker(&mut remote, move |stream| {
             let _ = wait.recv();
@@ -479,7 +486,7 @@ mod tests {
     #[test]
     fn the_end_of_a_run_ends_the_wait() {
         let hurry = Hurry::default();
-        let mut remote = remote(Patience::UntilEnd(hurry.clone()));
+        let mut remote = remote(Patience::Readings(hurry.clone()));
         let (done, wait) = std::sync::mpsc::channel::<()>();
         with_worker(&mut remote, move |stream| {
             let _ = wait.recv();
@@ -497,7 +504,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_ends_or_raves_costs_the_names_of_one_process() {
-        let mut remote = remote(Patience::UntilEnd(Hurry::default()));
+        let mut remote = remote(Patience::Readings(Hurry::default()));
         with_worker(&mut remote, drop);
         assert_eq!(name(&remote.frames(7, &[Place::Exact(5)])), None);
         assert!(remote.link.is_none());
