@@ -332,7 +332,12 @@ impl Remote {
         let ended = link.end();
         let Some(asked) = link.pending.front() else { return };
         self.given_up.insert(asked.pid);
-        let how = ended.unwrap_or_else(|| why.to_owned());
+        let how = match ended {
+            // As Rust ends a program that gets no memory.
+            Some(libc::SIGABRT) => "it needs more memory than --max-memory gives it".to_owned(),
+            Some(signal) => format!("signal {signal}"),
+            None => why.to_owned(),
+        };
         let text = format!(
             "process {}: its functions have no names: what reads its files was ended ({how})",
             asked.pid
@@ -390,7 +395,7 @@ impl Link {
     }
 
     /// Ends the worker. Returns the signal that ended it before, if one did.
-    fn end(&mut self) -> Option<String> {
+    fn end(&mut self) -> Option<i32> {
         let child = self.child.as_mut()?;
         let ended = child.try_wait().ok().flatten();
         if ended.is_none() {
@@ -398,7 +403,7 @@ impl Link {
             let _ = child.kill();
             let _ = child.try_wait();
         }
-        Some(format!("signal {}", ended?.signal()?))
+        ended?.signal()
     }
 }
 
