@@ -10,6 +10,7 @@ use bpfpack_bpf::Arch;
 use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
@@ -215,7 +216,7 @@ impl Args {
             };
             if input == Input::Source && source.extension().is_none_or(|extension| extension != "c")
             {
-                let text = format!("`{}` is no BPF C source", source.display());
+                let text = format!("`{}` is no BPF C source", shown(&source));
                 return Err(usage(text)
                     .hint("the names of sources end in .c, of objects that clang made in .o"));
             }
@@ -288,8 +289,7 @@ fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<Pa
                 *header = Some(file.clone());
             }
             Some(_) if !is_source(file) => {
-                let text =
-                    format!("`{}` is no source, and a source has one header", file.display());
+                let text = format!("`{}` is no source, and a source has one header", shown(file));
                 return Err(usage(text).hint("the names of sources end in .c, of objects in .o"));
             }
             _ => pairs.push((file.clone(), None)),
@@ -305,7 +305,7 @@ fn name(source: &Path) -> Result<String, Failure> {
         .and_then(|name| name.split('.').next())
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| usage(format!("`{}` is no name of a source file", source.display())))
+        .ok_or_else(|| usage(format!("`{}` is no name of a source file", shown(source))))
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
@@ -316,7 +316,7 @@ fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         *folders.entry(clean(&plan.output)).or_default() += 1;
         let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
-            let (a, b) = (other.display(), plan.source.display());
+            let (a, b) = (shown(&other), shown(&plan.source));
             return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
                 .hint("pack them one at a time, with different folders (-o)"));
         }

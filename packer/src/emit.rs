@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
 pub fn write(plan: &Plan, package: &Package) -> Result<(), Failure> {
@@ -62,22 +63,22 @@ fn wasm_header(package: &str) -> String {
 
 fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir)
-        .with_context(|| format!("can not make the folder `{}`", dir.display()))?;
+        .with_context(|| format!("can not make the folder `{}`", shown(dir)))?;
     // A rename over a folder would fail when others have been done.
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
-        bail!("can not write `{}`: it is a folder", dir.join(name).display());
+        bail!("can not write `{}`: it is a folder", shown(&dir.join(name)));
     }
     let written = files
         .into_iter()
         .map(|(name, data)| {
             let path = dir.join(name);
             let file = write_beside(dir, &data)
-                .with_context(|| format!("can not write `{}`", path.display()))?;
+                .with_context(|| format!("can not write `{}`", shown(&path)))?;
             Ok((file, path))
         })
         .collect::<anyhow::Result<Vec<(NamedTempFile, PathBuf)>>>()?;
     for (file, path) in written {
-        file.persist(&path).with_context(|| format!("can not write `{}`", path.display()))?;
+        file.persist(&path).with_context(|| format!("can not write `{}`", shown(&path)))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod annotations;
 pub mod args;
 mod buffers;
 mod cache;
+pub mod command_line;
 mod compile;
 mod describe;
 mod emit;
@@ -99,7 +100,10 @@ fn describe(
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
     if let Some(header) = plan.export_header.as_ref().filter(|_| source.exported.is_empty()) {
-        talk.warning(&format!("`{}` defines no struct: nothing is exported", header.display()));
+        talk.warning(format!(
+            "`{}` defines no struct: nothing is exported",
+            message::shown(header)
+        ));
     }
     buffers::records(&mut meta, &compiled.facts, &btf);
     if plan.recognition {
