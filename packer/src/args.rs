@@ -52,6 +52,11 @@ pub struct Args {
     #[arg(long)]
     pub check: bool,
 
+    /// Replace what is where the results are to be written, even if it is none of ecc's: another
+    /// file (npm's package.json), or a link, but not what the link leads to
+    #[arg(long)]
+    pub force: bool,
+
     /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
     #[arg(short, long, value_name = "DIR")]
     pub workspace_path: Option<PathBuf>,
@@ -159,6 +164,8 @@ pub struct Plan {
     pub wasm_header: bool,
     /// Nothing is written; what was found is told.
     pub check: bool,
+    /// Files that are none of ecc's are replaced.
+    pub force: bool,
     /// Whether it is recognised what maps and variables are for.
     pub recognition: bool,
     /// Tell what is done.
@@ -244,6 +251,7 @@ impl Args {
                 wasm: self.wasm.clone(),
                 wasm_header: self.wasm_header,
                 check: self.check,
+                force: self.force,
                 recognition: !self.no_recognition,
                 verbose: self.verbose,
             };

@@ -9,6 +9,7 @@ pub mod command_line;
 mod compile;
 mod describe;
 mod emit;
+mod existing;
 mod export;
 mod failure;
 mod headers;
@@ -64,6 +65,10 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
 fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
     let source = compile::Source::read(plan)?;
+    let targets = existing::targets(plan);
+    if !plan.check {
+        existing::check(plan, &targets)?;
+    }
     talk.progress("Compiling bpf object...");
     let compiled = compile::compile(plan, &source, signals, &talk)?;
     if plan.export_header.is_some() {
@@ -77,7 +82,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
     let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
-    emit::write(plan, &package)
+    emit::write(plan, &package, &targets, &talk)
 }
 
 fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {

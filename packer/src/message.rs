@@ -69,6 +69,13 @@ impl Talk {
         }
     }
 
+    /// What was done, and the user may not expect.
+    pub fn note(&self, text: &str) {
+        if self.warnings {
+            print(&Message::from(text.to_owned()), Some((HINT, "note")));
+        }
+    }
+
     /// What the user should look at.
     pub fn warning(&self, message: impl Into<Message>) {
         if self.warnings {
