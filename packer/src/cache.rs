@@ -17,7 +17,7 @@ use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::message::Talk;
+use crate::message::{Talk, shown};
 
 /// Hexadecimal digits of a hash in a name.
 const DIGITS: usize = 32;
@@ -128,7 +128,7 @@ fn user_folder() -> Result<PathBuf, String> {
     let folder = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
     match rustix::fs::access(&folder, Access::WRITE_OK) {
         Ok(()) => Ok(folder),
-        Err(error) => Err(format!("`{}`: {}", folder.display(), io::Error::from(error))),
+        Err(error) => Err(format!("`{}`: {}", shown(&folder), io::Error::from(error))),
     }
 }
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::args::{Plan, Vmlinux};
 use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code, unreadable};
-use crate::message::Talk;
+use crate::message::{Talk, shown};
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -182,7 +182,7 @@ fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
         Ok(())
     };
     write()
-        .with_context(|| format!("can not write clang's headers to `{}`", dir.display()))
+        .with_context(|| format!("can not write clang's headers to `{}`", shown(dir)))
         .map_err(|error| Failure::new(exit_code::OUTPUT, error))
 }
 

@@ -5,9 +5,11 @@ pub mod annotations;
 pub mod args;
 mod buffers;
 mod cache;
+pub mod command_line;
 mod compile;
 mod describe;
 mod emit;
+mod existing;
 mod export;
 mod failure;
 mod headers;
@@ -63,6 +65,10 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
 fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
     let source = compile::Source::read(plan)?;
+    let targets = existing::targets(plan);
+    if !plan.check {
+        existing::check(plan, &targets)?;
+    }
     talk.progress("Compiling bpf object...");
     let compiled = compile::compile(plan, &source, signals, &talk)?;
     if plan.export_header.is_some() {
@@ -76,7 +82,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
     let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
-    emit::write(plan, &package)
+    emit::write(plan, &package, &targets, &talk)
 }
 
 fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {
@@ -99,7 +105,10 @@ fn describe(
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
     if let Some(header) = plan.export_header.as_ref().filter(|_| source.exported.is_empty()) {
-        talk.warning(&format!("`{}` defines no struct: nothing is exported", header.display()));
+        talk.warning(format!(
+            "`{}` defines no struct: nothing is exported",
+            message::shown(header)
+        ));
     }
     buffers::records(&mut meta, &compiled.facts, &btf);
     if plan.recognition {

@@ -13,6 +13,7 @@ use object::elf::{SHT_STRTAB, STT_SECTION};
 
 use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Sections of BPF objects are aligned to 8 bytes, maps perhaps to a page.
 const MAX_ALIGNMENT: u64 = 1 << 16;
@@ -33,11 +34,12 @@ pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
         fs::write(&file, object)?;
         let output = Command::new(program).arg("-g").arg(&file).output()?;
         if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("{}", words.trim().lines().collect::<Vec<_>>().join("; "));
         }
         Ok(fs::read(file)?)
     };
-    run().with_context(|| format!("`{}` failed", program.display())).map_err(|error| {
+    run().with_context(|| format!("`{}` failed", shown(program))).map_err(|error| {
         Failure::new(exit_code::NO_COMPILER, error)
             .hint("without -l, ecc removes the debug information itself")
     })

@@ -3,19 +3,19 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, anyhow};
 
-use super::Source;
 use super::keepers::Keepers;
+use super::{Source, diagnostics};
 use crate::args::{Input, Plan};
 use crate::cache::{Kind, temporary_folder};
 use crate::failure::{Failure, exit_code};
 use crate::headers::{Headers, Making};
+use crate::message::{self, shown};
 use crate::results::{ENVIRONMENT, Place, SEARCHED};
 
 /// Where projects keep headers, from a source's folder.
@@ -226,12 +226,12 @@ impl<'a> Compiler<'a> {
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
         let attempt = self
             .attempt(self.command(), may_keep)
-            .with_context(|| format!("can not run `{}`", self.clang.display()))
+            .with_context(|| format!("can not run `{}`", shown(self.clang)))
             .map_err(|error| Failure::new(exit_code::NO_COMPILER, error))?;
         if matches!(attempt, Attempt::Refused { .. }) && !self.has_bpf_target() {
             return Err(Failure::new(
                 exit_code::NO_COMPILER,
-                anyhow!("`{}` can not compile for BPF", self.clang.display()),
+                anyhow!("`{}` can not compile for BPF", shown(self.clang)),
             )
             .hint("Debian's can: apt-get install clang"));
         }
@@ -245,7 +245,7 @@ impl<'a> Compiler<'a> {
         if let Some(rule) = &rule {
             command.args(["-MD", "-MF"]).arg(rule);
         }
-        if std::io::stderr().is_terminal() {
+        if message::has_colours() {
             command.arg("-fcolor-diagnostics");
         }
         if self.plan.input == Input::Header {
@@ -267,10 +267,11 @@ impl<'a> Compiler<'a> {
         Ok(Attempt::Made { object: stdout, dependencies, words })
     }
 
-    /// clang's words reach the user as they are.
-    pub fn pass_on(&self, words: &[u8]) -> Result<(), Failure> {
-        let written = std::io::stderr().write_all(words);
-        written.map_err(|error| Failure::new(exit_code::OTHER, error))
+    /// clang's words reach the user as they are, but for what is not safe to print.
+    pub fn pass_on(&self, words: &[u8]) {
+        let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
+        let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
+        diagnostics::print(words, is_asked || message::has_colours());
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.
@@ -318,7 +319,7 @@ impl<'a> Compiler<'a> {
                 .map(OsStr::to_string_lossy)
                 .collect();
             if let Ok(line) = shlex::try_join(words.iter().map(AsRef::as_ref)) {
-                anstream::eprintln!("{line}");
+                message::command(&line);
             }
         }
     }

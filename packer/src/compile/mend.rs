@@ -19,6 +19,7 @@ use super::clang::{Compiler, NEAR};
 use crate::args::{Input, Vmlinux};
 use crate::cache::{Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
@@ -133,7 +134,7 @@ pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
         _ if !compiler.vmlinux_is_ours() && compiler.renaming.is_none() => return None,
         Vmlinux::Bundled => format!("the bundled vmlinux.h (Linux {})", version(&vmlinux)),
         Vmlinux::Kernel => "the running kernel's vmlinux.h".to_owned(),
-        Vmlinux::File(path) => format!("`{}`", path.display()),
+        Vmlinux::File(path) => format!("`{}`", shown(path)),
     };
     let remedy = "if the source is for an older or a newer kernel, give that kernel's types: \
         --vmlinux kernel for those of the running one, or --vmlinux FILE";

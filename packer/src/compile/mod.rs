@@ -11,6 +11,7 @@
 //! that has a remedy ([`mend`]), it is tried again with it.
 
 mod clang;
+mod diagnostics;
 mod keepers;
 mod mend;
 mod system;
@@ -25,7 +26,7 @@ use crate::args::{Input, Plan};
 use crate::export;
 use crate::failure::{Failure, bad_object, exit_code, unreadable};
 use crate::headers;
-use crate::message::Talk;
+use crate::message::{Talk, shown};
 use crate::records::{self, Facts};
 use crate::results::Place;
 use crate::strip;
@@ -92,12 +93,12 @@ fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
     let meta = file.metadata().map_err(|error| unreadable(path, error))?;
     if meta.is_file() && meta.len() > most {
-        return Err(refused(format!("`{}` has {} bytes; {rule}", path.display(), meta.len())));
+        return Err(refused(format!("`{}` has {} bytes; {rule}", shown(path), meta.len())));
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > most {
-        return Err(refused(format!("`{}` has no end; {rule}", path.display())));
+        return Err(refused(format!("`{}` has no end; {rule}", shown(path))));
     }
     Ok(bytes)
 }
@@ -137,7 +138,7 @@ pub fn compile(
         signals.check()?;
         match attempt? {
             Attempt::Made { object, dependencies, words } => {
-                compiler.pass_on(&words)?;
+                compiler.pass_on(&words);
                 break (object, dependencies);
             }
             Attempt::Refused { words } => {
@@ -152,7 +153,7 @@ pub fn compile(
                 // What clang says of the other names would confuse.
                 let speaks_of_others = mend::speaks_of_renamed(&compiler, &text);
                 let words = first_words.filter(|_| speaks_of_others).unwrap_or(words);
-                compiler.pass_on(&words)?;
+                compiler.pass_on(&words);
                 let failure = Failure::told(exit_code::COMPILE);
                 let hint = mend::hint(&compiler, &String::from_utf8_lossy(&words));
                 return Err(match hint {
