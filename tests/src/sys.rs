@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::AtomicU64;
@@ -327,25 +327,4 @@ pub fn unmount(target: &CStr, flags: i32) -> i32 {
 /// What the kernel returned: the C library has put an error elsewhere.
 fn returned(result: i32) -> i32 {
     if result < 0 { -io::Error::last_os_error().raw_os_error().unwrap() } else { result }
-}
-
-/// The two ends of a new pseudo-terminal: what a program writes to the second as its terminal, is read
-/// from the first.
-pub fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (mut ours, mut theirs) = (-1, -1);
-    // SAFETY: both numbers are valid places; a name, settings and a size need not be given.
-    let result = unsafe {
-        libc::openpty(
-            &raw mut ours,
-            &raw mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptors are new, and nobody else knows them.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) })
 }

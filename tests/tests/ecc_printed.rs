@@ -82,7 +82,7 @@ fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
 fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
     let output = ecc_command(dir).args(args).env_remove("CLICOLOR_FORCE").output().unwrap();
     let text = is_harmless(&output.stdout, false) + &is_harmless(&output.stderr, false);
-    let (ours, theirs) = sys::terminal().unwrap();
+    let (mut ours, theirs) = sys::terminal().unwrap();
     let mut command = ecc_command(dir);
     command.args(args).env("TERM", "xterm").env_remove("NO_COLOR");
     command.stdout(theirs.try_clone().unwrap()).stderr(theirs);
@@ -90,7 +90,7 @@ fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
     // The terminal ends when nobody has it open any more.
     drop(command);
     let mut bytes = Vec::new();
-    let _ = fs::File::from(ours).read_to_end(&mut bytes);
+    let _ = ours.read_to_end(&mut bytes);
     let code = child.wait().unwrap().code().unwrap();
     assert_eq!(Some(code), output.status.code());
     let on_terminal = is_harmless(&bytes, true);
