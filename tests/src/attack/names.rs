@@ -117,7 +117,7 @@ fn help(case: &mut Case<'_>) -> Verdict {
     let is_fixture = case.random.one_in(2);
     let seed = match is_fixture {
         true => case.seeds.package("hostile"),
-        false => case.random.choose(&case.seeds.packages),
+        false => case.seeds.any(&mut case.random),
     };
     let mut package = seed.json.clone();
     // In the fixture what is for people; else anything, which is refused as a rule.

@@ -31,7 +31,7 @@ struct Made {
 
 /// Makes a package, and has `ecli` read it: mostly for its help, else to run it for a moment.
 pub fn case(case: &mut Case<'_>) -> Verdict {
-    let seed = case.random.choose(&case.seeds.packages);
+    let seed = case.seeds.any(&mut case.random);
     let random = &mut case.random;
     let made = match random.below(20) {
         0..8 => plain(changed(seed, random)),

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::random::Random;
 use crate::{pack_with, program, root, scratch};
 
 /// What is packed: a name, a source, and the header of its records, where there is one.
@@ -26,10 +27,13 @@ const SOURCES: [(&str, &str, Option<&str>); 17] = [
     ("views", "tests/fixtures/views.bpf.c", None),
     ("perf", "tests/fixtures/perf.bpf.c", Some("tests/fixtures/perf.h")),
     ("net", "tests/fixtures/wasm/net.bpf.c", None),
-    ("huge", "tests/fixtures/attack/huge.bpf.c", None),
-    ("samples", "tests/fixtures/attack/samples.bpf.c", None),
     ("hostile", "tests/fixtures/attack/hostile.bpf.c", None),
+    ("samples", "tests/fixtures/attack/samples.bpf.c", None),
+    ("huge", "tests/fixtures/attack/huge.bpf.c", None),
 ];
+
+/// How many of them, from the first on, need no more than others when they are run.
+const ORDINARY: usize = SOURCES.len() - 1;
 
 /// Flags of clang for an object with all that ecc reads of debug information.
 const CLANG: &str = "-g -O2 -target bpf -gdwarf-5 -gembed-source -w -c";
@@ -88,7 +92,13 @@ impl Seeds {
         Ok(Seeds { dir, packages, debug, victim, options })
     }
 
-    /// One of the packages.
+    /// Any of those that need no more memory than others when they are run.
+    #[must_use]
+    pub fn any(&self, random: &mut Random) -> &Seed {
+        random.choose(&self.packages[..ORDINARY])
+    }
+
+    /// One of the packages, by its name.
     ///
     /// # Panics
     /// When there is none of this name.
