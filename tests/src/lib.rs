@@ -4,18 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 pub mod attack;
+pub mod held;
 pub mod load;
 pub mod stream;
 pub mod sys;
+pub mod wait;
 pub mod wasm;
 
 use std::ffi::OsStr;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
+
+pub use held::Held;
+pub use wait::eventually;
 
 /// The project's folder.
 #[must_use]
@@ -87,13 +91,15 @@ impl Outcome {
 }
 
 /// Runs a program to its end.
+#[track_caller]
 pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Outcome {
-    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap().into()
+    wait::outcome(Command::new(program).args(args).stdin(Stdio::null()))
 }
 
 /// Runs `ecc` in a folder, with a cache of headers that all tests share.
+#[track_caller]
 pub fn ecc<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Outcome {
-    ecc_command(dir).args(args).output().unwrap().into()
+    wait::outcome(ecc_command(dir).args(args))
 }
 
 /// `ecc` in a folder, to be changed before it runs.
@@ -107,6 +113,7 @@ pub fn ecc_command(dir: &Path) -> Command {
 }
 
 /// Runs `ecli` to its end.
+#[track_caller]
 pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
     run(program("ecli"), args)
 }
@@ -154,10 +161,11 @@ pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// A program that runs meanwhile.
+/// A program that runs meanwhile. It ends with this, whatever becomes of the test.
 #[derive(Debug)]
 pub struct Running {
-    child: Child,
+    /// None once it has been waited for.
+    child: Option<Child>,
     started: Instant,
 }
 
@@ -172,40 +180,47 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Running { child, started: Instant::now() }
+        Running { child: Some(child), started: Instant::now() }
     }
 
     /// Starts `ecli run`, and waits until its programs are attached.
     #[must_use]
+    #[track_caller]
     pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Running {
         Running::tracing(program("ecli"), args)
     }
 
     /// Starts a program, and waits until it says that its programs are attached.
     #[must_use]
+    #[track_caller]
     pub fn tracing<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
         let mut running = Running::start(program, args);
-        let mut said = String::new();
-        let mut byte = [0];
-        while !said.contains("tracing with") {
-            let stderr = running.child.stderr.as_mut().unwrap();
-            let got = stderr.read(&mut byte).unwrap();
-            assert!(got > 0, "it ended early: {said}");
-            said.push(byte[0] as char);
-        }
+        let begun = "tracing with";
+        let stderr = running.child().stderr.as_mut().unwrap();
+        let _ = wait::read_until(stderr, begun, |said| said.contains(begun));
         running
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
     }
 
     /// Its output, for one who reads it meanwhile.
     #[must_use]
     pub fn take_stdout(&mut self) -> ChildStdout {
-        self.child.stdout.take().unwrap()
+        self.child().stdout.take().unwrap()
     }
 
     /// The process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// The programs and links that it has now.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held::by(self.pid())
     }
 
     /// When it was started.
@@ -216,12 +231,13 @@ impl Running {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        let pid = rustix::process::Pid::from_raw(self.pid() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Ends it as Ctrl-C does.
     #[must_use]
+    #[track_caller]
     pub fn interrupt(self) -> Outcome {
         self.signal(rustix::process::Signal::INT);
         self.wait()
@@ -229,8 +245,18 @@ impl Running {
 
     /// Waits until it ends.
     #[must_use]
-    pub fn wait(self) -> Outcome {
-        self.child.wait_with_output().unwrap().into()
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        wait::finished(self.child.take().unwrap()).into()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -260,21 +286,10 @@ pub fn has_tool(name: &str) -> bool {
 
 /// Tests that count what the whole machine does run one at a time: others would be counted, too.
 #[must_use]
-pub fn alone() -> std::fs::File {
-    let path = std::env::temp_dir().join("bpfpack-test.lock");
-    let file = std::fs::File::create(path).unwrap();
-    file.lock().unwrap();
-    file
-}
-
-/// Waits until something is so; fails after ten seconds.
 #[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "in ten seconds not so: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn alone() -> std::fs::File {
+    // Beside the programs: in a folder that everybody shares, the file could be another user's.
+    wait::locked(&program("ecc").with_file_name("ecc-test.lock"))
 }
 
 /// The histograms in ecli's JSON or in the text of both ecli and the tools in C: the sum of the

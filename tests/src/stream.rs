@@ -25,8 +25,7 @@ pub type Probe<'a> = dyn FnMut() -> String + Send + 'a;
 /// A program whose output can be read while it runs. It ends with this, whatever becomes of the test.
 #[derive(Debug)]
 pub struct Stream {
-    /// None once it has been waited for.
-    running: Option<Running>,
+    running: Running,
     output: PathBuf,
 }
 
@@ -40,7 +39,7 @@ impl Stream {
         let mut all = ["-c", TO_FILE].map(OsStr::new).to_vec();
         all.extend([output.as_os_str(), ecli.as_os_str(), OsStr::new("run")]);
         all.extend(args.iter().map(OsStr::new));
-        Stream { running: Some(Running::tracing("sh", &all)), output }
+        Stream { running: Running::tracing("sh", &all), output }
     }
 
     /// Starts one of libbpf's tools in C, which writes line by line, and waits until it shows an
@@ -53,7 +52,7 @@ impl Stream {
         let mut all = ["-c", TO_FILE].map(OsStr::new).to_vec();
         all.extend([output.as_os_str(), OsStr::new("stdbuf"), OsStr::new("-oL"), path.as_ref()]);
         all.extend(args.iter().map(OsStr::new));
-        let stream = Stream { running: Some(Running::start("sh", &all)), output };
+        let stream = Stream { running: Running::start("sh", &all), output };
         let mut made: Vec<String> = Vec::new();
         eventually("the tool shows events", || {
             made.push(on_one_cpu("probe", &mut *probe));
@@ -74,8 +73,8 @@ impl Stream {
     /// Ends it as Ctrl-C does; fails unless it succeeds, and has lost nothing.
     #[must_use]
     #[track_caller]
-    pub fn interrupt(mut self) -> String {
-        let outcome = self.running.take().unwrap().interrupt();
+    pub fn interrupt(self) -> String {
+        let outcome = self.running.interrupt();
         let bytes = std::fs::read(&self.output).unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Outcome { code, stderr, .. } = &outcome;
@@ -83,15 +82,6 @@ impl Stream {
         let talk = stderr.replace("none lost", "").to_lowercase();
         assert!(!talk.contains("lost"), "stderr:\n{stderr}");
         text
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.signal(rustix::process::Signal::KILL);
-            let _ = running.wait();
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Outcome, can, ecc, program, root, run};
+use crate::{Held, Outcome, can, ecc, program, root, run, wait};
 
 /// What `examples/wasm.sh` ends with where a compiler is missing.
 const NO_COMPILER: i32 = 3;
@@ -45,7 +45,7 @@ pub fn fixtures() -> Option<PathBuf> {
             clang.args(["-O2", "-Wall", "-Wextra", "-Werror", "-Wl,--strip-debug"]).args(flags);
             clang.arg("-I").arg(sdk.join("c")).arg("-I").arg(out).arg(source);
             clang.arg("-o").arg(out.join(name).with_extension("wasm"));
-            let _ = Outcome::from(clang.output().unwrap()).succeeded();
+            let _ = wait::outcome(&mut clang).succeeded();
         };
         for source in files(&sources) {
             let name = source.file_name().unwrap().to_str().unwrap();
@@ -73,8 +73,7 @@ fn built(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path) -> Outcome) 
     }
     let stamp = hasher.finish().to_string();
     // Tests are processes that run at once.
-    let lock = std::fs::File::create(out.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
+    let _lock = wait::locked(&out.with_extension("lock"));
     let stamped = out.join("stamp");
     if std::fs::read_to_string(&stamped).is_ok_and(|known| known == stamp) {
         return Some(out);
@@ -114,20 +113,26 @@ impl Tracer {
     /// Starts a module, its output going to a file, and waits until it has written this.
     #[must_use]
     pub fn start<S: AsRef<str>>(module: &Path, args: &[S], until: &str) -> Tracer {
+        let mut command = Command::new(program("ecli"));
+        command.arg("run").arg(module).args(args.iter().map(AsRef::as_ref));
+        Tracer::spawn(command, until)
+    }
+
+    /// Starts what runs a module, and waits until it has written this.
+    #[must_use]
+    pub fn spawn(mut command: Command, until: &str) -> Tracer {
         let dir = crate::scratch();
         let file = |name| std::fs::File::create(dir.path().join(name)).unwrap();
-        let child = Command::new(program("ecli"))
-            .arg("run")
-            .arg(module)
-            .args(args.iter().map(AsRef::as_ref))
-            .stdin(Stdio::piped())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .unwrap();
-        let mut tracer = Tracer { child: Some(child), dir };
+        command.stdin(Stdio::piped()).stdout(file("stdout")).stderr(file("stderr"));
+        let mut tracer = Tracer { child: Some(command.spawn().unwrap()), dir };
         tracer.wait_for(until, |text| text.contains(until));
         tracer
+    }
+
+    /// The programs and links that it has now.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held::by(self.child.as_ref().unwrap().id())
     }
 
     fn read(&self, name: &str) -> String {
@@ -177,8 +182,9 @@ impl Tracer {
 
     /// Waits until it ends.
     #[must_use]
+    #[track_caller]
     pub fn wait(mut self) -> Outcome {
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let output = wait::finished(self.child.take().unwrap());
         let (stdout, stderr) = (self.text(), self.read("stderr"));
         Outcome { stdout, stderr, ..output.into() }
     }

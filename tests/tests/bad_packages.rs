@@ -7,7 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bpfpack_tests::{ecli, eventually, is_root, pack, program, scratch, sys};
+use bpfpack_tests::held::unique_name;
+use bpfpack_tests::wait::outcome;
+use bpfpack_tests::{ecli, eventually, is_root, pack, pack_with, program, scratch, sys};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -44,8 +46,10 @@ impl Case {
 #[test]
 fn files_that_are_no_packages() {
     let case = Case::new();
-    ecli(&["run", "/nowhere/package.json"]).failed(3, &["/nowhere/package.json", "No such file"]);
-    ecli(&["run", "/tmp"]).failed(3, &["can not read `/tmp`", "directory"]);
+    let folder = case.dir.path().to_str().unwrap();
+    let nowhere = format!("{folder}/nonsuch/package.json");
+    ecli(&["run", &nowhere]).failed(3, &[&nowhere, "No such file"]);
+    ecli(&["run", folder]).failed(3, &[&format!("can not read `{folder}`"), "directory"]);
     let path = case.write("");
     let path = path.to_str().unwrap();
     ecli(&["run", path]).failed(3, &["is no package", "not JSON"]);
@@ -180,8 +184,9 @@ fn arguments() {
     if is_root() {
         let outcome = ecli(&["run", "--with", "nobody", &package]);
         outcome.failed(2, &["no program `nobody`", "on_call"]);
-        let outcome = ecli(&["run", "--cgroup", "/nowhere", &package]);
-        outcome.failed(2, &["can not open the cgroup `/nowhere`"]);
+        let nowhere = format!("{}/nonsuch", dir.path().display());
+        let outcome = ecli(&["run", "--cgroup", &nowhere, &package]);
+        outcome.failed(2, &[&format!("can not open the cgroup `{nowhere}`")]);
         let outcome = ecli(&["run", "--cgroup", "/sys", &package]);
         outcome.failed(2, &["no map of cgroups"]);
     }
@@ -218,7 +223,7 @@ fn users_that_may_not() {
     let run = |args: &[&str]| -> bpfpack_tests::Outcome {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new(&ecli);
-        command.args(args).uid(65534).gid(65534).output().unwrap().into()
+        outcome(command.args(args).uid(65534).gid(65534))
     };
     let outcome = run(&["run", &package]);
     outcome.failed(6, &["CAP_BPF", "CAP_PERFMON", "as root"]);
@@ -232,20 +237,21 @@ fn what_this_kernel_does_not_have() {
         return;
     }
     let dir = scratch();
-    for (source, code, words) in [
-        ("no_tracepoint", 5, &["nothing", "tp/syscalls/no_such_tracepoint", "No such file"][..]),
-        ("no_kfunc_target", 5, &["nowhere", "kprobe/no_such_function_anywhere"]),
-        ("no_btf_target", 4, &["nowhere", "fentry/no_such_function_anywhere"]),
-        ("unverifiable", 4, &["verifier refused `endless`", "invalid mem access"]),
+    for (source, program, code, words) in [
+        ("no_tracepoint", "nothing", 5, &["tp/syscalls/no_such_tracepoint", "No such file"][..]),
+        ("no_kfunc_target", "nowhere", 5, &["kprobe/no_such_function_anywhere"]),
+        ("no_btf_target", "nowhere", 4, &["fentry/no_such_function_anywhere"]),
+        ("unverifiable", "endless", 4, &["verifier refused", "invalid mem access"]),
     ] {
-        let package = pack(&format!("tests/fixtures/{source}.bpf.c"), &dir);
+        let name = unique_name();
+        let renamed = format!("-D{program}={name}");
+        let package = pack_with(&format!("tests/fixtures/{source}.bpf.c"), &dir, &["-a", &renamed]);
         let outcome = ecli(&["run", &package]);
         outcome.failed(code, words);
+        outcome.failed(code, &[&format!("`{name}`")]);
         assert!(!outcome.stderr.contains("ulimit") && !outcome.stderr.contains("MEMLOCK"));
+        eventually("nothing is left loaded", || {
+            !sys::loaded_programs().iter().any(|(_, program)| *program == name)
+        });
     }
-    eventually("nothing is left loaded", || {
-        let programs = sys::loaded_programs();
-        let left = |name: &str| programs.iter().any(|(_, program)| program == name);
-        !["nothing", "nowhere", "endless"].iter().any(|name| left(name))
-    });
 }

@@ -7,18 +7,15 @@ use std::time::Duration;
 
 use bpfpack_tests::load::{Disk, PingPong, interrupt_of_disk};
 use bpfpack_tests::{
-    Running, alone, can, eventually, has_tool, histogram_sums, is_root, pack, scratch, sum_of, sys,
+    Running, alone, can, eventually, has_tool, histogram_sums, is_root, pack, scratch, sum_of,
 };
 
 const READS: usize = 20_000;
 
 /// Starts a tool in C, and waits until it has attached its programs.
 fn start_tool(name: &str, args: &[&str], links: usize) -> Running {
-    let before = sys::links();
     let running = Running::start(format!("/usr/sbin/{name}"), args);
-    eventually("the tool has attached", || {
-        sys::links().iter().filter(|id| !before.contains(id)).count() >= links
-    });
+    eventually("the tool has attached", || running.held().links.len() >= links);
     running
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use bpfpack_tests::wait::{ended, outcome};
 use bpfpack_tests::{ecc, ecc_command, json, names, run, scratch};
 use serde_json::{Value, json as value};
 
@@ -147,8 +148,7 @@ fn the_same_source_gives_the_same_bytes_wherever_it_is() {
         let nowhere = Path::new("/proc/nowhere");
         command.env("XDG_CACHE_HOME", cache.map_or(nowhere, |cache| cache.as_path()));
         let out = scratch();
-        let output = command.arg(source).arg("-o").arg(out.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let _ = outcome(command.arg(source).arg("-o").arg(out.path())).succeeded();
         fs::read(out.path().join("package.json")).unwrap()
     })
     .collect();
@@ -203,8 +203,7 @@ fn a_damaged_cache_does_no_harm() {
     let compile = |source: &str| {
         fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
         let mut command = ecc_command(dir.path());
-        let output = command.env("XDG_CACHE_HOME", &cache).arg("my-tool.bpf.c").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let _ = outcome(command.env("XDG_CACHE_HOME", &cache).arg("my-tool.bpf.c")).succeeded();
         fs::read(dir.path().join("package.json")).unwrap()
     };
     let first = compile(SOURCE);
@@ -240,7 +239,7 @@ fn several_at_once() {
         let results: Vec<_> = running
             .into_iter()
             .map(|(mut child, out)| {
-                assert!(child.wait().unwrap().success());
+                assert!(ended(&mut child).success());
                 fs::read(out.path().join("package.json")).unwrap()
             })
             .collect();

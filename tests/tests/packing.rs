@@ -9,10 +9,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::{PRINTING, RECORDING};
+use bpfpack_tests::wait::{ended, eventually, outcome};
 use bpfpack_tests::{can, ecc, ecc_command, is_root, json, names, program, root, run, scratch};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -316,17 +317,15 @@ fn a_full_disk_leaves_nothing_behind() {
     let cache = ecc_command(dir.path());
     let cache =
         cache.get_envs().find(|(name, _)| *name == "XDG_CACHE_HOME").unwrap().1.unwrap().to_owned();
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["-m", "sh", "-c", script, "sh"])
         .args([full.as_os_str(), program("ecc").as_os_str()])
         .current_dir(dir.path())
-        .env("XDG_CACHE_HOME", cache)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{stderr}");
-    assert!(stderr.contains("can not write") && stderr.contains("No space left"), "{stderr}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "files stayed behind");
+        .env("XDG_CACHE_HOME", cache);
+    let outcome = outcome(&mut command);
+    outcome.failed(7, &["can not write", "No space left"]);
+    assert_eq!(outcome.stdout, "", "files stayed behind");
 }
 
 #[test]
@@ -345,14 +344,10 @@ fn a_signal_in_the_middle_leaves_nothing_behind() {
         let mut command = ecc_command(&work);
         let mut child =
             command.args(["x.bpf.c", "-c"]).arg(&slow).stderr(Stdio::piped()).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !work.join("begun").exists() {
-            assert!(Instant::now() < deadline, "the compiler was not started");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("the compiler is started", || work.join("begun").exists());
         let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(ended(&mut child).code(), Some(code));
         fs::remove_file(work.join("begun")).unwrap();
         assert_eq!(names(&work), ["x.bpf.c"]);
     }
@@ -369,14 +364,11 @@ fn a_folder_that_can_not_be_written_is_named() {
         return;
     }
     let script = "mount --bind -o ro \"$1\" \"$1\" 2>/dev/null; mount -o remount,bind,ro \"$1\" && \"$2\" \"$1/x.bpf.c\"";
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["-m", "sh", "-c", script, "sh"])
-        .args([dir.path().as_os_str(), program("ecc").as_os_str()])
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{stderr}");
-    assert!(stderr.contains("can not write") && stderr.contains("Read-only"), "{stderr}");
+        .args([dir.path().as_os_str(), program("ecc").as_os_str()]);
+    outcome(&mut command).failed(7, &["can not write", "Read-only"]);
     assert_eq!(names(dir.path()), ["x.bpf.c"]);
 }
 

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bpfpack_tests::stream::Stream;
+use bpfpack_tests::wait::{finished, outcome, status};
 use bpfpack_tests::{
-    Running, alone, can, ecli, eventually, is_root, pack, pack_with_header, program, scratch, sys,
+    Running, can, ecli, eventually, is_root, pack, pack_with_header, program, scratch, sys,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -108,24 +111,28 @@ fn readings_with_clear_add_up_exactly_under_load() {
     if !is_root() {
         return;
     }
-    let (_dir, running) = edges(&["-j", "--interval", "20ms", "--clear"], &[]);
-    let end = Instant::now() + Duration::from_millis(700);
+    let dir = scratch();
+    let package = pack("tests/fixtures/edges.bpf.c", &dir);
+    let us = see_us();
+    let us = us.iter().map(String::as_str);
+    let args: Vec<&str> =
+        ["-j", "--interval", "20ms", "--clear", &package].into_iter().chain(us).collect();
+    let running = Stream::ecli(&dir, "out", &args);
     let mut carried = [0u64; 2];
     let mut value = 0;
-    while Instant::now() < end {
-        for _ in 0..100 {
+    eventually("there are several readings", || {
+        for _ in 0..10_000 {
             sys::carry(value & 1023);
             carried[(value & 1) as usize] += 1;
             value += 1;
         }
-    }
-    let outcome = running.interrupt().succeeded();
+        running.text().matches("\"per_cpu\"").count() > 5
+    });
+    let text = running.interrupt();
     let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-    let mut readings = 0;
-    for line in outcome.stdout.lines() {
+    for line in text.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let map = line["map"].as_str().unwrap().to_owned();
-        readings += u64::from(map == "per_cpu");
         let slots = line["value"]["slots"].as_array();
         let count = match (&line["value"]["totals"], slots) {
             (Value::Number(total), _) => total.as_u64().unwrap(),
@@ -134,7 +141,6 @@ fn readings_with_clear_add_up_exactly_under_load() {
         };
         *sums.entry((map, line["key"].to_string())).or_default() += count;
     }
-    assert!(readings > 5, "{readings} readings");
     let sum = |map: &str, key: &str| sums[&(map.to_owned(), key.to_owned())];
     for (parity, name) in [(0, "\"EVEN\""), (1, "\"ODD\"")] {
         assert_eq!(sum("totals", name), carried[parity]);
@@ -190,16 +196,11 @@ fn one_of_twins_is_attached() {
     }
     let dir = scratch();
     let package = pack("examples/hardirqs/hardirqs.bpf.c", &dir);
-    let _alone = alone();
     let loaded = |options: &[&str]| -> usize {
-        let before = sys::loaded_programs();
         let running = Running::ecli(&[&["run"], options, &[package.as_str()]].concat());
-        let now = sys::loaded_programs();
+        let held = running.held();
         let _ = running.interrupt().succeeded();
-        let is_new = |program: &&(u32, String)| {
-            program.1.starts_with("irq_handler") && !before.contains(program)
-        };
-        now.iter().filter(is_new).count()
+        held.count("irq_handler")
     };
     assert_eq!(loaded(&[]), 2);
     assert_eq!(loaded(&["--attach-all"]), 4);
@@ -350,10 +351,10 @@ fn counts_intervals_and_durations() {
         text.lines().filter(|line| line.contains("per_cpu")).count()
     };
     assert_eq!(readings(&["--interval", "100ms", "--count", "3"]), 3);
-    // Readings at 100 and 200 ms, and one at the end.
-    assert_eq!(readings(&["--interval", "100ms", "--duration", "250ms"]), 3);
+    // Readings at 400 and 800 ms, and one at the end.
+    assert_eq!(readings(&["--interval", "400ms", "--duration", "1s"]), 3);
     // The last reading at the end is not made twice.
-    assert_eq!(readings(&["--interval", "100ms", "--duration", "200ms"]), 2);
+    assert_eq!(readings(&["--interval", "400ms", "--duration", "800ms"]), 2);
     let (_dir, running) = edges(&["-T", "--interval", "100ms", "--count", "1"], &[]);
     sys::carry(1);
     let text = running.wait().succeeded().stdout;
@@ -368,16 +369,13 @@ fn signals_end_it_with_a_last_reading_and_nothing_left() {
     }
     for signal in [Signal::INT, Signal::TERM] {
         let (_dir, running) = edges(&["-j", "--interval", "1h"], &[]);
-        let links = sys::links();
-        assert!(!links.is_empty());
+        let held = running.held();
+        assert!(!held.links.is_empty() && !held.programs.is_empty(), "{held:?}");
         sys::carry(3);
         running.signal(signal);
         let outcome = running.wait().succeeded();
         assert!(outcome.stdout.contains("\"ODD\""), "{}", outcome.stdout);
-        eventually("the links are gone", || {
-            let now = sys::links();
-            links.iter().any(|id| !now.contains(id))
-        });
+        held.is_gone();
     }
 }
 
@@ -404,7 +402,7 @@ fn a_closed_pipe_is_a_quiet_end() {
         code = child.try_wait().unwrap();
         code.is_some()
     });
-    let output = child.wait_with_output().unwrap();
+    let output = finished(child);
     assert_eq!(code.unwrap().code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
@@ -430,7 +428,7 @@ fn a_full_disk_is_an_error_of_its_own() {
         sys::carry(1);
         child.try_wait().unwrap().is_some()
     });
-    let outcome: bpfpack_tests::Outcome = child.wait_with_output().unwrap().into();
+    let outcome: bpfpack_tests::Outcome = finished(child).into();
     outcome.failed(7, &["can not write the output", "No space left"]);
 }
 
@@ -443,12 +441,11 @@ fn a_cgroup_filters() {
     let dir = scratch();
     let mount = dir.path().join("cgroup");
     std::fs::create_dir(&mount).unwrap();
-    let mounted =
-        Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&mount).status().unwrap();
+    let mounted = status(Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&mount));
     if !can("needs to mount cgroup2", mounted.success()) {
         return;
     }
-    let group = mount.join(format!("bpfpack-test-{}", std::process::id()));
+    let group = mount.join(dir.path().file_name().unwrap());
     std::fs::create_dir(&group).unwrap();
     let out = scratch();
     let package = pack("examples/hardirqs/hardirqs.bpf.c", &out);
@@ -456,7 +453,7 @@ fn a_cgroup_filters() {
         ["run", "--cgroup", group.to_str().unwrap(), "--duration", "50ms", &package, "--filter_cg"];
     let outcome = ecli(&args);
     std::fs::remove_dir(&group).unwrap();
-    let unmounted = Command::new("umount").arg(&mount).status().unwrap();
+    let unmounted = status(Command::new("umount").arg(&mount));
     assert!(unmounted.success());
     // Nobody is in the group: nothing is seen.
     assert_eq!(outcome.succeeded().stdout, "");
@@ -467,9 +464,14 @@ fn nothing_is_left_in_the_bpf_file_system() {
     if !is_root() || !Path::new("/sys/fs/bpf").exists() {
         return;
     }
-    let count = || std::fs::read_dir("/sys/fs/bpf").unwrap().count();
-    let before = count();
-    let (_dir, running) = edges(&["--count", "1", "--interval", "10ms"], &[]);
-    let _ = running.wait().succeeded();
-    assert_eq!(count(), before);
+    // One that nobody else has, in a mount namespace of its own.
+    let script = "mount -t bpf none /sys/fs/bpf && before=$(ls -A /sys/fs/bpf) && \
+        \"$@\" >/dev/null && after=$(ls -A /sys/fs/bpf) && [ \"$before\" = \"$after\" ]";
+    let dir = scratch();
+    let package = pack("tests/fixtures/edges.bpf.c", &dir);
+    let ecli = program("ecli");
+    let args = ["run", "--count", "1", "--interval", "10ms", &package].map(OsStr::new);
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(&ecli).args(args).args(see_us());
+    let _ = outcome(&mut command).succeeded();
 }

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::Receiver;
 
+use bpfpack_tests::wait::{in_background, outcome, read_until, taken};
 use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, pack, scratch, sys};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -31,14 +34,9 @@ fn running(fixture: &str, options: &[&str], more: &[&str]) -> (TempDir, Running)
     (dir, running)
 }
 
-/// Takes the output in a thread, so that it does not have to fit into a pipe.
-fn reader(running: &mut Running) -> std::thread::JoinHandle<String> {
-    let mut stdout = running.take_stdout();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        stdout.read_to_string(&mut text).unwrap();
-        text
-    })
+/// What was read of one that has ended.
+fn text(output: Receiver<Vec<u8>>) -> String {
+    String::from_utf8(taken(Some(output))).unwrap()
 }
 
 /// The numbers behind words like `put: 12 shown, 3 lost` on the closing line.
@@ -58,12 +56,12 @@ fn what_was_shown_and_what_was_lost_are_what_was_made() {
     const CALLS: u64 = 400;
     const BURST: u64 = 100;
     let (_dir, mut running) = running("losses", &["-j"], &["--burst", "100"]);
-    let text = reader(&mut running);
+    let output = in_background(running.take_stdout());
     for _ in 0..CALLS {
         sys::carry(1);
     }
     let outcome = running.interrupt().succeeded();
-    let text = text.join().unwrap();
+    let text = text(output);
     let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut calls = None;
     for line in text.lines() {
@@ -101,11 +99,9 @@ fn a_loss_is_a_failure_where_that_is_asked_for() {
     let run = |options: &[&str], burst: &str| -> Outcome {
         let options = [&["--only", "reserved", "-j"], options].concat();
         let (_dir, mut running) = running("losses", &options, &["--burst", burst]);
-        let text = reader(&mut running);
+        let _output = in_background(running.take_stdout());
         sys::carry(1);
-        let outcome = running.interrupt();
-        text.join().unwrap();
-        outcome
+        running.interrupt()
     };
     run(&["--strict"], "500").failed(8, &["were lost", "--strict"]);
     let outcome = run(&["--strict"], "5").succeeded();
@@ -122,7 +118,7 @@ fn a_reader_that_sleeps_costs_no_memory_and_nothing_untold() {
     const CALLS: u64 = 200_000;
     let options = ["-j", "--only", "put", "--map-entries", "put=1048576"];
     let (_dir, mut running) = running("losses", &options, &["--burst", "4"]);
-    let mut stdout = running.take_stdout();
+    let stdout = running.take_stdout();
     for _ in 0..CALLS {
         sys::carry(1);
     }
@@ -132,9 +128,9 @@ fn a_reader_that_sleeps_costs_no_memory_and_nothing_untold() {
     assert!(peak < 48 << 10, "{peak} KB for output that nobody reads");
     running.signal(Signal::INT);
     // Only now somebody reads.
-    let mut text = String::new();
-    stdout.read_to_string(&mut text).unwrap();
+    let output = in_background(stdout);
     let outcome = running.wait().succeeded();
+    let text = text(output);
     let shown = text.lines().count() as u64;
     assert!(text.ends_with("}\n"));
     let line = outcome.stderr.lines().rfind(|line| line.contains("records: ")).unwrap();
@@ -155,13 +151,9 @@ fn a_second_signal_gives_up_on_a_reader_that_never_reads() {
         sys::carry(1);
     }
     running.signal(Signal::INT);
-    let links = format!("/proc/{}/fdinfo", running.pid());
-    let has_link = || {
-        std::fs::read_dir(&links).unwrap().flatten().any(|entry| {
-            std::fs::read_to_string(entry.path()).unwrap_or_default().contains("link_type")
-        })
-    };
-    eventually("the program is detached, though the output is not written", || !has_link());
+    eventually("the program is detached, though the output is not written", || {
+        running.held().links.is_empty()
+    });
     running.signal(Signal::INT);
     let outcome = running.wait();
     outcome.failed(7, &["bytes of output were not written"]);
@@ -255,7 +247,8 @@ fn bytes_and_files() {
     let seq = |record: &[u8]| u64::from_le_bytes(record[24..32].try_into().unwrap());
     assert_eq!(bytes.chunks(48).map(seq).collect::<Vec<_>>(), [0, 1, 2]);
     let package = pack("tests/fixtures/flood.bpf.c", &dir);
-    ecli(&["run", "-o", "/nonexistent/x", &package]).failed(7, &["/nonexistent/x"]);
+    let nowhere = dir.path().join("nonsuch/x");
+    ecli(&["run", "-o", nowhere.to_str().unwrap(), &package]).failed(7, &["nonsuch/x"]);
     ecli(&["run", "--fields", "pid,nothing", &package]).failed(2, &["no member `nothing`", "comm"]);
     ecli(&["run", "--only", "nothing", &package]).failed(2, &["no map `nothing`", "events"]);
     let package = pack("tests/fixtures/losses.bpf.c", &dir);
@@ -298,6 +291,14 @@ fn stacks_are_functions() {
     assert!(text.contains("KSTACK") && !text.contains("getpgid"), "{text}");
 }
 
+/// The trace instance whose pipe a process has open.
+fn instance_of(pid: u32) -> Option<PathBuf> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let files = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let mut instances = files.filter_map(|file| Some(file.parent()?.to_owned()));
+    instances.find(|dir| dir.parent().is_some_and(|parent| parent.ends_with("tracing/instances")))
+}
+
 #[test]
 fn lines_that_programs_print() {
     if !is_root() {
@@ -305,32 +306,25 @@ fn lines_that_programs_print() {
     }
     let dir = scratch();
     let package = pack("examples/hello/hello.bpf.c", &dir);
-    let instances = || {
-        let dir = std::fs::read_dir("/sys/kernel/tracing/instances").unwrap();
-        let ours = |name: &String| name.starts_with("bpfpack-");
-        dir.flatten().map(|entry| entry.file_name().into_string().unwrap()).filter(ours).count()
-    };
-    let before = instances();
     let mut running = Running::ecli(&["run", "--time", "none", &package]);
-    assert_eq!(instances(), before + 1, "an instance of its own");
+    let instance = instance_of(running.pid()).expect("an instance of its own");
     let mut stdout = running.take_stdout();
-    let child = std::process::Command::new("/bin/true").spawn().unwrap();
-    let pid = child.id().to_string();
-    let _ = child.wait_with_output().unwrap();
+    let mut shell = Command::new("/bin/sh");
     // Other tests may start processes, too.
-    let mut text = String::new();
-    let mut buffer = [0; 4096];
-    while !text.contains(&format!("process {pid}")) {
-        let len = stdout.read(&mut buffer).unwrap();
-        assert!(len > 0, "it ended: {text}");
-        text.push_str(&String::from_utf8_lossy(&buffer[..len]));
-    }
+    let pid = outcome(shell.args(["-c", "echo $$; exec true"])).succeeded().stdout;
+    let pid = pid.trim_end();
+    let is_whole = |text: &str| {
+        text.split_inclusive('\n').any(|line| line.contains(&format!("process {pid}\n")))
+    };
+    let text = read_until(&mut stdout, "the line", is_whole);
+    let output = in_background(stdout);
     let _ = running.interrupt().succeeded();
+    drop(output);
     let header: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header, ["COMM", "PID", "CPU", "TEXT"]);
     let line = text.lines().find(|line| line.contains(&format!("process {pid}"))).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[1], pid, "{line}");
     assert!(words[2].parse::<u32>().is_ok(), "{line}");
-    assert_eq!(instances(), before, "and it is gone");
+    assert!(!instance.exists(), "{instance:?} is left");
 }

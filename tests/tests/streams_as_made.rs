@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use bpfpack_tests::stream::{Stream, assert_same, has_tracefs, on_one_cpu, pick, records};
+use bpfpack_tests::wait::ended;
 use bpfpack_tests::{alone, can, is_root, pack, scratch};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ fn sigsnoop_names_signals_and_errors() {
     let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::USR1).unwrap();
-    let _ = child.wait().unwrap();
+    let _ = ended(&mut child);
     // No process can have such a number.
     let nobody = Pid::from_raw(i32::MAX).unwrap();
     assert_eq!(kill_process(nobody, Signal::USR1), Err(rustix::io::Errno::SRCH));
@@ -121,7 +122,7 @@ fn bootstrap_tells_of_each_process_once_at_its_start_and_once_at_its_end() {
         };
         let children: Vec<_> = (0..5).map(|more| (number + more, spawn(number + more))).collect();
         for (code, mut child) in children {
-            assert_eq!(child.wait().unwrap().code(), Some(code as i32));
+            assert_eq!(ended(&mut child).code(), Some(code as i32));
             made.insert(child.id(), code);
         }
     }

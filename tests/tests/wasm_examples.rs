@@ -11,6 +11,7 @@ use std::time::Duration;
 use bpfpack_tests::load::{Disk, interrupt_of_disk};
 use bpfpack_tests::stream::{Stream, has_tracefs, pick, records};
 use bpfpack_tests::sys::{self, Open};
+use bpfpack_tests::wait::{ended, status};
 use bpfpack_tests::wasm::{Tracer, examples, fixtures};
 use bpfpack_tests::{Running, alone, can, ecli, histogram_sums, is_root, pack, scratch, sum_of};
 use rustix::process::Signal;
@@ -145,7 +146,7 @@ fn known_ends() -> BTreeMap<u64, Value> {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let _ = child.wait().unwrap();
+        let _ = ended(&mut child);
         made.insert(
             u64::from(child.id()),
             json!({"pid": child.id(), "ppid": us, "comm": "sh", "file": "/bin/sh",
@@ -154,7 +155,7 @@ fn known_ends() -> BTreeMap<u64, Value> {
     }
     // By itself: a signal from here could come before it is seen to have started its program.
     let mut child = Command::new("/bin/sh").args(["-c", "kill -9 $$"]).spawn().unwrap();
-    let _ = child.wait().unwrap();
+    let _ = ended(&mut child);
     made.insert(
         u64::from(child.id()),
         json!({"pid": child.id(), "ppid": us, "comm": "sh", "file": "/bin/sh",
@@ -220,7 +221,7 @@ fn a_least_run_time_leaves_out_what_is_shorter() {
     let mut kept = Command::new("/bin/sleep").arg("0.5").spawn().unwrap();
     let mut left_out = Command::new("/bin/sleep").arg("0.1").spawn().unwrap();
     for child in [&mut kept, &mut left_out] {
-        assert!(child.wait().unwrap().success());
+        assert!(ended(child).success());
     }
     let all = records(&stream.interrupt());
     let count = |child: &Child| all.iter().filter(|record| record["pid"] == child.id()).count();
@@ -371,10 +372,10 @@ fn a_whole_module_has_arguments_of_its_own() {
         outcome.failed(2, &["usage: bootstrap.wasm [-m MILLISECONDS] [-n COUNT]"]);
     }
     let tracer = Tracer::start(module.as_ref(), &["-m", "200", "-n", "1"], "EVENT COMM");
-    let short = Command::new("/bin/sh").args(["-c", "exit 5"]).status().unwrap();
+    let short = status(Command::new("/bin/sh").args(["-c", "exit 5"]));
     assert_eq!(short.code(), Some(5));
     // Others may end meanwhile, too: one that lives long enough is enough.
-    assert!(Command::new("/bin/sleep").arg("0.3").status().unwrap().success());
+    assert!(status(Command::new("/bin/sleep").arg("0.3")).success());
     let text = tracer.wait().succeeded().stdout;
     let lines: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(lines.len(), 1, "{text}");

@@ -3,12 +3,13 @@
 //! they end, that each record comes, what they can do with maps, and that nothing stays attached.
 #![allow(clippy::unwrap_used)]
 
-use std::fs::File;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
+use bpfpack_tests::held::unique_name;
 use bpfpack_tests::wasm::{Tracer, fixtures};
-use bpfpack_tests::{Outcome, alone, ecc, ecli, eventually, is_root, program, sys};
+use bpfpack_tests::{Held, Outcome, ecc, ecli, eventually, is_root, program, sys};
 use rustix::process::Signal;
 
 /// Within this, Ctrl-C ends a module, whatever it does, on a machine that is busy, too: else it would
@@ -22,12 +23,12 @@ fn module(name: &str) -> Option<PathBuf> {
     Some(fixtures()?.join(name).with_extension("wasm"))
 }
 
-/// One that loads numbers.bpf.c, alone: what is loaded of it is this module's.
-fn tracer(name: &str) -> Option<(File, PathBuf)> {
+/// One that loads numbers.bpf.c.
+fn tracer(name: &str) -> Option<PathBuf> {
     if !is_root() {
         return None;
     }
-    Some((alone(), module(name)?))
+    module(name)
 }
 
 /// Arguments that make it see this thread's system calls.
@@ -36,13 +37,11 @@ fn us(more: &[&str]) -> Vec<String> {
     us.into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect()
 }
 
-fn count_programs() -> usize {
-    sys::loaded_programs().iter().filter(|(_, name)| name == PROGRAM).count()
-}
-
-/// Fails unless all of the object's programs are gone.
-fn nothing_is_left() {
-    eventually("the programs are gone", || count_programs() == 0);
+/// What a module holds that has loaded the object once.
+fn held(tracer: &Tracer) -> Held {
+    let held = tracer.held();
+    assert_eq!(held.count(PROGRAM), 1, "{held:?}");
+    held
 }
 
 fn run(name: &str, args: &[&str]) -> Option<Outcome> {
@@ -96,9 +95,10 @@ fn one_that_is_woken_may_end_by_itself() {
 fn each_record_of_a_poll_comes() {
     const CALLS: i32 = 300;
     const BURST: u64 = 40;
-    let Some((_alone, module)) = tracer("records") else { return };
+    let Some(module) = tracer("records") else { return };
     let args = us(&["ring", &BURST.to_string()]);
     let mut tracer = Tracer::start(&module, &args, "begun\n");
+    let held = held(&tracer);
     for number in 0..CALLS {
         sys::carry(number);
     }
@@ -112,14 +112,15 @@ fn each_record_of_a_poll_comes() {
     assert_eq!(lines.first(), Some(&"begun"));
     assert_eq!(lines.last(), Some(&"ended: -27"), "woken with WASI's EINTR");
     assert_eq!(lines[1..lines.len() - 1], expected, "each once, in order");
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
 fn each_record_of_a_perf_buffer_comes() {
     const CALLS: usize = 500;
-    let Some((_alone, module)) = tracer("records") else { return };
+    let Some(module) = tracer("records") else { return };
     let mut tracer = Tracer::start(&module, &us(&["perf", "0"]), "begun\n");
+    let held = held(&tracer);
     for number in 0..CALLS {
         sys::carry(number as i32);
     }
@@ -132,28 +133,30 @@ fn each_record_of_a_perf_buffer_comes() {
     let mut numbers: Vec<usize> = words.collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..CALLS).collect::<Vec<_>>());
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
 fn a_callback_may_end_the_poll() {
-    let Some((_alone, module)) = tracer("stops") else { return };
+    let Some(module) = tracer("stops") else { return };
     let tracer = Tracer::start(&module, &us(&[]), "begun\n");
+    let held = held(&tracer);
     sys::carry(1);
     assert_eq!(tracer.wait().succeeded().stdout, "begun\nended: -77, 0 left\n");
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
 fn objects_live_beside_each_other() {
-    let Some((_alone, module)) = tracer("objects") else { return };
+    let Some(module) = tracer("objects") else { return };
     let mut tracer = Tracer::start(&module, &us(&[]), "begun\n");
-    assert_eq!(count_programs(), 2);
+    let held = tracer.held();
+    assert_eq!(held.count(PROGRAM), 2, "{held:?}");
     for number in 0..10 {
         sys::carry(number);
     }
     tracer.wait_for("one is closed", |text| text.contains("closed: "));
-    eventually("the closed one is gone", || count_programs() == 1);
+    eventually("the closed one is gone", || tracer.held().count(PROGRAM) == 1);
     for number in 0..10 {
         sys::carry(number);
     }
@@ -161,16 +164,17 @@ fn objects_live_beside_each_other() {
         tracer.wait().succeeded().stdout,
         "begun\nboth: 20 30\nclosed: 0 -1 -1 -1 -1 1 1\nsecond: 30\n"
     );
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
 fn maps_are_read_and_written() {
-    let Some((_alone, module)) = tracer("maps") else { return };
+    let Some(module) = tracer("maps") else { return };
     let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
     let last = possible.trim().rsplit(['-', ',']).next().unwrap();
     let cpus = (last.parse::<u32>().unwrap() + 1).to_string();
     let mut tracer = Tracer::start(&module, &us(&[&cpus]), "begun\n");
+    let held = held(&tracer);
     for number in [1, 2, 2, 3, 3, 3] {
         sys::carry(number);
     }
@@ -185,16 +189,16 @@ fn maps_are_read_and_written() {
          others: 0\n\
          unknown command: 1\n"
     );
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
 fn what_is_killed_leaves_nothing_attached() {
-    let Some((_alone, module)) = tracer("records") else { return };
+    let Some(module) = tracer("records") else { return };
     let tracer = Tracer::start(&module, &us(&["ring", "1"]), "begun\n");
-    assert_eq!(count_programs(), 1);
+    let held = held(&tracer);
     drop(tracer);
-    nothing_is_left();
+    held.is_gone();
 }
 
 #[test]
@@ -206,10 +210,13 @@ fn programs_are_attached_to_interfaces() {
     // In a network namespace of its own, which has a loopback interface.
     let attached = ["wasm_net_xdp", "lo", "wasm_net_tc", "lo", "wasm_net_egress", "lo"];
     let refused = ["wasm_net_xdp", "nonsuch", "wasm_net_tc", "", "nothing", "lo"];
-    let mut args = vec!["-n".to_owned(), program("ecli").to_str().unwrap().to_owned()];
-    args.extend(["run".to_owned(), module.to_str().unwrap().to_owned()]);
-    args.extend(attached.iter().chain(&refused).map(|word| (*word).to_owned()));
-    let outcome = bpfpack_tests::run("unshare", &args).succeeded();
+    let mut command = Command::new("unshare");
+    command.arg("-n").arg(program("ecli")).arg("run").arg(module).args(attached).args(refused);
+    let mut tracer = Tracer::spawn(command, "nothing to lo");
+    let held = tracer.held();
+    assert_eq!(held.count("wasm_net"), 3, "{held:?}");
+    tracer.tell("end");
+    let outcome = tracer.wait().succeeded();
     let answers: Vec<bool> = outcome
         .stdout
         .lines()
@@ -220,9 +227,7 @@ fn programs_are_attached_to_interfaces() {
     for word in ["nonsuch", "wasm_net_tc", "nothing"] {
         assert!(outcome.stderr.contains(word), "{word}: {outcome:?}");
     }
-    eventually("the programs are gone", || {
-        !sys::loaded_programs().iter().any(|(_, name)| name.starts_with("wasm_net"))
-    });
+    held.is_gone();
 }
 
 #[test]
@@ -231,6 +236,7 @@ fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    let map = unique_name();
     let source = folder.path().join("pinned.bpf.c");
     let text = r#"
         #include "vmlinux.h"
@@ -249,7 +255,7 @@ fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
             return 0;
         }
         char LICENSE[] SEC("license") = "GPL";"#;
-    std::fs::write(&source, text).unwrap();
+    std::fs::write(&source, text.replace("wasm_pinned", &map)).unwrap();
     let _ = ecc(folder.path(), &[source.as_os_str()]).succeeded();
     let object = std::fs::read(folder.path().join("pinned.bpf.o")).unwrap();
     let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -266,6 +272,6 @@ fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
     );
     std::fs::write(&module, text).unwrap();
     let outcome = ecli(&["run", module.to_str().unwrap()]).succeeded();
-    assert!(outcome.stderr.contains("not pinned: wasm_pinned"), "{outcome:?}");
-    assert!(!PathBuf::from("/sys/fs/bpf/wasm_pinned").exists());
+    assert!(outcome.stderr.contains(&format!("not pinned: {map}")), "{outcome:?}");
+    assert!(!PathBuf::from("/sys/fs/bpf").join(map).exists());
 }

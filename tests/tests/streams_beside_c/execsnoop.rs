@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use bpfpack_tests::stream::{Watchers, assert_same, beside, pick, records, words};
+use bpfpack_tests::wait::ended;
 use bpfpack_tests::{pack, scratch};
 use serde_json::{Value, json};
 
@@ -33,16 +34,21 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
         let mut command = Command::new(args[0]);
         command.args(&args[1..]).uid(uid).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn();
-        child.map(|mut child| (child.id(), child.wait().unwrap()).0)
+        child.map(|mut child| (child.id(), ended(&mut child)).0)
     };
+    // What does not exist is below the test's own folder.
+    let nonsuch = format!("{}/nonsuch", dir.path().display());
+    let nonsuch = nonsuch.as_str();
+    let probe_path = format!("{}/probe", dir.path().display());
     let mut probes = 0;
     let mut probe = || {
         probes += 1;
-        assert!(run(&["/probe", &format!("p{probes}p")]).is_err());
-        format!("/probe p{probes}p")
+        assert!(run(&[&probe_path, &format!("p{probes}p")]).is_err());
+        format!("{probe_path} p{probes}p")
     };
     let long = "long".repeat(500);
     let many: Vec<String> = (0..100).map(|number| format!("many{number}")).collect();
+    let word = format!("{nonsuch}/word");
     let load = |_: &Watchers<'_>| {
         // What ecli has to show: return value and arguments; the process, where there was one.
         let mut made = Vec::new();
@@ -62,17 +68,16 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
         ok(&many, &many.join(" "));
         ok(&[script, "x"], &format!("/bin/sh {script} x"));
         // A search path: an attempt for each folder of it.
-        let env = ["/usr/bin/env", "PATH=/nonsuch/a:/nonsuch/b", "nonsuch-word", "x"];
+        let search = format!("PATH={nonsuch}/a:{nonsuch}/b");
+        let env = ["/usr/bin/env", &search, "nonsuch-word", "x"];
         let pid = run(&env).unwrap();
         made.push(json!({"pid": pid, "ret": 0, "args": env.join(" ")}));
         for folder in ["a", "b"] {
-            let args = format!("/nonsuch/{folder}/nonsuch-word x");
+            let args = format!("{nonsuch}/{folder}/nonsuch-word x");
             made.push(json!({"pid": pid, "ret": -libc::ENOENT, "args": args}));
         }
         // Of these, nobody knows the process.
-        for (args, errno) in
-            [(["/nonsuch/word", "a b"], libc::ENOENT), ([plain, "c"], libc::EACCES)]
-        {
+        for (args, errno) in [([&*word, "a b"], libc::ENOENT), ([plain, "c"], libc::EACCES)] {
             assert_eq!(run(&args).unwrap_err().raw_os_error(), Some(errno));
             made.push(json!({"pid": null, "ret": -errno, "args": args.join(" ")}));
         }
@@ -93,7 +98,7 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
         .iter()
         .map(|event| {
             let mut event = pick(event, &["pid", "ret", "args"]);
-            if is_about(&event, "args", "/nonsuch/word") || is_about(&event, "args", plain) {
+            if is_about(&event, "args", &word) || is_about(&event, "args", plain) {
                 event["pid"] = Value::Null;
             }
             event

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bpfpack_tests::stream::{Watchers, assert_same, beside, on_one_cpu, pick, records, words};
+use bpfpack_tests::wait;
 use bpfpack_tests::{alone, pack, scratch, sys};
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ fn of_tool(text: &str) -> Vec<Value> {
 fn child_that_ends() -> String {
     let mut child = Command::new("/bin/true").spawn().unwrap();
     let pid = child.id();
-    assert!(child.wait().unwrap().success());
+    assert!(wait::ended(&mut child).success());
     format!("{:<16} {pid:<7} ", "true")
 }
 
@@ -63,7 +64,7 @@ fn exitsnoop_tells_how_each_process_ended() {
             let begin = Instant::now();
             let mut child =
                 Command::new("/bin/sh").args(["-c", script]).current_dir(&dir).spawn().unwrap();
-            let status = child.wait().unwrap();
+            let status = wait::ended(&mut child);
             assert_eq!((status.code().unwrap_or(0), status.signal().unwrap_or(0)), (code, sig));
             ended.insert(child.id(), (code, sig, begin.elapsed()));
         };

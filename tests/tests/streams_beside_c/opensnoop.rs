@@ -35,11 +35,12 @@ fn opensnoop_tells_of_each_file() {
 
     // The user is that of the thread alone.
     let become_it = || rustix::thread::set_thread_uid(Uid::from_raw(uid)).unwrap();
+    let folder = dir.path().to_str().unwrap();
     let mut probes = 0;
     let mut probe = || {
         become_it();
         probes += 1;
-        let name = format!("/probe/p{probes}p");
+        let name = format!("{folder}/probe/p{probes}p");
         let _ = sys::open(Open::At, &CString::new(name.as_str()).unwrap(), 0);
         name
     };
@@ -71,9 +72,9 @@ fn opensnoop_tells_of_each_file() {
         open(Open::At, &path("writable"), libc::O_DIRECTORY, None);
         open(Open::At, c"relative/nonsuch", libc::O_RDONLY, Some(libc::ENOENT));
         open(Open::At, &path("a\tb \"q\"\\ä→"), libc::O_RDONLY, Some(libc::ENOENT));
-        let long = format!("/nonsuch/{}", "0123456789/".repeat(40));
+        let long = format!("{folder}/nonsuch/{}", "0123456789/".repeat(40));
         open(Open::At, &CString::new(long).unwrap(), libc::O_RDONLY, Some(libc::ENOENT));
-        let too_long = format!("/{}", "n".repeat(256));
+        let too_long = format!("{folder}/{}", "n".repeat(256));
         open(Open::At, &CString::new(too_long).unwrap(), 0, Some(libc::ENAMETOOLONG));
         // Calls that the tool does not know, or (open) only where debugfs is mounted.
         open(Open::At2, &path("alone-at2"), libc::O_CLOEXEC, Some(libc::ENOENT));

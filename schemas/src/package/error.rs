@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//! Why a text is no package.
+
+use super::limits::{
+    MAX_DEPTH, MAX_MODULES, MAX_MODULES_SIZE, MAX_OBJECT_SIZE, MAX_PACKAGE_SIZE, MAX_TEXT,
+    MAX_VALUES, most_unpacked,
+};
+
+/// Why a text is no package.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The text is larger than [`MAX_PACKAGE_SIZE`].
+    #[error("the package has {size} bytes; at most {MAX_PACKAGE_SIZE} are read")]
+    TooLarge {
+        /// Size of the text in bytes.
+        size: u64,
+    },
+    /// The text is no JSON at all.
+    #[error("not JSON: {0}")]
+    NotJson(serde_json::Error),
+    /// It holds more than [`MAX_VALUES`].
+    #[error(
+        "the package has more than {MAX_VALUES} keys and values (the next is at line {line}, \
+         column {column}); no more are taken"
+    )]
+    TooManyValues {
+        /// The line of the first that is too many.
+        line: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// Arrays and objects are nested deeper than [`MAX_DEPTH`].
+    #[error(
+        "the package has arrays and objects inside of each other at line {line}, column {column}; \
+         at most {MAX_DEPTH} levels are taken"
+    )]
+    TooDeep {
+        /// The line of the first that is too deep.
+        line: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// A key, or a string that is described, is longer than [`MAX_TEXT`].
+    #[error(
+        "the text that ends at line {line}, column {column} has {size} bytes; at most {MAX_TEXT} \
+         are taken"
+    )]
+    TextTooLong {
+        /// Its size in bytes.
+        size: usize,
+        /// The line of its end.
+        line: usize,
+        /// The column of its end.
+        column: usize,
+    },
+    /// JSON, but a key is missing or has a wrong type.
+    #[error("`{path}`: {error}")]
+    BadKey {
+        /// Where, as `meta.bpf_skel.maps[1]`.
+        path: String,
+        /// What is wrong there.
+        error: serde_json::Error,
+    },
+    /// JSON that is the meta data alone.
+    #[error("this is the description alone (`X.skel.json`), without the BPF object")]
+    SkeletonOnly,
+    /// `bpf_object` is not base64.
+    #[error("`bpf_object`: not base64: {0}")]
+    Base64(base64::DecodeError),
+    /// `bpf_object` is not a zlib stream, or it ends early.
+    #[error("`bpf_object`: not a zlib stream: {0}")]
+    Zlib(std::io::Error),
+    /// `bpf_object_size` is over [`MAX_OBJECT_SIZE`].
+    #[error("`bpf_object_size`: {size} bytes; at most {MAX_OBJECT_SIZE} are taken")]
+    ObjectTooLarge {
+        /// The size that the package states.
+        size: u64,
+    },
+    /// A module of `wasm_modules` can not be unpacked.
+    #[error("`wasm_modules`: `{name}`: {what}")]
+    BadModule {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There are more modules than [`MAX_MODULES`], or they are larger than [`MAX_MODULES_SIZE`].
+    #[error(
+        "`wasm_modules`: {count} modules of {size} bytes; at most {MAX_MODULES} of \
+         {MAX_MODULES_SIZE} bytes together are taken"
+    )]
+    TooManyModules {
+        /// How many there are.
+        count: usize,
+        /// The bytes that the package states for all of them.
+        size: u64,
+    },
+    /// Modules and three times the object are larger than [`super::most_unpacked`].
+    #[error(
+        "an object of {object} bytes and modules of {modules} are too large for a package of \
+         {text}: three times the object and the modules may have {} bytes together",
+        most_unpacked(*.text)
+    )]
+    UnpacksTooLarge {
+        /// The size of the object that the package states.
+        object: u64,
+        /// The bytes that it states for all modules.
+        modules: u64,
+        /// Size of the text in bytes.
+        text: u64,
+    },
+    /// `bpf_object_size` is not the object's size.
+    #[error(
+        "`bpf_object_size` says {stated} bytes, but `bpf_object` holds {}{found}",
+        if *.found > *.stated { "at least " } else { "" }
+    )]
+    SizeMismatch {
+        /// The size that the package states.
+        stated: u64,
+        /// The size that was found, or, where it is larger, what was read before giving up.
+        found: u64,
+    },
+}
+
+impl PackageError {
+    /// Whether it may be a good package, which is larger than what is taken.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            PackageError::TooLarge { .. }
+                | PackageError::TooManyValues { .. }
+                | PackageError::TooDeep { .. }
+                | PackageError::TextTooLong { .. }
+                | PackageError::ObjectTooLarge { .. }
+                | PackageError::TooManyModules { .. }
+                | PackageError::UnpacksTooLarge { .. }
+        )
+    }
+}

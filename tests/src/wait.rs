@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+//! Waiting for processes, their output, and files that are locked: each time with a deadline, at
+//! which the test fails and says for what it has waited.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::Outcome;
+
+/// What any program is waited for. A compiler on a machine that is busy takes seconds.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until something is so; fails after ten seconds.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in ten seconds not so: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until a descriptor can be read, or a process ends; whether that was before the deadline.
+fn is_ready(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap();
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&left)) {
+            Err(rustix::io::Errno::INTR) => {}
+            ready => return ready.unwrap() > 0,
+        }
+    }
+}
+
+/// Waits until a child ends. One that does not is killed, and the test fails.
+#[track_caller]
+pub fn ended(child: &mut Child) -> ExitStatus {
+    // Its number may be another's as soon as it has been waited for.
+    if let Some(status) = child.try_wait().unwrap() {
+        return status;
+    }
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    if !is_ready(pidfd.as_fd(), Instant::now() + PATIENCE) {
+        let command = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("it did not end in {PATIENCE:?}: {command}");
+    }
+    child.wait().unwrap()
+}
+
+/// Runs a program to its end. What it writes goes to where the test's does.
+#[track_caller]
+pub fn status(command: &mut Command) -> ExitStatus {
+    ended(&mut command.spawn().unwrap())
+}
+
+/// Runs a program to its end, and takes what it writes.
+#[track_caller]
+pub fn outcome(command: &mut Command) -> Outcome {
+    finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).into()
+}
+
+/// Waits until a child ends, and takes what it writes until then.
+#[track_caller]
+pub fn finished(mut child: Child) -> Output {
+    drop(child.stdin.take());
+    let stdout = child.stdout.take().map(in_background);
+    let stderr = child.stderr.take().map(in_background);
+    let status = ended(&mut child);
+    Output { status, stdout: taken(stdout), stderr: taken(stderr) }
+}
+
+/// Reads to the end of a pipe, in a thread: whoever writes to it does not wait for the test.
+pub fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (send, bytes) = channel();
+    std::thread::spawn(move || {
+        let mut read = Vec::new();
+        let _ = pipe.read_to_end(&mut read);
+        let _ = send.send(read);
+    });
+    bytes
+}
+
+/// What was read from a pipe by a process that has ended.
+#[track_caller]
+pub fn taken(pipe: Option<Receiver<Vec<u8>>>) -> Vec<u8> {
+    let read = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(PATIENCE).ok();
+    pipe.map_or(Some(Vec::new()), read)
+        .expect("somebody keeps the pipe of a program that has ended")
+}
+
+/// Reads from a pipe, and no more than is needed, until what was read is enough.
+#[track_caller]
+pub fn read_until(
+    mut pipe: impl Read + AsFd,
+    what: &str,
+    is_enough: impl Fn(&str) -> bool,
+) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read);
+        if is_enough(&text) {
+            return text.into_owned();
+        }
+        assert!(is_ready(pipe.as_fd(), deadline), "in {PATIENCE:?} not read: {what}: {text}");
+        let mut byte = [0];
+        assert!(pipe.read(&mut byte).unwrap() > 0, "it ended before {what}: {text}");
+        read.push(byte[0]);
+    }
+}
+
+/// Waits until nobody else has a file locked. It is locked until it is dropped.
+#[track_caller]
+pub fn locked(path: &Path) -> File {
+    // Others may each take their time.
+    let deadline = Instant::now() + 5 * PATIENCE;
+    let file = File::create(path).unwrap();
+    while let Err(error) = file.try_lock() {
+        assert!(Instant::now() < deadline, "can not lock {}: {error}", path.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    file
+}
