@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use super::case::Case;
 use super::check::Verdict;
@@ -53,7 +53,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     let killed = Instant::now();
     loop {
         let objects = held.iter().find(|id| exists(**id)).map(|id| format!("{id:?}"));
-        let process = children.iter().find(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        let process = children.iter().find(|pid| lives(**pid));
         let process = process.map(|pid| format!("the process {pid}"));
         let Some(left) = objects.or(process) else { break };
         if killed.elapsed() > GRACE {
@@ -65,6 +65,13 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
         return Err(qdisc);
     }
     stale_instance(case, pid)
+}
+
+/// Whether a process lives. One that this process has inherited has to be waited for.
+fn lives(pid: u32) -> bool {
+    let id = Pid::from_raw(pid as i32);
+    let _ = id.map(|id| waitpid(Some(id), WaitOptions::NOHANG));
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// A trace instance is a folder, which the kernel does not remove: the next run does.

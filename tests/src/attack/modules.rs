@@ -92,7 +92,7 @@ fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>, emitted: u64) 
     } else {
         args.extend(["-i", "10ms"].map(str::to_owned));
     }
-    let memory = check::memory_for(module.len() as u64) + MEMORY.0 + emitted;
+    let memory = case.memory_for(module.len() as u64) + MEMORY.0 + emitted;
     let cache = case.random.one_in(8).then(|| case.path("cache"));
     args.push("--wasm-cache".into());
     args.push(
@@ -193,7 +193,7 @@ fn tracer(case: &mut Case<'_>) -> Verdict {
         }
     }
     let ended = case.wait(started, DEADLINE)?;
-    let memory = check::memory_for(module.len() as u64) + MEMORY.0 + EMITTED;
+    let memory = case.memory_for(module.len() as u64) + MEMORY.0 + EMITTED;
     keeps_to_limits(case, &ended, memory)
 }
 

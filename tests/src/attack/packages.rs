@@ -79,7 +79,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     let started = case.start(&mut command, io)?;
     let ended = case.wait(started, DEADLINE)?;
     // A change can bring the key of modules into any package.
-    check::ended(&ended, MODULES, Some(check::memory_for(input as u64)))?;
+    check::ended(&ended, MODULES, Some(case.memory_for(input as u64)))?;
     case.nothing_temporary()?;
     if args.iter().any(|arg| arg == "--help" || arg == "--version") {
         check::shown(&ended.stdout, check::Screen::File).map_err(|what| format!("help: {what}"))?;

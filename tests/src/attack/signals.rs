@@ -95,12 +95,6 @@ fn to_file(case: &mut Case<'_>, package: &str) -> Result<Vec<String>, String> {
     let package = case.write("package.json", text)?;
     let output = case.path("output").to_string_lossy().into_owned();
     let mut args: Vec<String> = ["run", "-j", "-o", &output].map(str::to_owned).to_vec();
-    // Newer ones have limits, which are not what is tried here.
-    for (option, value) in [("--max-memory", "4G"), ("--max-keys", "100000000")] {
-        if case.seeds.has_option(option) {
-            args.extend([option.to_owned(), value.to_owned()]);
-        }
-    }
     args.push(package.to_string_lossy().into_owned());
     Ok(args)
 }
