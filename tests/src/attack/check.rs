@@ -62,9 +62,12 @@ pub enum Screen {
     Terminal,
 }
 
-/// The colours and weights that both programs use for their own words. What others hide in names
-/// has other numbers, so that it can be told apart.
-pub const OWN_COLOURS: [&str; 8] = ["0", "1", "4", "31", "32", "33", "34", "36"];
+/// The colours and weights that both programs use for their own words, and clang for its. What others
+/// hide in names has other numbers, so that it can be told apart.
+pub const OWN_COLOURS: [&str; 14] = [
+    "0", "1", "4", "31", "32", "33", "34", "36", "0;1;30", "0;1;31", "0;1;32", "0;1;35", "0;1;36",
+    "0;34",
+];
 
 /// Checks that each byte can be shown: text of UTF-8, of which nothing moves a cursor, is invisible, or
 /// changes the order of what is around it.
