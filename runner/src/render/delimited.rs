@@ -367,9 +367,14 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "7,'=cmd|a,true\n7,'-\\u{202e}\\x1b\\x9b,true\n7,-12.5,true\n"
         );
-        for (cell, expected) in
-            [("@a", true), ("+1", false), ("-", false), ("-inf", true), ("\t =a", true), ("", false)]
-        {
+        for (cell, expected) in [
+            ("@a", true),
+            ("+1", false),
+            ("-", false),
+            ("-inf", true),
+            ("\t =a", true),
+            ("", false),
+        ] {
             assert_eq!(is_formula(cell.as_bytes()), expected, "{cell}");
         }
         let mut out = Vec::new();

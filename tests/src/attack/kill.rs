@@ -52,7 +52,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     let killed = Instant::now();
     loop {
         let objects = held.iter().find(|id| exists(**id)).map(|id| format!("{id:?}"));
-        let process = children.iter().find(|pid| is_alive(**pid));
+        let process = children.iter().find(|pid| lives(**pid));
         let process = process.map(|pid| format!("the process {pid}"));
         let Some(left) = objects.or(process) else { break };
         if killed.elapsed() > GRACE {
@@ -67,7 +67,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
 }
 
 /// Whether a process runs: one that has ended is there until its new parent asks for it.
-fn is_alive(pid: u32) -> bool {
+fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

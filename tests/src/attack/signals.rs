@@ -95,10 +95,6 @@ fn to_file(case: &mut Case<'_>, package: &str) -> Result<Vec<String>, String> {
     let package = case.write("package.json", text)?;
     let output = case.path("output").to_string_lossy().into_owned();
     let mut args: Vec<String> = ["run", "-j", "-o", &output].map(str::to_owned).to_vec();
-    // The memory of maps is not what is tried here.
-    if case.seeds.has_option("--max-memory") {
-        args.extend(["--max-memory".to_owned(), "4G".to_owned()]);
-    }
     args.push(package.to_string_lossy().into_owned());
     Ok(args)
 }
