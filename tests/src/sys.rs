@@ -5,7 +5,8 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::process::Child;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ExitStatus};
 
 /// A system call that does nothing but carry a number, which a program can see: `getpgid`.
 pub fn carry(number: i32) {
@@ -16,6 +17,8 @@ pub fn carry(number: i32) {
 /// What a process used in its life.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
+    /// How it ended.
+    pub status: ExitStatus,
     /// Largest resident size in bytes.
     pub peak_memory: u64,
     /// How often it gave the CPU away: how often it slept.
@@ -39,6 +42,7 @@ pub fn wait_usage(child: Child) -> io::Result<Usage> {
         std::time::Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
     };
     Ok(Usage {
+        status: ExitStatus::from_raw(status),
         peak_memory: usage.ru_maxrss as u64 * 1024,
         sleeps: usage.ru_nvcsw as u64,
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
