@@ -6,6 +6,7 @@
 #   make install   put them into PREFIX/bin (/usr/local unless given), and headers for modules into
 #                  PREFIX/include/bpfpack
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
+#   make attack    attack both programs, each way for a minute (SECONDS=… SEED=… PARTS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
 #   make fmt lint clean
 
@@ -14,7 +15,7 @@ CARGO ?= cargo
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN := $(CURDIR)/target/$(HOST)/release
 
-.PHONY: all deps test-deps build small demo test fuzz bench install fmt lint clean
+.PHONY: all deps test-deps build small demo test fuzz attack bench install fmt lint clean
 
 all: build
 
@@ -40,6 +41,10 @@ test: test-deps build lint
 
 fuzz: test-deps build
 	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh $(or $(SECONDS),60)
+
+attack: test-deps
+	$(CARGO) build --release --locked --workspace
+	BPFPACK_BIN_DIR=$(BIN) $(BIN)/attack --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(PARTS)
 
 bench: test-deps
 	$(CARGO) build --release --locked --workspace

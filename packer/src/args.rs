@@ -10,6 +10,7 @@ use bpfpack_bpf::Arch;
 use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
@@ -50,6 +51,11 @@ pub struct Args {
     /// Compile and describe on stdout what the package would hold; write nothing
     #[arg(long)]
     pub check: bool,
+
+    /// Replace what is where the results are to be written, even if it is none of ecc's: another
+    /// file (npm's package.json), or a link, but not what the link leads to
+    #[arg(long)]
+    pub force: bool,
 
     /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
     #[arg(short, long, value_name = "DIR")]
@@ -158,6 +164,8 @@ pub struct Plan {
     pub wasm_header: bool,
     /// Nothing is written; what was found is told.
     pub check: bool,
+    /// Files that are none of ecc's are replaced.
+    pub force: bool,
     /// Whether it is recognised what maps and variables are for.
     pub recognition: bool,
     /// Tell what is done.
@@ -215,7 +223,7 @@ impl Args {
             };
             if input == Input::Source && source.extension().is_none_or(|extension| extension != "c")
             {
-                let text = format!("`{}` is no BPF C source", source.display());
+                let text = format!("`{}` is no BPF C source", shown(&source));
                 return Err(usage(text)
                     .hint("the names of sources end in .c, of objects that clang made in .o"));
             }
@@ -243,6 +251,7 @@ impl Args {
                 wasm: self.wasm.clone(),
                 wasm_header: self.wasm_header,
                 check: self.check,
+                force: self.force,
                 recognition: !self.no_recognition,
                 verbose: self.verbose,
             };
@@ -288,8 +297,7 @@ fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<Pa
                 *header = Some(file.clone());
             }
             Some(_) if !is_source(file) => {
-                let text =
-                    format!("`{}` is no source, and a source has one header", file.display());
+                let text = format!("`{}` is no source, and a source has one header", shown(file));
                 return Err(usage(text).hint("the names of sources end in .c, of objects in .o"));
             }
             _ => pairs.push((file.clone(), None)),
@@ -305,7 +313,7 @@ fn name(source: &Path) -> Result<String, Failure> {
         .and_then(|name| name.split('.').next())
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| usage(format!("`{}` is no name of a source file", source.display())))
+        .ok_or_else(|| usage(format!("`{}` is no name of a source file", shown(source))))
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
@@ -316,7 +324,7 @@ fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         *folders.entry(clean(&plan.output)).or_default() += 1;
         let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
-            let (a, b) = (other.display(), plan.source.display());
+            let (a, b) = (shown(&other), shown(&plan.source));
             return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
                 .hint("pack them one at a time, with different folders (-o)"));
         }

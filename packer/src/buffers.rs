@@ -8,7 +8,7 @@ use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
 use crate::args::{Input, Plan};
 use crate::export;
 use crate::map_type::{PERF_EVENT_ARRAY, RINGBUF};
-use crate::message::Talk;
+use crate::message::{Talk, shown};
 use crate::records::Facts;
 
 /// Writes down which structs are in which buffers, unless an export header decides.
@@ -90,10 +90,10 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
 /// Warns of buffers whose records nothing is known of, and where a header says something else than
 /// the source does.
 pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
-    let source = plan.source.display();
+    let source = shown(&plan.source);
     // A buffer in a map of maps, for instance.
     if !facts.nowhere.is_empty() && plan.export_header.is_none() {
-        talk.warning(&format!(
+        talk.warning(format!(
             "it could not be told to which buffer records are written ({}): what is written there \
              may not be shown",
             facts.nowhere.join(", ")
@@ -109,7 +109,7 @@ pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
                 continue;
             };
             if rest.is_empty() && first.name != *name && map.export_config.is_none() {
-                talk.warning(&format!(
+                talk.warning(format!(
                     "{source}: the first struct of the header, `{}`, decides what the records of \
                      `{}` are shown as; the source writes `{name}` there. Without the header, ecc \
                      goes by the source",
@@ -128,7 +128,7 @@ pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
                  (ecc SOURCE HEADER)"
             }
         };
-        talk.warning(&format!(
+        talk.warning(format!(
             "the records of `{}` will not be shown: no struct was found that is written there \
              ({}); {remedy}",
             map.name,

@@ -1,234 +1,288 @@
 // SPDX-License-Identifier: MIT
-//! The folder of headers that clang reads, and precompiled ones, kept in the user's cache folder.
+//! The user's cache folder: headers, precompiled headers and objects.
 //!
-//! Everything is named by a hash of what it was made from (the headers' content, the compiler, the
-//! flags), made under another name and renamed, and never changed afterwards: several `ecc` may run
-//! at once, and nothing stale is ever found. Where there is no cache folder that only this user can
-//! write to, a temporary one serves.
+//! What is compiled from there decides what is packed, so it is used only where nobody but root and
+//! this user can change anything, the folders above included; else a temporary folder serves. Only
+//! what `ecc` itself could have made is read or removed, and no link is followed.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow};
+use bpfpack_folders::{is_ours, make_private, private};
+use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::args::{Plan, Vmlinux};
-use crate::failure::{Failure, exit_code, unreadable};
+use crate::message::{Talk, shown};
 
-/// How many of a kind are kept; the oldest go. A precompiled header has about 14 MB.
-const KEEP: usize = 6;
+/// Hexadecimal digits of a hash in a name.
+const DIGITS: usize = 32;
 
-const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// The headers of a compilation.
-#[derive(Debug)]
-pub struct Headers {
-    /// The folder that clang searches.
-    pub dir: PathBuf,
-    /// They have just been made: nothing was compiled with them before.
-    pub are_new: bool,
-    /// Where precompiled headers and objects are kept, if anywhere.
-    cache: Option<PathBuf>,
-    /// Names the headers' content.
-    hash: String,
-    _temporary: Option<TempDir>,
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder of headers.
+    Headers,
+    /// A precompiled `vmlinux.h`.
+    Precompiled,
+    /// A folder with a `vmlinux.h` in which names are others.
+    Renamed,
+    /// An object with what its debug information told.
+    Object,
 }
 
-/// Finds the headers in the cache, or puts them there.
-pub fn headers(plan: &Plan) -> Result<Headers, Failure> {
-    let vmlinux = Source::read(plan)?;
-    let mut hasher = Sha256::new();
-    hasher.update(env!("CARGO_PKG_VERSION"));
-    vmlinux.hash(&mut hasher);
-    for (name, text) in bpfpack_bpf::headers() {
-        hasher.update(name);
-        hasher.update([0]);
-        hasher.update(text);
-    }
-    let hash = hex(hasher);
-    let (cache, temporary) = match user_cache() {
-        Some(dir) => (Some(dir), None),
-        None => (None, Some(TempDir::with_prefix("ecc-").map_err(other)?)),
-    };
-    let parent = match (&cache, &temporary) {
-        (Some(dir), _) => dir.as_path(),
-        (None, Some(dir)) => dir.path(),
-        (None, None) => unreachable!("one of them was just made"),
-    };
-    let dir = parent.join(format!("headers-{hash}"));
-    let are_new = !dir.is_dir();
-    if are_new {
-        let fresh = TempDir::with_prefix_in("new-", parent).map_err(other)?;
-        fill(fresh.path(), vmlinux)?;
-        // Somebody else may have been quicker; theirs is the same.
-        match fs::rename(fresh.path(), &dir) {
-            Ok(()) => drop(fresh.keep()),
-            Err(_) if dir.is_dir() => {}
-            Err(error) => return Err(other(error)),
-        }
-        keep_newest(parent, "headers-", KEEP);
-    }
-    Ok(Headers { dir, are_new, cache, hash, _temporary: temporary })
-}
-
-impl Headers {
-    /// Where objects are kept, if anywhere.
-    pub fn cache(&self) -> Option<&Path> {
-        self.cache.as_deref()
-    }
-
-    /// Names the headers' content, the compiler and its flags.
-    pub fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
-        let meta = fs::metadata(clang).ok()?;
-        let mut hasher = Sha256::new();
-        hasher.update(&self.hash);
-        hasher.update(clang.as_os_str().as_encoded_bytes());
-        for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec()] {
-            hasher.update(number.to_le_bytes());
-        }
-        for flag in flags {
-            hasher.update(flag);
-            hasher.update([0]);
-        }
-        Some(hex(hasher))
-    }
-
-    /// Where the precompiled `vmlinux.h` is, or is to be; none where nothing is kept.
-    pub fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
-        let identity = self.identity(clang, flags)?;
-        Some(self.cache.as_ref()?.join(format!("vmlinux-{identity}.pch")))
-    }
-}
-
-/// A precompiled header that is being made.
-#[derive(Debug)]
-pub struct Making {
-    file: tempfile::TempPath,
-    target: PathBuf,
-}
-
-impl Making {
-    /// Reserves a name for what will be `target`.
-    pub fn start(target: PathBuf) -> io::Result<Making> {
-        let dir = target.parent().unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix("new-").suffix(".pch").tempfile_in(dir)?;
-        Ok(Making { file: file.into_temp_path(), target })
-    }
-
-    /// Where the compiler writes.
-    pub fn path(&self) -> &Path {
-        &self.file
-    }
-
-    /// It is whole: gives it its name.
-    pub fn finish(self) {
-        let dir = self.target.parent().map(Path::to_owned);
-        if self.file.persist(&self.target).is_ok()
-            && let Some(dir) = dir
-        {
-            keep_newest(&dir, "vmlinux-", KEEP);
-        }
-    }
-}
-
-/// What `vmlinux.h` is made of.
-enum Source {
-    Bundled(bpfpack_bpf::Arch),
-    Btf(Vec<u8>),
-    Text(Vec<u8>),
-}
-
-impl Source {
-    fn read(plan: &Plan) -> Result<Source, Failure> {
-        let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, error));
-        match &plan.vmlinux {
-            Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
-            Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
-                failure.hint("this kernel has no BTF; leave --vmlinux out to use the bundled one")
-            })?)),
-            Vmlinux::File(path) => Ok(Source::Text(read(path)?)),
-        }
-    }
-
-    fn hash(&self, hasher: &mut Sha256) {
+impl Kind {
+    /// How its names begin and end.
+    fn affixes(self) -> (&'static str, &'static str) {
         match self {
-            Source::Bundled(arch) => hasher.update(bpfpack_bpf::vmlinux_packed(*arch)),
-            Source::Btf(data) | Source::Text(data) => hasher.update(data),
+            Kind::Headers => ("headers-", ""),
+            Kind::Precompiled => ("vmlinux-", ".pch"),
+            Kind::Renamed => ("renamed-", ""),
+            Kind::Object => ("object-", ""),
         }
     }
 
-    fn text(self) -> anyhow::Result<Vec<u8>> {
-        Ok(match self {
-            Source::Bundled(arch) => bpfpack_bpf::vmlinux(arch)?.into_bytes(),
-            Source::Btf(data) => bpfpack_bpf::vmlinux_from_btf(&data)?.into_bytes(),
-            Source::Text(text) => text,
+    /// How many are kept; the oldest go. A precompiled header has about 14 MB.
+    fn count(self) -> usize {
+        match self {
+            Kind::Headers | Kind::Precompiled => 6,
+            Kind::Renamed => 16,
+            Kind::Object => 64,
+        }
+    }
+
+    fn is_folder(self) -> bool {
+        matches!(self, Kind::Headers | Kind::Renamed)
+    }
+
+    /// The path of one in a folder.
+    pub fn path(self, folder: &Path, hash: &str) -> PathBuf {
+        let (prefix, suffix) = self.affixes();
+        folder.join(format!("{prefix}{hash}{suffix}"))
+    }
+
+    /// Whether a name is one that [`Kind::path`] gives.
+    pub fn is_name(self, name: &str) -> bool {
+        let (prefix, suffix) = self.affixes();
+        let hash = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        hash.is_some_and(|hash| {
+            hash.len() == DIGITS && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    }
+
+    /// Whether there is one at a path: no link, and nobody else's.
+    pub fn is_at(self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|data| {
+            let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
+            is_kind && is_ours(&data)
         })
     }
 }
 
-fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
-    let write = || -> anyhow::Result<()> {
-        fs::create_dir(dir.join("bpf"))?;
-        for (name, text) in bpfpack_bpf::headers() {
-            fs::write(dir.join(name), text)?;
-        }
-        fs::write(dir.join("vmlinux.h"), vmlinux.text()?)?;
-        Ok(())
-    };
-    write()
-        .with_context(|| format!("can not write clang's headers to `{}`", dir.display()))
-        .map_err(|error| Failure::new(exit_code::OUTPUT, error))
+/// The folder.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    temporary: Option<TempDir>,
 }
 
-/// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, if it is this user's, and only this user can
-/// write there: what clang loads from it decides what is compiled.
-fn user_cache() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    let dir = base.join("bpfpack");
-    if !dir.exists() {
-        // With sudo and the user's HOME, root must not make a folder that the user can not use.
-        let existing = dir.ancestors().find(|dir| dir.exists())?;
-        if fs::metadata(existing).ok()?.uid() != rustix::process::geteuid().as_raw() {
-            return None;
+impl Cache {
+    /// Opens the user's, or makes a temporary one.
+    pub fn open(talk: &Talk) -> io::Result<Cache> {
+        match user_folder() {
+            Ok(folder) => Ok(Cache { folder, temporary: None }),
+            Err(why) => {
+                talk.detail(&format!("nothing is kept for the next time: {why}"));
+                let temporary = temporary_folder()?;
+                Ok(Cache { folder: temporary.path().to_owned(), temporary: Some(temporary) })
+            }
         }
-        fs::create_dir_all(&dir).ok()?;
     }
-    let meta = fs::metadata(&dir).ok()?;
-    let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
-    let writable = || rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK).is_ok();
-    (meta.is_dir() && ours && writable()).then_some(dir)
+
+    /// Its path, without links.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether it is there the next time.
+    pub fn is_kept(&self) -> bool {
+        self.temporary.is_none()
+    }
+
+    /// The path of what is kept.
+    pub fn path(&self, kind: Kind, hash: &str) -> PathBuf {
+        kind.path(&self.folder, hash)
+    }
+}
+
+/// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, made where it is missing, if only this user can
+/// write there. With `sudo -E` and another user's HOME, it is that user's.
+fn user_folder() -> Result<PathBuf, String> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let base = base.ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
+    let folder = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
+    match rustix::fs::access(&folder, Access::WRITE_OK) {
+        Ok(()) => Ok(folder),
+        Err(error) => Err(format!("`{}`: {}", shown(&folder), io::Error::from(error))),
+    }
+}
+
+/// A temporary folder that only this user can write to, gone when it is dropped. Where `$TMPDIR` is
+/// another user's folder, who could put another in its place, it is elsewhere.
+pub fn temporary_folder() -> io::Result<TempDir> {
+    let make = |base: &Path| builder("ecc-").tempdir_in(base);
+    let first = make(&std::env::temp_dir());
+    if let Ok(dir) = &first
+        && private(dir.path()).is_ok()
+    {
+        return first;
+    }
+    let others = ["/tmp", "/var/tmp"].map(Path::new);
+    let mut others = others.into_iter().filter_map(|base| make(base).ok());
+    // In a container, `/` itself may be nobody's: then no folder is better than another.
+    others.find(|dir| private(dir.path()).is_ok()).map_or(first, Ok)
+}
+
+/// A new folder in the cache, which is given its name when it is complete.
+pub fn new_folder(cache: &Path) -> io::Result<TempDir> {
+    builder("new-").tempdir_in(cache)
+}
+
+fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).permissions(fs::Permissions::from_mode(0o700));
+    builder
+}
+
+/// Opens a file of the cache, if it is one, and nobody else's.
+pub fn open(path: &Path) -> Option<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;
+    let data = file.metadata().ok()?;
+    (data.is_file() && is_ours(&data)).then_some(file)
 }
 
 /// Removes all but the newest of a kind. One that another `ecc` is about to use may go: it then
 /// compiles without.
-pub fn keep_newest(dir: &Path, prefix: &str, count: usize) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
+pub fn keep_newest(folder: &Path, kind: Kind) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| kind.is_name(name)))
+        .filter(|entry| kind.is_at(&entry.path()))
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     found.sort();
-    let surplus = found.len().saturating_sub(count);
+    let surplus = found.len().saturating_sub(kind.count());
     for (_, path) in found.into_iter().take(surplus) {
-        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let _ = if kind.is_folder() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 
 /// The first 128 bits of a hash, as a name.
 pub fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+    hasher.finalize().iter().take(DIGITS / 2).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-fn other(error: io::Error) -> Failure {
-    Failure::new(exit_code::OTHER, anyhow!(error).context("can not make a folder for headers"))
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const KINDS: [Kind; 4] = [Kind::Headers, Kind::Precompiled, Kind::Renamed, Kind::Object];
+
+    fn folder() -> TempDir {
+        builder("ecc-test-").tempdir().unwrap()
+    }
+
+    fn hash(number: usize) -> String {
+        format!("{number:032x}")
+    }
+
+    fn make(kind: Kind, path: &Path) {
+        match kind.is_folder() {
+            true => fs::create_dir(path).unwrap(),
+            false => fs::write(path, "").unwrap(),
+        }
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(path, mode).unwrap();
+    }
+
+    #[test]
+    fn only_names_that_are_ours() {
+        let named = hex(Sha256::new());
+        for kind in KINDS {
+            let path = kind.path(Path::new(""), &named);
+            let name = path.to_str().unwrap();
+            assert!(kind.is_name(name), "{name}");
+            for other in [&name[1..], &name[..name.len() - 1], &name.to_uppercase()] {
+                assert!(!kind.is_name(other), "{other}");
+            }
+            assert!(!kind.is_name(&format!("{name}.bak")));
+            assert!(KINDS.iter().all(|other| *other == kind || !other.is_name(name)));
+        }
+        for name in ["headers-1", "vmlinux-", "vmlinux-6.18", "object-file.o", "renamed-x"] {
+            assert!(KINDS.iter().all(|kind| !kind.is_name(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_of_ours_go_and_nothing_else() {
+        for kind in KINDS {
+            let folder = folder();
+            let (prefix, suffix) = kind.affixes();
+            for name in ["1", "extra"] {
+                make(kind, &folder.path().join(format!("{prefix}{name}{suffix}")));
+            }
+            // A link with a name of ours, to something of the kind.
+            let target = folder.path().join("target");
+            make(kind, &target);
+            symlink(&target, kind.path(folder.path(), &hash(0))).unwrap();
+            for number in 1..=kind.count() + 3 {
+                make(kind, &kind.path(folder.path(), &hash(number)));
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            keep_newest(folder.path(), kind);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), kind.count() + 4, "{kind:?}");
+            assert!(target.exists() && kind.path(folder.path(), &hash(0)).is_symlink());
+            assert!(!kind.path(folder.path(), &hash(3)).exists());
+            assert!(kind.path(folder.path(), &hash(4)).exists());
+        }
+    }
+
+    #[test]
+    fn what_is_a_link_or_open_to_others_is_not_read() {
+        let folder = folder();
+        for kind in KINDS {
+            let path = kind.path(folder.path(), &hash(1));
+            make(kind, &path);
+            assert!(kind.is_at(&path));
+            assert_eq!(open(&path).is_some(), !kind.is_folder());
+            let link = kind.path(folder.path(), &hash(2));
+            symlink(&path, &link).unwrap();
+            assert!(!kind.is_at(&link) && open(&link).is_none());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+            assert!(!kind.is_at(&path) && open(&path).is_none());
+        }
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        assert!(open(&pipe).is_none());
+    }
+
+    #[test]
+    fn temporary_folders_are_this_users_alone() {
+        let dir = temporary_folder().unwrap();
+        let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
 use crate::map_type::open_sizes;
+use crate::message::shown;
 
 /// The version of the format that a package states.
 const FORMAT_VERSION: &str = "0.3.4";
@@ -58,7 +59,7 @@ pub fn check_map_types(plan: &Plan, btf: &Btf<'_>) -> Result<(), Failure> {
         let (key, value) = btf.map_types(var.name);
         for (what, ty) in [("key", key), ("value", value)] {
             let Some(ty) = ty.filter(|ty| ty.resolved().kind == Kind::Fwd) else { continue };
-            let (source, map, ty) = (plan.source.display(), var.name, ty.spelling());
+            let (source, map, ty) = (shown(&plan.source), var.name, ty.spelling());
             return Err(Failure::new(
                 exit_code::DESCRIBE,
                 anyhow!(

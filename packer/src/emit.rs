@@ -2,93 +2,118 @@
 //! Writes the results. Each file is complete or not there at all: it is written under another name
 //! beside its own, and renamed when all of them are written.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bpfpack_schemas::Package;
 use tempfile::NamedTempFile;
 
 use crate::args::Plan;
+use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
 use crate::failure::{Failure, exit_code};
+use crate::message::{Talk, shown};
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
-pub fn write(plan: &Plan, package: &Package) -> Result<(), Failure> {
-    let files = contents(plan, package).map_err(|error| Failure::new(exit_code::OTHER, error))?;
-    write_all(&plan.output, files).map_err(|error| Failure::new(exit_code::OUTPUT, error))
-}
-
-fn contents(plan: &Plan, package: &Package) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let (skeleton, extension) = match plan.yaml {
-        true => (yaml_serde::to_string(&package.meta)?, "yaml"),
-        false => (serde_json::to_string(&package.meta)?, "json"),
-    };
-    let object = (format!("{}.bpf.o", plan.name), package.object.clone());
-    let mut files = vec![(format!("{}.skel.{extension}", plan.name), skeleton.into_bytes())];
-    // An object that is packed where it lies stays as it is.
-    let same = |a: &Path, b: &Path| match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
-    if !same(&plan.output.join(&object.0), &plan.source) {
-        files.insert(0, object);
+pub fn write(
+    plan: &Plan,
+    package: &Package,
+    targets: &[Target],
+    talk: &Talk,
+) -> Result<(), Failure> {
+    let cause = |error| Failure::new(exit_code::OUTPUT, error);
+    let files = write_beside(plan, package, targets).map_err(cause)?;
+    // Something may have come there while the source was compiled.
+    let found = existing::check(plan, targets)?;
+    for (file, target) in files.into_iter().zip(targets) {
+        let path = &target.path;
+        let persisted = file.persist(path);
+        let persisted = persisted.with_context(|| format!("can not write `{}`", shown(path)));
+        persisted.map_err(cause)?;
     }
-    if plan.package {
-        let json = package.encode();
-        if plan.wasm_header {
-            files.push((plan.wasm_name.clone(), wasm_header(&json).into_bytes()));
+    for (found, target) in found.iter().zip(targets) {
+        if let Some(was) = replaced(found, &package.meta.bpf_skel.obj_name) {
+            talk.note(&format!("replaced `{}`, which was {was}", shown(&target.path)));
         }
-        let text = match plan.yaml {
-            true => yaml_serde::to_string(&serde_json::from_str::<serde_json::Value>(&json)?)?,
-            false => json,
-        };
-        files.push((plan.package_name.clone(), text.into_bytes()));
-    }
-    Ok(files)
-}
-
-/// A C header with the package as a string, for a program that is compiled to Wasm.
-fn wasm_header(package: &str) -> String {
-    let escaped = package.replace('\\', "\\\\").replace('"', "\\\"");
-    format!(
-        "/* Made by ecc from the package of the same folder. */\n\
-         #ifndef EWASM_JSON_INCLUDE_H_\n\
-         #define EWASM_JSON_INCLUDE_H_\n\
-         char *program_data = \"{escaped}\";\n\
-         #endif\n"
-    )
-}
-
-fn write_all(dir: &Path, files: Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("can not make the folder `{}`", dir.display()))?;
-    // A rename over a folder would fail when others have been done.
-    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
-        bail!("can not write `{}`: it is a folder", dir.join(name).display());
-    }
-    let written = files
-        .into_iter()
-        .map(|(name, data)| {
-            let path = dir.join(name);
-            let file = write_beside(dir, &data)
-                .with_context(|| format!("can not write `{}`", path.display()))?;
-            Ok((file, path))
-        })
-        .collect::<anyhow::Result<Vec<(NamedTempFile, PathBuf)>>>()?;
-    for (file, path) in written {
-        file.persist(&path).with_context(|| format!("can not write `{}`", path.display()))?;
     }
     Ok(())
 }
 
-fn write_beside(dir: &Path, data: &[u8]) -> std::io::Result<NamedTempFile> {
+/// What was replaced, where the user may not expect it.
+fn replaced(found: &Found, obj_name: &str) -> Option<String> {
+    match found {
+        Found::Other(what) => Some(what.clone()),
+        Found::Result(Some(name)) if name != obj_name => {
+            let source = name.strip_suffix("_bpf").unwrap_or(name);
+            Some(format!("packed from `{source}`"))
+        }
+        _ => None,
+    }
+}
+
+fn write_beside(
+    plan: &Plan,
+    package: &Package,
+    targets: &[Target],
+) -> anyhow::Result<Vec<NamedTempFile>> {
+    let dir = &plan.output;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("can not make the folder `{}`", shown(dir)))?;
+    let json = if plan.package { package.encode() } else { String::new() };
+    let write = |target: &Target| {
+        let file = new_file(dir)?;
+        let mut out = BufWriter::new(file.as_file());
+        match target.kind {
+            Kind::Object => out.write_all(&package.object)?,
+            Kind::Skeleton if plan.yaml => yaml_serde::to_writer(&mut out, &package.meta)?,
+            Kind::Skeleton => serde_json::to_writer(&mut out, &package.meta)?,
+            Kind::Package if plan.yaml => {
+                let value: serde_json::Value = serde_json::from_str(&json)?;
+                yaml_serde::to_writer(&mut out, &value)?;
+            }
+            Kind::Package => out.write_all(json.as_bytes())?,
+            Kind::Header => wasm_header(&mut out, &json)?,
+        }
+        out.flush()?;
+        drop(out);
+        Ok(file)
+    };
+    let file = |target: &Target| {
+        let path = &target.path;
+        write(target).map_err(|error: anyhow::Error| {
+            error.context(format!("can not write `{}`", shown(path)))
+        })
+    };
+    targets.iter().map(file).collect()
+}
+
+/// A C header with the package as a string, for a program that is compiled to Wasm.
+fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
+    write!(
+        out,
+        "/* Made by ecc from the package of the same folder. */\n\
+         #ifndef {HEADER_GUARD}\n\
+         #define {HEADER_GUARD}\n\
+         char *program_data = \""
+    )?;
+    for part in package.split_inclusive(['\\', '"']) {
+        match part.as_bytes() {
+            [text @ .., last @ (b'\\' | b'"')] => {
+                out.write_all(text)?;
+                out.write_all(&[b'\\', *last])?;
+            }
+            text => out.write_all(text)?,
+        }
+    }
+    out.write_all(b"\";\n#endif\n")
+}
+
+fn new_file(dir: &Path) -> io::Result<NamedTempFile> {
     // A temporary file is the user's alone; a result is as open as the umask says.
-    let mut file = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(".ecc-")
         .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(dir)?;
-    file.write_all(data)?;
-    file.flush()?;
-    Ok(file)
+        .tempfile_in(dir)
 }

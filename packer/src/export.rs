@@ -9,6 +9,7 @@ use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType};
 use crate::annotations::lexer::{Token, tokens};
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Tags of the structs that a header defines, in order: every `struct NAME {` outside of comments
 /// and macros, structs inside of structs included.
@@ -67,7 +68,7 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
             exit_code::DESCRIBE,
             anyhow!(
                 "`struct {name}` of `{}` is not in the object: the source does not define it",
-                header.display()
+                shown(header)
             ),
         )
         .hint("does the source include the header?")

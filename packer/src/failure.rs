@@ -6,6 +6,7 @@ use std::path::Path;
 use bpfpack_schemas::object::ObjectError;
 
 use crate::args::{Input, Plan};
+use crate::message::{Message, shown};
 
 /// Exit codes of `ecc`; the README's table has them too.
 pub mod exit_code {
@@ -31,19 +32,26 @@ pub struct Failure {
     /// One of [`exit_code`].
     pub exit_code: u8,
     error: Option<anyhow::Error>,
+    excerpt: String,
     hint: Option<String>,
 }
 
 impl Failure {
     /// An error that is to be printed.
     pub fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit_code, error: Some(error.into()), hint: None }
+        Failure { exit_code, error: Some(error.into()), excerpt: String::new(), hint: None }
     }
 
     /// An error that somebody else, clang for one, has told the user already.
     #[must_use]
     pub fn told(exit_code: u8) -> Failure {
-        Failure { exit_code, error: None, hint: None }
+        Failure { exit_code, error: None, excerpt: String::new(), hint: None }
+    }
+
+    /// An error that is about lines of a source.
+    pub(crate) fn at(exit_code: u8, message: Message) -> Failure {
+        let error = Some(anyhow::Error::msg(message.text));
+        Failure { exit_code, error, excerpt: message.excerpt, hint: None }
     }
 
     /// Adds what the user can do.
@@ -56,7 +64,8 @@ impl Failure {
     /// Prints the message to stderr.
     pub fn report(&self) {
         if let Some(error) = &self.error {
-            crate::message::error(&format!("{error:#}"));
+            let message = Message { text: format!("{error:#}"), excerpt: self.excerpt.clone() };
+            crate::message::error(&message);
         }
         if let Some(hint) = &self.hint {
             crate::message::hint(hint);
@@ -68,7 +77,7 @@ impl Failure {
 pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(
         exit_code::NO_INPUT,
-        anyhow::Error::new(error).context(format!("can not read `{}`", path.display())),
+        anyhow::Error::new(error).context(format!("can not read `{}`", shown(path))),
     )
 }
 
@@ -81,7 +90,7 @@ pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
         ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
         _ => None,
     };
-    let source = plan.source.display();
+    let source = shown(&plan.source);
     let what = if is_object { String::new() } else { "the object made from ".to_owned() };
     let failure = Failure::new(
         exit_code::DESCRIBE,

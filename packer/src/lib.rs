@@ -5,11 +5,14 @@ pub mod annotations;
 pub mod args;
 mod buffers;
 mod cache;
+pub mod command_line;
 mod compile;
 mod describe;
 mod emit;
+mod existing;
 mod export;
 mod failure;
+mod headers;
 mod map_type;
 mod message;
 mod modules;
@@ -62,8 +65,12 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
 fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let talk = message::Talk::new(plan.verbose);
     let source = compile::Source::read(plan)?;
+    let targets = existing::targets(plan);
+    if !plan.check {
+        existing::check(plan, &targets)?;
+    }
     talk.progress("Compiling bpf object...");
-    let compiled = compile::compile(plan, &source, signals)?;
+    let compiled = compile::compile(plan, &source, signals, &talk)?;
     if plan.export_header.is_some() {
         talk.progress("Generating export types...");
     }
@@ -75,7 +82,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
     let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
-    emit::write(plan, &package)
+    emit::write(plan, &package, &targets, &talk)
 }
 
 fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {
@@ -98,7 +105,10 @@ fn describe(
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
     if let Some(header) = plan.export_header.as_ref().filter(|_| source.exported.is_empty()) {
-        talk.warning(&format!("`{}` defines no struct: nothing is exported", header.display()));
+        talk.warning(format!(
+            "`{}` defines no struct: nothing is exported",
+            message::shown(header)
+        ));
     }
     buffers::records(&mut meta, &compiled.facts, &btf);
     if plan.recognition {

@@ -3,10 +3,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = bpfpack_packer::args::Args::parse();
+    let args = match bpfpack_packer::command_line::read(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            // A closed pipe is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+        }
+    };
     match bpfpack_packer::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,18 +1,42 @@
 // SPDX-License-Identifier: MIT
 //! Talk on stderr: progress on a terminal only, warnings and errors always, colours where the
 //! terminal has them.
+//!
+//! Names and texts come from sources, objects and the command line. Each message is one line,
+//! whatever they hold; what is not safe to print is escaped. That a message can not be written is no
+//! reason to end.
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+use bpfpack_schemas::printable;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
+/// A message, and lines of the source that it is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// One line.
+    pub text: String,
+    /// Lines to be shown below; empty where there are none.
+    pub excerpt: String,
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Message {
+        Message { text, excerpt: String::new() }
+    }
+}
+
 /// Who is listening.
 #[derive(Debug)]
 pub struct Talk {
+    details: bool,
     progress: bool,
     warnings: bool,
 }
@@ -21,36 +45,85 @@ impl Talk {
     /// Progress is for terminals, or for those who ask for it.
     #[must_use]
     pub fn new(verbose: bool) -> Talk {
-        Talk { progress: verbose || std::io::stderr().is_terminal(), warnings: true }
+        let progress = verbose || std::io::stderr().is_terminal();
+        Talk { details: verbose, progress, warnings: true }
     }
 
     /// Nobody.
     #[must_use]
     pub fn silent() -> Talk {
-        Talk { progress: false, warnings: false }
+        Talk { details: false, progress: false, warnings: false }
+    }
+
+    /// A line for those who want to know everything.
+    pub fn detail(&self, text: &str) {
+        if self.details {
+            print(&Message::from(text.to_owned()), None);
+        }
     }
 
     /// A line on what is being done.
     pub fn progress(&self, text: &str) {
         if self.progress {
-            anstream::eprintln!("{text}");
+            print(&Message::from(text.to_owned()), None);
         }
     }
 
-    /// A line on what the user should look at.
-    pub fn warning(&self, text: &str) {
+    /// What was done, and the user may not expect.
+    pub fn note(&self, text: &str) {
         if self.warnings {
-            anstream::eprintln!("{WARNING}warning:{WARNING:#} {text}");
+            print(&Message::from(text.to_owned()), Some((HINT, "note")));
+        }
+    }
+
+    /// What the user should look at.
+    pub fn warning(&self, message: impl Into<Message>) {
+        if self.warnings {
+            print(&message.into(), Some((WARNING, "warning")));
         }
     }
 }
 
 /// Why it ends.
-pub fn error(text: &str) {
-    anstream::eprintln!("{ERROR}error:{ERROR:#} {text}");
+pub fn error(message: &Message) {
+    print(message, Some((ERROR, "error")));
+}
+
+/// A command line, whole: it is there to be copied.
+pub fn command(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", printable::one_line(line));
 }
 
 /// What to do about it.
 pub fn hint(text: &str) {
-    anstream::eprintln!("{HINT}hint:{HINT:#} {text}");
+    print(&Message::from(text.to_owned()), Some((HINT, "hint")));
+}
+
+fn print(message: &Message, label: Option<(Style, &str)>) {
+    let line = printable::one_line(&message.text);
+    let line = printable::message(&line);
+    let mut text = match label {
+        Some((style, label)) => format!("{style}{label}:{style:#} {line}\n"),
+        None => format!("{line}\n"),
+    };
+    if !message.excerpt.is_empty() {
+        text.push_str(&printable::message(&message.excerpt));
+        text.push('\n');
+    }
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether clang is asked for its colours: a terminal has them unless the environment says that it
+/// has not.
+pub fn has_colours() -> bool {
+    let is = |name, value: &str| std::env::var_os(name).is_some_and(|known| known == value);
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !is_unwanted && !is("TERM", "dumb")
+}
+
+/// A path in a message. Bytes that are no text are shown, too.
+pub fn shown(path: &Path) -> impl fmt::Display {
+    let mut text = Vec::new();
+    printable::append(path.as_os_str().as_bytes(), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule, check_modules};
 
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// How binary modules begin: the magic number, then version 1. Components have another.
 const BINARY: &[u8] = b"\0asm\x01\0\0\0";
@@ -29,10 +30,10 @@ fn read_one(path: &Path) -> Result<WasmModule, Failure> {
     let mut module = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_MODULE_SIZE + 1).read_to_end(&mut module))
-        .with_context(|| format!("can not read the module `{}`", path.display()))
+        .with_context(|| format!("can not read the module `{}`", shown(path)))
         .map_err(|error| Failure::new(exit_code::NO_INPUT, error))?;
     let bad = |what: String| {
-        let error = anyhow!("`{}` can not be packed: {what}", path.display());
+        let error = anyhow!("`{}` can not be packed: {what}", shown(path));
         Failure::new(exit_code::DESCRIBE, error)
     };
     if module.len() as u64 > MAX_MODULE_SIZE {

@@ -8,13 +8,15 @@ use bpfpack_schemas::Meta;
 use bpfpack_schemas::argument::plain;
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, SampleKind, Scale, View, ViewKind};
+use bpfpack_schemas::printable::one_line;
 
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
+use crate::message::shown as path;
 
 /// Prints the report.
 pub fn print(plan: &Plan, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
-    let text = report(&plan.source.display().to_string(), meta, btf);
+    let text = report(&path(&plan.source).to_string(), meta, btf);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -27,6 +29,7 @@ pub fn print(plan: &Plan, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
 fn report(source: &str, meta: &Meta, btf: &Btf<'_>) -> String {
     let mut out = format!("{source}\n");
     let mut line = |what: &str, name: &str, text: &str| {
+        let (name, text) = (one_line(name), one_line(text));
         let _ =
             writeln!(out, "  {what:<8} {name}{}{text}", if text.is_empty() { "" } else { ": " });
     };
@@ -51,7 +54,7 @@ fn report(source: &str, meta: &Meta, btf: &Btf<'_>) -> String {
                 let _ = write!(text, " = {}", plain(default));
             }
             if let Some(help) = cmdarg.help.as_ref().or(variable.description.as_ref()) {
-                let _ = write!(text, ", {help}");
+                let _ = write!(text, ", {}", help.replace('\n', " "));
             }
             line("argument", &format!("{short}--{long}"), &text);
         }

@@ -9,21 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::{hex, keep_newest};
+use crate::cache::{self, Kind, hex, keep_newest};
 use crate::compile::Compiled;
 use crate::records::Facts;
-
-/// How many objects are kept.
-const KEEP: usize = 64;
-
-/// Prefix of the folders with a vmlinux.h in which names are others.
-pub const RENAMING: &str = "renamed-";
 
 /// Words in a source that make its object depend on more than its files.
 const DOUBTFUL: [&str; 5] =
@@ -67,7 +62,7 @@ impl Place {
             hasher.update(part);
         }
         Place {
-            file: cache.join(format!("object-{}", hex(hasher))),
+            file: Kind::Object.path(cache, &hex(hasher)),
             dirs,
             ours: ours.to_owned(),
             began: SystemTime::now(),
@@ -81,7 +76,8 @@ impl Place {
 
     /// The object, if it is there and still what clang would make.
     pub fn find(&self) -> Option<Compiled> {
-        let mut data = fs::read(&self.file).ok()?;
+        let mut data = Vec::new();
+        cache::open(&self.file)?.read_to_end(&mut data).ok()?;
         let line = data.iter().position(|byte| *byte == b'\n')?;
         let manifest: Manifest = serde_json::from_slice(&data[..line]).ok()?;
         let unchanged =
@@ -106,7 +102,7 @@ impl Place {
             Ok(())
         };
         if write().is_ok() {
-            keep_newest(dir, "object-", KEEP);
+            keep_newest(dir, Kind::Object);
         }
     }
 
@@ -139,7 +135,7 @@ impl Place {
     fn is_renaming(&self, path: &Path) -> bool {
         let dir = path.parent();
         let name = dir.and_then(Path::file_name).unwrap_or_default();
-        name.as_encoded_bytes().starts_with(RENAMING.as_bytes())
+        name.to_str().is_some_and(|name| Kind::Renamed.is_name(name))
             && dir.and_then(Path::parent) == self.ours.parent()
     }
 

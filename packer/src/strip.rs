@@ -11,7 +11,9 @@ use anyhow::{Context as _, bail};
 use object::build::elf::{Builder, SectionData};
 use object::elf::{SHT_STRTAB, STT_SECTION};
 
+use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// Sections of BPF objects are aligned to 8 bytes, maps perhaps to a page.
 const MAX_ALIGNMENT: u64 = 1 << 16;
@@ -27,15 +29,17 @@ pub fn debug_sections(data: &[u8], btf: Option<Vec<u8>>) -> Result<Vec<u8>, Fail
 /// The object as a program like llvm-strip leaves it.
 pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
     let run = || -> anyhow::Result<Vec<u8>> {
-        let file = tempfile::NamedTempFile::with_prefix("ecc-")?;
-        fs::write(file.path(), object)?;
-        let output = Command::new(program).arg("-g").arg(file.path()).output()?;
+        let folder = temporary_folder()?;
+        let file = folder.path().join("object.bpf.o");
+        fs::write(&file, object)?;
+        let output = Command::new(program).arg("-g").arg(&file).output()?;
         if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("{}", words.trim().lines().collect::<Vec<_>>().join("; "));
         }
-        Ok(fs::read(file.path())?)
+        Ok(fs::read(file)?)
     };
-    run().with_context(|| format!("`{}` failed", program.display())).map_err(|error| {
+    run().with_context(|| format!("`{}` failed", shown(program))).map_err(|error| {
         Failure::new(exit_code::NO_COMPILER, error)
             .hint("without -l, ecc removes the debug information itself")
     })

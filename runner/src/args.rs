@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
-use values::{duration, duration_with_unit, map_entries, size, variable, wasm_arg};
+use values::{duration, duration_with_unit, map_entries, memory, size, variable, wasm_arg};
 
 /// Run packages of eBPF tracers.
 #[derive(Debug, Parser)]
@@ -32,6 +33,13 @@ enum Command {
     /// Load a package, attach its programs, and show what they find until Ctrl-C
     Run(Run),
 }
+
+/// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
+/// tracers have 10,240.
+const MAX_KEYS: u32 = 65_536;
+
+/// Bytes that ecli takes for what it reads unless the command line says otherwise.
+const MEMORY: u64 = 256 << 20;
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -116,6 +124,22 @@ pub struct Run {
     /// Make a map with this many entries, whatever the package says
     #[arg(long, value_name = "MAP=N", value_parser = map_entries)]
     pub map_entries: Vec<(String, u32)>,
+
+    /// Memory that all maps of the package may take: 512M, 8G. A quarter of the machine's memory
+    /// unless given. ecli itself takes 256M at the most for what it reads, or this, if it is given
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub max_memory: Option<u64>,
+
+    /// Show at most this many keys of a map in each reading, those with the largest counts. The
+    /// others are counted and reported
+    #[arg(long, value_name = "N", default_value_t = MAX_KEYS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_keys: u32,
+
+    /// Let the package pin maps, below this directory of a BPF file system. Without it, a package
+    /// that pins maps is refused
+    #[arg(long, value_name = "DIR")]
+    pub pin: Option<PathBuf>,
 
     /// Attach every program, alternatives for the same event too (which then count twice)
     #[arg(long)]
@@ -316,6 +340,15 @@ pub struct Plan {
     pub cgroup: Option<PathBuf>,
     /// How many entries maps are made with.
     pub map_entries: Vec<(String, u32)>,
+    /// Bytes that maps may take, and ecli for what it reads of them.
+    pub max_memory: Option<u64>,
+    /// Keys of a map that a reading shows.
+    pub max_keys: usize,
+    /// Where maps may be pinned.
+    pub pin: Option<PathBuf>,
+    /// The program that reads the files of other processes, when it is started under a name of its
+    /// own: ecli.
+    pub symbolizer: PathBuf,
     /// No choice among alternatives.
     pub attach_all: bool,
     /// Programs that are loaded in any case.
@@ -333,6 +366,17 @@ pub struct Plan {
 }
 
 impl Args {
+    /// The command line of this process; none where it asked for help, which is printed.
+    ///
+    /// # Errors
+    /// With clap's message, which quotes what was given.
+    pub fn read() -> Result<Option<Args>, Failure> {
+        match Args::try_parse() {
+            Ok(args) => Ok(Some(args)),
+            Err(error) => clap_answer(&error).map(|()| None),
+        }
+    }
+
     /// Settles what is meant. No file is touched.
     ///
     /// # Errors
@@ -392,6 +436,10 @@ impl Args {
             timestamp: run.timestamp,
             cgroup: run.cgroup,
             map_entries: run.map_entries,
+            max_memory: run.max_memory,
+            max_keys: run.max_keys as usize,
+            pin: run.pin,
+            symbolizer: "/proc/self/exe".into(),
             attach_all: run.attach_all,
             with: run.with,
             without: run.without,
@@ -409,6 +457,31 @@ impl Args {
             quiet: run.quiet,
             verbose: run.verbose,
         })
+    }
+}
+
+/// Prints help that was asked for.
+///
+/// # Errors
+/// With the message, where it is one.
+pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Ok(());
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return Err(Failure::told(exit_code::USAGE));
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+    Err(Failure::new(exit_code::USAGE, anyhow!(text)))
+}
+
+impl Plan {
+    /// Bytes that ecli may take for what it reads.
+    pub fn memory(&self) -> u64 {
+        self.max_memory.unwrap_or(MEMORY)
     }
 }
 

@@ -51,6 +51,12 @@ impl Failure {
         }))
     }
 
+    /// An error that the user was told already.
+    #[must_use]
+    pub fn told(exit_code: u8) -> Failure {
+        Failure::new(exit_code, anyhow::anyhow!(""))
+    }
+
     /// Adds what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
@@ -79,7 +85,10 @@ impl Failure {
 
     /// Prints it to stderr.
     pub fn report(&self) {
-        crate::talk::error(&self.message());
+        let message = self.message();
+        if !message.is_empty() {
+            crate::talk::error(&message);
+        }
         if let Some(details) = &self.0.details {
             for line in details.trim_end().lines() {
                 crate::talk::detail(line);
@@ -87,6 +96,12 @@ impl Failure {
         }
         for hint in &self.0.hints {
             crate::talk::hint(hint);
+        }
+        // Wherever it happens, it is the same.
+        if message.contains(&format!("(os error {})", libc::EMFILE)) {
+            crate::talk::hint(
+                "the limit on open files is too low (ulimit -n): raise it, to 1024 for instance",
+            );
         }
     }
 }

@@ -2,7 +2,8 @@
 //! What this kernel and this user can do. Features are asked for, not concluded from a version.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use bpfpack_schemas::btf::Btf;
@@ -110,6 +111,24 @@ pub fn has_tracefs() -> bool {
     tracefs().is_some()
 }
 
+/// Where the file system with the tracepoints is mounted, if this user may not look into it.
+pub fn hidden_tracefs() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    hidden_in(&mounts, |dir| {
+        fs::metadata(dir.join("events")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+    })
+}
+
+/// The same, by the text of `/proc/self/mounts`: proc_pid_mounts(5).
+fn hidden_in(mounts: &str, is_hidden: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let dir = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (dir, kind) = (words.next()?, words.next()?);
+        (kind == "tracefs").then(|| PathBuf::from(dir))
+    };
+    mounts.lines().filter_map(dir).find(|dir| is_hidden(dir))
+}
+
 /// What is to be said where an object has LSM programs and the kernel does not ask them.
 pub fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     let has_lsm = elf.programs().iter().any(|program| program.section.starts_with("lsm"));
@@ -128,4 +147,18 @@ fn has_bpf_lsm() -> Option<bool> {
 /// Whether there is a tracepoint `category/name`; none where that can not be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
     tracefs().map(|dir| dir.join("events").join(event).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracefs_that_this_user_may_not_look_into() {
+        let mounts = "sysfs /sys sysfs rw 0 0\ntracefs /sys/kernel/tracing tracefs rw 0 0\n";
+        let tracing = Path::new("/sys/kernel/tracing");
+        assert_eq!(hidden_in(mounts, |_| true).as_deref(), Some(tracing));
+        assert_eq!(hidden_in(mounts, |_| false), None);
+        assert_eq!(hidden_in("sysfs /sys sysfs rw 0 0\n", |_| true), None);
+    }
 }

@@ -19,6 +19,8 @@ pub mod fuzzing;
 mod instrument;
 mod kernel;
 mod load;
+mod memory;
+mod pins;
 mod render;
 mod sink;
 mod symbols;
@@ -38,12 +40,19 @@ use libbpf_rs::Object;
 pub use failure::Failure;
 use fetch::Fetched;
 
+/// Becomes the process that reads the files of other processes, where the command line asks for
+/// that; otherwise returns none at once. To be called first by a program that runs packages.
+pub fn symbolizer() -> Option<std::process::ExitCode> {
+    symbols::worker::run_if_asked()
+}
+
 /// Runs what the command line asks for; the exit code, which only modules choose.
 ///
 /// # Errors
 /// With everything detached; what was shown before stays shown.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let plan = args.resolve()?;
+    render::check_terminal(&plan)?;
     let talk = talk::Talk::new(&plan);
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.

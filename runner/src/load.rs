@@ -2,14 +2,17 @@
 //! Opens and loads an object. [`Opened`] becomes [`Loaded`] or an explained failure.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+use bpfpack_schemas::printable;
 use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
 use crate::failure::{Failure, exit_code};
+use crate::memory;
 use crate::sys;
 use crate::vars::Arguments;
 
@@ -27,7 +30,7 @@ pub fn capture_log(show: bool) {
         }
     }
     fn show_and_keep(text: String) {
-        crate::talk::line(format_args!("{}", crate::talk::plain(text.trim_end())));
+        crate::talk::line(format_args!("{}", printable::message(text.trim_end())));
         keep(text);
     }
     match show {
@@ -163,10 +166,46 @@ impl Opened {
     /// stays. Returns the names of those.
     #[cfg(feature = "wasm")]
     pub fn forget_pins(&mut self) -> Vec<String> {
+        let pinned = self.pinned();
+        for mut map in self.0.maps_mut() {
+            sys::forget_pin(&mut map);
+        }
+        pinned
+    }
+
+    /// The names of the maps that ask to be pinned.
+    pub fn pinned(&mut self) -> Vec<String> {
         let pinned = self.0.maps_mut().filter_map(|mut map| {
-            sys::forget_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
+            sys::asks_for_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
         });
         pinned.collect()
+    }
+
+    /// Has a map pinned at a path, or, where one is pinned there, that one used.
+    ///
+    /// # Errors
+    /// When the path is none.
+    pub fn pin(&mut self, name: &str, path: &Path) -> Result<(), Failure> {
+        let map = self.0.maps_mut().find(|map| map.name().to_str() == Some(name));
+        map.map_or(Ok(()), |mut map| map.set_pin_path(path)).map_err(|error| {
+            let error = anyhow::Error::new(error).context(format!("cannot pin the map `{name}`"));
+            Failure::new(exit_code::LOAD, error)
+        })
+    }
+
+    /// What its maps take, in bytes.
+    pub fn memory(&self) -> Vec<(String, u64)> {
+        let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1) as u64;
+        let of = |map: libbpf_rs::OpenMap<'_>| {
+            let sizes = memory::Sizes {
+                ty: map.map_type(),
+                key: map.key_size(),
+                value: map.value_size(),
+                entries: map.max_entries(),
+            };
+            (map.name().to_string_lossy().into_owned(), sizes.bytes(cpus))
+        };
+        self.0.maps().map(of).collect()
     }
 
     /// Keeps programs from being loaded.
@@ -195,6 +234,17 @@ impl Opened {
 
 /// Says which program was refused, and what the kernel said.
 fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -> Refused {
+    // The limits of this process have nothing to do with the programs.
+    for (number, what) in [
+        (libc::EMFILE, "ecli may not open more files"),
+        (libc::ENFILE, "this machine may not open more files"),
+        (libc::ENOMEM, "there is not enough memory for the package's maps and programs"),
+    ] {
+        if format!("{error:#}").contains(&format!("(os error {number})")) {
+            let failure = Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}"));
+            return Refused { program: None, failure };
+        }
+    }
     let mut blamed = log.lines().filter_map(|line| {
         let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
         (what.contains("failed") || what.contains("relo")).then_some((name, what))
@@ -311,6 +361,17 @@ mod tests {
             -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EACCES\n";
         let text = format!("{:?}", explained(log).failure);
         assert!(text.contains("verifier refused `f`") && text.contains("R1 invalid"), "{text}");
+    }
+
+    #[test]
+    fn limits_of_the_process_are_no_refusals() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EMFILE\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
+            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EMFILE\n";
+        let error = libbpf_rs::Error::from_raw_os_error(libc::EMFILE);
+        let refused = explain(&error, log, &[("f".into(), "tp/a/b".into())]);
+        let text = refused.failure.message();
+        assert!(text.contains("may not open more files") && refused.program.is_none(), "{text}");
     }
 
     #[test]

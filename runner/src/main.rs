@@ -3,11 +3,14 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = bpfpack_runner::args::Args::parse();
-    match bpfpack_runner::run(args) {
+    if let Some(code) = bpfpack_runner::symbolizer() {
+        return code;
+    }
+    match bpfpack_runner::args::Args::read().and_then(|args| match args {
+        Some(args) => bpfpack_runner::run(args),
+        None => Ok(0),
+    }) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.report();

@@ -115,6 +115,12 @@ impl Sink {
         })
     }
 
+    /// Whether a person may look at it.
+    #[cfg(feature = "wasm")]
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
     /// Bytes that were not written yet.
     pub fn left(&self) -> usize {
         self.bytes.len() - self.written

@@ -9,9 +9,11 @@ use bpfpack_schemas::argument::{Argument, padded, plain};
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Variable};
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::printable::{is_printable, lines, one_line};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
+use crate::args::clap_answer;
 use crate::failure::{Failure, exit_code};
 
 /// What the arguments say.
@@ -65,15 +67,8 @@ pub fn parse(
         [package, rest @ ..] => match command(meta, &variables, package).try_get_matches_from(rest)
         {
             Ok(matches) => Some(matches),
-            Err(error) if !error.use_stderr() => {
-                let _ = error.print();
-                return Ok(None);
-            }
             Err(error) => {
-                let text = error.render().to_string();
-                let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
-                let failure = Failure::new(exit_code::USAGE, anyhow!(text));
-                return Err(match error.kind() {
+                return clap_answer(&error).map(|()| None).map_err(|failure| match error.kind() {
                     clap::error::ErrorKind::UnknownArgument => failure.hint(
                         "options of ecli come before the package: ecli run [OPTIONS] PACKAGE …",
                     ),
@@ -133,16 +128,17 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
     let skeleton = &meta.bpf_skel;
     let doc = skeleton.doc.clone().unwrap_or_default();
     let about = doc.brief.or(doc.description).unwrap_or_else(|| "A simple eBPF program".into());
-    let mut command = Command::new(skeleton.obj_name.clone())
+    // Whoever made the package has written all of this.
+    let mut command = Command::new(one_line(&skeleton.obj_name).into_owned())
         .no_binary_name(true)
-        .bin_name(format!("ecli run {package}"))
-        .version(doc.version.unwrap_or_else(|| "0.1.0".into()))
-        .about(about)
+        .bin_name(format!("ecli run {}", one_line(package)))
+        .version(one_line(&doc.version.unwrap_or_else(|| "0.1.0".into())).into_owned())
+        .about(lines(&about).into_owned())
         .max_term_width(100)
         .disable_help_flag(true)
         .disable_version_flag(true);
     if let Some(details) = doc.details {
-        command = command.after_help(details);
+        command = command.after_help(lines(&details).into_owned());
     }
     let mut names = Names::default();
     for variable in variables {
@@ -209,19 +205,21 @@ impl Settable<'_> {
         if !shown.is_empty() {
             help = format!("{help} [default: {shown}]");
         }
+        let long = one_line(&long).into_owned();
         if !names.long.insert(long.clone()) {
             return Vec::new();
         }
-        let mut arg = Arg::new(self.id()).long(long.clone()).help(help);
+        let mut arg = Arg::new(self.id()).long(long.clone()).help(lines(&help).into_owned());
         arg = if self.kind.is_bool() {
             arg.action(ArgAction::SetTrue)
         } else {
-            let name = self.kind.value_name();
+            let name = one_line(self.kind.value_name()).into_owned();
             arg.action(ArgAction::Set).value_name(name).allow_hyphen_values(true)
         };
         let mut letters = cmdarg.short.as_deref().unwrap_or_default().chars();
         if let (Some(letter), None) = (letters.next(), letters.next())
             && letter != '-'
+            && is_printable(letter)
             && names.short.insert(letter)
         {
             arg = arg.short(letter);
@@ -231,7 +229,7 @@ impl Settable<'_> {
         if initially_true && self.default().is_none() {
             let disable = format!("disable-{long}");
             if names.long.insert(disable.clone()) {
-                let help = format!("Set `{}`, which is true, to false", self.meta.name);
+                let help = format!("Set `{}`, which is true, to false", one_line(&self.meta.name));
                 args.push(
                     Arg::new(self.disable_id()).long(disable).action(ArgAction::SetTrue).help(help),
                 );

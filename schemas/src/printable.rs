@@ -97,6 +97,65 @@ pub fn append(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a character as JSON has it in a string, where it is not printed: `\u001b`, and two of
+/// those past U+FFFF.
+pub fn json_escape(c: char, out: &mut Vec<u8>) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+    }
+}
+
+/// A JSON text as it may be printed: the same value, on as many lines.
+#[must_use]
+pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_allowed = |c| is_printable(c) || matches!(c, '\n' | '\t');
+    let is_plain = std::str::from_utf8(text).is_ok_and(|text| text.chars().all(is_allowed));
+    if is_plain {
+        return text.into();
+    }
+    let mut out = Vec::with_capacity(text.len() + 8);
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match is_allowed(c) {
+                true => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                false => json_escape(c, &mut out),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.into()
+}
+
+/// Text that comes in pieces, which may end inside of a character: as [`lines`] has it.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    rest: Vec<u8>,
+}
+
+impl Pieces {
+    /// Appends what is whole of a piece, and of the one before.
+    pub fn append(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        self.rest.extend_from_slice(piece);
+        let is_cut = |error: std::str::Utf8Error| error.error_len().is_none();
+        // The last bytes of up to three may be the start of a character.
+        let start = self.rest.len().saturating_sub(3);
+        let cut = (start..self.rest.len())
+            .find(|at| std::str::from_utf8(&self.rest[*at..]).is_err_and(is_cut))
+            .unwrap_or(self.rest.len());
+        let whole: Vec<u8> = self.rest.drain(..cut).collect();
+        for line in whole.split_inclusive(|byte| matches!(byte, b'\n' | b'\t')) {
+            let (text, end) = match line.split_last() {
+                Some((end @ (b'\n' | b'\t'), text)) => (text, Some(*end)),
+                _ => (line, None),
+            };
+            append(text, out);
+            out.extend(end);
+        }
+    }
+}
+
 /// A text of several lines as it may be printed: ends of lines and tabs stay.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
@@ -141,6 +200,31 @@ mod tests {
         let mut out = Vec::new();
         append(b"a\xff\xc3\xa9\xe2\x80\xae\x1b", &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), "a\\xff\u{e9}\\u{202e}\\x1b");
+    }
+
+    #[test]
+    fn json_keeps_its_value() {
+        let text = "{\"a\":\"\u{9b}\u{202e}\u{e0041}é\"}";
+        let shown = json(text.as_bytes());
+        assert_eq!(shown, "{\"a\":\"\\u009b\\u202e\\udb40\\udc41é\"}".as_bytes());
+        assert_eq!(json(b"[1,\n2]"), &b"[1,\n2]"[..]);
+        assert_eq!(json(b"\"\xff\""), "\"\u{fffd}\"".as_bytes());
+    }
+
+    #[test]
+    fn pieces_may_end_inside_of_a_character() {
+        let text = "é漢🎉\x1b[m\u{202e}\n\tend\u{2028}".as_bytes();
+        for size in 1..text.len() {
+            let (mut pieces, mut out) = (Pieces::default(), Vec::new());
+            for piece in text.chunks(size) {
+                pieces.append(piece, &mut out);
+            }
+            let shown = String::from_utf8(out).unwrap();
+            assert_eq!(shown, "é漢🎉\\x1b[m\\u{202e}\n\tend\\u{2028}", "{size}");
+        }
+        let mut out = Vec::new();
+        Pieces::default().append(b"a\xffb\xe2\x28c", &mut out);
+        assert_eq!(out, b"a\\xffb\\xe2(c");
     }
 
     #[test]

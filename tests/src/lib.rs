@@ -3,6 +3,7 @@
 //! making load, and saying what can not be tested here.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
+pub mod attack;
 pub mod held;
 pub mod load;
 pub mod stream;

@@ -3,10 +3,13 @@
 #![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
+use std::sync::atomic::AtomicU64;
 
 /// A system call that does nothing but carry a number, which a program can see: `getpgid`.
 pub fn carry(number: i32) {
@@ -17,8 +20,6 @@ pub fn carry(number: i32) {
 /// What a process used in its life.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// How it ended.
-    pub status: ExitStatus,
     /// Largest resident size in bytes.
     pub peak_memory: u64,
     /// How often it gave the CPU away: how often it slept.
@@ -27,26 +28,41 @@ pub struct Usage {
     pub cpu: std::time::Duration,
 }
 
-/// Waits for a child, and tells what it used.
-pub fn wait_usage(child: Child) -> io::Result<Usage> {
+/// Waits for a child, and tells what it used. One that does not end is killed, and the test fails.
+///
+/// # Errors
+/// When somebody has waited for it.
+pub fn wait_usage(mut child: Child) -> io::Result<Usage> {
+    crate::wait::until_end(&mut child);
+    wait_ended(child.id()).map(|(_, usage)| usage)
+}
+
+/// Waits for a child by its number; how it ended, and what it used.
+///
+/// # Errors
+/// When there is no such child, or somebody has waited for it.
+pub fn wait_ended(pid: u32) -> io::Result<(ExitStatus, Usage)> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: both places are valid; the child is ours and has not been waited for.
+    // SAFETY: both places are valid as zeroes, too, and live as long as the call.
     let usage = unsafe {
-        if libc::wait4(child.id() as i32, &raw mut status, 0, usage.as_mut_ptr()) < 0 {
-            return Err(io::Error::last_os_error());
+        while libc::wait4(pid as i32, &raw mut status, 0, usage.as_mut_ptr()) < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
         }
         usage.assume_init()
     };
     let time = |time: libc::timeval| {
         std::time::Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
     };
-    Ok(Usage {
-        status: ExitStatus::from_raw(status),
+    let usage = Usage {
         peak_memory: usage.ru_maxrss as u64 * 1024,
         sleeps: usage.ru_nvcsw as u64,
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
-    })
+    };
+    Ok((ExitStatus::from_raw(status), usage))
 }
 
 /// The time on a CPU that a process has had until now, all of its threads together. The kernel
@@ -82,13 +98,36 @@ pub fn local_time() -> (i32, i32, i32) {
     (parts.tm_hour, parts.tm_min, parts.tm_sec)
 }
 
+/// What the kernel numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A BPF program.
+    Program,
+    /// A BPF map.
+    Map,
+    /// A BPF link.
+    Link,
+}
+
+/// The id of the next one of a kind after `id`, if there is one.
+#[must_use]
+pub fn next_id(kind: Kind, id: u32) -> Option<u32> {
+    let mut next = 0;
+    // SAFETY: the kernel writes an id to `next`.
+    let result = unsafe {
+        match kind {
+            Kind::Program => libbpf_sys::bpf_prog_get_next_id(id, &raw mut next),
+            Kind::Map => libbpf_sys::bpf_map_get_next_id(id, &raw mut next),
+            Kind::Link => libbpf_sys::bpf_link_get_next_id(id, &raw mut next),
+        }
+    };
+    (result == 0).then_some(next)
+}
+
 /// The id of the next BPF link after `id`, if there is one.
 #[must_use]
 pub fn next_link(id: u32) -> Option<u32> {
-    let mut next = 0;
-    // SAFETY: the kernel writes an id to `next`.
-    let result = unsafe { libbpf_sys::bpf_link_get_next_id(id, &raw mut next) };
-    (result == 0).then_some(next)
+    next_id(Kind::Link, id)
 }
 
 /// The ids of all BPF links of the machine.
@@ -172,6 +211,104 @@ pub fn own_mounts() -> io::Result<()> {
     match mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE) {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(-error)),
+    }
+}
+
+/// Gives this thread, and what it starts, a network of its own, in which nothing is up.
+///
+/// # Errors
+/// Without the right to.
+pub fn own_network() -> io::Result<()> {
+    // SAFETY: the thread gets another network; no memory is touched.
+    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A terminal that is none: what is written to the second, the first reads, as a terminal shows it.
+///
+/// # Errors
+/// Where there are no such terminals.
+pub fn terminal() -> io::Result<(File, File)> {
+    let master = File::options().read(true).write(true).open("/dev/ptmx")?;
+    let (unlock, flags) = (0, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+    // SAFETY: the first call reads an int, which lives as long as it; the second takes a number, and
+    // returns a descriptor that nobody else knows.
+    let slave = unsafe {
+        if libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) {
+            fd if fd >= 0 => File::from_raw_fd(fd),
+            _ => return Err(io::Error::last_os_error()),
+        }
+    };
+    Ok((master, slave))
+}
+
+/// Maps a piece of a file as code, or, without a file, memory that may be run; its address. It is
+/// never unmapped, and nothing but its address is known of it.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn map_code(file: Option<&File>, offset: u64, len: usize) -> io::Result<u64> {
+    let (fd, kind) = file.map_or((-1, libc::MAP_ANONYMOUS), |file| (file.as_raw_fd(), 0));
+    let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | kind);
+    // SAFETY: the kernel chooses an address at which nothing is; no reference to it is made.
+    let place =
+        unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, offset as libc::off_t) };
+    match place {
+        libc::MAP_FAILED => Err(io::Error::last_os_error()),
+        place => Ok(place as u64),
+    }
+}
+
+/// Runs code made at run time, for ever, with a frame pointer that leads to `frames`: pairs of the
+/// next frame's address and an address to return to. Whoever takes this thread's stack finds those.
+///
+/// # Errors
+/// When there is no memory that may be run.
+pub fn spin_in_made_code(frames: &'static [AtomicU64]) -> io::Result<std::convert::Infallible> {
+    #[cfg(target_arch = "x86_64")] // mov rbp, rdi; 1: pause; jmp 1b
+    const CODE: &[u8] = &[0x48, 0x89, 0xfd, 0xf3, 0x90, 0xeb, 0xfc];
+    #[cfg(target_arch = "aarch64")] // mov x29, x0; b .
+    const CODE: &[u8] = &[0xfd, 0x03, 0x00, 0xaa, 0x00, 0x00, 0x00, 0x14];
+    let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: the page is new and larger than the code, which is whole, position-independent, takes
+    // one pointer as the C ABI passes it, touches no memory, and never returns.
+    unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        std::ptr::copy_nonoverlapping(CODE.as_ptr(), page.cast(), CODE.len());
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!("dsb ish", "isb");
+        let code: extern "C" fn(*const AtomicU64) -> ! = std::mem::transmute(page);
+        code(frames.as_ptr())
+    }
+}
+
+/// Whether an interface has a qdisc for BPF programs (`clsact`). One that it had not is removed again.
+#[must_use]
+pub fn has_clsact(interface: i32) -> bool {
+    let mut hook = libbpf_sys::bpf_tc_hook {
+        sz: size_of::<libbpf_sys::bpf_tc_hook>() as _,
+        ifindex: interface,
+        attach_point: libbpf_sys::BPF_TC_INGRESS | libbpf_sys::BPF_TC_EGRESS,
+        ..Default::default()
+    };
+    // SAFETY: the hook has the size that it says, and lives as long as the calls.
+    unsafe {
+        match libbpf_sys::bpf_tc_hook_create(&raw mut hook) {
+            0 => {
+                libbpf_sys::bpf_tc_hook_destroy(&raw mut hook);
+                false
+            }
+            error => error == -libc::EEXIST,
+        }
     }
 }
 

@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind as BtfKind};
 use bpfpack_schemas::meta::{
     Doc, MEANINGS, MapMeta, ProgMeta, RecordType, Skeleton, Variable, View,
 };
+use bpfpack_schemas::printable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use super::lexer::Position;
 use super::{Annotation, Declaration};
 use crate::buffers::record_type;
 use crate::failure::{Failure, exit_code};
-use crate::message::Talk;
+use crate::message::{Message, Talk, shown};
 
 /// Keys that say what a thing is; no annotation changes them.
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
@@ -39,20 +39,25 @@ struct Shown<'s> {
 
 impl Shown<'_> {
     /// A message with its place, and the line with a caret.
-    fn at(&self, place: Option<Position>, what: &str) -> String {
-        let source = self.source.display();
+    fn at(&self, place: Option<Position>, what: &str) -> Message {
+        let source = shown(self.source);
         let Some(Position { line, column }) = place else {
-            return format!("{source}: {what}");
+            return format!("{source}: {what}").into();
         };
-        let mut text = format!("{source}:{line}:{column}: {what}");
-        if let Some(shown) = self.text.lines().nth(line - 1) {
-            let before = shown.get(..column - 1).unwrap_or(shown);
+        let text = format!("{source}:{line}:{column}: {what}");
+        let mut excerpt = String::new();
+        // A line that would be cut has no room for a caret.
+        if let Some(line_text) = self.text.lines().nth(line - 1)
+            && line_text.len() <= printable::MAX_LINE / 2
+        {
+            let before = printable::lines(line_text.get(..column - 1).unwrap_or(line_text));
             // Tabs stay tabs, so that the caret is below its character.
             let indent: String =
                 before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            let _ = write!(text, "\n{line:>5} | {shown}\n{:>5} | {indent}^", "");
+            let line_text = printable::lines(line_text);
+            let _ = write!(excerpt, "{line:>5} | {line_text}\n{:>5} | {indent}^", "");
         }
-        text
+        Message { text, excerpt }
     }
 }
 
@@ -67,7 +72,7 @@ pub fn apply(
     (source, text): (&Path, &str),
     talk: &Talk,
 ) -> Result<Meta, Failure> {
-    let shown = Shown { source, text };
+    let lines = Shown { source, text };
     for declaration in declarations {
         let found = target(&mut meta.bpf_skel, declaration);
         let Some(mut target) = found else {
@@ -77,7 +82,7 @@ pub fn apply(
                     "`@{}` stands above nothing that the object holds; it is left out",
                     annotation.name
                 );
-                talk.warning(&shown.at(annotation.at, &what));
+                talk.warning(lines.at(annotation.at, &what));
             }
             continue;
         };
@@ -93,13 +98,13 @@ pub fn apply(
         annotations.sort_by_key(|annotation| annotation.name != "records");
         for annotation in annotations {
             if let Some(warning) = doubt(annotation, target.kind()) {
-                talk.warning(&shown.at(annotation.at, &warning));
+                talk.warning(lines.at(annotation.at, &warning));
             }
             let value = match annotation.value() {
                 Ok(value) => value,
                 Err((place, why)) => {
                     let what = format!("`@{}` is left out: {why}", annotation.name);
-                    talk.warning(&shown.at(place, &what));
+                    talk.warning(lines.at(place, &what));
                     continue;
                 }
             };
@@ -110,13 +115,13 @@ pub fn apply(
                 {
                     let name = &annotation.name;
                     let what = format!("`@{name}` has no key `{key}`; did you mean `{meant}`?");
-                    talk.warning(&shown.at(annotation.at, &what));
+                    talk.warning(lines.at(annotation.at, &what));
                 }
             }
             target.set(&annotation.name, value, btf).and_then(|()| target.check()).map_err(
                 |error| {
-                    let text = shown.at(annotation.at, &format!("`@{}`: {error}", annotation.name));
-                    Failure::new(exit_code::DESCRIBE, anyhow!(text))
+                    let what = format!("`@{}`: {error}", annotation.name);
+                    Failure::at(exit_code::DESCRIBE, lines.at(annotation.at, &what))
                 },
             )?;
         }

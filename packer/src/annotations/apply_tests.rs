@@ -127,10 +127,18 @@ fn a_caret_stands_below_the_slip() {
     let annotation = &found[0].annotations[0];
     let (place, why) = annotation.value().unwrap_err();
     let shown = Shown { source: Path::new("x.c"), text: source };
-    let expected = "x.c:1:29: not valid JSON: expected `,` or `}`\n    \
-        1 | \t/// @sample {\"interval\": 5 \"type\": 1}\n      \
-        | \t                           ^";
-    assert_eq!(shown.at(place, &why), expected);
+    let text = "x.c:1:29: not valid JSON: expected `,` or `}`".to_owned();
+    let excerpt = "    1 | \t/// @sample {\"interval\": 5 \"type\": 1}\n      \
+        | \t                           ^"
+        .to_owned();
+    assert_eq!(shown.at(place, &why), Message { text, excerpt });
+    // What is escaped is longer, and the caret stands farther right.
+    let source = "/// @sample \x1b[31m{\"interval\": 5 \"type\": 1}\nint hists;";
+    let place = Some(Position { line: 1, column: 18 });
+    let excerpt = Shown { source: Path::new("x.c"), text: source }.at(place, "").excerpt;
+    let expected =
+        "    1 | /// @sample \\x1b[31m{\"interval\": 5 \"type\": 1}\n      |                     ^";
+    assert_eq!(excerpt, expected);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
 
 use crate::failure::{Failure, exit_code};
-use crate::message::Talk;
+use crate::message::{Talk, shown};
 
 /// Checks defaults against the types of their variables, and warns of options that two variables
 /// would have.
@@ -40,7 +40,7 @@ pub fn check_arguments(
                 None => Err("no text can give a value of this type".to_owned()),
             };
             result.map_err(|why| {
-                let source = source.display();
+                let source = shown(source);
                 let (name, ty) = (var.name, ty.spelling());
                 Failure::new(
                     exit_code::DESCRIBE,
@@ -65,9 +65,9 @@ fn check_options(meta: &Meta, source: &Path, talk: &Talk) {
             let options = [Some(format!("--{long}")), cmdarg.short.map(|s| format!("-{s}"))];
             for option in options.into_iter().flatten() {
                 if let Some((_, other)) = taken.iter().find(|(known, _)| *known == option) {
-                    talk.warning(&format!(
+                    talk.warning(format!(
                         "{}: `{}` can not have the option `{option}`: {other} has it already",
-                        source.display(),
+                        shown(source),
                         variable.name,
                     ));
                 } else {

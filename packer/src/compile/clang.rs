@@ -3,18 +3,19 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, anyhow};
 
-use super::Source;
 use super::keepers::Keepers;
+use super::{Source, diagnostics};
 use crate::args::{Input, Plan};
-use crate::cache::{Headers, Making};
+use crate::cache::{Kind, temporary_folder};
 use crate::failure::{Failure, exit_code};
+use crate::headers::{Headers, Making};
+use crate::message::{self, shown};
 use crate::results::{ENVIRONMENT, Place, SEARCHED};
 
 /// Where projects keep headers, from a source's folder.
@@ -78,7 +79,7 @@ impl<'a> Compiler<'a> {
             true => self.headers.precompiled(self.clang, &self.deciding_flags()),
             false => None,
         };
-        if let Some(precompiled) = target.as_ref().filter(|path| path.exists()) {
+        if let Some(precompiled) = target.as_ref().filter(|path| Kind::Precompiled.is_at(path)) {
             let mut command = self.command();
             command.arg("-include-pch").arg(precompiled);
             if let Ok(made @ Attempt::Made { .. }) = self.attempt(command, may_keep) {
@@ -86,7 +87,8 @@ impl<'a> Compiler<'a> {
             }
         }
         // Who compiles one source only once is not made to wait for a precompiled header.
-        let wanted = target.filter(|path| !self.headers.are_new && !path.exists());
+        let is_there = |path: &Path| Kind::Precompiled.is_at(path);
+        let wanted = target.filter(|path| !self.headers.are_new && !is_there(path));
         let meanwhile = wanted.and_then(|path| self.precompile(path));
         let result = self.plainly(may_keep);
         if let Some((mut child, making)) = meanwhile {
@@ -136,7 +138,7 @@ impl<'a> Compiler<'a> {
         // A relative folder is another one elsewhere.
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
-        let cache = self.headers.cache()?;
+        let cache = self.headers.kept()?;
         Some(Place::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
@@ -224,12 +226,12 @@ impl<'a> Compiler<'a> {
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
         let attempt = self
             .attempt(self.command(), may_keep)
-            .with_context(|| format!("can not run `{}`", self.clang.display()))
+            .with_context(|| format!("can not run `{}`", shown(self.clang)))
             .map_err(|error| Failure::new(exit_code::NO_COMPILER, error))?;
         if matches!(attempt, Attempt::Refused { .. }) && !self.has_bpf_target() {
             return Err(Failure::new(
                 exit_code::NO_COMPILER,
-                anyhow!("`{}` can not compile for BPF", self.clang.display()),
+                anyhow!("`{}` can not compile for BPF", shown(self.clang)),
             )
             .hint("Debian's can: apt-get install clang"));
         }
@@ -238,11 +240,12 @@ impl<'a> Compiler<'a> {
 
     /// Runs clang to its end; the object comes out of its standard output.
     fn attempt(&self, mut command: Command, may_keep: bool) -> std::io::Result<Attempt> {
-        let rule = may_keep.then(tempfile::NamedTempFile::new).transpose()?;
+        let folder = may_keep.then(temporary_folder).transpose()?;
+        let rule = folder.as_ref().map(|folder| folder.path().join("rule"));
         if let Some(rule) = &rule {
-            command.args(["-MD", "-MF"]).arg(rule.path());
+            command.args(["-MD", "-MF"]).arg(rule);
         }
-        if std::io::stderr().is_terminal() {
+        if message::has_colours() {
             command.arg("-fcolor-diagnostics");
         }
         if self.plan.input == Input::Header {
@@ -260,14 +263,15 @@ impl<'a> Compiler<'a> {
             return Ok(Attempt::Refused { words });
         }
         let rule = rule.filter(|_| words.is_empty());
-        let dependencies = rule.and_then(|rule| fs::read_to_string(rule.path()).ok());
+        let dependencies = rule.and_then(|rule| fs::read_to_string(rule).ok());
         Ok(Attempt::Made { object: stdout, dependencies, words })
     }
 
-    /// clang's words reach the user as they are.
-    pub fn pass_on(&self, words: &[u8]) -> Result<(), Failure> {
-        let written = std::io::stderr().write_all(words);
-        written.map_err(|error| Failure::new(exit_code::OTHER, error))
+    /// clang's words reach the user as they are, but for what is not safe to print.
+    pub fn pass_on(&self, words: &[u8]) {
+        let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
+        let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
+        diagnostics::print(words, is_asked || message::has_colours());
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.
@@ -315,7 +319,7 @@ impl<'a> Compiler<'a> {
                 .map(OsStr::to_string_lossy)
                 .collect();
             if let Ok(line) = shlex::try_join(words.iter().map(AsRef::as_ref)) {
-                anstream::eprintln!("{line}");
+                message::command(&line);
             }
         }
     }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::Source;
 use crate::args::Plan;
+use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
 
 /// The source with lines behind it that keep structs in the object. clang reads it in place of the
@@ -26,7 +27,7 @@ impl Keepers {
             return Ok(None);
         }
         let make = || -> anyhow::Result<Keepers> {
-            let dir = TempDir::with_prefix("ecc-")?;
+            let dir = temporary_folder()?;
             let with_keepers = dir.path().join("source.c");
             let text = format!("{}\n{}", source.text, source.keepers());
             fs::write(&with_keepers, text)?;

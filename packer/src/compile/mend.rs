@@ -17,12 +17,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
 use crate::args::{Input, Vmlinux};
-use crate::cache::{hex, keep_newest};
+use crate::cache::{Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code};
-use crate::results::RENAMING;
-
-/// Folders with renamed types that are kept.
-const KEEP: usize = 16;
+use crate::message::shown;
 
 /// Rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
@@ -84,13 +81,18 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
     }
     let hash = hex(Sha256::new().chain_update(&text));
     // Named by its content: it is the same whoever makes it.
-    let dir = compiler.headers.dir.with_file_name(format!("{RENAMING}{hash}"));
-    if !dir.join("vmlinux.h").exists() {
-        fs::create_dir_all(&dir)?;
-        let file = tempfile::NamedTempFile::new_in(&dir)?;
-        fs::write(file.path(), text)?;
-        file.persist(dir.join("vmlinux.h"))?;
-        keep_newest(compiler.headers.dir.parent().unwrap_or(&dir), RENAMING, KEEP);
+    let dir = compiler.headers.beside(Kind::Renamed, &hash);
+    if !Kind::Renamed.is_at(&dir) {
+        let cache = dir.parent().unwrap_or(&dir);
+        let fresh = new_folder(cache)?;
+        fs::write(fresh.path().join("vmlinux.h"), text)?;
+        match fs::rename(fresh.path(), &dir) {
+            Ok(()) => drop(fresh.keep()),
+            // Somebody else may have been quicker; theirs is the same.
+            Err(_) if Kind::Renamed.is_at(&dir) => {}
+            Err(error) => return Err(error.into()),
+        }
+        keep_newest(cache, Kind::Renamed);
     }
     Ok(dir)
 }
@@ -132,7 +134,7 @@ pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
         _ if !compiler.vmlinux_is_ours() && compiler.renaming.is_none() => return None,
         Vmlinux::Bundled => format!("the bundled vmlinux.h (Linux {})", version(&vmlinux)),
         Vmlinux::Kernel => "the running kernel's vmlinux.h".to_owned(),
-        Vmlinux::File(path) => format!("`{}`", path.display()),
+        Vmlinux::File(path) => format!("`{}`", shown(path)),
     };
     let remedy = "if the source is for an older or a newer kernel, give that kernel's types: \
         --vmlinux kernel for those of the running one, or --vmlinux FILE";

@@ -11,6 +11,7 @@
 //! that has a remedy ([`mend`]), it is tried again with it.
 
 mod clang;
+mod diagnostics;
 mod keepers;
 mod mend;
 mod system;
@@ -22,9 +23,10 @@ use anyhow::anyhow;
 
 use crate::annotations::{self, wanted_records};
 use crate::args::{Input, Plan};
-use crate::cache;
 use crate::export;
 use crate::failure::{Failure, bad_object, exit_code, unreadable};
+use crate::headers;
+use crate::message::{Talk, shown};
 use crate::records::{self, Facts};
 use crate::results::Place;
 use crate::strip;
@@ -91,12 +93,12 @@ fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
     let meta = file.metadata().map_err(|error| unreadable(path, error))?;
     if meta.is_file() && meta.len() > most {
-        return Err(refused(format!("`{}` has {} bytes; {rule}", path.display(), meta.len())));
+        return Err(refused(format!("`{}` has {} bytes; {rule}", shown(path), meta.len())));
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > most {
-        return Err(refused(format!("`{}` has no end; {rule}", path.display())));
+        return Err(refused(format!("`{}` has no end; {rule}", shown(path))));
     }
     Ok(bytes)
 }
@@ -111,13 +113,18 @@ pub struct Compiled {
 }
 
 /// Makes the object, or finds what was made of the source before.
-pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compiled, Failure> {
+pub fn compile(
+    plan: &Plan,
+    source: &Source,
+    signals: &Signals,
+    talk: &Talk,
+) -> Result<Compiled, Failure> {
     if plan.input == Input::Object {
         let object = read(&plan.source, MAX_OBJECT, "an object has at most 256 MiB")?;
         return finished(plan, &object);
     }
     let clang = system::find_clang(&plan.clang)?;
-    let headers = cache::headers(plan)?;
+    let headers = headers::headers(plan, talk)?;
     let keepers = Keepers::new(plan, source)?;
     let mut compiler = Compiler::new(plan, &clang, &headers, keepers.as_ref());
     let place = compiler.place(source);
@@ -131,7 +138,7 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
         signals.check()?;
         match attempt? {
             Attempt::Made { object, dependencies, words } => {
-                compiler.pass_on(&words)?;
+                compiler.pass_on(&words);
                 break (object, dependencies);
             }
             Attempt::Refused { words } => {
@@ -146,7 +153,7 @@ pub fn compile(plan: &Plan, source: &Source, signals: &Signals) -> Result<Compil
                 // What clang says of the other names would confuse.
                 let speaks_of_others = mend::speaks_of_renamed(&compiler, &text);
                 let words = first_words.filter(|_| speaks_of_others).unwrap_or(words);
-                compiler.pass_on(&words)?;
+                compiler.pass_on(&words);
                 let failure = Failure::told(exit_code::COMPILE);
                 let hint = mend::hint(&compiler, &String::from_utf8_lossy(&words));
                 return Err(match hint {

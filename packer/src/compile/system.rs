@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::anyhow;
 
 use crate::failure::{Failure, exit_code};
+use crate::message::shown;
 
 /// The compiler's path, as the shell would find it.
 pub fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
-        Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", name.display()))
+        Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", shown(name)))
             .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
     };
     if name.components().count() > 1 {

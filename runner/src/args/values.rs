@@ -34,8 +34,20 @@ pub fn variable(text: &str) -> (String, String) {
     }
 }
 
-/// A size in bytes, with K, M or G.
+/// The memory of a Wasm module in bytes, with K, M or G.
 pub fn size(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?.filter(|size| (1 << 16..=1 << 32).contains(size));
+    size.map(|size| size as usize).ok_or_else(|| "it must be from 64K to 4G".into())
+}
+
+/// Memory in bytes, with K, M or G.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let size = bytes(text)?.filter(|size| (16 << 20..=1 << 42).contains(size));
+    size.ok_or_else(|| "it must be from 16M to 4096G".into())
+}
+
+/// A number of bytes; none where it is larger than any.
+fn bytes(text: &str) -> Result<Option<u64>, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let unit = match unit.trim_end_matches("iB").trim_end_matches(['B', 'b']) {
@@ -45,9 +57,8 @@ pub fn size(text: &str) -> Result<usize, String> {
         "G" | "g" => 30,
         _ => return Err(format!("unknown unit `{unit}`; there are K, M and G")),
     };
-    let number: usize = number.parse().map_err(|_| format!("`{number}` is no number"))?;
-    let size = number.checked_mul(1 << unit).filter(|size| (1 << 16..=1 << 32).contains(size));
-    size.ok_or_else(|| "it must be from 64K to 4G".into())
+    let number: u64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    Ok(number.checked_mul(1 << unit))
 }
 
 /// A time whose unit is said: without, people mean seconds, and programs milliseconds.
@@ -99,6 +110,10 @@ mod tests {
         assert_eq!((size("64K"), size("1GiB"), size("65536")), (Ok(65536), Ok(1 << 30), Ok(65536)));
         for text in ["", "1", "1T", "5G", "M", "-1M", "99999999999999999999"] {
             assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!((memory("16M"), memory("8G")), (Ok(16 << 20), Ok(8 << 30)));
+        for text in ["1M", "5000G", "", "17592186044416G", "1T"] {
+            assert!(memory(text).is_err(), "{text}");
         }
     }
 }

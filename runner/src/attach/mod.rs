@@ -23,6 +23,8 @@ use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load::{self, Loaded, Refused};
+use crate::memory;
+use crate::pins::Pins;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -72,6 +74,7 @@ pub fn load_and_attach<P>(
     prepare: impl Fn(&Object) -> Result<P, Failure>,
 ) -> Result<Attached<P>, Failure> {
     let wishes = Wishes::new(plan, package, elf)?;
+    let pins = Pins::new(plan.pin.as_deref())?;
     let mut alternatives = match plan.attach_all {
         true => Alternatives::default(),
         false => Alternatives::find(elf, |name| !wishes.off.contains(name), wishes.wanted.clone()),
@@ -84,7 +87,8 @@ pub fn load_and_attach<P>(
     loop {
         let mut left_out: BTreeSet<String> = wishes.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
-        match attempt(plan, package, elf, arguments, &left_out, &prepare) {
+        match attempt(&Attempt { plan, package, elf, arguments, pins: &pins }, &left_out, &prepare)
+        {
             Ok(attached) => {
                 for choice in alternatives.describe() {
                     let why = match reasons.is_empty() {
@@ -103,6 +107,9 @@ pub fn load_and_attach<P>(
                 }
                 let programs = if count == 1 { "program" } else { "programs" };
                 talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
+                for note in pins.keep() {
+                    talk.note(&note);
+                }
                 return Ok(attached);
             }
             Err(Refused { program: Some(program), failure }) if alternatives.give_up(&program) => {
@@ -161,19 +168,28 @@ impl Wishes {
     }
 }
 
+/// What is to be loaded.
+struct Attempt<'a> {
+    plan: &'a Plan,
+    package: &'a Package,
+    elf: &'a BpfObject<'a>,
+    arguments: &'a Arguments,
+    pins: &'a Pins,
+}
+
 fn attempt<P>(
-    plan: &Plan,
-    package: &Package,
-    elf: &BpfObject<'_>,
-    arguments: &Arguments,
+    attempt: &Attempt<'_>,
     left_out: &BTreeSet<String>,
     prepare: impl Fn(&Object) -> Result<P, Failure>,
 ) -> Result<Attached<P>, Refused> {
+    let Attempt { plan, package, elf, arguments, pins } = attempt;
     let general = |failure| Refused { program: None, failure };
     let load = |object: &[u8]| -> Result<Loaded, Refused> {
         let mut opened = load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
         opened.set_variables(arguments).map_err(general)?;
         opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
+        memory::check(&opened, elf, plan.max_memory).map_err(general)?;
+        pins.place(&mut opened).map_err(general)?;
         opened.leave_out(left_out);
         opened.load()
     };
@@ -269,10 +285,17 @@ pub fn explain(name: &str, section: &str, error: &libbpf_rs::Error) -> Failure {
                 "this kernel has no function `{target}`: it may have another name here, or be inlined"
             ))
         }
-        "tp" | "tracepoint" if !kernel::has_tracefs() => failure.hint(
-            "tracefs is not mounted, where tracepoints are: \
-             mount -t tracefs tracefs /sys/kernel/tracing",
-        ),
+        "tp" | "tracepoint" if !kernel::has_tracefs() => match kernel::hidden_tracefs() {
+            None => failure.hint(
+                "tracefs is not mounted, where tracepoints are: \
+                 mount -t tracefs tracefs /sys/kernel/tracing",
+            ),
+            Some(dir) => failure.hint(format!(
+                "this user may not look into `{}`, where tracepoints are: the capability \
+                 CAP_DAC_READ_SEARCH allows it, or, to all users, mount -o remount,mode=755 {0}",
+                dir.display()
+            )),
+        },
         "tp" | "tracepoint" if kernel::has_tracepoint(target) == Some(false) => {
             failure.hint(format!("this kernel has no tracepoint `{target}`"))
         }

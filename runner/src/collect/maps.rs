@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::bounds::{Bounds, Taken};
 use crate::decode::layout::{part, unsigned};
 use crate::sys::{self, Batch};
 
-/// Elements that a batch has room for at first.
-const BATCH: u32 = 1024;
+/// Elements that a batch has room for at first, and bytes.
+const BATCH: usize = 1024;
+const BATCH_BYTES: usize = 1 << 20;
 
-/// No map has more elements in a bucket than this without being attacked.
-const LARGEST_BATCH: u32 = 1 << 24;
+/// Bytes of a batch that has room for the largest bucket: no map has more elements in one without
+/// being attacked. Elements of larger ones are read one by one.
+const LARGEST_BATCH: usize = 64 << 20;
 
 /// An element: for a data section, an index and what the variables hold there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,41 +83,77 @@ pub struct SectionReader {
 }
 
 impl Reader {
-    /// All entries, in no order.
-    pub fn read(&self) -> io::Result<Vec<Entry>> {
+    /// The entries that the bounds allow, in no order.
+    ///
+    /// # Errors
+    /// As the kernel has them.
+    pub fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
+        let max_entries = match self {
+            Reader::Map(map) | Reader::Slots(SlotsReader { map, .. }) => map.max_entries,
+            Reader::Section(_) => 1,
+        };
+        let mut taken = Taken::new(bounds, max_entries);
         match self {
-            Reader::Map(map) => map.read(),
-            Reader::Section(section) => section.read(),
-            Reader::Slots(slots) => slots.read(),
+            Reader::Map(map) => {
+                let entry = |key: &[u8], value: &[u8]| {
+                    taken.push(Entry { key: key.to_vec(), value: map.merge(value) }, &map.counters)
+                };
+                map.read(entry)?;
+                taken.finish(&map.counters);
+            }
+            Reader::Section(section) => section.read(&mut taken)?,
+            Reader::Slots(slots) => slots.read(&mut taken)?,
         }
+        Ok(taken)
     }
 }
 
 impl SlotsReader {
-    fn read(&self) -> io::Result<Vec<Entry>> {
-        Ok(self.put_together(self.map.read()?))
+    fn read(&self, taken: &mut Taken) -> io::Result<()> {
+        let mut found = BTreeMap::new();
+        self.map.read(|key, value| self.put(key, &self.map.merge(value), &mut found, taken))?;
+        taken.entries = self.entries(found);
+        Ok(())
     }
 
-    fn put_together(&self, elements: Vec<Entry>) -> Vec<Entry> {
+    /// Adds an element to the histogram that it belongs to. False when no more are to come.
+    fn put(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        found: &mut BTreeMap<Vec<u8>, Vec<u64>>,
+        taken: &mut Taken,
+    ) -> bool {
         let (offset, size) = self.slot;
-        let mut found: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
-        for Entry { mut key, value } in elements {
-            let slot = unsigned(part(&key, offset), size);
-            let slot = usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1);
-            if let Some(place) = key.get_mut(offset..offset + size) {
-                place.fill(0);
-            }
-            let counts = found.entry(key).or_insert_with(|| vec![0; self.len]);
-            let count = unsigned(&value, self.map.value_size.min(8)) as u64;
-            counts[slot] = counts[slot].wrapping_add(count);
+        let mut key = key.to_vec();
+        let slot = unsigned(part(&key, offset), size);
+        let slot = usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1);
+        if let Some(place) = key.get_mut(offset..offset + size) {
+            place.fill(0);
         }
+        if !found.contains_key(&key) && !taken.has_room(found.len(), key.len() + self.len * 8) {
+            return taken.leave_out();
+        }
+        let counts = found.entry(key).or_insert_with(|| vec![0; self.len]);
+        let count = unsigned(value, self.map.value_size.min(8)) as u64;
+        counts[slot] = counts[slot].wrapping_add(count);
+        taken.goes_on()
+    }
+
+    fn entries(&self, found: BTreeMap<Vec<u8>, Vec<u64>>) -> Vec<Entry> {
         let bytes = |counts: Vec<u64>| counts.iter().flat_map(|c| c.to_le_bytes()).collect();
         found.into_iter().map(|(key, counts)| Entry { key, value: bytes(counts) }).collect()
     }
 }
 
 impl SectionReader {
-    fn read(&self) -> io::Result<Vec<Entry>> {
+    fn read(&self, taken: &mut Taken) -> io::Result<()> {
+        if self.size > taken.most_bytes() {
+            return Err(io::Error::other(format!(
+                "it has {} bytes, more than --max-memory lets ecli read",
+                self.size
+            )));
+        }
         let mut data = vec![0; self.size];
         sys::lookup(self.fd.as_fd(), &0u32.to_ne_bytes(), &mut data)?;
         let entry = |index: usize| {
@@ -123,7 +162,14 @@ impl SectionReader {
             let value = self.parts.iter().filter_map(element).flatten().copied().collect();
             Entry { key: (index as u32).to_le_bytes().into(), value }
         };
-        Ok((0..self.len).map(entry).collect())
+        for index in 0..self.len {
+            let entry = entry(index);
+            match taken.has_room(taken.entries.len(), entry.key.len() + entry.value.len()) {
+                true => taken.entries.push(entry),
+                false => drop(taken.leave_out()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -133,8 +179,9 @@ impl MapReader {
         self.cpus.map_or(self.value_size, |cpus| self.value_size.next_multiple_of(8) * cpus)
     }
 
-    fn read(&self) -> io::Result<Vec<Entry>> {
-        match self.read_batches() {
+    /// Hands each element to `take`, until it returns false.
+    fn read(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        match self.read_batches(&mut take) {
             // Kernels before 5.6, and some types of maps, have no batches.
             Err(error)
                 if matches!(
@@ -142,49 +189,45 @@ impl MapReader {
                     Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM | 524)
                 ) =>
             {
-                self.read_one_by_one()
+                self.read_one_by_one(&mut take)
             }
             result => result,
         }
     }
 
-    fn read_batches(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        let mut count = BATCH.min(self.max_entries.max(1));
+    fn read_batches(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        let element = self.key_size + self.stride();
+        let mut count = BATCH.min(self.max_entries as usize).min(BATCH_BYTES / element).max(1);
         let place = self.key_size.max(4);
         let (mut from, mut next) = (vec![0; place], vec![0; place]);
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         let mut is_first = true;
         loop {
-            keys.resize(self.key_size * count as usize, 0);
-            values.resize(self.stride() * count as usize, 0);
+            keys.resize(self.key_size * count, 0);
+            values.resize(self.stride() * count, 0);
             let batch = Batch {
                 from: (!is_first).then_some(&from),
                 next: &mut next,
                 keys: &mut keys,
                 values: &mut values,
-                count,
+                count: count as u32,
             };
             let sizes = (self.key_size, self.stride());
             match sys::lookup_batch(self.fd.as_fd(), sizes, batch) {
                 Ok((found, is_last)) => {
                     let keys = keys.chunks_exact(self.key_size);
                     let values = values.chunks_exact(self.stride());
-                    entries.extend(
-                        keys.zip(values).take(found as usize).map(|(key, value)| Entry {
-                            key: key.to_vec(),
-                            value: self.merge(value),
-                        }),
-                    );
-                    if is_last {
-                        return Ok(entries);
+                    let mut found = keys.zip(values).take(found as usize);
+                    if !found.all(|(key, value)| take(key, value)) || is_last {
+                        return Ok(());
                     }
                     is_first = false;
                     std::mem::swap(&mut from, &mut next);
                 }
                 // A bucket has more elements than there is room for.
                 Err(error)
-                    if error.raw_os_error() == Some(libc::ENOSPC) && count < LARGEST_BATCH =>
+                    if error.raw_os_error() == Some(libc::ENOSPC)
+                        && count * 2 * element <= LARGEST_BATCH =>
                 {
                     count *= 2;
                 }
@@ -193,8 +236,7 @@ impl MapReader {
         }
     }
 
-    fn read_one_by_one(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
+    fn read_one_by_one(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         let mut seen = HashSet::new();
         let mut key: Option<Vec<u8>> = None;
         let mut next = vec![0; self.key_size];
@@ -210,7 +252,9 @@ impl MapReader {
             if seen.insert(next.clone()) {
                 match sys::lookup(self.fd.as_fd(), &next, &mut value) {
                     Ok(()) => {
-                        entries.push(Entry { key: next.clone(), value: self.merge(&value) });
+                        if !take(&next, &value) {
+                            break;
+                        }
                     }
                     Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                     Err(error) => return Err(error),
@@ -218,7 +262,7 @@ impl MapReader {
             }
             key = Some(next.clone());
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Takes an element out, with what it held at that moment; none where it is gone already.
@@ -303,18 +347,26 @@ mod tests {
             key: [disk.to_le_bytes(), slot.to_le_bytes()].concat(),
             value: count.to_le_bytes().into(),
         };
-        let found = slots.put_together(vec![
-            element(1, 2, 5),
-            element(7, 0, 1),
-            element(1, 0, 3),
-            element(1, 900, 4),
-        ]);
+        let put_together = |most: usize| {
+            let bounds = Bounds { most, ..Bounds::none() };
+            let (mut found, mut taken) = (BTreeMap::new(), Taken::new(&bounds, 1));
+            for Entry { key, value } in
+                [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
+            {
+                assert!(slots.put(&key, &value, &mut found, &mut taken));
+            }
+            (slots.entries(found), taken.left_out)
+        };
+        let (found, left_out) = put_together(9);
         let counts = |entry: &Entry| -> Vec<u64> {
             entry.value.chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
         };
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].key[0], counts(&found[0])), (1, vec![3, 0, 9]));
         assert_eq!((found[1].key[0], counts(&found[1])), (7, vec![1, 0, 0]));
+        assert_eq!(left_out, 0);
+        let (found, left_out) = put_together(1);
+        assert_eq!((found.len(), counts(&found[0]), left_out), (1, vec![3, 0, 9], 1));
     }
 
     #[test]

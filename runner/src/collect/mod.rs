@@ -2,6 +2,7 @@
 //! One loop over everything that brings data: buffers, when the kernel wakes us, and the readings
 //! that a thread makes by the clock. Nothing else wakes us.
 
+mod bounds;
 mod buffers;
 mod lines;
 pub mod losses;
@@ -21,11 +22,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::failure::{self, Failure, exit_code};
+use crate::memory;
 use crate::render::{Format, Settings};
 use crate::sink::{Reader, Sink, Written};
+use crate::symbols::Hurry;
 use crate::sys::{self, Signals};
 use crate::talk::Talk;
-use crate::view::{Sample, Views};
+use crate::view::{Sample, StreamKind, Views};
 use crate::wasm::Chain;
 use buffers::{Buffer, Mark, Round, Taken};
 use losses::Losses;
@@ -34,6 +37,12 @@ use readings::{Limits, Readings, Said};
 use shown::Shown;
 
 pub use lines::stream as lines;
+
+/// Signals so soon after what ended a run are part of that.
+const TOGETHER: Duration = Duration::from_millis(300);
+
+/// How long the readings' thread may take to end once nothing is wanted of it.
+const GIVEN_UP: Duration = Duration::from_millis(500);
 
 /// A program that was running when it was detached has ended after this.
 const LAST_RECORDS: Duration = Duration::from_millis(2);
@@ -57,6 +66,11 @@ impl Sources {
         chain: Option<Chain>,
     ) -> Result<Sources, Failure> {
         let settings = Settings::new(plan, &views, chain.as_ref().map_or(0, Chain::count_declared));
+        let perf = views.streams.iter().filter_map(|stream| match stream.kind {
+            StreamKind::Perf { pages } => Some((&*stream.name, pages)),
+            _ => None,
+        });
+        memory::check_perf(perf, plan.max_memory)?;
         let buffers = buffers::open(object, views.streams)?;
         // Here, and not when the first record is there: the kernel's names may have to be read.
         let format = settings.format();
@@ -89,8 +103,13 @@ pub fn run(
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
     }
-    let limits =
-        Limits { count: plan.count, deadline: plan.duration.map(|duration| start + duration) };
+    let limits = Limits {
+        keys: plan.max_keys,
+        // As much again is kept of the reading before, where differences are shown, and drawn.
+        bytes: usize::try_from(plan.memory() / 4).unwrap_or(usize::MAX),
+        count: plan.count,
+        deadline: plan.duration.map(|duration| start + duration),
+    };
     let most = plan.count.filter(|_| samples.is_empty());
     let mut run = Run {
         buffers,
@@ -109,9 +128,11 @@ pub fn run(
         left: most.unwrap_or(u64::MAX),
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
+        ending: Ending::new(settings.hurry()),
         talk,
     };
     let end = run.until(limits.deadline);
+    run.ending.begin();
     let _maps = tracing.detach();
     talk.detail("detached");
     let reader = end.and_then(|end| run.finish(&end)).inspect_err(|_| {
@@ -139,7 +160,33 @@ struct Run<'r> {
     left: u64,
     pace: Pace,
     losses: Losses,
+    ending: Ending,
     talk: &'r Talk,
+}
+
+/// The end of a run, which signals can shorten.
+#[derive(Debug)]
+struct Ending {
+    hurry: Hurry,
+    /// A signal came while what is left was read, or written.
+    is_impatient: bool,
+}
+
+impl Ending {
+    fn new(hurry: Hurry) -> Ending {
+        Ending { hurry, is_impatient: false }
+    }
+
+    /// The run ends now.
+    fn begin(&self) {
+        self.hurry.begin();
+    }
+
+    /// Signals have come. Some that come at once are one wish: timeout(1) sends its signal to the
+    /// process and to its group.
+    fn signal(&mut self) {
+        self.is_impatient |= self.hurry.since().is_some_and(|since| since.elapsed() > TOGETHER);
+    }
 }
 
 /// What ended a sleep.
@@ -310,6 +357,7 @@ impl Run<'_> {
                     chain.sample(view, &entries, &mut shown)?;
                 }
             }
+            Said::LeftOut(text) => self.talk.warning(&text),
             Said::Enough => {}
             Said::Failed(failure) => return Err(failure),
         }
@@ -346,22 +394,15 @@ impl Run<'_> {
                 if is_all || round.taken == 0 && !round.more || self.left == 0 {
                     break;
                 }
-                self.check_patience()?;
+                if self.is_impatient() {
+                    self.talk
+                        .warning("a signal came while the last records were read: some are left");
+                    break;
+                }
             }
         }
-        if let (Some(readings), End::Detach) = (&self.readings, end) {
-            readings.finish();
-            while let Some(readings) = &self.readings {
-                match readings.next(Duration::from_millis(100)) {
-                    Ok(said) => self.show_reading(said)?,
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
-                if self.flush_all(ROOM_AT_END)? == Reader::Gone {
-                    return Ok(Reader::Gone);
-                }
-                self.check_patience()?;
-            }
+        if matches!(end, End::Detach) && self.last_readings()? == Reader::Gone {
+            return Ok(Reader::Gone);
         }
         // A summary is shown, however many records were asked for.
         self.left = u64::MAX;
@@ -372,34 +413,74 @@ impl Run<'_> {
         self.flush_all(0)
     }
 
-    /// Whether nobody has sent another signal meanwhile.
-    fn check_patience(&self) -> Result<(), Failure> {
+    /// Shows a last reading of each view, or what was read of it when a signal came.
+    fn last_readings(&mut self) -> Result<Reader, Failure> {
+        if let Some(readings) = &self.readings {
+            readings.finish();
+        }
+        let mut given_up = None;
+        while let Some(readings) = &self.readings {
+            match readings.next(Duration::from_millis(20)) {
+                Ok(said) => self.show_reading(said)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.flush_all(ROOM_AT_END)? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
+            if self.is_impatient() {
+                let since = *given_up.get_or_insert_with(Instant::now);
+                self.readings.iter().for_each(Readings::give_up);
+                if since.elapsed() > GIVEN_UP {
+                    self.talk.warning("a signal came while the maps were read: not all is shown");
+                    break;
+                }
+            }
+        }
+        Ok(Reader::There)
+    }
+
+    /// Whether somebody has sent another signal since the end began.
+    fn is_impatient(&mut self) -> bool {
         let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&at_once)) == Ok(1) {
-            return Err(self.given_up());
+            self.signals.take();
+            self.ending.signal();
         }
-        Ok(())
-    }
-
-    fn given_up(&self) -> Failure {
-        let error = anyhow::anyhow!(
-            "{} bytes of output were not written, and records may be left: a signal came while \
-             nobody read them",
-            self.sink.left()
-        );
-        Failure::new(exit_code::OUTPUT, error)
+        self.ending.is_impatient
     }
 
     /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
-    /// that.
+    /// that. What does not block, as a file, is written in any case.
     fn flush_all(&mut self, rest: usize) -> Result<Reader, Failure> {
-        match self.sink.write_all(rest, self.signals, self.talk)? {
-            Written::All => Ok(Reader::There),
-            Written::Gone => Ok(Reader::Gone),
-            Written::GivenUp => Err(self.given_up()),
+        loop {
+            if self.ending.is_impatient {
+                let reader = self.sink.flush()?;
+                return match self.sink.left() {
+                    left if left > rest && reader == Reader::There => Err(given_up(left)),
+                    _ => Ok(reader),
+                };
+            }
+            match self.sink.write_all(rest, self.signals, self.talk)? {
+                Written::All => return Ok(Reader::There),
+                Written::Gone => return Ok(Reader::Gone),
+                Written::GivenUp => {
+                    self.signals.take();
+                    self.ending.signal();
+                }
+            }
         }
     }
+}
+
+/// Nobody reads the output, and a signal says not to wait.
+fn given_up(left: usize) -> Failure {
+    let error = anyhow::anyhow!(
+        "{left} bytes of output were not written, and records may be left: a signal came while \
+         the reader of the output took nothing"
+    );
+    Failure::new(exit_code::OUTPUT, error)
 }
 
 /// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is

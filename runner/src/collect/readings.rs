@@ -2,6 +2,8 @@
 //! Periodic readings, on a thread of their own: however long it takes to read and to draw a map,
 //! the buffers are read meanwhile; and the buffers' records do not put a reading off.
 
+use std::collections::HashSet;
+use std::hash::Hasher as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -9,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::bounds::{Bounds, Stop, Taken, Wanted};
 use super::maps::Entry;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
-use crate::render::{Chunk, Format, Settings};
-use crate::view::Sample;
+use crate::render::{Chunk, Format, Piece, Settings};
+use crate::view::{Sample, View};
 
 /// A reading this close before the end is the last one itself.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -25,13 +28,24 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Drawn readings that wait to be written. The thread waits when they are more.
 const AHEAD: usize = 4;
 
+/// Entries that are drawn at once.
+const PIECE: usize = 1024;
+
+/// How long elements that are not shown are counted in the last reading, and large maps are read.
+const LAST_COUNT: Duration = Duration::from_millis(40);
+
+/// How long they are counted in the others, at least; at most, an interval.
+const COUNT: Duration = Duration::from_secs(1);
+
 /// What the thread says.
 #[derive(Debug)]
 pub enum Said {
-    /// A reading was drawn.
+    /// A reading was drawn, or a piece of it.
     Chunk(Chunk),
     /// A reading that somebody else draws: of which view, by its number.
     Reading(usize, Vec<Entry>),
+    /// What a reading does not show, in words.
+    LeftOut(String),
     /// Each view was read as often as was asked for.
     Enough,
     /// A map can not be read.
@@ -44,13 +58,19 @@ pub struct Readings {
     said: Receiver<Said>,
     /// Sending asks for the last reading of each view.
     last: Sender<()>,
+    /// Ends readings that are being made.
+    stop: Stop,
     /// Readable when something was said.
     wake: Arc<OwnedFd>,
 }
 
-/// When readings end.
+/// When readings end, and what they may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Entries of a reading.
+    pub keys: usize,
+    /// Bytes of what is read.
+    pub bytes: usize,
     /// Readings of each view.
     pub count: Option<u64>,
     /// When the run ends, with a reading of its own.
@@ -75,17 +95,19 @@ impl Readings {
         let (say, said) = sync_channel(AHEAD);
         let (last, is_last) = channel();
         let say = Voice { say, wake: Arc::clone(&wake) };
-        let settings = settings.clone();
+        let settings = settings.for_readings();
+        let stop = Stop::default();
+        let wanted = stop.clone();
         let read = move || {
             let format = is_drawn.then(|| settings.format());
-            let schedule = Schedule::new(views, start, format);
-            schedule.run(limits, &is_last, &say);
+            let schedule = Schedule::new(views, (start, limits), format, wanted);
+            schedule.run(&is_last, &say);
         };
         std::thread::Builder::new()
             .name("readings".into())
             .spawn(read)
             .map_err(system("can not start a thread"))?;
-        Ok(Some(Readings { said, last, wake }))
+        Ok(Some(Readings { said, last, stop, wake }))
     }
 
     /// What was said since the last time.
@@ -95,9 +117,15 @@ impl Readings {
         self.said.try_iter()
     }
 
-    /// Asks for a last reading of each view.
+    /// Asks for a last reading of each view. One that is being made is given up.
     pub fn finish(&self) {
+        self.stop.want(Wanted::Last);
         let _ = self.last.send(());
+    }
+
+    /// Ends the last readings with what was read so far.
+    pub fn give_up(&self) {
+        self.stop.want(Wanted::Nothing);
     }
 
     /// The next thing that is said; none when the thread has ended, or a while has passed.
@@ -135,24 +163,36 @@ struct Scheduled {
     sampler: Sampler,
     next: Instant,
     readings: u64,
+    /// Stacks whose names were asked for.
+    seen: HashSet<u64>,
+    /// It was told that not all elements are shown.
+    was_told: bool,
 }
 
 struct Schedule {
     views: Vec<Scheduled>,
+    limits: Limits,
     /// What draws; none where somebody else does.
     format: Option<Box<dyn Format>>,
+    stop: Stop,
 }
 
 impl Schedule {
-    fn new(views: Vec<Sample>, start: Instant, format: Option<Box<dyn Format>>) -> Schedule {
+    fn new(
+        views: Vec<Sample>,
+        (start, limits): (Instant, Limits),
+        format: Option<Box<dyn Format>>,
+        stop: Stop,
+    ) -> Schedule {
         let schedule = |sample: Sample| {
             let next = start + sample.view.interval;
-            Scheduled { sampler: Sampler::new(sample), next, readings: 0 }
+            let sampler = Sampler::new(sample);
+            Scheduled { sampler, next, readings: 0, seen: HashSet::new(), was_told: false }
         };
-        Schedule { views: views.into_iter().map(schedule).collect(), format }
+        Schedule { views: views.into_iter().map(schedule).collect(), limits, format, stop }
     }
 
-    fn run(mut self, limits: Limits, is_last: &Receiver<()>, voice: &Voice) {
+    fn run(mut self, is_last: &Receiver<()>, voice: &Voice) {
         loop {
             let next = self.views.iter().map(|scheduled| scheduled.next).min();
             let wait = next.map_or(Duration::MAX, |n| n.saturating_duration_since(Instant::now()));
@@ -179,57 +219,155 @@ impl Schedule {
                     scheduled.next = now + interval;
                 }
                 // The reading at the end is made when the programs are detached.
-                if limits.deadline.is_some_and(|deadline| now + TOGETHER >= deadline) {
+                if self.limits.deadline.is_some_and(|deadline| now + TOGETHER >= deadline) {
                     continue;
                 }
                 scheduled.readings += 1;
-                if !self.read(at, voice) {
+                if !self.read(at, Wanted::All, voice) {
                     return;
                 }
             }
             let is_enough = |count| self.views.iter().all(|view| view.readings >= count);
-            if limits.count.is_some_and(is_enough) {
+            if self.limits.count.is_some_and(is_enough) {
                 voice.say(Said::Enough);
                 return;
             }
         }
         for at in 0..self.views.len() {
-            if !self.read(at, voice) {
+            if !self.read(at, Wanted::Last, voice) {
                 return;
             }
         }
     }
 
-    /// Has the processes remembered whose stacks are in the maps.
+    fn bounds(&self, wanted: Wanted, interval: Duration) -> Bounds {
+        let count = if wanted == Wanted::Last { LAST_COUNT } else { interval.max(COUNT) };
+        Bounds {
+            most: self.limits.keys,
+            bytes: self.limits.bytes,
+            skips_zeros: false,
+            until: Some(Instant::now() + count),
+            stop: self.stop.clone(),
+            wanted,
+        }
+    }
+
+    /// Has the processes remembered whose stacks are in the maps, and the names of new stacks found:
+    /// processes end, and at the end of the run nobody waits for names.
     fn look(&mut self) {
-        let tracer = self.format.as_mut().and_then(|format| format.tracer());
-        let Some(tracer) = tracer else { return };
-        for Scheduled { sampler, .. } in &self.views {
+        for at in 0..self.views.len() {
+            let bounds = self.bounds(Wanted::All, LOOK);
+            let Some(tracer) = self.format.as_mut().and_then(|format| format.tracer()) else {
+                return;
+            };
+            let Scheduled { sampler, seen, .. } = &mut self.views[at];
             let view = &sampler.view;
             if view.stacks.is_empty() {
                 continue;
             }
             // An error is told when it comes again with the next reading.
-            for entry in sampler.reader.read().unwrap_or_default() {
+            let entries = sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
+            if seen.len() > self.limits.keys {
+                seen.clear();
+            }
+            for entry in entries {
                 tracer.note(&view.stacks, &entry.key);
+                if self.stop.wanted() > Wanted::All {
+                    return;
+                }
+                if seen.insert(hash(&entry.key)) {
+                    for stack in &view.stacks {
+                        tracer.frames(stack, &entry.key, &mut |_| {});
+                    }
+                }
             }
         }
     }
 
     /// Reads and draws a view; false when that is the end.
-    fn read(&mut self, at: usize, voice: &Voice) -> bool {
-        let sampler = &mut self.views[at].sampler;
-        match sampler.read() {
-            Ok(entries) => voice.say(match &mut self.format {
-                Some(format) => Said::Chunk(format.reading(&sampler.view, &entries)),
-                None => Said::Reading(at, entries),
-            }),
+    fn read(&mut self, at: usize, wanted: Wanted, voice: &Voice) -> bool {
+        let bounds = self.bounds(wanted, self.views[at].sampler.view.interval);
+        let Scheduled { sampler, was_told, .. } = &mut self.views[at];
+        let taken = match sampler.read(&bounds) {
+            Ok(taken) => taken,
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 let error = error.context(format!("can not read the map `{}`", sampler.view.name));
                 voice.say(Said::Failed(Failure::new(exit_code::OTHER, error)));
-                false
+                return false;
+            }
+        };
+        if taken.is_given_up && wanted == Wanted::All {
+            return true;
+        }
+        let view = Arc::clone(&sampler.view);
+        let left_out =
+            left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_told);
+        *was_told |= left_out.is_some();
+        let is_drawn = match &mut self.format {
+            Some(format) => {
+                let draw = Draw { format: &mut **format, view: &view, stop: &self.stop, wanted };
+                draw.pieces(&taken.entries, voice)
+            }
+            None => voice.say(Said::Reading(at, taken.entries)),
+        };
+        is_drawn && left_out.is_none_or(|text| voice.say(Said::LeftOut(text)))
+    }
+}
+
+/// Draws a reading.
+struct Draw<'d> {
+    format: &'d mut dyn Format,
+    view: &'d View,
+    stop: &'d Stop,
+    wanted: Wanted,
+}
+
+impl Draw<'_> {
+    /// Draws the entries piece by piece, so that it can be ended; false when nobody listens.
+    fn pieces(self, entries: &[Entry], voice: &Voice) -> bool {
+        if entries.len() <= PIECE || !self.format.has_pieces(self.view, entries) {
+            return voice.say(Said::Chunk(self.format.reading(self.view, entries)));
+        }
+        let pieces = std::iter::once(Piece::First).chain(std::iter::repeat(Piece::More));
+        for (entries, piece) in entries.chunks(PIECE).zip(pieces) {
+            if !voice.say(Said::Chunk(self.format.piece(self.view, entries, piece))) {
+                return false;
+            }
+            // What was begun is shown as a whole, unless nobody wants to wait for it.
+            if self.stop.wanted() == Wanted::Nothing && self.wanted == Wanted::Last {
+                let name = &self.view.name;
+                let text = format!("the last reading of `{name}` was cut short by a signal");
+                return voice.say(Said::LeftOut(text));
             }
         }
+        true
     }
+}
+
+/// What a reading does not show, in words.
+fn left_out(view: &str, taken: &Taken) -> Option<String> {
+    let shown = taken.entries.len();
+    match (taken.is_given_up, taken.left_out) {
+        (true, _) => Some(format!(
+            "the last reading of `{view}` was cut short by a signal: it shows {shown} entries, and \
+             there may be more"
+        )),
+        (false, 0) if !taken.has_more => None,
+        (false, 0) => Some(format!(
+            "`{view}` is so large that not all of its elements were read (--max-keys with a larger \
+             number reads more of them)"
+        )),
+        (false, count) => Some(format!(
+            "`{view}` has {}{count} more elements than are shown, those with the smallest counts \
+             (--max-keys and --max-memory set how many are)",
+            if taken.has_more { "at least " } else { "" }
+        )),
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }

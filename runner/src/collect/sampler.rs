@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use super::bounds::{Bounds, Taken, Wanted};
 use super::maps::{Entry, Reader, combine};
 use crate::decode::layout::{part, unsigned};
 use crate::view::{Sample, View};
@@ -32,33 +33,42 @@ impl Sampler {
     }
 
     /// A reading: the entries that are to be shown, in order of their keys.
-    pub fn read(&mut self) -> io::Result<Vec<Entry>> {
-        let mut entries = self.reader.read()?;
+    ///
+    /// # Errors
+    /// As the kernel has them.
+    pub fn read(&mut self, bounds: &Bounds) -> io::Result<Taken> {
+        // Where differences are shown, zeros are those that have not changed.
+        let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
+        let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
+        if reading.is_given_up && bounds.wanted == Wanted::All {
+            // The last reading follows, and differs from the one before this.
+            return Ok(reading);
+        }
         if self.view.differences {
-            let taken = self.relieve(&mut entries)?;
-            entries = self.difference(entries);
+            let taken = self.relieve(&mut reading)?;
+            reading.entries = self.difference(std::mem::take(&mut reading.entries));
             // An element of the same key begins at zero.
             self.before.retain(|key, _| !taken.contains(key));
-        } else if self.view.leave_out_zeros {
-            entries.retain(|entry| entry.value.iter().any(|byte| *byte != 0));
         }
         if let Some(key) = &self.view.key {
-            entries.sort_by(|a, b| key.compare(&a.key, &b.key).then_with(|| a.key.cmp(&b.key)));
+            let order = |a: &Entry, b: &Entry| key.compare(&a.key, &b.key).then(a.key.cmp(&b.key));
+            reading.entries.sort_by(order);
         }
-        Ok(entries)
+        Ok(reading)
     }
 
     /// Makes room in a hash map that is three quarters full: takes out the elements that have not
     /// changed since the last reading. One that changed just then is shown with what it held.
-    fn relieve(&self, entries: &mut [Entry]) -> io::Result<HashSet<Vec<u8>>> {
+    fn relieve(&self, reading: &mut Taken) -> io::Result<HashSet<Vec<u8>>> {
         let mut taken = HashSet::new();
         let Reader::Map(map) = &self.reader else {
             return Ok(taken);
         };
-        if !map.is_hash || (entries.len() as u64) * 4 < u64::from(map.max_entries) * 3 {
+        let count = reading.entries.len() as u64 + reading.left_out;
+        if !map.is_hash || count * 4 < u64::from(map.max_entries) * 3 {
             return Ok(taken);
         }
-        for entry in entries {
+        for entry in &mut reading.entries {
             let unchanged = self.before.get(&entry.key).is_some_and(|old| *old == entry.value);
             if !unchanged {
                 continue;

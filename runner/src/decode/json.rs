@@ -5,6 +5,8 @@
 
 use std::io::Write as _;
 
+use bpfpack_schemas::printable::{is_printable, json_escape};
+
 use super::layout::{Layout, Member, Record, float, part, signed, unsigned};
 use super::meaning::Names;
 use super::put::{self, Scan, scan};
@@ -220,10 +222,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
                 '\n' => out.extend_from_slice(b"\\n"),
                 '\t' => out.extend_from_slice(b"\\t"),
                 '\r' => out.extend_from_slice(b"\\r"),
-                // C1, too: a terminal obeys those as well.
-                c if c.is_control() => {
-                    let _ = write!(out, "\\u{:04x}", c as u32);
-                }
+                c if !is_printable(c) => json_escape(c, out),
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Values as text for people. Names come from other processes, so that control characters are
-//! written as `\x1b`: a terminal must not obey them.
+//! Values as text for people. Names come from other processes: [`printable`] decides what of them is
+//! shown as it is.
 
 use std::io::Write as _;
+
+use bpfpack_schemas::printable;
 
 use super::json;
 use super::layout::{Layout, Member, part, unsigned};
@@ -125,7 +127,7 @@ pub fn clean(text: &str) -> String {
 fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     match bytes.first_chunk::<16>() {
-        _ if !found.is_plain => escaped(&bytes[..found.len], out),
+        _ if !found.is_plain => printable::append(&bytes[..found.len], out),
         Some(start) if found.len <= 16 => put::start(start, found.len, out),
         _ => out.extend_from_slice(&bytes[..found.len]),
     }
@@ -137,23 +139,7 @@ pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
     if found.is_plain && found.len == bytes.len() {
         out.extend_from_slice(bytes);
     } else {
-        escaped(bytes, out);
-    }
-}
-
-#[cold]
-fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() {
-                let _ = write!(out, "\\x{:02x}", c as u32);
-            } else {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
+        printable::append(bytes, out);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::collect::maps::{Entry, Reader, SectionReader, combine};
 use crate::decode::meaning::Meaning;
 use crate::decode::{Edges, Layout, Slots, text};
 use crate::render::Tracer;
+use crate::symbols::{Hurry, Patience, Setup};
 use crate::view::{RecordKind, Sample, Shape, Stacks, Stream, StreamKind, View, Views};
 
 /// Types of one input that are shown.
@@ -219,7 +220,7 @@ fn case(
     let longest = records.iter().map(|record| record.len()).max().unwrap_or(0);
     let mut most: usize =
         kinds.iter().map(|kind| kind.name.len() + bytes(&kind.layout, longest)).sum();
-    let mut tracer = Tracer::new(false);
+    let mut tracer = Tracer::new(Setup::none(), Patience::Records(Hurry::default()));
     for (stack, record) in kinds.iter().flat_map(|kind| &kind.stacks).zip(records.iter().cycle()) {
         assert!(tracer.addresses(stack, record).len() <= record.len() / 8);
     }

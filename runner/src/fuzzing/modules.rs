@@ -172,6 +172,7 @@ fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         environment: vec![("A".to_owned(), "b".to_owned())],
         directories: vec!["/proc/self/fdinfo".into()],
         as_is: false,
+        max_memory: None,
     };
     tracer::run(engine, &module, "fuzz.wasm", &plan, &Signals::fake(signal), &Talk::silent())?;
     Ok(())

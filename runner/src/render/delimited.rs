@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 //! CSV (RFC 4180) and TSV: a line of names, then a row for each record, element, or slot of a
 //! histogram. Where another source's rows follow, its names come first.
+//!
+//! A cell that begins with `=`, `+`, `-` or `@`, and is no number, has a `'` before it: spreadsheets
+//! would run it as a formula, and any process can call itself `=cmd|…`.
 
 use std::io::Write as _;
 
+use bpfpack_schemas::printable;
+
 use super::clock::Clock;
-use super::{Chunk, Format, Heading, Settings, columns};
+use super::{Chunk, Format, Heading, Piece, Settings, columns};
 use crate::collect::maps::Entry;
 use crate::decode::layout::text;
 use crate::decode::meaning::Names;
@@ -27,8 +32,6 @@ pub enum Style {
 pub struct Delimited {
     style: Style,
     several: bool,
-    /// A terminal must not obey what processes call themselves.
-    is_terminal: bool,
     clock: Option<Clock>,
     stamps: Option<Clock>,
     names: Option<Names>,
@@ -45,7 +48,6 @@ impl Delimited {
         Delimited {
             style,
             several: settings.several,
-            is_terminal: settings.is_terminal,
             clock,
             stamps,
             names,
@@ -57,6 +59,9 @@ impl Delimited {
 
     /// Ends a cell: `self.cell` goes to a row.
     fn put(&mut self, out: &mut Vec<u8>) {
+        if is_formula(&self.cell) {
+            self.cell.insert(0, b'\'');
+        }
         match self.style {
             Style::Csv => {
                 if self.cell.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
@@ -87,16 +92,13 @@ impl Delimited {
         self.cell.clear();
     }
 
+    /// A cell with a text. What it may not hold as it is, is escaped; lines and tabs stay.
     fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        if self.is_terminal {
-            words::string(text, &mut self.cell);
-            return self.put(out);
-        }
-        for chunk in text.utf8_chunks() {
-            self.cell.extend_from_slice(chunk.valid().as_bytes());
-            if !chunk.invalid().is_empty() {
-                self.cell.extend_from_slice("\u{fffd}".as_bytes());
-            }
+        if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.cell.extend_from_slice(text);
+        } else {
+            let mut pieces = printable::Pieces::default();
+            pieces.append(String::from_utf8_lossy(text).as_bytes(), &mut self.cell);
         }
         self.put(out);
     }
@@ -182,6 +184,15 @@ impl Delimited {
     }
 }
 
+/// Whether a spreadsheet takes a cell for a formula: it begins with a sign, and is no number. A lone
+/// `-` is what stands for nothing.
+fn is_formula(cell: &[u8]) -> bool {
+    let begins = matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@')) && cell != b"-";
+    let text = || std::str::from_utf8(cell).unwrap_or_default();
+    // Words that a number may have, as `-inf`, are none here.
+    begins && !(cell.get(1).is_some_and(u8::is_ascii_digit) && text().parse::<f64>().is_ok())
+}
+
 impl Format for Delimited {
     fn tracer(&mut self) -> Option<&mut Tracer> {
         self.tracer.as_mut()
@@ -226,8 +237,8 @@ impl Format for Delimited {
         true
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
-        if let Some(clock) = &mut self.stamps {
+    fn piece(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
+        if let Some(clock) = self.stamps.as_mut().filter(|_| piece.begins()) {
             clock.tick();
         }
         let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
@@ -309,7 +320,6 @@ mod tests {
         Delimited {
             style,
             several,
-            is_terminal: false,
             clock: None,
             stamps: None,
             names: None,
@@ -348,6 +358,19 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "pid,name,last\n7,\"a,\"\"b\"\"\n\",true\n8,\u{fffd}b,\n"
         );
+        let mut out = Vec::new();
+        csv.record(&stream(), b"\x07\0\0\0=cmd|a\0\0\x01", &mut out);
+        csv.record(&stream(), "\x07\0\0\0-\u{202e}\x1b\u{9b}\0\x01".as_bytes(), &mut out);
+        csv.record(&stream(), b"\x07\0\0\0-12.5\0\0\0\x01", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "7,'=cmd|a,true\n7,'-\\u{202e}\\x1b\\x9b,true\n7,-12.5,true\n"
+        );
+        for (cell, expected) in
+            [("@a", true), ("+1", false), ("-", false), ("-inf", true), ("", false)]
+        {
+            assert_eq!(is_formula(cell.as_bytes()), expected, "{cell}");
+        }
         let mut out = Vec::new();
         format(Style::Tsv, false).record(&stream(), b"\x07\0\0\0a\tb\\\n\0\0\0\x01", &mut out);
         assert_eq!(out, b"pid\tname\tlast\n7\ta\\tb\\\\\\n\ttrue\n");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! JSON, an object a line: a record is its members, an element of a map `{"key": …, "value": …}`.
 
+use bpfpack_schemas::printable;
+
 use super::clock::Clock;
-use super::{Chunk, Format, PerKind, Settings};
+use super::{Chunk, Format, PerKind, Piece, Settings};
 use crate::collect::maps::Entry;
 use crate::decode::flat::{Flat, Part};
 use crate::decode::json;
@@ -139,9 +141,9 @@ impl Format for Json {
         true
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+    fn piece(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
         let mut out = Vec::new();
-        if let Some(clock) = &mut self.stamps {
+        if let Some(clock) = self.stamps.as_mut().filter(|_| piece.begins()) {
             clock.tick();
         }
         for entry in entries {
@@ -176,7 +178,7 @@ impl Format for Json {
     }
 
     fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(json);
+        out.extend_from_slice(&printable::json(json));
         out.push(b'\n');
     }
 }

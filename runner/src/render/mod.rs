@@ -14,6 +14,8 @@ mod yaml;
 use crate::args::{FormatName, Plan, TimeColumn};
 use crate::collect::maps::Entry;
 use crate::decode::meaning::Names;
+use crate::failure::{Failure, exit_code};
+use crate::symbols::{Hurry, Patience, Setup};
 use crate::sys;
 use crate::view::{Stream, View, Views};
 use clock::Clock;
@@ -28,9 +30,20 @@ pub trait Format: std::fmt::Debug {
     /// be is in it.
     fn record(&mut self, stream: &Stream, record: &[u8], out: &mut Vec<u8>) -> bool;
 
-    /// Draws a reading of a view, entries in order, to be shown by [`Format::chunk`], perhaps that
-    /// of another of this format.
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk;
+    /// Draws entries of a reading of a view, in order, to be shown by [`Format::chunk`], perhaps
+    /// that of another of this format.
+    fn piece(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk;
+
+    /// Whether these entries can be drawn some at a time, so that a large reading takes little
+    /// memory, and can be ended.
+    fn has_pieces(&self, _view: &View, _entries: &[Entry]) -> bool {
+        true
+    }
+
+    /// Draws a reading as a whole.
+    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+        self.piece(view, entries, Piece::All)
+    }
 
     /// Appends a reading.
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>);
@@ -44,6 +57,24 @@ pub trait Format: std::fmt::Debug {
     /// What names addresses, where the format shows their names.
     fn tracer(&mut self) -> Option<&mut Tracer> {
         None
+    }
+}
+
+/// Which part of a reading is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// All of it.
+    All,
+    /// The first entries.
+    First,
+    /// Entries behind those.
+    More,
+}
+
+impl Piece {
+    /// Whether the reading begins with it.
+    fn begins(self) -> bool {
+        self != Piece::More
     }
 }
 
@@ -124,6 +155,20 @@ impl<T> PerKind<T> {
     }
 }
 
+/// Whether the output may be what the plan asks for.
+///
+/// # Errors
+/// When raw bytes would go to a terminal, which obeys some of them.
+pub fn check_terminal(plan: &Plan) -> Result<(), Failure> {
+    let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
+    if plan.format == FormatName::Raw && is_terminal {
+        let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
+        return Err(Failure::new(exit_code::USAGE, error)
+            .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
+    }
+    Ok(())
+}
+
 /// How the output looks, whatever its format is.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -136,14 +181,18 @@ pub struct Settings {
     time: Option<TimeColumn>,
     /// Values as what they stand for.
     meanings: bool,
-    /// Files and lines of addresses.
-    lines: bool,
     /// The output is a terminal.
     is_terminal: bool,
     /// With colours.
     has_colors: bool,
     /// Records hold addresses of the kernel.
     needs_symbols: bool,
+    /// What finds names of addresses.
+    setup: Setup,
+    /// How long it is waited for.
+    patience: Patience,
+    /// Tells that the run ends.
+    hurry: Hurry,
 }
 
 impl Settings {
@@ -151,6 +200,7 @@ impl Settings {
     pub fn new(plan: &Plan, views: &Views, declared: usize) -> Settings {
         let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
         let colors = anstream::AutoStream::choice(&std::io::stdout());
+        let hurry = Hurry::default();
         Settings {
             name: plan.format,
             several: views.samples.len() + views.streams.len() + declared > 1,
@@ -160,11 +210,29 @@ impl Settings {
                 FormatName::Text => !plan.raw,
                 _ => plan.decode,
             },
-            lines: plan.lines,
             is_terminal,
             has_colors: is_terminal && colors != anstream::ColorChoice::Never,
             needs_symbols: views.streams.iter().any(|stream| stream.has_addresses()),
+            setup: Setup::of(plan),
+            patience: Patience::Records(hurry.clone()),
+            hurry,
         }
+    }
+
+    /// The same for a thread of its own, which may wait for names until the run ends.
+    pub fn for_readings(&self) -> Settings {
+        let patience = Patience::Readings(self.hurry.clone());
+        Settings { patience, ..self.clone() }
+    }
+
+    /// What tells the formats that the run ends.
+    pub fn hurry(&self) -> Hurry {
+        self.hurry.clone()
+    }
+
+    /// What names the addresses of stacks, by nothing that was read yet.
+    fn tracer(&self) -> Tracer {
+        Tracer::new(self.setup.clone(), self.patience.clone())
     }
 
     /// The format that the settings name.
@@ -196,7 +264,7 @@ impl Settings {
         if cfg!(fuzzing) {
             return (Some(Names::default()), None);
         }
-        let mut tracer = Tracer::new(self.lines);
+        let mut tracer = self.tracer();
         if self.needs_symbols {
             tracer.warm();
         }

@@ -2,7 +2,7 @@
 //! The bytes themselves, for programs that know them: a record as its program wrote it, an element
 //! of a map as its key and its value, nothing between them.
 
-use super::{Chunk, Format};
+use super::{Chunk, Format, Piece};
 use crate::collect::maps::Entry;
 use crate::view::{Stream, View};
 
@@ -18,7 +18,7 @@ impl Format for Raw {
         true
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+    fn piece(&mut self, view: &View, entries: &[Entry], _piece: Piece) -> Chunk {
         let mut body = Vec::new();
         for entry in entries {
             if view.key.is_some() {

@@ -24,15 +24,15 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// With files and lines where they are wanted.
-    pub fn new(lines: bool) -> Tracer {
-        let symbols = Rc::new(RefCell::new(Symbols::new(lines)));
+    /// Nothing is read yet.
+    pub fn new(setup: symbols::Setup, patience: symbols::Patience) -> Tracer {
+        let symbols = Rc::new(RefCell::new(Symbols::new(setup, patience)));
         Tracer { symbols, addresses: Vec::new(), bytes: Vec::new() }
     }
 
-    /// Reads the kernel's names now: it takes a tenth of a second, which records should not wait.
+    /// Prepares what names addresses: it takes a tenth of a second, which records should not wait.
     pub fn warm(&mut self) {
-        self.symbols.borrow_mut().warm_kernel();
+        self.symbols.borrow_mut().warm();
     }
 
     /// What names single addresses of the kernel.

@@ -2,8 +2,10 @@
 //! YAML: one sequence, an item for each record or element. What is inside of members is written as
 //! JSON, which YAML includes.
 
+use bpfpack_schemas::printable;
+
 use super::clock::Clock;
-use super::{Chunk, Format, Settings};
+use super::{Chunk, Format, Piece, Settings};
 use crate::collect::maps::Entry;
 use crate::decode::meaning::Names;
 use crate::decode::{Layout, json};
@@ -118,9 +120,9 @@ impl Format for Yaml {
         true
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+    fn piece(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
         let mut out = Vec::new();
-        if let Some(clock) = &mut self.stamps {
+        if let Some(clock) = self.stamps.as_mut().filter(|_| piece.begins()) {
             clock.tick();
         }
         for entry in entries {
@@ -160,7 +162,7 @@ impl Format for Yaml {
 
     fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"- ");
-        out.extend_from_slice(json);
+        out.extend_from_slice(&printable::json(json));
         out.push(b'\n');
     }
 }

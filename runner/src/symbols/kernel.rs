@@ -40,8 +40,12 @@ impl Kernel {
         self.table.get_or_insert_with(|| (Table::read(), Instant::now()));
     }
 
-    pub fn frames(&mut self, places: &[Place]) -> Vec<Rc<[Frame]>> {
-        self.refresh(places);
+    /// The frames of addresses. The table is read again where it may be too old, and `may_read`.
+    pub fn frames(&mut self, places: &[Place], may_read: bool) -> Vec<Rc<[Frame]>> {
+        self.warm();
+        if may_read {
+            self.refresh(places);
+        }
         let Kernel { table, frames } = self;
         let table = table.as_ref().map(|(table, _)| table);
         let mut frame = |place: &Place| {
@@ -55,11 +59,10 @@ impl Kernel {
         places.iter().map(&mut frame).collect()
     }
 
-    /// Reads the table when there is none. Also when it may be too old: programs and modules come
-    /// and go, and a name next to a gap may be of what is there no more. Where names are hidden
-    /// from this user, reading again would not help.
+    /// Reads the table again when it may be too old: programs and modules come and go, and a name
+    /// next to a gap may be of what is there no more. Where names are hidden from this user,
+    /// reading again would not help.
     fn refresh(&mut self, places: &[Place]) {
-        self.warm();
         let Some((table, read)) = &mut self.table else { return };
         if table.symbols.is_empty() || read.elapsed() < REREAD {
             return;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -65,11 +66,31 @@ pub struct Mapping {
     pub module: Rc<str>,
 }
 
+/// How many executable mappings of a process are read: a process may have 65,530 mappings.
+pub const MOST: usize = 16 << 10;
+
+/// Bytes that are read of a process' list of mappings: a path in it may have 4 KB.
+pub const MAX_BYTES: u64 = 16 << 20;
+
 /// Reads the executable mappings of a process, sorted by address, and has their files kept open.
-pub fn read(process: &Path, files: &mut Files) -> Vec<Mapping> {
-    let Ok(maps) = fs::read(process.join("maps")) else { return Vec::new() };
-    let lines = maps.split(|byte| *byte == b'\n');
-    lines.filter_map(|line| Some(mapping(&Line::parse(line)?, process, files))).collect()
+/// Says also whether there were more than are read.
+pub fn read(process: &Path, files: &mut Files) -> (Vec<Mapping>, bool) {
+    let Ok(maps) = File::open(process.join("maps")) else { return (Vec::new(), false) };
+    let mut maps = BufReader::with_capacity(1 << 16, maps.take(MAX_BYTES));
+    let mut found = Vec::new();
+    let mut line = Vec::new();
+    while maps.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if let Some(parsed) = Line::parse(text) {
+            if found.len() == MOST {
+                return (found, true);
+            }
+            found.push(mapping(&parsed, process, files));
+        }
+        line.clear();
+    }
+    let is_cut = maps.get_ref().limit() == 0;
+    (found, is_cut)
 }
 
 /// A line of `/proc/PID/maps`, of executable memory.

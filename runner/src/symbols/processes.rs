@@ -14,8 +14,8 @@ use super::maps::{self, Backing, Image, Mapping};
 /// How many processes are remembered. A usual one takes 1 KiB, a browser 20 KiB.
 const MAX_PROCESSES: usize = 4096;
 
-/// How many processes' tables of made code are remembered; their size has a limit, too.
-const MAX_JITS: usize = 16;
+/// How many processes' tables of made code are remembered; each has a limit of 4 MiB.
+const MAX_JITS: usize = 8;
 
 /// For so long it is not asked whether a process is still the same program, which takes 20 µs. If
 /// another one has its number meanwhile, that is mostly seen by its strange addresses.
@@ -27,6 +27,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 
 #[derive(Debug)]
 struct Process {
+    /// Another one for each reading of the mappings.
+    generation: u64,
     /// None for a process that was never seen alive.
     image: Option<Image>,
     mappings: Vec<Mapping>,
@@ -82,11 +84,31 @@ pub struct Processes {
     proc: PathBuf,
     known: Recent<u32, Process>,
     jits: Recent<u32, Jit>,
+    /// How often mappings were read.
+    readings: u64,
+    /// What was given up since that was told.
+    given_up: Vec<String>,
 }
 
 impl Processes {
     pub fn new(proc: PathBuf) -> Processes {
-        Processes { proc, known: Recent::new(MAX_PROCESSES), jits: Recent::new(MAX_JITS) }
+        Processes {
+            proc,
+            known: Recent::new(MAX_PROCESSES),
+            jits: Recent::new(MAX_JITS),
+            readings: 0,
+            given_up: Vec::new(),
+        }
+    }
+
+    /// A number that changes when what is known of a process does; 0 where nothing is known.
+    pub fn generation(&mut self, pid: u32) -> u64 {
+        self.known.get(&pid).map_or(0, |process| process.generation)
+    }
+
+    /// What was given up since this was last asked, in words.
+    pub fn given_up(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// Makes sure that a process is known, and that what is known is of this one.
@@ -136,7 +158,9 @@ impl Processes {
     /// What the process tells of code that it makes, up to now.
     pub fn jit(&mut self, pid: u32) -> Option<&Jit> {
         let jit = self.jits.get(&pid)?;
-        jit.read_on();
+        if let Some(what) = jit.read_on() {
+            self.given_up.push(format!("process {pid}: {what}; its functions may have no names"));
+        }
         Some(jit)
     }
 
@@ -144,12 +168,12 @@ impl Processes {
         let path = self.proc.join(pid.to_string());
         let known = self.known.get(&pid).and_then(|process| process.image);
         let mut image = Image::read(&path);
-        let mut mappings = maps::read(&path, files);
+        let (mut mappings, mut is_cut) = maps::read(&path, files);
         let after = Image::read(&path);
         if image != after {
             // It became another program, or ended, in between.
             image = after;
-            mappings = maps::read(&path, files);
+            (mappings, is_cut) = maps::read(&path, files);
         }
         let ended = match (known, image) {
             (Some(_), None) => true,
@@ -165,6 +189,14 @@ impl Processes {
         if known != image {
             self.jits.remove(&pid);
         }
+        if is_cut && known != image {
+            self.given_up.push(format!(
+                "process {pid} has more than {} executable mappings, or its list of them is longer \
+                 than {} MB: some of its functions have no names",
+                maps::MOST,
+                maps::MAX_BYTES >> 20
+            ));
+        }
         let makes_code = mappings.iter().any(|mapping| mapping.backing == Backing::Made);
         if makes_code
             && self.jits.get(&pid).is_none()
@@ -173,6 +205,9 @@ impl Processes {
             self.jits.insert(pid, jit);
         }
         let pause = Duration::ZERO;
-        self.known.insert(pid, Process { image, mappings, checked: now, read: now, pause });
+        self.readings += 1;
+        let generation = self.readings;
+        let process = Process { generation, image, mappings, checked: now, read: now, pause };
+        self.known.insert(pid, process);
     }
 }

@@ -181,18 +181,21 @@ pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> i
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has a map that was not loaded yet not be pinned, nor be one that others have pinned; whether it
-/// was to be.
+/// Whether a map that was not loaded yet is to be pinned, or to be one that others have pinned.
+pub fn asks_for_pin(map: &mut libbpf_rs::OpenMapMut<'_>) -> bool {
+    use libbpf_rs::AsRawLibbpf as _;
+    // SAFETY: the map is live, and borrowed.
+    unsafe { !libbpf_sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()).is_null() }
+}
+
+/// Has a map that was not loaded yet not be pinned, nor be one that others have pinned.
 #[cfg(feature = "wasm")]
-pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) -> bool {
+pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) {
     use libbpf_rs::AsRawLibbpf as _;
     let map = map.as_libbpf_object().as_ptr();
     // SAFETY: the map is live, and borrowed; libbpf frees the path that it had, which nobody else
-    // has.
-    unsafe {
-        let is_pinned = !libbpf_sys::bpf_map__pin_path(map).is_null();
-        is_pinned && libbpf_sys::bpf_map__set_pin_path(map, std::ptr::null()) == 0
-    }
+    // has. Without a path, it cannot fail.
+    unsafe { libbpf_sys::bpf_map__set_pin_path(map, std::ptr::null()) };
 }
 
 /// Opens what a descriptor of a path (`O_PATH`) stands for, and nothing else that may be at that

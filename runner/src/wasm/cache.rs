@@ -4,12 +4,13 @@
 //! write to them, nor to a folder above; and each file is checked against a sum of its own, so that
 //! a damaged one is not run.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bpfpack_folders::is_ours;
 use sha2::{Digest as _, Sha256};
 
 /// Files in the folder; the oldest go.
@@ -41,10 +42,9 @@ impl Cache {
         if !folder.is_absolute() {
             return None;
         }
-        if !folder.exists() {
-            DirBuilder::new().mode(0o700).create(folder).ok()?;
-        }
-        is_ours_alone(folder).then(|| Cache { folder: folder.to_owned() })
+        let real = bpfpack_folders::make_private(folder).ok()?;
+        // One that is reached by a link is not what the user named.
+        (real == folder).then_some(Cache { folder: real })
     }
 
     /// The name of a module: of its bytes, and of all that its code depends on.
@@ -70,7 +70,7 @@ impl Cache {
             .open(self.path(key))
             .ok()?;
         let data = file.metadata().ok()?;
-        if !data.is_file() || !is_owned(&data) || data.len() > LARGEST {
+        if !data.is_file() || !is_ours(&data) || data.len() > LARGEST {
             return None;
         }
         let mut sum = [0; SUM];
@@ -121,8 +121,10 @@ impl Cache {
     fn shrink(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)?.flatten() {
+            if !is_ours_by_name(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
             let data = entry.metadata()?;
-            // A file that was not finished has another ending: its writer was killed.
             if data.is_file() {
                 files.push((data.modified()?, data.len(), entry.path()));
             }
@@ -150,30 +152,19 @@ fn sum_of(key: &str, code: &[u8]) -> [u8; SUM] {
     sum.finalize().into()
 }
 
-/// Whether a file is root's or ours, and others can not write to it.
-fn is_owned(data: &fs::Metadata) -> bool {
-    let us = rustix::process::geteuid().as_raw();
-    (data.uid() == 0 || data.uid() == us) && data.mode() & 0o022 == 0
-}
-
-/// Whether nobody else can put anything into a folder, or put another in its place.
-fn is_ours_alone(folder: &Path) -> bool {
-    // Links are followed here once, and not again: what is opened is below the result.
-    let Ok(real) = fs::canonicalize(folder) else { return false };
-    if real != folder {
-        return false;
-    }
-    let mut folders = real.ancestors();
-    let is_owned_folder =
-        |path: &Path| fs::symlink_metadata(path).is_ok_and(|data| data.is_dir() && is_owned(&data));
-    // In a folder with the sticky bit, as /tmp, others can not touch what is ours.
-    let is_safe_above = |path: &Path| {
-        fs::symlink_metadata(path).is_ok_and(|data| {
-            let is_sticky = data.mode() & 0o1000 != 0 && data.uid() == 0;
-            data.is_dir() && (is_owned(&data) || is_sticky)
-        })
-    };
-    folders.next().is_some_and(is_owned_folder) && folders.all(is_safe_above)
+/// Whether a file may be one of ours: a folder that a user names may hold others.
+fn is_ours_by_name(name: &str) -> bool {
+    let Some((key, ending)) = name.split_at_checked(2 * SUM) else { return false };
+    let is_key = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<&str> = ending.split('.').collect();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_key
+        && match parts[..] {
+            ["", ENDING] => true,
+            // One that was not finished: its writer was killed.
+            ["", process, time] => is_number(process) && is_number(time),
+            _ => false,
+        }
 }
 
 #[cfg(test)]
@@ -249,11 +240,28 @@ mod tests {
     fn it_stays_within_its_bounds() {
         let folder = folder();
         let cache = Cache::open(folder.path()).unwrap();
+        let key = |at: usize| format!("{at:064x}");
+        fs::write(folder.path().join(format!("{}.12.34", key(1))), "unfinished").unwrap();
         for at in 0..MOST_FILES + 5 {
-            cache.write(&format!("{at:04}"), b"code");
+            cache.write(&key(at), b"code");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES);
-        let last = format!("{:04}", MOST_FILES + 4);
-        assert!(cache.read(&last).is_some());
+        assert!(cache.read(&key(MOST_FILES + 4)).is_some());
+    }
+
+    #[test]
+    fn files_of_others_stay_in_a_folder_that_is_too_full() {
+        let folder = folder();
+        let key = |at: usize| format!("{at:064x}");
+        let others = ["notes.txt", "add.cwasm", &key(1), &format!("{}.12.x", key(2)), "é"];
+        for name in others {
+            fs::write(folder.path().join(name), "mine").unwrap();
+        }
+        let cache = Cache::open(folder.path()).unwrap();
+        for at in 0..MOST_FILES + 5 {
+            cache.write(&key(at), b"code");
+        }
+        assert!(others.iter().all(|name| folder.path().join(name).exists()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES + others.len());
     }
 }

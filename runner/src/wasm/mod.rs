@@ -71,6 +71,7 @@ pub fn run_tracer(
         environment: plan.wasm.environment.clone(),
         directories: plan.wasm.directories.clone(),
         as_is: plan.as_is,
+        max_memory: plan.max_memory,
     };
     tracer::run(&engine, &module, &name, &plan, signals, talk)
 }

@@ -17,6 +17,7 @@ use super::engine::{Engine, Limits};
 use super::post::{self, Chain, Compiled};
 use crate::args::{Plan, WasmArg};
 use crate::failure::{Failure, exit_code, system};
+use crate::symbols::Setup;
 use crate::vars::Arguments;
 use crate::view::{Stream, View, Views};
 
@@ -108,6 +109,7 @@ impl Modules {
             format: plan.format.name(),
             fields: &plan.fields,
             is_quiet: plan.quiet,
+            symbols: Setup::of(plan),
             environment: &plan.wasm.environment,
             directories: &plan.wasm.directories,
         };

@@ -5,15 +5,16 @@
 
 use std::process::{Command, ExitCode};
 
-use bpfpack_tests::sys::wait_usage;
+use bpfpack_tests::sys::wait_ended;
 
 fn main() -> std::io::Result<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     let (Some(file), Some(program)) = (args.next(), args.next()) else {
         return Err(std::io::Error::other("usage: peak FILE PROGRAM ARGUMENTS…"));
     };
-    let usage = wait_usage(Command::new(program).args(args).spawn()?)?;
+    let child = Command::new(program).args(args).spawn()?;
+    let (status, usage) = wait_ended(child.id())?;
     std::fs::write(file, usage.peak_memory.to_string())?;
     // That of a shell, where a signal has ended it.
-    Ok(ExitCode::from(usage.status.code().map_or(255, |code| code as u8)))
+    Ok(ExitCode::from(status.code().map_or(255, |code| code as u8)))
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use super::clock::Clock;
 use super::columns::{self, Column};
-use super::{Chunk, Format, Heading, PerKind, Settings};
+use super::{Chunk, Format, Heading, PerKind, Piece, Settings};
 use crate::args::TimeColumn;
 use crate::collect::maps::Entry;
 use crate::decode::flat::{Flat, Part};
@@ -18,6 +18,7 @@ use crate::decode::text as words;
 use crate::render::tracer::Tracer;
 use crate::sys;
 use crate::view::{RecordKind, Stack, StackEvent, Stream, View};
+use readings::is_table;
 
 /// So many kinds of records of a buffer share their columns; of more, each has its own.
 const MOST_TOGETHER: usize = 6;
@@ -32,6 +33,8 @@ pub struct Text {
     clock: Clock,
     names: Option<Names>,
     tracer: Option<Tracer>,
+    /// What finds the addresses of stacks where they are shown without names.
+    bare: Option<Tracer>,
     /// What the names were printed for last.
     header_of: Option<Heading>,
     /// Columns of records, by stream and kind.
@@ -68,6 +71,7 @@ impl Text {
             timestamps: settings.timestamps,
             several: settings.several,
             clock: Clock::new(settings.time.unwrap_or(TimeColumn::Wall)),
+            bare: tracer.is_none().then(|| settings.tracer()),
             names,
             tracer,
             header_of: None,
@@ -153,7 +157,7 @@ impl Text {
         let number = |place: Option<(usize, usize)>| {
             place.map(|(at, size)| unsigned(record.get(at..).unwrap_or_default(), size))
         };
-        let mut tracer = self.tracer.take().unwrap_or_else(|| Tracer::new(false));
+        let Some(tracer) = self.tracer.as_mut().or(self.bare.as_mut()) else { return };
         let addresses = event.sides.map(|side| {
             side.map_or(Vec::new(), |at| tracer.addresses(&kind.stacks[at], record).to_vec())
         });
@@ -186,7 +190,6 @@ impl Text {
             });
         }
         out.push(b'\n');
-        self.tracer = Some(tracer);
     }
 }
 
@@ -305,8 +308,13 @@ impl Format for Text {
         true
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) -> Chunk {
-        self.draw(view, entries)
+    fn has_pieces(&self, view: &View, entries: &[Entry]) -> bool {
+        // The columns of a table are as wide as what stands in all of its rows.
+        !is_table(view, entries)
+    }
+
+    fn piece(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
+        self.draw(view, entries, piece)
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<u8>) {
@@ -357,6 +365,7 @@ mod tests {
             clock,
             names: Some(Names::default()),
             tracer: None,
+            bare: None,
             header_of: None,
             tables: PerKind::default(),
             terminal: None,

@@ -8,31 +8,37 @@ use crate::collect::maps::Entry;
 use crate::decode::histogram::SLOTS;
 use crate::decode::layout::{part, unsigned};
 use crate::decode::{Edges, Layout, Member, Record, Slots, text};
-use crate::render::{Chunk, Heading, columns, histogram};
+use crate::render::{Chunk, Heading, Piece, columns, histogram};
 use crate::view::{Shape, View};
 
+/// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
+pub(super) fn is_table(view: &View, entries: &[Entry]) -> bool {
+    match &view.shape {
+        Shape::Table => true,
+        Shape::KeyValue => false,
+        Shape::Histogram { slots, .. } => {
+            !entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0))
+        }
+    }
+}
+
 impl Text {
-    /// Draws a reading.
-    pub(super) fn draw(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+    /// Draws entries of a reading. What is drawn in pieces is no table.
+    pub(super) fn draw(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
         if entries.is_empty() {
             return Chunk::default();
         }
+        let is_table = piece == Piece::All && is_table(view, entries);
         let body = match &view.shape {
-            Shape::Histogram { slots, edges, unit } => {
-                let any = entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0));
-                if any {
-                    self.histograms(view, entries, slots, *edges, unit)
-                } else if others(view).next().is_some() {
-                    self.table(view, entries)
-                } else {
-                    Vec::new()
-                }
+            Shape::KeyValue => return self.lines(view, entries, piece),
+            Shape::Histogram { .. } if is_table && others(view).next().is_none() => Vec::new(),
+            Shape::Histogram { slots, edges, unit } if !is_table => {
+                self.histograms(view, entries, slots, *edges, unit)
             }
-            Shape::Table => self.table(view, entries),
-            Shape::KeyValue => return self.lines(view, entries),
+            _ => self.table(view, entries),
         };
         let mut above = Vec::new();
-        if !body.is_empty() {
+        if !body.is_empty() && piece.begins() {
             if self.timestamps {
                 self.clock.tick();
                 above.extend_from_slice(self.clock.text());
@@ -49,7 +55,7 @@ impl Text {
     }
 
     /// A line for each element, with the time.
-    fn lines(&mut self, view: &View, entries: &[Entry]) -> Chunk {
+    fn lines(&mut self, view: &View, entries: &[Entry], piece: Piece) -> Chunk {
         let meanings = self.names.is_some();
         let mut keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
         if self.tracer.is_some() {
@@ -57,7 +63,9 @@ impl Text {
         }
         let keys = columns::of(&keys, meanings);
         let values = columns::of(&columns::members(&view.value, "value"), meanings);
-        self.clock.tick();
+        if piece.begins() {
+            self.clock.tick();
+        }
         let mut body = Vec::new();
         for entry in entries {
             let from = body.len();

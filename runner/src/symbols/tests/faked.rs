@@ -9,6 +9,8 @@ use blazesym::inspect::source::{Elf, Source};
 use blazesym::inspect::{Inspector, SymInfo};
 use tempfile::TempDir;
 
+use super::super::engine::Engine;
+use super::super::files::Files;
 use super::super::processes::FRESH;
 use super::super::*;
 use super::{landmark_address, shown, skipped};
@@ -43,8 +45,8 @@ impl Faked {
         fs::write(self.file("maps"), maps).unwrap();
     }
 
-    fn symbols(&self) -> Symbols {
-        Symbols::of(self.dir.path().into(), false)
+    fn symbols(&self) -> Engine {
+        Engine::of(self.dir.path().into(), false)
     }
 }
 
@@ -74,7 +76,7 @@ fn library_function(library: &str, function: &str) -> Option<(PathBuf, u64)> {
 #[test]
 fn a_number_that_is_used_again_gives_no_wrong_names() {
     let exe = std::env::current_exe().unwrap();
-    let own = maps::read(Path::new("/proc/self"), &mut Files::new(false));
+    let own = maps::read(Path::new("/proc/self"), &mut Files::new(false)).0;
     let address = landmark_address();
     let mapping = own.iter().find(|one| (one.start..one.end).contains(&address)).unwrap();
     let place = Place::Exact(BASE + address - mapping.start + mapping.offset);
@@ -113,7 +115,7 @@ fn what_is_mapped_later_is_found() {
     let faked = Faked::new(Path::new("/"));
     let mut symbols = faked.symbols();
     faked.is((100, 1), "");
-    symbols.note_process(7);
+    symbols.note(7);
     faked.is((100, 1), &map_of(&std::env::current_exe().unwrap()));
     let text = shown(&mut symbols, 7, Place::Exact(BASE + 1));
     assert!(text.contains(" [bpfpack_runner-"), "{text}");

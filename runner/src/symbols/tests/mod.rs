@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::engine::Engine;
 use super::processes::FRESH;
 use super::*;
 
@@ -34,11 +35,15 @@ fn outer(number: u64) -> u64 {
     inner(number) ^ black_box(5)
 }
 
-fn shown(symbols: &mut Symbols, pid: u32, place: Place) -> String {
-    let frames = symbols.user(pid, &[place]);
+fn shown(symbols: &mut Engine, pid: u32, place: Place) -> String {
+    let (_, found) = symbols.user(pid, &[place]);
     let mut out = Vec::new();
-    write_frame(place.address(), &frames[0][0], &mut out);
+    write_frame(place.address(), &found[0].frames[0], &mut out);
     String::from_utf8(out).unwrap()
+}
+
+fn frames(symbols: &mut Engine, pid: u32, places: &[Place]) -> Vec<Frames> {
+    symbols.user(pid, places).1.into_iter().map(|found| found.frames).collect()
 }
 
 fn landmark_address() -> u64 {
@@ -53,25 +58,26 @@ fn kernel_functions() {
     let Some(address) = address.filter(|address| *address != 0) else {
         return skipped("kernel addresses are hidden from this user");
     };
-    let mut symbols = Symbols::new(false);
-    symbols.warm_kernel();
+    let mut kernel = Kernel::new();
+    kernel.warm();
     let places = [Place::Exact(address + 2), Place::Return(address + 5), Place::Exact(1 << 40)];
-    let frames = symbols.kernel(&places);
+    let frames = kernel.frames(&places, true);
     let names: Vec<_> = frames.iter().map(|one| (one[0].name.as_deref(), one[0].offset)).collect();
     assert_eq!(names, [(Some("vfs_read"), 2), (Some("vfs_read"), 5), (None, 0)]);
-    assert!(Rc::ptr_eq(&frames[0], &symbols.kernel(&places)[0]));
+    assert!(Rc::ptr_eq(&frames[0], &kernel.frames(&places, true)[0]));
 }
 
 #[test]
 fn own_functions_demangled_each_address_once() {
-    let mut symbols = Symbols::new(false);
+    let mut symbols = Engine::new(false);
     let (own, at) = (std::process::id(), landmark_address());
     let text = shown(&mut symbols, own, Place::Exact(at + 1));
     assert!(
         text.starts_with("bpfpack_runner::symbols::tests::landmark+0x1 [bpfpack_runner-"),
         "{text}"
     );
-    let frames = symbols.user(own, &stack(&[at + 1, 5, at + 1, at + 1]).collect::<Vec<_>>());
+    let frames =
+        frames(&mut symbols, own, &stack(&[at + 1, 5, at + 1, at + 1]).collect::<Vec<_>>());
     assert_eq!(frames[1][..], [Frame::unknown(5)]);
     assert_eq!((frames[0][0].offset, frames[2][0].offset), (1, 1));
     assert!(Rc::ptr_eq(&frames[2], &frames[3]));
@@ -80,11 +86,11 @@ fn own_functions_demangled_each_address_once() {
 
 #[test]
 fn lines_and_inlined_calls() {
-    let mut symbols = Symbols::new(true);
+    let mut symbols = Engine::new(true);
     let start = outer as *const () as u64;
     assert_eq!(outer(2), 2);
     let places: Vec<Place> = (start..start + 64).map(Place::Exact).collect();
-    let frames = symbols.user(std::process::id(), &places);
+    let frames = frames(&mut symbols, std::process::id(), &places);
     let inlined = frames.iter().find(|frames| frames.len() > 1 && frames[0].inlined).unwrap();
     let ends = |frame: &Frame, end: &str| frame.name.as_deref().is_some_and(|n| n.ends_with(end));
     let within = inlined.iter().position(|frame| ends(frame, "inner")).unwrap();
@@ -103,7 +109,7 @@ fn the_vdso() {
     };
     let start = u64::from_str_radix(line.split_once('-').unwrap().0, 16).unwrap();
     let places: Vec<Place> = (start..start + 0x2000).step_by(16).map(Place::Exact).collect();
-    let frames = Symbols::new(false).user(std::process::id(), &places);
+    let frames = frames(&mut Engine::new(false), std::process::id(), &places);
     let is_clock = |frame: &Frame| {
         frame.module.as_deref() == Some("[vdso]")
             && frame.name.as_deref().is_some_and(|name| name.contains("clock_gettime"))
@@ -139,9 +145,11 @@ fn run_child(program: &Path, meanwhile: impl FnOnce(u32)) -> (u32, Place) {
 
 #[test]
 fn a_process_that_ended_keeps_its_names() {
-    let mut symbols = Symbols::new(false);
+    let mut symbols = Engine::new(false);
     let exe = std::env::current_exe().unwrap();
-    let (pid, place) = run_child(&exe, |pid| symbols.note_process(pid));
+    let (pid, place) = run_child(&exe, |pid| {
+        symbols.note(pid);
+    });
     assert!(!Path::new("/proc").join(pid.to_string()).exists());
     let name = "bpfpack_runner::symbols::tests::landmark+0x0";
     let text = shown(&mut symbols, pid, place);
@@ -149,7 +157,7 @@ fn a_process_that_ended_keeps_its_names() {
     std::thread::sleep(FRESH);
     assert_eq!(shown(&mut symbols, pid, place), text);
     // Who was never looked at has no names; nothing fails.
-    assert!(!shown(&mut Symbols::new(false), pid, place).contains("landmark"));
+    assert!(!shown(&mut Engine::new(false), pid, place).contains("landmark"));
 }
 
 #[test]
@@ -157,13 +165,13 @@ fn a_deleted_program_keeps_its_names() {
     let dir = TempDir::new().unwrap();
     let copy = dir.path().join("a copy");
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let mut symbols = Symbols::new(false);
+    let mut symbols = Engine::new(false);
     let mut readable = false;
     let (pid, place) = run_child(&copy, |pid| {
         fs::remove_file(&copy).unwrap();
         readable = fs::read_dir(format!("/proc/{pid}/map_files"))
             .is_ok_and(|mut files| files.any(|file| fs::metadata(file.unwrap().path()).is_ok()));
-        symbols.note_process(pid);
+        symbols.note(pid);
     });
     if !readable {
         return skipped("this user may not open the files that a process maps");

@@ -12,7 +12,7 @@ use super::declare::declare;
 use super::json::minified;
 use super::sources::What;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
-use crate::symbols::{Place, Symbols, write_frame};
+use crate::symbols::{Hurry, Patience, Place, Symbols, write_frame};
 use crate::wasm::memory;
 use crate::{sys, talk};
 
@@ -215,8 +215,11 @@ fn answer(
 
 fn symbol(mut call: Call<'_>, address: u64, pid: u32, room: u32, size: u32) -> Result<i32> {
     let found = {
-        let mut symbols = call.data().world.symbols.borrow_mut();
-        let symbols = symbols.get_or_insert_with(|| Symbols::new(false));
+        let world = &call.data().world;
+        let mut symbols = world.symbols.borrow_mut();
+        let symbols = symbols.get_or_insert_with(|| {
+            Symbols::new(world.symbols_setup.clone(), Patience::Records(Hurry::default()))
+        });
         let places = [Place::Exact(address)];
         let frames = match pid {
             0 => symbols.kernel(&places),

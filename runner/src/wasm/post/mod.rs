@@ -31,6 +31,7 @@ use wasmtime::Module;
 use crate::collect::maps::Entry;
 use crate::failure::{Failure, exit_code, system};
 use crate::render::Output;
+use crate::symbols::Setup;
 use crate::sys;
 use crate::view::{Stream, View};
 use crate::wasm::engine::Engine;
@@ -76,6 +77,8 @@ pub struct Package<'a> {
     pub fields: &'a [String],
     /// Nothing but errors on stderr.
     pub is_quiet: bool,
+    /// What finds names of addresses.
+    pub symbols: Setup,
     /// The environment of modules.
     pub environment: &'a [(String, String)],
     /// The folders that they may read.
@@ -143,6 +146,7 @@ impl Chain {
             maps,
             fields: package.fields.to_vec(),
             symbols: RefCell::new(None),
+            symbols_setup: package.symbols.clone(),
             is_quiet: package.is_quiet,
         });
         let watch = Watch::start(engine.inner().clone(), engine.limits().time);

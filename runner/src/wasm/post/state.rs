@@ -9,7 +9,7 @@ use wasmtime::Memory;
 
 use super::maps::Table;
 use super::sources::Source;
-use crate::symbols::Symbols;
+use crate::symbols::{Setup, Symbols};
 use crate::talk;
 use crate::wasm::engine::{Limited, Limiter};
 use crate::wasm::memory::Guest;
@@ -46,6 +46,8 @@ pub struct World {
     pub fields: Vec<String>,
     /// The names of addresses, once one was asked for.
     pub symbols: RefCell<Option<Symbols>>,
+    /// What finds them.
+    pub symbols_setup: Setup,
     /// Nothing but errors on stderr.
     pub is_quiet: bool,
 }

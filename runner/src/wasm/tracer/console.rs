@@ -2,10 +2,11 @@
 //! How a tracer's module speaks and waits: its standard output is ecli's, through [`Sink`], which
 //! never blocks; whatever it waits for, a signal and a reader that has gone end that.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use bpfpack_schemas::printable::Pieces;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::interrupts::Interrupts;
@@ -49,6 +50,8 @@ pub enum Woken {
 #[derive(Debug)]
 pub struct Console {
     sink: Sink,
+    /// What is safe to print of standard output and standard error, where they are terminals.
+    printable: [Option<Pieces>; 2],
     interrupts: Interrupts,
     /// The module knows of the signal.
     was_told: bool,
@@ -62,7 +65,9 @@ pub struct Console {
 impl Console {
     /// Writes to a sink.
     pub fn new(sink: Sink, interrupts: Interrupts) -> Console {
+        let pieces = |is_terminal: bool| is_terminal.then(Pieces::default);
         Console {
+            printable: [pieces(sink.is_terminal()), pieces(io::stderr().is_terminal())],
             sink,
             interrupts,
             was_told: false,
@@ -202,9 +207,22 @@ impl Console {
     }
 
     fn write_stderr(&mut self, bytes: &[u8]) -> Answer<usize> {
+        let bytes = &bytes[..bytes.len().min(AT_ONCE)];
+        let Some(pieces) = &mut self.printable[1] else { return self.write_some(bytes) };
+        let mut safe = Vec::new();
+        pieces.append(bytes, &mut safe);
+        let mut rest = &safe[..];
+        while !rest.is_empty() {
+            rest = &rest[self.write_some(&rest[..rest.len().min(AT_ONCE)])?..];
+        }
+        Ok(bytes.len())
+    }
+
+    /// Writes the start of some bytes to standard error; how many.
+    fn write_some(&mut self, bytes: &[u8]) -> Answer<usize> {
         loop {
             self.wait_to_write(Output::Stderr)?;
-            match rustix::io::write(io::stderr(), &bytes[..bytes.len().min(AT_ONCE)]) {
+            match rustix::io::write(io::stderr(), bytes) {
                 Ok(count) => return Ok(count),
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
                 // As with ecli's own: that nobody listens is no reason to end a trace.
@@ -225,7 +243,10 @@ impl Streams for Console {
                 self.wait_to_write(Output::Stdout)?;
             }
         }
-        self.sink.bytes.extend(bytes);
+        match &mut self.printable[0] {
+            Some(pieces) => pieces.append(bytes, &mut self.sink.bytes),
+            None => self.sink.bytes.extend(bytes),
+        }
         let waits = self.callbacks > 0 && !self.sink.is_worth();
         if !waits || self.flushed.elapsed() >= GATHER {
             self.flush()?;

@@ -51,6 +51,8 @@ pub struct TracerPlan {
     pub directories: Vec<PathBuf>,
     /// Its objects are loaded as they are, without counts of what their buffers lose.
     pub as_is: bool,
+    /// Bytes that the maps of an object may take.
+    pub max_memory: Option<u64>,
 }
 
 /// What a module's host functions know.
@@ -112,7 +114,7 @@ pub fn run(
         limiter: engine.limiter(),
         wasi,
         console: Console::new(sink, interrupts),
-        objects: Objects::new(!plan.as_is),
+        objects: Objects::new(!plan.as_is, plan.max_memory),
         talk: talk.clone(),
         was_cut: false,
     });

@@ -22,6 +22,7 @@ use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load;
+use crate::memory;
 use crate::sys::elements::Elements;
 use crate::talk::Talk;
 
@@ -66,11 +67,13 @@ pub struct Objects {
     pub tally: Tally,
     /// Whether the programs are to count what they lose.
     counts: bool,
+    /// Bytes that the maps of an object may take.
+    max_memory: Option<u64>,
 }
 
 impl Objects {
     /// None yet.
-    pub fn new(counts: bool) -> Objects {
+    pub fn new(counts: bool, max_memory: Option<u64>) -> Objects {
         Objects {
             loaded: BTreeMap::new(),
             descriptors: BTreeMap::new(),
@@ -79,6 +82,7 @@ impl Objects {
             closed: 0,
             tally: Tally::default(),
             counts,
+            max_memory,
         }
     }
 
@@ -100,6 +104,7 @@ impl Objects {
                     pinned.join(", ")
                 ));
             }
+            memory::check(&opened, &elf, self.max_memory)?;
             opened.load().map_err(|refused| refused.failure)
         };
         let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;

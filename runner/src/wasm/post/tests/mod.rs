@@ -5,6 +5,7 @@ mod failures;
 
 use super::*;
 use crate::decode::{Layout, Member, Record};
+use crate::symbols::Setup;
 use crate::view::tests::counter_view;
 use crate::view::{RecordKind, StreamKind};
 use crate::wasm::engine::Limits;
@@ -78,6 +79,7 @@ fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
         format: "text",
         fields: &[],
         is_quiet: true,
+        symbols: Setup::none(),
         environment: &[],
         directories: &[],
     };

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+//! Reads the command line. What clap says of a wrong one repeats its words, which may hold anything.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use bpfpack_schemas::printable;
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::Args;
+
+/// Reads the words of a command line, the program's name first.
+///
+/// # Errors
+/// What clap says, safe to print; help and version, too.
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    Args::try_parse_from(&words).map_err(|error| {
+        let safe: Vec<OsString> = words.iter().map(|word| escaped(word)).collect();
+        if safe == words {
+            return error;
+        }
+        // The same mistake with words that may be printed: clap's colours stay.
+        Args::try_parse_from(safe).err().unwrap_or_else(|| {
+            let text = error.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            clap::Error::raw(ErrorKind::InvalidValue, printable::message(text))
+        })
+    })
+}
+
+/// A word of the command line as it may be printed, long ones without their middle.
+fn escaped(word: &OsStr) -> OsString {
+    let mut text = Vec::new();
+    printable::append(word.as_bytes(), &mut text);
+    printable::message(&String::from_utf8_lossy(&text)).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(words: &[&[u8]]) -> (String, i32) {
+        let words = words.iter().map(|word| OsStr::from_bytes(word).to_owned());
+        let error = read(std::iter::once("ecc".into()).chain(words)).unwrap_err();
+        assert!(error.use_stderr());
+        (error.to_string(), error.exit_code())
+    }
+
+    #[test]
+    fn what_is_wrong_is_repeated_as_it_may_be_printed() {
+        for (words, shown) in [
+            (&[&b"--\x1b[31mx"[..]][..], r"'--\x1b[31mx'"),
+            (&[b"a.c", b"--wasm-header=\x1b]0;t\x07"], r"'\x1b]0;t\x07'"),
+            (&[b"a.c", b"--yaml=\xe2\x80\xae\xff"], r"'\u{202e}\xff'"),
+            (&[b"-\x1b"], r"'-\'"),
+        ] {
+            let (text, code) = told(words);
+            assert_eq!(code, 2);
+            assert!(text.contains(shown), "{text}");
+            assert!(printable::lines(&text) == text, "{text:?}");
+        }
+        let (text, _) = told(&[b"a.c", b"--target", b"\xff"]);
+        assert!(text.contains("invalid UTF-8"), "{text}");
+        let (text, _) = told(&[format!("--{}", "x".repeat(100_000)).as_bytes()]);
+        assert!(text.len() < 5000, "{}", text.len());
+    }
+}

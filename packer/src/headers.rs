@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+//! The folder of headers that clang reads, and precompiled ones.
+//!
+//! Everything is named by a hash of what it was made from (the headers' content, the compiler, the
+//! flags), made under another name and renamed, and never changed afterwards: several `ecc` may run
+//! at once, and nothing stale is ever found.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::args::{Plan, Vmlinux};
+use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
+use crate::failure::{Failure, exit_code, unreadable};
+use crate::message::{Talk, shown};
+
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The headers of a compilation.
+#[derive(Debug)]
+pub struct Headers {
+    /// The folder that clang searches.
+    pub dir: PathBuf,
+    /// They have just been made: nothing was compiled with them before.
+    pub are_new: bool,
+    /// Where they are, with what else is made.
+    cache: Cache,
+    /// Names the headers' content.
+    hash: String,
+    /// The folder itself, where it could not get its name.
+    _nameless: Option<TempDir>,
+}
+
+/// Finds the headers in the cache, or puts them there.
+pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
+    let vmlinux = Source::read(plan)?;
+    let mut hasher = Sha256::new();
+    hasher.update(env!("CARGO_PKG_VERSION"));
+    vmlinux.hash(&mut hasher);
+    for (name, text) in bpfpack_bpf::headers() {
+        hasher.update(name);
+        hasher.update([0]);
+        hasher.update(text);
+    }
+    let hash = hex(hasher);
+    let cache = Cache::open(talk).map_err(other)?;
+    let mut dir = cache.path(Kind::Headers, &hash);
+    let are_new = !Kind::Headers.is_at(&dir);
+    let mut nameless = None;
+    if are_new {
+        let fresh = new_folder(cache.folder()).map_err(other)?;
+        fill(fresh.path(), vmlinux)?;
+        // Somebody else may have been quicker; theirs is the same.
+        match fs::rename(fresh.path(), &dir) {
+            Ok(()) => drop(fresh.keep()),
+            Err(_) if Kind::Headers.is_at(&dir) => {}
+            // Something else has the name.
+            Err(_) => {
+                dir = fresh.path().to_owned();
+                nameless = Some(fresh);
+            }
+        }
+        keep_newest(cache.folder(), Kind::Headers);
+    }
+    Ok(Headers { dir, are_new, cache, hash, _nameless: nameless })
+}
+
+impl Headers {
+    /// Where objects are kept, if anywhere.
+    pub fn kept(&self) -> Option<&Path> {
+        self.cache.is_kept().then(|| self.cache.folder())
+    }
+
+    /// The path of what else is made beside the headers, kept or not.
+    pub fn beside(&self, kind: Kind, hash: &str) -> PathBuf {
+        self.cache.path(kind, hash)
+    }
+
+    /// Names the headers' content, the compiler and its flags.
+    pub fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
+        let meta = fs::metadata(clang).ok()?;
+        let mut hasher = Sha256::new();
+        hasher.update(&self.hash);
+        hasher.update(clang.as_os_str().as_encoded_bytes());
+        for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec()] {
+            hasher.update(number.to_le_bytes());
+        }
+        for flag in flags {
+            hasher.update(flag);
+            hasher.update([0]);
+        }
+        Some(hex(hasher))
+    }
+
+    /// Where the precompiled `vmlinux.h` is, or is to be; none where nothing is kept.
+    pub fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
+        let identity = self.identity(clang, flags)?;
+        self.kept().map(|folder| Kind::Precompiled.path(folder, &identity))
+    }
+}
+
+/// A precompiled header that is being made.
+#[derive(Debug)]
+pub struct Making {
+    file: tempfile::TempPath,
+    target: PathBuf,
+}
+
+impl Making {
+    /// Reserves a name for what will be `target`.
+    pub fn start(target: PathBuf) -> io::Result<Making> {
+        let dir = target.parent().unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().prefix("new-").suffix(".pch").tempfile_in(dir)?;
+        Ok(Making { file: file.into_temp_path(), target })
+    }
+
+    /// Where the compiler writes.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// It is whole: gives it its name.
+    pub fn finish(self) {
+        // clang makes it as the umask says.
+        let ours_alone = fs::Permissions::from_mode(0o600);
+        if fs::set_permissions(&self.file, ours_alone).is_ok()
+            && self.file.persist(&self.target).is_ok()
+            && let Some(folder) = self.target.parent()
+        {
+            keep_newest(folder, Kind::Precompiled);
+        }
+    }
+}
+
+/// What `vmlinux.h` is made of.
+enum Source {
+    Bundled(bpfpack_bpf::Arch),
+    Btf(Vec<u8>),
+    Text(Vec<u8>),
+}
+
+impl Source {
+    fn read(plan: &Plan) -> Result<Source, Failure> {
+        let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, error));
+        match &plan.vmlinux {
+            Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
+            Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
+                failure.hint("this kernel has no BTF; leave --vmlinux out to use the bundled one")
+            })?)),
+            Vmlinux::File(path) => Ok(Source::Text(read(path)?)),
+        }
+    }
+
+    fn hash(&self, hasher: &mut Sha256) {
+        match self {
+            Source::Bundled(arch) => hasher.update(bpfpack_bpf::vmlinux_packed(*arch)),
+            Source::Btf(data) | Source::Text(data) => hasher.update(data),
+        }
+    }
+
+    fn text(self) -> anyhow::Result<Vec<u8>> {
+        Ok(match self {
+            Source::Bundled(arch) => bpfpack_bpf::vmlinux(arch)?.into_bytes(),
+            Source::Btf(data) => bpfpack_bpf::vmlinux_from_btf(&data)?.into_bytes(),
+            Source::Text(text) => text,
+        })
+    }
+}
+
+fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
+    let write = || -> anyhow::Result<()> {
+        fs::create_dir(dir.join("bpf"))?;
+        for (name, text) in bpfpack_bpf::headers() {
+            fs::write(dir.join(name), text)?;
+        }
+        fs::write(dir.join("vmlinux.h"), vmlinux.text()?)?;
+        Ok(())
+    };
+    write()
+        .with_context(|| format!("can not write clang's headers to `{}`", shown(dir)))
+        .map_err(|error| Failure::new(exit_code::OUTPUT, error))
+}
+
+fn other(error: io::Error) -> Failure {
+    Failure::new(exit_code::OTHER, anyhow!(error).context("can not make a folder for headers"))
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//! How long answers of the worker are waited for. It is the time that other processes may take from
+//! ecli by what they let it read, so that it is counted.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long records wait for one answer: buffers have room for that. The first one is waited for as
+/// long as there is time at all: the worker starts.
+const BRIEF: Duration = Duration::from_millis(20);
+
+/// How long records wait at the most, altogether, before they go on without names. A tenth of the
+/// time that passes is added.
+const RECORDS: (Duration, u32) = (Duration::from_millis(500), 10);
+
+/// The same for readings, which have a thread of their own. Half of the time that passes is added.
+const READINGS: (Duration, u32) = (Duration::from_secs(2), 2);
+
+/// How long the last records and readings wait altogether; where the worker has just been started;
+/// and where source lines are asked for, which takes seconds in large programs.
+const LAST: Duration = Duration::from_millis(60);
+const LAST_AND_FIRST: Duration = Duration::from_millis(200);
+const LAST_WITH_LINES: Duration = Duration::from_secs(5);
+
+/// What is added for each question then: more than an answer takes that is known already.
+const LAST_FOR_EACH: Duration = Duration::from_micros(100);
+
+/// Tells that a run ends: hardly anything is waited for any more.
+#[derive(Debug, Clone, Default)]
+pub struct Hurry(Arc<OnceLock<Instant>>);
+
+impl Hurry {
+    /// The run ends now.
+    pub fn begin(&self) {
+        let _ = self.0.set(Instant::now());
+    }
+
+    /// Since when it ends.
+    pub fn since(&self) -> Option<Instant> {
+        self.0.get().copied()
+    }
+}
+
+/// How long answers are waited for.
+#[derive(Debug, Clone)]
+pub enum Patience {
+    /// Not longer than a buffer has room for.
+    Records(Hurry),
+    /// As long as a reading may take.
+    Readings(Hurry),
+}
+
+impl Patience {
+    fn hurry(&self) -> &Hurry {
+        match self {
+            Patience::Records(hurry) | Patience::Readings(hurry) => hurry,
+        }
+    }
+
+    /// The most time that there can be for waiting, and which part of the time that passes is added.
+    fn share(&self) -> (Duration, u32) {
+        match self {
+            Patience::Records(_) => RECORDS,
+            Patience::Readings(_) => READINGS,
+        }
+    }
+}
+
+/// The time that may be spent on waiting.
+#[derive(Debug)]
+pub struct Budget {
+    patience: Patience,
+    has_lines: bool,
+    left: Duration,
+    /// When time was added last.
+    since: Instant,
+    /// The worker has answered.
+    is_answered: bool,
+    /// The run ends.
+    is_last: bool,
+}
+
+impl Budget {
+    /// All of it.
+    pub fn new(patience: Patience, has_lines: bool) -> Budget {
+        let left = patience.share().0;
+        let since = Instant::now();
+        Budget { patience, has_lines, left, since, is_answered: false, is_last: false }
+    }
+
+    /// Whether the run ends.
+    pub fn is_last(&self) -> bool {
+        self.patience.hurry().since().is_some()
+    }
+
+    /// How long an answer may be waited for.
+    pub fn left(&mut self) -> Duration {
+        if self.is_last() {
+            if !self.is_last {
+                self.is_last = true;
+                self.left = match (self.has_lines, self.is_answered) {
+                    (true, _) => LAST_WITH_LINES,
+                    (false, true) => LAST,
+                    (false, false) => LAST_AND_FIRST,
+                };
+            }
+            return self.left;
+        }
+        let now = Instant::now();
+        let (most, part) = self.patience.share();
+        self.left = (self.left + now.duration_since(self.since) / part).min(most);
+        self.since = now;
+        match self.patience {
+            Patience::Records(_) if self.is_answered => self.left.min(BRIEF),
+            _ => self.left,
+        }
+    }
+
+    /// A question is asked.
+    pub fn ask(&mut self) {
+        if self.is_last {
+            self.left += LAST_FOR_EACH;
+        }
+    }
+
+    /// An answer was waited for, and came or did not.
+    pub fn spend(&mut self, time: Duration, is_answered: bool) {
+        self.left = self.left.saturating_sub(time);
+        self.is_answered |= is_answered;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_wait_for_a_tenth_of_the_time() {
+        let mut budget = Budget::new(Patience::Records(Hurry::default()), false);
+        assert_eq!(budget.left(), RECORDS.0, "the worker starts");
+        budget.spend(Duration::ZERO, true);
+        assert_eq!(budget.left(), BRIEF);
+        budget.spend(RECORDS.0, true);
+        budget.spend(BRIEF, false);
+        assert!(budget.left() < BRIEF / 2);
+        budget.since = budget.since.checked_sub(Duration::from_millis(100)).unwrap();
+        let left = budget.left();
+        assert!(left >= Duration::from_millis(10) && left <= BRIEF, "{left:?}");
+    }
+
+    #[test]
+    fn at_the_end_only_answers_that_come_at_once_are_waited_for() {
+        let hurry = Hurry::default();
+        let mut budget = Budget::new(Patience::Readings(hurry.clone()), false);
+        assert_eq!(budget.left(), READINGS.0);
+        budget.spend(Duration::ZERO, true);
+        hurry.begin();
+        assert_eq!(budget.left(), LAST);
+        for _ in 0..10_000 {
+            budget.ask();
+            budget.spend(LAST_FOR_EACH / 2, true);
+        }
+        assert!(budget.left() > LAST, "thousands of quick answers are no reason to stop");
+        budget.spend(Duration::from_secs(10), false);
+        budget.ask();
+        assert_eq!(budget.left(), LAST_FOR_EACH);
+        let of = |has_lines| Budget::new(Patience::Records(hurry.clone()), has_lines).left();
+        assert_eq!((of(true), of(false)), (LAST_WITH_LINES, LAST_AND_FIRST));
+    }
+}

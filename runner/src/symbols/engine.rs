@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+//! Names of user addresses, found in the files of processes: in the worker, and nowhere else.
+//!
+//! A process may have ended when its addresses are asked for. So what it maps is remembered while
+//! it lives (`note`), every file of it is kept open, and an address is looked up as an offset into a
+//! file (`files`), never through the process. Nothing here fails: what cannot be found out is
+//! missing in the frame, and what was given up is told once (`given_up`).
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::cache::Recent;
+use super::files::{self, Files};
+use super::maps::Backing;
+use super::processes::{Located, Processes};
+use super::{Frame, Frames, MAX_FRAMES, Place};
+
+/// An offset into a file that is known, or was.
+type Spot = (files::Id, Place);
+
+/// The frames of an address.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Innermost first.
+    pub frames: Frames,
+    /// They stay the same as long as the process maps what it maps: a file's names do, those of code
+    /// that is made at run time do not.
+    pub is_settled: bool,
+}
+
+/// Everything that is known of processes and files, with its caches.
+#[derive(Debug)]
+pub struct Engine {
+    processes: Processes,
+    files: Files,
+    frames: Recent<Spot, Frames>,
+}
+
+impl Engine {
+    /// Reads nothing yet. With `lines`, debugging information is read for source lines and inlined
+    /// calls: slow for large programs, and as large in memory.
+    pub fn new(lines: bool) -> Engine {
+        Engine::of("/proc".into(), lines)
+    }
+
+    /// With another folder in place of `/proc`.
+    pub fn of(proc: PathBuf, lines: bool) -> Engine {
+        Engine {
+            processes: Processes::new(proc),
+            files: Files::new(lines),
+            frames: Recent::new(MAX_FRAMES),
+        }
+    }
+
+    /// Remembers what a process maps; a process that was looked at a moment ago costs no system
+    /// call. Returns a number that changes when what is known of the process does.
+    pub fn note(&mut self, pid: u32) -> u64 {
+        self.processes.note(pid, &mut self.files, Instant::now());
+        self.processes.generation(pid)
+    }
+
+    /// What was given up since this was last asked, in words.
+    pub fn given_up(&mut self) -> Vec<String> {
+        self.processes.given_up()
+    }
+
+    /// The frames of a process' addresses, for each in turn, and the number that `note` returns.
+    pub fn user(&mut self, pid: u32, places: &[Place]) -> (u64, Vec<Found>) {
+        let now = Instant::now();
+        self.processes.note(pid, &mut self.files, now);
+        let located = self.processes.locate(pid, places, &mut self.files, now);
+        let mut found: Vec<Option<Frames>> = vec![None; places.len()];
+        let mut wanted: Vec<(Spot, usize)> = Vec::new();
+        for (at, located) in located.iter().enumerate() {
+            let Some(Located { backing: Backing::File(id), place, .. }) = located else { continue };
+            found[at] = self.frames.get(&(*id, *place)).map(|frames| Rc::clone(frames));
+            if found[at].is_none() {
+                wanted.push(((*id, *place), at));
+            }
+        }
+        self.look_up(wanted, &mut found);
+        let is_named = |frames: &Frames| frames.iter().any(|frame| frame.name.is_some());
+        let all_named = found.iter().all(|frames| frames.as_ref().is_some_and(is_named));
+        let jit = if all_named { None } else { self.processes.jit(pid) };
+        let complete = |((found, located), place): ((Option<Frames>, Option<Located>), &Place)| {
+            if let Some(frames) = found.as_ref().filter(|frames| is_named(frames)) {
+                return Found { frames: Rc::clone(frames), is_settled: true };
+            }
+            let made =
+                jit.and_then(|jit| jit.frame(*place)).map(|frame| Rc::new([frame]) as Frames);
+            let is_settled = made.is_none() && found.is_some();
+            let frames = made.or(found).unwrap_or_else(|| Rc::new([nameless(*place, located)]));
+            Found { frames, is_settled }
+        };
+        let all = found.into_iter().zip(located).zip(places).map(complete).collect();
+        (self.processes.generation(pid), all)
+    }
+
+    /// Asks for what is wanted, each file once and each address once.
+    fn look_up(&mut self, mut wanted: Vec<(Spot, usize)>, found: &mut [Option<Frames>]) {
+        wanted.sort_by_key(|((id, place), at)| (*id, place.address(), place.lookup(), *at));
+        for in_file in wanted.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let Some(((id, _), _)) = in_file.first() else { continue };
+            let same: Vec<&[(Spot, usize)]> =
+                in_file.chunk_by(|(one, _), (other, _)| one == other).collect();
+            let places: Vec<Place> =
+                same.iter().filter_map(|group| Some(group.first()?.0.1)).collect();
+            for (group, frames) in same.iter().zip(self.files.frames(*id, &places)) {
+                for (spot, at) in *group {
+                    found[*at] = Some(Rc::clone(&frames));
+                    self.frames.insert(*spot, Rc::clone(&frames));
+                }
+            }
+        }
+    }
+}
+
+/// The frame of an address that is in no file, or in one that could not be read.
+fn nameless(place: Place, located: Option<Located>) -> Frame {
+    match located {
+        Some(Located { module, .. }) if module.starts_with('[') => {
+            Frame { module: Some(module), ..Frame::unknown(place.address()) }
+        }
+        Some(Located { module, place, .. }) => {
+            Frame { module: Some(module), ..Frame::unknown(place.address()) }
+        }
+        None => Frame::unknown(place.address()),
+    }
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: MIT
+//! Asks the [`worker`] for the names of user addresses, and remembers its answers. Never waits for
+//! long: who asks has records to read, or is to end. What comes too late is taken with the next
+//! question.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::Child;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::budget::Budget;
+use super::processes::FRESH;
+use super::wire::{self, MAX_PLACES, Reply, Request};
+use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
+use crate::args::Plan;
+use crate::sys;
+use crate::talk::Talk;
+
+/// How long the worker may take for one process, without and with source lines, until it is ended.
+const STUCK: Duration = Duration::from_secs(2);
+const STUCK_WITH_LINES: Duration = Duration::from_secs(30);
+
+/// How often the worker is started again.
+const MOST_STARTS: u32 = 8;
+
+/// How many messages on what was given up are shown.
+const MOST_TOLD: u32 = 4;
+
+/// Notes that may wait for their answers. More are left out: a process is noted again soon.
+const MOST_NOTES: usize = 64;
+
+/// What the worker is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The program that becomes the worker: ecli.
+    pub program: PathBuf,
+    /// Source files and lines are wanted.
+    pub lines: bool,
+    /// Bytes of memory that the worker may have.
+    pub memory: u64,
+    /// Who is told what was given up.
+    pub talk: Talk,
+}
+
+impl Setup {
+    /// As the command line asks for it.
+    pub fn of(plan: &Plan) -> Setup {
+        Setup {
+            program: plan.symbolizer.clone(),
+            lines: plan.lines,
+            memory: plan.memory(),
+            talk: Talk::new(plan),
+        }
+    }
+
+    /// A worker that cannot be started.
+    #[cfg(any(test, fuzzing))]
+    pub fn none() -> Setup {
+        Setup { program: "/".into(), lines: false, memory: 1 << 30, talk: Talk::silent() }
+    }
+}
+
+/// The worker, seen from outside.
+#[derive(Debug)]
+pub struct Remote {
+    setup: Setup,
+    budget: Budget,
+    link: Option<Link>,
+    starts: u32,
+    known: HashMap<u32, Known>,
+    /// Frames in `known`.
+    frames: usize,
+    /// Processes that the worker did not survive.
+    given_up: HashSet<u32>,
+    told: u32,
+}
+
+/// A connection to a worker that runs.
+#[derive(Debug)]
+struct Link {
+    stream: UnixStream,
+    /// None in tests, whose worker is a thread.
+    child: Option<Child>,
+    next: u32,
+    /// Questions without an answer, oldest first: they are answered in order.
+    pending: VecDeque<Pending>,
+    /// When the oldest of them began to be worked on.
+    since: Instant,
+    /// What was read of an answer.
+    input: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    id: u32,
+    pid: u32,
+    places: Vec<Place>,
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+struct Known {
+    generation: u64,
+    /// When the worker said last that it is so.
+    checked: Instant,
+    frames: HashMap<Place, Frames>,
+}
+
+impl Remote {
+    /// Starts nothing yet.
+    pub fn new(setup: Setup, patience: Patience) -> Remote {
+        Remote {
+            budget: Budget::new(patience, setup.lines),
+            setup,
+            link: None,
+            starts: 0,
+            known: HashMap::new(),
+            frames: 0,
+            given_up: HashSet::new(),
+            told: 0,
+        }
+    }
+
+    /// Whether the run ends.
+    pub fn is_hurried(&self) -> bool {
+        self.budget.is_last()
+    }
+
+    /// Starts the worker now, rather than with the first question.
+    pub fn warm(&mut self) {
+        if self.link.is_none() {
+            self.start();
+        }
+    }
+
+    /// Has a process looked at, without waiting for it.
+    pub fn note(&mut self, pid: u32) {
+        self.collect();
+        if self.is_fresh(pid) || self.given_up.contains(&pid) {
+            return;
+        }
+        let waiting = self.link.as_ref().map_or(0, |link| link.pending.len());
+        let is_asked = self.link.iter().flat_map(|l| &l.pending).any(|asked| asked.pid == pid);
+        if waiting < MOST_NOTES && !is_asked {
+            self.send(pid, Vec::new());
+        }
+    }
+
+    /// The frames of addresses of a process: without names where they are not known in time.
+    pub fn frames(&mut self, pid: u32, places: &[Place]) -> Vec<Frames> {
+        self.collect();
+        let is_known = self.is_fresh(pid)
+            && self
+                .known
+                .get(&pid)
+                .is_some_and(|known| places.iter().all(|place| known.frames.contains_key(place)));
+        let mut found = HashMap::new();
+        if !is_known
+            && !self.given_up.contains(&pid)
+            && self.budget.left() > Duration::ZERO
+            && let Some(id) = self.send(pid, places.iter().take(MAX_PLACES).copied().collect())
+        {
+            found = self.wait(id).unwrap_or_default();
+        }
+        let known = self.known.get(&pid);
+        let frames = |place: &Place| {
+            let frames = found.get(place).or_else(|| known?.frames.get(place)).map(Rc::clone);
+            frames.unwrap_or_else(|| Rc::new([Frame::unknown(place.address())]))
+        };
+        places.iter().map(frames).collect()
+    }
+
+    fn is_fresh(&self, pid: u32) -> bool {
+        self.known.get(&pid).is_some_and(|known| known.checked.elapsed() < FRESH)
+    }
+
+    /// Sends a question; its number, if the worker runs and takes it.
+    fn send(&mut self, pid: u32, places: Vec<Place>) -> Option<u32> {
+        if self.link.is_none() {
+            self.start();
+        }
+        let link = self.link.as_mut()?;
+        let id = link.next;
+        let request = Request { id, pid, places };
+        let bytes = request.encode();
+        match link.stream.write(&bytes) {
+            Ok(count) if count == bytes.len() => {
+                if link.pending.is_empty() {
+                    link.since = Instant::now();
+                }
+                link.next = link.next.wrapping_add(1);
+                link.pending.push_back(Pending { id, pid, places: request.places });
+                Some(id)
+            }
+            // It has not read what it was asked before.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            _ => {
+                self.lose("it cannot be written to");
+                None
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        if self.starts > MOST_STARTS {
+            return;
+        }
+        self.starts += 1;
+        if self.starts > MOST_STARTS {
+            self.tell(
+                "functions of processes have no more names: what reads them failed too often",
+            );
+            return;
+        }
+        let start = || -> io::Result<(UnixStream, Child)> {
+            let (ours, theirs) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            Ok((ours, worker::command(&self.setup, theirs).spawn()?))
+        };
+        match start() {
+            Ok((stream, child)) => self.link = Some(Link::new(stream, Some(child))),
+            Err(error) => {
+                self.starts = MOST_STARTS + 1;
+                self.tell(&format!(
+                    "functions of processes have no names: the process that reads them cannot be \
+                     started: {error}"
+                ));
+            }
+        }
+    }
+
+    /// Takes the answers that have come. Ends a worker that is stuck.
+    fn collect(&mut self) {
+        while let Some(reply) = self.receive() {
+            self.take(reply);
+        }
+        let stuck = if self.setup.lines { STUCK_WITH_LINES } else { STUCK };
+        let is_stuck = |link: &Link| !link.pending.is_empty() && link.since.elapsed() > stuck;
+        if self.link.as_ref().is_some_and(is_stuck) {
+            self.lose("it takes too long");
+        }
+    }
+
+    /// Waits for an answer, and returns what it says; none where it does not come in time.
+    fn wait(&mut self, id: u32) -> Option<HashMap<Place, Frames>> {
+        self.budget.ask();
+        let begin = Instant::now();
+        let found = self.wait_since(id, begin);
+        self.budget.spend(begin.elapsed(), found.is_some());
+        found
+    }
+
+    fn wait_since(&mut self, id: u32, begin: Instant) -> Option<HashMap<Place, Frames>> {
+        loop {
+            while let Some(reply) = self.receive() {
+                let is_it = reply.id == id;
+                let found = self.take(reply);
+                if is_it {
+                    return found;
+                }
+            }
+            let link = self.link.as_ref()?;
+            let left = self.budget.left().saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+            // The end of the run may come meanwhile.
+            let slice = sys::timespec(left.min(Duration::from_millis(5)));
+            let _ = poll(&mut [PollFd::new(&link.stream, PollFlags::IN)], Some(&slice));
+        }
+    }
+
+    /// The next answer, if all of it is there.
+    fn receive(&mut self) -> Option<Reply> {
+        let link = self.link.as_mut()?;
+        let why = match link.receive() {
+            Ok(reply) => return reply,
+            Err(error) => error.to_string(),
+        };
+        self.lose(&why);
+        None
+    }
+
+    /// Remembers an answer. Returns what it says of each place.
+    fn take(&mut self, reply: Reply) -> Option<HashMap<Place, Frames>> {
+        let is_answer =
+            |asked: &Pending| asked.id == reply.id && asked.places.len() == reply.found.len();
+        let link = self.link.as_mut()?;
+        if !link.pending.front().is_some_and(is_answer) {
+            self.lose("it answers what it was not asked");
+            return None;
+        }
+        let asked = link.pending.pop_front()?;
+        let now = Instant::now();
+        link.since = now;
+        for text in &reply.given_up {
+            self.tell(text);
+        }
+        if self.frames + reply.found.len() > MAX_FRAMES {
+            self.known.clear();
+            self.frames = 0;
+        }
+        let known = self.known.entry(asked.pid).or_insert_with(|| Known {
+            generation: reply.generation,
+            checked: now,
+            frames: HashMap::new(),
+        });
+        // A process takes some room, too.
+        self.frames += 1;
+        if known.generation != reply.generation {
+            known.frames.clear();
+            known.generation = reply.generation;
+        }
+        known.checked = now;
+        let settled = asked.places.iter().zip(&reply.found).filter(|(_, found)| found.is_settled);
+        for (place, found) in settled {
+            let old = known.frames.insert(*place, Rc::clone(&found.frames));
+            self.frames += usize::from(old.is_none());
+        }
+        Some(asked.places.into_iter().zip(reply.found.into_iter().map(|f| f.frames)).collect())
+    }
+
+    /// Ends the worker. The process that it worked on is not looked at again.
+    fn lose(&mut self, why: &str) {
+        let Some(mut link) = self.link.take() else { return };
+        let ended = link.end();
+        let Some(asked) = link.pending.front() else { return };
+        self.given_up.insert(asked.pid);
+        let how = match ended {
+            // As Rust ends a program that gets no memory.
+            Some(libc::SIGABRT) => "it needs more memory than --max-memory gives it".to_owned(),
+            Some(signal) => format!("signal {signal}"),
+            None => why.to_owned(),
+        };
+        let text = format!(
+            "process {}: its functions have no names: what reads its files was ended ({how})",
+            asked.pid
+        );
+        self.tell(&text);
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.told += 1;
+        match self.told {
+            ..=MOST_TOLD => self.setup.talk.warning(text),
+            number if number == MOST_TOLD + 1 => {
+                self.setup.talk.warning("more functions have no names, for such reasons");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Link {
+    fn new(stream: UnixStream, child: Option<Child>) -> Link {
+        Link {
+            stream,
+            child,
+            next: 0,
+            pending: VecDeque::new(),
+            since: Instant::now(),
+            input: Vec::new(),
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Option<Reply>> {
+        let malformed = |_| io::Error::other("it says what nobody understands");
+        loop {
+            let wanted = match self.input.first_chunk() {
+                None => 4,
+                Some(length) => 4 + wire::length(*length).map_err(malformed)?,
+            };
+            if wanted > 4 && self.input.len() == wanted {
+                let reply = Reply::decode(&self.input[4..]).map_err(malformed)?;
+                self.input.clear();
+                return Ok(Some(reply));
+            }
+            let have = self.input.len();
+            let mut bytes = [0; 16 << 10];
+            let room = (wanted - have).min(bytes.len());
+            match self.stream.read(&mut bytes[..room]) {
+                Ok(0) => return Err(io::Error::other("it has ended")),
+                Ok(count) => self.input.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends the worker. Returns the signal that ended it before, if one did.
+    fn end(&mut self) -> Option<i32> {
+        let child = self.child.as_mut()?;
+        let ended = child.try_wait().ok().flatten();
+        if ended.is_none() {
+            // It cannot refuse; where a file of another machine holds it, it is gone later.
+            let _ = child.kill();
+            let _ = child.try_wait();
+        }
+        ended?.signal()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Left alone, it would be a zombie as long as ecli runs.
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.try_wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hurry;
+    use super::super::engine::Engine;
+    use super::*;
+
+    fn remote(patience: Patience) -> Remote {
+        // Tests bring a worker of their own.
+        Remote::new(Setup::none(), patience)
+    }
+
+    /// A worker that is a thread.
+    fn with_worker(remote: &mut Remote, work: impl FnOnce(UnixStream) + Send + 'static) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        std::thread::spawn(move || work(theirs));
+        remote.link = Some(Link::new(ours, None));
+    }
+
+    fn engine(stream: UnixStream) {
+        let _ = worker::serve(stream, &mut Engine::new(false));
+    }
+
+    fn own_place() -> Place {
+        Place::Exact(own_place as *const () as u64)
+    }
+
+    fn name(frames: &[Frames]) -> Option<&str> {
+        frames[0][0].name.as_deref()
+    }
+
+    #[test]
+    fn names_come_from_the_worker_and_are_remembered() {
+        let mut remote = remote(Patience::Readings(Hurry::default()));
+        with_worker(&mut remote, engine);
+        let own = std::process::id();
+        remote.note(own);
+        let places = [own_place(), Place::Exact(5)];
+        let frames = remote.frames(own, &places);
+        assert!(name(&frames).unwrap().ends_with("own_place"), "{frames:?}");
+        assert_eq!(*frames[1], [Frame::unknown(5)]);
+        let asked = remote.link.as_ref().unwrap().next;
+        let again = remote.frames(own, &places[..1]);
+        assert!(Rc::ptr_eq(&again[0], &frames[0]));
+        assert_eq!(remote.link.as_ref().unwrap().next, asked, "nobody was asked");
+        std::thread::sleep(FRESH);
+        assert!(name(&remote.frames(own, &places)).is_some());
+        assert!(remote.link.as_ref().unwrap().next > asked);
+    }
+
+    #[test]
+    fn a_worker_that_says_nothing_keeps_nobody_waiting() {
+        let mut remote = remote(Patience::Records(Hurry::default()));
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        with_worker(&mut remote, move |stream| {
+            let _ = wait.recv();
+            drop(stream);
+        });
+        let begin = Instant::now();
+        for pid in 1..1000 {
+            assert_eq!(name(&remote.frames(pid, &[Place::Exact(5)])), None);
+        }
+        let waited = begin.elapsed();
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+        // Who was asked for first is to blame.
+        remote.link.as_mut().unwrap().since = begin.checked_sub(STUCK).unwrap();
+        remote.collect();
+        assert!(remote.link.is_none() && remote.given_up.contains(&1), "{:?}", remote.given_up);
+        drop(done);
+    }
+
+    #[test]
+    fn the_end_of_a_run_ends_the_wait() {
+        let hurry = Hurry::default();
+        let mut remote = remote(Patience::Readings(hurry.clone()));
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        with_worker(&mut remote, move |stream| {
+            let _ = wait.recv();
+            drop(stream);
+        });
+        hurry.begin();
+        let begin = Instant::now();
+        for pid in 1..100 {
+            remote.frames(pid, &[Place::Exact(5)]);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        assert!(remote.is_hurried());
+        drop(done);
+    }
+
+    #[test]
+    fn a_worker_that_ends_or_raves_costs_the_names_of_one_process() {
+        let mut remote = remote(Patience::Readings(Hurry::default()));
+        with_worker(&mut remote, drop);
+        assert_eq!(name(&remote.frames(7, &[Place::Exact(5)])), None);
+        assert!(remote.link.is_none());
+        for answer in [&[0xff; 64][..], &[3, 0, 0, 0, 1, 2, 3], &Reply::default().encode()] {
+            let answer = answer.to_vec();
+            with_worker(&mut remote, move |mut stream| {
+                let _ = stream.read(&mut [0; 64]);
+                let _ = stream.write_all(&answer);
+                // Until the other side has had enough.
+                let _ = stream.read(&mut [0; 64]);
+            });
+            assert_eq!(name(&remote.frames(8, &[Place::Exact(5)])), None);
+            assert!(remote.given_up.remove(&8), "{answer:?}", answer = remote.told);
+            assert!(remote.link.is_none());
+        }
+        with_worker(&mut remote, engine);
+        let frames = remote.frames(std::process::id(), &[own_place()]);
+        assert!(name(&frames).is_some(), "the next one answers");
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+//! What is left in the kernel when programs have ended: BPF objects, by their ids.
+//!
+//! Others on the machine load programs meanwhile. So what is new is only remembered, and counts as
+//! left when it is still there later and no process holds it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
+
+use crate::sys::{Kind, next_id};
+
+/// How long the kernel may take to free what nobody holds any more.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// A BPF object's kind and id.
+pub type Id = (Kind, u32);
+
+const KINDS: [Kind; 3] = [Kind::Program, Kind::Map, Kind::Link];
+
+/// Watches for what is new.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The largest ids that there were before.
+    before: [u32; 3],
+    known: HashSet<Id>,
+    pending: Vec<Seen>,
+}
+
+/// An object that is new.
+#[derive(Debug)]
+struct Seen {
+    id: Id,
+    /// After which case it was first seen.
+    case: u64,
+    /// When it was looked at last.
+    looked: Instant,
+    /// Nobody held it then.
+    was_alone: bool,
+}
+
+impl Left {
+    /// Begins.
+    #[must_use]
+    pub fn watch() -> Left {
+        let last = |kind| ids(kind, 0).last().unwrap_or(0);
+        Left { before: KINDS.map(last), known: HashSet::new(), pending: Vec::new() }
+    }
+
+    /// Remembers what is new after a case.
+    pub fn after(&mut self, case: u64) {
+        let now = Instant::now();
+        for (kind, before) in KINDS.into_iter().zip(self.before) {
+            for id in ids(kind, before) {
+                if self.known.insert((kind, id)) {
+                    self.pending.push(Seen { id: (kind, id), case, looked: now, was_alone: false });
+                }
+            }
+        }
+    }
+
+    /// What is there, was held by nobody a while ago, and is not now; with the case after which it was
+    /// first seen.
+    #[must_use]
+    pub fn found(&mut self) -> Vec<(Id, u64)> {
+        self.pending.retain(|seen| exists(seen.id));
+        if !self.pending.iter().any(|seen| seen.looked.elapsed() > GRACE) {
+            return Vec::new();
+        }
+        let held = all_held();
+        let mut found = Vec::new();
+        self.pending.retain_mut(|seen| {
+            if seen.looked.elapsed() <= GRACE {
+                return true;
+            }
+            let is_alone = !held.contains(&seen.id);
+            if is_alone && seen.was_alone && exists(seen.id) {
+                found.push((seen.id, seen.case));
+                return false;
+            }
+            (seen.looked, seen.was_alone) = (Instant::now(), is_alone);
+            true
+        });
+        found
+    }
+
+    /// Waits until all that was seen is gone, held by somebody, or found.
+    #[must_use]
+    pub fn close(mut self) -> Vec<(Id, u64)> {
+        let mut found = Vec::new();
+        std::thread::sleep(Duration::from_millis(20));
+        for _ in 0..2 {
+            self.pending.retain(|seen| exists(seen.id));
+            if !self.pending.is_empty() {
+                std::thread::sleep(GRACE + Duration::from_millis(100));
+                found.extend(self.found());
+            }
+        }
+        found
+    }
+}
+
+fn ids(kind: Kind, after: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(next_id(kind, after), move |id| next_id(kind, *id))
+}
+
+/// Whether there is such an object.
+#[must_use]
+pub fn exists((kind, id): Id) -> bool {
+    id > 0 && next_id(kind, id - 1) == Some(id)
+}
+
+/// What a process holds by descriptors.
+#[must_use]
+pub fn held_by(pid: u32) -> Vec<Id> {
+    let names = [("prog_id:", Kind::Program), ("map_id:", Kind::Map), ("link_id:", Kind::Link)];
+    let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let mut held: Vec<Id> = files
+        .filter_map(|file| fs::read_to_string(file.path()).ok())
+        .flat_map(|text| {
+            let id = |line: &str| {
+                let (name, kind) = names.iter().find(|(name, _)| line.starts_with(name))?;
+                Some((*kind, line[name.len()..].trim().parse().ok()?))
+            };
+            text.lines().filter_map(id).collect::<Vec<Id>>()
+        })
+        .collect();
+    held.sort_unstable();
+    held.dedup();
+    held
+}
+
+/// What any process holds, and the maps that programs hold which one holds: a loader may close its
+/// own.
+fn all_held() -> HashSet<Id> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut held: HashSet<Id> = pids.flat_map(held_by).collect();
+    let with_maps = ProgInfoQueryOptions::default().include_map_ids(true);
+    for program in ProgInfoIter::with_query_opts(with_maps) {
+        if held.contains(&(Kind::Program, program.id)) {
+            held.extend(program.map_ids.iter().map(|id| (Kind::Map, *id)));
+        }
+    }
+    held
+}

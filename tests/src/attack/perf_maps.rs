@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+//! Processes of a user without rights, whose stacks, maps, files and `/tmp/perf-PID.map` are hostile,
+//! while root looks at their samples: that must end in time, stay small, and show only what it may.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::case::Case;
+use super::check::{self, SUCCESS, Verdict};
+use super::process::{Ended, Io, Started, descendants, resident_peak};
+use super::victim::{KINDS, PLACES};
+
+/// The user that all victims are. Nobody else's files are removed.
+const USER: u32 = 64242;
+
+/// How long after its time, or a signal, it may go on.
+const LATE: Duration = Duration::from_millis(100);
+
+/// What it and all that it has started may have resident together, in bytes.
+const MEMORY: u64 = 64 << 20;
+
+/// What a file holds that the user may not read.
+const SECRET: &str = "0 ffffffffffffffff secret_of_root\n";
+
+/// Starts hostile processes, and traces them.
+pub fn case(case: &mut Case<'_>) -> Verdict {
+    let kind = *case.random.choose(&KINDS);
+    // Mostly one thing is hostile at a time, so that each is reached.
+    let place = *case.random.choose(if kind == "none" { &PLACES } else { &PLACES[..2] });
+    let (kind, place) = match case.random.below(3) {
+        0 => ("none", *case.random.choose(&PLACES[1..])),
+        _ => (kind, place),
+    };
+    let count = if kind == "short-lines" { 6 } else { 1 + case.random.below(2) };
+    let victims = Victims::start(case, kind, place, count)?;
+    let mut args: Vec<String> = vec!["run".into(), "--frequency".into(), "199".into()];
+    let format = *case.random.choose(&["text", "text", "json", "csv", "yaml"]);
+    args.extend(["-f".to_owned(), format.to_owned()]);
+    if format != "text" {
+        args.push("--decode".into());
+    }
+    if case.random.one_in(4) {
+        args.push("--lines".into());
+    }
+    let time = Duration::from_millis(case.random.between(100, 600) as u64);
+    let is_timed = case.random.one_in(2);
+    if is_timed {
+        args.extend(["-d".to_owned(), format!("{}ms", time.as_millis())]);
+    }
+    let is_alone = count == 1 && kind != "short-lived";
+    let seed =
+        case.seeds.package(if is_alone && case.random.one_in(2) { "profile" } else { "samples" });
+    let package = case.write("package.json", &seed.text)?;
+    args.push(package.to_string_lossy().into_owned());
+    match seed.name {
+        "profile" => args.extend(["--pid".to_owned(), victims.pids()[0].to_string()]),
+        _ => args.extend(["--target_uid".to_owned(), USER.to_string()]),
+    }
+    case.note(format!("{count} victims: {kind}, {place}"));
+    let mut command = case.ecli(&args);
+    let started = case.start(&mut command, Io::default())?;
+    if !started.says("tracing with", Duration::from_secs(10)) {
+        let ended = case.wait(started, Duration::from_secs(10))?;
+        check::ended(&ended, SUCCESS, None)?;
+        return Err("it ended before it traced anything".into());
+    }
+    let watched = watch(started, time, is_timed, case)?;
+    drop(victims);
+    watched.check(format)
+}
+
+/// What was seen of a run.
+struct Watched {
+    ended: Ended,
+    /// How long after its time it ended, without what it waited for a CPU.
+    late: Duration,
+    /// The most that it and what it had started had resident together.
+    memory: u64,
+}
+
+impl Watched {
+    fn check(&self, format: &str) -> Verdict {
+        check::ended(&self.ended, SUCCESS, None)?;
+        if self.late > LATE {
+            return Err(format!("it ended {} ms after its time", self.late.as_millis()));
+        }
+        if self.memory > MEMORY {
+            return Err(format!("{} KB resident, {} can be", self.memory >> 10, MEMORY >> 10));
+        }
+        check::written(&self.ended.stdout, format)?;
+        let text = String::from_utf8_lossy(&self.ended.stdout);
+        if text.contains("secret_of_root") {
+            return Err("it shows what the process' user may not read".into());
+        }
+        // Otherwise nothing was tried.
+        let is_shown = text.contains("victim") || text.contains("COMM") || text.lines().count() > 1;
+        if is_shown { Ok(()) } else { Err("no sample was shown".into()) }
+    }
+}
+
+/// Waits for the end, by its time or by a signal, and looks at its memory meanwhile.
+fn watch(
+    started: Started,
+    time: Duration,
+    is_timed: bool,
+    case: &mut Case<'_>,
+) -> Result<Watched, String> {
+    let begun = Instant::now();
+    let pid = started.pid();
+    let (mut memory, mut delay_before, mut delay) = (0, Duration::ZERO, Duration::ZERO);
+    let mut is_over = false;
+    let limit = time + Duration::from_secs(10);
+    let mut round = 0u32;
+    while !started.ends_within(Duration::from_millis(1)) && begun.elapsed() < limit {
+        if !is_over && begun.elapsed() >= time {
+            is_over = true;
+            delay_before = waited_for_cpu(pid);
+            if !is_timed {
+                started.signal(Signal::INT);
+            }
+        }
+        if is_over {
+            delay = waited_for_cpu(pid).max(delay);
+        }
+        // Its memory grows in steps of many pages: now and then is often enough.
+        if round.is_multiple_of(4) {
+            let all = descendants(pid).into_iter().chain([pid]);
+            memory = all.filter_map(|pid| resident_peak(&pid.to_string())).sum::<u64>().max(memory);
+        }
+        round += 1;
+    }
+    let took = begun.elapsed();
+    let ended = case.wait(started, Duration::ZERO)?;
+    let late = took.saturating_sub(time).saturating_sub(delay.saturating_sub(delay_before));
+    let memory = memory.max(ended.peak);
+    case.note(format!("{} ms late, {} KB", late.as_millis(), memory >> 10));
+    Ok(Watched { ended, late, memory })
+}
+
+/// How long a process' main thread was ready to run, and others ran: that is not its fault.
+#[must_use]
+pub fn waited_for_cpu(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
+/// Hostile processes. They, and what they have left in `/tmp`, are gone when this is dropped.
+pub struct Victims {
+    all: Vec<Started>,
+    /// What they say goes on until they end.
+    _output: Vec<std::io::PipeReader>,
+}
+
+impl Victims {
+    /// Starts some, and waits until they spin.
+    ///
+    /// # Errors
+    /// When one can not be started.
+    pub fn start(
+        case: &mut Case<'_>,
+        kind: &str,
+        place: &str,
+        count: usize,
+    ) -> Result<Victims, String> {
+        Victims::try_start(case, kind, place, count)
+            .map_err(|error| format!("a victim can not be started: {error}"))
+    }
+
+    fn try_start(
+        case: &mut Case<'_>,
+        kind: &str,
+        place: &str,
+        count: usize,
+    ) -> std::io::Result<Victims> {
+        let dir = case.path("victims");
+        fs::create_dir(&dir)?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777))?;
+        fs::write(dir.join("secret"), SECRET)?;
+        fs::set_permissions(dir.join("secret"), fs::Permissions::from_mode(0o600))?;
+        let mut victims = Victims { all: Vec::new(), _output: Vec::new() };
+        for _ in 0..count {
+            let (mut reader, writer) = std::io::pipe()?;
+            let mut command = Command::new(&case.seeds.victim);
+            let number = case.random.number().to_string();
+            command.args(["victim", kind, place]).arg(&dir).arg(number).uid(USER).gid(USER);
+            let io = Io { stdout: Some(writer.into()), ..Io::default() };
+            let victim = super::process::start(&mut command, io)?;
+            let mut ready = [0; 6];
+            let is_ready = reader.read_exact(&mut ready).is_ok();
+            let said = victim.stderr();
+            victims.all.push(victim);
+            victims._output.push(reader);
+            if !is_ready {
+                return Err(std::io::Error::other(said));
+            }
+        }
+        Ok(victims)
+    }
+
+    /// Their numbers.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.all.iter().map(Started::pid).collect()
+    }
+}
+
+impl Drop for Victims {
+    fn drop(&mut self) {
+        self.all.clear();
+        for entry in fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_map = name.to_str().is_some_and(|name| name.starts_with("perf-"));
+            let is_ours =
+                || fs::symlink_metadata(entry.path()).is_ok_and(|data| data.uid() == USER);
+            if is_map && is_ours() {
+                let path = entry.path();
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+            }
+        }
+    }
+}

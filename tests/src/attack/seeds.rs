@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+//! Good packages and objects, of the examples and fixtures of this tree: what attacks begin with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{pack_with, program, root, scratch};
+
+/// What is packed: a name, a source, and the header of its records, where there is one.
+const SOURCES: [(&str, &str, Option<&str>); 17] = [
+    ("hardirqs", "examples/hardirqs/hardirqs.bpf.c", None),
+    ("runqlat", "examples/runqlat/runqlat.bpf.c", None),
+    ("opensnoop", "examples/opensnoop/opensnoop.bpf.c", None),
+    ("execsnoop", "examples/execsnoop/execsnoop.bpf.c", None),
+    ("bootstrap", "examples/bootstrap/bootstrap.bpf.c", None),
+    ("profile", "examples/profile/profile.bpf.c", None),
+    ("exits", "examples/exits/exits.bpf.c", None),
+    ("hello", "examples/hello/hello.bpf.c", None),
+    ("arguments", "tests/fixtures/arguments.bpf.c", None),
+    ("edges", "tests/fixtures/edges.bpf.c", None),
+    ("records", "tests/fixtures/records.bpf.c", None),
+    ("views", "tests/fixtures/views.bpf.c", None),
+    ("perf", "tests/fixtures/perf.bpf.c", Some("tests/fixtures/perf.h")),
+    ("net", "tests/fixtures/wasm/net.bpf.c", None),
+    ("huge", "tests/fixtures/attack/huge.bpf.c", None),
+    ("samples", "tests/fixtures/attack/samples.bpf.c", None),
+    ("hostile", "tests/fixtures/attack/hostile.bpf.c", None),
+];
+
+/// Flags of clang for an object with all that ecc reads of debug information.
+const CLANG: &str = "-g -O2 -target bpf -gdwarf-5 -gembed-source -w -c";
+
+/// A package.
+#[derive(Debug)]
+pub struct Seed {
+    /// Its name.
+    pub name: &'static str,
+    /// `package.json`.
+    pub text: String,
+    /// The same.
+    pub json: Value,
+    /// Its object, without debug information.
+    pub object: Vec<u8>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Seeds {
+    dir: TempDir,
+    /// Packages.
+    pub packages: Vec<Seed>,
+    /// An object as clang made it, with debug information.
+    pub debug: Vec<u8>,
+    /// A program that anybody may run, and that hostile processes are: `attack victim …`.
+    pub victim: PathBuf,
+    /// The options that the two programs know, as their help has them.
+    options: String,
+}
+
+impl Seeds {
+    /// Packs them, which takes some seconds the first time. `attack` is the program of that name.
+    ///
+    /// # Errors
+    /// When one can not be packed.
+    pub fn make(attack: &Path) -> Result<Seeds> {
+        let dir = scratch();
+        // The build's folder may be closed to others.
+        let victim = dir.path().join("victim");
+        std::fs::copy(attack, &victim)?;
+        std::fs::create_dir(dir.path().join("cache"))?;
+        let packages = SOURCES.iter().map(seed).collect::<Result<_>>()?;
+        let debug = dir.path().join("debug.bpf.o");
+        let status = Command::new("clang")
+            .args(CLANG.split(' '))
+            .arg(root().join("tests/fuzz/seed.bpf.c"))
+            .arg("-o")
+            .arg(&debug)
+            .status()
+            .context("clang can not be started")?;
+        ensure!(status.success(), "clang refused tests/fuzz/seed.bpf.c");
+        let debug = std::fs::read(&debug)?;
+        let options = crate::run(program("ecli"), &["run", "--help"]).stdout
+            + &crate::run(program("ecc"), &["--help"]).stdout;
+        Ok(Seeds { dir, packages, debug, victim, options })
+    }
+
+    /// One of the packages.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn package(&self, name: &str) -> &Seed {
+        let found = self.packages.iter().find(|seed| seed.name == name);
+        found.unwrap_or_else(|| panic!("no package `{name}` is among the seeds"))
+    }
+
+    /// Whether one of the programs has an option, which others before it had not.
+    #[must_use]
+    pub fn has_option(&self, option: &str) -> bool {
+        self.options.split(|c: char| c.is_whitespace() || c == ',').any(|word| word == option)
+    }
+
+    /// A cache for `ecc`.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+}
+
+fn seed(&(name, source, header): &(&'static str, &str, Option<&str>)) -> Result<Seed> {
+    let dir = scratch();
+    let header = header.map(|header| root().join(header).to_string_lossy().into_owned());
+    let more: Vec<&str> = header.iter().map(String::as_str).collect();
+    let package = pack_with(source, &dir, &more);
+    let text = std::fs::read_to_string(&package)?;
+    let object = std::fs::read(object_of(dir.path(), source))?;
+    Ok(Seed { name, json: serde_json::from_str(&text)?, text, object })
+}
+
+fn object_of(dir: &Path, source: &str) -> PathBuf {
+    let name = Path::new(source).file_name().unwrap_or_default();
+    dir.join(Path::new(name).with_extension("o"))
+}
