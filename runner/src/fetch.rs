@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
-use bpfpack_schemas::Package;
 use bpfpack_schemas::package::{MAX_PACKAGE_SIZE, PackageError};
+use bpfpack_schemas::{Package, module};
 
 use crate::args::Origin;
 use crate::failure::{Failure, exit_code};
@@ -37,7 +38,13 @@ pub fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
         .map_err(|error| Failure::new(exit_code::PACKAGE, error))?;
     let is_wat = matches!(origin, Origin::File(path) if path.extension() == Some("wat".as_ref()));
     if text.starts_with(WASM) || is_wat {
-        return Ok(Fetched::Module(text));
+        return match module::check(&text) {
+            Ok(()) => Ok(Fetched::Module(text)),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(format!("{name} is too large"));
+                Err(Failure::new(exit_code::MODULE, error))
+            }
+        };
     }
     Package::decode(&text).map(Box::new).map(Fetched::Package).map_err(|error| {
         let hint = hint(&error, &text);
@@ -50,17 +57,17 @@ pub fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     })
 }
 
+/// Reads all of it into one piece of memory, which grows where it is: of what is reserved, only what
+/// is read takes any.
 fn read(origin: &Origin) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    // One more than is taken, so that what is too large is seen to be.
-    match origin {
-        Origin::Stdin => io::stdin().lock().take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?,
-        Origin::File(path) => {
-            let file = File::open(path)?;
-            text.reserve(file.metadata()?.len().min(MAX_PACKAGE_SIZE) as usize);
-            file.take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?
-        }
+    let file = match origin {
+        Origin::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned()?),
+        Origin::File(path) => File::open(path)?,
     };
+    let mut text = Vec::new();
+    text.reserve_exact(file.metadata()?.len().min(MAX_PACKAGE_SIZE) as usize);
+    // One more than is taken, so that what is too large is seen to be.
+    file.take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -79,6 +86,7 @@ fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
         PackageError::SizeMismatch { .. } | PackageError::Base64(_) | PackageError::Zlib(_) => {
             Some("was the file cut off or changed on its way?")
         }
+        error if error.is_limit() => Some("the README lists how much a package may hold"),
         _ => None,
     }
 }

@@ -2,13 +2,14 @@
 //! The package format that `ecc` writes and `ecli` runs.
 //!
 //! [`meta`] has the types of the JSON description, [`package`] reads and writes `package.json`,
-//! [`btf`] reads the type information of the object inside, [`object`] its sections; [`printable`]
-//! decides what of all that is safe to print. This crate knows neither libbpf nor a kernel nor a
-//! command line, and it does no I/O.
+//! [`btf`] reads the type information of the object inside, [`object`] its sections; [`module`] says
+//! which Wasm modules are small enough, [`printable`] decides what of all that is safe to print. This
+//! crate knows neither libbpf nor a kernel nor a command line, and it does no I/O.
 
 pub mod argument;
 pub mod btf;
 pub mod meta;
+pub mod module;
 pub mod object;
 pub mod package;
 pub mod printable;

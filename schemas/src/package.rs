@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::meta::Meta;
+use crate::module;
 use limits::Outline;
 use packed::{Damage, pack, unpack};
 
@@ -155,11 +156,14 @@ pub fn check_modules(sizes: impl Iterator<Item = u64>) -> Result<(), PackageErro
 fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     let WireModule { name, module, module_size } = wire;
     let bad = |what: String| PackageError::BadModule { name: name.clone(), what };
-    let module = unpack(&module, module_size).map_err(|damage| bad(damage.to_string()))?;
-    if module.len() as u64 != module_size {
+    let bytes = unpack(&module, module_size).map_err(|damage| bad(damage.to_string()))?;
+    if bytes.len() as u64 != module_size {
         return Err(bad(format!("`module_size` says {module_size} bytes, which it does not have")));
     }
-    Ok(WasmModule { name, module })
+    match module::check(&bytes) {
+        Ok(()) => Ok(WasmModule { name, module: bytes }),
+        Err(error) => Err(bad(error.to_string())),
+    }
 }
 
 /// Whether what is stated to be packed is taken from a text of this size.

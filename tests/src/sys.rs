@@ -28,8 +28,12 @@ pub struct Usage {
     pub cpu: std::time::Duration,
 }
 
-/// Waits for a child, and tells what it used.
-pub fn wait_usage(child: Child) -> io::Result<Usage> {
+/// Waits for a child, and tells what it used. One that does not end is killed, and the test fails.
+///
+/// # Errors
+/// When somebody has waited for it.
+pub fn wait_usage(mut child: Child) -> io::Result<Usage> {
+    crate::wait::until_end(&mut child);
     wait_ended(child.id()).map(|(_, usage)| usage)
 }
 

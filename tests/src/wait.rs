@@ -40,13 +40,10 @@ fn is_ready(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     }
 }
 
-/// Waits until a child ends. One that does not is killed, and the test fails.
+/// Waits until a child ends, and leaves it to the caller to take how. One that does not end is
+/// killed, and the test fails.
 #[track_caller]
-pub fn ended(child: &mut Child) -> ExitStatus {
-    // Its number may be another's as soon as it has been waited for.
-    if let Some(status) = child.try_wait().unwrap() {
-        return status;
-    }
+pub fn until_end(child: &mut Child) {
     let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
     if !is_ready(pidfd.as_fd(), Instant::now() + PATIENCE) {
         let command = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
@@ -55,6 +52,16 @@ pub fn ended(child: &mut Child) -> ExitStatus {
         let _ = child.wait();
         panic!("it did not end in {PATIENCE:?}: {command}");
     }
+}
+
+/// Waits until a child ends. One that does not is killed, and the test fails.
+#[track_caller]
+pub fn ended(child: &mut Child) -> ExitStatus {
+    // Its number may be another's as soon as it has been waited for.
+    if let Some(status) = child.try_wait().unwrap() {
+        return status;
+    }
+    until_end(child);
     child.wait().unwrap()
 }
 

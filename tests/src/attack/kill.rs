@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! `kill -9` at any moment: of that run no link, program, map, pin, qdisc, mount or process may be left.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use rustix::process::Signal;
 
 use super::case::Case;
 use super::check::Verdict;
@@ -67,11 +66,10 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     stale_instance(case, pid)
 }
 
-/// Whether a process lives. One that this process has inherited has to be waited for.
+/// Whether a process runs: one that has ended is there until its new parent asks for it.
 fn lives(pid: u32) -> bool {
-    let id = Pid::from_raw(pid as i32);
-    let _ = id.map(|id| waitpid(Some(id), WaitOptions::NOHANG));
-    Path::new(&format!("/proc/{pid}")).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// A trace instance is a folder, which the kernel does not remove: the next run does.

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+//! What a Wasm module may cost whoever compiles it. A function of four bytes takes 6 KB there, and a
+//! module of 4 MB that holds a million of them takes 5 GB: so they are counted before, by what the
+//! headers of the module's sections say.
+//!
+//! Whether a module is valid is for the compiler to say. What is not understood here is passed over.
+
+use crate::package::MAX_MODULE_SIZE;
+
+/// Types, imports, functions, tables, memories, globals, exports, segments, and elements of other
+/// segments than the usual ones that fill a table with functions: all together. Compiled, one takes
+/// up to 11 KB. Programs of Go have the most, some thousand functions.
+pub const MAX_ITEMS: u64 = 20_000;
+
+/// Local variables of all functions together. One takes up to 16 bytes of code.
+pub const MAX_LOCALS: u64 = 1_000_000;
+
+/// The largest module as text, in bytes: it takes 80 times as much to be read.
+pub const MAX_TEXT_MODULE: usize = 1 << 20;
+
+/// How binary modules begin.
+const MAGIC: &[u8] = b"\0asm";
+
+/// Bytes of a binary module before its sections.
+const HEADER: usize = 8;
+
+/// Why a module is too large to be compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ModuleError {
+    /// It has more bytes than [`MAX_MODULE_SIZE`], or than [`MAX_TEXT_MODULE`].
+    #[error("it has {size} bytes; at most {most} are taken")]
+    Size {
+        /// Its size in bytes.
+        size: u64,
+        /// Those that are taken.
+        most: u64,
+    },
+    /// It has more than [`MAX_ITEMS`].
+    #[error("it has {0} functions, types, exports and the like; at most {MAX_ITEMS} are taken")]
+    Items(u64),
+    /// It has more than [`MAX_LOCALS`].
+    #[error("its functions have {0} local variables; at most {MAX_LOCALS} are taken")]
+    Locals(u64),
+}
+
+/// Whether a module, binary or text, is small enough to be compiled.
+///
+/// # Errors
+/// See [`ModuleError`].
+pub fn check(module: &[u8]) -> Result<(), ModuleError> {
+    let is_binary = module.starts_with(MAGIC);
+    let most = if is_binary { MAX_MODULE_SIZE } else { MAX_TEXT_MODULE as u64 };
+    if module.len() as u64 > most {
+        return Err(ModuleError::Size { size: module.len() as u64, most });
+    }
+    let counts = match is_binary {
+        true => Counts::of_binary(module),
+        false => Counts::of_text(module),
+    };
+    match counts {
+        Counts { items, .. } if items > MAX_ITEMS => Err(ModuleError::Items(items)),
+        Counts { locals, .. } if locals > MAX_LOCALS => Err(ModuleError::Locals(locals)),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    items: u64,
+    locals: u64,
+}
+
+impl Counts {
+    /// Every function has the word in it. Text that makes much of little else is rare.
+    fn of_text(text: &[u8]) -> Counts {
+        let words = text.windows(4).filter(|word| word == b"func").count();
+        Counts { items: words as u64, locals: 0 }
+    }
+
+    fn of_binary(module: &[u8]) -> Counts {
+        let mut counts = Counts::default();
+        let mut rest = Reader(module.get(HEADER..).unwrap_or_default());
+        while let Some((id, section)) = rest.section() {
+            // What is cut off, the compiler tells.
+            let _ = counts.add(id, section);
+        }
+        counts
+    }
+
+    /// Adds what a section has, up to where it is not understood.
+    fn add(&mut self, id: u8, mut section: Reader<'_>) -> Option<()> {
+        // Of a module's sections (WebAssembly specification, binary format).
+        const CUSTOM: u8 = 0;
+        const START: u8 = 8;
+        const ELEMENTS: u8 = 9;
+        const CODE: u8 = 10;
+        const DATA_COUNT: u8 = 12;
+        if matches!(id, CUSTOM | START | DATA_COUNT) {
+            return None;
+        }
+        let count = section.number()?;
+        match id {
+            // They were counted as functions.
+            CODE => {
+                for _ in 0..count {
+                    let len = section.number()?;
+                    self.locals = self.locals.saturating_add(section.take(len)?.locals());
+                }
+            }
+            ELEMENTS => {
+                self.items = self.items.saturating_add(count);
+                for _ in 0..count {
+                    let all = section.0.len();
+                    if section.functions_for_table().is_none() {
+                        // Each takes a byte at least.
+                        self.items = self.items.saturating_add(all as u64);
+                        break;
+                    }
+                }
+            }
+            _ => self.items = self.items.saturating_add(count),
+        }
+        Some(())
+    }
+}
+
+/// What is left of a module, or of a part of it.
+#[derive(Debug)]
+struct Reader<'m>(&'m [u8]);
+
+impl<'m> Reader<'m> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// An unsigned number in LEB128, of up to 32 bits.
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, len: u64) -> Option<Reader<'m>> {
+        let (taken, rest) = self.0.split_at_checked(usize::try_from(len).ok()?)?;
+        self.0 = rest;
+        Some(Reader(taken))
+    }
+
+    /// The next section's id and content.
+    fn section(&mut self) -> Option<(u8, Reader<'m>)> {
+        let id = self.byte()?;
+        let len = self.number()?;
+        Some((id, self.take(len)?))
+    }
+
+    /// The local variables of a function's body.
+    fn locals(&mut self) -> u64 {
+        /// Types with an index behind them.
+        const REFERENCES: [u8; 2] = [0x63, 0x64];
+        let mut sum: u64 = 0;
+        let groups = self.number().unwrap_or(0);
+        for _ in 0..groups {
+            let (Some(count), Some(kind)) = (self.number(), self.byte()) else { break };
+            sum = sum.saturating_add(count);
+            if REFERENCES.contains(&kind) && self.number().is_none() {
+                break;
+            }
+        }
+        sum
+    }
+
+    /// Passes over a segment that puts functions into the first table, at a place that is a number;
+    /// none where it is another one.
+    fn functions_for_table(&mut self) -> Option<()> {
+        const I32_CONST: u8 = 0x41;
+        const END: u8 = 0x0b;
+        let is_usual = self.number()? == 0 && self.byte()? == I32_CONST;
+        // Signed or not, it ends at the same byte.
+        let (_, end, count) = (self.number()?, self.byte()?, self.number()?);
+        if !is_usual || end != END {
+            return None;
+        }
+        for _ in 0..count {
+            self.number()?;
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leb(mut number: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    /// A module of these sections.
+    fn module(sections: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        for (id, content) in sections {
+            module.push(*id);
+            module.extend(leb(content.len() as u64));
+            module.extend(content);
+        }
+        module
+    }
+
+    fn many(count: u64, item: &[u8]) -> Vec<u8> {
+        [leb(count), item.repeat(count as usize)].concat()
+    }
+
+    #[test]
+    fn items_of_all_sections_are_counted() {
+        let functions = |count| module(&[(1, many(1, b"\x60\0\0")), (3, many(count, b"\0"))]);
+        assert_eq!(check(&functions(MAX_ITEMS - 1)), Ok(()));
+        assert_eq!(check(&functions(MAX_ITEMS)), Err(ModuleError::Items(MAX_ITEMS + 1)));
+        for (id, item) in [(1, &b"\x60\0\0"[..]), (2, b"\x01a\x01b\0\0"), (7, b"\x01a\0\0")] {
+            let module = module(&[(id, many(MAX_ITEMS + 1, item))]);
+            assert_eq!(check(&module), Err(ModuleError::Items(MAX_ITEMS + 1)), "{id}");
+        }
+        // Custom sections are not looked at, whatever their size.
+        assert_eq!(check(&module(&[(0, many(1 << 20, b"x")), (12, leb(1 << 30))])), Ok(()));
+        // What is not there was not counted.
+        assert_eq!(check(&module(&[(10, leb(u64::from(u32::MAX)))])), Ok(()));
+    }
+
+    #[test]
+    fn local_variables_are_counted() {
+        let group = [leb(50_000), vec![0x7f]].concat();
+        let body = |groups: u64| {
+            let body = [many(groups, &group), vec![0x0b]].concat();
+            [leb(body.len() as u64), body].concat()
+        };
+        let of = |functions: u64| check(&module(&[(10, many(functions, &body(2)))]));
+        assert_eq!(of(10), Ok(()));
+        assert_eq!(of(11), Err(ModuleError::Locals(1_100_000)));
+        let typed = [many(1, &[leb(1_000_001), vec![0x64, 0]].concat()), vec![0x0b]].concat();
+        let typed = module(&[(10, many(1, &[leb(typed.len() as u64), typed].concat()))]);
+        assert_eq!(check(&typed), Err(ModuleError::Locals(1_000_001)));
+    }
+
+    #[test]
+    fn only_usual_segments_may_be_long() {
+        let elements = many(MAX_ITEMS * 2, b"\0");
+        let usual = [&b"\0\x41\xff\0\x0b"[..], &elements].concat();
+        assert_eq!(check(&module(&[(9, many(2, &usual))])), Ok(()));
+        for other in [&b"\x01\0"[..], b"\x02\0\x41\0\x0b\0", b"\x05\x70", b"\0\x23\0\x0b"] {
+            let other = [&[2][..], &usual, other, &elements].concat();
+            assert!(matches!(check(&module(&[(9, other)])), Err(ModuleError::Items(_))));
+        }
+    }
+
+    #[test]
+    fn text_is_short() {
+        assert_eq!(check(b"(module (func))"), Ok(()));
+        let long = " ".repeat(MAX_TEXT_MODULE + 1);
+        assert!(matches!(check(long.as_bytes()), Err(ModuleError::Size { .. })));
+        let many = "(func)".repeat(MAX_ITEMS as usize + 1);
+        assert_eq!(check(many.as_bytes()), Err(ModuleError::Items(MAX_ITEMS + 1)));
+        let large = [b"\0asm\x01\0\0\0".to_vec(), vec![0; MAX_MODULE_SIZE as usize]].concat();
+        assert!(matches!(check(&large), Err(ModuleError::Size { .. })));
+    }
+}

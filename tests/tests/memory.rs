@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+//! The memory of `ecli run` is in proportion to the file that it runs, whatever is in it: below four
+//! times its size and 20 MB. (For Wasm modules that are compiled, that does not hold.)
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bpfpack_schemas::package::{
+    FREE_UNPACKED, MAX_DEPTH, MAX_PACKAGE_SIZE, MAX_TEXT, MAX_VALUES, WasmModule,
+};
+use bpfpack_schemas::{Meta, Package};
+use bpfpack_tests::wait::{ended, outcome};
+use bpfpack_tests::{Outcome, json, pack, program, scratch};
+use serde_json::{Value, json};
+
+/// Bytes that ecli may take beside four times the size of the file.
+const FREE: u64 = 20_000_000;
+
+/// Those of them that are for the file, where ecli itself takes more: a build for debugging does.
+const FREE_FOR_FILE: u64 = 13_500_000;
+
+/// Bytes that are written at a time, about.
+const BLOCK: usize = 64 << 10;
+
+/// Run, or refused for a lack of rights, which comes after the package was read.
+const TAKEN: &[i32] = &[0, 6];
+const REFUSED: &[i32] = &[3];
+const NO_MODULE: &[i32] = &[9];
+
+/// What a file is made of: pieces, and how often each is repeated.
+type Pieces = Vec<(Vec<u8>, usize)>;
+
+/// A file, the codes with which ecli may end, and what it has to say.
+type Case = (&'static str, Pieces, &'static [i32], &'static str);
+
+/// Runs a file; the most memory that ecli had, and whether it ended and said what it has to.
+fn run(file: &Path, stdin: Stdio, codes: &[i32], words: &str) -> (u64, Result<(), String>) {
+    let dir = scratch();
+    let result = dir.path().join("peak");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peak"));
+    command.arg(&result).arg(program("ecli")).stdin(stdin);
+    command.args(["run", "-q", "--duration", "1ms", "--wasm-cache", "none"]).arg(file);
+    let Outcome { code, stderr, .. } = outcome(&mut command);
+    let said: String = stderr.chars().take(300).collect();
+    let is_so = codes.contains(&code) && stderr.contains(words);
+    let what = || format!("it ends with {code}, not {codes:?}; no `{words}`: {said}");
+    let peak = fs::read_to_string(result).unwrap().parse().unwrap();
+    (peak, is_so.then_some(()).ok_or_else(what))
+}
+
+/// Writes a file; its size.
+fn write(path: &Path, pieces: &[(Vec<u8>, usize)]) -> u64 {
+    let mut file = File::create(path).unwrap();
+    for (piece, times) in pieces {
+        let in_block = (BLOCK / piece.len()).clamp(1, *times);
+        let block = piece.repeat(in_block);
+        for _ in 0..times / in_block {
+            file.write_all(&block).unwrap();
+        }
+        file.write_all(&block[..times % in_block * piece.len()]).unwrap();
+    }
+    file.metadata().unwrap().len()
+}
+
+/// A package that can be run.
+fn good() -> Value {
+    let dir = scratch();
+    json(Path::new(&pack("examples/hardirqs/hardirqs.bpf.c", &dir)))
+}
+
+/// It, with pieces in place of what `change` sets to `@@`.
+fn with(pieces: &[(&str, usize)], change: impl FnOnce(&mut Value)) -> Pieces {
+    let mut package = good();
+    change(&mut package);
+    let text = package.to_string();
+    let (before, after) = text.split_once("\"@@\"").unwrap();
+    let pieces = [&[(before, 1)], pieces, &[(after, 1)]].concat();
+    pieces.into_iter().map(|(piece, times)| (piece.as_bytes().to_vec(), times)).collect()
+}
+
+/// It, with an array of these values below a key that nobody knows.
+fn with_array(value: &str, times: usize) -> Pieces {
+    let more = format!(",{value}");
+    with(&[("[0", 1), (&more, times), ("]", 1)], |p| p["x"] = json!("@@"))
+}
+
+/// It, with a string of these below a key that nobody knows.
+fn with_string(begin: &str, piece: &str, times: usize) -> Pieces {
+    let begin = format!("\"{begin}");
+    with(&[(&begin, 1), (piece, times), ("\"", 1)], |p| p["x"] = json!("@@"))
+}
+
+/// A package of any bytes.
+fn packed(object: Vec<u8>, wasm: Vec<WasmModule>, meta: &Value) -> Value {
+    let meta: Meta = serde_json::from_value(meta.clone()).unwrap();
+    let package = Package { object, meta, wasm, other: Default::default() };
+    serde_json::from_str(&package.encode()).unwrap()
+}
+
+fn text(package: &Value) -> Pieces {
+    vec![(package.to_string().into_bytes(), 1)]
+}
+
+/// Keys and values of a value.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(array) => 1 + array.iter().map(count).sum::<usize>(),
+        Value::Object(object) => 1 + object.values().map(|value| 1 + count(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// As much as is taken: an object as large as it may be, of which a copy is made, and as many values,
+/// as objects with one key, which take most.
+fn largest() -> Value {
+    let dir = scratch();
+    let package = json(Path::new(&pack("tests/fixtures/flood.bpf.c", &dir)));
+    let mut object = fs::read(dir.path().join("flood.bpf.o")).unwrap();
+    object.resize(FREE_UNPACKED as usize / 3, 0);
+    let mut package = packed(object, Vec::new(), &package["meta"]);
+    let nested = |depth: usize| (0..depth).fold(json!(0), |inside, _| json!({"": inside}));
+    let deepest = nested(MAX_DEPTH - 2);
+    let times = (MAX_VALUES - count(&package) - 2) / count(&deepest);
+    package["x"] = vec![deepest; times].into();
+    package
+}
+
+/// A binary module of these sections: id, number of items, item.
+fn module(sections: &[(u8, usize, &[u8])]) -> Pieces {
+    // Of five bytes, however small it is.
+    let leb = |number: usize| -> Vec<u8> {
+        let bits = |at: usize| (number >> (7 * at)) as u8 & 0x7f;
+        (0..5).map(|at| bits(at) | if at < 4 { 0x80 } else { 0 }).collect()
+    };
+    let mut pieces = vec![(b"\0asm\x01\0\0\0".to_vec(), 1)];
+    for (id, count, item) in sections {
+        pieces.push(([&[*id][..], &leb(5 + count * item.len()), &leb(*count)].concat(), 1));
+        pieces.push((item.to_vec(), *count));
+    }
+    pieces
+}
+
+fn hostile() -> Vec<Case> {
+    let good = good();
+    let mut lies = good.clone();
+    lies["bpf_object_size"] = json!(60 << 20);
+    let zeros = |len: usize| WasmModule { name: "m".into(), module: vec![0; len] };
+    let bomb = packed(vec![0; 16 << 20], Vec::new(), &good["meta"]);
+    let modules = packed(Vec::new(), vec![zeros(8 << 20); 2], &good["meta"]);
+    let deep = vec![(b"[".to_vec(), 2_000_000)];
+    let keys = vec![(b"{\"a key\":0".to_vec(), 1), (b",\"a key\":0".to_vec(), 800_000)];
+    let (mega, many) = (1_000_000, "keys and values");
+    let bad_size = |piece: &str| {
+        with(&[("\"", 1), (piece, 6 * mega), ("\"", 1)], |p| p["bpf_object_size"] = json!("@@"))
+    };
+    let long_name = with(&[("\"", 1), ("n", 6 * mega), ("\"", 1)], |p| {
+        p["meta"]["bpf_skel"]["obj_name"] = json!("@@");
+    });
+    let function = [(1, 1, &b"\x60\0\0"[..]), (3, mega, b"\0"), (10, mega, b"\x02\0\x0b")];
+    let types = [(1, mega, &b"\x60\0\0"[..])];
+    let locals =
+        [(1, 1, &b"\x60\0\0"[..]), (3, 1000, b"\0"), (10, 1000, b"\x06\x01\xd0\x86\x03\x7f\x0b")];
+    vec![
+        ("objects", with_array("{}", 2 * mega), REFUSED, many),
+        ("objects with a key", with_array("{\"\":0}", mega), REFUSED, many),
+        ("numbers", with_array("0", 3 * mega), REFUSED, many),
+        ("keys", keys, REFUSED, many),
+        ("nested", deep, REFUSED, "at most 64 levels"),
+        ("string", with_string("", "s", 8 * mega), TAKEN, ""),
+        // Of what is not as it is in the text, there are more copies while it is read.
+        ("string with an escape", with_string("\\n", "s", 17 * mega), TAKEN, ""),
+        ("string of escapes", with_string("", "\\u0041", mega), TAKEN, ""),
+        ("strings", with_array(&format!("\"{}\"", "s".repeat(MAX_TEXT)), 100), TAKEN, ""),
+        ("name of the object", long_name, REFUSED, "has 6000000 bytes; at most 65536"),
+        ("string for a number", bad_size("\u{7f}"), REFUSED, "at most 65536"),
+        ("object", text(&bomb), REFUSED, "too large for a package"),
+        ("size of the object", text(&lies), REFUSED, "too large for a package"),
+        ("modules", text(&modules), REFUSED, "too large for a package"),
+        ("the most", text(&largest()), TAKEN, ""),
+        ("spaces", vec![(b" ".to_vec(), MAX_PACKAGE_SIZE as usize + 1)], REFUSED, "at most"),
+        ("functions.wasm", module(&function), NO_MODULE, "at most 20000"),
+        ("types.wasm", module(&types), NO_MODULE, "at most 20000"),
+        ("locals.wasm", module(&locals), NO_MODULE, "at most 1000000"),
+        ("unused.wasm", module(&[(0, 1, &[b'x'; 8_000_000])]), NO_MODULE, "exports neither"),
+        ("text.wat", vec![(b" ".to_vec(), 8 * mega)], NO_MODULE, "at most 1048576"),
+    ]
+}
+
+#[test]
+fn memory_is_in_proportion_to_the_file() {
+    let dir = scratch();
+    let path = dir.path().join("good.json");
+    fs::write(&path, good().to_string()).unwrap();
+    let (own, is_good) = run(&path, Stdio::null(), TAKEN, "");
+    is_good.unwrap();
+    let free = FREE.max(own + FREE_FOR_FILE);
+    let mut wrong = Vec::new();
+    for (name, pieces, codes, words) in hostile() {
+        let path = dir.path().join(name);
+        let size = write(&path, &pieces);
+        drop(pieces);
+        let most = 4 * size + free;
+        let mut check = |(peak, is_so): (u64, Result<(), String>), how: &str| {
+            println!("{name}, {how}: {size} bytes take {peak}, {most} at the most");
+            if peak > most {
+                wrong.push(format!("{name}, {how}: {size} bytes take {peak}, more than {most}"));
+            }
+            wrong.extend(is_so.err().map(|why| format!("{name}, {how}: {why}")));
+        };
+        check(run(&path, Stdio::null(), codes, words), "a file");
+        // As text, it is known by its name alone.
+        if !name.ends_with(".wat") {
+            let mut cat = Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+            let pipe = cat.stdout.take().unwrap();
+            check(run(Path::new("-"), pipe.into(), codes, words), "a pipe");
+            let _ = ended(&mut cat);
+        }
+        fs::remove_file(path).unwrap();
+    }
+    assert!(wrong.is_empty(), "ecli itself takes {own} bytes;\n{}", wrong.join("\n"));
+}
