@@ -12,6 +12,7 @@ pub mod args;
 mod attach;
 mod collect;
 mod decode;
+mod early;
 mod failure;
 mod fetch;
 #[cfg(fuzzing)]
@@ -33,6 +34,8 @@ mod wasm;
 #[cfg(not(feature = "wasm"))]
 #[path = "wasm/off.rs"]
 mod wasm;
+
+use std::cell::Cell;
 
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;
@@ -70,8 +73,13 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     kernel::check_capabilities(&elf)?;
+    // Pins are removed where a run fails, which a signal must leave time for.
+    let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
+    let early = Cell::new(early.map_err(failure::system("can not watch signals"))?);
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
+        // From here on, what is made has to be undone.
+        drop(early.take());
         let views = view::plan(&plan, &package.meta, &elf, &btf, object, &arguments, &talk)?;
         let start =
             |modules: &wasm::Modules| modules.start(&plan, &package, &arguments, object, &views);

@@ -8,10 +8,11 @@ use std::sync::Mutex;
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::printable;
 use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, bad_object, exit_code};
 use crate::memory;
 use crate::sys;
 use crate::vars::Arguments;
@@ -89,6 +90,8 @@ pub struct Loaded(pub Object);
 /// Reads the object. The maps of its data sections are named after its name.
 pub fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
     take_log();
+    // libbpf follows a type that is made of itself for ever.
+    BpfObject::parse(object).and_then(|elf| elf.check_types()).map_err(bad_object)?;
     ObjectBuilder::default()
         // Without a name, they would be named after an address.
         .name(name)

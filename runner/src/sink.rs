@@ -10,13 +10,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SendFlags;
 
 use crate::failure::{self, Failure, exit_code};
-use crate::sys::Signals;
+use crate::sys::{Signals, timespec};
 use crate::talk::Talk;
 
 /// Bytes that wait for a slow reader before nothing more is rendered.
@@ -26,7 +27,7 @@ const ROOM: usize = 4 << 20;
 const WORTH: usize = 128 << 10;
 
 /// How long a reader may be slow before that is told.
-const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a pipe is asked to hold once its reader was too slow for its usual 64 KB: what any user may
 /// ask for.
@@ -65,7 +66,7 @@ pub enum Written {
     All,
     /// The reader has gone.
     Gone,
-    /// A signal came while the reader took nothing.
+    /// A signal came, or the time was over, while the reader took nothing.
     GivenUp,
 }
 
@@ -141,13 +142,15 @@ impl Sink {
         (self.file.as_fd(), if self.is_full { PollFlags::OUT } else { PollFlags::empty() })
     }
 
-    /// Writes until at most `rest` bytes are left, waiting for a slow reader; a signal ends that.
+    /// Writes until at most `rest` bytes are left, waiting for a slow reader; a signal ends that, or
+    /// the time, if there is one.
     ///
     /// # Errors
     /// When the file can not be written.
     pub fn write_all(
         &mut self,
         rest: usize,
+        until: Option<Instant>,
         signals: &Signals,
         talk: &Talk,
     ) -> Result<Written, Failure> {
@@ -159,11 +162,16 @@ impl Sink {
             if self.left() <= rest {
                 return Ok(Written::All);
             }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Written::GivenUp);
+            }
+            let time = left.into_iter().chain((!was_told).then_some(PATIENCE)).min();
             let (sink, for_sink) = self.waits_for();
             let mut fds =
                 [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(sink, for_sink)];
-            match poll(&mut fds, (!was_told).then_some(&PATIENCE)) {
-                Ok(0) => {
+            match poll(&mut fds, time.map(timespec).as_ref()) {
+                Ok(0) if left.is_none() => {
                     was_told = true;
                     talk.note("waiting for the reader of the output; Ctrl-C gives up");
                 }

@@ -2,10 +2,13 @@
 //! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
 //! them.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use bpfpack_schemas::printable::message;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::args::Plan;
 
@@ -13,9 +16,38 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Writes a line to stderr. A full disk or a closed terminal there is no reason to end a trace.
+/// How long a message waits for a reader of stderr that takes nothing.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Bytes that a pipe takes without blocking once the kernel says that it takes some (pipe(7):
+/// `PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
+/// Writes a line to stderr. A full disk or a closed terminal there is no reason to end a trace, and a
+/// reader that takes nothing none to wait for long: the rest of the message is dropped.
 pub fn line(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let stderr = io::stderr();
+    let mut out = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
+    let _ = writeln!(out, "{text}");
+    let bytes = out.into_inner();
+    let stderr = stderr.lock();
+    for part in bytes.chunks(AT_ONCE) {
+        let mut part = part;
+        while !part.is_empty() {
+            let is_ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&PATIENCE));
+            match is_ready.and_then(|count| if count == 0 { Err(Errno::TIMEDOUT) } else { Ok(()) })
+            {
+                Ok(()) => {}
+                Err(Errno::INTR) => continue,
+                Err(_) => return,
+            }
+            match rustix::io::write(&stderr, part) {
+                Ok(count) => part = &part[count..],
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 /// Who is listening.

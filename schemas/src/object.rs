@@ -85,6 +85,20 @@ impl<'d> BpfObject<'d> {
         Ok(Btf::parse(section.data()?)?)
     }
 
+    /// Whether what else reads the types of the object comes to an end; true where it has none.
+    ///
+    /// # Errors
+    /// [`BtfError::Type`] names a type that is made of itself.
+    pub fn check_types(&self) -> Result<(), ObjectError> {
+        match self.btf() {
+            Err(ObjectError::NoBtf) => Ok(()),
+            Err(error) => Err(error),
+            Ok(btf) => btf.endless().map_or(Ok(()), |id| {
+                Err(BtfError::Type { id, why: "it is made of itself" }.into())
+            }),
+        }
+    }
+
     /// The programs, in the order of their sections and in them of their addresses: libbpf's.
     #[must_use]
     pub fn programs(&self) -> Vec<Program> {

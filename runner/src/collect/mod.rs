@@ -38,8 +38,9 @@ use shown::Shown;
 
 pub use lines::stream as lines;
 
-/// Signals so soon after what ended a run are part of that.
-const TOGETHER: Duration = Duration::from_millis(300);
+/// What is left at the end has so much time at least, however many signals come: timeout(1) sends its
+/// signal to the process and to its group.
+const LEAST: Duration = Duration::from_millis(300);
 
 /// How long the readings' thread may take to end once nothing is wanted of it.
 const GIVEN_UP: Duration = Duration::from_millis(500);
@@ -169,12 +170,12 @@ struct Run<'r> {
 struct Ending {
     hurry: Hurry,
     /// A signal came while what is left was read, or written.
-    is_impatient: bool,
+    is_signalled: bool,
 }
 
 impl Ending {
     fn new(hurry: Hurry) -> Ending {
-        Ending { hurry, is_impatient: false }
+        Ending { hurry, is_signalled: false }
     }
 
     /// The run ends now.
@@ -182,10 +183,14 @@ impl Ending {
         self.hurry.begin();
     }
 
-    /// Signals have come. Some that come at once are one wish: timeout(1) sends its signal to the
-    /// process and to its group.
-    fn signal(&mut self) {
-        self.is_impatient |= self.hurry.since().is_some_and(|since| since.elapsed() > TOGETHER);
+    /// When nothing is waited for any more, because a signal came.
+    fn deadline(&self) -> Option<Instant> {
+        self.hurry.since().filter(|_| self.is_signalled).map(|since| since + LEAST)
+    }
+
+    /// Whether nothing is waited for any more.
+    fn is_over(&self) -> bool {
+        self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
@@ -446,28 +451,25 @@ impl Run<'_> {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&at_once)) == Ok(1) {
             self.signals.take();
-            self.ending.signal();
+            self.ending.is_signalled = true;
         }
-        self.ending.is_impatient
+        self.ending.is_over()
     }
 
     /// Writes until at most `rest` bytes are left, waiting for a slow reader; another signal ends
     /// that. What does not block, as a file, is written in any case.
     fn flush_all(&mut self, rest: usize) -> Result<Reader, Failure> {
         loop {
-            if self.ending.is_impatient {
-                let reader = self.sink.flush()?;
-                return match self.sink.left() {
-                    left if left > rest && reader == Reader::There => Err(given_up(left)),
-                    _ => Ok(reader),
-                };
-            }
-            match self.sink.write_all(rest, self.signals, self.talk)? {
+            let until = self.ending.deadline();
+            match self.sink.write_all(rest, until, self.signals, self.talk)? {
                 Written::All => return Ok(Reader::There),
                 Written::Gone => return Ok(Reader::Gone),
+                Written::GivenUp if self.ending.is_over() => {
+                    return Err(given_up(self.sink.left()));
+                }
                 Written::GivenUp => {
                     self.signals.take();
-                    self.ending.signal();
+                    self.ending.is_signalled = true;
                 }
             }
         }

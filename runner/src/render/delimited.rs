@@ -184,9 +184,10 @@ impl Delimited {
     }
 }
 
-/// Whether a spreadsheet takes a cell for a formula: it begins with a sign, and is no number. A lone
-/// `-` is what stands for nothing.
+/// Whether a spreadsheet takes a cell for a formula: it begins with a sign, perhaps behind spaces,
+/// and is no number. A lone `-` is what stands for nothing.
 fn is_formula(cell: &[u8]) -> bool {
+    let cell = cell.trim_ascii();
     let begins = matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@')) && cell != b"-";
     let text = || std::str::from_utf8(cell).unwrap_or_default();
     // Words that a number may have, as `-inf`, are none here.
@@ -366,9 +367,14 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "7,'=cmd|a,true\n7,'-\\u{202e}\\x1b\\x9b,true\n7,-12.5,true\n"
         );
-        for (cell, expected) in
-            [("@a", true), ("+1", false), ("-", false), ("-inf", true), ("", false)]
-        {
+        for (cell, expected) in [
+            ("@a", true),
+            ("+1", false),
+            ("-", false),
+            ("-inf", true),
+            ("\t =a", true),
+            ("", false),
+        ] {
             assert_eq!(is_formula(cell.as_bytes()), expected, "{cell}");
         }
         let mut out = Vec::new();

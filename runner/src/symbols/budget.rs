@@ -16,11 +16,10 @@ const RECORDS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// The same for readings, which have a thread of their own. Half of the time that passes is added.
 const READINGS: (Duration, u32) = (Duration::from_secs(2), 2);
 
-/// How long the last records and readings wait altogether; where the worker has just been started;
-/// and where source lines are asked for, which takes seconds in large programs.
-const LAST: Duration = Duration::from_millis(60);
-const LAST_AND_FIRST: Duration = Duration::from_millis(200);
-const LAST_WITH_LINES: Duration = Duration::from_secs(5);
+/// How long the last records and readings wait altogether, and where the worker has just been
+/// started. Large programs may need more: their names are asked for while the run goes on.
+const LAST: Duration = Duration::from_millis(30);
+const LAST_AND_FIRST: Duration = Duration::from_millis(60);
 
 /// What is added for each question then: more than an answer takes that is known already.
 const LAST_FOR_EACH: Duration = Duration::from_micros(100);
@@ -70,7 +69,6 @@ impl Patience {
 #[derive(Debug)]
 pub struct Budget {
     patience: Patience,
-    has_lines: bool,
     left: Duration,
     /// When time was added last.
     since: Instant,
@@ -82,10 +80,10 @@ pub struct Budget {
 
 impl Budget {
     /// All of it.
-    pub fn new(patience: Patience, has_lines: bool) -> Budget {
+    pub fn new(patience: Patience) -> Budget {
         let left = patience.share().0;
         let since = Instant::now();
-        Budget { patience, has_lines, left, since, is_answered: false, is_last: false }
+        Budget { patience, left, since, is_answered: false, is_last: false }
     }
 
     /// Whether the run ends.
@@ -98,11 +96,7 @@ impl Budget {
         if self.is_last() {
             if !self.is_last {
                 self.is_last = true;
-                self.left = match (self.has_lines, self.is_answered) {
-                    (true, _) => LAST_WITH_LINES,
-                    (false, true) => LAST,
-                    (false, false) => LAST_AND_FIRST,
-                };
+                self.left = if self.is_answered { LAST } else { LAST_AND_FIRST };
             }
             return self.left;
         }
@@ -136,7 +130,7 @@ mod tests {
 
     #[test]
     fn records_wait_for_a_tenth_of_the_time() {
-        let mut budget = Budget::new(Patience::Records(Hurry::default()), false);
+        let mut budget = Budget::new(Patience::Records(Hurry::default()));
         assert_eq!(budget.left(), RECORDS.0, "the worker starts");
         budget.spend(Duration::ZERO, true);
         assert_eq!(budget.left(), BRIEF);
@@ -151,7 +145,7 @@ mod tests {
     #[test]
     fn at_the_end_only_answers_that_come_at_once_are_waited_for() {
         let hurry = Hurry::default();
-        let mut budget = Budget::new(Patience::Readings(hurry.clone()), false);
+        let mut budget = Budget::new(Patience::Readings(hurry.clone()));
         assert_eq!(budget.left(), READINGS.0);
         budget.spend(Duration::ZERO, true);
         hurry.begin();
@@ -164,7 +158,6 @@ mod tests {
         budget.spend(Duration::from_secs(10), false);
         budget.ask();
         assert_eq!(budget.left(), LAST_FOR_EACH);
-        let of = |has_lines| Budget::new(Patience::Records(hurry.clone()), has_lines).left();
-        assert_eq!((of(true), of(false)), (LAST_WITH_LINES, LAST_AND_FIRST));
+        assert_eq!(Budget::new(Patience::Records(hurry)).left(), LAST_AND_FIRST);
     }
 }

@@ -32,6 +32,9 @@ const MOST_STARTS: u32 = 8;
 /// How many messages on what was given up are shown.
 const MOST_TOLD: u32 = 4;
 
+/// How many processes are remembered whose names were not found in time.
+const MAX_LATE: usize = 1024;
+
 /// Notes that may wait for their answers. More are left out: a process is noted again soon.
 const MOST_NOTES: usize = 64;
 
@@ -78,6 +81,8 @@ pub struct Remote {
     frames: usize,
     /// Processes that the worker did not survive.
     given_up: HashSet<u32>,
+    /// Processes whose names were not found in time.
+    late: HashSet<u32>,
     told: u32,
 }
 
@@ -116,13 +121,14 @@ impl Remote {
     /// Starts nothing yet.
     pub fn new(setup: Setup, patience: Patience) -> Remote {
         Remote {
-            budget: Budget::new(patience, setup.lines),
+            budget: Budget::new(patience),
             setup,
             link: None,
             starts: 0,
             known: HashMap::new(),
             frames: 0,
             given_up: HashSet::new(),
+            late: HashSet::new(),
             told: 0,
         }
     }
@@ -161,12 +167,11 @@ impl Remote {
                 .get(&pid)
                 .is_some_and(|known| places.iter().all(|place| known.frames.contains_key(place)));
         let mut found = HashMap::new();
-        if !is_known
-            && !self.given_up.contains(&pid)
-            && self.budget.left() > Duration::ZERO
-            && let Some(id) = self.send(pid, places.iter().take(MAX_PLACES).copied().collect())
-        {
-            found = self.wait(id).unwrap_or_default();
+        if !is_known && !self.given_up.contains(&pid) {
+            match self.ask(pid, places) {
+                Some(answer) => found = answer,
+                None => self.is_late(pid),
+            }
         }
         let known = self.known.get(&pid);
         let frames = |place: &Place| {
@@ -178,6 +183,26 @@ impl Remote {
 
     fn is_fresh(&self, pid: u32) -> bool {
         self.known.get(&pid).is_some_and(|known| known.checked.elapsed() < FRESH)
+    }
+
+    /// What the worker says of addresses; none where it does not say so in time.
+    fn ask(&mut self, pid: u32, places: &[Place]) -> Option<HashMap<Place, Frames>> {
+        if self.budget.left().is_zero() {
+            return None;
+        }
+        let id = self.send(pid, places.iter().take(MAX_PLACES).copied().collect())?;
+        self.wait(id)
+    }
+
+    /// Tells once of a process that names were not found in time.
+    fn is_late(&mut self, pid: u32) {
+        if self.late.len() < MAX_LATE && !self.given_up.contains(&pid) && self.late.insert(pid) {
+            let text = format!(
+                "process {pid}: names of functions were not found in time, and are missing in some \
+                 of its stacks"
+            );
+            self.tell(&text);
+        }
     }
 
     /// Sends a question; its number, if the worker runs and takes it.

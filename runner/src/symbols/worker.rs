@@ -55,6 +55,8 @@ fn run(lines: bool, memory: u64) -> io::Result<()> {
     // it would not see it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let _signals = Signals::catch()?;
+    // The program's path is one of /proc, which says nothing to who lists processes.
+    rustix::thread::set_name(c"ecli-symbols")?;
     let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     rustix::process::setrlimit(Resource::Data, limit(memory))?;
     rustix::process::setrlimit(Resource::Core, limit(0))?;

@@ -57,15 +57,23 @@ impl Signals {
     }
 }
 
-#[cfg(feature = "wasm")]
 impl Signals {
+    /// The number of a signal that has come, which is taken.
+    pub fn next(&self) -> Option<i32> {
+        // signalfd(2): a `signalfd_siginfo` of 128 bytes, whose first number is the signal's.
+        let mut signal = [0u8; 128];
+        let len = rustix::io::read(&self.0, &mut signal).ok()?;
+        let number = signal.first_chunk().filter(|_| len == 128)?;
+        Some(i32::from_ne_bytes(*number))
+    }
+
     /// The same signals, for another owner.
     pub fn try_clone(&self) -> io::Result<Signals> {
         self.0.try_clone().map(Signals)
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(all(any(test, fuzzing), feature = "wasm"))]
     pub fn fake(fd: OwnedFd) -> Signals {
         Signals(fd)
     }

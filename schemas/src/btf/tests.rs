@@ -96,6 +96,30 @@ fn endless_chains_end() {
     }
     assert_eq!(btf.ty(1).resolved().kind, Kind::Void);
     assert_eq!(btf.ty(3).size(), None);
+    assert!(btf.endless().is_some());
+}
+
+#[test]
+fn types_that_are_made_of_themselves_are_found() {
+    let of = |types: &[(Kind, u32, &[u32])]| {
+        let mut b = Builder::default();
+        for (kind, target, extra) in types {
+            b.add(*kind, "", 0, *target, extra);
+        }
+        let bytes = b.bytes();
+        Btf::parse(&bytes).unwrap().endless()
+    };
+    assert_eq!(of(&[(Kind::Typedef, 1, &[])]), Some(1));
+    assert_eq!(
+        of(&[(Kind::Int, 4, &[32]), (Kind::Const, 3, &[]), (Kind::Typedef, 2, &[])]),
+        Some(2)
+    );
+    assert_eq!(of(&[(Kind::Array, 0, &[1, 1, 2])]), Some(1));
+    // A chain into a circle; two chains to one end; through a pointer, it is how lists are.
+    assert_eq!(of(&[(Kind::Const, 2, &[]), (Kind::Volatile, 2, &[])]), Some(2));
+    assert_eq!(of(&[(Kind::Const, 3, &[]), (Kind::Const, 3, &[]), (Kind::Typedef, 0, &[])]), None);
+    assert_eq!(of(&[(Kind::Ptr, 2, &[]), (Kind::Const, 1, &[])]), None);
+    assert_eq!(of(&[(Kind::Const, 99, &[])]), None);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use super::seeds::Seeds;
 /// may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How often what is read may be in memory.
+const COPIES: u64 = 4;
+
 /// Files that are larger are not kept: they are mostly holes.
 const MOST_KEPT: u64 = 100 << 20;
 
@@ -137,6 +140,12 @@ impl<'c> Case<'c> {
         self.wait(started, DEADLINE)
     }
 
+    /// The most that a program may have resident for an input of so many bytes.
+    #[must_use]
+    pub fn memory_for(&self, input: u64) -> u64 {
+        COPIES * input + self.seeds.own_memory
+    }
+
     /// Runs a program, and checks what every run has to keep to: its codes, and the memory that it may
     /// take for an input of so many bytes. Nothing temporary may be left.
     ///
@@ -149,7 +158,7 @@ impl<'c> Case<'c> {
         input: u64,
     ) -> Result<Ended, String> {
         let ended = self.run(command)?;
-        check::ended(&ended, codes, Some(check::memory_for(input)))?;
+        check::ended(&ended, codes, Some(self.memory_for(input)))?;
         self.nothing_temporary()?;
         Ok(ended)
     }

@@ -89,6 +89,9 @@ const HEADER_FIELDS: [(usize, usize); 14] = [
 /// false.
 pub fn change(bytes: &mut Vec<u8>, random: &mut Random, with_code: bool) {
     let sections = sections(bytes);
+    if sections.is_empty() {
+        return;
+    }
     for _ in 0..=random.below(3) {
         let section = random.choose(&sections).clone();
         let of = |kinds: &[u32], random: &mut Random| {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! `kill -9` at any moment: of that run no link, program, map, pin, qdisc, mount or process may be left.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -53,7 +52,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     let killed = Instant::now();
     loop {
         let objects = held.iter().find(|id| exists(**id)).map(|id| format!("{id:?}"));
-        let process = children.iter().find(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        let process = children.iter().find(|pid| lives(**pid));
         let process = process.map(|pid| format!("the process {pid}"));
         let Some(left) = objects.or(process) else { break };
         if killed.elapsed() > GRACE {
@@ -65,6 +64,12 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
         return Err(qdisc);
     }
     stale_instance(case, pid)
+}
+
+/// Whether a process runs: one that has ended is there until its new parent asks for it.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// A trace instance is a folder, which the kernel does not remove: the next run does.

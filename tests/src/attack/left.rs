@@ -27,6 +27,8 @@ pub struct Left {
     before: [u32; 3],
     known: HashSet<Id>,
     pending: Vec<Seen>,
+    /// What seems to be left.
+    alone: Vec<(Id, u64)>,
 }
 
 /// An object that is new.
@@ -46,7 +48,7 @@ impl Left {
     #[must_use]
     pub fn watch() -> Left {
         let last = |kind| ids(kind, 0).last().unwrap_or(0);
-        Left { before: KINDS.map(last), known: HashSet::new(), pending: Vec::new() }
+        Left { before: KINDS.map(last), ..Left::default() }
     }
 
     /// Remembers what is new after a case.
@@ -59,46 +61,50 @@ impl Left {
                 }
             }
         }
+        self.look();
     }
 
-    /// What is there, was held by nobody a while ago, and is not now; with the case after which it was
-    /// first seen.
-    #[must_use]
-    pub fn found(&mut self) -> Vec<(Id, u64)> {
+    /// Looks again at what was seen a while ago: whether it is there, and held by nobody, as before.
+    fn look(&mut self) {
         self.pending.retain(|seen| exists(seen.id));
         if !self.pending.iter().any(|seen| seen.looked.elapsed() > GRACE) {
-            return Vec::new();
+            return;
         }
         let held = all_held();
-        let mut found = Vec::new();
+        let mut alone = Vec::new();
         self.pending.retain_mut(|seen| {
             if seen.looked.elapsed() <= GRACE {
                 return true;
             }
             let is_alone = !held.contains(&seen.id);
             if is_alone && seen.was_alone && exists(seen.id) {
-                found.push((seen.id, seen.case));
+                alone.push((seen.id, seen.case));
                 return false;
             }
             (seen.looked, seen.was_alone) = (Instant::now(), is_alone);
             true
         });
-        found
+        self.alone.extend(alone);
     }
 
-    /// Waits until all that was seen is gone, held by somebody, or found.
+    /// What is left: it was held by nobody for a while, and still is not, now that all else has ended;
+    /// with the case after which it was first seen.
     #[must_use]
     pub fn close(mut self) -> Vec<(Id, u64)> {
-        let mut found = Vec::new();
         std::thread::sleep(Duration::from_millis(20));
         for _ in 0..2 {
             self.pending.retain(|seen| exists(seen.id));
             if !self.pending.is_empty() {
                 std::thread::sleep(GRACE + Duration::from_millis(100));
-                found.extend(self.found());
+                self.look();
             }
         }
-        found
+        self.alone.retain(|(id, _)| exists(*id));
+        if !self.alone.is_empty() {
+            let held = all_held();
+            self.alone.retain(|(id, _)| !held.contains(id));
+        }
+        self.alone
     }
 }
 

@@ -38,18 +38,19 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
         0..5 => {
             let made = wat::post(&mut case.random);
             let module = binary(&made)?;
-            post(case, &module, Some(made))
+            post(case, &module, Some(made), EMITTED)
         }
         5..8 => tracer(case),
         8 => {
             let text = wat::large(&mut case.random);
             let module = binary(&text)?;
-            post(case, &module, None)
+            // It emits nothing.
+            post(case, &module, None, 0)
         }
         _ => {
             let made = wat::post(&mut case.random);
             let module = damaged(&made, &mut case.random)?;
-            post(case, &module, None)
+            post(case, &module, None, EMITTED)
         }
     }
 }
@@ -78,7 +79,7 @@ fn damaged(text: &str, random: &mut Random) -> Result<Vec<u8>, String> {
 }
 
 /// Runs a package through a module: `--wasm`, packed, or as text.
-fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>) -> Verdict {
+fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>, emitted: u64) -> Verdict {
     // The one has records, a table and a histogram, of system calls of this process; of the other, the
     // stacks of the kernel alone: those of programs are another part's.
     let name = *case.random.choose(&["hostile", "hostile", "profile"]);
@@ -91,7 +92,7 @@ fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>) -> Verdict {
     } else {
         args.extend(["-i", "10ms"].map(str::to_owned));
     }
-    let input = module.len() as u64;
+    let memory = case.memory_for(module.len() as u64) + MEMORY.0 + emitted;
     let cache = case.random.one_in(8).then(|| case.path("cache"));
     args.push("--wasm-cache".into());
     args.push(
@@ -119,23 +120,22 @@ fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>) -> Verdict {
         "profile" => args.push("--kernel".into()),
         _ => args.extend(["--target_pid".to_owned(), std::process::id().to_string()]),
     }
-    run(case, &args, input)?;
+    run(case, &args, memory)?;
     let Some(cache) = cache else { return Ok(()) };
     // What was compiled is damaged, and must not be run.
     damage_files(&cache, &mut case.random).map_err(|error| error.to_string())?;
-    run(case, &args, input)
+    run(case, &args, memory)
 }
 
-fn run(case: &mut Case<'_>, args: &[String], input: u64) -> Verdict {
+fn run(case: &mut Case<'_>, args: &[String], memory: u64) -> Verdict {
     let mut command = case.ecli(args);
     let ended = case.run(&mut command)?;
-    keeps_to_limits(case, &ended, input)
+    keeps_to_limits(case, &ended, memory)
 }
 
 /// Checks a run of a module. Which code it ends with is its own affair, but not Rust's.
-fn keeps_to_limits(case: &Case<'_>, ended: &Ended, input: u64) -> Verdict {
+fn keeps_to_limits(case: &Case<'_>, ended: &Ended, memory: u64) -> Verdict {
     let codes: Vec<i32> = MODULES.iter().chain(&wat::CODES).copied().chain(0..=100).collect();
-    let memory = check::memory_for(input) + MEMORY.0 + EMITTED;
     let any: Vec<i32> = codes.into_iter().chain(102..=255).filter(|code| *code != 134).collect();
     check::ended(ended, &any, Some(memory))?;
     case.nothing_temporary()?;
@@ -193,7 +193,8 @@ fn tracer(case: &mut Case<'_>) -> Verdict {
         }
     }
     let ended = case.wait(started, DEADLINE)?;
-    keeps_to_limits(case, &ended, module.len() as u64)
+    let memory = case.memory_for(module.len() as u64) + MEMORY.0 + EMITTED;
+    keeps_to_limits(case, &ended, memory)
 }
 
 /// A post-processor, of which more works than does not.

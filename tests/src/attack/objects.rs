@@ -14,7 +14,7 @@ use super::seeds::Seeds;
 pub fn case(case: &mut Case<'_>) -> Verdict {
     let seeds = case.seeds;
     let random = &mut case.random;
-    let seed = random.choose(&seeds.packages);
+    let seed = seeds.any(random);
     let how = random.below(10);
     let object = match random.below(10) {
         0 => hostile(random),

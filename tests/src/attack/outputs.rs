@@ -22,6 +22,9 @@ use super::texts;
 /// How long an end may take that nothing stands in the way of.
 const ENDS: Duration = Duration::from_secs(2);
 
+/// After this a signal is another one; those that come earlier may count as one.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// How long a program runs that has no end of its own.
 const LONG: &str = "60s";
 
@@ -91,7 +94,7 @@ impl Run {
             std::thread::sleep(Duration::from_millis(1));
         }
         started.signal(Signal::INT);
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(AGAIN);
         started.signal(Signal::INT);
         let is_late = !started.ends_within(ENDS);
         let ended = case.wait(started, Duration::ZERO)?;
@@ -221,10 +224,10 @@ impl Run {
         if which == 2 || which == 6 {
             std::thread::sleep(Duration::from_millis(300));
             started.signal(Signal::INT);
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(AGAIN);
             started.signal(Signal::INT);
         }
-        let ended = case.wait(started, Duration::from_millis(500) + ENDS)?;
+        let ended = case.wait(started, Duration::from_millis(300) + AGAIN + ENDS)?;
         drop(kept);
         check::ended(&ended, codes, None)?;
         match which {

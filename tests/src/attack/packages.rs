@@ -31,7 +31,7 @@ struct Made {
 
 /// Makes a package, and has `ecli` read it: mostly for its help, else to run it for a moment.
 pub fn case(case: &mut Case<'_>) -> Verdict {
-    let seed = case.random.choose(&case.seeds.packages);
+    let seed = case.seeds.any(&mut case.random);
     let random = &mut case.random;
     let made = match random.below(20) {
         0..8 => plain(changed(seed, random)),
@@ -79,7 +79,7 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
     let started = case.start(&mut command, io)?;
     let ended = case.wait(started, DEADLINE)?;
     // A change can bring the key of modules into any package.
-    check::ended(&ended, MODULES, Some(check::memory_for(input as u64)))?;
+    check::ended(&ended, MODULES, Some(case.memory_for(input as u64)))?;
     case.nothing_temporary()?;
     if args.iter().any(|arg| arg == "--help" || arg == "--version") {
         check::shown(&ended.stdout, check::Screen::File).map_err(|what| format!("help: {what}"))?;

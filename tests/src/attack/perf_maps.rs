@@ -25,17 +25,20 @@ const LATE: Duration = Duration::from_millis(100);
 /// What it and all that it has started may have resident together, in bytes.
 const MEMORY: u64 = 64 << 20;
 
+/// The same where the symbols of a program are as many as they can be: what reads them has a limit of
+/// 256 MB.
+const MEMORY_OF_SYMBOLS: u64 = MEMORY + (256 << 20);
+
 /// What a file holds that the user may not read.
 const SECRET: &str = "0 ffffffffffffffff secret_of_root\n";
 
 /// Starts hostile processes, and traces them.
 pub fn case(case: &mut Case<'_>) -> Verdict {
-    let kind = *case.random.choose(&KINDS);
-    // Mostly one thing is hostile at a time, so that each is reached.
-    let place = *case.random.choose(if kind == "none" { &PLACES } else { &PLACES[..2] });
-    let (kind, place) = match case.random.below(3) {
-        0 => ("none", *case.random.choose(&PLACES[1..])),
-        _ => (kind, place),
+    // One thing is hostile at a time, and each in its turn: the file, or where stacks lead.
+    let turn = case.number as usize / 2;
+    let (kind, place) = match case.number % 2 {
+        0 => (KINDS[turn % KINDS.len()], *case.random.choose(&["made", "anywhere"])),
+        _ => ("none", PLACES[turn % PLACES.len()]),
     };
     let count = if kind == "short-lines" { 6 } else { 1 + case.random.below(2) };
     let victims = Victims::start(case, kind, place, count)?;
@@ -70,9 +73,13 @@ pub fn case(case: &mut Case<'_>) -> Verdict {
         check::ended(&ended, SUCCESS, None)?;
         return Err("it ended before it traced anything".into());
     }
+    let before = victims.ran();
     let watched = watch(started, time, is_timed, case)?;
+    let ran = victims.ran().saturating_sub(before);
+    case.note(format!("the victims ran for {} ms", ran.as_millis()));
     drop(victims);
-    watched.check(format)
+    let most = if place == "symbols" { MEMORY_OF_SYMBOLS } else { MEMORY };
+    watched.check(format, ran, most)
 }
 
 /// What was seen of a run.
@@ -85,22 +92,24 @@ struct Watched {
 }
 
 impl Watched {
-    fn check(&self, format: &str) -> Verdict {
+    fn check(&self, format: &str, ran: Duration, most: u64) -> Verdict {
         check::ended(&self.ended, SUCCESS, None)?;
         if self.late > LATE {
             return Err(format!("it ended {} ms after its time", self.late.as_millis()));
         }
-        if self.memory > MEMORY {
-            return Err(format!("{} KB resident, {} can be", self.memory >> 10, MEMORY >> 10));
+        if self.memory > most {
+            return Err(format!("{} KB resident, {} can be", self.memory >> 10, most >> 10));
         }
         check::written(&self.ended.stdout, format)?;
         let text = String::from_utf8_lossy(&self.ended.stdout);
         if text.contains("secret_of_root") {
             return Err("it shows what the process' user may not read".into());
         }
-        // Otherwise nothing was tried.
-        let is_shown = text.contains("victim") || text.contains("COMM") || text.lines().count() > 1;
-        if is_shown { Ok(()) } else { Err("no sample was shown".into()) }
+        // A busy machine lets the victims wait; where they ran, they were seen.
+        match text.is_empty() && ran > Duration::from_millis(50) {
+            true => Err("no sample was shown".into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -146,8 +155,13 @@ fn watch(
 /// How long a process' main thread was ready to run, and others ran: that is not its fault.
 #[must_use]
 pub fn waited_for_cpu(pid: u32) -> Duration {
+    schedule(pid, 1)
+}
+
+/// The number at this place of `/proc/PID/schedstat`: how long the main thread ran, and waited.
+fn schedule(pid: u32, at: usize) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-    let nanoseconds = text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let nanoseconds = text.split_ascii_whitespace().nth(at).and_then(|word| word.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
@@ -202,6 +216,11 @@ impl Victims {
             }
         }
         Ok(victims)
+    }
+
+    /// How long they have spun so far, all together.
+    fn ran(&self) -> Duration {
+        self.pids().into_iter().map(|pid| schedule(pid, 0)).sum()
     }
 
     /// Their numbers.

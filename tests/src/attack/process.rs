@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +23,9 @@ const MAX_OUTPUT: u64 = 64 << 20;
 
 /// How long what a program has started may live after it.
 const AFTERLIFE: Duration = Duration::from_secs(1);
+
+/// Held while a program is started: what this process has resident is measured meanwhile.
+static STARTS: Mutex<()> = Mutex::new(());
 
 /// Where a program reads and writes, if not from nowhere and to memory.
 #[derive(Debug, Default)]
@@ -82,13 +86,15 @@ pub fn start(command: &mut Command, given: Io) -> io::Result<Started> {
     let (to_stdout, stdout) = memory(given.stdout)?;
     let (to_stderr, stderr) = memory(given.stderr)?;
     command.stdin(given.stdin.unwrap_or_else(Stdio::null)).stdout(to_stdout).stderr(to_stderr);
+    let one_at_a_time = STARTS.lock();
     // Forgets the most that this process had resident, and begins anew.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let begun = Instant::now();
     let child = command.process_group(0).spawn()?;
+    let own_peak = resident_peak("self").unwrap_or(u64::MAX);
+    drop(one_at_a_time);
     // The command must not keep the other end of a pipe open.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let own_peak = resident_peak("self").unwrap_or(u64::MAX);
     let pid = Pid::from_child(&child);
     // Where memory is short, it goes before what watches it.
     let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");

@@ -8,6 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::case::DEADLINE;
+use super::process::{Io, start};
+use super::random::Random;
 use crate::{pack_with, program, root, scratch};
 
 /// What is packed: a name, a source, and the header of its records, where there is one.
@@ -26,10 +29,17 @@ const SOURCES: [(&str, &str, Option<&str>); 17] = [
     ("views", "tests/fixtures/views.bpf.c", None),
     ("perf", "tests/fixtures/perf.bpf.c", Some("tests/fixtures/perf.h")),
     ("net", "tests/fixtures/wasm/net.bpf.c", None),
-    ("huge", "tests/fixtures/attack/huge.bpf.c", None),
-    ("samples", "tests/fixtures/attack/samples.bpf.c", None),
     ("hostile", "tests/fixtures/attack/hostile.bpf.c", None),
+    ("samples", "tests/fixtures/attack/samples.bpf.c", None),
+    ("huge", "tests/fixtures/attack/huge.bpf.c", None),
 ];
+
+/// Bytes that a release build may have resident beside what it reads. Another one has more code: three
+/// quarters of this are added to what it has when it tells of a good package.
+const OWN: u64 = 20 << 20;
+
+/// How many of them, from the first on, need no more than others when they are run.
+const ORDINARY: usize = SOURCES.len() - 1;
 
 /// Flags of clang for an object with all that ecc reads of debug information.
 const CLANG: &str = "-g -O2 -target bpf -gdwarf-5 -gembed-source -w -c";
@@ -55,10 +65,10 @@ pub struct Seeds {
     pub packages: Vec<Seed>,
     /// An object as clang made it, with debug information.
     pub debug: Vec<u8>,
+    /// Bytes that a program may have resident beside what it reads.
+    pub own_memory: u64,
     /// A program that anybody may run, and that hostile processes are: `attack victim …`.
     pub victim: PathBuf,
-    /// The options that the two programs know, as their help has them.
-    options: String,
 }
 
 impl Seeds {
@@ -72,7 +82,7 @@ impl Seeds {
         let victim = dir.path().join("victim");
         std::fs::copy(attack, &victim)?;
         std::fs::create_dir(dir.path().join("cache"))?;
-        let packages = SOURCES.iter().map(seed).collect::<Result<_>>()?;
+        let packages = SOURCES.iter().map(seed).collect::<Result<Vec<_>>>()?;
         let debug = dir.path().join("debug.bpf.o");
         let status = Command::new("clang")
             .args(CLANG.split(' '))
@@ -83,12 +93,17 @@ impl Seeds {
             .context("clang can not be started")?;
         ensure!(status.success(), "clang refused tests/fuzz/seed.bpf.c");
         let debug = std::fs::read(&debug)?;
-        let options = crate::run(program("ecli"), &["run", "--help"]).stdout
-            + &crate::run(program("ecc"), &["--help"]).stdout;
-        Ok(Seeds { dir, packages, debug, victim, options })
+        let own_memory = OWN.max(of_help(&packages)? + OWN / 4 * 3);
+        Ok(Seeds { dir, packages, debug, own_memory, victim })
     }
 
-    /// One of the packages.
+    /// Any of those that need no more memory than others when they are run.
+    #[must_use]
+    pub fn any(&self, random: &mut Random) -> &Seed {
+        random.choose(&self.packages[..ORDINARY])
+    }
+
+    /// One of the packages, by its name.
     ///
     /// # Panics
     /// When there is none of this name.
@@ -96,12 +111,6 @@ impl Seeds {
     pub fn package(&self, name: &str) -> &Seed {
         let found = self.packages.iter().find(|seed| seed.name == name);
         found.unwrap_or_else(|| panic!("no package `{name}` is among the seeds"))
-    }
-
-    /// Whether one of the programs has an option, which others before it had not.
-    #[must_use]
-    pub fn has_option(&self, option: &str) -> bool {
-        self.options.split(|c: char| c.is_whitespace() || c == ',').any(|word| word == option)
     }
 
     /// A cache for `ecc`.
@@ -119,6 +128,15 @@ fn seed(&(name, source, header): &(&'static str, &str, Option<&str>)) -> Result<
     let text = std::fs::read_to_string(&package)?;
     let object = std::fs::read(object_of(dir.path(), source))?;
     Ok(Seed { name, json: serde_json::from_str(&text)?, text, object })
+}
+
+/// Bytes that ecli has resident when it tells of a good package.
+fn of_help(packages: &[Seed]) -> Result<u64> {
+    let dir = scratch();
+    let path = dir.path().join("package.json");
+    std::fs::write(&path, packages.first().map_or("", |seed| &seed.text))?;
+    let mut command = Command::new(program("ecli"));
+    Ok(start(command.arg(path).arg("--help"), Io::default())?.wait(DEADLINE)?.peak)
 }
 
 fn object_of(dir: &Path, source: &str) -> PathBuf {

@@ -21,46 +21,44 @@ use super::random::Random;
 use super::texts;
 use crate::sys;
 
-/// What a process can make of its `/tmp/perf-PID.map`.
-pub const KINDS: [&str; 24] = [
-    "none",
+/// What a process can make of its `/tmp/perf-PID.map`, and of itself.
+pub const KINDS: [&str; 23] = [
     "sparse",
-    "sparse-lines",
-    "no-newline",
     "short-lines",
+    "escapes",
+    "fifo",
+    "no-newline",
+    "growing",
+    "link-secret",
+    "sparse-lines",
     "long-names",
     "overlapping",
     "numbers",
     "junk",
-    "escapes",
-    "growing",
     "rewritten",
     "replaced",
-    "fifo",
     "directory",
     "link-zero",
     "link-kmsg",
     "link-trace-pipe",
     "link-maps",
-    "link-secret",
     "link-loop",
     "exec-loop",
     "short-lived",
     "renamed",
 ];
 
-/// Where its stack can lead.
-pub const PLACES: [&str; 10] = [
-    "made",
-    "anywhere",
+/// Where its stack can lead. Those that do no harm are `made`.
+pub const PLACES: [&str; 9] = [
+    "truncated",
+    "links",
     "mappings",
+    "symbols",
     "files",
     "changed",
-    "truncated",
     "rewritten",
-    "symbols",
     "holes",
-    "links",
+    "anywhere",
 ];
 
 /// Frames that a stack is made of: what a tracer looks at, at most.

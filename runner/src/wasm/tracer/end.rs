@@ -119,7 +119,7 @@ fn write_all(
     let written = match is_urgent {
         true if sink.flush()? == Reader::There && sink.left() > 0 => Written::GivenUp,
         true => Written::All,
-        false => sink.write_all(0, signals, talk)?,
+        false => sink.write_all(0, None, signals, talk)?,
     };
     if written != Written::GivenUp {
         return Ok(());
