@@ -170,6 +170,7 @@ impl Remote {
         if !is_known && !self.given_up.contains(&pid) {
             match self.ask(pid, places) {
                 Some(answer) => found = answer,
+                None if self.budget.is_due() => {}
                 None => self.is_late(pid),
             }
         }
