@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use bpfpack_tests::wait::outcome;
 use bpfpack_tests::{ecc, ecc_command, json, names, program, run, scratch};
 
 const SOURCE: &str = "
@@ -216,10 +217,7 @@ fn what_is_read_is_never_replaced() {
 fn files_that_can_not_be_looked_at_are_told() {
     let dir = project();
     let mut command = ecc_command(dir.path());
-    let output = command.args(["x.bpf.c", "-o", "x.bpf.c/in"]).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{stderr}");
-    assert!(stderr.contains("x.bpf.c/in"), "{stderr}");
+    outcome(command.args(["x.bpf.c", "-o", "x.bpf.c/in"])).failed(7, &["x.bpf.c/in"]);
     let help = run(program("ecc"), &["--help"]).succeeded().stdout;
     assert!(help.contains("--force"));
 }
