@@ -2,10 +2,11 @@
 //! The two that show the records of `tests/fixtures/flood.bpf.c`: ecli, and the bare consumer with
 //! the same object.
 
+use std::path::PathBuf;
 use std::process::ChildStdout;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bpfpack_tests::load::Caller;
 use bpfpack_tests::sys::cpu_of;
 use bpfpack_tests::{Running, pack_with, program, scratch};
@@ -18,6 +19,16 @@ use crate::path;
 pub enum Who {
     Bare,
     Ecli,
+    /// Another ecli: [`OTHER`].
+    Other,
+}
+
+/// Names the other ecli that this one is compared with.
+pub const OTHER: &str = "BPFPACK_BENCH_OTHER";
+
+/// The other ecli, if one is named.
+pub fn other() -> Option<PathBuf> {
+    std::env::var_os(OTHER).map(PathBuf::from)
 }
 
 impl Who {
@@ -27,6 +38,7 @@ impl Who {
         match self {
             Who::Bare => "bare",
             Who::Ecli => "ecli run",
+            Who::Other => "other ecli",
         }
     }
 }
@@ -75,11 +87,11 @@ impl Consumer {
                 args.extend(values.map(|(name, value)| format!("{name}={value}")));
                 program("ecli").with_file_name("bare-stream")
             }
-            Who::Ecli => {
+            Who::Ecli | Who::Other => {
                 args.push("run".into());
                 args.extend(json.then(|| "-j".into()));
                 args.extend(flood.run_args(tid, burst));
-                program("ecli")
+                if who == Who::Ecli { program("ecli") } else { other().context(OTHER)? }
             }
         };
         Consumer::of(Running::tracing(program, &args))

@@ -24,14 +24,14 @@ const EVENTS: u64 = CALLS * BURST;
 const QUIET: Duration = Duration::from_millis(200);
 
 /// What a round came to.
-struct Round {
+pub struct Round {
     /// Records in a second, with or without room for them.
     produced: f64,
     /// Records shown in a second, from the first call to the last line.
-    shown: f64,
+    pub shown: f64,
     lines: u64,
     /// CPU nanoseconds of a record that was shown.
-    cpu: f64,
+    pub cpu: f64,
 }
 
 /// Each size and format, ecli and the bare consumer by turns.
@@ -49,11 +49,11 @@ pub fn events() -> Result<()> {
             for round in 0..ROUNDS {
                 // Who goes first may find the machine in another state: each does in turn.
                 rounds.push(if round % 2 == 0 {
-                    let bare = once(Who::Bare, &flood, json)?;
-                    [bare, once(Who::Ecli, &flood, json)?]
+                    let bare = once(Who::Bare, &flood, json, CALLS)?;
+                    [bare, once(Who::Ecli, &flood, json, CALLS)?]
                 } else {
-                    let ecli = once(Who::Ecli, &flood, json)?;
-                    [once(Who::Bare, &flood, json)?, ecli]
+                    let ecli = once(Who::Ecli, &flood, json, CALLS)?;
+                    [once(Who::Bare, &flood, json, CALLS)?, ecli]
                 });
             }
             report(&format!("{size} bytes, {format}"), &rounds);
@@ -92,7 +92,8 @@ fn report(what: &str, rounds: &[[Round; 2]]) {
     );
 }
 
-fn once(who: Who, flood: &Flood, json: bool) -> Result<Round> {
+/// One consumer for the records of so many calls.
+pub fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Round> {
     let caller = Caller::start()?;
     let mut consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
     let lines = Arc::new(AtomicU64::new(0));
@@ -100,7 +101,7 @@ fn once(who: Who, flood: &Flood, json: bool) -> Result<Round> {
     let counted = Arc::clone(&lines);
     let reader = std::thread::spawn(move || count(stdout, &counted));
     let begin = Instant::now();
-    let time = caller.call(CALLS);
+    let time = caller.call(calls);
     let mut before = 0;
     while before != lines.load(Ordering::Relaxed) {
         before = lines.load(Ordering::Relaxed);
@@ -113,7 +114,7 @@ fn once(who: Who, flood: &Flood, json: bool) -> Result<Round> {
     ensure!(lines.load(Ordering::Relaxed) == before, "{} shows records late", who.name());
     let lines = before - u64::from(!json);
     Ok(Round {
-        produced: EVENTS as f64 / time.as_secs_f64(),
+        produced: (calls * BURST) as f64 / time.as_secs_f64(),
         shown: lines as f64 / (last - begin).as_secs_f64(),
         lines,
         cpu: cpu.as_nanos() as f64 / lines as f64,

@@ -24,7 +24,7 @@ pub fn latency() -> Result<()> {
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         for ((who, json), times) in cases.iter().flatten().zip(&mut times) {
-            times.extend(once(*who, &flood, *json)?);
+            times.extend(once(*who, &flood, *json, EVENTS)?);
         }
     }
     let mut of_bare = 0.0;
@@ -45,12 +45,13 @@ pub fn latency() -> Result<()> {
     Ok(())
 }
 
-fn once(who: Who, flood: &Flood, json: bool) -> Result<Vec<Duration>> {
+/// The times of some events.
+pub fn once(who: Who, flood: &Flood, json: bool, events: usize) -> Result<Vec<Duration>> {
     let mut consumer = Consumer::start(who, flood, json, thread_id(), 1)?;
     let stdout = consumer.take_stdout();
     let reader = std::thread::spawn(move || arrivals(stdout));
     let mut begins = Vec::new();
-    for number in 0..EVENTS {
+    for number in 0..events {
         std::thread::sleep(PAUSE);
         begins.push(Instant::now());
         carry(number as i32);
@@ -58,7 +59,7 @@ fn once(who: Who, flood: &Flood, json: bool) -> Result<Vec<Duration>> {
     std::thread::sleep(PAUSE);
     let _ = consumer.end()?;
     let arrivals = reader.join().unwrap_or_default();
-    ensure!(arrivals.len() == EVENTS, "{}: {} lines of {EVENTS}", who.name(), arrivals.len());
+    ensure!(arrivals.len() == events, "{}: {} lines of {events}", who.name(), arrivals.len());
     Ok(arrivals.iter().zip(begins).map(|(arrival, begin)| *arrival - begin).collect())
 }
 

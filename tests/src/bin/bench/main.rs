@@ -10,6 +10,7 @@ mod idle;
 mod latency;
 mod modules;
 mod start_up;
+mod versus;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
     ("compile", compile::compile),
     ("events", events::events),
     ("latency", latency::latency),
     ("modules", modules::modules),
+    ("versus", versus::versus),
 ];
 
 fn main() -> Result<()> {

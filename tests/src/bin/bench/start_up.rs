@@ -93,7 +93,7 @@ pub fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
 }
 
 /// Starts a loader, waits for its links by asking the kernel, ends it.
-fn once(loader: &Loader) -> Result<(Duration, Usage)> {
+pub fn once(loader: &Loader) -> Result<(Duration, Usage)> {
     let last = bpfpack_tests::sys::links().into_iter().max().unwrap_or(0);
     let begin = Instant::now();
     let child = Command::new(&loader.command[0])

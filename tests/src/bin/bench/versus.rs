@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//! This ecli beside another one, in pairs: what a change costs, or brings. The other one is named by
+//! the environment, as in `BPFPACK_BENCH_OTHER=/old/ecli make bench PARTS=versus`.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use bpfpack_tests::load::Caller;
+use bpfpack_tests::sys::{Usage, carry, thread_id, wait_usage};
+use bpfpack_tests::{pack, program, scratch};
+
+use crate::consumer::{Flood, OTHER, Who, other};
+use crate::start_up::{self, Loader};
+use crate::{events, latency, median, path};
+
+/// Pairs of each measurement.
+const PAIRS: usize = 31;
+
+/// Calls of a pair of event streams, four records each.
+const CALLS: u64 = 250_000;
+
+/// Events whose latency is measured in a pair.
+const EVENTS: usize = 10;
+
+/// Keys of the map that is read.
+const KEYS: i32 = 10_240;
+
+/// Start-up, event streams, latency, and readings of a full map; nothing where no other is named.
+pub fn versus() -> Result<()> {
+    let Some(other) = other() else {
+        println!("versus: skipped, since {OTHER} does not name another ecli\n");
+        return Ok(());
+    };
+    println!("versus: this ecli / {}, {PAIRS} pairs\n", other.display());
+    let programs = [path(&program("ecli")), path(&other)];
+    start(&programs)?;
+    for (size, flood) in [(48, Flood::pack(false)), (64, Flood::pack(true))] {
+        for (format, json) in [("text", false), ("json", true)] {
+            let what = format!("events, {size} bytes, {format}: CPU of each");
+            pairs(&what, |who| Ok(events::once(who, &flood, json, CALLS)?.cpu))?;
+        }
+    }
+    let flood = Flood::pack(false);
+    pairs("latency, text: median", |who| {
+        Ok(median(&latency::once(who, &flood, false, EVENTS)?).as_secs_f64())
+    })?;
+    readings(&programs)
+}
+
+fn start([this, other]: &[String; 2]) -> Result<()> {
+    let dir = scratch();
+    let package = pack("examples/hardirqs/hardirqs.bpf.c", &dir);
+    let loader = |program: &String| Loader {
+        name: "ecli",
+        command: vec![program.clone(), "run".into(), "-q".into(), package.clone()],
+        links: 2,
+    };
+    let (this, other) = (loader(this), loader(other));
+    let of = |who| if who == Who::Other { &other } else { &this };
+    pairs("start-up, hardirqs: time", |who| Ok(start_up::once(of(who))?.0.as_secs_f64()))?;
+    pairs(
+        "start-up, hardirqs: peak memory",
+        |who| Ok(start_up::once(of(who))?.1.peak_memory as f64),
+    )
+}
+
+/// CPU time and memory of a run that reads a full map 20 times.
+fn readings([this, other]: &[String; 2]) -> Result<()> {
+    let dir = scratch();
+    let package = pack("tests/fixtures/keys.bpf.c", &dir);
+    let run = |who| -> Result<Usage> {
+        let program = if who == Who::Other { other } else { this };
+        let tid = thread_id().to_string();
+        let carrier = Caller::NUMBER.to_string();
+        let child = Command::new(program)
+            .args(["run", "-q", "-j", "-i", "50ms", "-c", "20", "-o", "/dev/null", &package])
+            .args(["--target_pid", &tid, "--carrier", &carrier])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start ecli")?;
+        // Until it is attached, calls are not seen: all keys are made again and again.
+        for _ in 0..40 {
+            (0..KEYS).for_each(carry);
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Ok(wait_usage(child)?)
+    };
+    pairs("readings of 10,240 entries: CPU", |who| Ok(run(who)?.cpu.as_secs_f64()))?;
+    pairs("readings of 10,240 entries: peak memory", |who| Ok(run(who)?.peak_memory as f64))
+}
+
+/// Measures both by turns; prints the ratios.
+fn pairs(what: &str, mut measure: impl FnMut(Who) -> Result<f64>) -> Result<()> {
+    let mut ratios = Vec::new();
+    for round in 0..PAIRS {
+        // Who goes first may find the machine in another state: each does in turn.
+        let (this, other) = if round % 2 == 0 {
+            let this = measure(Who::Ecli)?;
+            (this, measure(Who::Other)?)
+        } else {
+            let other = measure(Who::Other)?;
+            (measure(Who::Ecli)?, other)
+        };
+        ratios.push(this / other);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let at = |part: usize| ratios[(ratios.len() - 1) * part / 4];
+    println!("{what:<42} {:5.3} x other  (half of them {:5.3} to {:5.3})", at(2), at(1), at(3));
+    Ok(())
+}
