@@ -14,7 +14,6 @@ use tempfile::NamedTempFile;
 use crate::args::Plan;
 use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
 use crate::failure::{Failure, exit_code, too_much};
-use crate::limits;
 use crate::message::{Talk, shown};
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
@@ -71,7 +70,8 @@ fn write_beside(
         let is_package = matches!(target.kind, Kind::Header | Kind::Package);
         if is_package && json.is_empty() {
             json = package.encode();
-            limits::check_package(json.len()).map_err(|error| too_much(plan, error))?;
+            // What ecli would refuse is not written.
+            Package::check(json.as_bytes()).map_err(|error| too_much(plan, error))?;
             // What is in the text already is not needed any more.
             (package.object, package.wasm) = (Vec::new(), Vec::new());
         }

@@ -5,7 +5,7 @@
 
 use bpfpack_schemas::btf::{Btf, Kind};
 use bpfpack_schemas::meta::ExportType;
-use bpfpack_schemas::package::{MAX_OBJECT_SIZE, MAX_PACKAGE_SIZE};
+use bpfpack_schemas::package::MAX_OBJECT_SIZE;
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
@@ -111,19 +111,6 @@ pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
     }
 }
 
-/// Whether ecli reads a package of this size.
-///
-/// # Errors
-/// When it does not.
-pub fn check_package(len: usize) -> Result<(), TooMuch> {
-    match len as u64 > MAX_PACKAGE_SIZE {
-        true => Err(TooMuch(format!(
-            "its package would have {len} bytes; ecli reads at most {MAX_PACKAGE_SIZE}"
-        ))),
-        false => Ok(()),
-    }
-}
-
 /// What exported types take.
 #[derive(Debug, Default)]
 pub struct Exported(usize);
@@ -189,8 +176,6 @@ mod tests {
 
     #[test]
     fn sizes_that_a_package_has() {
-        assert!(check_package(MAX_PACKAGE_SIZE as usize).is_ok());
-        assert!(check_package(MAX_PACKAGE_SIZE as usize + 1).is_err());
         assert!(check_size(b"small").is_ok());
         let member = |len| bpfpack_schemas::meta::ExportMember {
             name: "n".repeat(len),

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use bpfpack_schemas::module;
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule, check_modules};
 
 use crate::failure::{Failure, exit_code};
@@ -36,9 +37,8 @@ fn read_one(path: &Path) -> Result<WasmModule, Failure> {
         let error = anyhow!("`{}` can not be packed: {what}", shown(path));
         Failure::new(exit_code::DESCRIBE, error)
     };
-    if module.len() as u64 > MAX_MODULE_SIZE {
-        return Err(bad(format!("it has more than {MAX_MODULE_SIZE} bytes")));
-    }
+    // What ecli would not take is not written.
+    module::check(&module).map_err(|error| bad(error.to_string()))?;
     let is_text = path.extension().is_some_and(|extension| extension == "wat");
     if !is_text && !module.starts_with(BINARY) {
         return Err(bad("it is no Wasm module".to_owned()));

@@ -18,7 +18,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bpfpack_schemas::object::{BpfObject, Program};
+use bpfpack_schemas::object::{BpfObject, Program, State};
 
 /// Kinds of hooks that can stand in for each other, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,14 +192,14 @@ fn event(section: &str) -> Option<(Event, Rung)> {
     (is_plain && !target.is_empty()).then_some((event, rung))
 }
 
-fn groups(programs: Vec<Program>, state: &BTreeMap<String, BTreeSet<String>>) -> Vec<Group> {
+fn groups(programs: Vec<Program>, state: &BTreeMap<String, State>) -> Vec<Group> {
     let mut by_event: BTreeMap<Event, Vec<(Rung, Program)>> = BTreeMap::new();
     for program in programs {
         if let Some((event, rung)) = event(&program.section) {
             by_event.entry(event).or_default().push((rung, program));
         }
     }
-    let none = BTreeSet::new();
+    let none = State::new(Vec::new());
     let state = |program: &Program| state.get(&program.name).unwrap_or(&none);
     let mut found = Vec::new();
     for (event, mut programs) in by_event {
@@ -240,10 +240,12 @@ mod tests {
             .iter()
             .map(|(name, section, _)| Program { name: (*name).into(), section: (*section).into() })
             .collect();
+        // A letter for each map.
         let state = programs
             .iter()
             .map(|(name, _, maps)| {
-                ((*name).to_owned(), maps.split_whitespace().map(String::from).collect())
+                let numbers = maps.split_whitespace().map(|map| map.bytes().map(u32::from).sum());
+                ((*name).to_owned(), State::new(numbers.collect()))
             })
             .collect();
         Alternatives { groups: groups(list, &state), ..Default::default() }

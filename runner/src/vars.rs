@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The package's own command line: an argument for each global variable, its type taken from BTF.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
@@ -105,6 +105,8 @@ fn is_set(matches: Option<&ArgMatches>, id: &str) -> bool {
 
 fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Settable<'m>> {
     let mut found = Vec::new();
+    // Variables of one type share what is known of it: an enum may have thousands of names.
+    let mut kinds: HashMap<(u32, usize), Option<Argument>> = HashMap::new();
     for section in &meta.bpf_skel.data_sections {
         let data = elf.section_data(&section.name).unwrap_or_default();
         for var in elf.variables(btf, &section.name) {
@@ -113,9 +115,9 @@ fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Setta
             let Some(described) = described.filter(|v| !v.name.starts_with(DUMMY_PREFIX)) else {
                 continue;
             };
-            let Some(kind) = Argument::of(btf.ty(var.ty), size) else {
-                continue;
-            };
+            let kind = kinds.entry((var.ty, size));
+            let kind = kind.or_insert_with(|| Argument::of(btf.ty(var.ty), size));
+            let Some(kind) = kind.clone() else { continue };
             let initial = data.get(offset..offset + size).map_or(vec![0; size], <[u8]>::to_vec);
             let section = section.name.clone();
             found.push(Settable { section, offset, kind, meta: described, initial });

@@ -3,6 +3,7 @@
 //! runner reads command lines so, and the packer checks the defaults that annotations give.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -27,7 +28,8 @@ pub enum Argument {
     Enum {
         size: usize,
         signed: bool,
-        names: Vec<(String, i64)>,
+        /// Shared by all variables of the type.
+        names: Arc<[(String, i64)]>,
     },
     /// An internet address, in network order: 4 or 16 bytes.
     Address {
@@ -340,7 +342,7 @@ mod tests {
         assert!(text.parse("abcd").unwrap_err().contains("at most 3"));
         assert_eq!(Argument::Float { size: 4 }.parse("1.5"), Ok(1.5f32.to_le_bytes().to_vec()));
         assert!(Argument::Float { size: 8 }.parse("x").is_err());
-        let names = vec![("RED".to_owned(), 1), ("LESS".to_owned(), -1)];
+        let names = [("RED".to_owned(), 1), ("LESS".to_owned(), -1)].into();
         let color = Argument::Enum { size: 4, signed: false, names };
         assert_eq!(color.parse("RED"), Ok(vec![1, 0, 0, 0]));
         assert_eq!(color.parse("LESS"), Ok(vec![255; 4]));
@@ -370,7 +372,7 @@ mod tests {
         assert_eq!(address.show(&[127, 0, 0, 1]), "127.0.0.1");
         assert!(address.parse("localhost").unwrap_err().contains("IPv4"));
         assert!(Argument::Address { size: 16 }.parse("1.2.3.4").unwrap_err().contains("IPv6"));
-        let names = vec![("RED".to_owned(), 1), ("BLUE".to_owned(), 2)];
+        let names = [("RED".to_owned(), 1), ("BLUE".to_owned(), 2)].into();
         let color = Argument::Enum { size: 4, signed: false, names };
         assert_eq!(color.possible_values().as_deref(), Some("RED, BLUE"));
     }

@@ -4,6 +4,8 @@
 pub mod helpers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use object::elf::EM_BPF;
 use object::read::elf::{ElfFile64, FileHeader as _};
@@ -171,20 +173,46 @@ impl<'d> BpfObject<'d> {
     /// For each program, the names of the maps and of the changeable variables that it uses,
     /// through the functions that it calls too. Constants (`.rodata`) do not count.
     #[must_use]
-    pub fn state_of_programs(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let walk = Walk::new(&self.elf);
-        self.programs()
-            .into_iter()
-            .filter_map(|program| {
-                let mut used = BTreeSet::new();
-                let symbol = self.elf.symbols().find(|symbol| {
-                    symbol.kind() == SymbolKind::Text && symbol.name() == Ok(&program.name)
-                })?;
-                let start = (symbol.section_index()?.0, symbol.address());
-                walk.visit(start, &mut used, &mut BTreeSet::new());
-                Some((program.name, used))
-            })
-            .collect()
+    pub fn state_of_programs(&self) -> BTreeMap<String, State> {
+        let mut walk = Walk::new(&self.elf);
+        let mut places = BTreeMap::new();
+        for symbol in self.elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
+            if let (Ok(name), Some(section)) = (symbol.name(), symbol.section_index()) {
+                places.entry(name).or_insert((section.0, symbol.address()));
+            }
+        }
+        let state = |program: Program| {
+            let start = *places.get(program.name.as_str())?;
+            Some((program.name, walk.state(start)))
+        };
+        self.programs().into_iter().filter_map(state).collect()
+    }
+}
+
+/// The state that a program uses: numbers of maps and variables, in order. Programs that use the same
+/// share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State(Arc<[u32]>);
+
+impl State {
+    /// Of some numbers.
+    #[must_use]
+    pub fn new(mut numbers: Vec<u32>) -> State {
+        numbers.sort_unstable();
+        numbers.dedup();
+        State(numbers.into())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether all of it is among another's.
+    #[must_use]
+    pub fn is_subset(&self, other: &State) -> bool {
+        self.0.iter().all(|number| other.0.binary_search(number).is_ok())
     }
 }
 
@@ -198,6 +226,18 @@ struct Walk<'e, 'd> {
     ends: BTreeMap<Place, u64>,
     /// Relocations by section: address and symbol.
     relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>>,
+    /// Numbers of maps and variables.
+    names: BTreeMap<String, u32>,
+    /// What each function uses itself, and calls.
+    functions: BTreeMap<Place, Rc<Function>>,
+    known: BTreeSet<Arc<[u32]>>,
+}
+
+/// What a function uses and calls.
+#[derive(Default)]
+struct Function {
+    uses: Vec<u32>,
+    calls: Vec<Place>,
 }
 
 impl<'e, 'd> Walk<'e, 'd> {
@@ -224,49 +264,83 @@ impl<'e, 'd> Walk<'e, 'd> {
                 (section.index().0, by_address)
             })
             .collect();
-        Walk { elf, ends, relocations }
+        let (names, functions, known) = Default::default();
+        Walk { elf, ends, relocations, names, functions, known }
     }
 
-    fn visit(&self, start: Place, used: &mut BTreeSet<String>, seen: &mut BTreeSet<Place>) {
+    /// The state that is used from a function on.
+    fn state(&mut self, start: Place) -> State {
+        let (mut used, mut seen) = (BTreeSet::new(), BTreeSet::new());
         let mut todo = vec![start];
-        while let Some(place @ (section, begin)) = todo.pop() {
-            if !seen.insert(place) {
-                continue;
-            }
-            let Some(end) = self.ends.get(&place) else {
-                continue;
-            };
-            let Ok(code) = self.elf.section_by_index(SectionIndex(section)).and_then(|s| s.data())
-            else {
-                continue;
-            };
-            let relocations = self.relocations.get(&section);
-            let mut at = begin;
-            while at + INSN <= *end {
-                let Some(insn) = code.get(at as usize..(at + INSN) as usize) else {
-                    break;
-                };
-                let imm = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
-                let symbol = relocations.and_then(|by_address| by_address.get(&at));
-                let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
-                match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
-                    Some(symbol) if is_call => {
-                        // A static function is named by its section and the call's immediate.
-                        let offset =
-                            if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
-                        if let Some(target) = symbol.section_index() {
-                            todo.push((target.0, symbol.address().wrapping_add_signed(offset)));
-                        }
-                    }
-                    Some(symbol) => used.extend(self.state_name(&symbol)),
-                    None if is_call => {
-                        todo.push((section, at.wrapping_add_signed((imm + 1) * INSN as i64)));
-                    }
-                    None => {}
-                }
-                at += INSN;
+        while let Some(place) = todo.pop() {
+            if seen.insert(place) {
+                let function = self.function(place);
+                used.extend(&function.uses);
+                todo.extend(&function.calls);
             }
         }
+        let state = State::new(used.into_iter().collect());
+        match self.known.get(&state.0) {
+            Some(known) => State(Arc::clone(known)),
+            None => {
+                self.known.insert(Arc::clone(&state.0));
+                state
+            }
+        }
+    }
+
+    fn function(&mut self, place: Place) -> Rc<Function> {
+        if let Some(known) = self.functions.get(&place) {
+            return Rc::clone(known);
+        }
+        let (names, calls) = self.read(place).unwrap_or_default();
+        let mut uses: Vec<u32> = names.into_iter().map(|name| self.number(name)).collect();
+        uses.sort_unstable();
+        uses.dedup();
+        let function = Rc::new(Function { uses, calls });
+        self.functions.insert(place, Rc::clone(&function));
+        function
+    }
+
+    fn number(&mut self, name: String) -> u32 {
+        let next = self.names.len() as u32;
+        *self.names.entry(name).or_insert(next)
+    }
+
+    /// The names of what a function uses, and the functions that it calls; none where there is none.
+    fn read(&self, place: Place) -> Option<(Vec<String>, Vec<Place>)> {
+        let (section, begin) = place;
+        let end = *self.ends.get(&place)?;
+        let code = self.elf.section_by_index(SectionIndex(section)).ok()?.data().ok()?;
+        let relocations = self.relocations.get(&section);
+        let (mut used, mut calls) = (Vec::new(), Vec::new());
+        let mut at = begin;
+        while at + INSN <= end
+            && let Some(insn) = code.get(at as usize..(at + INSN) as usize)
+        {
+            let imm = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
+            let symbol = relocations.and_then(|by_address| by_address.get(&at));
+            let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
+            match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
+                Some(symbol) if is_call => {
+                    // A static function is named by its section and the call's immediate.
+                    let offset =
+                        if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
+                    if let Some(target) = symbol.section_index() {
+                        calls.push((target.0, symbol.address().wrapping_add_signed(offset)));
+                    }
+                }
+                Some(symbol) => used.extend(self.state_name(&symbol)),
+                None if is_call => {
+                    calls.push((section, at.wrapping_add_signed((imm + 1) * INSN as i64)));
+                }
+                None => {}
+            }
+            at += INSN;
+        }
+        calls.sort_unstable();
+        calls.dedup();
+        Some((used, calls))
     }
 
     /// The name under which a symbol counts as state.

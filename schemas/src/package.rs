@@ -89,13 +89,7 @@ impl Package {
     /// See [`PackageError`]. Memory stays below three times the text's size and 13 MB, whatever the
     /// text says.
     pub fn decode(text: &[u8]) -> Result<Package, PackageError> {
-        let len = text.len() as u64;
-        if len > MAX_PACKAGE_SIZE {
-            return Err(PackageError::TooLarge { size: len });
-        }
-        let outline = limits::outline(text)?;
-        let wire = parse(text, &outline)?;
-        check_sizes(&wire, len)?;
+        let wire = read(text)?;
         let stated = wire.bpf_object_size;
         let object = unpack(&wire.bpf_object, stated).map_err(|damage| match damage {
             Damage::Base64(error) => PackageError::Base64(error),
@@ -106,6 +100,14 @@ impl Package {
         }
         let wasm = wire.wasm_modules.into_iter().map(unpacked).collect::<Result<_, _>>()?;
         Ok(Package { object, meta: wire.meta, wasm, other: wire.other })
+    }
+
+    /// Whether a text is a package that is taken. What is packed in it is not looked at.
+    ///
+    /// # Errors
+    /// As [`Package::decode`].
+    pub fn check(text: &[u8]) -> Result<(), PackageError> {
+        read(text).map(drop)
     }
 
     /// Writes the text of a `package.json`. The same package always gives the same bytes.
@@ -127,7 +129,19 @@ impl Package {
     }
 }
 
-/// Reads the keys of a text that is JSON and within the limits.
+/// Reads the keys of a text that is within the limits.
+fn read(text: &[u8]) -> Result<Wire<'_>, PackageError> {
+    let len = text.len() as u64;
+    if len > MAX_PACKAGE_SIZE {
+        return Err(PackageError::TooLarge { size: len });
+    }
+    let outline = limits::outline(text)?;
+    let wire = parse(text, &outline)?;
+    check_sizes(&wire, len)?;
+    Ok(wire)
+}
+
+/// Reads the keys of a text that is JSON and has no more values than are taken.
 fn parse<'a>(text: &'a [u8], outline: &Outline) -> Result<Wire<'a>, PackageError> {
     let mut json = serde_json::Deserializer::from_slice(text);
     // Where an error is, is tracked from the beginning: to read again with it would be a second

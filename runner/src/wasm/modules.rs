@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
 use bpfpack_schemas::Package;
+use bpfpack_schemas::module;
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
 use libbpf_rs::Object;
 
@@ -149,10 +150,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read()
         .with_context(|| format!("can not read the module `{}`", path.display()))
         .map_err(|error| Failure::new(exit_code::MODULE, error))?;
-    if bytes.len() as u64 > MAX_MODULE_SIZE {
-        let error = anyhow!("`{}` has more than {MAX_MODULE_SIZE} bytes", path.display());
-        return Err(Failure::new(exit_code::MODULE, error));
-    }
+    module::check(&bytes)
+        .with_context(|| format!("the module `{}` is too large", path.display()))
+        .map_err(|error| Failure::new(exit_code::MODULE, error))?;
     Ok(bytes)
 }
 
