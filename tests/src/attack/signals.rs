@@ -65,11 +65,12 @@ fn end(case: &mut Case<'_>, started: Started) -> Result<Ended, String> {
     Ok(ended)
 }
 
-/// Whether a run that has not begun to trace was ended by a signal as programs are that do not know it.
+/// Whether a run that has not begun to trace was ended by a signal, or with the code that stands for it.
 fn is_ended_by_signal(ended: &Ended) -> bool {
+    let signal = ended.signal().or(ended.code().map(|code| code - 128));
     let is_ours = |signal| SIGNALS.iter().any(|ours| ours.as_raw() == signal);
     let stderr = String::from_utf8_lossy(&ended.stderr);
-    ended.signal().is_some_and(is_ours) && !stderr.contains("tracing with")
+    signal.is_some_and(is_ours) && !stderr.contains("tracing with")
 }
 
 /// While the package is read, from somebody who does not write all of it.
