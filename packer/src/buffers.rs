@@ -7,6 +7,7 @@ use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
 
 use crate::args::{Input, Plan};
 use crate::export;
+use crate::limits::{Exported, TooMuch};
 use crate::map_type::{PERF_EVENT_ARRAY, RINGBUF};
 use crate::message::{Talk, shown};
 use crate::records::Facts;
@@ -37,7 +38,10 @@ pub fn record_type(name: &str, ty: Type<'_>) -> RecordType {
 /// Makes the records of buffers, and the values of maps with `@sample`, the exported types, so that
 /// loaders that know nothing of `records` show them too. They export one map by its type, or each
 /// by its `export_config`.
-pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
+///
+/// # Errors
+/// When there is more to be said of them than of any program's.
+pub fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     if !meta.export_types.is_empty() {
         // A header decides; what an annotation names decides over it.
         for map in meta.bpf_skel.maps.iter_mut() {
@@ -45,8 +49,9 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
                 map.export_config.get_or_insert(ExportConfig::BtfTypeId(first.btf_type_id));
             }
         }
-        return;
+        return Ok(());
     }
+    let mut exported = Exported::default();
     let is_buffer = |map: &MapMeta| {
         matches!(btf.map_number(&map.name, "type"), Some(RINGBUF | PERF_EVENT_ARRAY))
     };
@@ -65,7 +70,9 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
         let value = value_of(map).filter(|_| map.sample.is_some());
         for (id, name) in records.chain(value.map(|ty| (ty.id, ty.name()))) {
             if !meta.export_types.iter().any(|known| known.type_id == id) {
-                meta.export_types.push(export::describe(btf.ty(id), name));
+                let ty = export::describe(btf.ty(id), name);
+                exported.add(&ty)?;
+                meta.export_types.push(ty);
             }
         }
     }
@@ -74,7 +81,7 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
     if meta.export_types.is_empty() && shown.iter().all(|map| map.sample.is_none())
         || shown.len() == 1 && is_plain(shown[0])
     {
-        return;
+        return Ok(());
     }
     meta.enable_multiple_export_types = Some(true);
     for map in &mut shown {
@@ -85,6 +92,7 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) {
         };
         map.export_config.get_or_insert(config);
     }
+    Ok(())
 }
 
 /// Warns of buffers whose records nothing is known of, and where a header says something else than

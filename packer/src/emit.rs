@@ -13,28 +13,29 @@ use tempfile::NamedTempFile;
 
 use crate::args::Plan;
 use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, exit_code, too_much};
+use crate::limits;
 use crate::message::{Talk, shown};
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
 pub fn write(
     plan: &Plan,
-    package: &Package,
+    package: Package,
     targets: &[Target],
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let cause = |error| Failure::new(exit_code::OUTPUT, error);
-    let files = write_beside(plan, package, targets).map_err(cause)?;
+    let obj_name = package.meta.bpf_skel.obj_name.clone();
+    let files = write_beside(plan, package, targets)?;
     // Something may have come there while the source was compiled.
     let found = existing::check(plan, targets)?;
     for (file, target) in files.into_iter().zip(targets) {
         let path = &target.path;
         let persisted = file.persist(path);
         let persisted = persisted.with_context(|| format!("can not write `{}`", shown(path)));
-        persisted.map_err(cause)?;
+        persisted.map_err(|error| Failure::new(exit_code::OUTPUT, error))?;
     }
     for (found, target) in found.iter().zip(targets) {
-        if let Some(was) = replaced(found, &package.meta.bpf_skel.obj_name) {
+        if let Some(was) = replaced(found, &obj_name) {
             talk.note(&format!("replaced `{}`, which was {was}", shown(&target.path)));
         }
     }
@@ -53,40 +54,56 @@ fn replaced(found: &Found, obj_name: &str) -> Option<String> {
     }
 }
 
+/// The files, without their names. Each is made when it is written: an object and its package in all
+/// forms would take many times the memory of the object.
 fn write_beside(
     plan: &Plan,
-    package: &Package,
+    mut package: Package,
     targets: &[Target],
-) -> anyhow::Result<Vec<NamedTempFile>> {
+) -> Result<Vec<NamedTempFile>, Failure> {
+    let cause = |error| Failure::new(exit_code::OUTPUT, error);
     let dir = &plan.output;
     std::fs::create_dir_all(dir)
-        .with_context(|| format!("can not make the folder `{}`", shown(dir)))?;
-    let json = if plan.package { package.encode() } else { String::new() };
+        .with_context(|| format!("can not make the folder `{}`", shown(dir)))
+        .map_err(cause)?;
+    let mut json = String::new();
     let write = |target: &Target| {
-        let file = new_file(dir)?;
-        let mut out = BufWriter::new(file.as_file());
-        match target.kind {
-            Kind::Object => out.write_all(&package.object)?,
-            Kind::Skeleton if plan.yaml => yaml_serde::to_writer(&mut out, &package.meta)?,
-            Kind::Skeleton => serde_json::to_writer(&mut out, &package.meta)?,
-            Kind::Package if plan.yaml => {
-                let value: serde_json::Value = serde_json::from_str(&json)?;
-                yaml_serde::to_writer(&mut out, &value)?;
-            }
-            Kind::Package => out.write_all(json.as_bytes())?,
-            Kind::Header => wasm_header(&mut out, &json)?,
+        let is_package = matches!(target.kind, Kind::Header | Kind::Package);
+        if is_package && json.is_empty() {
+            json = package.encode();
+            limits::check_package(json.len()).map_err(|error| too_much(plan, error))?;
+            // What is in the text already is not needed any more.
+            (package.object, package.wasm) = (Vec::new(), Vec::new());
         }
-        out.flush()?;
-        drop(out);
-        Ok(file)
+        let file = write_one(plan, target, &package, &mut json);
+        file.with_context(|| format!("can not write `{}`", shown(&target.path))).map_err(cause)
     };
-    let file = |target: &Target| {
-        let path = &target.path;
-        write(target).map_err(|error: anyhow::Error| {
-            error.context(format!("can not write `{}`", shown(path)))
-        })
-    };
-    targets.iter().map(file).collect()
+    targets.iter().map(write).collect()
+}
+
+fn write_one(
+    plan: &Plan,
+    target: &Target,
+    package: &Package,
+    json: &mut String,
+) -> anyhow::Result<NamedTempFile> {
+    let file = new_file(&plan.output)?;
+    let mut out = BufWriter::new(file.as_file());
+    match target.kind {
+        Kind::Object => out.write_all(&package.object)?,
+        Kind::Skeleton if plan.yaml => yaml_serde::to_writer(&mut out, &package.meta)?,
+        Kind::Skeleton => serde_json::to_writer(&mut out, &package.meta)?,
+        Kind::Header => wasm_header(&mut out, json)?,
+        Kind::Package if plan.yaml => {
+            let value: serde_json::Value = serde_json::from_str(json)?;
+            *json = String::new();
+            yaml_serde::to_writer(&mut out, &value)?;
+        }
+        Kind::Package => out.write_all(json.as_bytes())?,
+    }
+    out.flush()?;
+    drop(out);
+    Ok(file)
 }
 
 /// A C header with the package as a string, for a program that is compiled to Wasm.

@@ -2,29 +2,47 @@
 //! The structs of an export header: which they are, how they get into the object's BTF, and what
 //! the package says of them.
 
+use std::collections::{BTreeMap, HashSet};
+
 use anyhow::anyhow;
 use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType};
 
 use crate::annotations::lexer::{Token, tokens};
 use crate::args::Plan;
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, exit_code, too_much};
+use crate::limits::Exported;
 use crate::message::shown;
+
+/// Structs of a header that are exported at most.
+const MAX_STRUCTS: usize = 4096;
+
+/// Bytes of a struct's name.
+const MAX_NAME: usize = 1024;
 
 /// Tags of the structs that a header defines, in order: every `struct NAME {` outside of comments
 /// and macros, structs inside of structs included.
-#[must_use]
-pub fn structs(header: &str) -> Vec<String> {
-    let tokens: Vec<_> = tokens(header).map(|(token, _)| token).collect();
+///
+/// # Errors
+/// When there are more than anybody exports.
+pub fn structs(header: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
-    for window in tokens.windows(3) {
-        if let [Token::Word("struct"), Token::Word(name), Token::Punct('{')] = window
-            && !found.iter().any(|known| known == name)
+    let mut known = HashSet::new();
+    let mut before = [Token::Punct(' '); 2];
+    for (token, _) in tokens(header) {
+        if let [Token::Word("struct"), Token::Word(name)] = before
+            && token == Token::Punct('{')
+            && name.len() <= MAX_NAME
+            && known.insert(name)
         {
-            found.push((*name).to_owned());
+            if found.len() == MAX_STRUCTS {
+                return Err(format!("it defines more than {MAX_STRUCTS}"));
+            }
+            found.push(name.to_owned());
         }
+        before = [before[1], token];
     }
-    found
+    Ok(found)
 }
 
 /// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
@@ -38,21 +56,24 @@ pub fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
 /// typedef.
 #[must_use]
 pub fn keepers_by_use(names: &[String], source: &str) -> String {
-    let tokens: Vec<_> = tokens(source).map(|(token, _)| token).collect();
-    let kind = |name: &str| {
-        let tag = tokens.windows(2).find_map(|window| match window {
-            [Token::Word(tag @ ("struct" | "union")), Token::Word(word)] if *word == name => {
-                Some(*tag)
+    // What each name is used as: with a tag before it, or else alone.
+    let mut kinds: BTreeMap<&str, Option<&str>> =
+        names.iter().map(|name| (name.as_str(), None)).collect();
+    let mut before = Token::Punct(' ');
+    for (token, _) in tokens(source) {
+        if let Token::Word(word) = token
+            && let Some(kind) = kinds.get_mut(word)
+        {
+            match (before, &kind) {
+                (_, Some("struct " | "union ")) => {}
+                (Token::Word("struct"), _) => *kind = Some("struct "),
+                (Token::Word("union"), _) => *kind = Some("union "),
+                _ => *kind = Some(""),
             }
-            _ => None,
-        });
-        match tag {
-            Some("union") => "union ",
-            Some(_) => "struct ",
-            None if tokens.contains(&Token::Word(name)) => "",
-            None => "struct ",
         }
-    };
+        before = token;
+    }
+    let kind = |name: &String| kinds.get(name.as_str()).copied().flatten().unwrap_or("struct ");
     names.iter().map(|name| keeper(kind(name), name)).collect()
 }
 
@@ -73,11 +94,14 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
         )
         .hint("does the source include the header?")
     };
+    let mut exported = Exported::default();
     structs
         .iter()
         .map(|name| {
-            let found = btf.find(Kind::Struct, name);
-            found.map(|ty| describe(ty, name)).ok_or_else(|| missing(name))
+            let found = btf.find(Kind::Struct, name).ok_or_else(|| missing(name))?;
+            let ty = describe(found, name);
+            exported.add(&ty).map_err(|error| too_much(plan, error))?;
+            Ok(ty)
         })
         .collect()
 }
@@ -116,9 +140,23 @@ mod tests {
             struct { int z; } anonymous;
             union u { int a; };
             static struct a make(struct b *b);";
-        assert_eq!(structs(header), ["a", "inner", "b"]);
-        assert!(
-            keepers(structs(header).iter()).contains("struct inner *__eunomia_dummy_inner_ptr")
-        );
+        let found = structs(header).unwrap();
+        assert_eq!(found, ["a", "inner", "b"]);
+        assert!(keepers(found.iter()).contains("struct inner *__eunomia_dummy_inner_ptr"));
+        let many: String = (0..=MAX_STRUCTS).map(|at| format!("struct s{at} {{}};")).collect();
+        assert!(structs(&many).is_err());
+        assert_eq!(structs(&"struct s { int a; };".repeat(MAX_STRUCTS + 1)).unwrap(), ["s"]);
+    }
+
+    #[test]
+    fn names_are_kept_as_they_are_used() {
+        let names = ["s", "u", "t", "none"].map(String::from);
+        let source = "struct s a; s; t x; union u { int u; }; struct u_ y; t struct t_ z;";
+        let kept = keepers_by_use(&names, source);
+        for line in
+            ["volatile struct s *", "volatile union u *", "volatile t *", "volatile struct none *"]
+        {
+            assert!(kept.contains(line), "{kept}");
+        }
     }
 }

@@ -81,6 +81,13 @@ pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     )
 }
 
+/// A source or an object with more of something than anybody writes.
+pub fn too_much(plan: &Plan, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    let source = shown(&plan.source);
+    let error = anyhow::Error::new(error).context(format!("`{source}` can not be packed"));
+    Failure::new(exit_code::DESCRIBE, error)
+}
+
 /// An object that clang made and we can not use.
 pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
     let is_object = plan.input == Input::Object;

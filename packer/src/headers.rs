@@ -16,8 +16,12 @@ use tempfile::TempDir;
 
 use crate::args::{Plan, Vmlinux};
 use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
-use crate::failure::{Failure, exit_code, unreadable};
+use crate::compile::read;
+use crate::failure::{Failure, exit_code};
 use crate::message::{Talk, shown};
+
+/// Larger files are no vmlinux.h.
+const MAX_VMLINUX: u64 = 64 << 20;
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -146,7 +150,7 @@ enum Source {
 
 impl Source {
     fn read(plan: &Plan) -> Result<Source, Failure> {
-        let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, error));
+        let read = |path: &Path| read(path, MAX_VMLINUX, "a vmlinux.h has at most 64 MiB");
         match &plan.vmlinux {
             Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
             Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {

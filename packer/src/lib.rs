@@ -13,6 +13,7 @@ mod existing;
 mod export;
 mod failure;
 mod headers;
+mod limits;
 mod map_type;
 mod message;
 mod modules;
@@ -82,7 +83,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
     let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
-    emit::write(plan, &package, &targets, &talk)
+    emit::write(plan, package, &targets, &talk)
 }
 
 fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {
@@ -99,8 +100,9 @@ fn describe(
 ) -> Result<Meta, Failure> {
     let elf = BpfObject::parse(&compiled.object).map_err(bad_object(plan))?;
     let btf = elf.btf().map_err(bad_object(plan))?;
-    let mut found = annotations::tags(&btf);
-    found.extend(annotations::find(&source.text));
+    let too_many = |error| failure::too_much(plan, error);
+    let mut found = annotations::tags(&btf).map_err(too_many)?;
+    found.extend(annotations::find(&source.text).map_err(too_many)?);
     describe::check_map_types(plan, &btf)?;
     let mut meta = describe::meta(plan, &elf, &btf);
     meta.export_types = export::types(&source.exported, &btf, plan)?;
@@ -118,7 +120,7 @@ fn describe(
     }
     let place = (plan.source.as_path(), source.text.as_str());
     let mut meta = annotations::apply(meta, &btf, &found, place, talk)?;
-    buffers::export(&mut meta, &btf);
+    buffers::export(&mut meta, &btf).map_err(|error| failure::too_much(plan, error))?;
     annotations::check_arguments(&meta, &elf, &btf, &plan.source, talk)?;
     buffers::tell_unknown(&meta, &compiled.facts, plan, talk);
     Ok(meta)
@@ -131,7 +133,7 @@ fn describe(
 pub fn describe_object(object: Vec<u8>, text: &str) -> Result<Package, Failure> {
     let args = <args::Args as clap::Parser>::parse_from(["ecc", "x.bpf.o"]);
     let plan = args.resolve()?.remove(0);
-    let compiled = compile::finished(&plan, &object)?;
+    let compiled = compile::finished(&plan, object)?;
     let source = compile::Source::of_text(text);
     let meta = describe(&plan, &source, &compiled, &message::Talk::silent())?;
     Ok(Package { object: compiled.object, meta, wasm: Vec::new(), other: Default::default() })

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,15 @@ use sha2::{Digest as _, Sha256};
 use crate::cache::{self, Kind, hex, keep_newest};
 use crate::compile::Compiled;
 use crate::records::Facts;
+
+/// Bytes of the line before an object.
+const MAX_MANIFEST: u64 = 16 << 20;
+
+/// Bytes of a file that are looked at together.
+const PIECE: usize = 64 << 10;
+
+/// Bytes of the longest of the words below.
+const LONGEST_WORD: usize = 13;
 
 /// Words in a source that make its object depend on more than its files.
 const DOUBTFUL: [&str; 5] =
@@ -76,14 +85,18 @@ impl Place {
 
     /// The object, if it is there and still what clang would make.
     pub fn find(&self) -> Option<Compiled> {
-        let mut data = Vec::new();
-        cache::open(&self.file)?.read_to_end(&mut data).ok()?;
-        let line = data.iter().position(|byte| *byte == b'\n')?;
-        let manifest: Manifest = serde_json::from_slice(&data[..line]).ok()?;
-        let unchanged =
-            manifest.files.iter().all(|(path, hash)| hash_of(path).as_ref() == Some(hash))
-                && !manifest.absent.iter().any(|path| path.exists());
-        unchanged.then(|| Compiled { object: data.split_off(line + 1), facts: manifest.facts })
+        let mut file = BufReader::new(cache::open(&self.file)?);
+        let mut line = Vec::new();
+        file.by_ref().take(MAX_MANIFEST).read_until(b'\n', &mut line).ok()?;
+        let manifest: Manifest = serde_json::from_slice(&line).ok()?;
+        let unchanged = manifest
+            .files
+            .iter()
+            .all(|(path, hash)| look_at(path).is_some_and(|(h, _)| h == *hash))
+            && !manifest.absent.iter().any(|path| path.exists());
+        let mut object = Vec::new();
+        file.read_to_end(&mut object).ok().filter(|_| unchanged)?;
+        Some(Compiled { object, facts: manifest.facts })
     }
 
     /// Keeps an object, if there is no doubt on what it depends on. That it can not be kept is no
@@ -91,13 +104,13 @@ impl Place {
     pub fn keep(&self, dependencies: &str, compiled: &Compiled) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
-        let Ok(mut data) = serde_json::to_vec(&manifest) else { return };
-        data.push(b'\n');
-        data.extend_from_slice(&compiled.object);
+        let Ok(mut line) = serde_json::to_vec(&manifest) else { return };
+        line.push(b'\n');
         let Some(dir) = self.file.parent() else { return };
         let write = || -> std::io::Result<()> {
-            let file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
-            fs::write(file.path(), data)?;
+            let mut file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
+            file.write_all(&line)?;
+            file.write_all(&compiled.object)?;
             file.persist(&self.file).map_err(|error| error.error)?;
             Ok(())
         };
@@ -119,12 +132,11 @@ impl Place {
             if changed + Duration::from_millis(20) >= self.began {
                 return None;
             }
-            let text = fs::read(&path).ok()?;
-            let text_str = String::from_utf8_lossy(&text);
-            if DOUBTFUL.iter().any(|word| text_str.contains(word)) {
+            let (hash, is_doubtful) = look_at(&path)?;
+            if is_doubtful {
                 return None;
             }
-            manifest.files.insert(path, hex(Sha256::new().chain_update(&text)));
+            manifest.files.insert(path, hash);
         }
         // One of these is there already: clang did not take it, for a reason that we do not see.
         let doubtful = manifest.absent.iter().any(|path| path.exists());
@@ -160,8 +172,33 @@ impl Place {
     }
 }
 
-fn hash_of(path: &Path) -> Option<String> {
-    Some(hex(Sha256::new().chain_update(fs::read(path).ok()?)))
+/// The hash of a file, and whether one of the doubtful words is in it. It is read in pieces: clang
+/// may have read a large one.
+fn look_at(path: &Path) -> Option<(String, bool)> {
+    let mut file = fs::File::open(path).ok()?;
+    let mut hasher = Sha256::new();
+    let mut is_doubtful = false;
+    let mut piece = vec![0; PIECE];
+    // The end of the last piece: a word may begin there.
+    let mut kept = 0;
+    loop {
+        let read = match file.read(&mut piece[kept..]) {
+            Ok(0) => return Some((hex(hasher), is_doubtful)),
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => return None,
+        };
+        let end = kept + read;
+        hasher.update(&piece[kept..end]);
+        // All of them begin so.
+        let starts = piece[..end].windows(2).enumerate().filter(|(_, two)| *two == b"__");
+        is_doubtful = is_doubtful
+            || starts.into_iter().any(|(at, _)| {
+                DOUBTFUL.iter().any(|word| piece[at..end].starts_with(word.as_bytes()))
+            });
+        kept = end.min(LONGEST_WORD - 1);
+        piece.copy_within(end - kept..end, 0);
+    }
 }
 
 /// The files in a rule for make, as `clang -MD` writes it: the target's name, a colon, the files.
@@ -198,6 +235,23 @@ mod tests {
             ["b.c", "dir x/c.h", "/d$.h"]
         );
         assert!(parse_dependencies("").is_empty());
+    }
+
+    #[test]
+    fn doubtful_words_are_found_wherever_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.c");
+        for word in DOUBTFUL {
+            assert!(word.starts_with("__") && word.len() <= LONGEST_WORD);
+            for before in [0, 1, PIECE - word.len(), PIECE - 5, PIECE - 1, PIECE, 2 * PIECE - 7] {
+                let text = format!("{}{word}", " ".repeat(before));
+                fs::write(&file, &text).unwrap();
+                let hash = hex(Sha256::new().chain_update(&text));
+                assert_eq!(look_at(&file), Some((hash, true)), "{word} behind {before}");
+                fs::write(&file, &text[..text.len() - 1]).unwrap();
+                assert!(!look_at(&file).unwrap().1, "{word} behind {before}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! Removes DWARF from an object; BTF stays. The same as `llvm-strip -g`, without needing LLVM's
 //! tools on the machine.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +19,7 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 
 /// The object without its `.debug_*` sections, their relocations and their symbols; with this
 /// content of `.BTF`, where there is a new one.
-pub fn debug_sections(data: &[u8], btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+pub fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     strip(data, btf)
         .context("can not remove the debug information from the object")
         .map_err(|error| Failure::new(exit_code::DESCRIBE, error))
@@ -47,33 +46,48 @@ pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
 
 /// clang's table of symbols whose addresses are taken, for linkers: the writer of ELF does not know
 /// its type, and it goes away.
-fn without_address_table(data: &[u8]) -> Cow<'_, [u8]> {
-    const SHT_LLVM_ADDRSIG: u32 = 0x6fff_4c03;
-    const SHT_PROGBITS: u32 = 1;
-    let mut data = Cow::Borrowed(data);
+const SHT_LLVM_ADDRSIG: u32 = 0x6fff_4c03;
+const SHT_PROGBITS: u32 = 1;
+
+/// Where the type of clang's table is, in the table of sections. There is one; more are damage.
+fn address_tables(data: &[u8]) -> Vec<usize> {
     let number = |data: &[u8], at: usize, len: usize| {
         let bytes = data.get(at..at.checked_add(len)?)?;
         Some(bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)))
     };
     // e_shoff, e_shentsize and e_shnum of the header.
     let (Some(table), Some(size), Some(count)) =
-        (number(&data, 0x28, 8), number(&data, 0x3a, 2), number(&data, 0x3c, 2))
+        (number(data, 0x28, 8), number(data, 0x3a, 2), number(data, 0x3c, 2))
     else {
-        return data;
+        return Vec::new();
     };
-    for index in 0..count {
-        let at = table.checked_add(index * size).and_then(|at| usize::try_from(at).ok());
-        let Some(at) = at.and_then(|at| at.checked_add(4)) else { break };
-        if number(&data, at, 4) == Some(SHT_LLVM_ADDRSIG.into()) {
-            data.to_mut()[at..at + 4].copy_from_slice(&SHT_PROGBITS.to_le_bytes());
-        }
-    }
-    data
+    let place = |index: u64| {
+        let at = usize::try_from(table.checked_add(index * size)?).ok()?.checked_add(4)?;
+        (number(data, at, 4) == Some(SHT_LLVM_ADDRSIG.into())).then_some(at)
+    };
+    (0..count).filter_map(place).collect()
 }
 
-fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    let (data, plain) = (data, without_address_table(data));
-    let mut builder = Builder::read(&plain[..])?;
+fn strip(mut data: Vec<u8>, btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+    let tables = address_tables(&data);
+    let set_type = |data: &mut [u8], ty: u32| {
+        for at in &tables {
+            data[*at..at + 4].copy_from_slice(&ty.to_le_bytes());
+        }
+    };
+    set_type(&mut data, SHT_PROGBITS);
+    match stripped(&data, btf)? {
+        Some(stripped) => Ok(stripped),
+        None => {
+            set_type(&mut data, SHT_LLVM_ADDRSIG);
+            Ok(data)
+        }
+    }
+}
+
+/// The object without debug information; none where it has none.
+fn stripped(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut builder = Builder::read(data)?;
     // clang's objects have neither; the writer would make a file of any size for them.
     if !builder.segments.is_empty() {
         bail!("it has program headers, as an executable");
@@ -99,7 +113,7 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         .map(|section| section.id())
         .collect();
     if debug.is_empty() && is_same {
-        return Ok(data.to_vec());
+        return Ok(None);
     }
     for section in &mut builder.sections {
         let of_debug = matches!(&section.data, SectionData::Relocation(_))
@@ -133,7 +147,7 @@ fn strip(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     }
     let mut out = Vec::new();
     builder.write(&mut out)?;
-    Ok(out)
+    Ok(Some(out))
 }
 
 #[cfg(test)]
@@ -176,13 +190,13 @@ mod tests {
     #[test]
     fn sections_of_any_alignment() {
         for alignment in [0, 1, 8, 4096] {
-            let stripped = debug_sections(&object(alignment), None).unwrap();
+            let stripped = debug_sections(object(alignment), None).unwrap();
             assert!(!stripped.windows(5).any(|bytes| bytes == b"debug"), "{alignment}");
             assert!(stripped.windows(5).any(|bytes| bytes == b"12345"), "{alignment}");
         }
         for alignment in [3, 1 << 20, u64::MAX] {
             assert_eq!(
-                debug_sections(&object(alignment), None).unwrap_err().exit_code,
+                debug_sections(object(alignment), None).unwrap_err().exit_code,
                 exit_code::DESCRIBE
             );
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] as they are written, [`Plan`] as they are meant.
 
+mod plan;
 mod values;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
+pub use plan::{Origin, Plan, WasmArg, WasmPlan};
 use values::{duration, duration_with_unit, map_entries, memory, size, variable, wasm_arg};
 
 /// Run packages of eBPF tracers.
@@ -37,9 +39,6 @@ enum Command {
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
 /// tracers have 10,240.
 const MAX_KEYS: u32 = 65_536;
-
-/// Bytes that ecli takes for what it reads unless the command line says otherwise.
-const MEMORY: u64 = 256 << 20;
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -258,113 +257,6 @@ pub enum TimeColumn {
     Delta,
 }
 
-/// Where a package comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Standard input.
-    Stdin,
-    /// A file.
-    File(PathBuf),
-}
-
-/// Wasm modules, and what they may do.
-#[derive(Debug)]
-pub struct WasmPlan {
-    /// Post-processors, in the order of what they see.
-    pub modules: Vec<PathBuf>,
-    /// What they are told.
-    pub arguments: Vec<WasmArg>,
-    /// Those of the package are left out.
-    pub only_given: bool,
-    /// Bytes of memory.
-    pub memory: usize,
-    /// Time for a call.
-    pub time: Duration,
-    /// Their environment.
-    pub environment: Vec<(String, String)>,
-    /// The folders that they may read.
-    pub directories: Vec<PathBuf>,
-    /// Where they are kept once they are compiled.
-    pub cache: Option<PathBuf>,
-}
-
-/// A value that modules are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WasmArg {
-    /// The module; all where none is named.
-    pub module: Option<String>,
-    /// The value's name.
-    pub name: String,
-    /// The value.
-    pub value: String,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub struct Plan {
-    /// The package.
-    pub package: Origin,
-    /// The package's own arguments, the first being its name.
-    pub arguments: Vec<String>,
-    /// What is printed.
-    pub format: FormatName,
-    /// A file instead of standard output.
-    pub output: Option<PathBuf>,
-    /// The members of records that are shown; all where there are none.
-    pub fields: Vec<String>,
-    /// The maps and buffers that are shown; all where there are none.
-    pub only: Vec<String>,
-    /// The time before each record, if not what is usual in the format.
-    pub time: Option<TimeColumn>,
-    /// Bare numbers in text.
-    pub raw: bool,
-    /// What numbers stand for in the other formats.
-    pub decode: bool,
-    /// Files and lines of addresses.
-    pub lines: bool,
-    /// A loss is a failure.
-    pub strict: bool,
-    /// How often programs sample, if not as the package says.
-    pub frequency: Option<u64>,
-    /// Time between two readings, if not the package's.
-    pub interval: Option<Duration>,
-    /// Readings until it ends.
-    pub count: Option<u64>,
-    /// Time until it ends.
-    pub duration: Option<Duration>,
-    /// Differences from reading to reading, even where the package does not ask for them.
-    pub clear: bool,
-    /// The time before each reading of a histogram.
-    pub timestamp: bool,
-    /// Content of maps of cgroups.
-    pub cgroup: Option<PathBuf>,
-    /// How many entries maps are made with.
-    pub map_entries: Vec<(String, u32)>,
-    /// Bytes that maps may take, and ecli for what it reads of them.
-    pub max_memory: Option<u64>,
-    /// Keys of a map that a reading shows.
-    pub max_keys: usize,
-    /// Where maps may be pinned.
-    pub pin: Option<PathBuf>,
-    /// The program that reads the files of other processes, when it is started under a name of its
-    /// own: ecli.
-    pub symbolizer: PathBuf,
-    /// No choice among alternatives.
-    pub attach_all: bool,
-    /// Programs that are loaded in any case.
-    pub with: Vec<String>,
-    /// Programs that are not loaded.
-    pub without: Vec<String>,
-    /// The object is loaded without counts.
-    pub as_is: bool,
-    /// What concerns Wasm modules.
-    pub wasm: WasmPlan,
-    /// Only errors on stderr.
-    pub quiet: bool,
-    /// Everything on stderr.
-    pub verbose: bool,
-}
-
 impl Args {
     /// The command line of this process; none where it asked for help, which is printed.
     ///
@@ -476,13 +368,6 @@ pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     Err(Failure::new(exit_code::USAGE, anyhow!(text)))
-}
-
-impl Plan {
-    /// Bytes that ecli may take for what it reads.
-    pub fn memory(&self) -> u64 {
-        self.max_memory.unwrap_or(MEMORY)
-    }
 }
 
 #[cfg(test)]

@@ -51,13 +51,21 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
+/// Bytes of the largest variable that an argument gives: as many as a path has. Its size is what type
+/// information says, whatever the object's own size.
+const MAX_SIZE: usize = 4096;
+
 /// Names of an enum that the help lists at most.
 const SHOWN: usize = 24;
 
 impl Argument {
-    /// By a variable's type and its size in bytes; none for what no text can give.
+    /// By a variable's type and its size in bytes; none for what no text can give, and for what is
+    /// larger than 4096 bytes.
     #[must_use]
     pub fn of(ty: Type<'_>, size: usize) -> Option<Argument> {
+        if size > MAX_SIZE {
+            return None;
+        }
         if size == 4 && ty.is_named(&["__be32", "in_addr_t"]) {
             return Some(Argument::Address { size });
         }

@@ -6,6 +6,7 @@
 //! so that a kernel's 150,000 types cost four bytes each. Type ids inside are not trusted: chains
 //! are followed to a fixed depth.
 
+mod endless;
 mod kind;
 
 use std::borrow::Cow;
@@ -146,31 +147,10 @@ impl<'d> Btf<'d> {
         Ok(Btf { types: types.into(), strings: strings.into(), offsets })
     }
 
-    /// The id of a type that is made of itself, through typedefs, modifiers or arrays, if there is one.
-    /// Readers that follow such a chain, libbpf among them, do not come back.
+    /// The id of a type that is made of itself, if there is one.
     #[must_use]
     pub fn endless(&self) -> Option<u32> {
-        // The number of the walk that saw a type first: one that sees its own again goes in circles.
-        let mut seen = vec![0; self.offsets.len() + 1];
-        for start in 1..=self.len() {
-            let mut ty = self.ty(start);
-            while ty.id != 0 && seen[ty.id as usize] == 0 {
-                seen[ty.id as usize] = start;
-                ty = match ty.kind {
-                    Kind::Typedef
-                    | Kind::Volatile
-                    | Kind::Const
-                    | Kind::Restrict
-                    | Kind::TypeTag => ty.target(),
-                    Kind::Array => self.ty(u32_at(ty.extra, 0)),
-                    _ => break,
-                };
-                if seen[ty.id as usize] == start {
-                    return Some(ty.id);
-                }
-            }
-        }
-        None
+        endless::find(self)
     }
 
     /// The same, independent of the bytes it was read from.

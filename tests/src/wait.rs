@@ -73,8 +73,14 @@ pub fn status(command: &mut Command) -> ExitStatus {
 
 /// Runs a program to its end, and takes what it writes.
 #[track_caller]
+pub fn output(command: &mut Command) -> Output {
+    finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// Runs a program to its end, and takes what it writes, as text.
+#[track_caller]
 pub fn outcome(command: &mut Command) -> Outcome {
-    finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).into()
+    output(command).into()
 }
 
 /// Waits until a child ends, and takes what it writes until then.

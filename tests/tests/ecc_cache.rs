@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use bpfpack_tests::{Outcome, ecc_command, is_root, json, names, scratch};
+use bpfpack_tests::{Outcome, ecc_command, is_root, json, names, scratch, wait};
 
 const SOURCE: &str = "
 #include <vmlinux.h>
@@ -35,7 +35,7 @@ fn pack(home: &Path, more: &[(&str, &Path)]) -> Outcome {
     for (name, value) in more {
         command.env(name, value);
     }
-    let outcome: Outcome = command.output().unwrap().into();
+    let outcome = wait::outcome(&mut command);
     if outcome.code == 0 {
         let meta = json(&dir.path().join("package.json"))["meta"].clone();
         assert_eq!(meta["bpf_skel"]["progs"][0]["name"], "handle");
@@ -156,15 +156,12 @@ fn a_umask_of_any_kind_leaves_the_cache_usable_and_private() {
         let run = || {
             let ecc = ecc_command(dir.path());
             let script = format!("umask {umask}; exec \"$0\" x.bpf.c -v -o out");
-            std::process::Command::new("sh")
-                .args([OsStr::new("-c"), OsStr::new(&script), ecc.get_program()])
-                .current_dir(dir.path())
-                .env_remove("XDG_CACHE_HOME")
-                .env("HOME", top.path())
-                .output()
-                .unwrap()
+            let mut command = std::process::Command::new("sh");
+            command.args([OsStr::new("-c"), OsStr::new(&script), ecc.get_program()]);
+            command.current_dir(dir.path()).env_remove("XDG_CACHE_HOME").env("HOME", top.path());
+            wait::outcome(&mut command)
         };
-        let outcome = Outcome::from(run()).succeeded();
+        let outcome = run().succeeded();
         assert!(!outcome.stderr.contains("nothing is kept"), "{}", outcome.stderr);
         let cache = top.path().join(".cache/bpfpack");
         assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
@@ -172,7 +169,7 @@ fn a_umask_of_any_kind_leaves_the_cache_usable_and_private() {
         for number in 0..2 {
             let text = SOURCE.replace("seen++", &format!("seen += {number}"));
             fs::write(dir.path().join("x.bpf.c"), text).unwrap();
-            let outcome = Outcome::from(run()).succeeded();
+            let outcome = run().succeeded();
             assert_eq!(outcome.stderr.contains("-include-pch"), number == 1, "{umask} {number}");
         }
     }

@@ -5,12 +5,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use bpfpack_schemas::printable::is_printable;
-use bpfpack_tests::{ecc, ecc_command, scratch, sys};
+use bpfpack_tests::{ecc, ecc_command, scratch, sys, wait};
 
 const SOURCE: &str = "
 #include <vmlinux.h>
@@ -80,18 +79,18 @@ fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
 /// without colours.
 #[track_caller]
 fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
-    let output = ecc_command(dir).args(args).env_remove("CLICOLOR_FORCE").output().unwrap();
+    let output = wait::output(ecc_command(dir).args(args).env_remove("CLICOLOR_FORCE"));
     let text = is_harmless(&output.stdout, false) + &is_harmless(&output.stderr, false);
-    let (mut ours, theirs) = sys::terminal().unwrap();
+    let (ours, theirs) = sys::terminal().unwrap();
     let mut command = ecc_command(dir);
     command.args(args).env("TERM", "xterm").env_remove("NO_COLOR");
     command.stdout(theirs.try_clone().unwrap()).stderr(theirs);
     let mut child = command.spawn().unwrap();
     // The terminal ends when nobody has it open any more.
     drop(command);
-    let mut bytes = Vec::new();
-    let _ = ours.read_to_end(&mut bytes);
-    let code = child.wait().unwrap().code().unwrap();
+    let shown = wait::in_background(ours);
+    let code = wait::ended(&mut child).code().unwrap();
+    let bytes = wait::taken(Some(shown));
     assert_eq!(Some(code), output.status.code());
     let on_terminal = is_harmless(&bytes, true);
     // With -v, clang's command lines have names of temporary files, and on a terminal one flag more.
@@ -185,7 +184,7 @@ fn what_clang_says_of_sources() {
         assert!(text.contains("error: "), "{text}");
         // As clang's colours, which the user asks for.
         let args = ["x.bpf.c", "-a", "-fcolor-diagnostics"];
-        let output = ecc_command(dir.path()).args(args).output().unwrap();
+        let output = wait::output(ecc_command(dir.path()).args(args));
         let _ = is_harmless(&output.stderr, true);
     }
 }

@@ -8,9 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bpfpack_schemas::package::{
-    FREE_UNPACKED, MAX_DEPTH, MAX_PACKAGE_SIZE, MAX_TEXT, MAX_VALUES, WasmModule,
-};
+use bpfpack_schemas::package::{FREE_UNPACKED, MAX_DEPTH, MAX_TEXT, MAX_VALUES, WasmModule};
 use bpfpack_schemas::{Meta, Package};
 use bpfpack_tests::wait::{ended, outcome};
 use bpfpack_tests::{Outcome, json, pack, program, scratch};
@@ -151,41 +149,40 @@ fn hostile() -> Vec<Case> {
     let bomb = packed(vec![0; 16 << 20], Vec::new(), &good["meta"]);
     let modules = packed(Vec::new(), vec![zeros(8 << 20); 2], &good["meta"]);
     let deep = vec![(b"[".to_vec(), 2_000_000)];
-    let keys = vec![(b"{\"a key\":0".to_vec(), 1), (b",\"a key\":0".to_vec(), 800_000)];
+    let keys = vec![(b"{\"a key\":0".to_vec(), 1), (b",\"a key\":0".to_vec(), 400_000)];
     let (mega, many) = (1_000_000, "keys and values");
     let bad_size = |piece: &str| {
-        with(&[("\"", 1), (piece, 6 * mega), ("\"", 1)], |p| p["bpf_object_size"] = json!("@@"))
+        with(&[("\"", 1), (piece, 2 * mega), ("\"", 1)], |p| p["bpf_object_size"] = json!("@@"))
     };
-    let long_name = with(&[("\"", 1), ("n", 6 * mega), ("\"", 1)], |p| {
+    let long_name = with(&[("\"", 1), ("n", 2 * mega), ("\"", 1)], |p| {
         p["meta"]["bpf_skel"]["obj_name"] = json!("@@");
     });
-    let function = [(1, 1, &b"\x60\0\0"[..]), (3, mega, b"\0"), (10, mega, b"\x02\0\x0b")];
-    let types = [(1, mega, &b"\x60\0\0"[..])];
+    let function = [(1, 1, &b"\x60\0\0"[..]), (3, 100_000, b"\0"), (10, 100_000, b"\x02\0\x0b")];
+    let types = [(1, 500_000, &b"\x60\0\0"[..])];
     let locals =
         [(1, 1, &b"\x60\0\0"[..]), (3, 1000, b"\0"), (10, 1000, b"\x06\x01\xd0\x86\x03\x7f\x0b")];
     vec![
-        ("objects", with_array("{}", 2 * mega), REFUSED, many),
-        ("objects with a key", with_array("{\"\":0}", mega), REFUSED, many),
-        ("numbers", with_array("0", 3 * mega), REFUSED, many),
+        ("objects", with_array("{}", mega), REFUSED, many),
+        ("objects with a key", with_array("{\"\":0}", mega / 2), REFUSED, many),
+        ("numbers", with_array("0", 2 * mega), REFUSED, many),
         ("keys", keys, REFUSED, many),
         ("nested", deep, REFUSED, "at most 64 levels"),
-        ("string", with_string("", "s", 8 * mega), TAKEN, ""),
+        ("string", with_string("", "s", 4 * mega), TAKEN, ""),
         // Of what is not as it is in the text, there are more copies while it is read.
-        ("string with an escape", with_string("\\n", "s", 17 * mega), TAKEN, ""),
-        ("string of escapes", with_string("", "\\u0041", mega), TAKEN, ""),
-        ("strings", with_array(&format!("\"{}\"", "s".repeat(MAX_TEXT)), 100), TAKEN, ""),
-        ("name of the object", long_name, REFUSED, "has 6000000 bytes; at most 65536"),
+        ("string with an escape", with_string("\\n", "s", 9 * mega), TAKEN, ""),
+        ("string of escapes", with_string("", "\\u0041", mega / 2), TAKEN, ""),
+        ("strings", with_array(&format!("\"{}\"", "s".repeat(MAX_TEXT)), 50), TAKEN, ""),
+        ("name of the object", long_name, REFUSED, "has 2000000 bytes; at most 65536"),
         ("string for a number", bad_size("\u{7f}"), REFUSED, "at most 65536"),
         ("object", text(&bomb), REFUSED, "too large for a package"),
         ("size of the object", text(&lies), REFUSED, "too large for a package"),
         ("modules", text(&modules), REFUSED, "too large for a package"),
         ("the most", text(&largest()), TAKEN, ""),
-        ("spaces", vec![(b" ".to_vec(), MAX_PACKAGE_SIZE as usize + 1)], REFUSED, "at most"),
         ("functions.wasm", module(&function), NO_MODULE, "at most 20000"),
         ("types.wasm", module(&types), NO_MODULE, "at most 20000"),
         ("locals.wasm", module(&locals), NO_MODULE, "at most 1000000"),
-        ("unused.wasm", module(&[(0, 1, &[b'x'; 8_000_000])]), NO_MODULE, "exports neither"),
-        ("text.wat", vec![(b" ".to_vec(), 8 * mega)], NO_MODULE, "at most 1048576"),
+        ("unused.wasm", module(&[(0, 1, &[b'x'; 3_000_000])]), NO_MODULE, "exports neither"),
+        ("text.wat", vec![(b" ".to_vec(), 2 * mega)], NO_MODULE, "at most 1048576"),
     ]
 }
 

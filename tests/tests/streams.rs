@@ -154,7 +154,11 @@ fn a_second_signal_gives_up_on_a_reader_that_never_reads() {
     eventually("the program is detached, though the output is not written", || {
         running.held().links.is_empty()
     });
-    running.signal(Signal::INT);
+    // Those that come together are one.
+    eventually("it gives up", || {
+        running.signal(Signal::INT);
+        running.has_ended()
+    });
     let outcome = running.wait();
     outcome.failed(7, &["bytes of output were not written"]);
     drop(stdout);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Puts annotations on the parts of the package that they stand on.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::known::{KINDS, Kind, keys, similar};
 use super::lexer::Position;
-use super::{Annotation, Declaration};
+use super::{Annotation, Declaration, MAX_TEXT};
 use crate::buffers::record_type;
 use crate::failure::{Failure, exit_code};
 use crate::message::{Message, Talk, shown};
@@ -31,13 +32,39 @@ const STRUCTURED: [&str; 7] =
 /// Annotations whose value is a text, whatever it looks like.
 const TEXTS: [&str; 6] = ["description", "brief", "details", "version", "record_tag", "help"];
 
+/// Bytes of all values together: as JSON, they take many times as much memory.
+const MAX_VALUES: usize = 128 << 10;
+
+/// Structs that annotations name.
+const MAX_RECORDS: usize = 1024;
+
 /// Lines that a message shows of the source, with a mark below.
 struct Shown<'s> {
     source: &'s Path,
     text: &'s str,
+    /// A line, and where it begins: messages come in the order of lines, more or less.
+    last: Cell<(u32, usize)>,
 }
 
-impl Shown<'_> {
+impl<'s> Shown<'s> {
+    fn new(source: &'s Path, text: &'s str) -> Shown<'s> {
+        Shown { source, text, last: Cell::new((1, 0)) }
+    }
+
+    /// A line, counted from 1.
+    fn line(&self, wanted: u32) -> Option<&'s str> {
+        let (mut line, mut start) = self.last.get();
+        if line > wanted {
+            (line, start) = (1, 0);
+        }
+        while line < wanted {
+            start += self.text.get(start..)?.find('\n')? + 1;
+            line += 1;
+        }
+        self.last.set((line, start));
+        self.text.get(start..)?.lines().next()
+    }
+
     /// A message with its place, and the line with a caret.
     fn at(&self, place: Option<Position>, what: &str) -> Message {
         let source = shown(self.source);
@@ -47,10 +74,11 @@ impl Shown<'_> {
         let text = format!("{source}:{line}:{column}: {what}");
         let mut excerpt = String::new();
         // A line that would be cut has no room for a caret.
-        if let Some(line_text) = self.text.lines().nth(line - 1)
+        if let Some(line_text) = self.line(line)
             && line_text.len() <= printable::MAX_LINE / 2
         {
-            let before = printable::lines(line_text.get(..column - 1).unwrap_or(line_text));
+            let before =
+                printable::lines(line_text.get(..column as usize - 1).unwrap_or(line_text));
             // Tabs stay tabs, so that the caret is below its character.
             let indent: String =
                 before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
@@ -68,11 +96,12 @@ impl Shown<'_> {
 pub fn apply(
     mut meta: Meta,
     btf: &Btf<'_>,
-    declarations: &[Declaration],
+    declarations: &[Declaration<'_>],
     (source, text): (&Path, &str),
     talk: &Talk,
 ) -> Result<Meta, Failure> {
-    let lines = Shown { source, text };
+    let lines = Shown::new(source, text);
+    let mut left = MAX_VALUES;
     for declaration in declarations {
         let found = target(&mut meta.bpf_skel, declaration);
         let Some(mut target) = found else {
@@ -100,8 +129,11 @@ pub fn apply(
             if let Some(warning) = doubt(annotation, target.kind()) {
                 talk.warning(lines.at(annotation.at, &warning));
             }
-            let value = match annotation.value() {
-                Ok(value) => value,
+            let value = match annotation.value(left) {
+                Ok(value) => {
+                    left -= annotation.text.len();
+                    value
+                }
                 Err((place, why)) => {
                     let what = format!("`@{}` is left out: {why}", annotation.name);
                     talk.warning(lines.at(place, &what));
@@ -153,10 +185,17 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
 }
 
 impl Annotation {
-    /// The text as JSON, where it is JSON, else as a string; `true` where there is none. An error
-    /// has its place.
-    fn value(&self) -> Result<Value, (Option<Position>, String)> {
+    /// The text as JSON, where it is JSON, else as a string; `true` where there is none. It may have
+    /// this many bytes. An error has its place.
+    fn value(&self, most: usize) -> Result<Value, (Option<Position>, String)> {
         let name = self.name.as_str();
+        if self.is_cut {
+            return Err((self.at, format!("it has more than {MAX_TEXT} bytes")));
+        }
+        if self.text.len() > most {
+            let why = format!("all annotations together have more than {MAX_VALUES} bytes");
+            return Err((self.at, why));
+        }
         if RESERVED.contains(&name) {
             let why = "it is no annotation but what the object itself says";
             return Err((self.at, why.into()));
@@ -300,6 +339,9 @@ fn merged(recognised: Option<View>, value: Value) -> Result<View, String> {
 /// The structs that an annotation names: `["a", "b"]`, or `a, b`.
 fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordType>, String> {
     let names = record_names(value).ok_or("it has to be a list of names of structs")?;
+    if names.len() > MAX_RECORDS {
+        return Err(format!("it names {} structs; there may be {MAX_RECORDS}", names.len()));
+    }
     let find = |name: String| {
         let is_it = |ty: &bpfpack_schemas::btf::Type<'_>| {
             let kinds = [BtfKind::Struct, BtfKind::Union, BtfKind::Typedef];
@@ -327,11 +369,11 @@ fn record_names(value: &Value) -> Option<Vec<String>> {
 
 /// The structs that `@records` names in a source: they have to be kept in the object.
 #[must_use]
-pub fn wanted_records(declarations: &[Declaration]) -> Vec<String> {
+pub fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     let annotations = declarations.iter().flat_map(|declaration| &declaration.annotations);
-    let values = annotations.filter(|a| a.name == "records").filter_map(|a| a.value().ok());
+    let values = annotations.filter(|a| a.name == "records").filter_map(|a| a.value(MAX_TEXT).ok());
     let mut names: Vec<String> =
-        values.filter_map(|value| record_names(&value)).flatten().collect();
+        values.filter_map(|value| record_names(&value)).flatten().take(MAX_RECORDS).collect();
     let is_name = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     names.retain(is_name);
     names.sort();
@@ -374,11 +416,11 @@ fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), St
 }
 
 /// The part of the package that a declaration names.
-fn target<'m>(skeleton: &'m mut Skeleton, declaration: &Declaration) -> Option<Target<'m>> {
+fn target<'m>(skeleton: &'m mut Skeleton, declaration: &Declaration<'_>) -> Option<Target<'m>> {
     if declaration.is_license {
         return Some(Target::Doc(skeleton.doc.get_or_insert_default()));
     }
-    let position = |words: &[String], name: &String| words.iter().position(|word| word == name);
+    let position = |words: &[&str], name: &String| words.iter().position(|word| word == name);
     let of_function = |name: &String| position(&declaration.words, name);
     let is = |name: &String| {
         position(&declaration.outer, name).and_then(|_| position(&declaration.words, name))

@@ -74,7 +74,7 @@ fn no_types() -> Btf<'static> {
 
 fn applied_to(meta: Meta, source: &str) -> Result<Meta, Failure> {
     let place = (Path::new("x.bpf.c"), source);
-    apply(meta, &no_types(), &find(source), place, &Talk::new(false))
+    apply(meta, &no_types(), &find(source).unwrap(), place, &Talk::new(false))
 }
 
 fn applied(source: &str) -> Result<Meta, Failure> {
@@ -123,10 +123,10 @@ fn slips_are_left_out() {
 #[test]
 fn a_caret_stands_below_the_slip() {
     let source = "\t/// @sample {\"interval\": 5 \"type\": 1}\nint hists;";
-    let found = find(source);
+    let found = find(source).unwrap();
     let annotation = &found[0].annotations[0];
-    let (place, why) = annotation.value().unwrap_err();
-    let shown = Shown { source: Path::new("x.c"), text: source };
+    let (place, why) = annotation.value(MAX_TEXT).unwrap_err();
+    let shown = Shown::new(Path::new("x.c"), source);
     let text = "x.c:1:29: not valid JSON: expected `,` or `}`".to_owned();
     let excerpt = "    1 | \t/// @sample {\"interval\": 5 \"type\": 1}\n      \
         | \t                           ^"
@@ -135,7 +135,7 @@ fn a_caret_stands_below_the_slip() {
     // What is escaped is longer, and the caret stands farther right.
     let source = "/// @sample \x1b[31m{\"interval\": 5 \"type\": 1}\nint hists;";
     let place = Some(Position { line: 1, column: 18 });
-    let excerpt = Shown { source: Path::new("x.c"), text: source }.at(place, "").excerpt;
+    let excerpt = Shown::new(Path::new("x.c"), source).at(place, "").excerpt;
     let expected =
         "    1 | /// @sample \\x1b[31m{\"interval\": 5 \"type\": 1}\n      |                     ^";
     assert_eq!(excerpt, expected);
@@ -146,6 +146,7 @@ fn doubts() {
     let annotation = |name: &str| Annotation {
         name: name.into(),
         text: String::new(),
+        is_cut: false,
         at: None,
         lines: Vec::new(),
     };
@@ -200,7 +201,8 @@ fn tags_of_records() {
 #[test]
 fn structs_that_an_annotation_names() {
     let names = |text: &str| {
-        wanted_records(&find(&format!("/// @records {text}\nstruct {{}} hists SEC(\".maps\");")))
+        let source = format!("/// @records {text}\nstruct {{}} hists SEC(\".maps\");");
+        wanted_records(&find(&source).unwrap())
     };
     assert_eq!(names("b, struct a"), ["a", "b"]);
     assert_eq!(names("[\"a\", \"b\"]"), ["a", "b"]);

@@ -20,13 +20,13 @@ pub enum Token<'a> {
     Directive(&'a str),
 }
 
-/// Where a token begins.
+/// Where a token begins. There are many of them; no source that is read has more lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Line, from 1.
-    pub line: usize,
+    pub line: u32,
     /// Column in bytes, from 1.
-    pub column: usize,
+    pub column: u32,
 }
 
 /// The tokens of a C text, but for comments that are not `///`.
@@ -43,7 +43,7 @@ pub fn with_comments(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> 
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    line: usize,
+    line: u32,
     line_start: usize,
     /// Nothing but white space and comments came on this line.
     fresh_line: bool,
@@ -58,7 +58,7 @@ impl<'a> Lexer<'a> {
     fn advance(&mut self, len: usize) -> &'a str {
         let passed = &self.text[self.at..self.at + len];
         for (offset, _) in passed.match_indices('\n') {
-            self.line += 1;
+            self.line = self.line.saturating_add(1);
             self.line_start = self.at + offset + 1;
             self.fresh_line = true;
         }
@@ -70,7 +70,8 @@ impl<'a> Lexer<'a> {
         loop {
             let rest = self.rest();
             let first = rest.chars().next()?;
-            let position = Position { line: self.line, column: self.at - self.line_start + 1 };
+            let position =
+                Position { line: self.line, column: (self.at - self.line_start + 1) as u32 };
             if first.is_whitespace() {
                 self.advance(first.len_utf8());
                 continue;

@@ -18,14 +18,41 @@ pub use tags::tags;
 
 use lexer::{Position, Token};
 
+/// Declarations with comments, and annotations, of which a source has no more.
+const MAX_FOUND: usize = 4096;
+
+/// Words of a declaration that are looked at: its name is among them.
+const MAX_WORDS: usize = 64;
+
+/// Bytes of an annotation's name.
+const MAX_NAME: usize = 256;
+
+/// Bytes of an annotation's text. Of a longer one, nothing but its beginning is kept.
+pub const MAX_TEXT: usize = 32 << 10;
+
+/// Bytes of a plain comment that is a help text.
+const MAX_COMMENT: usize = 16 << 10;
+
+/// A source has more of something than any that was written for BPF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany(&'static str);
+
+impl std::fmt::Display for TooMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it has more than {MAX_FOUND} {}", self.0)
+    }
+}
+
+impl std::error::Error for TooMany {}
+
 /// A declaration at the top level, with the comments that belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Declaration {
-    /// Its identifiers outside of braces, up to an initializer: one of them is its name.
-    pub words: Vec<String>,
+pub struct Declaration<'s> {
+    /// Its first identifiers outside of braces, up to an initializer: one of them is its name.
+    pub words: Vec<&'s str>,
     /// Those of them that can name a variable or a map: none of a function, and not those in
     /// parentheses, such as parameters.
-    pub outer: Vec<String>,
+    pub outer: Vec<&'s str>,
     /// Whether it is in the section `license`, which holds the documentation of the whole.
     pub is_license: bool,
     /// Its annotations, in order.
@@ -39,8 +66,10 @@ pub struct Declaration {
 pub struct Annotation {
     /// The name without `@`; `description` for text without one.
     pub name: String,
-    /// The text, lines joined.
+    /// The text, lines joined; where it has more than [`MAX_TEXT`] bytes, its first lines.
     pub text: String,
+    /// There is more of the text.
+    pub is_cut: bool,
     /// Where it begins; none for one that is a tag in the object.
     pub at: Option<Position>,
     /// Where each line of the text begins.
@@ -51,21 +80,42 @@ impl Annotation {
     /// Where a line and a column of the text, both from 1, are in the source.
     fn place(&self, line: usize, column: usize) -> Option<Position> {
         let start = self.lines.get(line.checked_sub(1)?)?;
-        Some(Position { line: start.line, column: start.column + column.saturating_sub(1) })
+        let column = u32::try_from(column.saturating_sub(1)).ok()?;
+        Some(Position { line: start.line, column: start.column.checked_add(column)? })
+    }
+
+    /// Adds a line to the text.
+    fn push(&mut self, line: &str, at: Position) {
+        if self.is_cut || self.text.len() + line.len() >= MAX_TEXT {
+            self.is_cut = true;
+            return;
+        }
+        if !self.lines.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(line);
+        self.lines.push(at);
     }
 }
 
 /// Reads the declarations that have comments.
-#[must_use]
-pub fn find(text: &str) -> Vec<Declaration> {
+///
+/// # Errors
+/// When there are more than any source has.
+pub fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
     let mut found = Vec::new();
     let mut current = Pending::default();
     let mut depth = 0usize;
+    let mut annotations = 0;
     for (token, at) in lexer::with_comments(text) {
         match token {
-            Token::Doc(text) if depth == 0 => current.docs.push((text.to_owned(), at)),
+            Token::Doc(text) if depth == 0 => {
+                let before = current.annotations.len();
+                current.doc(text, at);
+                annotations += current.annotations.len() - before;
+            }
             Token::Comment(text) if depth == 0 && current.words.is_empty() => {
-                current.comments.push((text.to_owned(), at));
+                current.comments.add(text, at);
             }
             Token::Doc(_) | Token::Comment(_) => {}
             // What stands above a directive belongs to the directive.
@@ -93,28 +143,34 @@ pub fn find(text: &str) -> Vec<Declaration> {
             Token::Word(word) => {
                 current.after_parenthesis = false;
                 current.first_line.get_or_insert(at.line);
-                if !current.initializer {
-                    current.words.push(word.to_owned());
+                if !current.initializer && current.words.len() < MAX_WORDS {
+                    current.words.push(word);
                     if current.parentheses == 0 {
-                        current.outer.push(word.to_owned());
+                        current.outer.push(word);
                     }
                 }
             }
             Token::Str("license") => current.is_license = true,
             Token::Str(_) | Token::Punct(_) => {}
         }
+        if annotations > MAX_FOUND {
+            return Err(TooMany("annotations"));
+        }
+        if found.len() > MAX_FOUND {
+            return Err(TooMany("declarations with comments"));
+        }
     }
     current.finish(&mut found);
-    found
+    Ok(found)
 }
 
 #[derive(Default)]
-struct Pending {
-    docs: Vec<(String, Position)>,
-    comments: Vec<(String, Position)>,
-    first_line: Option<usize>,
-    words: Vec<String>,
-    outer: Vec<String>,
+struct Pending<'s> {
+    annotations: Vec<Annotation>,
+    comments: Comments<'s>,
+    first_line: Option<u32>,
+    words: Vec<&'s str>,
+    outer: Vec<&'s str>,
     parentheses: usize,
     is_license: bool,
     initializer: bool,
@@ -122,83 +178,89 @@ struct Pending {
     after_parenthesis: bool,
 }
 
-impl Pending {
-    fn finish(&mut self, found: &mut Vec<Declaration>) {
+impl<'s> Pending<'s> {
+    /// Adds a comment line: a `@name` begins an annotation, all else goes on with the last.
+    fn doc(&mut self, line: &str, at: Position) {
+        let text = line.trim();
+        // The three slashes, and white space behind them.
+        let start = 3 + (line.len() - line.trim_start().len());
+        let place =
+            |skipped: usize| Position { column: at.column + (start + skipped) as u32, ..at };
+        let new = |name: &str| Annotation {
+            name: name[..name.floor_char_boundary(MAX_NAME)].to_owned(),
+            text: String::new(),
+            is_cut: false,
+            at: Some(at),
+            lines: Vec::new(),
+        };
+        if let Some(rest) = text.strip_prefix('@') {
+            let is_end = |c: char| !(c.is_alphanumeric() || c == '_' || c == '-');
+            let end = rest.find(is_end).unwrap_or(rest.len());
+            let (name, text) = rest.split_at(end);
+            let skipped = text.len() - text.trim_start().len();
+            let mut annotation = new(name);
+            annotation.push(text.trim(), place(1 + end + skipped));
+            self.annotations.push(annotation);
+        } else if !text.is_empty() {
+            if self.annotations.is_empty() {
+                self.annotations.push(new("description"));
+            }
+            self.annotations.last_mut().into_iter().for_each(|last| last.push(text, place(0)));
+        }
+    }
+
+    fn finish(&mut self, found: &mut Vec<Declaration<'s>>) {
         let done = std::mem::take(self);
-        let comment = done.first_line.and_then(|line| comment_above(&done.comments, line));
-        if !done.docs.is_empty() || comment.is_some() {
+        let comment = done.first_line.and_then(|line| done.comments.above(line));
+        if !done.annotations.is_empty() || comment.is_some() {
             found.push(Declaration {
                 words: done.words,
                 outer: done.outer,
                 is_license: done.is_license,
-                annotations: split(&done.docs),
+                annotations: done.annotations,
                 comment,
             });
         }
     }
 }
 
-/// The text of the comments that end just above a line, one below the other.
-fn comment_above(comments: &[(String, Position)], line: usize) -> Option<String> {
-    let mut below = line;
-    let mut texts: Vec<String> = Vec::new();
-    for (text, at) in comments.iter().rev() {
-        let lines = text.lines().count().max(1);
-        if at.line + lines != below {
-            break;
-        }
-        below = at.line;
-        let bare = text.trim_start_matches("/*").trim_end_matches("*/");
-        let words = bare.lines().map(|line| line.trim().trim_start_matches(['/', '*', '!']).trim());
-        texts.push(words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "));
-    }
-    texts.reverse();
-    let text = texts.join(" ").trim().to_owned();
-    (!text.is_empty() && !text.contains("SPDX-")).then_some(text)
+/// Comments of other kinds, each beginning on the line behind the one before.
+#[derive(Default)]
+struct Comments<'s> {
+    texts: Vec<&'s str>,
+    /// Bytes of all of them; only so many as count are kept.
+    len: usize,
+    /// The line behind the last.
+    below: u32,
 }
 
-/// Cuts comment lines at each `@name` that begins one.
-fn split(docs: &[(String, Position)]) -> Vec<Annotation> {
-    let mut found: Vec<Annotation> = Vec::new();
-    for (line, at) in docs {
-        let text = line.trim();
-        // The three slashes, and white space behind them.
-        let start = at.column + 3 + (line.len() - line.trim_start().len());
-        match text.strip_prefix('@') {
-            Some(rest) => {
-                let end = rest
-                    .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-                    .unwrap_or(rest.len());
-                let (name, text) = rest.split_at(end);
-                let skipped = text.len() - text.trim_start().len();
-                let column = start + 1 + end + skipped;
-                found.push(Annotation {
-                    name: name.into(),
-                    text: text.trim().into(),
-                    at: Some(*at),
-                    lines: vec![Position { line: at.line, column }],
-                });
-            }
-            None if text.is_empty() => {}
-            None => {
-                let place = Position { line: at.line, column: start };
-                match found.last_mut() {
-                    Some(last) => {
-                        last.text.push('\n');
-                        last.text.push_str(text);
-                        last.lines.push(place);
-                    }
-                    None => found.push(Annotation {
-                        name: "description".into(),
-                        text: text.into(),
-                        at: Some(*at),
-                        lines: vec![place],
-                    }),
-                }
-            }
+impl<'s> Comments<'s> {
+    fn add(&mut self, text: &'s str, at: Position) {
+        if self.below != at.line {
+            *self = Comments::default();
         }
+        self.len += text.len();
+        if self.len <= MAX_COMMENT {
+            self.texts.push(text);
+        }
+        self.below = at.line + text.lines().count().max(1) as u32;
     }
-    found
+
+    /// The text of those that end just above a line.
+    fn above(&self, line: u32) -> Option<String> {
+        if self.below != line || self.len > MAX_COMMENT {
+            return None;
+        }
+        let plain = |text: &str| {
+            let bare = text.trim_start_matches("/*").trim_end_matches("*/");
+            let words =
+                bare.lines().map(|line| line.trim().trim_start_matches(['/', '*', '!']).trim());
+            words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+        };
+        let texts: Vec<String> = self.texts.iter().map(|text| plain(text)).collect();
+        let text = texts.join(" ").trim().to_owned();
+        (!text.is_empty() && !text.contains("SPDX-")).then_some(text)
+    }
 }
 
 #[cfg(test)]
@@ -206,7 +268,7 @@ mod tests {
     use super::*;
 
     fn comment(text: &str) -> Option<String> {
-        find(text).pop().and_then(|declaration| declaration.comment)
+        find(text).unwrap().pop().and_then(|declaration| declaration.comment)
     }
 
     #[test]
@@ -225,12 +287,33 @@ mod tests {
 
     #[test]
     fn places_in_the_text() {
-        let found = find("\n  /// @sample {\"a\": 1,\n  ///    x}\nint y;");
+        let found = find("\n  /// @sample {\"a\": 1,\n  ///    x}\nint y;").unwrap();
         let annotation = &found[0].annotations[0];
         assert_eq!(annotation.text, "{\"a\": 1,\nx}");
         let place = |line, column| annotation.place(line, column).map(|p| (p.line, p.column));
         assert_eq!(place(1, 1), Some((2, 15)));
         assert_eq!(place(2, 1), Some((3, 10)));
         assert_eq!(place(3, 1), None);
+    }
+    #[test]
+    fn what_no_source_has_costs_nothing() {
+        let many = |text: &str| find(&text.repeat(MAX_FOUND + 1)).map(|found| found.len());
+        assert_eq!(many("/// @a\n"), Err(TooMany("annotations")));
+        assert_eq!(many("/* a */\nint x;\n"), Err(TooMany("declarations with comments")));
+        assert_eq!(many("int x;\n"), Ok(0));
+        assert_eq!(many("/// a\n"), Ok(1));
+        let text = format!("/// @a\n{}int x;", "/// line\n".repeat(MAX_TEXT));
+        let annotation = &find(&text).unwrap()[0].annotations[0];
+        assert!(annotation.is_cut && annotation.text.len() < MAX_TEXT);
+        let text = format!("/// @{}\n{}x;", "n".repeat(1000), "a ".repeat(1000));
+        let found = find(&text).unwrap();
+        assert_eq!(
+            (found[0].words.len(), found[0].annotations[0].name.len()),
+            (MAX_WORDS, MAX_NAME)
+        );
+        for long in ["// a\n".repeat(MAX_COMMENT), format!("/*{}*/\n", "a".repeat(MAX_COMMENT))] {
+            assert_eq!(comment(&format!("{long}int x;")), None);
+            assert_eq!(comment(&format!("{long}\n// b\nint x;")).as_deref(), Some("b"));
+        }
     }
 }

@@ -4,30 +4,43 @@
 
 use bpfpack_schemas::btf::{Btf, Kind};
 
-use super::{Annotation, Declaration};
+use super::{Annotation, Declaration, MAX_FOUND, MAX_TEXT, TooMany};
 
 /// What our tags begin with: `bpfpack.sample {"interval": 1000}`.
 const PREFIX: &str = "bpfpack.";
 
+/// Bytes of all tags: an object may have one text under many names.
+const MAX_TEXTS: usize = 1 << 20;
+
 /// Reads the tags of an object.
-#[must_use]
-pub fn tags(btf: &Btf<'_>) -> Vec<Declaration> {
+///
+/// # Errors
+/// When there are more than any object has.
+pub fn tags<'b>(btf: &'b Btf<'_>) -> Result<Vec<Declaration<'b>>, TooMany> {
     let license = btf.section_vars("license");
-    let mut found: Vec<Declaration> = Vec::new();
+    let mut found: Vec<Declaration<'b>> = Vec::new();
+    let (mut count, mut len) = (0, 0);
     for tag in btf.types().filter(|ty| ty.kind == Kind::DeclTag && ty.tagged_member().is_none()) {
         let Some(text) = tag.name().strip_prefix(PREFIX) else { continue };
         let target = tag.target();
         if !matches!(target.kind, Kind::Var | Kind::Func) {
             continue;
         }
+        count += 1;
+        len += text.len();
+        if count > MAX_FOUND || len > MAX_TEXTS {
+            return Err(TooMany("annotations"));
+        }
         let (name, text) = text.split_once(' ').unwrap_or((text, ""));
+        let text = text.trim();
         let annotation = Annotation {
             name: name.to_owned(),
-            text: text.trim().to_owned(),
+            text: text[..text.floor_char_boundary(MAX_TEXT)].to_owned(),
+            is_cut: text.len() > MAX_TEXT,
             at: None,
             lines: Vec::new(),
         };
-        let words = vec![target.name().to_owned()];
+        let words = vec![target.name()];
         match found.iter_mut().find(|declaration| declaration.words == words) {
             Some(declaration) => declaration.annotations.push(annotation),
             None => found.push(Declaration {
@@ -39,5 +52,5 @@ pub fn tags(btf: &Btf<'_>) -> Vec<Declaration> {
             }),
         }
     }
-    found
+    Ok(found)
 }

@@ -5,15 +5,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::keepers::Keepers;
-use super::{Source, diagnostics};
+use super::{Source, diagnostics, output};
 use crate::args::{Input, Plan};
 use crate::cache::{Kind, temporary_folder};
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, exit_code, too_much};
 use crate::headers::{Headers, Making};
 use crate::message::{self, shown};
 use crate::results::{ENVIRONMENT, Place, SEARCHED};
@@ -224,10 +224,15 @@ impl<'a> Compiler<'a> {
 
     /// The compilation as such.
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
-        let attempt = self
-            .attempt(self.command(), may_keep)
-            .with_context(|| format!("can not run `{}`", shown(self.clang)))
-            .map_err(|error| Failure::new(exit_code::NO_COMPILER, error))?;
+        let attempt =
+            self.attempt(self.command(), may_keep).map_err(|error| match error.kind() {
+                std::io::ErrorKind::FileTooLarge => too_much(self.plan, error),
+                _ => {
+                    let what = format!("can not run `{}`", shown(self.clang));
+                    let error = anyhow::Error::new(error).context(what);
+                    Failure::new(exit_code::NO_COMPILER, error)
+                }
+            })?;
         if matches!(attempt, Attempt::Refused { .. }) && !self.has_bpf_target() {
             return Err(Failure::new(
                 exit_code::NO_COMPILER,
@@ -257,8 +262,7 @@ impl<'a> Compiler<'a> {
         let source = if is_flag { &Path::new(".").join(source) } else { source };
         command.arg("-c").arg(source).args(["-o", "-"]);
         self.show(&command);
-        let Output { status, stdout, stderr: words } =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+        let (status, stdout, words) = output::of(&mut command)?;
         if !status.success() {
             return Ok(Attempt::Refused { words });
         }

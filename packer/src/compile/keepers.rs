@@ -2,13 +2,14 @@
 //! The source with lines behind it that keep structs in the object.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::Source;
+use super::{MAX_SOURCE, Source};
 use crate::args::Plan;
 use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
@@ -29,8 +30,10 @@ impl Keepers {
         let make = || -> anyhow::Result<Keepers> {
             let dir = temporary_folder()?;
             let with_keepers = dir.path().join("source.c");
-            let text = format!("{}\n{}", source.text, source.keepers());
-            fs::write(&with_keepers, text)?;
+            // As it is, not as it was read: a text of ours has no bytes that are no text.
+            let mut text = fs::File::create(&with_keepers)?;
+            std::io::copy(&mut fs::File::open(&plan.source)?.take(MAX_SOURCE), &mut text)?;
+            text.write_all(format!("\n{}", source.keepers()).as_bytes())?;
             let real = std::path::absolute(&plan.source)?;
             let overlay = dir.path().join("overlay.yaml");
             let roots = json!([{

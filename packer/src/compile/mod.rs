@@ -14,6 +14,7 @@ mod clang;
 mod diagnostics;
 mod keepers;
 mod mend;
+mod output;
 mod system;
 
 use std::fs;
@@ -24,8 +25,9 @@ use anyhow::anyhow;
 use crate::annotations::{self, wanted_records};
 use crate::args::{Input, Plan};
 use crate::export;
-use crate::failure::{Failure, bad_object, exit_code, unreadable};
+use crate::failure::{Failure, bad_object, exit_code, too_much, unreadable};
 use crate::headers;
+use crate::limits;
 use crate::message::{Talk, shown};
 use crate::records::{self, Facts};
 use crate::results::Place;
@@ -57,14 +59,18 @@ impl Source {
     /// Reads the source and its export header.
     pub fn read(plan: &Plan) -> Result<Source, Failure> {
         let exported = match &plan.export_header {
-            Some(header) => export::structs(&read_text(header)?),
+            Some(header) => export::structs(&read_text(header)?).map_err(|error| {
+                let text = format!("can not export the structs of `{}`: {error}", shown(header));
+                Failure::new(exit_code::DESCRIBE, anyhow!(text))
+            })?,
             None => Vec::new(),
         };
         let text = match plan.input {
             Input::Object => String::new(),
             Input::Source | Input::Header => read_text(&plan.source)?,
         };
-        let mut wanted = wanted_records(&annotations::find(&text));
+        let found = annotations::find(&text).map_err(|error| too_much(plan, error))?;
+        let mut wanted = wanted_records(&found);
         wanted.retain(|name| !exported.contains(name));
         Ok(Source { text, exported, wanted })
     }
@@ -82,12 +88,26 @@ impl Source {
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
-    let bytes = read(path, MAX_SOURCE, "a source has at most 16 MiB")?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(text_of(read(path, MAX_SOURCE, "a source has at most 16 MiB")?))
+}
+
+/// Bytes as a text. Each that belongs to no character becomes a question mark, so that columns, which
+/// clang counts in bytes, stay what they are.
+pub fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let mut bytes = error.into_bytes();
+        let mut at = 0;
+        while let Err(error) = std::str::from_utf8(&bytes[at..]) {
+            let start = at + error.valid_up_to();
+            at = error.error_len().map_or(bytes.len(), |len| start + len);
+            bytes[start..at].fill(b'?');
+        }
+        String::from_utf8(bytes).unwrap_or_default()
+    })
 }
 
 /// A file, if it is not larger than anything sensible. Devices and pipes may have no end.
-fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
+pub fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let refused = |text: String| Failure::new(exit_code::NO_INPUT, anyhow!(text));
     let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;
@@ -95,7 +115,8 @@ fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     if meta.is_file() && meta.len() > most {
         return Err(refused(format!("`{}` has {} bytes; {rule}", shown(path), meta.len())));
     }
-    let mut bytes = Vec::new();
+    // One byte more tells the end: the space does not grow.
+    let mut bytes = Vec::with_capacity(meta.len().min(most) as usize + 1);
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > most {
         return Err(refused(format!("`{}` has no end; {rule}", shown(path))));
@@ -121,7 +142,7 @@ pub fn compile(
 ) -> Result<Compiled, Failure> {
     if plan.input == Input::Object {
         let object = read(&plan.source, MAX_OBJECT, "an object has at most 256 MiB")?;
-        return finished(plan, &object);
+        return finished(plan, object);
     }
     let clang = system::find_clang(&plan.clang)?;
     let headers = headers::headers(plan, talk)?;
@@ -163,7 +184,7 @@ pub fn compile(
             }
         }
     };
-    let compiled = finished(plan, &raw)?;
+    let compiled = finished(plan, raw)?;
     let dirs = compiler.searched_dirs();
     if let (Some(mut place), Some(dependencies), Ok(dirs)) = (place, dependencies, dirs) {
         place.searched(dirs);
@@ -173,13 +194,15 @@ pub fn compile(
 }
 
 /// Takes from the debug information what it tells, and removes it.
-pub fn finished(plan: &Plan, raw: &[u8]) -> Result<Compiled, Failure> {
-    let (facts, btf) = records::facts(raw).map_err(|error| bad_object(plan, error))?;
+pub fn finished(plan: &Plan, raw: Vec<u8>) -> Result<Compiled, Failure> {
+    limits::check(&raw).map_err(|error| too_much(plan, error))?;
+    let (facts, btf) = records::facts(&raw).map_err(|error| bad_object(plan, error))?;
     let object = strip::debug_sections(raw, btf)?;
     let object = match &plan.llvm_strip {
         Some(program) => strip::with_program(program, &object)?,
         None => object,
     };
+    limits::check_size(&object).map_err(|error| too_much(plan, error))?;
     Ok(Compiled { object, facts })
 }
 
@@ -206,7 +229,18 @@ fn begins_with_vmlinux(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::begins_with_vmlinux;
+    use super::{begins_with_vmlinux, text_of};
+
+    #[test]
+    fn bytes_that_are_no_text_keep_their_columns() {
+        for (bytes, text) in [
+            (&b"a\xffb\xe2\x80"[..], "a?b??"),
+            (b"\xe9t\xc3\xa9\xe2\x82x\xff", "?t\u{e9}??x?"),
+            (b"", ""),
+        ] {
+            assert_eq!(text_of(bytes.to_vec()), text);
+        }
+    }
 
     #[test]
     fn what_may_be_precompiled() {

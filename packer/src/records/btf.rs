@@ -4,6 +4,7 @@
 //!
 //! The format is the kernel's: Documentation/bpf/btf.rst.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use bpfpack_schemas::btf::{Btf, Kind, Type};
@@ -19,28 +20,52 @@ const MAX_ENTRIES: usize = 0xffff;
 pub struct Builder<'b, 'd> {
     btf: &'b Btf<'b>,
     debug: &'b Debug<'d>,
+    /// New strings, and how many bytes of strings were there.
     strings: Vec<u8>,
+    strings_len: usize,
     /// New records; the id of the first is behind those that were there.
     records: Vec<Vec<u8>>,
     /// Ids of what was added or found, by the entry and by whether it is behind a pointer.
     known: BTreeMap<(u32, bool), u32>,
-    /// What was there, by kind and name.
-    names: BTreeMap<(u8, &'b str), Vec<u32>>,
+    /// Ids of what was there, sorted by kind and name; made when one is looked for.
+    names: OnceCell<Vec<u32>>,
+    /// The type of an array's index, where it had to be added.
+    index_type: Option<u32>,
     original: &'b [u8],
 }
 
 impl<'b, 'd> Builder<'b, 'd> {
     /// Begins with what an object has in `.BTF`; none where its header is wrong.
     pub fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
-        let strings = part(original, 16)?.to_vec();
-        let mut names = BTreeMap::new();
-        for ty in btf.types() {
-            if !ty.name().is_empty() {
-                names.entry((ty.kind as u8, ty.name())).or_insert_with(Vec::new).push(ty.id);
-            }
-        }
-        let known = BTreeMap::new();
-        Some(Builder { btf, debug, strings, records: Vec::new(), known, names, original })
+        Some(Builder {
+            btf,
+            debug,
+            strings: Vec::new(),
+            strings_len: part(original, 16)?.len(),
+            records: Vec::new(),
+            known: BTreeMap::new(),
+            names: OnceCell::new(),
+            index_type: None,
+            original,
+        })
+    }
+
+    /// What was there of a kind and a name.
+    fn named(&self, kind: Kind, name: &str) -> &[u32] {
+        let key = |id: u32| {
+            let ty = self.btf.ty(id);
+            (ty.kind as u8, ty.name())
+        };
+        let ids = self.names.get_or_init(|| {
+            let has_name = |id: &u32| !self.btf.ty(*id).name().is_empty();
+            let mut ids: Vec<u32> = (1..=self.btf.len()).filter(has_name).collect();
+            ids.sort_by(|a, b| key(*a).cmp(&key(*b)));
+            ids
+        });
+        let wanted = (kind as u8, name);
+        let start = ids.partition_point(|id| key(*id) < wanted);
+        let len = ids[start..].partition_point(|id| key(*id) == wanted);
+        &ids[start..start + len]
     }
 
     /// The `.BTF` section with what was added; none where nothing was.
@@ -48,15 +73,16 @@ impl<'b, 'd> Builder<'b, 'd> {
         if self.records.is_empty() {
             return None;
         }
-        let types = part(self.original, 8)?;
+        let (types, strings) = (part(self.original, 8)?, part(self.original, 16)?);
         let types_len = types.len() + self.records.iter().map(Vec::len).sum::<usize>();
         let mut out = self.original.get(..HEADER)?.to_vec();
-        let numbers = [HEADER, 0, types_len, types_len, self.strings.len()];
+        let numbers = [HEADER, 0, types_len, types_len, strings.len() + self.strings.len()];
         for (place, number) in out[4..].chunks_exact_mut(4).zip(numbers) {
             place.copy_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
         }
         out.extend_from_slice(types);
         out.extend(self.records.into_iter().flatten());
+        out.extend_from_slice(strings);
         out.extend(self.strings);
         Some(out)
     }
@@ -101,8 +127,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         }
         // Of one name, there may be several: in blocks of functions, for one.
         let kinds = [kind, if kind == Kind::Enum { Kind::Enum64 } else { kind }];
-        let all = kinds.iter().filter_map(|kind| self.names.get(&(*kind as u8, die.name)));
-        let mut all = all.flatten().copied();
+        let mut all = kinds.iter().flat_map(|kind| self.named(*kind, die.name)).copied();
         all.find(|id| self.is_same(index, self.btf.ty(*id), 0))
     }
 
@@ -231,7 +256,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         if text.is_empty() {
             return 0;
         }
-        let at = self.strings.len() as u32;
+        let at = (self.strings_len + self.strings.len()) as u32;
         self.strings.extend_from_slice(text.as_bytes());
         self.strings.push(0);
         at
@@ -336,14 +361,14 @@ impl<'b, 'd> Builder<'b, 'd> {
 
     fn index_type(&mut self) -> u32 {
         let name = "__ARRAY_SIZE_TYPE__";
-        if let Some(ids) = self.names.get(&(Kind::Int as u8, name)) {
-            return ids[0];
+        if let Some(id) = self.index_type.or(self.named(Kind::Int, name).first().copied()) {
+            return id;
         }
         let mut record = self.head(name, Kind::Int, 0, false, 4);
         record.extend(32u32.to_le_bytes());
         self.records.push(record);
         let id = self.btf.len() + self.records.len() as u32;
-        self.names.insert((Kind::Int as u8, name), vec![id]);
+        self.index_type = Some(id);
         id
     }
 }

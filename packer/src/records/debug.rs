@@ -19,12 +19,24 @@ pub type Slice<'d> = EndianSlice<'d, LittleEndian>;
 /// Chains of typedefs and modifiers are followed this deep.
 const MAX_DEPTH: usize = 64;
 
-/// More entries than this are not read: no BPF program has them.
-const MAX_DIES: usize = 4 << 20;
+/// Memory for entries beside the size of the object: with more, the debug information is not read. An
+/// entry may have two bytes, and takes many times as much here.
+const MEMORY: usize = 6 << 20;
 
-/// Files and lines, of which more are not read.
+/// Bytes of the sections that gimli makes larger things of. clang makes no such ones for BPF.
+const MAX_ABBREV: usize = 256 << 10;
+const MAX_LINE: usize = 512 << 10;
+
+/// Units and files, of which more are not read; and rows of the tables of lines.
+const MAX_UNITS: usize = 256;
 const MAX_FILES: usize = 4096;
-const MAX_ROWS: usize = 4 << 20;
+const MAX_ROWS: usize = 256 << 10;
+
+/// Bytes of a path; a longer one is none.
+const MAX_PATH: usize = 4096;
+
+/// Pieces of functions, of which more are not read.
+const MAX_RANGES: usize = 64 << 10;
 
 /// The address of an instruction: no two sections share one.
 pub fn address(section: usize, offset: u64) -> u64 {
@@ -35,11 +47,11 @@ pub fn address(section: usize, offset: u64) -> u64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Index in [`Debug::files`].
-    pub file: usize,
+    pub file: u32,
     /// Line, from 1.
-    pub line: usize,
+    pub line: u32,
     /// Column in bytes, from 1; 0 where it is not known.
-    pub column: usize,
+    pub column: u32,
 }
 
 /// A function that an instruction is part of.
@@ -70,27 +82,48 @@ pub struct Debug<'d> {
     pub(super) rows: Vec<(u64, Option<Place>)>,
     /// Top-level functions with code, and variables.
     pub(super) roots: Vec<u32>,
+    /// How many pieces all functions have.
+    pub(super) ranges: usize,
+}
+
+/// There is more of something than any BPF program has.
+const TOO_MUCH: gimli::Error = gimli::Error::UnsupportedOffset;
+
+/// The text of a source, by bytes: clang counts columns in them.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => crate::compile::text_of(bytes.to_vec()).into(),
+    }
 }
 
 impl<'d> Debug<'d> {
-    /// Reads all of it.
+    /// Reads all of it, of an object of this many bytes.
     ///
     /// # Errors
-    /// When it is damaged.
-    pub fn read(sections: &'d Sections<'_>) -> gimli::Result<Debug<'d>> {
+    /// When it is damaged, or has more than any BPF program.
+    pub fn read(sections: &'d Sections<'_>, object_len: usize) -> gimli::Result<Debug<'d>> {
+        if sections.get(SectionId::DebugAbbrev).len() > MAX_ABBREV
+            || sections.get(SectionId::DebugLine).len() > MAX_LINE
+        {
+            return Err(TOO_MUCH);
+        }
         let section = |id: SectionId| {
             let data = sections.get(id);
             Ok::<_, gimli::Error>(EndianSlice::new(data, LittleEndian))
         };
         let dwarf = gimli::Dwarf::load(section)?;
+        let most = (object_len + MEMORY) / size_of::<Die<'_>>();
         let mut debug = Debug::default();
         let mut units = dwarf.units();
+        let mut left = MAX_UNITS;
         while let Some(header) = units.next()? {
+            left = left.checked_sub(1).ok_or(TOO_MUCH)?;
             let base = header.debug_info_offset().map_or(0, |offset| offset.0);
             let unit = dwarf.unit(header)?;
             let first_file = debug.files.len();
             debug.read_lines(&dwarf, &unit)?;
-            debug.read_entries(&dwarf, &unit, base, first_file)?;
+            debug.read_entries(&dwarf, &unit, (base, first_file), most)?;
         }
         debug.rows.sort_by_key(|(address, place)| (*address, place.is_some()));
         Ok(debug)
@@ -108,12 +141,19 @@ impl<'d> Debug<'d> {
         if header.version() < 5 {
             self.files.push(File { name: String::new(), text: "".into() });
         }
-        for entry in header.file_names().iter().take(MAX_FILES) {
+        for entry in header.file_names() {
+            if self.files.len() >= MAX_FILES {
+                return Err(TOO_MUCH);
+            }
             let string = |value| dwarf.attr_string(unit, value).map(|text| text.slice());
-            let lossy = |value| string(value).map(String::from_utf8_lossy).unwrap_or_default();
-            let dir = entry.directory(header).map(lossy).unwrap_or_default();
-            let name = lossy(entry.path_name());
-            let text = entry.source().map(lossy).unwrap_or_default();
+            let path = |value| {
+                let path = string(value).ok().filter(|path| path.len() <= MAX_PATH);
+                path.map(String::from_utf8_lossy).unwrap_or_default()
+            };
+            let dir = entry.directory(header).map(path).unwrap_or_default();
+            let name = path(entry.path_name());
+            let text = entry.source().and_then(|value| string(value).ok()).map(text_of);
+            let text = text.unwrap_or_default();
             let name = if dir.is_empty() || name.starts_with('/') {
                 name.into_owned()
             } else {
@@ -126,11 +166,11 @@ impl<'d> Debug<'d> {
             && self.rows.len() < MAX_ROWS
         {
             let place = (!row.end_sequence()).then(|| Place {
-                file: first + row.file_index() as usize,
-                line: row.line().map_or(0, |line| line.get() as usize),
+                file: (first as u32).saturating_add(row.file_index() as u32),
+                line: row.line().map_or(0, |line| line.get() as u32),
                 column: match row.column() {
                     gimli::ColumnType::LeftEdge => 0,
-                    gimli::ColumnType::Column(column) => column.get() as usize,
+                    gimli::ColumnType::Column(column) => column.get() as u32,
                 },
             });
             self.rows.push((row.address(), place));
@@ -142,8 +182,8 @@ impl<'d> Debug<'d> {
         &mut self,
         dwarf: &gimli::Dwarf<Slice<'d>>,
         unit: &gimli::Unit<Slice<'d>>,
-        base: usize,
-        first_file: usize,
+        (base, first_file): (usize, usize),
+        most: usize,
     ) -> gimli::Result<()> {
         let mut raw = unit.entries_raw(None)?;
         let mut entry = gimli::DebuggingInformationEntry::null();
@@ -161,10 +201,11 @@ impl<'d> Debug<'d> {
             if !is_entry {
                 continue;
             }
-            if self.dies.len() >= MAX_DIES {
-                return Err(gimli::Error::UnsupportedOffset);
+            if self.dies.len() >= most || self.ranges > MAX_RANGES {
+                return Err(TOO_MUCH);
             }
             let die = read_entry(dwarf, unit, &entry, (base, offset, first_file))?;
+            self.ranges += die.ranges.len();
             let is_root = matches!(die.tag, gimli::DW_TAG_subprogram | gimli::DW_TAG_variable);
             if depth == 1 && is_root {
                 self.roots.push(index);

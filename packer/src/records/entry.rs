@@ -8,6 +8,9 @@ use super::debug::{Place, Slice};
 /// Pieces of a function, of which more are not read.
 const MAX_RANGES: usize = 256;
 
+/// Bytes of a name; nobody writes a longer one, and names may share their bytes.
+const MAX_NAME: usize = 1024;
+
 /// An entry of the debug information; which of the fields are meant depends on the tag.
 #[derive(Debug, Clone)]
 pub struct Die<'d> {
@@ -81,16 +84,17 @@ pub fn read_entry<'d>(
         match attribute.name() {
             gimli::DW_AT_name => {
                 let name = dwarf.attr_string(unit, value)?.slice();
+                let name = if name.len() > MAX_NAME { &b"?"[..] } else { name };
                 die.name = std::str::from_utf8(name).unwrap_or("?");
             }
             gimli::DW_AT_type => die.ty = reference(value),
             gimli::DW_AT_abstract_origin => die.origin = reference(value),
             gimli::DW_AT_byte_size => die.size = attribute.udata_value(),
             gimli::DW_AT_decl_file | gimli::DW_AT_call_file => {
-                die.place.file = first_file + number_of_file(value);
+                die.place.file = (first_file as u32).saturating_add(number_of_file(value));
             }
-            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as usize,
-            gimli::DW_AT_call_column => die.place.column = number as usize,
+            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as u32,
+            gimli::DW_AT_call_column => die.place.column = number as u32,
             gimli::DW_AT_declaration => die.is_declaration = true,
             gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
             gimli::DW_AT_data_bit_offset => die.bit_offset = number,
@@ -130,9 +134,9 @@ pub fn read_entry<'d>(
     Ok(die)
 }
 
-fn number_of_file(value: AttributeValue<Slice<'_>>) -> usize {
+fn number_of_file(value: AttributeValue<Slice<'_>>) -> u32 {
     match value {
-        AttributeValue::FileIndex(index) => index as usize,
-        other => other.udata_value().unwrap_or(0) as usize,
+        AttributeValue::FileIndex(index) => index as u32,
+        other => other.udata_value().unwrap_or(0) as u32,
     }
 }

@@ -67,7 +67,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let start = self.debug.die(function).place;
             for text in names.iter().flat_map(|name| self.calls(function, name)) {
                 // Variables that are declared later in the function count, too.
-                let place = Place { line: usize::MAX, ..start };
+                let place = Place { line: u32::MAX, ..start };
                 let level = level.unwrap_or(frames.len() - 1);
                 found.push(Scope { text, function, place, at, level, code, map: None });
             }
@@ -81,20 +81,20 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The lines of a function, as far as its variables tell.
-    fn lines(&self, function: u32) -> (usize, usize) {
+    fn lines(&self, function: u32) -> (u32, u32) {
         let die = self.debug.die(function);
         let next = self.debug.functions().filter_map(|other| {
             let place = self.debug.die(other).place;
             (place.file == die.place.file && place.line > die.place.line).then_some(place.line)
         });
-        (die.place.line, next.min().map_or(usize::MAX, |line| line - 1))
+        (die.place.line, next.min().map_or(u32::MAX, |line| line - 1))
     }
 
     /// How a function computes slots of a histogram.
     pub fn slotting(&self, function: u32) -> Option<Slotting> {
         let place = self.debug.die(function).place;
         let tokens = self.sources.tokens_in(place.file, self.lines(function));
-        let constant = |name: &str| match self.sources.constant(name)? {
+        let constant = |name: &str| match self.sources.constant(name)?[..] {
             [Token::Word(word)] => units::number(word),
             _ => None,
         };
@@ -180,7 +180,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         }
         let [Token::Word(word)] = unwrapped(tokens) else { return Vec::new() };
         if let Some(body) = self.sources.constant(word) {
-            return self.sizes(scope, body, depth + 1);
+            return self.sizes(scope, &body, depth + 1);
         }
         if let Some(at) = self.parameter(scope, word) {
             let callers = self.callers(scope);

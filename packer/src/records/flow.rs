@@ -18,6 +18,14 @@ use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 /// Instructions of an object that are walked at most, ways that meet walked again.
 const MAX_STEPS: usize = 4 << 20;
 
+/// Instructions of a function, and places in it that are jumped to. Of a function with more, nothing
+/// is known.
+const MAX_INSNS: usize = 64 << 10;
+const MAX_LEADERS: usize = 4 << 10;
+
+/// Calls that are kept.
+const MAX_CALLS: usize = 16 << 10;
+
 /// A call of a kernel helper.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -144,7 +152,9 @@ pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
         let section = elf.section_by_index(object::SectionIndex(function.section));
         let data = section.and_then(|section| section.data()).unwrap_or_default();
         let range = function.start as usize..function.end as usize;
-        let Some(code) = data.get(range) else { continue };
+        let Some(code) = data.get(range).filter(|code| code.len() / 8 <= MAX_INSNS) else {
+            continue;
+        };
         let relocated = relocations.get(&function.section);
         let code = decode(elf, code, &function, relocated);
         steps = Walk { code: &code, flow: &mut flow, index, function: &function }.run(steps);
@@ -218,6 +228,9 @@ impl Walk<'_> {
         registers[10] = Value::Stack(0);
         let first = State { registers, stack: BTreeMap::new() };
         let leaders = self.leaders();
+        if leaders.len() > MAX_LEADERS {
+            return budget;
+        }
         let mut states: BTreeMap<usize, State> = BTreeMap::from([(0, first)]);
         let mut todo = VecDeque::from([0]);
         let mut waiting = BTreeSet::from([0]);
@@ -393,7 +406,7 @@ impl Walk<'_> {
                     _ => {}
                 }
             }
-            if is_helper && KEPT.contains(&insn.imm) {
+            if is_helper && KEPT.contains(&insn.imm) && self.flow.calls.len() < MAX_CALLS {
                 let call = Call { helper: insn.imm, at: place, function: self.index, arguments };
                 self.flow.calls.push(call);
             }

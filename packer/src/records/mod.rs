@@ -71,7 +71,7 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let section = elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?.data()?;
     let btf = Btf::parse(section)?;
     let sections = sections::Sections::read(&elf);
-    let debug = sections.as_ref().and_then(|sections| Debug::read(sections).ok());
+    let debug = sections.as_ref().and_then(|sections| Debug::read(sections, object.len()).ok());
     let debug = debug.unwrap_or_default();
     let flow = flow::walk(&elf);
     let sources = Sources::read(&debug, is_ours);
@@ -205,7 +205,7 @@ struct Finder<'f, 'd> {
     evaluator: Evaluator<'f, 'd>,
 }
 
-impl Finder<'_, '_> {
+impl<'f> Finder<'f, '_> {
     /// The buffers that a call may write to: one, unless a function is given them.
     fn maps(&self, call: &Call, shape: &Shape) -> Vec<String> {
         if let Value::Map(map) = call.arguments[shape.map] {
@@ -220,10 +220,10 @@ impl Finder<'_, '_> {
     }
 
     /// The calls that write to a buffer.
-    fn scopes(&self, call: &Call, shape: &Shape, map: &str) -> Vec<Scope<'_>> {
+    fn scopes(&self, call: &Call, shape: &Shape, map: &str) -> Vec<Scope<'f>> {
         let mut scopes = self.evaluator.scopes(call.function, call.at, &[shape.name]);
         if scopes.len() > 1 {
-            let is_it = |scope: &Scope<'_>| {
+            let is_it = |scope: &Scope<'f>| {
                 self.evaluator.words(scope, shape.map).iter().any(|word| word == map)
             };
             scopes.retain(is_it);
@@ -268,7 +268,7 @@ impl Finder<'_, '_> {
             return distinct.into_iter().map(Struct::Debug).collect();
         }
         let by_element = shape.data.and_then(|data| self.value_type(call.arguments[data], size));
-        let is_scalar = |scope: &Scope<'_>| {
+        let is_scalar = |scope: &Scope<'f>| {
             shape.data.is_some_and(|data| self.evaluator.is_scalar(scope, data))
         };
         if by_element.is_none() && scopes.iter().any(is_scalar) {
@@ -371,7 +371,8 @@ impl Finder<'_, '_> {
 
     fn place(&self, call: &Call) -> String {
         let place = self.debug.place(address(call.at.0, call.at.1));
-        match place.and_then(|place| Some((self.debug.files.get(place.file)?, place.line))) {
+        match place.and_then(|place| Some((self.debug.files.get(place.file as usize)?, place.line)))
+        {
             Some((file, line)) => {
                 let name = file.name.trim_start_matches("./");
                 format!("{name}:{line}")

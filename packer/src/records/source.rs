@@ -2,6 +2,7 @@
 //! The text of a call in a source: its arguments, and what its result goes to. A call that a macro
 //! makes is found in the macro's body, with the macro's arguments put in.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -17,6 +18,12 @@ const MAX_CALLS: usize = 64;
 /// Bytes of sources that are read at most.
 const MAX_TEXT: usize = 32 << 20;
 
+/// Tokens of a file that are kept: a longer one counts as one without text. Each takes 32 bytes.
+const MAX_FILE: usize = 200_000;
+
+/// Macros that are known at most.
+const MAX_MACROS: usize = 64 << 10;
+
 /// Tokens that an expansion has at most.
 const MAX_TOKENS: usize = 10_000;
 
@@ -31,8 +38,15 @@ pub struct CallText<'d> {
 
 /// The sources of an object, by tokens.
 pub struct Sources<'d> {
-    files: Vec<File<'d>>,
-    macros: BTreeMap<&'d str, Macro<'d>>,
+    files: Vec<Source<'d>>,
+    /// What follows `#define`, by the macro's name.
+    macros: BTreeMap<&'d str, &'d str>,
+}
+
+/// A source, of which the tokens are read when they are asked for: of most files, only macros are.
+struct Source<'d> {
+    text: &'d str,
+    file: OnceCell<File<'d>>,
 }
 
 /// The tokens of a file, and where each is.
@@ -59,29 +73,43 @@ impl<'d> Sources<'d> {
     pub fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
         let mut left = MAX_TEXT;
         let mut read = |file: &'d super::debug::File<'_>| {
-            if is_ours(&file.name) || file.text.len() > left {
-                return File::default();
-            }
-            left -= file.text.len();
-            let (tokens, places) = tokens(&file.text).unzip();
-            File { tokens, places }
+            let is_read = !is_ours(&file.name) && file.text.len() <= left;
+            let text = if is_read { file.text.as_ref() } else { "" };
+            left -= text.len();
+            Source { text, file: OnceCell::new() }
         };
-        let files: Vec<File<'d>> = debug.files.iter().map(&mut read).collect();
+        let files: Vec<Source<'d>> = debug.files.iter().map(&mut read).collect();
         let mut macros = BTreeMap::new();
-        for token in files.iter().flat_map(|file| &file.tokens) {
+        for (token, _) in files.iter().flat_map(|file| tokens(file.text)) {
             if let Token::Directive(text) = token
-                && let Some((name, definition)) = define(text)
+                && let Some((name, _)) = name_of(text)
+                && (macros.len() < MAX_MACROS || macros.contains_key(name))
             {
-                macros.insert(name, definition);
+                macros.insert(name, text);
             }
         }
         Sources { files, macros }
     }
 
+    fn file(&self, index: u32) -> Option<&File<'d>> {
+        let source = self.files.get(index as usize)?;
+        Some(source.file.get_or_init(|| {
+            let (tokens, places): (Vec<_>, Vec<_>) = tokens(source.text).take(MAX_FILE).unzip();
+            match tokens.len() < MAX_FILE {
+                true => File { tokens, places },
+                false => File::default(),
+            }
+        }))
+    }
+
+    fn definition(&self, name: &str) -> Option<Macro<'d>> {
+        define(self.macros.get(name)?)
+    }
+
     /// The calls of these functions that an expression at a place makes: one, unless it is a macro
     /// that makes several.
     pub fn calls_at(&self, place: Place, names: &[&str]) -> Vec<CallText<'d>> {
-        let Some(file) = self.files.get(place.file) else { return Vec::new() };
+        let Some(file) = self.file(place.file) else { return Vec::new() };
         // Where the place is not that of the name, the line has it.
         let at = file.position(place);
         let on_line = |at: &usize| file.places[*at].line == place.line;
@@ -94,29 +122,29 @@ impl<'d> Sources<'d> {
     }
 
     /// All calls of a function in a range of lines of a file.
-    pub fn calls_in(&self, file: usize, lines: (usize, usize), name: &str) -> Vec<CallText<'d>> {
+    pub fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
         let all = self.tokens_in(file, lines);
         (0..all.len()).flat_map(|at| self.calls_of(all, at, &[name], 0)).collect()
     }
 
     /// The tokens in a range of lines of a file.
-    pub fn tokens_in(&self, file: usize, lines: (usize, usize)) -> &[Token<'d>] {
-        let Some(file) = self.files.get(file) else { return &[] };
+    pub fn tokens_in(&self, file: u32, lines: (u32, u32)) -> &[Token<'d>] {
+        let Some(file) = self.file(file) else { return &[] };
         let first = file.places.partition_point(|p| p.line < lines.0);
         let end = file.places.partition_point(|p| p.line <= lines.1);
         file.tokens.get(first..end).unwrap_or_default()
     }
 
     /// The blocks that a place in a function is in: where each begins.
-    pub fn blocks(&self, lines: (usize, usize), place: Place) -> Vec<usize> {
-        let Some(file) = self.files.get(place.file) else { return Vec::new() };
+    pub fn blocks(&self, lines: (u32, u32), place: Place) -> Vec<usize> {
+        let Some(file) = self.file(place.file) else { return Vec::new() };
         let first = file.places.partition_point(|p| p.line < lines.0);
         file.blocks(first, file.position(place))
     }
 
     /// Where a name is in a line, for what is declared there.
     pub fn place_of(&self, place: Place, name: &str) -> Place {
-        let Some(file) = self.files.get(place.file) else { return place };
+        let Some(file) = self.file(place.file) else { return place };
         let first = file.places.partition_point(|p| p.line < place.line);
         let on_line =
             (first..file.places.len()).take_while(|at| file.places[*at].line == place.line);
@@ -126,8 +154,8 @@ impl<'d> Sources<'d> {
 
     /// What a variable may hold at a place in a function: the assignments before it, back to the
     /// last that is made in any case; where there is none, the first behind it.
-    pub fn assigned(&self, lines: (usize, usize), place: Place, name: &str) -> Vec<Vec<Token<'d>>> {
-        let Some(file) = self.files.get(place.file) else { return Vec::new() };
+    pub fn assigned(&self, lines: (u32, u32), place: Place, name: &str) -> Vec<Vec<Token<'d>>> {
+        let Some(file) = self.file(place.file) else { return Vec::new() };
         let first = file.places.partition_point(|p| p.line < lines.0);
         let end = file.places.partition_point(|p| p.line <= lines.1);
         let all = file.assignments(first..end, name);
@@ -149,9 +177,9 @@ impl<'d> Sources<'d> {
     }
 
     /// The body of a macro without parameters.
-    pub fn constant(&self, name: &str) -> Option<&[Token<'d>]> {
-        let found = self.macros.get(name).filter(|found| found.parameters.is_none())?;
-        Some(&found.body)
+    pub fn constant(&self, name: &str) -> Option<Vec<Token<'d>>> {
+        let found = self.definition(name).filter(|found| found.parameters.is_none())?;
+        Some(found.body)
     }
 
     fn calls_of(
@@ -173,13 +201,14 @@ impl<'d> Sources<'d> {
             let call = |arguments| CallText { arguments, before: before() };
             return arguments().map(call).into_iter().collect();
         }
-        let Some(definition) = self.macros.get(word).filter(|_| depth < MAX_DEPTH) else {
+        if depth >= MAX_DEPTH {
             return Vec::new();
-        };
-        let body = match &definition.parameters {
-            None => Some(definition.body.clone()),
+        }
+        let Some(Macro { parameters, body }) = self.definition(word) else { return Vec::new() };
+        let body = match parameters {
+            None => Some(body),
             Some(parameters) => {
-                arguments().and_then(|arguments| substituted(definition, parameters, &arguments))
+                arguments().and_then(|arguments| substituted(&body, &parameters, &arguments))
             }
         };
         let body = body.unwrap_or_default();
@@ -253,12 +282,12 @@ fn arguments<'d>(after: &[Token<'d>]) -> Option<Vec<Vec<Token<'d>>>> {
 
 /// A macro's body with its arguments in place.
 fn substituted<'d>(
-    definition: &Macro<'d>,
+    definition: &[Token<'d>],
     parameters: &[&str],
     arguments: &[Vec<Token<'d>>],
 ) -> Option<Vec<Token<'d>>> {
     let mut body = Vec::new();
-    for token in &definition.body {
+    for token in definition {
         let replaced = match token {
             Token::Word(word) => parameters.iter().position(|parameter| parameter == word),
             _ => None,
@@ -275,24 +304,32 @@ fn substituted<'d>(
     Some(body)
 }
 
-/// The macro that a directive defines.
-fn define(text: &str) -> Option<(&str, Macro<'_>)> {
+/// The name that a directive defines, and what is behind it.
+fn name_of(text: &str) -> Option<(&str, &str)> {
     let rest = text.trim_start().strip_prefix("define")?;
     let rest = rest.strip_prefix(|c: char| c.is_whitespace())?.trim_start();
     let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
     let (name, rest) = rest.split_at(end);
+    let has_end = rest.strip_prefix('(').is_none_or(|inner| inner.contains(')'));
+    has_end.then_some((name, rest))
+}
+
+/// The macro that a directive defines; none for one that is longer than any expansion.
+fn define(text: &str) -> Option<Macro<'_>> {
+    let (_, rest) = name_of(text)?;
     let (parameters, body) = match rest.strip_prefix('(') {
         Some(inner) => {
             let (list, body) = inner.split_once(')')?;
-            let names =
-                list.split(',').map(|name| name.trim_matches(['\\', ' ', '\t', '\n', '\r']));
+            let names = list.split(',').take(MAX_TOKENS);
+            let names = names.map(|name| name.trim_matches(['\\', ' ', '\t', '\n', '\r']));
             (Some(names.collect()), body)
         }
         None => (None, rest),
     };
     let is_token = |token: &Token<'_>| *token != Token::Punct('\\');
-    let body = tokens(body).map(|(token, _)| token).filter(is_token).collect();
-    Some((name, Macro { parameters, body }))
+    let body = tokens(body).map(|(token, _)| token).filter(is_token).take(MAX_TOKENS + 1);
+    let body: Vec<_> = body.collect();
+    (body.len() <= MAX_TOKENS).then_some(Macro { parameters, body })
 }
 
 #[cfg(test)]
@@ -312,7 +349,7 @@ mod tests {
             .join(" ")
     }
 
-    fn found(text: &str, line: usize, column: usize, name: &str) -> Option<(String, String)> {
+    fn found(text: &str, line: u32, column: u32, name: &str) -> Option<(String, String)> {
         let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
         let debug = Debug { files: vec![file], ..Debug::default() };
         let sources = Sources::read(&debug, |_| false);

@@ -17,7 +17,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use libbpf_rs::Object;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::args::Plan;
 use crate::attach::Attached;
@@ -111,6 +111,11 @@ pub fn run(
         count: plan.count,
         deadline: plan.duration.map(|duration| start + duration),
     };
+    let hurry = settings.hurry();
+    hurry.watch(
+        signals.try_clone().map_err(failure::system("can not watch signals"))?,
+        limits.deadline,
+    );
     let most = plan.count.filter(|_| samples.is_empty());
     let mut run = Run {
         buffers,
@@ -129,7 +134,7 @@ pub fn run(
         left: most.unwrap_or(u64::MAX),
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
-        ending: Ending::new(settings.hurry()),
+        ending: Ending::new(hurry),
         talk,
     };
     let end = run.until(limits.deadline);
@@ -447,9 +452,7 @@ impl Run<'_> {
 
     /// Whether somebody has sent another signal since the end began.
     fn is_impatient(&mut self) -> bool {
-        let mut fds = [PollFd::new(self.signals, PollFlags::IN)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if poll(&mut fds, Some(&at_once)) == Ok(1) {
+        if self.signals.have_come() {
             self.signals.take();
             self.ending.is_signalled = true;
         }

@@ -5,6 +5,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::sys::Signals;
+
 /// How long records wait for one answer: buffers have room for that. The first one is waited for as
 /// long as there is time at all: the worker starts.
 const BRIEF: Duration = Duration::from_millis(20);
@@ -26,17 +28,42 @@ const LAST_FOR_EACH: Duration = Duration::from_micros(100);
 
 /// Tells that a run ends: hardly anything is waited for any more.
 #[derive(Debug, Clone, Default)]
-pub struct Hurry(Arc<OnceLock<Instant>>);
+pub struct Hurry(Arc<Ends>);
+
+/// What ends a run.
+#[derive(Debug, Default)]
+struct Ends {
+    /// When it ended.
+    since: OnceLock<Instant>,
+    /// When it is to end.
+    deadline: OnceLock<Instant>,
+    /// What ends it before.
+    signals: OnceLock<Signals>,
+}
 
 impl Hurry {
+    /// The run ends with a signal, or at a deadline.
+    pub fn watch(&self, signals: Signals, deadline: Option<Instant>) {
+        let _ = self.0.signals.set(signals);
+        if let Some(deadline) = deadline {
+            let _ = self.0.deadline.set(deadline);
+        }
+    }
+
     /// The run ends now.
     pub fn begin(&self) {
-        let _ = self.0.set(Instant::now());
+        let _ = self.0.since.set(Instant::now());
     }
 
     /// Since when it ends.
     pub fn since(&self) -> Option<Instant> {
-        self.0.get().copied()
+        self.0.since.get().copied()
+    }
+
+    /// Whether who waits for an answer has to look at a signal, or at the time, first.
+    fn is_due(&self) -> bool {
+        self.0.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+            || self.0.signals.get().is_some_and(Signals::have_come)
     }
 }
 
@@ -91,8 +118,17 @@ impl Budget {
         self.patience.hurry().since().is_some()
     }
 
+    /// Whether nothing may be waited for since the end has come, and was not seen yet.
+    pub fn is_due(&self) -> bool {
+        // Readings have a thread of their own.
+        matches!(&self.patience, Patience::Records(hurry) if !self.is_last() && hurry.is_due())
+    }
+
     /// How long an answer may be waited for.
     pub fn left(&mut self) -> Duration {
+        if self.is_due() {
+            return Duration::ZERO;
+        }
         if self.is_last() {
             if !self.is_last {
                 self.is_last = true;
@@ -159,5 +195,20 @@ mod tests {
         budget.ask();
         assert_eq!(budget.left(), LAST_FOR_EACH);
         assert_eq!(Budget::new(Patience::Records(hurry)).left(), LAST_AND_FIRST);
+    }
+
+    #[test]
+    fn who_reads_records_looks_at_the_time_and_at_signals_first() {
+        let hurry = Hurry::default();
+        let mut records = Budget::new(Patience::Records(hurry.clone()));
+        let mut readings = Budget::new(Patience::Readings(hurry.clone()));
+        let (theirs, ours) = rustix::pipe::pipe().unwrap();
+        hurry.watch(Signals::fake(theirs), None);
+        assert!(!records.is_due() && records.left() > BRIEF);
+        rustix::io::write(&ours, b"signal").unwrap();
+        assert!(records.is_due() && records.left().is_zero());
+        assert_eq!(readings.left(), READINGS.0);
+        hurry.begin();
+        assert!(!records.is_due() && records.left() == LAST_AND_FIRST);
     }
 }

@@ -14,6 +14,7 @@ mod engine;
 mod files;
 mod jit;
 mod kernel;
+mod link;
 mod maps;
 mod processes;
 mod remote;

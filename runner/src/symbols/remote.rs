@@ -3,10 +3,9 @@
 //! long: who asks has records to read, or is to end. What comes too late is taken with the next
 //! question.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{self, Read as _, Write as _};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Child;
 use std::rc::Rc;
@@ -15,8 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::budget::Budget;
+use super::link::{Link, Pending};
 use super::processes::FRESH;
-use super::wire::{self, MAX_PLACES, Reply, Request};
+use super::wire::{MAX_PLACES, Reply, Request};
 use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
 use crate::args::Plan;
 use crate::sys;
@@ -86,28 +86,6 @@ pub struct Remote {
     told: u32,
 }
 
-/// A connection to a worker that runs.
-#[derive(Debug)]
-struct Link {
-    stream: UnixStream,
-    /// None in tests, whose worker is a thread.
-    child: Option<Child>,
-    next: u32,
-    /// Questions without an answer, oldest first: they are answered in order.
-    pending: VecDeque<Pending>,
-    /// When the oldest of them began to be worked on.
-    since: Instant,
-    /// What was read of an answer.
-    input: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    id: u32,
-    pid: u32,
-    places: Vec<Place>,
-}
-
 /// What is known of a process.
 #[derive(Debug)]
 struct Known {
@@ -170,6 +148,7 @@ impl Remote {
         if !is_known && !self.given_up.contains(&pid) {
             match self.ask(pid, places) {
                 Some(answer) => found = answer,
+                None if self.budget.is_due() => {}
                 None => self.is_late(pid),
             }
         }
@@ -382,68 +361,10 @@ impl Remote {
     }
 }
 
-impl Link {
-    fn new(stream: UnixStream, child: Option<Child>) -> Link {
-        Link {
-            stream,
-            child,
-            next: 0,
-            pending: VecDeque::new(),
-            since: Instant::now(),
-            input: Vec::new(),
-        }
-    }
-
-    fn receive(&mut self) -> io::Result<Option<Reply>> {
-        let malformed = |_| io::Error::other("it says what nobody understands");
-        loop {
-            let wanted = match self.input.first_chunk() {
-                None => 4,
-                Some(length) => 4 + wire::length(*length).map_err(malformed)?,
-            };
-            if wanted > 4 && self.input.len() == wanted {
-                let reply = Reply::decode(&self.input[4..]).map_err(malformed)?;
-                self.input.clear();
-                return Ok(Some(reply));
-            }
-            let have = self.input.len();
-            let mut bytes = [0; 16 << 10];
-            let room = (wanted - have).min(bytes.len());
-            match self.stream.read(&mut bytes[..room]) {
-                Ok(0) => return Err(io::Error::other("it has ended")),
-                Ok(count) => self.input.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Ends the worker. Returns the signal that ended it before, if one did.
-    fn end(&mut self) -> Option<i32> {
-        let child = self.child.as_mut()?;
-        let ended = child.try_wait().ok().flatten();
-        if ended.is_none() {
-            // It cannot refuse; where a file of another machine holds it, it is gone later.
-            let _ = child.kill();
-            let _ = child.try_wait();
-        }
-        ended?.signal()
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        // Left alone, it would be a zombie as long as ecli runs.
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.try_wait();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::super::Hurry;
     use super::super::engine::Engine;
     use super::*;

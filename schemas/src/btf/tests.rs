@@ -2,6 +2,7 @@
 //! BTF that the tests write themselves.
 
 use super::*;
+use crate::argument::Argument;
 
 /// Writes BTF for tests.
 #[derive(Default)]
@@ -134,6 +135,21 @@ fn enums_by_tag_and_by_enumerator() {
     assert_eq!(btf.find_enum("color").unwrap().id, tagged);
     assert!(btf.find_enum("A").is_none(), "a tagged enum goes by its tag");
     assert_eq!(btf.ty(anonymous).enumerators().last(), Some(("TIMER", 1)));
+}
+
+#[test]
+fn what_is_larger_than_a_path_is_no_argument() {
+    let mut b = Builder::default();
+    let char = b.add(Kind::Int, "char", 0, 1, &[0x0100_0008]);
+    let text = b.add(Kind::Array, "", 0, 0, &[char, char, u32::MAX]);
+    let bool = b.add(Kind::Int, "_Bool", 0, 1, &[0x0400_0008]);
+    let bytes = b.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    for id in [text, bool] {
+        assert!(Argument::of(btf.ty(id), 4096).is_some());
+        assert!(Argument::of(btf.ty(id), 4097).is_none());
+        assert!(Argument::of(btf.ty(id), u32::MAX as usize).is_none());
+    }
 }
 
 #[test]

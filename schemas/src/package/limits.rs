@@ -43,7 +43,7 @@ pub const FREE_UNPACKED: u64 = 7 << 20;
 
 /// What modules, and three times the object, may have in a package of so many bytes: three times as
 /// many, and [`FREE_UNPACKED`]. An object is in memory several times while it is loaded. Objects
-/// unpack to two or three times their text, so that those of up to 4 MiB always fit.
+/// unpack to two or three times their text, so that those of up to 3.5 MiB always fit.
 #[must_use]
 pub const fn most_unpacked(text: u64) -> u64 {
     FREE_UNPACKED.saturating_add(text.saturating_mul(3))

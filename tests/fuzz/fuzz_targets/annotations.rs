@@ -13,7 +13,7 @@ static OBJECT: LazyLock<Option<Vec<u8>>> =
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    let found = annotations::find(&text);
+    let found = annotations::find(&text).unwrap_or_default();
     let _ = annotations::wanted_records(&found);
     if let Some(object) = &*OBJECT {
         let _ = describe_object(object.clone(), &text);

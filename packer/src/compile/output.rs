@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//! Runs clang, and reads what it writes, as far as it makes sense: from a few words of a source, it
+//! makes an object, or messages, of any size.
+
+use std::io::{self, Read};
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::MAX_OBJECT;
+
+/// Bytes of clang's words that are kept.
+const MAX_WORDS: u64 = 1 << 20;
+
+/// Runs a program to its end: how it ended, and what it wrote to standard output and to standard
+/// error. Of its words, the first are kept.
+///
+/// # Errors
+/// When it can not be run, or makes an object larger than any that is read.
+pub fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (object, words) = std::thread::scope(|scope| {
+        let words = scope.spawn(|| stderr.map_or(Ok(Vec::new()), words));
+        let object = stdout.map_or(Ok(Vec::new()), object);
+        (object, words.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+    });
+    if object.is_err() || words.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    Ok((status, object?, words?))
+}
+
+fn object(stdout: impl Read) -> io::Result<Vec<u8>> {
+    let mut object = Vec::new();
+    stdout.take(MAX_OBJECT + 1).read_to_end(&mut object)?;
+    match object.len() as u64 > MAX_OBJECT {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "the object that clang makes has more than 256 MiB",
+        )),
+        false => Ok(object),
+    }
+}
+
+fn words(mut stderr: impl Read) -> io::Result<Vec<u8>> {
+    let mut words = Vec::new();
+    stderr.by_ref().take(MAX_WORDS).read_to_end(&mut words)?;
+    // Who writes to a closed pipe does not end as it would.
+    if io::copy(&mut stderr, &mut io::sink())? > 0 {
+        words.extend_from_slice(b"\n[...]\n");
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+        of(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn both_outputs_are_read_to_their_ends() {
+        let (status, object, words) =
+            run("head -c 300000 /dev/zero; head -c 200000 /dev/zero >&2; exit 3").unwrap();
+        assert_eq!((status.code(), object.len(), words.len()), (Some(3), 300_000, 200_000));
+    }
+
+    #[test]
+    fn what_has_no_end_is_cut() {
+        let (status, _, words) = run("head -c 3000000 /dev/zero >&2; exit 4").unwrap();
+        assert_eq!(status.code(), Some(4));
+        assert!(words.len() < 1_100_000 && words.ends_with(b"\n[...]\n"), "{}", words.len());
+    }
+}

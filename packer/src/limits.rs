@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+//! How much of everything an object may have. A few bytes of an object can stand for a large thing in
+//! memory, and names may share their bytes: an object that has more of something than any BPF program
+//! is refused before anything is made of it, and says of what.
+
+use bpfpack_schemas::btf::{Btf, Kind};
+use bpfpack_schemas::meta::ExportType;
+use bpfpack_schemas::package::{MAX_OBJECT_SIZE, MAX_PACKAGE_SIZE};
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+/// Sections: clang makes some thirty, and two for each program.
+const MAX_SECTIONS: usize = 4096;
+
+/// Symbols: clang makes one for each block of a program.
+const MAX_SYMBOLS: usize = 128 << 10;
+
+/// Relocations of all sections.
+const MAX_RELOCATIONS: usize = 1 << 20;
+
+/// Functions; and maps and variables.
+const MAX_FUNCTIONS: usize = 4096;
+const MAX_VARIABLES: usize = 4096;
+
+/// Bytes of a name; the kernel takes 512.
+const MAX_NAME: usize = 1024;
+
+/// Bytes of the types that are exported, their names and those of their members' types included.
+const MAX_EXPORTED: usize = 4 << 20;
+
+/// Bytes that a member takes beside its names.
+const MEMBER: usize = 200;
+
+/// An object has more of something than any BPF program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooMuch(String);
+
+impl std::fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TooMuch {}
+
+/// Fails where there are more of something than there may be.
+fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
+    match count > most {
+        true => Err(TooMuch(format!("it has more than {most} {what}"))),
+        false => Ok(()),
+    }
+}
+
+/// Looks at an object before anything is made of it. One that can not be read is no business of this.
+///
+/// # Errors
+/// When there is more of something than any BPF program has.
+pub fn check(object: &[u8]) -> Result<(), TooMuch> {
+    let Ok(elf) = ElfFile64::<LittleEndian>::parse(object) else { return Ok(()) };
+    at_most("sections", elf.sections().count(), MAX_SECTIONS)?;
+    at_most("symbols", elf.symbols().count(), MAX_SYMBOLS)?;
+    let is_function = |kind: SymbolKind| kind == SymbolKind::Text;
+    let functions = elf.symbols().filter(|symbol| is_function(symbol.kind())).count();
+    at_most("functions", functions, MAX_FUNCTIONS)?;
+    let relocations = elf.sections().map(|section| section.relocations().count());
+    at_most("relocations", relocations.sum(), MAX_RELOCATIONS)?;
+    let of_sections = elf.sections().map(|section| section.name_bytes().map_or(0, <[u8]>::len));
+    let of_symbols = elf.symbols().map(|symbol| symbol.name_bytes().map_or(0, <[u8]>::len));
+    let mut sum = 0;
+    for len in of_sections.chain(of_symbols) {
+        at_most("bytes in a name", len, MAX_NAME)?;
+        sum += len;
+        at_most("bytes in the names of sections and symbols", sum, object.len())?;
+    }
+    match elf.section_by_name(".BTF").and_then(|section| section.data().ok()).map(Btf::parse) {
+        Some(Ok(btf)) => check_btf(&btf),
+        _ => Ok(()),
+    }
+}
+
+fn check_btf(btf: &Btf<'_>) -> Result<(), TooMuch> {
+    let mut variables = 0;
+    for ty in btf.types() {
+        // Tags are texts; they have a limit of their own.
+        if !matches!(ty.kind, Kind::DeclTag | Kind::TypeTag) {
+            at_most("bytes in a name", ty.name().len(), MAX_NAME)?;
+        }
+        for name in ty.members().map(|member| member.name).chain(ty.enumerators().map(|e| e.0)) {
+            at_most("bytes in a name", name.len(), MAX_NAME)?;
+        }
+        if ty.kind == Kind::Datasec {
+            variables += ty.vars().len();
+            at_most("maps and variables", variables, MAX_VARIABLES)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a package may hold an object of this size.
+///
+/// # Errors
+/// When ecli would not take it.
+pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
+    match object.len() as u64 > MAX_OBJECT_SIZE {
+        true => Err(TooMuch(format!(
+            "it has {} bytes without debug information; a package holds an object of at most \
+             {MAX_OBJECT_SIZE}",
+            object.len()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Whether ecli reads a package of this size.
+///
+/// # Errors
+/// When it does not.
+pub fn check_package(len: usize) -> Result<(), TooMuch> {
+    match len as u64 > MAX_PACKAGE_SIZE {
+        true => Err(TooMuch(format!(
+            "its package would have {len} bytes; ecli reads at most {MAX_PACKAGE_SIZE}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// What exported types take.
+#[derive(Debug, Default)]
+pub struct Exported(usize);
+
+impl Exported {
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
+        let members = ty.members.iter();
+        self.0 += members.map(|m| MEMBER + m.name.len() + m.ty.len()).sum::<usize>();
+        at_most("bytes in the descriptions of its structs", self.0, MAX_EXPORTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object::Endianness;
+    use object::build::elf::{Builder, SectionData};
+    use object::elf::{SHT_PROGBITS, SHT_STRTAB};
+
+    use super::*;
+
+    /// An object with sections of these names.
+    fn object<'d>(names: impl Iterator<Item = &'d [u8]>) -> Vec<u8> {
+        let mut builder = Builder::new(Endianness::Little, true);
+        builder.header.e_type = object::elf::ET_REL;
+        for (name, ty, data) in names
+            .map(|name| (name, SHT_PROGBITS, SectionData::Data(b"data"[..].into())))
+            .chain([(&b".shstrtab"[..], SHT_STRTAB, SectionData::SectionString)])
+        {
+            let section = builder.sections.add();
+            (section.name, section.sh_type, section.sh_addralign) = (name.into(), ty, 1);
+            section.data = data;
+        }
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn refused(object: &[u8]) -> String {
+        check(object).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_no_program_has_is_named() {
+        assert_eq!(check(b"no object"), Ok(()));
+        assert_eq!(check(&object([&b".text"[..]].into_iter())), Ok(()));
+        let many = object(std::iter::repeat_n(&b".data"[..], MAX_SECTIONS));
+        assert_eq!(refused(&many), "it has more than 4096 sections");
+        let long = vec![b'n'; MAX_NAME + 1];
+        let long = object([&long[..]].into_iter());
+        assert_eq!(refused(&long), "it has more than 1024 bytes in a name");
+        // One name that all of them share.
+        let shared = vec![b'n'; MAX_NAME];
+        let shared = object(std::iter::repeat_n(&shared[..], 100));
+        assert_eq!(
+            refused(&shared),
+            format!("it has more than {} bytes in the names of sections and symbols", shared.len())
+        );
+    }
+
+    #[test]
+    fn sizes_that_a_package_has() {
+        assert!(check_package(MAX_PACKAGE_SIZE as usize).is_ok());
+        assert!(check_package(MAX_PACKAGE_SIZE as usize + 1).is_err());
+        assert!(check_size(b"small").is_ok());
+        let member = |len| bpfpack_schemas::meta::ExportMember {
+            name: "n".repeat(len),
+            ty: "int".to_owned(),
+            other: Default::default(),
+        };
+        let ty = |members| ExportType {
+            name: "s".to_owned(),
+            members,
+            size: 4,
+            type_id: 1,
+            other: Default::default(),
+        };
+        let mut exported = Exported::default();
+        assert!(exported.add(&ty(vec![member(10); 1000])).is_ok());
+        assert!(exported.add(&ty(vec![member(MAX_NAME); 4000])).is_err());
+    }
+}
