@@ -125,7 +125,18 @@ fn own_colour(text: &str) -> usize {
     let Some((number, _)) = text.strip_prefix("\x1b[").and_then(|rest| rest.split_once('m')) else {
         return 0;
     };
-    if OWN_COLOURS.contains(&number) { number.len() + 3 } else { 0 }
+    let rest = &text[number.len() + 3..];
+    let is_ours = OWN_COLOURS.contains(&number) || number == "7" && is_escaped_by_clang(rest);
+    if is_ours { number.len() + 3 } else { 0 }
+}
+
+/// What clang shows the other way round: a character, or a byte, that it does not print.
+fn is_escaped_by_clang(text: &str) -> bool {
+    let inside = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(it, _)| it);
+    inside.is_some_and(|it| {
+        let digits = it.strip_prefix("U+").unwrap_or(it);
+        digits.len() >= 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// What is obeyed, invisible, or both.
@@ -204,7 +215,10 @@ mod tests {
         assert!(shown(b"\xff", Screen::File).is_err());
         let terminal = |text: &str| shown(text.as_bytes(), Screen::Terminal).is_ok();
         assert!(terminal("\x1b[1m\x1b[31merror:\x1b[0m a\r\nb\r\r\n"));
-        for text in ["\x1b[7mx", "\x1b[35m", "\x1b]0;x\x07", "\x1b[2J", "\x1b", "a\rb"] {
+        assert!(terminal("\x1b[7m<U+001B>\x1b[0m \x1b[7m<FF>\x1b[0m"));
+        for text in
+            ["\x1b[7mx", "\x1b[7m</a>", "\x1b[35m", "\x1b]0;x\x07", "\x1b[2J", "\x1b", "a\rb"]
+        {
             assert!(!terminal(text), "{text:?}");
         }
     }

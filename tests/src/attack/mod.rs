@@ -30,8 +30,8 @@ pub mod victim;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -92,7 +92,7 @@ pub fn run(part: &Part, seeds: &Seeds, seed: u64, limit: Limit) -> Result<u64> {
         limit,
         seeds,
         next: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
+        stop: stops_by_signal()?,
         begun: Instant::now(),
         tally: Mutex::new(Tally { left: Left::watch(), ..Tally::default() }),
     };
@@ -125,6 +125,21 @@ pub fn run(part: &Part, seeds: &Seeds, seed: u64, limit: Limit) -> Result<u64> {
     Ok(failed)
 }
 
+/// Set by the first Ctrl-C: cases that have begun go on to their end, so that nothing of them lives on.
+/// Another signal ends the attack at once.
+fn stops_by_signal() -> std::io::Result<Arc<AtomicBool>> {
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
+    let stop = Arc::clone(STOP.get_or_init(Arc::default));
+    for signal in signal_hook::consts::TERM_SIGNALS {
+        signal_hook::flag::register_conditional_shutdown(*signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(*signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 struct Tally {
@@ -142,7 +157,7 @@ struct Run<'r> {
     limit: Limit,
     seeds: &'r Seeds,
     next: AtomicU64,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     begun: Instant,
     tally: Mutex<Tally>,
 }
