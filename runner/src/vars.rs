@@ -51,6 +51,9 @@ struct Settable<'m> {
     initial: Vec<u8>,
 }
 
+/// Bytes of the longest name of an option.
+const MOST_NAME: usize = 128;
+
 const CLASH: &str = "help of the command itself";
 
 /// Reads the arguments behind the package's name; none where they asked for help, which is printed.
@@ -208,7 +211,9 @@ impl Settable<'_> {
             help = format!("{help} [default: {shown}]");
         }
         let long = one_line(&long).into_owned();
-        if !names.long.insert(long.clone()) {
+        // A name that nobody can give is no option; the package's value stays.
+        let is_option = (1..=MOST_NAME).contains(&long.len()) && !long.starts_with('-');
+        if !is_option || !names.long.insert(long.clone()) {
             return Vec::new();
         }
         let mut arg = Arg::new(self.id()).long(long.clone()).help(lines(&help).into_owned());

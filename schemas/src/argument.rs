@@ -94,10 +94,12 @@ impl Argument {
             Kind::Array => {
                 let len = ty.array_len() as usize;
                 let stride = size.checked_div(len).filter(|stride| *stride > 0)?;
-                let element = match Argument::of(ty.target(), stride)? {
-                    Argument::Array { .. } => return None,
-                    element => Box::new(element),
-                };
+                let target = ty.target().resolved();
+                // Arrays of arrays may go as deep as types can.
+                if target.kind == Kind::Array && !target.target().is_plain_char() {
+                    return None;
+                }
+                let element = Box::new(Argument::of(ty.target(), stride)?);
                 Argument::Array { element, stride, len }
             }
             _ => return None,
@@ -375,6 +377,21 @@ mod tests {
         let names = [("RED".to_owned(), 1), ("BLUE".to_owned(), 2)].into();
         let color = Argument::Enum { size: 4, signed: false, names };
         assert_eq!(color.possible_values().as_deref(), Some("RED, BLUE"));
+    }
+
+    #[test]
+    fn arrays_of_arrays_may_go_as_deep_as_they_like() {
+        let mut b = crate::btf::tests::Builder::default();
+        let mut inner = b.add(Kind::Int, "char", 0, 1, &[8]);
+        for _ in 0..200_000 {
+            inner = b.add(Kind::Array, "", 0, 0, &[inner, inner, 1]);
+        }
+        let bytes = b.bytes();
+        let btf = crate::btf::Btf::parse(&bytes).unwrap();
+        assert!(Argument::of(btf.ty(inner), 1).is_none());
+        assert!(matches!(Argument::of(btf.ty(2), 1), Some(Argument::Text { size: 1 })));
+        assert!(matches!(Argument::of(btf.ty(3), 1), Some(Argument::Array { .. })), "texts");
+        assert!(Argument::of(btf.ty(4), 1).is_none());
     }
 
     #[test]

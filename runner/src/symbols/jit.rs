@@ -11,6 +11,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::rc::Rc;
 
+use rustix::fs::OFlags;
+
 use super::{Frame, Place, maps};
 
 /// Bytes that are read of one process' file, altogether.
@@ -65,15 +67,18 @@ struct Entry {
 
 impl Jit {
     /// Opens the file of a process, if it has one: the path is as the process sees it, and so is
-    /// the number in it. As anybody can make files there, it must be the process' owner's or root's.
+    /// the number in it. As anybody can make files there, it must be the process' owner's or root's;
+    /// and as root reads it, it must not lead to what the process' owner may not read.
     pub fn open(process: &Path) -> Option<Jit> {
         let status = fs::read_to_string(process.join("status")).ok()?;
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
         let pid: u32 = numbers.split_ascii_whitespace().next_back()?.parse().ok()?;
         let name = format!("/tmp/perf-{pid}.map");
-        let file = maps::inside(process, name.as_bytes())?;
-        let owner = file.metadata().ok()?.uid();
-        let is_trusted = owner == 0 || owner == fs::metadata(process).ok()?.uid();
+        let file = maps::inside(process, name.as_bytes(), OFlags::NOFOLLOW)?;
+        let data = file.metadata().ok()?;
+        let is_readable_by_all = data.mode() & 0o004 != 0;
+        let is_trusted = data.uid() == fs::metadata(process).ok()?.uid()
+            || data.uid() == 0 && is_readable_by_all;
         is_trusted.then(|| Jit {
             file,
             name,

@@ -166,18 +166,19 @@ fn open(line: &Line<'_>, process: &Path) -> Option<File> {
         Err(_) => None,
     }
     .or_else(|| {
-        let file = inside(process, line.path)?;
+        let file = inside(process, line.path, OFlags::empty())?;
         // A file of another device may have the same number, but not under the same path as well.
         (file.metadata().ok()?.ino() == line.inode).then_some(file)
     })
 }
 
-/// Opens a regular file by its path in the mount namespace of a process.
-pub fn inside(process: &Path, path: &[u8]) -> Option<File> {
+/// Opens a regular file by its path in the mount namespace of a process; none where `refused` flags
+/// do not allow it.
+pub fn inside(process: &Path, path: &[u8], refused: OFlags) -> Option<File> {
     let at = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(process.join("root"), at, Mode::empty()).ok()?;
     // Symbolic links are followed within that root. What is no file must not block.
-    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | refused;
     let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let path = OsStr::from_bytes(path);
     let file = File::from(rustix::fs::openat2(root, path, how, Mode::empty(), within).ok()?);

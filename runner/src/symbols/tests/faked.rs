@@ -170,3 +170,20 @@ fn made_code_has_the_names_that_the_process_tells() {
     assert_eq!(shown(&mut symbols, 7, place), "later+0x18 [jit]");
     assert_eq!(shown(&mut symbols, 7, Place::Exact(BASE + 0x20)), "0x7f1200000020 [anon]");
 }
+
+#[test]
+fn a_table_of_made_code_is_no_link() {
+    let root = TempDir::new().unwrap();
+    fs::create_dir(root.path().join("tmp")).unwrap();
+    let line = "7f1200000000 20 secret\n";
+    fs::write(root.path().join("elsewhere"), line).unwrap();
+    symlink("/elsewhere", root.path().join("tmp/perf-3.map")).unwrap();
+    let faked = Faked::new(root.path());
+    let mut symbols = faked.symbols();
+    faked.is((100, 1), &format!("{BASE:x}-{:x} rwxp 00000000 00:00 0 \n", BASE + 4096));
+    let place = Place::Exact(BASE + 0x18);
+    assert_eq!(shown(&mut symbols, 7, place), "0x7f1200000018 [anon]");
+    fs::remove_file(root.path().join("tmp/perf-3.map")).unwrap();
+    fs::write(root.path().join("tmp/perf-3.map"), line).unwrap();
+    assert_eq!(shown(&mut symbols, 7, place), "secret+0x18 [jit]");
+}
