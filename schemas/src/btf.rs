@@ -493,4 +493,4 @@ impl<'a> Type<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
