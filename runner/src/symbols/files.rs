@@ -58,11 +58,12 @@ impl Files {
         module: &Rc<str>,
         open: impl FnOnce() -> Option<File>,
     ) -> Option<Id> {
-        if let Some(id) = self.ids.get(&identity)
-            && let Some(binary) = self.open.get(id)
-            && binary.is_unchanged()
-        {
-            return Some(*id);
+        if let Some(id) = self.ids.get(&identity).copied() {
+            if self.open.get(&id).is_some_and(|binary| binary.is_unchanged()) {
+                return Some(id);
+            }
+            // What it was before has no names any more, and may be written anew again and again.
+            self.open.remove(&id);
         }
         let binary = Binary::new(open()?, module, self.lines)?;
         let id = self.next;

@@ -178,21 +178,20 @@ struct Found {
 
 impl Found {
     fn read(bytes: &[u8]) -> Found {
-        let mut last = std::collections::BTreeMap::new();
         let mut found = Found::default();
+        let mut is_in_table = false;
         for line in bytes.split(|byte| *byte == b'\n') {
             let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
-            match line["map"].as_str() {
-                Some("table_to_replace") => {
-                    // Counts only grow: the last one of a key is the last reading's.
-                    let count = line["value"].as_u64().unwrap_or(0);
-                    last.insert(line["key"].to_string(), count);
-                }
-                Some("histogram_to_replace") => {}
-                _ => found.records += 1,
+            let is_table = line["map"] == "table_to_replace";
+            if is_table {
+                // A reading's lines follow each other. Names that are no UTF-8 may look the same.
+                let before = if is_in_table { found.counted } else { 0 };
+                found.counted = before + line["value"].as_u64().unwrap_or(0);
+            } else if line["map"] != "histogram_to_replace" {
+                found.records += 1;
             }
+            is_in_table = is_table;
         }
-        found.counted = last.values().sum();
         found
     }
 }
