@@ -95,6 +95,8 @@ pub struct Taken {
     /// The reading was given up: nobody wants it any more.
     pub is_given_up: bool,
     bounds: Bounds,
+    /// Entries that are collected before the smallest go; 0 before the first one: all are as large.
+    room: usize,
     /// The map can have more elements than can be read in time.
     is_large: bool,
     seen: u64,
@@ -110,6 +112,7 @@ impl Taken {
             has_more: false,
             is_given_up: false,
             bounds: bounds.clone(),
+            room: 0,
             seen: 0,
         }
     }
@@ -124,6 +127,11 @@ impl Taken {
         self.bounds.most.min(self.bounds.bytes / (size + ENTRY)).max(1)
     }
 
+    /// How many entries like this may be kept, where twice as many are collected.
+    fn most_of(&self, entry: &Entry) -> usize {
+        self.most(2 * (entry.key.len() + entry.value.len()))
+    }
+
     /// Whether there is room for one more entry of this size, beside `count` others.
     pub fn has_room(&self, count: usize, size: usize) -> bool {
         count < self.most(size)
@@ -135,11 +143,13 @@ impl Taken {
         if self.bounds.skips_zeros && entry.value.iter().all(|byte| *byte == 0) {
             return self.goes_on();
         }
-        // Twice as many are collected before the smallest go: to choose takes as long as to collect.
-        let most = self.most(2 * (entry.key.len() + entry.value.len()));
+        if self.room == 0 {
+            // Twice as many as are kept: to choose takes as long as to collect.
+            self.room = self.most_of(&entry).saturating_mul(2);
+        }
         self.entries.push(entry);
-        if self.entries.len() >= most.saturating_mul(2) {
-            self.choose(most, counters);
+        if self.entries.len() >= self.room {
+            self.choose(self.room / 2, counters);
         }
         self.goes_on()
     }
@@ -147,7 +157,7 @@ impl Taken {
     /// All elements have come.
     pub fn finish(&mut self, counters: &[(usize, usize)]) {
         let Some(entry) = self.entries.first() else { return };
-        let most = self.most(2 * (entry.key.len() + entry.value.len()));
+        let most = self.most_of(entry);
         if self.entries.len() > most {
             self.choose(most, counters);
         }

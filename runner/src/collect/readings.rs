@@ -16,7 +16,7 @@ use super::maps::Entry;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
 use crate::render::{Chunk, Format, Piece, Settings};
-use crate::view::{Sample, View};
+use crate::view::{Sample, Shape, View};
 
 /// A reading this close before the end is the last one itself.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -28,8 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Drawn readings that wait to be written. The thread waits when they are more.
 const AHEAD: usize = 4;
 
-/// Entries that are drawn at once.
-const PIECE: usize = 1024;
+/// Entries that are drawn at once: pictures, and lines.
+const PICTURES: usize = 1024;
+const LINES: usize = 8192;
 
 /// How long elements that are not shown are counted in the last reading, and large maps are read.
 const LAST_COUNT: Duration = Duration::from_millis(40);
@@ -326,11 +327,13 @@ struct Draw<'d> {
 impl Draw<'_> {
     /// Draws the entries piece by piece, so that it can be ended; false when nobody listens.
     fn pieces(self, entries: &[Entry], voice: &Voice) -> bool {
-        if entries.len() <= PIECE || !self.format.has_pieces(self.view, entries) {
+        let most =
+            if matches!(self.view.shape, Shape::Histogram { .. }) { PICTURES } else { LINES };
+        if entries.len() <= most || !self.format.has_pieces(self.view, entries) {
             return voice.say(Said::Chunk(self.format.reading(self.view, entries)));
         }
         let pieces = std::iter::once(Piece::First).chain(std::iter::repeat(Piece::More));
-        for (entries, piece) in entries.chunks(PIECE).zip(pieces) {
+        for (entries, piece) in entries.chunks(most).zip(pieces) {
             if !voice.say(Said::Chunk(self.format.piece(self.view, entries, piece))) {
                 return false;
             }
