@@ -12,6 +12,7 @@ use crate::collect::maps::Entry;
 use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::Failure;
 use crate::render::Output;
+use crate::symbols::Setup;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::view::{RecordKind, Shape, Stream, StreamKind, View};
@@ -142,6 +143,7 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         format: "json",
         fields: &[],
         is_quiet: true,
+        symbols: Setup::none(),
         environment: &[],
         directories: &[],
     };
