@@ -72,7 +72,7 @@ pub fn check_map_types(plan: &Plan, btf: &Btf<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every character that a C identifier can not have becomes `_`.
+/// Every character that a C identifier cannot have becomes `_`.
 fn identifier(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

@@ -14,15 +14,15 @@ pub mod exit_code {
     pub const OTHER: u8 = 1;
     /// The command line is wrong. clap uses the same.
     pub const USAGE: u8 = 2;
-    /// A file can not be read.
+    /// A file cannot be read.
     pub const NO_INPUT: u8 = 3;
-    /// clang is missing, or can not compile for BPF.
+    /// clang is missing, or cannot compile for BPF.
     pub const NO_COMPILER: u8 = 4;
     /// clang refused the source.
     pub const COMPILE: u8 = 5;
-    /// The source compiled, but can not be packed: an annotation is wrong, or the object is.
+    /// The source compiled, but cannot be packed: an annotation is wrong, or the object is.
     pub const DESCRIBE: u8 = 6;
-    /// A result can not be written.
+    /// A result cannot be written.
     pub const OUTPUT: u8 = 7;
 }
 
@@ -73,7 +73,7 @@ impl Failure {
     }
 }
 
-/// A file that can not be read.
+/// A file that cannot be read.
 pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(
         exit_code::NO_INPUT,
@@ -88,7 +88,7 @@ pub fn too_much(plan: &Plan, error: impl std::error::Error + Send + Sync + 'stat
     Failure::new(exit_code::DESCRIBE, error)
 }
 
-/// An object that clang made and we can not use.
+/// An object that clang made and we cannot use.
 pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
     let is_object = plan.input == Input::Object;
     let hint = match &error {

@@ -51,7 +51,7 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
     }
 }
 
-/// Looks at an object before anything is made of it. One that can not be read is no business of this.
+/// Looks at an object before anything is made of it. One that cannot be read is no business of this.
 ///
 /// # Errors
 /// When there is more of something than any BPF program has.

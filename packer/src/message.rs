@@ -3,7 +3,7 @@
 //! terminal has them.
 //!
 //! Names and texts come from sources, objects and the command line. Each message is one line,
-//! whatever they hold; what is not safe to print is escaped. That a message can not be written is no
+//! whatever they hold; what is not safe to print is escaped. That a message cannot be written is no
 //! reason to end.
 
 use std::fmt;

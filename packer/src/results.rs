@@ -99,7 +99,7 @@ impl Place {
         Some(Compiled { object, facts: manifest.facts })
     }
 
-    /// Keeps an object, if there is no doubt on what it depends on. That it can not be kept is no
+    /// Keeps an object, if there is no doubt on what it depends on. That it cannot be kept is no
     /// error.
     pub fn keep(&self, dependencies: &str, compiled: &Compiled) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };

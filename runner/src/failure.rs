@@ -21,7 +21,7 @@ pub mod exit_code {
     pub const OUTPUT: u8 = 7;
     /// Records were lost, where `--strict` allows none.
     pub const LOST: u8 = 8;
-    /// A Wasm module can not be used: it is none, of another kind or version, or something it
+    /// A Wasm module cannot be used: it is none, of another kind or version, or something it
     /// needs is missing.
     pub const MODULE: u8 = 9;
     /// A Wasm module failed: it trapped, took too long, or said so.
@@ -111,7 +111,7 @@ pub fn system<E: Into<anyhow::Error>>(what: &'static str) -> impl Fn(E) -> Failu
     move |error| Failure::new(exit_code::OTHER, error.into().context(what))
 }
 
-/// An object that can not be run.
+/// An object that cannot be run.
 pub fn bad_object(error: ObjectError) -> Failure {
     let no_btf = matches!(error, ObjectError::NoBtf);
     let error = anyhow::Error::new(error).context("`bpf_object` of the package can not be used");

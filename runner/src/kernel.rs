@@ -137,14 +137,14 @@ pub fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     )
 }
 
-/// Whether the kernel asks BPF programs when security modules are asked; none where that can not
+/// Whether the kernel asks BPF programs when security modules are asked; none where that cannot
 /// be seen.
 fn has_bpf_lsm() -> Option<bool> {
     let modules = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
     Some(modules.trim().split(',').any(|module| module == "bpf"))
 }
 
-/// Whether there is a tracepoint `category/name`; none where that can not be seen.
+/// Whether there is a tracepoint `category/name`; none where that cannot be seen.
 pub fn has_tracepoint(event: &str) -> Option<bool> {
     tracefs().map(|dir| dir.join("events").join(event).exists())
 }

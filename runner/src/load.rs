@@ -40,7 +40,7 @@ pub fn capture_log(show: bool) {
     }
 }
 
-/// Whether a map of a type can not be made without a number of entries. The others have none, or
+/// Whether a map of a type cannot be made without a number of entries. The others have none, or
 /// libbpf finds it.
 fn needs_entries(ty: MapType) -> bool {
     matches!(

@@ -74,7 +74,7 @@ impl Sink {
     /// Opens a file, which loses what it held, or standard output.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// When the file cannot be written.
     pub fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
         let (file, name) = match path {
             Some(path) => {
@@ -146,7 +146,7 @@ impl Sink {
     /// the time, if there is one.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// When the file cannot be written.
     pub fn write_all(
         &mut self,
         rest: usize,
@@ -188,7 +188,7 @@ impl Sink {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
             let result = match self.is_socket {
-                // As a service has it. It can not be opened anew: each call says what it wants.
+                // As a service has it. It cannot be opened anew: each call says what it wants.
                 true => {
                     rustix::net::send(&self.file, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
                         .map_err(io::Error::from)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! What the end-to-end tests and the benchmarks share: finding the two programs, running them,
-//! making load, and saying what can not be tested here.
+//! making load, and saying what cannot be tested here.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 pub mod attack;

@@ -16,7 +16,7 @@ use crate::{Held, Outcome, can, ecc, program, root, run, wait};
 /// What `examples/wasm.sh` ends with where a compiler is missing.
 const NO_COMPILER: i32 = 3;
 
-/// The folder of the examples' modules; none where they can not be built here.
+/// The folder of the examples' modules; none where they cannot be built here.
 #[must_use]
 pub fn examples() -> Option<PathBuf> {
     let script = root().join("examples/wasm.sh");
@@ -27,7 +27,7 @@ pub fn examples() -> Option<PathBuf> {
 }
 
 /// The folder of the modules of `tests/fixtures/wasm` and, with and without a C library, of
-/// `tests/fixtures/sdk`; none where they can not be built here.
+/// `tests/fixtures/sdk`; none where they cannot be built here.
 #[must_use]
 pub fn fixtures() -> Option<PathBuf> {
     // It knows what is missing.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Packages and arguments that can not be run: each has its message and its exit code, and leaves
+//! Packages and arguments that cannot be run: each has its message and its exit code, and leaves
 //! nothing behind.
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `ecc`: what it writes, and what it says when it can not.
+//! `ecc`: what it writes, and what it says when it cannot.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

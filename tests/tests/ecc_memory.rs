@@ -58,7 +58,7 @@ fn fill(path: &Path, start: &str, piece: &str, len: u64) -> u64 {
     file.into_inner().unwrap().metadata().unwrap().len()
 }
 
-/// Writes random bytes, which can not be packed any smaller.
+/// Writes random bytes, which cannot be packed any smaller.
 fn fill_random(path: &Path, start: &[u8], len: u64) {
     let mut file = File::create(path).unwrap();
     file.write_all(start).unwrap();

@@ -229,7 +229,7 @@ fn a_twin_that_the_kernel_refuses_gives_way_to_the_other() {
         sys::carry(1);
     }
     let outcome = running.interrupt().succeeded();
-    // The better twin can not be verified: the other counts, and each call once.
+    // The better twin cannot be verified: the other counts, and each call once.
     let line: Value = serde_json::from_str(outcome.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(line["value"]["calls"], 10, "{}", outcome.stdout);
 }

@@ -250,7 +250,7 @@ impl Target<'_> {
         }
     }
 
-    /// What has the right type, and still can not work.
+    /// What has the right type, and still cannot work.
     fn check(&self) -> Result<(), String> {
         if let Target::Map(map) = self {
             return map.meanings.values().try_for_each(|name| known_meaning(name));

@@ -105,7 +105,7 @@ impl<'a> Compiler<'a> {
         result
     }
 
-    /// Where the object is kept; none where it can not be told whether it is still the right one.
+    /// Where the object is kept; none where it cannot be told whether it is still the right one.
     pub fn place(&self, source: &Source) -> Option<Place> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];

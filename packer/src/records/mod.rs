@@ -64,7 +64,7 @@ pub struct Written {
 /// the second result is the new content of `.BTF`, where there is one.
 ///
 /// # Errors
-/// When the object can not be read. Debug information that is damaged counts as none.
+/// When the object cannot be read. Debug information that is damaged counts as none.
 pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     BpfObject::parse(object)?;
     let elf = ElfFile64::<LittleEndian>::parse(object)?;
@@ -93,7 +93,7 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
         facts.buffers.insert(map, written);
     }
     let added = builder.finish();
-    // What can not be written, nobody can read: the object is as good without it.
+    // What cannot be written, nobody can read: the object is as good without it.
     if added.as_ref().is_some_and(|added| Btf::parse(added).is_err()) {
         for written in facts.buffers.values_mut() {
             written.structs.retain(|(_, id)| *id <= btf.len());

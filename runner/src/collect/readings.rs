@@ -49,7 +49,7 @@ pub enum Said {
     LeftOut(String),
     /// Each view was read as often as was asked for.
     Enough,
-    /// A map can not be read.
+    /// A map cannot be read.
     Failed(Failure),
 }
 

@@ -79,7 +79,7 @@ impl Sampler {
                     taken.insert(entry.key.clone());
                 }
                 Ok(None) => {}
-                // The kernel can not do it in one step: the map stays as full as it is.
+                // The kernel cannot do it in one step: the map stays as full as it is.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
                 Err(error) => return Err(error),
             }

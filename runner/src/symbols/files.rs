@@ -51,7 +51,7 @@ impl Files {
     }
 
     /// The number of a file, which is opened if it was not yet, or has changed.
-    /// None if it can not be, or is no ELF file.
+    /// None if it cannot be, or is no ELF file.
     pub fn keep(
         &mut self,
         identity: Identity,

@@ -119,7 +119,7 @@ struct Table {
 }
 
 impl Table {
-    /// Empty where the file can not be read.
+    /// Empty where the file cannot be read.
     fn read() -> Table {
         let read = || Table::parse(&mut BufReader::with_capacity(1 << 16, File::open(KALLSYMS)?));
         read().unwrap_or_default()

@@ -35,7 +35,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder, and makes it if it is missing; none where it can not be trusted, or not
+    /// Opens the folder, and makes it if it is missing; none where it cannot be trusted, or not
     /// be made: then modules are compiled each time.
     #[must_use]
     pub fn open(folder: &Path) -> Option<Cache> {

@@ -31,7 +31,7 @@ pub use post::Chain;
 /// Runs a module that is a whole tracer.
 ///
 /// # Errors
-/// When it is none, can not be run, or fails.
+/// When it is none, cannot be run, or fails.
 pub fn run_tracer(
     plan: &Plan,
     module: &[u8],

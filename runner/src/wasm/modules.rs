@@ -49,7 +49,7 @@ impl Modules {
     /// where there are none.
     ///
     /// # Errors
-    /// When a file can not be read, or `--wasm-arg` names a module that there is not.
+    /// When a file cannot be read, or `--wasm-arg` names a module that there is not.
     pub fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let wasm = &plan.wasm;
         let mut found = Vec::new();

@@ -53,11 +53,11 @@ pub enum NotPrivate {
         /// What it is.
         path: PathBuf,
     },
-    /// Something on the way is missing, or can not be looked at or made.
+    /// Something on the way is missing, or cannot be looked at or made.
     Io {
         /// What was looked at.
         path: PathBuf,
-        /// Why it can not be.
+        /// Why it cannot be.
         error: io::Error,
     },
 }
@@ -88,7 +88,7 @@ impl std::error::Error for NotPrivate {
 
 /// The folder's path without links, if the folder is private: it, every folder above it and every
 /// link on the way belong to root or to the effective user, and nobody else may write there. Above
-/// it, a folder of root's with the sticky bit is as good, as `/tmp` is: others can not touch what is
+/// it, a folder of root's with the sticky bit is as good, as `/tmp` is: others cannot touch what is
 /// ours in there.
 ///
 /// A relative path begins at the working folder.

@@ -76,7 +76,7 @@ pub enum PackageError {
         /// The size that the package states.
         size: u64,
     },
-    /// A module of `wasm_modules` can not be unpacked.
+    /// A module of `wasm_modules` cannot be unpacked.
     #[error("`wasm_modules`: `{name}`: {what}")]
     BadModule {
         /// Its name.

@@ -68,7 +68,7 @@ impl<'c> Case<'c> {
     /// Writes a file into its folder.
     ///
     /// # Errors
-    /// When it can not be written.
+    /// When it cannot be written.
     pub fn write(
         &self,
         name: impl AsRef<Path>,
@@ -101,7 +101,7 @@ impl<'c> Case<'c> {
     /// Starts a program.
     ///
     /// # Errors
-    /// When it can not be started.
+    /// When it cannot be started.
     pub fn start(&mut self, command: &mut Command, io: Io) -> Result<Started, String> {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
@@ -112,7 +112,7 @@ impl<'c> Case<'c> {
     /// Waits for a program's end.
     ///
     /// # Errors
-    /// When it can not be waited for.
+    /// When it cannot be waited for.
     pub fn wait(&mut self, started: Started, deadline: Duration) -> Result<Ended, String> {
         let ended = started.wait(deadline).map_err(|error| error.to_string())?;
         let code = ended.code().or(ended.signal().map(|signal| signal + 128)).unwrap_or(-1);
@@ -134,7 +134,7 @@ impl<'c> Case<'c> {
     /// Runs a program to its end, or to [`DEADLINE`].
     ///
     /// # Errors
-    /// When it can not be run.
+    /// When it cannot be run.
     pub fn run(&mut self, command: &mut Command) -> Result<Ended, String> {
         let started = self.start(command, Io::default())?;
         self.wait(started, DEADLINE)
@@ -194,7 +194,7 @@ impl<'c> Case<'c> {
     /// Copies its files, and what it ran.
     ///
     /// # Errors
-    /// When they can not be copied.
+    /// When they cannot be copied.
     pub fn keep(&self, to: &Path, what: &str) -> io::Result<()> {
         let _ = fs::remove_dir_all(to);
         fs::create_dir_all(to)?;

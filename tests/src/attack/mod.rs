@@ -82,7 +82,7 @@ const MOST_TOLD: u64 = 20;
 /// were.
 ///
 /// # Errors
-/// When the attack itself can not be made.
+/// When the attack itself cannot be made.
 pub fn run(part: &Part, seeds: &Seeds, seed: u64, limit: Limit) -> Result<u64> {
     let _group = Group::enter();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;

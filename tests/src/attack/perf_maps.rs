@@ -178,7 +178,7 @@ impl Victims {
     /// Starts some, and waits until they spin.
     ///
     /// # Errors
-    /// When one can not be started.
+    /// When one cannot be started.
     pub fn start(
         case: &mut Case<'_>,
         kind: &str,

@@ -44,7 +44,7 @@ impl Place {
         };
         mounted(sys::mount(c"bpf", c"/sys/fs/bpf", c"bpf", 0))?;
         if !Path::new(TRACEFS).join("events").exists() {
-            // Where there is none, tracepoints can not be attached, which is a refusal like others.
+            // Where there is none, tracepoints cannot be attached, which is a refusal like others.
             let _ = sys::mount(c"tracefs", c"/sys/kernel/tracing", c"tracefs", 0);
         }
         Ok(Place { dir: crate::scratch(), mounts: mounts()?, pins: pins() })

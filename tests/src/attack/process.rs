@@ -74,7 +74,7 @@ pub struct Ended {
 /// Starts a program.
 ///
 /// # Errors
-/// When it can not be started.
+/// When it cannot be started.
 pub fn start(command: &mut Command, given: Io) -> io::Result<Started> {
     let memory = |given: Option<Stdio>| -> io::Result<(Stdio, Option<File>)> {
         if let Some(given) = given {
@@ -164,7 +164,7 @@ impl Started {
     /// Waits until it ends; kills it when that takes longer, since its start, than this.
     ///
     /// # Errors
-    /// When it can not be waited for.
+    /// When it cannot be waited for.
     pub fn wait(mut self, deadline: Duration) -> io::Result<Ended> {
         let was_late = !self.ends_within(deadline.saturating_sub(self.begun.elapsed()));
         if was_late {

@@ -75,7 +75,7 @@ impl Seeds {
     /// Packs them, which takes some seconds the first time. `attack` is the program of that name.
     ///
     /// # Errors
-    /// When one can not be packed.
+    /// When one cannot be packed.
     pub fn make(attack: &Path) -> Result<Seeds> {
         let dir = scratch();
         // The build's folder may be closed to others.

@@ -59,7 +59,7 @@ pub fn check_imports(
     )))
 }
 
-/// A module that can not be linked, or whose very first code has failed.
+/// A module that cannot be linked, or whose very first code has failed.
 pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     if trap::has_run(&error) || error.is::<Exit>() {
         return Stopped::Running(error);
@@ -68,7 +68,7 @@ pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     Stopped::Before(Failure::new(exit_code::MODULE, error))
 }
 
-/// A module that can not be started.
+/// A module that cannot be started.
 pub fn no_start(name: &str) -> Failure {
     let error = anyhow!("`{name}` exports no function `_start` without parameters and results");
     Failure::new(exit_code::MODULE, error)

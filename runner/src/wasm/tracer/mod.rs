@@ -94,7 +94,7 @@ impl HasWasi for State {
 /// it. `name` is what messages call it.
 ///
 /// # Errors
-/// When it can not be run, or fails. What it had loaded is detached, and what it had written is
+/// When it cannot be run, or fails. What it had loaded is detached, and what it had written is
 /// written, in any case.
 pub fn run(
     engine: &Engine,

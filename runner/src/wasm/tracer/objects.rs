@@ -113,7 +113,7 @@ impl Objects {
             talk.warning(warning);
         }
         let mut buffers = BTreeMap::new();
-        // Before anything is attached, so that no record comes too early. What can not be opened is
+        // Before anything is attached, so that no record comes too early. What cannot be opened is
         // told when it is polled.
         for map in object.maps().filter(is_buffer) {
             if let Ok(buffer) = Buffer::open(&map) {
