@@ -51,8 +51,8 @@ impl Sampler {
             self.before.retain(|key, _| !taken.contains(key));
         }
         if let Some(key) = &self.view.key {
-            let order = |a: &Entry, b: &Entry| key.compare(&a.key, &b.key).then(a.key.cmp(&b.key));
-            reading.entries.sort_by(order);
+            let entries = &mut reading.entries;
+            entries.sort_by(|a, b| key.compare(&a.key, &b.key).then_with(|| a.key.cmp(&b.key)));
         }
         Ok(reading)
     }
