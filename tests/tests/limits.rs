@@ -178,6 +178,9 @@ fn maps_are_pinned_only_where_the_user_says_so() {
     let second = counted();
     assert_eq!(count(&second), Some(2), "{}", second.stdout);
     assert!(second.stderr.contains("`pinned` is found pinned at"), "{}", second.stderr);
+    // A folder on which something is mounted cannot be removed.
+    let path = CString::new(bpf.to_str().unwrap()).unwrap();
+    assert_eq!(sys::unmount(&path, 0), 0);
 }
 
 #[test]
