@@ -75,7 +75,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     kernel::check_capabilities(&elf)?;
     // Pins are removed where a run fails, which a signal must leave time for.
     let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
-    let early = Cell::new(early.map_err(failure::system("can not watch signals"))?);
+    let early = Cell::new(early.map_err(failure::system("cannot watch signals"))?);
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.

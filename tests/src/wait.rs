@@ -140,7 +140,7 @@ pub fn locked(path: &Path) -> File {
     let deadline = Instant::now() + 5 * PATIENCE;
     let file = File::create(path).unwrap();
     while let Err(error) = file.try_lock() {
-        assert!(Instant::now() < deadline, "can not lock {}: {error}", path.display());
+        assert!(Instant::now() < deadline, "cannot lock {}: {error}", path.display());
         std::thread::sleep(Duration::from_millis(20));
     }
     file

@@ -113,7 +113,7 @@ pub fn run(
     };
     let hurry = settings.hurry();
     hurry.watch(
-        signals.try_clone().map_err(failure::system("can not watch signals"))?,
+        signals.try_clone().map_err(failure::system("cannot watch signals"))?,
         limits.deadline,
     );
     let most = plan.count.filter(|_| samples.is_empty());

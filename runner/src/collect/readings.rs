@@ -35,7 +35,7 @@ const LINES: usize = 8192;
 /// How long elements that are not shown are counted in the last reading, and large maps are read.
 const LAST_COUNT: Duration = Duration::from_millis(40);
 
-/// How long they are counted in the others, at least; at most, an interval.
+/// How long they are counted in the others: an interval, and this at least.
 const COUNT: Duration = Duration::from_secs(1);
 
 /// What the thread says.

@@ -4,7 +4,8 @@
 //! A process may have ended when its addresses are asked for. So what it maps is remembered while
 //! it lives (`note`), every file of it is kept open, and an address is looked up as an offset into a
 //! file (`files`), never through the process. Nothing here fails: what cannot be found out is
-//! missing in the frame, and what was given up is told once (`given_up`).
+//! missing in the frame, and what was given up is reported once
+//! (`given_up`).
 
 use std::path::PathBuf;
 use std::rc::Rc;

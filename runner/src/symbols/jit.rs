@@ -238,7 +238,7 @@ mod tests {
         assert!(why.contains("/tmp/perf-1.map") && why.contains("a line is too long"), "{why}");
         assert!(jit.read <= 2 * SLICE as u64);
         assert_eq!(name(&jit, 0x1005).as_deref(), Some("first"), "what was read before stays");
-        assert_eq!(jit.read_on(), None, "it is told once");
+        assert_eq!(jit.read_on(), None, "it is reported once");
     }
 
     #[test]

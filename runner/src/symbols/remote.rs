@@ -47,7 +47,7 @@ pub struct Setup {
     pub lines: bool,
     /// Bytes of memory that the worker may have.
     pub memory: u64,
-    /// Who is told what was given up.
+    /// Where warnings on what was given up go.
     pub talk: Talk,
 }
 

@@ -165,7 +165,7 @@ struct Run<'r> {
 impl Run<'_> {
     /// Runs one case after the other until it is enough.
     fn work(&self) -> Result<()> {
-        let place = Place::enter().context("a place for the attack can not be made")?;
+        let place = Place::enter().context("a place for the attack cannot be made")?;
         while let Some(number) = self.number() {
             let begun = Instant::now();
             let mut case = Case::new(self.seed, self.part.name, number, (&place, self.seeds))?;
@@ -211,7 +211,7 @@ impl Run<'_> {
     fn tell(&self, case: &Case<'_>, what: &str) -> Result<()> {
         let name = self.part.name;
         let dir = crate::root().join(format!("target/attack/{name}-{}-{}", self.seed, case.number));
-        case.keep(&dir, what).with_context(|| format!("can not write `{}`", dir.display()))?;
+        case.keep(&dir, what).with_context(|| format!("cannot write `{}`", dir.display()))?;
         println!(
             "attack: {name}: case {} of seed {}: {what}\n  kept in {}; again: attack --seed {} \
              --case {} {name}",

@@ -67,7 +67,7 @@ fn on_terminal(
         meanwhile(&mut random);
     }
     let ended = case.wait(started, DEADLINE)?;
-    let bytes = reader.join().map_err(|_| "the terminal can not be read")?;
+    let bytes = reader.join().map_err(|_| "the terminal cannot be read")?;
     case.write("terminal", &bytes)?;
     check::ended(&ended, codes, None)?;
     check::shown(&bytes, Screen::Terminal)?;

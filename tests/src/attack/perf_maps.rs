@@ -186,7 +186,7 @@ impl Victims {
         count: usize,
     ) -> Result<Victims, String> {
         Victims::try_start(case, kind, place, count)
-            .map_err(|error| format!("a victim can not be started: {error}"))
+            .map_err(|error| format!("a victim cannot be started: {error}"))
     }
 
     fn try_start(

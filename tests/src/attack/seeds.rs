@@ -90,7 +90,7 @@ impl Seeds {
             .arg("-o")
             .arg(&debug)
             .status()
-            .context("clang can not be started")?;
+            .context("clang cannot be started")?;
         ensure!(status.success(), "clang refused tests/fuzz/seed.bpf.c");
         let debug = std::fs::read(&debug)?;
         let own_memory = OWN.max(of_help(&packages)? + OWN / 4 * 3);
