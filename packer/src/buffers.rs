@@ -8,7 +8,7 @@ use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
 use crate::args::{Input, Plan};
 use crate::export;
 use crate::limits::{Exported, TooMuch};
-use crate::map_type::{PERF_EVENT_ARRAY, RINGBUF};
+use bpfpack_schemas::map_type::{PERF_EVENT_ARRAY, RINGBUF};
 use crate::message::{Talk, shown};
 use crate::records::Facts;
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
-use crate::map_type::open_sizes;
+use bpfpack_schemas::map_type::open_sizes;
 use crate::message::shown;
 
 /// The version of the format that a package states.

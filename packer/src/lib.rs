@@ -14,7 +14,6 @@ mod export;
 mod failure;
 mod headers;
 mod limits;
-mod map_type;
 mod message;
 mod modules;
 mod recognise;
