@@ -7,7 +7,7 @@ use std::io::Write as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::args::TimeColumn;
-use crate::sys;
+use crate::os;
 
 /// A clock for a column.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows nothing yet.
     pub fn new(column: TimeColumn) -> Clock {
-        Clock { column, boot: 0, before: None, text: Vec::new(), wall: sys::local_time }
+        Clock { column, boot: 0, before: None, text: Vec::new(), wall: os::local_time }
     }
 
     /// A clock that stands still, for tests.

@@ -15,8 +15,8 @@ use crate::args::{FormatName, Plan, TimeColumn};
 use crate::collect::maps::Entry;
 use crate::decode::meaning::Names;
 use crate::failure::{Failure, exit_code};
+use crate::os;
 use crate::symbols::{Hurry, Patience, Setup};
-use crate::sys;
 use crate::view::{Stream, View, Views};
 use clock::Clock;
 pub use tracer::Tracer;
@@ -160,7 +160,7 @@ impl<T> PerKind<T> {
 /// # Errors
 /// When raw bytes would go to a terminal, which obeys some of them.
 pub fn check_terminal(plan: &Plan) -> Result<(), Failure> {
-    let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
+    let is_terminal = plan.output.is_none() && os::terminal_size().is_some();
     if plan.format == FormatName::Raw && is_terminal {
         let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
         return Err(Failure::new(exit_code::USAGE, error)
@@ -198,7 +198,7 @@ pub struct Settings {
 impl Settings {
     /// As the command line asks for it. Modules have `declared` so many sources.
     pub fn new(plan: &Plan, views: &Views, declared: usize) -> Settings {
-        let is_terminal = plan.output.is_none() && sys::terminal_size().is_some();
+        let is_terminal = plan.output.is_none() && os::terminal_size().is_some();
         let colors = anstream::AutoStream::choice(&std::io::stdout());
         let hurry = Hurry::default();
         Settings {

@@ -15,7 +15,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use libbpf_rs::MapType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -212,32 +211,6 @@ pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) {
     unsafe { libbpf_sys::bpf_map__set_pin_path(map, std::ptr::null()) };
 }
 
-/// Opens what a descriptor of a path (`O_PATH`) stands for, and nothing else that may be at that
-/// path by now.
-///
-/// # Errors
-/// As of open(2); `ENOENT` where there is no /proc.
-#[cfg(feature = "wasm")]
-pub fn reopen(file: BorrowedFd<'_>, flags: rustix::fs::OFlags) -> rustix::io::Result<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::open(path, flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-}
-
-/// Rows and columns of the terminal that standard output is; none where it is none.
-#[must_use]
-pub fn terminal_size() -> Option<(usize, usize)> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some((size.ws_row.into(), size.ws_col.into()))
-        .filter(|(rows, columns)| *rows > 0 && *columns > 0)
-}
-
-/// Hours, minutes and seconds of the local time now.
-#[must_use]
-pub fn local_time() -> (u8, u8, u8) {
-    // SAFETY: time takes a null pointer.
-    local_time_of(unsafe { libc::time(std::ptr::null_mut()) })
-}
-
 /// Hours, minutes and seconds of the local time of a number of seconds since 1970.
 #[must_use]
 pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
@@ -249,20 +222,6 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
         parts.assume_init()
     };
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
-}
-
-/// A time as poll(2) takes it.
-#[must_use]
-pub fn timespec(time: Duration) -> Timespec {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
-}
-
-/// Nanoseconds of a time.
-#[must_use]
-pub fn nanoseconds(time: Timespec) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Whether a map's elements have a value for each CPU.

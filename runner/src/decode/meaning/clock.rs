@@ -92,6 +92,7 @@ fn read(clock: ClockId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os;
 
     #[test]
     fn what_can_be_a_time() {
@@ -118,7 +119,7 @@ mod tests {
         };
         let now = read(ClockId::Monotonic);
         let (before, text, after) =
-            (sys::local_time(), at(&mut clock, now, Unit::Nanoseconds), sys::local_time());
+            (os::local_time(), at(&mut clock, now, Unit::Nanoseconds), os::local_time());
         let seconds = |(hours, minutes, seconds)| format!("{hours:02}:{minutes:02}:{seconds:02}");
         assert!([seconds(before), seconds(after)].contains(&text[..8].to_owned()), "{text}");
         assert_eq!(text.len(), 15);

@@ -15,8 +15,8 @@ use crate::decode::layout::{text, unsigned};
 use crate::decode::meaning::Names;
 use crate::decode::put::{self, Short};
 use crate::decode::text as words;
+use crate::os;
 use crate::render::tracer::Tracer;
-use crate::sys;
 use crate::view::{RecordKind, Stack, StackEvent, Stream, View};
 use readings::is_table;
 
@@ -66,7 +66,7 @@ impl Text {
     /// Nothing was printed yet.
     pub fn new(settings: &Settings) -> Text {
         let (names, tracer) = settings.words();
-        let size = settings.is_terminal.then(sys::terminal_size).flatten();
+        let size = settings.is_terminal.then(os::terminal_size).flatten();
         Text {
             timestamps: settings.timestamps,
             several: settings.several,
@@ -105,7 +105,7 @@ impl Text {
     fn head(&mut self, stream: &Stream, at: usize, out: &mut Vec<u8>) {
         let is_full = self.terminal.as_ref().is_some_and(|t| t.lines + 2 > t.rows);
         if is_full && let Some(terminal) = &mut self.terminal {
-            if let Some((rows, columns)) = sys::terminal_size() {
+            if let Some((rows, columns)) = os::terminal_size() {
                 if columns != terminal.columns {
                     self.tables.clear();
                 }

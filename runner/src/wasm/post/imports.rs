@@ -14,7 +14,7 @@ use super::sources::What;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
 use crate::symbols::{Hurry, Patience, Place, Symbols, write_frame};
 use crate::wasm::memory;
-use crate::{sys, talk};
+use crate::{os, talk};
 
 type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
@@ -330,7 +330,7 @@ fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
         2 => ClockId::Boottime,
         _ => return Err(format_err!("clock: there is no clock {which}")),
     };
-    Ok(sys::nanoseconds(clock_gettime(clock)) as i64)
+    Ok(os::nanoseconds(clock_gettime(clock)) as i64)
 }
 
 fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
