@@ -288,20 +288,6 @@ pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()>
     answer(result)
 }
 
-/// A module whose code was compiled before.
-///
-/// # Errors
-/// When the code is of another version of the engine, or for another processor.
-#[cfg(feature = "wasm")]
-pub fn compiled_module(
-    engine: &wasmtime::Engine,
-    code: &[u8],
-) -> wasmtime::Result<wasmtime::Module> {
-    // SAFETY: the bytes are what `Module::serialize` has made: they come from a folder that only
-    // this user or root can write to, and their sum was checked (`wasm::cache`).
-    unsafe { wasmtime::Module::deserialize(engine, code) }
-}
-
 /// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to
 /// `take`. What is no UTF-8 in them becomes U+FFFD: they quote the object, which may be damaged.
 pub fn set_libbpf_print(most: u32, take: fn(String)) {
