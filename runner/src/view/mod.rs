@@ -212,13 +212,16 @@ impl Stream {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use libbpf_rs::MapType;
+
     use super::*;
     use crate::collect::maps::SectionReader;
+    use crate::sys::map::Map;
 
     /// A view that is read from nothing.
     pub(crate) fn sample(view: View) -> Sample {
-        let fd = std::fs::File::open("/dev/null").unwrap().into();
-        let reader = SectionReader { fd, size: 0, parts: Vec::new(), len: 0 };
+        let map = Map::fake(MapType::Array, 4, 0, 1);
+        let reader = SectionReader { map, parts: Vec::new(), len: 0 };
         Sample { view: Arc::new(view), reader: Reader::Section(reader) }
     }
 

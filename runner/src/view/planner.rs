@@ -2,11 +2,10 @@
 //! How the views of a package are found: annotations first, then types.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Type};
 use bpfpack_schemas::meta::{self, DUMMY_PREFIX, MapMeta, Variable};
@@ -18,7 +17,7 @@ use crate::args::Plan;
 use crate::collect::maps::{MapReader, Reader, SectionReader, SlotsReader};
 use crate::decode::text;
 use crate::decode::{Layout, Member, Record, Slots};
-use crate::failure::{Failure, exit_code};
+use crate::failure::{self, Failure, exit_code};
 use crate::kernel;
 use crate::load;
 use crate::sys;
@@ -148,15 +147,7 @@ impl Planner<'_> {
             };
             let size = value.size();
             let reader = |counters: Vec<(usize, usize)>| -> Result<MapReader, Failure> {
-                Ok(MapReader {
-                    fd: duplicate(&map)?,
-                    key_size: map.key_size() as usize,
-                    value_size: map.value_size() as usize,
-                    cpus: sys::is_per_cpu(map.map_type()).then(cpus).transpose()?,
-                    counters,
-                    max_entries: map.max_entries(),
-                    is_hash,
-                })
+                Ok(MapReader { map: kept(&map)?, counters, is_hash })
             };
             let differences = self.plan.clear || purpose.sample.clear_map;
             let interval = self.interval(&purpose.sample);
@@ -170,7 +161,7 @@ impl Planner<'_> {
                 };
                 let key = without(key, slot.0).map(|key| self.with_labels(key, &purpose.sample));
                 let shape = self.shape(&name, &purpose, &value);
-                let reader = SlotsReader { map: reader(vec![(0, size)])?, slot, len };
+                let reader = SlotsReader { reader: reader(vec![(0, size)])?, slot, len };
                 let view = View {
                     name,
                     key,
@@ -309,12 +300,8 @@ impl Planner<'_> {
             shape => shape,
         };
         let index = Layout::Int { size: 4, signed: false };
-        let reader = Reader::Section(SectionReader {
-            fd: duplicate(map)?,
-            size: map.value_size() as usize,
-            parts,
-            len: len.unwrap_or(1),
-        });
+        let reader =
+            Reader::Section(SectionReader { map: kept(map)?, parts, len: len.unwrap_or(1) });
         let sample = &purpose.sample;
         let view = View {
             name,
@@ -477,15 +464,7 @@ fn readable(ty: MapType) -> Option<bool> {
     }
 }
 
-fn cpus() -> Result<usize, Failure> {
-    libbpf_rs::num_possible_cpus()
-        .context("can not tell how many CPUs there are")
-        .map_err(|error| Failure::new(exit_code::OTHER, error))
-}
-
-fn duplicate(map: &Map<'_>) -> Result<OwnedFd, Failure> {
-    map.as_fd().try_clone_to_owned().map_err(|error| {
-        let error = anyhow!(error).context("can not keep a map open");
-        Failure::new(exit_code::OTHER, error)
-    })
+/// A map of the object, for as long as it is read.
+fn kept(map: &Map<'_>) -> Result<sys::map::Map, Failure> {
+    sys::map::Map::of(map).map_err(failure::system("can not keep a map open"))
 }

@@ -3,12 +3,13 @@
 //! stack trace map keeps them. An annotation says so (`stack_trace`), or else their names and types.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 use bpfpack_schemas::meta::Interpreter;
 use libbpf_rs::{MapCore as _, MapType, Object};
 
 use crate::decode::{Layout, Member};
+use crate::sys::map::Map;
 
 /// Offset and size of a number.
 pub type Place = (usize, usize);
@@ -40,10 +41,8 @@ pub enum StackPlace {
     Kept {
         /// The id: negative where there is no stack.
         id: Place,
-        /// The map.
-        map: OwnedFd,
-        /// Bytes of a stack there.
-        room: usize,
+        /// The map: a value is a stack.
+        map: Arc<Map>,
     },
 }
 
@@ -65,8 +64,7 @@ pub struct StackEvent {
 /// A stack trace map.
 struct Kept {
     name: String,
-    map: OwnedFd,
-    room: usize,
+    map: Arc<Map>,
 }
 
 /// The stack trace maps of an object, and what is found of them.
@@ -81,8 +79,7 @@ impl Stacks {
         let kept = |map: &libbpf_rs::Map<'_>| {
             Some(Kept {
                 name: map.name().to_string_lossy().into_owned(),
-                map: map.as_fd().try_clone_to_owned().ok()?,
-                room: map.value_size() as usize,
+                map: Arc::new(Map::of(map).ok()?),
             })
         };
         let is_stacks = |map: &libbpf_rs::Map<'_>| map.map_type() == MapType::StackTrace;
@@ -107,11 +104,7 @@ impl Stacks {
                 }
                 Layout::Int { size: size @ (4 | 8), .. } if !is_size(&name) => {
                     let kept = self.map_for(&name)?;
-                    StackPlace::Kept {
-                        id: (member.offset, *size),
-                        map: kept.map.try_clone().ok()?,
-                        room: kept.room,
-                    }
+                    StackPlace::Kept { id: (member.offset, *size), map: Arc::clone(&kept.map) }
                 }
                 _ => return None,
             };
@@ -227,7 +220,6 @@ mod tests {
             Member::new("ustack", 40, addresses(4)),
             Member::new("haystack", 72, Layout::Text { size: 8 }),
         ]);
-        let null = || std::fs::File::open("/dev/null").unwrap().into();
         let stacks = Stacks { maps: Vec::new() };
         let found = stacks.find(&layout);
         assert_eq!(found.len(), 2, "{found:?}");
@@ -243,11 +235,18 @@ mod tests {
             Member::new("kern_stack_id", 8, int(4)),
         ]);
         assert!(stacks.find(&key).is_empty(), "no map has them");
-        let kept = |name: &str, room| Kept { name: name.into(), map: null(), room };
+        let kept = |name: &str, room| Kept {
+            name: name.into(),
+            map: Arc::new(Map::fake(MapType::StackTrace, 4, room, 1)),
+        };
         let stacks = Stacks { maps: vec![kept("kernel_stacks", 8), kept("user_stacks", 16)] };
         let found = stacks.find(&key);
-        assert!(matches!(found[0].place, StackPlace::Kept { id: (4, 4), room: 16, .. }));
-        assert!(matches!(found[1].place, StackPlace::Kept { id: (8, 4), room: 8, .. }));
+        let in_map = |stack: &Stack| match &stack.place {
+            StackPlace::Kept { id, map } => Some((*id, map.value_size())),
+            StackPlace::Here { .. } => None,
+        };
+        assert_eq!(in_map(&found[0]), Some(((4, 4), 16)));
+        assert_eq!(in_map(&found[1]), Some(((8, 4), 8)));
     }
 
     #[test]
