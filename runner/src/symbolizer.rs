@@ -3,13 +3,11 @@
 
 use std::cell::RefCell;
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
 use std::rc::Rc;
 
 use crate::decode::layout::{part, signed, unsigned};
 use crate::decode::meaning::Kernel;
 use crate::symbols::{self, Place, Symbols, write_frame};
-use crate::sys;
 use crate::view::{Stack, StackPlace};
 
 /// Where the kernel's half of the addresses begins.
@@ -67,12 +65,12 @@ impl Tracer {
                 let len = used.unwrap_or(*room).min(*room).min(bytes.len());
                 addresses(&bytes[..len], &mut self.addresses);
             }
-            StackPlace::Kept { id, map, room } => {
+            StackPlace::Kept { id, map } => {
                 let id = signed(part(record, id.0), id.1);
                 self.bytes.clear();
-                self.bytes.resize(*room, 0);
+                self.bytes.resize(map.value_bytes(), 0);
                 if let Ok(id) = u32::try_from(id)
-                    && sys::lookup(map.as_fd(), &id.to_ne_bytes(), &mut self.bytes).is_ok()
+                    && map.lookup(&id.to_ne_bytes(), &mut self.bytes, 0).is_ok()
                 {
                     addresses(&self.bytes, &mut self.addresses);
                 }
