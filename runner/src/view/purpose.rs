@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! What is made of a map or variable: as an annotation says, or as the packer recognised it.
 
-use bpfpack_schemas::meta::{Sample, SampleKind, Scale, View as Recognised, ViewKind};
+use bpfpack_schemas::meta::{
+    Sample, SampleKind, Scale, SlotPosition, View as Recognised, ViewKind,
+};
 
 use crate::decode::{Edges, Layout, Slots};
 
@@ -71,14 +73,11 @@ impl Purpose {
             origin: view.origin,
             ..Sample::default()
         };
-        let place = match view.slots.as_deref() {
-            Some("index") => Place::Index,
-            Some(text) => match text.split_once('.') {
-                Some(("key", member)) => Place::Key(member.to_owned()),
-                Some(("value", member)) => Place::Member(member.to_owned()),
-                _ => Place::Usual,
-            },
-            None => Place::Usual,
+        let place = match view.slots.clone() {
+            Some(SlotPosition::Index) => Place::Index,
+            Some(SlotPosition::Key(member)) => Place::Key(member),
+            Some(SlotPosition::Member(member)) => Place::Member(member),
+            Some(SlotPosition::Value | SlotPosition::Other(_)) | None => Place::Usual,
         };
         let zero_slot = scale == Scale::Log2Zero;
         Some(Purpose { sample, place, zero_slot, is_table: false, sort })
