@@ -38,7 +38,7 @@ pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
                     link: true,
                     autoload: None,
                     frequency: None,
-                    other: Default::default(),
+                    annotations: Default::default(),
                 })
                 .collect(),
             obj_name,

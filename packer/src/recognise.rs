@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, View, ViewKind};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, SlotPosition, View, ViewKind};
 use bpfpack_schemas::object::BpfObject;
 
 use crate::records::Facts;
@@ -143,20 +143,19 @@ impl Eye<'_> {
         let slotting = self.slotting(&usage.functions);
         let found = slots_in(value, &usage.added);
         if let Some(slots) = found {
-            let slots = if slots.is_empty() { "value".into() } else { format!("value.{slots}") };
-            return Some(histogram(&slots, slotting));
+            return Some(histogram(slots, slotting));
         }
         let counts = is_counter(value) && usage.added.iter().any(|spot| spot.offset == 0);
         if !counts {
             return None;
         }
         if let Some(member) = key.and_then(|key| slot_member(key)) {
-            return Some(histogram(&format!("key.{member}"), slotting));
+            return Some(histogram(SlotPosition::Key(member.to_owned()), slotting));
         }
         let len = self.btf.map_number(name, "max_entries").unwrap_or(0);
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_it = is_log2 && !self.count_in_struct(&usage.functions) || is_named_histogram(name);
-        (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram("index", slotting))
+        (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram(SlotPosition::Index, slotting))
     }
 
     /// Whether one of these functions counts in the slots of a struct: then what else it counts by
@@ -164,7 +163,7 @@ impl Eye<'_> {
     fn count_in_struct(&self, functions: &BTreeSet<usize>) -> bool {
         let of_maps = self.flow.maps.iter().any(|(name, usage)| {
             let value = self.btf.map_types(name).1;
-            value.and_then(|value| slots_in(value, &usage.added)).is_some_and(|n| !n.is_empty())
+            value.and_then(|value| slots_in(value, &usage.added)).is_some_and(is_member)
                 && !usage.functions.is_disjoint(functions)
         });
         let of_variables = |section: &str| {
@@ -172,8 +171,7 @@ impl Eye<'_> {
                 let ty = self.btf.ty(variable.ty).resolved();
                 let element = if ty.kind == Kind::Array { ty.target() } else { ty };
                 let (spots, counting) = self.counted(section, variable);
-                slots_in(element, &spots).is_some_and(|name| !name.is_empty())
-                    && !counting.is_disjoint(functions)
+                slots_in(element, &spots).is_some_and(is_member) && !counting.is_disjoint(functions)
             })
         };
         of_maps || [".bss", ".data"].into_iter().any(of_variables)
@@ -218,25 +216,24 @@ impl Eye<'_> {
         let element = if ty.kind == Kind::Array { ty.target().resolved() } else { ty };
         if element.kind == Kind::Struct
             && let Some(slots) = slots_in(element, &spots)
-            && !slots.is_empty()
         {
-            return Some(histogram(&format!("value.{slots}"), slotting));
+            return Some(histogram(slots, slotting));
         }
         let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
         // A function that computes slots may count other things by index, too.
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_it = is_log2 && !self.count_in_struct(&functions) || is_named_histogram(name);
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {
-            return Some(histogram("value", slotting));
+            return Some(histogram(SlotPosition::Value, slotting));
         }
         Some(View { kind: ViewKind::Table, ..View::default() })
     }
 }
 
-fn histogram(slots: &str, slotting: Option<&Slotting>) -> View {
+fn histogram(slots: SlotPosition, slotting: Option<&Slotting>) -> View {
     let mut view = View {
         kind: ViewKind::Histogram,
-        slots: Some(slots.to_owned()),
+        slots: Some(slots),
         scale: Some(Scale::Log2),
         ..View::default()
     };
@@ -277,21 +274,24 @@ fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> View
     }
 }
 
-/// The member that is an array of slots: one with such a name, or one that is added to by an index.
-/// Empty where the type itself is such an array.
-fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<String> {
+/// The member that is an array of slots: one with such a name, or one that is added to by an index;
+/// or the type itself, where it is such an array.
+fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<SlotPosition> {
     let ty = ty.resolved();
     let is_slots = |ty: Type<'_>| {
         let ty = ty.resolved();
         ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS && is_counter(ty.target())
     };
     if is_slots(ty) {
-        return added.iter().any(|spot| spot.indexed).then(String::new);
+        return added.iter().any(|spot| spot.indexed).then_some(SlotPosition::Value);
     }
     if ty.kind != Kind::Struct {
         return None;
     }
-    let slots = || ty.members().filter(|member| is_slots(ty.sibling(member.ty)));
+    let slots = || {
+        let named = ty.members().filter(|member| !member.name.is_empty());
+        named.filter(|member| is_slots(ty.sibling(member.ty)))
+    };
     let by_name = slots().find(|member| SLOTS.contains(&member.name));
     let by_use = || {
         slots().find(|member| {
@@ -300,7 +300,12 @@ fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<String> {
             added.iter().any(|spot| spot.indexed && (from..from + size).contains(&spot.offset))
         })
     };
-    by_name.or_else(by_use).map(|member| member.name.to_owned())
+    by_name.or_else(by_use).map(|member| SlotPosition::Member(member.name.to_owned()))
+}
+
+/// Whether slots are in a member of a struct.
+fn is_member(position: SlotPosition) -> bool {
+    matches!(position, SlotPosition::Member(_))
 }
 
 /// Whether a name says that it is a histogram.

@@ -6,6 +6,7 @@
 //! nothing. Wire spellings are in the serde attributes alone.
 
 mod meanings;
+mod program;
 mod view;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use meanings::MEANINGS;
+pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, XdpOptions};
 pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
-pub use view::{RecordType, Scale, View, ViewKind};
+pub use view::{RecordType, Scale, SlotPosition, View, ViewKind};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.
 pub const BPFPACK_VERSION: u32 = 3;
@@ -389,31 +391,6 @@ pub enum Interpreter {
         #[serde(default = "yes")]
         with_symbols: bool,
     },
-}
-
-/// A program.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ProgMeta {
-    /// The function's name.
-    pub name: String,
-    /// The section that it is in, which says what it attaches to: `tp/sched/sched_switch`.
-    pub attach: String,
-    /// Whether attaching makes a link. Always true in what packers write.
-    #[serde(default = "yes")]
-    pub link: bool,
-    /// bpfpack: `true`: the program is loaded whatever its alternatives are; `false`: it is loaded
-    /// only when it is asked for by name. Absent: it is loaded unless an alternative of it is
-    /// better on the kernel at hand.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub autoload: Option<bool>,
-    /// bpfpack: how often a program in the section `perf_event` runs, times a second on each CPU. 1
-    /// when absent, as existing loaders have it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frequency: Option<u64>,
-    /// Annotations of single program types (`ifindex`, `tchook`, …) and unknown keys.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 use super::super::find;
 use super::*;
-use bpfpack_schemas::meta::{DataSection, RecordType, SampleKind, Scale, ViewKind};
+use bpfpack_schemas::meta::{DataSection, RecordType, SampleKind, Scale, SlotPosition, ViewKind};
 
 const SOURCE: &str = r#"
 /// What it does.
@@ -60,7 +60,7 @@ fn meta() -> Meta {
         link: true,
         autoload: None,
         frequency: None,
-        other: Default::default(),
+        annotations: Default::default(),
     }];
     meta
 }
@@ -90,9 +90,9 @@ fn each_annotation_finds_its_place() {
     assert_eq!(meta.bpf_skel.data_sections[0].variables[1].description, None);
     let sample = meta.bpf_skel.maps[0].sample.as_ref().unwrap();
     assert_eq!((sample.interval, sample.kind), (1000, SampleKind::Log2Histogram));
-    let program = &meta.bpf_skel.progs[0];
-    assert_eq!(program.other["flags"], json!(0));
-    assert_eq!(program.other["ifindex"], json!(2));
+    let program = &meta.bpf_skel.progs[0].annotations;
+    assert_eq!(program.flags, Some(0));
+    assert_eq!(program.ifindex, Some(2));
     assert_eq!(program.other["title"], json!("two words"));
     let doc = meta.bpf_skel.doc.unwrap();
     assert_eq!(doc.brief.as_deref(), Some("A tool"));
@@ -167,7 +167,7 @@ fn annotations_decide_over_recognition() {
         kind: ViewKind::Histogram,
         scale: Some(Scale::Log2),
         unit: Some("usecs".into()),
-        slots: Some("value.slots".into()),
+        slots: Some(SlotPosition::Member("slots".into())),
         ..View::default()
     });
     let view = |source: &str| {
@@ -177,8 +177,8 @@ fn annotations_decide_over_recognition() {
     let linear = view("/// @view {\"scale\": \"linear\", \"step\": 5}\nstruct {} hists;");
     assert_eq!((linear.scale, linear.step), (Some(Scale::Linear), Some(5)));
     assert_eq!(
-        (linear.unit.as_deref(), linear.slots.as_deref()),
-        (Some("usecs"), Some("value.slots"))
+        (linear.unit.as_deref(), linear.slots),
+        (Some("usecs"), Some(SlotPosition::Member("slots".into())))
     );
     let none = view("/// @view none\nstruct {} hists;");
     assert_eq!(none, View::default());

@@ -57,7 +57,7 @@ pub struct View {
     /// `value` the value itself, `index` the elements of an array map, `key.NAME` a member of the
     /// key, the value being the count.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub slots: Option<String>,
+    pub slots: Option<SlotPosition>,
     /// Columns of a table's key, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
@@ -104,4 +104,75 @@ pub enum Scale {
     Log2Zero,
     /// Slot n counts the values from `origin + n * step` on.
     Linear,
+}
+
+/// Where the slots of a histogram are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(from = "String", into = "String")]
+pub enum SlotPosition {
+    /// `value`: the value itself is an array of slots.
+    Value,
+    /// `value.NAME`: this member of the value is.
+    Member(String),
+    /// `index`: each element of an array map is a slot.
+    Index,
+    /// `key.NAME`: this member of the key is the slot that the value counts.
+    Key(String),
+    /// A spelling of a later version, as it is. Loaders look where slots usually are.
+    Other(String),
+}
+
+impl From<String> for SlotPosition {
+    fn from(text: String) -> SlotPosition {
+        match text.split_once('.') {
+            Some(("value", member)) => SlotPosition::Member(member.to_owned()),
+            Some(("key", member)) => SlotPosition::Key(member.to_owned()),
+            None if text == "value" => SlotPosition::Value,
+            None if text == "index" => SlotPosition::Index,
+            _ => SlotPosition::Other(text),
+        }
+    }
+}
+
+impl From<SlotPosition> for String {
+    fn from(position: SlotPosition) -> String {
+        match position {
+            SlotPosition::Value => "value".to_owned(),
+            SlotPosition::Member(name) => format!("value.{name}"),
+            SlotPosition::Index => "index".to_owned(),
+            SlotPosition::Key(name) => format!("key.{name}"),
+            SlotPosition::Other(text) => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn positions_of_slots_are_written_as_they_are_read() {
+        use SlotPosition::*;
+        for (text, position) in [
+            ("value", Value),
+            ("value.slots", Member("slots".into())),
+            ("value.", Member(String::new())),
+            ("value.a.b", Member("a.b".into())),
+            ("index", Index),
+            ("key.slot", Key("slot".into())),
+            ("key", Other("key".into())),
+            ("index.x", Other("index.x".into())),
+            ("Value", Other("Value".into())),
+            ("", Other(String::new())),
+        ] {
+            let json = json!({"kind": "histogram", "slots": text});
+            let view: View = serde_json::from_value(json.clone()).unwrap();
+            assert_eq!(view.slots, Some(position), "{text}");
+            assert_eq!(serde_json::to_value(view).unwrap(), json);
+        }
+        let wrong = serde_json::from_value::<View>(json!({"kind": "histogram", "slots": 5}));
+        assert!(wrong.unwrap_err().to_string().contains("expected a string"));
+    }
 }

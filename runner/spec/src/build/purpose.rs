@@ -2,27 +2,15 @@
 //! What is made of a map or variable: as an annotation says, or as the packer recognised it.
 
 use bpfpack_decode::{Edges, Field, Layout, Slots};
-use bpfpack_schemas::meta::{Sample, SampleKind, Scale, View as Recognised, ViewKind};
+use bpfpack_schemas::meta::{
+    Sample, SampleKind, Scale, SlotPosition, View as Recognised, ViewKind,
+};
 
 /// Slots of a logarithmic histogram whose slots are elements: those of 64 bits, and one for zero.
 const LOG2_SLOTS: usize = 65;
 
 /// Slots of a linear one; what is beyond counts as the last.
 const LINEAR_SLOTS: usize = 1024;
-
-/// Where a histogram's slots are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-enum Position {
-    /// In a member `slots`, or in a value that is an array.
-    #[default]
-    Usual,
-    /// In this member.
-    Member(String),
-    /// The elements of an array map.
-    Index,
-    /// A member of the key says which slot the value counts.
-    Key(String),
-}
 
 /// What is made of a map or variable.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +21,8 @@ pub(super) struct Purpose {
     pub(super) is_table: bool,
     /// The member that a table is sorted by.
     pub(super) sort: Option<String>,
-    position: Position,
+    /// Where a histogram's slots are, if not in a member `slots`, or in a value that is an array.
+    position: Option<SlotPosition>,
     zero_slot: bool,
 }
 
@@ -70,14 +59,6 @@ impl Purpose {
             origin: view.origin,
             ..Sample::default()
         };
-        let position = match view.slots.as_deref() {
-            Some("index") => Position::Index,
-            Some(text) => match text.split_once('.') {
-                Some(("key", member)) => Position::Key(member.to_owned()),
-                Some(("value", member)) => Position::Member(member.to_owned()),
-                _ => Position::Usual,
-            },
-            None => Position::Usual,
         };
         let zero_slot = scale == Scale::Log2Zero;
         Some(Purpose { sample, position, zero_slot, is_table: false, sort })
@@ -104,7 +85,7 @@ impl Purpose {
     /// Where the slots are in a value.
     pub(super) fn slots(&self, value: &Layout) -> Option<Slots> {
         match &self.position {
-            Position::Member(name) => Slots::of_member(value, name),
+            Some(SlotPosition::Member(name)) => Slots::of_member(value, name),
             _ => Slots::of(value).or_else(|| Slots::of_array(value, 0)),
         }
     }
@@ -112,10 +93,10 @@ impl Purpose {
     /// Where in a key the slot is, if each is an element of its own.
     pub(super) fn slot_in_key(&self, key: &Layout) -> Option<Field> {
         match (&self.position, key) {
-            (Position::Index, _) => {
+            (Some(SlotPosition::Index), _) => {
                 Some(Field { offset: 0, size: key.size().clamp(1, 8) })
             },
-            (Position::Key(name), Layout::Struct(record)) => {
+            (Some(SlotPosition::Key(name)), Layout::Struct(record)) => {
                 let member = record.members.iter().find(|member| member.name == *name)?;
                 Some(Field { offset: member.offset, size: member.layout.size().clamp(1, 8) })
             }
