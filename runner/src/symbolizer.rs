@@ -1,155 +1,71 @@
 // SPDX-License-Identifier: MIT
-//! The stacks of records and keys: their addresses, and the names of those.
+//! The stacks of records and keys on this machine: their addresses, and the names of those.
 
 use std::cell::RefCell;
-use std::io::Write as _;
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::decode::layout::{part, signed, unsigned};
-use crate::decode::meaning::Kernel;
+use bpfpack_decode::layout::{part, unsigned};
+use bpfpack_render::Symbolize;
+use bpfpack_spec::{Location, Spec, Stack};
+use libbpf_rs::{MapCore as _, Object};
+
+use crate::failure::{Failure, system};
 use crate::symbols::{self, Place, Symbols, write_frame};
-use crate::view::{Stack, StackPlace};
+use crate::sys::map::Map;
 
 /// Where the kernel's half of the addresses begins.
 const KERNEL: u64 = 1 << 63;
 
-/// Finds stacks and names their addresses.
+/// Symbols that all of a run share: they are read once.
+pub(crate) type SharedSymbols = Rc<RefCell<Symbols>>;
+
+/// Finds stacks, in records and in stack trace maps, and names their addresses.
 #[derive(Debug)]
-pub struct Tracer {
-    symbols: Rc<RefCell<Symbols>>,
-    addresses: Vec<u64>,
+pub(crate) struct Symbolizer {
+    symbols: SharedSymbols,
+    /// The stack trace maps that stacks are in, by their names.
+    maps: HashMap<String, Map>,
     bytes: Vec<u8>,
 }
 
-impl Tracer {
-    /// Nothing is read yet.
-    pub fn new(setup: symbols::Setup, patience: symbols::Patience) -> Tracer {
-        let symbols = Rc::new(RefCell::new(Symbols::new(setup, patience)));
-        Tracer { symbols, addresses: Vec::new(), bytes: Vec::new() }
+impl Symbolizer {
+    /// Opens the stack trace maps that a spec names. Nothing is read yet.
+    ///
+    /// # Errors
+    /// When a map cannot be kept open.
+    pub(crate) fn open(
+        symbols: SharedSymbols,
+        object: &Object,
+        spec: &Spec,
+    ) -> Result<Symbolizer, Failure> {
+        let of_records = spec.streams().flat_map(|stream| &stream.records).flat_map(|ty| &ty.stacks);
+        let stacks = of_records.chain(spec.views().flat_map(|view| &view.stacks));
+        let mut maps = HashMap::new();
+        for stack in stacks {
+            let Location::Map { map: name, .. } = &stack.location else { continue };
+            let mut found = object.maps();
+            let Some(map) = found.find(|map| map.name().to_str() == Some(name)) else { continue };
+            let map = Map::of(&map).map_err(system("can not keep a map open"))?;
+            maps.insert(name.clone(), map);
+        }
+        Ok(Symbolizer { symbols, maps, bytes: Vec::new() })
     }
 
     /// Prepares what names addresses: it takes a tenth of a second, which records should not wait.
-    pub fn warm(&mut self) {
+    pub(crate) fn warm(&mut self) {
         self.symbols.borrow_mut().warm();
     }
 
-    /// What names single addresses of the kernel.
-    pub fn kernel_names(&self) -> Kernel {
-        let symbols = Rc::clone(&self.symbols);
-        Box::new(move |address, out| {
-            if address < KERNEL {
-                return false;
-            }
-            let frames = symbols.borrow_mut().kernel(&[Place::Exact(address)]);
-            let frame = frames.first().and_then(|frames| frames.first());
-            let Some(frame) = frame.filter(|frame| frame.name.is_some()) else { return false };
-            write_frame(address, frame, out);
-            true
-        })
-    }
-
     /// Remembers what the processes of a record map, so that they have names when they have ended.
-    pub fn note(&mut self, stacks: &[Stack], record: &[u8]) {
-        for (at, size) in stacks.iter().filter_map(|stack| stack.pid) {
-            self.symbols.borrow_mut().note_process(unsigned(part(record, at), size) as u32);
-        }
-    }
-
-    /// The addresses of a stack, innermost first.
-    pub fn addresses(&mut self, stack: &Stack, record: &[u8]) -> &[u64] {
-        self.addresses.clear();
-        match &stack.place {
-            StackPlace::Here { offset, room, used } => {
-                let bytes = part(record, *offset);
-                let used = used.map(|(at, size)| signed(part(record, at), size).max(0) as usize);
-                let len = used.unwrap_or(*room).min(*room).min(bytes.len());
-                addresses(&bytes[..len], &mut self.addresses);
-            }
-            StackPlace::Kept { id, map } => {
-                let id = signed(part(record, id.0), id.1);
-                self.bytes.clear();
-                self.bytes.resize(map.value_bytes(), 0);
-                if let Ok(id) = u32::try_from(id)
-                    && map.lookup(&id.to_ne_bytes(), &mut self.bytes, 0).is_ok()
-                {
-                    addresses(&self.bytes, &mut self.addresses);
-                }
-            }
-        }
-        &self.addresses
-    }
-
-    /// Why a stack has no addresses, where that is not how it should be.
-    fn missing(stack: &Stack, record: &[u8]) -> Option<&'static str> {
-        let StackPlace::Kept { id, .. } = &stack.place else { return None };
-        // What bpf_get_stackid returns (kernel/bpf/stackmap.c).
-        match signed(part(record, id.0), id.1) {
-            number if number == -i128::from(libc::EEXIST) => {
-                Some("[the stack was lost: another had its place in the map]")
-            }
-            number if number == -i128::from(libc::ENOMEM) => {
-                Some("[the stack was lost: the map is full]")
-            }
-            number if number < 0 => None,
-            _ => Some("[the stack is no longer in the map]"),
-        }
-    }
-
-    /// Hands the frames of a stack to `take`, innermost first.
-    pub fn frames(&mut self, stack: &Stack, record: &[u8], take: &mut dyn FnMut(&[u8])) {
-        self.addresses(stack, record);
-        if self.addresses.is_empty() {
-            if let Some(why) = Tracer::missing(stack, record) {
-                take(why.as_bytes());
-            }
-            return;
-        }
-        let pid = stack.pid.map(|(at, size)| unsigned(part(record, at), size) as u32);
-        let addresses = std::mem::take(&mut self.addresses);
-        let mut line = Vec::new();
-        for (address, frames) in addresses.iter().zip(self.named(pid, &addresses)) {
-            for frame in frames.iter() {
-                line.clear();
-                write_frame(*address, frame, &mut line);
-                take(&line);
-            }
-        }
-        self.addresses = addresses;
-    }
-
-    /// Hands lines with number, address and name to `take`, as existing loaders print them.
-    pub fn numbered(
-        &mut self,
-        pid: Option<u32>,
-        addresses: &[u64],
-        is_named: bool,
-        take: &mut dyn FnMut(&[u8]),
-    ) {
-        let frames = if is_named { self.named(pid, addresses) } else { Vec::new() };
-        let mut line = Vec::new();
-        for (at, address) in addresses.iter().enumerate() {
-            let frames = frames.get(at).map_or(&[][..], |frames| frames);
-            let mut is_first = true;
-            for frame in frames.iter().filter(|frame| frame.name.is_some()) {
-                line.clear();
-                let _ = match is_first {
-                    true => write!(line, "  {at} [<{address:016x}>] "),
-                    false => write!(line, "{:1$}", "", 24 + at.to_string().len()),
-                };
-                write_frame(*address, frame, &mut line);
-                take(&line);
-                is_first = false;
-            }
-            if is_first {
-                line.clear();
-                let _ = write!(line, "  {at} [<{address:016x}>]");
-                take(&line);
-            }
+    pub(crate) fn note(&mut self, stacks: &[Stack], record: &[u8]) {
+        for pid in stacks.iter().filter_map(|stack| stack.pid) {
+            self.symbols.borrow_mut().note_process(pid.unsigned(record) as u32);
         }
     }
 
     /// The frames of each address, of the kernel or of a process.
-    fn named(&mut self, pid: Option<u32>, addresses: &[u64]) -> Vec<symbols::Frames> {
+    fn frames_of(&self, pid: Option<u32>, addresses: &[u64]) -> Vec<symbols::Frames> {
         let mut symbols = self.symbols.borrow_mut();
         let mut frames = Vec::with_capacity(addresses.len());
         let is_kernel = |address: &u64| *address >= KERNEL;
@@ -164,8 +80,112 @@ impl Tracer {
     }
 }
 
+impl Symbolize for Symbolizer {
+    fn addresses(&mut self, stack: &Stack, record: &[u8]) -> Vec<u64> {
+        match &stack.location {
+            Location::Record { offset, room, used } => {
+                let bytes = part(record, *offset);
+                let used = used.map(|used| used.signed(record).max(0) as usize);
+                let len = used.unwrap_or(*room).min(*room).min(bytes.len());
+                addresses(&bytes[..len])
+            }
+            Location::Map { id, map, .. } => {
+                let Some(map) = self.maps.get(map) else { return Vec::new() };
+                self.bytes.clear();
+                self.bytes.resize(map.value_bytes(), 0);
+                match u32::try_from(id.signed(record)) {
+                    Ok(id) if map.lookup(&id.to_ne_bytes(), &mut self.bytes, 0).is_ok() => {
+                        addresses(&self.bytes)
+                    }
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn frames(&mut self, stack: &Stack, record: &[u8], take: &mut dyn FnMut(&[u8])) {
+        let addresses = self.addresses(stack, record);
+        if addresses.is_empty() {
+            if let Some(why) = missing(stack, record) {
+                take(why.as_bytes());
+            }
+            return;
+        }
+        let pid = stack.pid.map(|pid| pid.unsigned(record) as u32);
+        let mut line = Vec::new();
+        for (address, frames) in addresses.iter().zip(self.frames_of(pid, &addresses)) {
+            for frame in frames.iter() {
+                line.clear();
+                write_frame(*address, frame, &mut line);
+                take(&line);
+            }
+        }
+    }
+
+    fn named(&mut self, pid: Option<u32>, addresses: &[u64]) -> Vec<Vec<Vec<u8>>> {
+        let text = |address: u64, frame: &symbols::Frame| {
+            let mut line = Vec::new();
+            write_frame(address, frame, &mut line);
+            line
+        };
+        let frames = self.frames_of(pid, addresses);
+        let named = |(address, frames): (&u64, &symbols::Frames)| {
+            let named = frames.iter().filter(|frame| frame.name.is_some());
+            named.map(|frame| text(*address, frame)).collect()
+        };
+        addresses.iter().zip(&frames).map(named).collect()
+    }
+
+    fn kernel(&mut self, address: u64, out: &mut Vec<u8>) -> bool {
+        if address < KERNEL {
+            return false;
+        }
+        let frames = self.symbols.borrow_mut().kernel(&[Place::Exact(address)]);
+        let frame = frames.first().and_then(|frames| frames.first());
+        let Some(frame) = frame.filter(|frame| frame.name.is_some()) else { return false };
+        write_frame(address, frame, out);
+        true
+    }
+}
+
 /// The addresses in bytes, up to a zero.
-fn addresses(bytes: &[u8], found: &mut Vec<u64>) {
+fn addresses(bytes: &[u8]) -> Vec<u64> {
     let numbers = bytes.chunks_exact(8).map(|bytes| unsigned(bytes, 8) as u64);
-    found.extend(numbers.take_while(|address| *address != 0));
+    numbers.take_while(|address| *address != 0).collect()
+}
+
+/// Why a stack has no addresses, where that is not how it should be.
+fn missing(stack: &Stack, record: &[u8]) -> Option<&'static str> {
+    let Location::Map { id, .. } = &stack.location else { return None };
+    // What bpf_get_stackid returns (kernel/bpf/stackmap.c).
+    match id.signed(record) {
+        number if number == -i128::from(libc::EEXIST) => {
+            Some("[the stack was lost: another had its place in the map]")
+        }
+        number if number == -i128::from(libc::ENOMEM) => {
+            Some("[the stack was lost: the map is full]")
+        }
+        number if number < 0 => None,
+        _ => Some("[the stack is no longer in the map]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bpfpack_decode::Field;
+
+    use super::*;
+
+    #[test]
+    fn lost_stacks_say_why() {
+        let id = Field { offset: 0, size: 4 };
+        let location = Location::Map { id, map: "stacks".into(), room: 8 };
+        let stack = Stack { name: "stack_id".into(), location, pid: None };
+        let why = |id: i32| missing(&stack, &id.to_le_bytes());
+        assert!(why(-libc::EEXIST).is_some_and(|why| why.contains("another had its place")));
+        assert!(why(-libc::ENOMEM).is_some_and(|why| why.contains("the map is full")));
+        assert_eq!(why(-libc::EFAULT), None, "there is none");
+        assert!(why(7).is_some_and(|why| why.contains("no longer in the map")));
+        assert_eq!(addresses(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]), [1]);
+    }
 }

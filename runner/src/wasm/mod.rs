@@ -26,7 +26,6 @@ use kind::Kind;
 use tracer::TracerPlan;
 
 pub use modules::Modules;
-pub use post::Chain;
 
 /// Runs a module that is a whole tracer.
 ///

@@ -5,22 +5,21 @@ use std::cell::{OnceCell, RefCell};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
-use bpfpack_schemas::Package;
-use bpfpack_schemas::module;
+use bpfpack_frame::Chain;
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
+use bpfpack_schemas::{module, printable};
 use libbpf_rs::Object;
 
 use super::engine::{Engine, Limits};
-use super::post::{self, Chain, Compiled};
+use super::post::{self, Compiled};
 use crate::args::{Plan, WasmArg};
 use crate::failure::{Failure, exit_code, system};
-use crate::symbols::Setup;
-use crate::vars::Arguments;
-use crate::view::{Stream, View, Views};
+use crate::run::Context;
+use crate::symbolizer::SharedSymbols;
 
 /// Post-processors, compiled or being compiled.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ impl Modules {
         let mut found = Vec::new();
         if !wasm.only_given {
             for WasmModule { name, module } in packed {
-                found.push((crate::decode::text::clean(&name), module));
+                found.push((printable::clean(&name), module));
             }
         }
         for path in &wasm.modules {
@@ -95,29 +94,30 @@ impl Modules {
     ///
     /// # Errors
     /// When one is no module, or fails to start.
-    pub fn start(
+    pub(crate) fn start(
         &self,
-        plan: &Plan,
-        package: &Package,
-        arguments: &Arguments,
+        context: &Context<'_>,
         object: &Object,
-        views: &Views,
-    ) -> Result<Chain, Failure> {
+        symbols: &SharedSymbols,
+        chain: &mut Chain,
+    ) -> Result<(), Failure> {
+        let Context { plan, package, arguments, spec, .. } = *context;
+        let cpus = libbpf_rs::num_possible_cpus().map_err(system("can not tell how many CPUs"))?;
         let ready = self.ready()?;
         let told = post::Package {
             name: &package.meta.bpf_skel.obj_name,
             arguments: &arguments.values,
-            format: plan.format.name(),
+            spec,
+            maps: post::Table::of(object)?,
+            cpus,
+            format: plan.outputs.first().map_or("text", |output| output.format.name),
             fields: &plan.fields,
             is_quiet: plan.quiet,
-            symbols: Setup::of(plan),
+            symbols: Rc::clone(symbols),
             environment: &plan.wasm.environment,
             directories: &plan.wasm.directories,
         };
-        let streams: &[Arc<Stream>] = &views.streams;
-        let samples: Vec<Arc<View>> =
-            views.samples.iter().map(|sample| Arc::clone(&sample.view)).collect();
-        Chain::start(&ready.engine, &ready.modules, &told, object, streams, &samples)
+        post::start(&ready.engine, &ready.modules, told, chain)
     }
 
     fn ready(&self) -> Result<&Ready, Failure> {
@@ -137,7 +137,7 @@ impl Modules {
 #[must_use]
 pub fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    crate::decode::text::clean(&name)
+    printable::clean(&name)
 }
 
 /// Reads a module from a file.

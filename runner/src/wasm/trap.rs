@@ -49,7 +49,7 @@ pub fn frames(error: &wasmtime::Error) -> Option<String> {
         .map(|frame| match frame.func_name() {
             Some(name) => {
                 let name = format!("{:#}", rustc_demangle::demangle(name));
-                format!("in {}", crate::decode::text::clean(&name))
+                format!("in {}", bpfpack_schemas::printable::clean(&name))
             }
             None => format!("in function {}", frame.func_index()),
         })

@@ -59,7 +59,7 @@ impl Purpose {
             origin: view.origin,
             ..Sample::default()
         };
-        };
+        let position = view.slots.clone();
         let zero_slot = scale == Scale::Log2Zero;
         Some(Purpose { sample, position, zero_slot, is_table: false, sort })
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::sources::{Row, Source, What};
-use crate::decode::meaning::Meaning;
-use crate::decode::{Edges, Layout, Member, Record, Slots, text};
-use crate::view::{RecordKind, Shape, Stream, StreamKind, View, select_fields};
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
+use bpfpack_schemas::printable;
+use bpfpack_spec::{Buffer, ReadFrom, RecordType, Shape, Stream, View, select_fields};
+
+use super::sources::{Row, Source};
 
 /// Bytes of a declared record, key or value.
 const MOST_BYTES: usize = 1 << 20;
@@ -24,7 +26,7 @@ fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
     Err(BadDeclaration(text.into()))
 }
 
-/// Makes a source. `index` tells its stream from others; `fields` are the members that the user
+/// Makes a source. `index` is its number among the sources; `fields` are the members that the user
 /// wants to see, all where there are none.
 pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, BadDeclaration> {
     let json: Map<String, Value> = serde_json::from_str(text)
@@ -34,10 +36,10 @@ pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, Ba
         return bad(format!("`{unknown}` is unknown; there are {}", KEYS.join(", ")));
     }
     let name = match json.get("name").and_then(Value::as_str) {
-        Some(name) if !name.is_empty() => text::clean(name),
+        Some(name) if !name.is_empty() => printable::clean(name),
         _ => return bad("it has no `name`"),
     };
-    let what = match (json.get("members"), json.get("value")) {
+    Ok(match (json.get("members"), json.get("value")) {
         (Some(members), None) => {
             if let Some(key) =
                 ["key", "sort", "histogram", "unit"].iter().find(|k| json.contains_key(**k))
@@ -48,37 +50,40 @@ pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, Ba
             let mut stream = Stream {
                 index,
                 name: name.clone(),
-                kinds: vec![RecordKind::new(name.clone(), layout, None)],
+                records: vec![RecordType::new(name, layout, None)],
                 tag: None,
-                kind: StreamKind::Ring,
+                buffer: Buffer::Stage,
             };
             // Where it has none of the members that were asked for, it is shown as it is.
             let mut selected = [stream];
-            let before = selected[0].kinds[0].layout.clone();
+            let before = selected[0].records[0].layout.clone();
             select_fields(&mut selected, fields);
             [stream] = selected;
-            if matches!(&stream.kinds[0].layout, Layout::Record(record) if record.members.is_empty())
+            if matches!(&stream.records[0].layout, Layout::Struct(record) if record.members.is_empty())
             {
-                stream.kinds[0].layout = before;
+                stream.records[0].layout = before;
             }
-            What::Records(Arc::new(stream))
+            Source::Records(Arc::new(stream))
         }
         (None, Some(value)) => {
-            let view = view(&name, &json, value)?;
+            let view = view((index, name), &json, value)?;
             let row = Row::of(&view);
-            What::Rows(Arc::new(view), row)
+            Source::Rows(Arc::new(view), row)
         }
         _ => return bad("it has neither `members`, for records, nor `value`, for a table"),
-    };
-    Ok(Source { name, what, is_declared: true })
+    })
 }
 
-fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, BadDeclaration> {
+fn view(
+    (index, name): (usize, String),
+    json: &Map<String, Value>,
+    value: &Value,
+) -> Result<View, BadDeclaration> {
     let key = json.get("key").map(|key| record(key, "key")).transpose()?;
     let value = record(value, "value")?;
     let unit = match json.get("unit") {
         None => "(unit)".to_owned(),
-        Some(Value::String(unit)) => text::clean(unit),
+        Some(Value::String(unit)) => printable::clean(unit),
         Some(other) => return bad(format!("`unit` is no text: {other}")),
     };
     let shape = match json.get("histogram") {
@@ -96,8 +101,8 @@ fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, Ba
     let sort = match json.get("sort") {
         None => None,
         Some(Value::String(sort)) => {
-            let has = |record: &Record| record.members.iter().any(|member| member.name == *sort);
-            if !matches!(&value, Layout::Record(record) if has(record)) {
+            let has = |record: &Struct| record.members.iter().any(|member| member.name == *sort);
+            if !matches!(&value, Layout::Struct(record) if has(record)) {
                 return bad(format!("`sort`: the value has no member `{sort}`"));
             }
             Some(sort.clone())
@@ -105,7 +110,9 @@ fn view(name: &str, json: &Map<String, Value>, value: &Value) -> Result<View, Ba
         Some(other) => return bad(format!("`sort` is no text: {other}")),
     };
     Ok(View {
-        name: name.to_owned(),
+        index,
+        name,
+        from: ReadFrom::Stage,
         key,
         counters: value.counters(&[]),
         value,
@@ -168,7 +175,7 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
         if end > MOST_BYTES {
             return bad(format!("`{what}` is longer than {MOST_BYTES} bytes"));
         }
-        let mut member = Member::new(text::clean(name), offset, layout);
+        let mut member = Member::new(printable::clean(name), offset, layout);
         if let Some(meaning) = meaning {
             let Some(meaning) = Meaning::named(meaning) else {
                 let known: Vec<_> = Meaning::all_names().collect();
@@ -181,7 +188,7 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
         }
         members.push(member);
     }
-    Ok(Layout::Record(Record { size: end.next_multiple_of(widest), members }))
+    Ok(Layout::Struct(Struct { size: end.next_multiple_of(widest), members }))
 }
 
 /// A type by its name, with its alignment.
@@ -243,8 +250,8 @@ mod tests {
                 "e": "u16[3]"}}"#,
         )
         .unwrap();
-        let What::Records(stream) = &source.what else { panic!() };
-        let Layout::Record(record) = &stream.kinds[0].layout else { panic!() };
+        let Source::Records(stream) = &source else { panic!() };
+        let Layout::Struct(record) = &stream.records[0].layout else { panic!() };
         let offsets: Vec<usize> = record.members.iter().map(|member| member.offset).collect();
         assert_eq!((offsets, record.size), (vec![0, 4, 8, 16, 24], 32));
         assert_eq!(record.members[3].meaning, Meaning::named("duration_ns"));
@@ -262,7 +269,7 @@ mod tests {
                 "histogram": "log2", "unit": "usecs"}"#,
         )
         .unwrap();
-        let What::Rows(view, row) = &source.what else { panic!() };
+        let Source::Rows(view, row) = &source else { panic!() };
         assert!(matches!(view.shape, Shape::Histogram { edges: Edges::Log2, .. }));
         assert_eq!((row.key, row.value_at, row.value, row.stride), (4, 8, 24, 32));
         assert_eq!(source.member(0, "total").unwrap().offset, 24);

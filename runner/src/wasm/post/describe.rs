@@ -4,9 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::maps::Table;
-use super::sources::{Row, Source, What};
-use crate::decode::{Edges, Layout, Member, Record};
-use crate::view::{RecordKind, Shape, Stream, View};
+use bpfpack_decode::{Edges, Layout, Member, Struct};
+use bpfpack_spec::{RecordType, Shape, Stream, View};
+
+use super::sources::{Row, Source};
 
 /// What is described beside the sources.
 #[derive(Debug)]
@@ -46,11 +47,11 @@ pub fn describe(about: &About<'_>, sources: &[Source], maps: &Table) -> String {
 fn of_source(at: usize, source: &Source) -> Value {
     let mut out = Map::new();
     out.insert("source".into(), at.into());
-    out.insert("name".into(), source.name.as_str().into());
+    out.insert("name".into(), source.name().into());
     out.insert("from".into(), source.from().into());
-    match &source.what {
-        What::Records(stream) => of_stream(stream, &mut out),
-        What::Rows(view, row) => of_view(view, *row, &mut out),
+    match source {
+        Source::Records(stream) => of_stream(stream, &mut out),
+        Source::Rows(view, row) => of_view(view, *row, &mut out),
     }
     out.into()
 }
@@ -59,16 +60,16 @@ fn of_stream(stream: &Stream, out: &mut Map<String, Value>) {
     if let Some(tag) = &stream.tag {
         out.insert("tag".into(), of_member(tag, 0));
     }
-    let kind = |kind: &RecordKind| {
-        let layout = kind.all();
+    let ty = |ty: &RecordType| {
+        let layout = ty.all();
         let mut out = Map::new();
-        out.insert("name".into(), kind.name.as_str().into());
-        out.insert("size".into(), kind.size.into());
-        if let Some(tag) = kind.tag {
+        out.insert("name".into(), ty.name.as_str().into());
+        out.insert("size".into(), ty.size.into());
+        if let Some(tag) = ty.tag {
             out.insert("tag".into(), tag.into());
         }
         match layout {
-            Layout::Record(record) => {
+            Layout::Struct(record) => {
                 out.insert("members".into(), of_record(record, 0));
             }
             other => {
@@ -78,7 +79,7 @@ fn of_stream(stream: &Stream, out: &mut Map<String, Value>) {
         }
         Value::Object(out)
     };
-    out.insert("records".into(), stream.kinds.iter().map(kind).collect::<Vec<_>>().into());
+    out.insert("records".into(), stream.records.iter().map(ty).collect::<Vec<_>>().into());
 }
 
 fn of_view(view: &View, row: Row, out: &mut Map<String, Value>) {
@@ -118,7 +119,7 @@ fn of_part(layout: &Layout, at: usize) -> Value {
     out.into()
 }
 
-fn of_record(record: &Record, base: usize) -> Value {
+fn of_record(record: &Struct, base: usize) -> Value {
     record.members.iter().map(|member| of_member(member, base)).collect::<Vec<_>>().into()
 }
 
@@ -145,7 +146,7 @@ fn put_type(layout: &Layout, at: usize, out: &mut Map<String, Value>) {
         other => (other, None),
     };
     match element {
-        Layout::Record(record) => {
+        Layout::Struct(record) => {
             out.insert("members".into(), of_record(record, at));
             if let Some(len) = array {
                 out.insert("array".into(), len.map_or(Value::Null, Value::from));
@@ -186,6 +187,6 @@ fn name(layout: &Layout) -> String {
         Layout::Text { size } => format!("char[{size}]"),
         Layout::Array { element, len, .. } => format!("{}[{len}]", name(element)),
         Layout::Bytes { size } => format!("bytes[{size}]"),
-        Layout::Rest { .. } | Layout::Record(_) => "bytes[0]".to_owned(),
+        Layout::Rest { .. } | Layout::Struct(_) => "bytes[0]".to_owned(),
     }
 }

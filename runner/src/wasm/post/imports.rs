@@ -10,9 +10,9 @@ use wasmtime::{Caller, Linker, Memory, format_err};
 
 use super::declare::declare;
 use super::json::minified;
-use super::sources::What;
+use super::sources::Source;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
-use crate::symbols::{Hurry, Patience, Place, Symbols, write_frame};
+use crate::symbols::{Place, write_frame};
 use crate::sys::map::Map;
 use crate::wasm::memory;
 use crate::{os, talk};
@@ -62,15 +62,15 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
 fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result<()> {
     let world = std::rc::Rc::clone(&call.data().world);
     let sources = world.sources.borrow();
-    match sources.get(source as usize).map(|source| &source.what) {
-        Some(What::Records(stream)) if (kind as usize) < stream.kinds.len() => {}
-        Some(What::Records(stream)) => {
-            let count = stream.kinds.len();
+    match sources.get(source as usize) {
+        Some(Source::Records(stream)) if (kind as usize) < stream.records.len() => {}
+        Some(Source::Records(stream)) => {
+            let count = stream.records.len();
             return Err(format_err!(
                 "emit: source {source} has {count} kinds of records, not {kind}"
             ));
         }
-        Some(What::Rows(..)) => {
+        Some(Source::Rows(..)) => {
             return Err(format_err!("emit: source {source} has rows, which `rows` shows"));
         }
         None => return Err(format_err!("emit: there is no source {source}")),
@@ -81,7 +81,7 @@ fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result
 fn rows(mut call: Call<'_>, source: u32, at: u32, len: u32) -> Result<()> {
     let world = std::rc::Rc::clone(&call.data().world);
     let sources = world.sources.borrow();
-    let Some(What::Rows(_, row)) = sources.get(source as usize).map(|source| &source.what) else {
+    let Some(Source::Rows(_, row)) = sources.get(source as usize) else {
         return Err(format_err!("rows: there is no source {source} that has rows"));
     };
     if !(len as usize).is_multiple_of(row.stride.max(1)) {
@@ -143,8 +143,8 @@ fn declare_source(mut call: Call<'_>, at: u32, len: u32) -> Result<u32> {
     let mut sources = state.world.sources.borrow_mut();
     let source = declare(&text, sources.len(), &state.world.fields);
     let source = source.map_err(|error| of("declare", error))?;
-    if sources.iter().any(|other| other.name == source.name) {
-        return Err(format_err!("declare: there is a source `{}` already", source.name));
+    if sources.iter().any(|other| other.name() == source.name()) {
+        return Err(format_err!("declare: there is a source `{}` already", source.name()));
     }
     if sources.len() - state.world.of_package >= 256 {
         return Err(format_err!("declare: 256 sources are enough"));
@@ -156,7 +156,7 @@ fn declare_source(mut call: Call<'_>, at: u32, len: u32) -> Result<u32> {
 fn source(mut call: Call<'_>, at: u32, len: u32) -> Result<i32> {
     let name = owned(&mut call, "source", at, len)?;
     let sources = call.data().world.sources.borrow();
-    let found = sources.iter().position(|source| source.name == name);
+    let found = sources.iter().position(|source| source.name() == name);
     Ok(found.map_or(-1, |at| at as i32))
 }
 
@@ -218,9 +218,6 @@ fn symbol(mut call: Call<'_>, address: u64, pid: u32, room: u32, size: u32) -> R
     let found = {
         let world = &call.data().world;
         let mut symbols = world.symbols.borrow_mut();
-        let symbols = symbols.get_or_insert_with(|| {
-            Symbols::new(world.symbols_setup.clone(), Patience::Records(Hurry::default()))
-        });
         let places = [Place::Exact(address)];
         let frames = match pid {
             0 => symbols.kernel(&places),
@@ -342,7 +339,7 @@ fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
     match level {
         0 => state.say(&bytes),
         _ if !state.world.is_quiet => {
-            let text = crate::decode::text::clean(&String::from_utf8_lossy(&bytes));
+            let text = bpfpack_schemas::printable::clean(&String::from_utf8_lossy(&bytes));
             talk::warning(&format!("{}: {text}", state.name));
         }
         _ => {}
@@ -362,7 +359,7 @@ fn fail(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
     let memory = memory::of(&mut call)?;
     let bytes = memory::bytes(&call, memory, at, len.min(MOST_LOG));
     let bytes = bytes.map_err(|error| of("fail", error))?;
-    let text = crate::decode::text::clean(&String::from_utf8_lossy(bytes));
+    let text = bpfpack_schemas::printable::clean(&String::from_utf8_lossy(bytes));
     call.data_mut().complaint = Some(text);
     Err(format_err!("it failed"))
 }
@@ -379,7 +376,7 @@ fn abort(mut call: Call<'_>, message: u32, file: u32, line: u32, column: u32) ->
         let bytes = memory::bytes(&call, memory, at, len.min(4096)).unwrap_or_default();
         let units: Vec<u16> =
             bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
-        texts.push(crate::decode::text::clean(&String::from_utf16_lossy(&units)));
+        texts.push(bpfpack_schemas::printable::clean(&String::from_utf16_lossy(&units)));
     }
     let text = format!("{} ({}:{line}:{column})", texts[0], texts[1]);
     call.data_mut().complaint = Some(text);

@@ -4,24 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::collect::maps::Entry;
-use crate::decode::{Layout, Member, Record};
-use crate::view::{Stream, StreamKind, View};
+use bpfpack_decode::{Layout, Member, Struct};
+use bpfpack_frame::Entry;
+use bpfpack_spec::{Buffer, ReadFrom, Stream, View};
 
 /// A source of records or rows.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// Its name: the map's, as a rule.
-    pub name: String,
-    /// What comes from it.
-    pub what: What,
-    /// A module made it.
-    pub is_declared: bool,
-}
-
-/// What comes from a source.
-#[derive(Debug, Clone)]
-pub enum What {
+pub(crate) enum Source {
     /// Records of a buffer.
     Records(Arc<Stream>),
     /// Readings of a map.
@@ -41,9 +30,9 @@ pub struct Row {
     pub stride: usize,
 }
 
-/// Where a member is, as a module is told.
+/// Where a member is, as modules learn it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct MemberAt {
     /// First byte.
     pub offset: u32,
     /// Bytes of it, or of an element.
@@ -59,51 +48,61 @@ pub struct Place {
 }
 
 impl Source {
+    /// Its name: the map's, as a rule.
+    #[must_use]
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Source::Records(stream) => &stream.name,
+            Source::Rows(view, _) => &view.name,
+        }
+    }
+
     /// What the records come from, or the readings.
     #[must_use]
-    pub fn from(&self) -> &'static str {
-        match &self.what {
-            _ if self.is_declared => "module",
-            What::Rows(..) => "map",
-            What::Records(stream) => match stream.kind {
-                StreamKind::Ring => "ring",
-                StreamKind::Perf { .. } => "perf",
-                StreamKind::Lines => "printk",
+    pub(crate) fn from(&self) -> &'static str {
+        match self {
+            Source::Rows(view, _) if view.from == ReadFrom::Stage => "module",
+            Source::Rows(..) => "map",
+            Source::Records(stream) => match stream.buffer {
+                Buffer::Ring => "ring",
+                Buffer::Perf { .. } => "perf",
+                Buffer::Printk => "printk",
+                Buffer::Stage => "module",
             },
         }
     }
 
     /// Finds a member by its name; in rows, of the key or the value.
     #[must_use]
-    pub fn member(&self, kind: usize, name: &str) -> Option<Place> {
-        match &self.what {
-            What::Records(stream) if name.is_empty() => {
-                Some(Place::whole(stream.kinds.get(kind)?.size))
+    pub fn member(&self, kind: usize, name: &str) -> Option<MemberAt> {
+        match self {
+            Source::Records(stream) if name.is_empty() => {
+                Some(MemberAt::whole(stream.records.get(kind)?.size))
             }
-            What::Rows(_, row) if name.is_empty() => Some(Place::whole(row.stride)),
-            What::Records(stream) => {
-                let layout = stream.kinds.get(kind)?.all();
+            Source::Rows(_, row) if name.is_empty() => Some(MemberAt::whole(row.stride)),
+            Source::Records(stream) => {
+                let layout = stream.records.get(kind)?.all();
                 match layout {
-                    Layout::Record(record) => of_record(record, name, 0),
-                    other if name == "value" => Some(Place::of(other, 0)),
+                    Layout::Struct(record) => of_record(record, name, 0),
+                    other if name == "value" => Some(MemberAt::of(other, 0)),
                     _ => None,
                 }
             }
-            What::Rows(view, row) => {
+            Source::Rows(view, row) => {
                 let parts =
                     [("key", view.key.as_ref(), 0), ("value", Some(&view.value), row.value_at)];
                 let parts =
                     parts.into_iter().filter_map(|(of, layout, at)| Some((of, layout?, at)));
                 let inside = |(_, layout, at): (&str, &Layout, usize)| match layout {
-                    Layout::Record(record) => of_record(record, name, at),
+                    Layout::Struct(record) => of_record(record, name, at),
                     _ => None,
                 };
                 parts.clone().find_map(inside).or_else(|| {
                     parts.clone().find_map(|(of, layout, at)| {
                         let rest = name.strip_prefix(of)?;
                         match (rest.strip_prefix('.'), layout) {
-                            (None, _) if rest.is_empty() => Some(Place::of(layout, at)),
-                            (Some(rest), Layout::Record(record)) => of_record(record, rest, at),
+                            (None, _) if rest.is_empty() => Some(MemberAt::of(layout, at)),
+                            (Some(rest), Layout::Struct(record)) => of_record(record, rest, at),
                             _ => None,
                         }
                     })
@@ -143,37 +142,37 @@ impl Row {
     }
 }
 
-fn of_record(record: &Record, name: &str, base: usize) -> Option<Place> {
+fn of_record(record: &Struct, name: &str, base: usize) -> Option<MemberAt> {
     let is_it = |member: &&Member| member.name == name;
     if let Some(member) = record.members.iter().find(is_it) {
-        return Some(Place::of_member(member, base));
+        return Some(MemberAt::of_member(member, base));
     }
     let (outer, inner) = name.split_once('.')?;
     let member = record.members.iter().find(|member| member.name == outer)?;
     match &member.layout {
-        Layout::Record(record) => of_record(record, inner, base + member.offset),
+        Layout::Struct(record) => of_record(record, inner, base + member.offset),
         _ => None,
     }
 }
 
-impl Place {
+impl MemberAt {
     /// A record, or a row, as a whole.
-    fn whole(size: usize) -> Place {
-        Place { offset: 0, size: size as u32, ty: 7, count: 1, stride: size as u32, bits: (0, 0) }
+    fn whole(size: usize) -> MemberAt {
+        MemberAt { offset: 0, size: size as u32, ty: 7, count: 1, stride: size as u32, bits: (0, 0) }
     }
 
-    fn of_member(member: &Member, base: usize) -> Place {
+    fn of_member(member: &Member, base: usize) -> MemberAt {
         let bits = member.bits.map_or((0, 0), |(first, count)| (first as u16, count as u16));
-        Place { bits, ..Place::of(&member.layout, base + member.offset) }
+        MemberAt { bits, ..MemberAt::of(&member.layout, base + member.offset) }
     }
 
-    fn of(layout: &Layout, offset: usize) -> Place {
+    fn of(layout: &Layout, offset: usize) -> MemberAt {
         let (element, count, stride) = match layout {
             Layout::Array { element, stride, len } => (&**element, *len, *stride),
             Layout::Rest { element, stride } => (&**element, 0, *stride),
             other => (other, 1, other.size()),
         };
-        Place {
+        MemberAt {
             offset: offset as u32,
             size: element.size() as u32,
             ty: code(element),
@@ -206,7 +205,7 @@ fn code(layout: &Layout) -> u32 {
         Layout::Bool => 4,
         Layout::Text { .. } => 5,
         Layout::Pointer => 6,
-        Layout::Record(_) => 7,
+        Layout::Struct(_) => 7,
         Layout::Bytes { .. } | Layout::Array { .. } | Layout::Rest { .. } => 0,
     }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! One module that runs: its functions, and the batch of records that it is given next.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use bpfpack_frame::Time;
 use wasmtime::{Instance, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline};
 
 use super::imports;
@@ -29,7 +31,13 @@ type Take = TypedFunc<(u32, u32, u32, i64), i32>;
 
 /// A module.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct PostProcessor {
+    /// When what is being handed over was read.
+    pub(super) time: Time,
+    /// Rows of a reading, to be handed over.
+    pub(super) rows: Vec<u8>,
+    /// How often it was called with records.
+    pub(super) calls: u64,
     store: Store<State>,
     memory: Memory,
     watch: Rc<Watch>,
@@ -38,8 +46,8 @@ pub struct Stage {
     next_tick: Option<Instant>,
     /// It has ended itself, and is not called any more.
     is_over: bool,
-    /// Sources of higher numbers were declared after it.
-    visible: usize,
+    /// The sources that it has declared. Those of higher numbers were declared after it.
+    declared: Range<usize>,
 }
 
 /// What it exports.
@@ -79,16 +87,16 @@ struct Batch {
 #[error("it took longer than {0:?}")]
 struct TooLong(Duration);
 
-impl Stage {
+impl PostProcessor {
     /// Brings a module to run, and starts it.
-    pub fn start(
+    pub(super) fn start(
         engine: &Engine,
         module: &Module,
         watch: &Rc<Watch>,
         world: &Rc<World>,
         (name, parameters): (&str, Vec<(String, String)>),
         wasi: Wasi,
-    ) -> Result<Stage, Failure> {
+    ) -> Result<PostProcessor, Failure> {
         let limit = engine.limits().time;
         let state = State::new(world, name, parameters, wasi, engine.limiter(), limit);
         let mut store = engine.store(state);
@@ -123,7 +131,10 @@ impl Stage {
             end: exports.optional(&mut store, "bpfpack_end")?,
         };
         let does_nothing = functions.do_nothing();
-        let mut stage = Stage {
+        let mut stage = PostProcessor {
+            time: Time::now(),
+            rows: Vec::new(),
+            calls: 0,
             store,
             memory,
             watch: Rc::clone(watch),
@@ -131,7 +142,7 @@ impl Stage {
             batch: Batch::default(),
             next_tick: None,
             is_over: false,
-            visible: 0,
+            declared: 0..0,
         };
         for begin in ["_initialize", "_start"] {
             let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
@@ -161,46 +172,52 @@ impl Stage {
     }
 
     /// Calls `bpfpack_start`, if there is one, with the description.
-    pub fn describe(&mut self, description: &str) -> Result<(), Failure> {
+    pub(super) fn describe(&mut self, description: &str) -> Result<(), Failure> {
+        let before = self.world().sources.borrow().len();
         if let Some(start) = self.functions.start.clone() {
             let (at, len) = self.hand_over(description.as_bytes())?;
             self.store.data_mut().is_starting = true;
             self.finish("bpfpack_start", |store| start.call(store, (at, len)))?;
             self.store.data_mut().is_starting = false;
         }
-        self.visible = self.store.data().world.sources.borrow().len();
+        self.declared = before..self.world().sources.borrow().len();
         Ok(())
     }
 
+    /// What all modules share.
+    pub(super) fn world(&self) -> &World {
+        &self.store.data().world
+    }
+
+    /// The sources that it has declared, by their numbers.
+    pub(super) fn declared(&self) -> Range<usize> {
+        self.declared.clone()
+    }
+
     /// What messages call it.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.store.data().name
     }
 
     /// What `--wasm-arg` says to it.
-    pub fn parameters(&self) -> &[(String, String)] {
+    pub(super) fn parameters(&self) -> &[(String, String)] {
         &self.store.data().parameters
     }
 
     /// Whether it wants the records of a source.
-    pub fn takes_records(&self, source: u32) -> bool {
-        self.functions.records.is_some() && (source as usize) < self.visible
+    pub(super) fn takes_records(&self, source: usize) -> bool {
+        self.functions.records.is_some() && source < self.declared.end
     }
 
     /// Whether it wants the readings of a source.
-    pub fn takes_rows(&self, source: u32) -> bool {
-        self.functions.sample.is_some() && (source as usize) < self.visible
-    }
-
-    /// Whether it wants readings at all.
-    pub fn takes_samples(&self) -> bool {
-        self.functions.sample.is_some()
+    pub(super) fn takes_rows(&self, source: usize) -> bool {
+        self.functions.sample.is_some() && source < self.declared.end
     }
 
     /// Adds a record to the batch; false, and nothing added, where that has to be handed over
     /// before.
     #[inline]
-    pub fn add(&mut self, source: u32, kind: u16, cpu: u16, record: &[u8]) -> bool {
+    pub(super) fn add(&mut self, source: u32, kind: u16, cpu: u16, record: &[u8]) -> bool {
         let Batch { at, room, used, source: of } = self.batch;
         let padded = HEADER + record.len().next_multiple_of(8);
         if used + padded > room || (of != source && used > 0) {
@@ -223,7 +240,7 @@ impl Stage {
     }
 
     /// Makes room for a record of this size in the empty batch.
-    pub fn make_room(&mut self, record: usize) -> Result<(), Failure> {
+    pub(super) fn make_room(&mut self, record: usize) -> Result<(), Failure> {
         let needed = (HEADER + record.next_multiple_of(8)).max(ROOM);
         if self.batch.room < needed {
             let room = needed.next_power_of_two();
@@ -233,12 +250,14 @@ impl Stage {
     }
 
     /// Whether records wait in the batch.
-    pub fn has_batch(&self) -> bool {
+    pub(super) fn has_batch(&self) -> bool {
         self.batch.used > 0
     }
 
     /// Hands the batch over.
-    pub fn flush(&mut self, time: i64) -> Result<(), Failure> {
+    pub(super) fn hand_over_batch(&mut self) -> Result<(), Failure> {
+        self.calls += 1;
+        let time = self.time.monotonic as i64;
         let Batch { at, used, source, .. } = self.batch;
         self.batch.used = 0;
         let Some(records) = self.functions.records.clone().filter(|_| used > 0) else {
@@ -249,7 +268,8 @@ impl Stage {
     }
 
     /// Hands the rows of a reading over.
-    pub fn sample(&mut self, source: u32, rows: &[u8], time: i64) -> Result<(), Failure> {
+    pub(super) fn sample(&mut self, source: u32, rows: &[u8]) -> Result<(), Failure> {
+        let time = self.time.monotonic as i64;
         let Some(sample) = self.functions.sample.clone().filter(|_| !self.is_over) else {
             return Ok(());
         };
@@ -258,12 +278,13 @@ impl Stage {
     }
 
     /// When it wants to be called next.
-    pub fn next_tick(&self) -> Option<Instant> {
+    pub(super) fn next_tick(&self) -> Option<Instant> {
         self.next_tick
     }
 
     /// Calls it where its time has come.
-    pub fn tick(&mut self, now: Instant, time: i64) -> Result<(), Failure> {
+    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Failure> {
+        let time = self.time.monotonic as i64;
         let (Some(tick), Some(next)) = (self.functions.tick.clone(), self.next_tick) else {
             return Ok(());
         };
@@ -278,28 +299,28 @@ impl Stage {
     }
 
     /// Tells it that the run is over.
-    pub fn end(&mut self) -> Result<(), Failure> {
+    pub(super) fn call_end(&mut self) -> Result<(), Failure> {
         let Some(end) = self.functions.end.clone() else { return Ok(()) };
         self.finish("bpfpack_end", |store| end.call(store, ()))
     }
 
     /// Shows lines that it has begun and never ended.
-    pub fn end_lines(&mut self) {
+    pub(super) fn end_lines(&mut self) {
         self.store.data_mut().end_lines();
     }
 
-    /// The exit code that it wants the run to end with, once.
-    pub fn take_stop(&mut self) -> Option<u8> {
-        self.store.data_mut().stop.take()
+    /// The exit code that it wants the run to end with.
+    pub(super) fn stop(&self) -> Option<u8> {
+        self.store.data().stop
     }
 
     /// What it has emitted.
-    pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
+    pub(super) fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
         self.store.data_mut().take_emitted()
     }
 
     /// Gives the room of what was taken back, to be used again.
-    pub fn give_back(&mut self, mut emitted: Vec<Emitted>, mut bytes: Vec<u8>) {
+    pub(super) fn give_back(&mut self, mut emitted: Vec<Emitted>, mut bytes: Vec<u8>) {
         emitted.clear();
         bytes.clear();
         let state = self.store.data_mut();

@@ -9,7 +9,7 @@ use wasmtime::Memory;
 
 use super::maps::Table;
 use super::sources::Source;
-use crate::symbols::{Setup, Symbols};
+use crate::symbolizer::SharedSymbols;
 use crate::talk;
 use crate::wasm::engine::{Limited, Limiter};
 use crate::wasm::memory::Guest;
@@ -44,10 +44,8 @@ pub struct World {
     pub maps: Table,
     /// The members that the user wants to see.
     pub fields: Vec<String>,
-    /// The names of addresses, once one was asked for.
-    pub symbols: RefCell<Option<Symbols>>,
-    /// What finds them.
-    pub symbols_setup: Setup,
+    /// The names of addresses.
+    pub symbols: SharedSymbols,
     /// Nothing but errors on stderr.
     pub is_quiet: bool,
 }
@@ -220,7 +218,7 @@ impl State {
             return;
         }
         for line in String::from_utf8_lossy(lines).lines() {
-            let line = crate::decode::text::clean(line);
+            let line = bpfpack_schemas::printable::clean(line);
             talk::line(format_args!("{}: {line}", self.name));
         }
     }
@@ -228,7 +226,7 @@ impl State {
     /// What it has said last, where nobody listened.
     pub fn take_last_words(&mut self) -> Option<String> {
         let words = std::mem::take(&mut self.last_words);
-        let clean = |line: &str| crate::decode::text::clean(line);
+        let clean = |line: &str| bpfpack_schemas::printable::clean(line);
         let lines: Vec<String> = String::from_utf8_lossy(&words).lines().map(clean).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }

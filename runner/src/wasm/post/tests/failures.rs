@@ -212,13 +212,11 @@ fn pieces_without_bytes_count_too() {
 fn what_is_shown_at_once_has_an_end() {
     /// An output that makes much of little.
     struct Large(usize);
-    impl Output for Large {
-        fn record(&mut self, _: &Stream, _: &[u8]) {}
-        fn reading(&mut self, _: &View, _: &[Entry]) {}
-        fn text(&mut self, _: &[u8]) {
-            self.0 += 100 << 20;
+    impl Next for Large {
+        fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+            self.0 += if matches!(frame, Frame::Text(..)) { 100 << 20 } else { 0 };
+            Ok(())
         }
-        fn json(&mut self, _: &[u8]) {}
         fn waiting(&self) -> usize {
             self.0
         }
@@ -226,8 +224,7 @@ fn what_is_shown_at_once_has_an_end() {
     let text = "(call $text (i32.const 0) (i32.const 1))".repeat(4) + "(i32.const 0)";
     let mut chain = started(&records(TEXT, &text));
     let mut output = Large(0);
-    let (streams, _) = streams();
-    assert!(chain.record(&streams[0], None, &[0; 8], &mut output).unwrap());
+    super::record(&mut chain, None, &[0; 8], &mut output).unwrap();
     let failure = chain.flush(&mut output).unwrap_err();
     assert_eq!((failure.exit_code(), output.0), (MODULE_FAILED, 300 << 20));
     assert!(failure.message().contains("m.wasm"), "{}", failure.message());

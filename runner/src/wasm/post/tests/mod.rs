@@ -3,35 +3,38 @@
 
 mod failures;
 
-use super::*;
-use crate::decode::{Layout, Member, Record};
-use crate::symbols::Setup;
-use crate::view::tests::counter_view;
-use crate::view::{RecordKind, StreamKind};
-use crate::wasm::engine::Limits;
 use std::time::Duration;
+
+use bpfpack_decode::{Layout, Member, Struct};
+use bpfpack_frame::{Entry, Frame, Next, Reading, Record, Time};
+use bpfpack_spec::fixtures::{counter_view, stream_of};
+use bpfpack_spec::{Stream, View};
+
+use super::*;
+use crate::symbols::{Hurry, Patience, Setup, Symbols};
+use crate::wasm::engine::Limits;
 
 /// What was shown.
 #[derive(Debug, Default)]
 struct Seen(Vec<String>);
 
-impl Output for Seen {
-    fn record(&mut self, stream: &Stream, record: &[u8]) {
-        self.0.push(format!("{} {record:?}", stream.name));
+impl Next for Seen {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+        self.0.push(match frame {
+            Frame::Record(Record { source, bytes, .. }) => format!("{} {bytes:?}", source.name),
+            Frame::Reading(reading) => {
+                let entry = |entry: &Entry| format!("{:?}={:?}", entry.key, entry.value);
+                let entries: Vec<String> = reading.entries.iter().map(entry).collect();
+                format!("{} {}", reading.source.name, entries.join(" "))
+            }
+            Frame::Text(_, text) => format!("text {}", String::from_utf8_lossy(text)),
+            Frame::Json(_, json) => format!("json {}", String::from_utf8_lossy(json)),
+        });
+        Ok(())
     }
 
-    fn reading(&mut self, view: &View, entries: &[Entry]) {
-        let entry = |entry: &Entry| format!("{:?}={:?}", entry.key, entry.value);
-        let entries: Vec<String> = entries.iter().map(entry).collect();
-        self.0.push(format!("{} {}", view.name, entries.join(" ")));
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        self.0.push(format!("text {}", String::from_utf8_lossy(text)));
-    }
-
-    fn json(&mut self, json: &[u8]) {
-        self.0.push(format!("json {}", String::from_utf8_lossy(json)));
+    fn waiting(&self) -> usize {
+        0
     }
 }
 
@@ -46,21 +49,34 @@ fn limits() -> Limits {
     Limits { memory: 1 << 20, time: Duration::from_secs(5) }
 }
 
-/// A buffer of records of two numbers, and a map of counters.
-fn streams() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
+/// A buffer of records of two numbers.
+fn stream() -> Stream {
     let number = |size| Layout::Int { size, signed: false };
-    let layout = Layout::Record(Record {
-        size: 8,
-        members: vec![Member::new("pid", 0, number(4)), Member::new("ret", 4, number(4))],
-    });
-    let stream = Stream {
-        index: 0,
-        name: "rb".into(),
-        kinds: vec![RecordKind::new("event", layout, None)],
-        tag: None,
-        kind: StreamKind::Ring,
-    };
-    (vec![Arc::new(stream)], vec![Arc::new(counter_view())])
+    let members = vec![Member::new("pid", 0, number(4)), Member::new("ret", 4, number(4))];
+    stream_of(Struct { size: 8, members })
+}
+
+/// A map of counters.
+fn view() -> View {
+    View { index: 1, ..counter_view() }
+}
+
+/// Hands a record over.
+fn record(
+    chain: &mut Chain,
+    cpu: Option<u16>,
+    bytes: &[u8],
+    seen: &mut dyn Next,
+) -> Result<(), Failure> {
+    chain.frame(Frame::Record(Record::new(&stream(), Time::now(), cpu, bytes)), seen)
+}
+
+/// Hands a reading over.
+fn sample(chain: &mut Chain, entries: &[Entry], seen: &mut Seen) {
+    let (source, entries) = (Arc::new(view()), entries.to_vec());
+    let reading = Reading { source, time: Time::now(), entries };
+    chain.frame(Frame::Reading(Rc::new(reading)), seen).unwrap();
+    chain.flush(seen).unwrap();
 }
 
 fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
@@ -73,18 +89,29 @@ fn start(modules: &[(&str, &str)], limits: Limits) -> Result<Chain, Failure> {
         })
     };
     let modules = modules.iter().map(compile).collect::<Result<Vec<_>, Failure>>()?;
+    let spec = Spec {
+        sources: vec![
+            bpfpack_spec::Source::Stream(Arc::new(stream())),
+            bpfpack_spec::Source::View(Arc::new(view())),
+        ],
+    };
+    let symbols = Symbols::new(Setup::none(), Patience::Records(Hurry::default()));
     let package = Package {
         name: "test_bpf",
         arguments: &[("targ".to_owned(), "7".to_owned())],
+        spec: &spec,
+        maps: Table::default(),
+        cpus: 2,
         format: "text",
         fields: &[],
         is_quiet: true,
-        symbols: Setup::none(),
+        symbols: Rc::new(RefCell::new(symbols)),
         environment: &[],
         directories: &[],
     };
-    let (streams, views) = streams();
-    Chain::of(&engine, &modules, &package, (2, Table::default()), &streams, &views)
+    let mut chain = Chain::default();
+    super::start(&engine, &modules, package, &mut chain)?;
+    Ok(chain)
 }
 
 fn module(imports: &str, rest: &str) -> String {
@@ -98,11 +125,10 @@ fn started(text: &str) -> Chain {
 /// Hands over records of a pid and a result each, and what a run ends with.
 fn run(chain: &mut Chain, records: &[(u32, u32)]) -> (Vec<String>, Result<(), String>) {
     let mut seen = Seen::default();
-    let (streams, _) = streams();
     let mut run = || -> Result<(), Failure> {
         for (pid, ret) in records {
-            let record = [pid.to_le_bytes(), ret.to_le_bytes()].concat();
-            assert!(chain.record(&streams[0], Some(1), &record, &mut seen)?);
+            let bytes = [pid.to_le_bytes(), ret.to_le_bytes()].concat();
+            record(chain, Some(1), &bytes, &mut seen)?;
         }
         chain.flush(&mut seen)?;
         chain.end(&mut seen)
@@ -163,10 +189,9 @@ fn many_records_come_in_batches_in_their_order() {
 #[test]
 fn a_batch_is_as_specified() {
     let mut chain = started(&echo());
-    let (streams, _) = streams();
     let mut seen = Seen::default();
-    for record in [&[1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[b'a'; 5]] {
-        chain.record(&streams[0], Some(3), record, &mut seen).unwrap();
+    for bytes in [&[1, 2, 3, 4, 5, 6, 7, 8, 9][..], &[b'a'; 5]] {
+        record(&mut chain, Some(3), bytes, &mut seen).unwrap();
     }
     chain.flush(&mut seen).unwrap();
     let expected = [
@@ -175,8 +200,6 @@ fn a_batch_is_as_specified() {
     ]
     .concat();
     assert_eq!(seen.0, [format!("text {}", String::from_utf8(expected).unwrap())]);
-    // Nothing of what it should be is in it.
-    assert!(!chain.record(&streams[0], None, &[], &mut seen).unwrap());
 }
 
 #[test]
@@ -184,16 +207,15 @@ fn readings_come_as_rows() {
     let mut chain = started(&echo());
     let mut seen = Seen::default();
     let entry = |key: u8, count: u64| Entry { key: vec![key], value: count.to_le_bytes().into() };
-    chain.sample(0, &[entry(65, 66), entry(67, 68)], &mut seen).unwrap();
-    chain.sample(0, &[], &mut seen).unwrap();
+    sample(&mut chain, &[entry(65, 66), entry(67, 68)], &mut seen);
+    sample(&mut chain, &[], &mut seen);
     let row = |key: char, count: char| format!("{key}{}{count}{}", "\0".repeat(7), "\0".repeat(7));
     assert_eq!(seen.0, [format!("text {}{}", row('A', 'B'), row('C', 'D')), "text ".to_owned()]);
     // A module without the function lets them through.
     let mut chain = started(&filter());
     seen.0.clear();
-    chain.sample(0, &[entry(65, 1)], &mut seen).unwrap();
+    sample(&mut chain, &[entry(65, 1)], &mut seen);
     assert_eq!(seen.0, ["counts [65]=[1, 0, 0, 0, 0, 0, 0, 0]"]);
-    assert!(!chain.takes_samples());
 }
 
 #[test]
@@ -228,7 +250,10 @@ fn a_module_makes_sources_of_its_own() {
             (call $json (i32.const 256) (i32.const 13))
             (i32.const 1))"#;
     let mut chain = started(&module(&format!("{declare}{EMIT}"), rest));
-    assert_eq!((chain.count_declared(), chain.declared().len()), (2, 1));
+    let declared = chain.sources();
+    let names: Vec<_> = declared.iter().map(|source| (source.index(), source.name())).collect();
+    assert_eq!(names, [(2, "p"), (3, "t")]);
+    assert!(matches!(declared[..], [bpfpack_spec::Source::Stream(_), bpfpack_spec::Source::View(_)]));
     let (seen, result) = run(&mut chain, &[]);
     assert_eq!(result, Ok(()));
     assert_eq!(seen, ["p [1, 2, 3, 4]", "t [1, 2, 3, 4]=[9]", "json {\"a\":1}"]);
@@ -296,8 +321,10 @@ fn the_description_is_json() {
             (call $text (local.get 0) (local.get 1)) (i32.const 0))"#,
     );
     let mut chain = started(&text);
-    let (_, bytes) = chain.stages[0].take_emitted();
-    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let mut seen = Seen::default();
+    chain.begin(&mut seen).unwrap();
+    let text = seen.0[0].strip_prefix("text ").unwrap();
+    let json: serde_json::Value = serde_json::from_str(text).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
 }
 
@@ -354,9 +381,8 @@ fn prints(text: &str, rest: &str) -> String {
 fn what_it_prints_is_text_by_lines() {
     let mut chain = started(&prints("a\\0ab", ""));
     let mut seen = Seen::default();
-    let (streams, _) = streams();
     for _ in 0..2 {
-        assert!(chain.record(&streams[0], None, &[1; 8], &mut seen).unwrap());
+        record(&mut chain, None, &[1; 8], &mut seen).unwrap();
         chain.flush(&mut seen).unwrap();
     }
     assert_eq!(seen.0, ["text a\n", "text ba\n"]);

@@ -10,33 +10,35 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use bpfpack_decode::Field;
+use bpfpack_frame::Entry;
+use bpfpack_spec::View;
+
 use super::bounds::{Bounds, Taken, Wanted};
-use super::maps::{Entry, Reader, combine};
-use crate::decode::layout::{part, unsigned};
-use crate::view::{Sample, View};
+use super::maps::{Reader, combine};
 
 /// A view that is read again and again.
 #[derive(Debug)]
-pub struct Sampler {
+pub(crate) struct Sampler {
     /// What is read.
-    pub view: Arc<View>,
+    pub(crate) view: Arc<View>,
     /// What it is read from.
-    pub reader: Reader,
+    pub(crate) reader: Reader,
     /// What the counters were at the last reading, if differences are shown.
     before: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Sampler {
     /// A view that has not been read.
-    pub fn new(sample: Sample) -> Sampler {
-        Sampler { view: sample.view, reader: sample.reader, before: HashMap::new() }
+    pub(crate) fn new(view: Arc<View>, reader: Reader) -> Sampler {
+        Sampler { view, reader, before: HashMap::new() }
     }
 
     /// A reading: the entries that are to be shown, in order of their keys.
     ///
     /// # Errors
     /// As the kernel has them.
-    pub fn read(&mut self, bounds: &Bounds) -> io::Result<Taken> {
+    pub(crate) fn read(&mut self, bounds: &Bounds) -> io::Result<Taken> {
         // Where differences are shown, zeros are those that have not changed.
         let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
         let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
@@ -96,15 +98,13 @@ impl Sampler {
             if let Some(old) = self.before.get(&entry.key) {
                 // Counters only grow: a smaller one belongs to an element that the program has
                 // deleted and made again.
-                let is_same_element = counters.iter().all(|&(at, size)| {
-                    unsigned(part(&now, at), size) >= unsigned(part(old, at), size)
-                });
+                let has_grown = |c: &Field| c.unsigned(&now) >= c.unsigned(old);
+                let is_same_element = counters.iter().all(has_grown);
                 if is_same_element {
                     combine(&mut entry.value, old, counters, u128::wrapping_sub);
                 }
             }
-            let count = |&(at, size): &(usize, usize)| unsigned(part(&entry.value, at), size);
-            if counters.iter().any(|counter| count(counter) != 0) {
+            if counters.iter().any(|counter| counter.unsigned(&entry.value) != 0) {
                 shown.push(entry.clone());
             }
             before.insert(entry.key, now);
@@ -117,7 +117,10 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::{counter_view, sample};
+    use super::super::maps::SectionReader;
+    use crate::sys::map::Map;
+    use bpfpack_spec::fixtures::counter_view;
+    use libbpf_rs::MapType;
 
     fn entry(key: u8, count: u64) -> Entry {
         Entry { key: vec![key], value: count.to_le_bytes().into() }
@@ -125,7 +128,9 @@ mod tests {
 
     #[test]
     fn differences_add_up_to_the_total() {
-        let mut sampler = Sampler::new(sample(counter_view()));
+        let map = Map::fake(MapType::Array, 4, 8, 1);
+        let reader = Reader::Section(SectionReader { map, parts: Vec::new(), len: 0 });
+        let mut sampler = Sampler::new(Arc::new(counter_view()), reader);
         assert_eq!(sampler.difference(vec![entry(1, 5), entry(2, 0)]), [entry(1, 5)]);
         assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), [entry(1, 2), entry(2, 1)]);
         assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), []);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Periodic readings, on a thread of their own: however long it takes to read and to draw a map,
-//! the buffers are read meanwhile; and the buffers' records do not put a reading off.
+//! Periodic readings, made by a thread of their own: however long it takes to read a map, the
+//! buffers are read meanwhile; and the buffers' records do not put a reading off. The next map is
+//! read when the reading before it was shown, so that memory holds one reading.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -9,14 +10,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
+use bpfpack_frame::{Entry, Time};
+use bpfpack_spec::View;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::bounds::{Bounds, Stop, Taken, Wanted};
-use super::maps::Entry;
+use super::maps::Reader;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
-use crate::render::{Chunk, Format, Piece, Settings};
-use crate::view::{Sample, Shape, View};
 
 /// A reading this close before the end is the last one itself.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -25,67 +26,76 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// their stacks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Drawn readings that wait to be written. The thread waits when they are more.
-const AHEAD: usize = 4;
-
-/// Entries that are drawn at once: pictures, and lines.
-const PICTURES: usize = 1024;
-const LINES: usize = 8192;
-
 /// How long elements that are not shown are counted in the last reading, and large maps are read.
 const LAST_COUNT: Duration = Duration::from_millis(40);
 
 /// How long they are counted in the others: an interval, and this at least.
 const COUNT: Duration = Duration::from_secs(1);
 
-/// What the thread says.
+/// What the thread has found.
 #[derive(Debug)]
-pub enum Said {
-    /// A reading was drawn, or a piece of it.
-    Chunk(Chunk),
-    /// A reading that somebody else draws: of which view, by its number.
-    Reading(usize, Vec<Entry>),
-    /// What a reading does not show, in words.
-    LeftOut(String),
+pub(crate) enum Event {
+    /// A reading was made.
+    Reading(Pass),
+    /// Keys with stacks that are in a map now: their names should be found before they are shown.
+    Seen(Arc<View>, Vec<Entry>),
     /// Each view was read as often as was asked for.
     Enough,
     /// A map cannot be read.
     Failed(Failure),
 }
 
+/// One pass over what a view is read from.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// The view.
+    pub(crate) view: Arc<View>,
+    /// When it was read.
+    pub(crate) time: Time,
+    /// What was found, in the order of the keys.
+    pub(crate) entries: Vec<Entry>,
+    /// What is not among the entries, in words.
+    pub(crate) left_out: Option<String>,
+}
+
 /// The thread, seen from outside.
 #[derive(Debug)]
-pub struct Readings {
-    said: Receiver<Said>,
+pub(crate) struct Readings {
+    events: Receiver<Event>,
+    /// Sending lets the thread go on behind an event.
+    done: Sender<()>,
     /// Sending asks for the last reading of each view.
     last: Sender<()>,
     /// Ends readings that are being made.
     stop: Stop,
-    /// Readable when something was said.
+    /// Readable when there is an event.
     wake: Arc<OwnedFd>,
 }
 
 /// When readings end, and what they may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Entries of a reading.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Bytes of what is read.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// Readings of each view.
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
     /// When the run ends, with a reading of its own.
-    pub deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Readings {
-    /// Starts to read the views; none where there are none. `is_drawn`: in the thread.
-    pub fn start(
-        views: Vec<Sample>,
-        is_drawn: bool,
+    /// Starts to read the views; none where there are none. `sees_stacks`: somebody wants to know of
+    /// stacks before the readings that show them.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(crate) fn start(
+        views: Vec<(Arc<View>, Reader)>,
+        sees_stacks: bool,
         start: Instant,
         limits: Limits,
-        settings: &Settings,
     ) -> Result<Option<Readings>, Failure> {
         if views.is_empty() {
             return Ok(None);
@@ -93,45 +103,45 @@ impl Readings {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Arc::new)
             .map_err(system("can not make an event descriptor"))?;
-        let (say, said) = sync_channel(AHEAD);
+        let (send, events) = sync_channel(1);
+        let (done, is_done) = channel();
         let (last, is_last) = channel();
-        let say = Voice { say, wake: Arc::clone(&wake) };
-        let settings = settings.for_readings();
+        let to = Events { send, is_done, wake: Arc::clone(&wake) };
         let stop = Stop::default();
-        let wanted = stop.clone();
-        let read = move || {
-            let format = is_drawn.then(|| settings.format());
-            let schedule = Schedule::new(views, (start, limits), format, wanted);
-            schedule.run(&is_last, &say);
-        };
+        let schedule = Schedule::new(views, (start, limits), sees_stacks, stop.clone());
         std::thread::Builder::new()
             .name("readings".into())
-            .spawn(read)
+            .spawn(move || schedule.run(&is_last, &to))
             .map_err(system("can not start a thread"))?;
-        Ok(Some(Readings { said, last, stop, wake }))
+        Ok(Some(Readings { events, done, last, stop, wake }))
     }
 
-    /// What was said since the last time.
-    pub fn said(&self) -> impl Iterator<Item = Said> + '_ {
+    /// An event that has happened. The thread waits until it is [`Readings::done`].
+    pub(crate) fn take(&self) -> Option<Event> {
         let mut number = [0; 8];
         let _ = rustix::io::read(&*self.wake, &mut number);
-        self.said.try_iter()
+        self.events.try_recv().ok()
+    }
+
+    /// The event that was taken needs no more memory: the thread may go on.
+    pub(crate) fn done(&self) {
+        let _ = self.done.send(());
     }
 
     /// Asks for a last reading of each view. One that is being made is given up.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.stop.want(Wanted::Last);
         let _ = self.last.send(());
     }
 
     /// Ends the last readings with what was read so far.
-    pub fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         self.stop.want(Wanted::Nothing);
     }
 
-    /// The next thing that is said; none when the thread has ended, or a while has passed.
-    pub fn next(&self, wait: Duration) -> Result<Said, RecvTimeoutError> {
-        self.said.recv_timeout(wait)
+    /// The next event; none when the thread has ended, or a while has passed.
+    pub(crate) fn next(&self, wait: Duration) -> Result<Event, RecvTimeoutError> {
+        self.events.recv_timeout(wait)
     }
 }
 
@@ -141,21 +151,21 @@ impl AsFd for Readings {
     }
 }
 
-/// How the thread speaks.
-struct Voice {
-    say: SyncSender<Said>,
+/// Where the thread's events go.
+struct Events {
+    send: SyncSender<Event>,
+    is_done: Receiver<()>,
     wake: Arc<OwnedFd>,
 }
 
-impl Voice {
-    /// False when nobody listens any more.
-    fn say(&self, what: Said) -> bool {
-        // The descriptor is made readable first: where the channel is full, the listener has to
-        // make room.
+impl Events {
+    /// Hands an event over, and waits until it is done; false when nobody takes events any more.
+    fn send(&self, event: Event) -> bool {
+        if self.send.send(event).is_err() {
+            return false;
+        }
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-        let heard = self.say.send(what).is_ok();
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-        heard
+        self.is_done.recv().is_ok()
     }
 }
 
@@ -164,7 +174,7 @@ struct Scheduled {
     sampler: Sampler,
     next: Instant,
     readings: u64,
-    /// Stacks whose names were asked for.
+    /// Stacks that were seen.
     seen: HashSet<u64>,
     /// It was told that not all elements are shown.
     was_told: bool,
@@ -173,39 +183,39 @@ struct Scheduled {
 struct Schedule {
     views: Vec<Scheduled>,
     limits: Limits,
-    /// What draws; none where somebody else does.
-    format: Option<Box<dyn Format>>,
+    /// Somebody wants to know of stacks before the readings that show them.
+    sees_stacks: bool,
     stop: Stop,
 }
 
 impl Schedule {
     fn new(
-        views: Vec<Sample>,
+        views: Vec<(Arc<View>, Reader)>,
         (start, limits): (Instant, Limits),
-        format: Option<Box<dyn Format>>,
+        sees_stacks: bool,
         stop: Stop,
     ) -> Schedule {
-        let schedule = |sample: Sample| {
-            let next = start + sample.view.interval;
-            let sampler = Sampler::new(sample);
+        let schedule = |(view, reader): (Arc<View>, Reader)| {
+            let next = start + view.interval;
+            let sampler = Sampler::new(view, reader);
             Scheduled { sampler, next, readings: 0, seen: HashSet::new(), was_told: false }
         };
-        Schedule { views: views.into_iter().map(schedule).collect(), limits, format, stop }
+        Schedule { views: views.into_iter().map(schedule).collect(), limits, sees_stacks, stop }
     }
 
-    fn run(mut self, is_last: &Receiver<()>, voice: &Voice) {
+    fn run(mut self, is_last: &Receiver<()>, to: &Events) {
         loop {
             let next = self.views.iter().map(|scheduled| scheduled.next).min();
             let wait = next.map_or(Duration::MAX, |n| n.saturating_duration_since(Instant::now()));
             let has_stacks = |view: &Scheduled| !view.sampler.view.stacks.is_empty();
-            let look = self.format.is_some() && self.views.iter().any(has_stacks);
+            let look = self.sees_stacks && self.views.iter().any(has_stacks);
             match is_last.recv_timeout(if look { wait.min(LOOK) } else { wait }) {
                 Ok(()) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if look {
-                self.look();
+            if look && !self.look(to) {
+                return;
             }
             let now = Instant::now();
             for at in 0..self.views.len() {
@@ -224,18 +234,18 @@ impl Schedule {
                     continue;
                 }
                 scheduled.readings += 1;
-                if !self.read(at, Wanted::All, voice) {
+                if !self.read(at, Wanted::All, to) {
                     return;
                 }
             }
             let is_enough = |count| self.views.iter().all(|view| view.readings >= count);
             if self.limits.count.is_some_and(is_enough) {
-                voice.say(Said::Enough);
+                to.send(Event::Enough);
                 return;
             }
         }
         for at in 0..self.views.len() {
-            if !self.read(at, Wanted::Last, voice) {
+            if !self.read(at, Wanted::Last, to) {
                 return;
             }
         }
@@ -253,40 +263,31 @@ impl Schedule {
         }
     }
 
-    /// Has the processes remembered whose stacks are in the maps, and the names of new stacks found:
-    /// processes end, and at the end of the run nobody waits for names.
-    fn look(&mut self) {
+    /// Tells of keys with stacks that were not seen before, and of all that name processes: those
+    /// end, and at the end of the run nobody waits for names. False when nobody listens.
+    fn look(&mut self, to: &Events) -> bool {
         for at in 0..self.views.len() {
             let bounds = self.bounds(Wanted::All, LOOK);
-            let Some(tracer) = self.format.as_mut().and_then(|format| format.tracer()) else {
-                return;
-            };
             let Scheduled { sampler, seen, .. } = &mut self.views[at];
             let view = &sampler.view;
             if view.stacks.is_empty() {
                 continue;
             }
             // An error is told when it comes again with the next reading.
-            let entries = sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
+            let mut entries = sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
             if seen.len() > self.limits.keys {
                 seen.clear();
             }
-            for entry in entries {
-                tracer.note(&view.stacks, &entry.key);
-                if self.stop.wanted() > Wanted::All {
-                    return;
-                }
-                if seen.insert(hash(&entry.key)) {
-                    for stack in &view.stacks {
-                        tracer.frames(stack, &entry.key, &mut |_| {});
-                    }
-                }
+            entries.retain(|entry| seen.insert(hash(&entry.key)));
+            if !entries.is_empty() && !to.send(Event::Seen(Arc::clone(view), entries)) {
+                return false;
             }
         }
+        true
     }
 
-    /// Reads and draws a view; false when that is the end.
-    fn read(&mut self, at: usize, wanted: Wanted, voice: &Voice) -> bool {
+    /// Reads a view; false when that is the end.
+    fn read(&mut self, at: usize, wanted: Wanted, to: &Events) -> bool {
         let bounds = self.bounds(wanted, self.views[at].sampler.view.interval);
         let Scheduled { sampler, was_told, .. } = &mut self.views[at];
         let taken = match sampler.read(&bounds) {
@@ -294,7 +295,7 @@ impl Schedule {
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 let error = error.context(format!("can not read the map `{}`", sampler.view.name));
-                voice.say(Said::Failed(Failure::new(exit_code::OTHER, error)));
+                to.send(Event::Failed(Failure::new(exit_code::OTHER, error)));
                 return false;
             }
         };
@@ -305,46 +306,8 @@ impl Schedule {
         let left_out =
             left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_told);
         *was_told |= left_out.is_some();
-        let is_drawn = match &mut self.format {
-            Some(format) => {
-                let draw = Draw { format: &mut **format, view: &view, stop: &self.stop, wanted };
-                draw.pieces(&taken.entries, voice)
-            }
-            None => voice.say(Said::Reading(at, taken.entries)),
-        };
-        is_drawn && left_out.is_none_or(|text| voice.say(Said::LeftOut(text)))
-    }
-}
-
-/// Draws a reading.
-struct Draw<'d> {
-    format: &'d mut dyn Format,
-    view: &'d View,
-    stop: &'d Stop,
-    wanted: Wanted,
-}
-
-impl Draw<'_> {
-    /// Draws the entries piece by piece, so that it can be ended; false when nobody listens.
-    fn pieces(self, entries: &[Entry], voice: &Voice) -> bool {
-        let most =
-            if matches!(self.view.shape, Shape::Histogram { .. }) { PICTURES } else { LINES };
-        if entries.len() <= most || !self.format.has_pieces(self.view, entries) {
-            return voice.say(Said::Chunk(self.format.reading(self.view, entries)));
-        }
-        let pieces = std::iter::once(Piece::First).chain(std::iter::repeat(Piece::More));
-        for (entries, piece) in entries.chunks(most).zip(pieces) {
-            if !voice.say(Said::Chunk(self.format.piece(self.view, entries, piece))) {
-                return false;
-            }
-            // What was begun is shown as a whole, unless nobody wants to wait for it.
-            if self.stop.wanted() == Wanted::Nothing && self.wanted == Wanted::Last {
-                let name = &self.view.name;
-                let text = format!("the last reading of `{name}` was cut short by a signal");
-                return voice.say(Said::LeftOut(text));
-            }
-        }
-        true
+        let (time, entries) = (Time::now(), taken.entries);
+        to.send(Event::Reading(Pass { view, time, entries, left_out }))
     }
 }
 
@@ -373,4 +336,27 @@ fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(entries: usize, left_out: u64, has_more: bool, is_given_up: bool) -> Taken {
+        let mut taken = Taken::new(&Bounds::none(), 1);
+        let entry = Entry { key: vec![1], value: vec![2] };
+        (taken.entries, taken.left_out) = (vec![entry; entries], left_out);
+        (taken.has_more, taken.is_given_up) = (has_more, is_given_up);
+        taken
+    }
+
+    #[test]
+    fn what_is_missing_in_a_reading_is_told() {
+        assert_eq!(left_out("m", &taken(3, 0, false, false)), None);
+        let text = |taken: &Taken| left_out("m", taken).unwrap();
+        assert!(text(&taken(3, 0, true, false)).contains("not all of its elements were read"));
+        assert!(text(&taken(3, 5, false, false)).starts_with("`m` has 5 more elements"));
+        assert!(text(&taken(3, 5, true, false)).starts_with("`m` has at least 5 more elements"));
+        assert!(text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries"));
+    }
 }

@@ -36,7 +36,7 @@ const PIPE: usize = 1 << 20;
 
 /// Takes rendered bytes.
 #[derive(Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     file: File,
     /// For messages.
     name: String,
@@ -45,7 +45,7 @@ pub struct Sink {
     is_pipe: bool,
     is_socket: bool,
     /// What was rendered, written up to `written`.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     written: usize,
     /// The reader was slow at the last write.
     is_full: bool,
@@ -53,7 +53,7 @@ pub struct Sink {
 
 /// Whether the reader is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// It is.
     There,
     /// It has closed the pipe: it has seen enough.
@@ -62,7 +62,7 @@ pub enum Reader {
 
 /// How waiting for a slow reader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub(crate) enum Written {
     /// All was written.
     All,
     /// The reader has gone.
@@ -76,7 +76,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
+    pub(crate) fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
         let (file, name) = match path {
             Some(path) => {
                 // A pipe that nobody reads is an error, and nothing to wait for.
@@ -118,28 +118,27 @@ impl Sink {
     }
 
     /// Whether a person may look at it.
-    #[cfg(feature = "wasm")]
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }
 
     /// Bytes that were not written yet.
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.written
     }
 
     /// Whether there is room for more.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.left() < ROOM
     }
 
     /// Whether there is enough for a write to pay.
-    pub fn is_worth(&self) -> bool {
+    pub(crate) fn is_worth(&self) -> bool {
         self.left() >= WORTH
     }
 
     /// What to poll, and for what: for room, where the reader was slow.
-    pub fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
+    pub(crate) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
         (self.file.as_fd(), if self.is_full { PollFlags::OUT } else { PollFlags::empty() })
     }
 
@@ -148,7 +147,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write_all(
+    pub(crate) fn write_all(
         &mut self,
         rest: usize,
         until: Option<Instant>,
@@ -184,7 +183,7 @@ impl Sink {
     }
 
     /// Writes what it can without waiting for the reader.
-    pub fn flush(&mut self) -> Result<Reader, Failure> {
+    pub(crate) fn flush(&mut self) -> Result<Reader, Failure> {
         self.is_full = false;
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
-use super::maps::Entry;
-use crate::decode::layout::{part, unsigned};
+use bpfpack_decode::Field;
+use bpfpack_frame::Entry;
 
 /// Bytes that an entry takes beside its key and value.
 const ENTRY: usize = size_of::<Entry>() + 32;
@@ -21,11 +21,11 @@ const LARGE: usize = 16;
 
 /// Tells the readings' thread what is still wanted.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicU8>);
+pub(crate) struct Stop(Arc<AtomicU8>);
 
 /// What is wanted, each less than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// Readings by the clock.
     All,
     /// The last reading: another that is being made is of no use.
@@ -36,12 +36,12 @@ pub enum Wanted {
 
 impl Stop {
     /// Wants no more than this from now on.
-    pub fn want(&self, wanted: Wanted) {
+    pub(crate) fn want(&self, wanted: Wanted) {
         self.0.fetch_max(wanted as u8, Ordering::Relaxed);
     }
 
     /// What is wanted now.
-    pub fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         match self.0.load(Ordering::Relaxed) {
             0 => Wanted::All,
             1 => Wanted::Last,
@@ -52,26 +52,26 @@ impl Stop {
 
 /// The bounds of a reading.
 #[derive(Debug, Clone)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Entries.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Bytes of all entries.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// Elements that nobody has touched are passed over.
-    pub skips_zeros: bool,
+    pub(crate) skips_zeros: bool,
     /// When elements beyond these are no longer counted, and a map that can have more than
     /// [`LARGE`] times as many is read no further.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
     /// What is wanted, and what was when the reading began.
-    pub stop: Stop,
+    pub(crate) stop: Stop,
     /// It is given up when less than this is wanted.
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
 }
 
 impl Bounds {
     /// None but the machine's.
     #[cfg(test)]
-    pub fn none() -> Bounds {
+    pub(crate) fn none() -> Bounds {
         Bounds {
             most: usize::MAX / 4,
             bytes: usize::MAX / 4,
@@ -85,15 +85,15 @@ impl Bounds {
 
 /// Entries that were taken of a map.
 #[derive(Debug)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Those that are kept.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// How many elements were left out.
-    pub left_out: u64,
+    pub(crate) left_out: u64,
     /// There may be more of them.
-    pub has_more: bool,
+    pub(crate) has_more: bool,
     /// The reading was given up: nobody wants it any more.
-    pub is_given_up: bool,
+    pub(crate) is_given_up: bool,
     bounds: Bounds,
     /// Entries that are collected before the smallest go; 0 before the first one: all are as large.
     room: usize,
@@ -104,7 +104,7 @@ pub struct Taken {
 
 impl Taken {
     /// Nothing yet, of a map that can have so many elements.
-    pub fn new(bounds: &Bounds, max_entries: u32) -> Taken {
+    pub(crate) fn new(bounds: &Bounds, max_entries: u32) -> Taken {
         Taken {
             is_large: max_entries as usize / LARGE > bounds.most,
             entries: Vec::new(),
@@ -118,7 +118,7 @@ impl Taken {
     }
 
     /// Bytes that all entries may have.
-    pub fn most_bytes(&self) -> usize {
+    pub(crate) fn most_bytes(&self) -> usize {
         self.bounds.bytes
     }
 
@@ -133,13 +133,13 @@ impl Taken {
     }
 
     /// Whether there is room for one more entry of this size, beside `count` others.
-    pub fn has_room(&self, count: usize, size: usize) -> bool {
+    pub(crate) fn has_room(&self, count: usize, size: usize) -> bool {
         count < self.most(size)
     }
 
     /// Takes an entry. Where they are too many, those with the largest counts stay. False when no
     /// more are to come.
-    pub fn push(&mut self, entry: Entry, counters: &[(usize, usize)]) -> bool {
+    pub(crate) fn push(&mut self, entry: Entry, counters: &[Field]) -> bool {
         if self.bounds.skips_zeros && entry.value.iter().all(|byte| *byte == 0) {
             return self.goes_on();
         }
@@ -155,7 +155,7 @@ impl Taken {
     }
 
     /// All elements have come.
-    pub fn finish(&mut self, counters: &[(usize, usize)]) {
+    pub(crate) fn finish(&mut self, counters: &[Field]) {
         let Some(entry) = self.entries.first() else { return };
         let most = self.most_of(entry);
         if self.entries.len() > most {
@@ -164,9 +164,9 @@ impl Taken {
     }
 
     /// Leaves all out but so many, those with the largest counts.
-    fn choose(&mut self, most: usize, counters: &[(usize, usize)]) {
+    fn choose(&mut self, most: usize, counters: &[Field]) {
         let count = |entry: &Entry| -> u128 {
-            let counts = counters.iter().map(|&(at, size)| unsigned(part(&entry.value, at), size));
+            let counts = counters.iter().map(|counter| counter.unsigned(&entry.value));
             counts.fold(0, u128::saturating_add)
         };
         self.left_out += (self.entries.len() - most) as u64;
@@ -175,13 +175,13 @@ impl Taken {
     }
 
     /// Leaves an element out. False when no more are to come.
-    pub fn leave_out(&mut self) -> bool {
+    pub(crate) fn leave_out(&mut self) -> bool {
         self.left_out += 1;
         self.goes_on()
     }
 
     /// Whether more elements are wanted.
-    pub fn goes_on(&mut self) -> bool {
+    pub(crate) fn goes_on(&mut self) -> bool {
         self.seen += 1;
         if !self.seen.is_multiple_of(LOOK) {
             return true;
@@ -212,14 +212,16 @@ mod tests {
     #[test]
     fn the_largest_stay_and_the_rest_is_counted() {
         let mut taken = Taken::new(&Bounds { most: 10, ..Bounds::none() }, 1);
-        let counters = [(0, 8)];
+        let counters = [Field { offset: 0, size: 8 }];
         for key in 0..10_000 {
             // In no order, each count once.
             assert!(taken.push(entry(key, u64::from(key) * 7919 % 10_000), &counters));
             assert!(taken.entries.len() < 20);
         }
         taken.finish(&counters);
-        let mut counts: Vec<u128> = taken.entries.iter().map(|e| unsigned(&e.value, 8)).collect();
+        let mut counts: Vec<u128> = {
+            taken.entries.iter().map(|e| counters[0].unsigned(&e.value)).collect()
+        };
         counts.sort_unstable();
         assert_eq!(counts, (9990..10_000).collect::<Vec<u128>>());
         assert_eq!((taken.left_out, taken.has_more), (9990, false));

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::buffers::Round;
+use super::{FULL, Round};
 
 /// Longest nap: what a record may wait for under load.
 const NAP: Duration = Duration::from_millis(1);
@@ -17,12 +17,9 @@ const SHORTEST: Duration = Duration::from_micros(60);
 /// Records that are so close to each other that napping is cheaper than being woken.
 const CLOSE: Duration = Duration::from_micros(200);
 
-/// Parts of a buffer that a round tells its fill in.
-pub const FULL: u32 = 1024;
-
 /// The pace of reading.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     nap: Duration,
     last: Instant,
     /// Napping: the buffers are not waited for.
@@ -33,12 +30,12 @@ pub struct Pace {
 
 impl Pace {
     /// Waits for the first record.
-    pub fn new(now: Instant) -> Pace {
+    pub(crate) fn new(now: Instant) -> Pace {
         Pace { nap: NAP, last: now, is_napping: false, is_behind: false }
     }
 
     /// Takes account of what a round has found.
-    pub fn after(&mut self, round: Round, now: Instant) {
+    pub(crate) fn after(&mut self, round: Round, now: Instant) {
         let passed = now.duration_since(self.last).min(Duration::from_secs(60));
         self.last = now;
         self.is_behind = round.more;
@@ -52,7 +49,7 @@ impl Pace {
     }
 
     /// How long to nap; none where the buffers are to be waited for.
-    pub fn nap(&self) -> Option<Duration> {
+    pub(crate) fn nap(&self) -> Option<Duration> {
         match (self.is_behind, self.is_napping) {
             (true, _) => Some(Duration::ZERO),
             (false, true) if self.nap < SHORTEST => Some(Duration::ZERO),

@@ -14,7 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::anyhow;
+use bpfpack_spec::PRINTK_COMM;
 
+use super::{Mark, RecordSource, Round};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
 use instance::{Instance, Settings};
@@ -24,18 +26,91 @@ use line::Piece;
 /// Bytes that are taken in one call.
 const ROOM: usize = 1 << 16;
 
+/// Reads of the pipe at the end: more than its buffers hold. Others print, too, and do not end with
+/// us.
+const LAST_READS: usize = 64;
+
 /// With less room than this, the kernel might cut a line off. It gives 4 to 8 KB at a time.
 const LEAST: usize = 1 << 14;
 
 /// The kernel's word for a thread whose name it does not know any more.
 const FORGOTTEN: &[u8] = b"<...>";
 
+/// What BPF programs print, as a source.
+#[derive(Debug)]
+struct PrintkSource {
+    pipe: TracePipe,
+    ourselves: Ourselves,
+    record: Vec<u8>,
+}
+
+/// Begins to take what is printed.
+pub(super) fn open() -> Result<Box<dyn RecordSource>, Failure> {
+    let (pipe, ourselves) = (TracePipe::open()?, Ourselves::look());
+    Ok(Box::new(PrintkSource { pipe, ourselves, record: Vec::new() }))
+}
+
+impl RecordSource for PrintkSource {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// A read takes all lines that it finds: those beyond `most` are dropped.
+    fn drain(
+        &mut self,
+        most: usize,
+        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+    ) -> io::Result<Round> {
+        let PrintkSource { pipe, ourselves, record } = self;
+        let mut taken = 0;
+        let bytes = pipe.read(|line| {
+            // What ecli does to show a line is no reason for another.
+            if !ourselves.is(&line) && taken < most {
+                encode(&line, record);
+                take(None, record);
+                taken += 1;
+            }
+        })?;
+        Ok(Round { taken, fill: 0, more: bytes > 0 && taken > 0 })
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::Rounds(LAST_READS)
+    }
+
+    fn lost(&self) -> Option<u64> {
+        Some(self.pipe.lost())
+    }
+
+    fn is_written_by_programs(&self) -> bool {
+        false
+    }
+
+    fn note(&self) -> Option<String> {
+        let why = self.pipe.shared()?;
+        Some(format!(
+            "the lines of bpf_printk are taken from the trace pipe that all share ({why}): \
+             other readers of it miss them"
+        ))
+    }
+}
+
+/// Makes a record of a line, as `bpfpack_spec::printk` describes it.
+fn encode(line: &Line<'_>, record: &mut Vec<u8>) {
+    record.clear();
+    record.extend_from_slice(&line.comm[..line.comm.len().min(PRINTK_COMM - 1)]);
+    record.resize(PRINTK_COMM, 0);
+    record.extend_from_slice(&line.pid.to_le_bytes());
+    record.extend_from_slice(&line.cpu.to_le_bytes());
+    record.extend_from_slice(line.text);
+}
+
 /// A reader of what BPF programs print.
 #[derive(Debug)]
 pub struct TracePipe {
     /// First, so that it is closed first: before that, an instance can not be removed.
     pipe: File,
-    source: Source,
+    origin: Origin,
     names: Names,
     /// What was read is in the first `len` bytes; between calls, that is part of a line.
     bytes: Vec<u8>,
@@ -45,7 +120,7 @@ pub struct TracePipe {
 }
 
 #[derive(Debug)]
-enum Source {
+enum Origin {
     Own(Instance),
     /// The top level, what was changed there, and why it had to be.
     Shared(#[expect(dead_code, reason = "dropping it undoes the changes")] Settings, String),
@@ -101,18 +176,18 @@ impl TracePipe {
 
     fn open_own(root: &Path) -> io::Result<TracePipe> {
         let instance = Instance::make(root)?;
-        Ok(TracePipe::new(instance.pipe()?, Source::Own(instance)))
+        Ok(TracePipe::new(instance.pipe()?, Origin::Own(instance)))
     }
 
     fn open_shared(root: &Path, reason: String) -> io::Result<TracePipe> {
         let pipe = instance::open_shared(root)?;
-        Ok(TracePipe::new(pipe, Source::Shared(Settings::change(root), reason)))
+        Ok(TracePipe::new(pipe, Origin::Shared(Settings::change(root), reason)))
     }
 
-    fn new(pipe: File, source: Source) -> TracePipe {
+    fn new(pipe: File, origin: Origin) -> TracePipe {
         TracePipe {
             pipe,
-            source,
+            origin,
             names: Names { can: instance::sees_all_processes(), last: None },
             bytes: vec![0; ROOM],
             len: 0,
@@ -123,9 +198,9 @@ impl TracePipe {
     /// Why lines are taken from the pipe that everybody shares, and so away from others that read
     /// it; none where they are not.
     pub fn shared(&self) -> Option<&str> {
-        match &self.source {
-            Source::Own(_) => None,
-            Source::Shared(_, reason) => Some(reason),
+        match &self.origin {
+            Origin::Own(_) => None,
+            Origin::Shared(_, reason) => Some(reason),
         }
     }
 
@@ -162,11 +237,11 @@ impl TracePipe {
     /// How many lines were overwritten before they were read. In the pipe that everybody shares,
     /// events of other kinds count, too.
     pub fn lost(&self) -> u64 {
-        match &self.source {
+        match &self.origin {
             // What the pipe tells is part of this. The rest, behind the last line that was read, it
             // would tell with the next one.
-            Source::Own(instance) => instance.lost().unwrap_or(self.told),
-            Source::Shared(..) => self.told,
+            Origin::Own(instance) => instance.lost().unwrap_or(self.told),
+            Origin::Shared(..) => self.told,
         }
     }
 }

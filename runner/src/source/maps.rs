@@ -5,8 +5,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
+use bpfpack_decode::Field;
+use bpfpack_decode::layout::{part, unsigned};
+use bpfpack_frame::Entry;
+use bpfpack_spec::{ReadFrom, View};
+use libbpf_rs::{MapCore as _, MapType, Object};
+
 use super::bounds::{Bounds, Taken};
-use crate::decode::layout::{part, unsigned};
+use crate::failure::{Failure, exit_code};
+use crate::load;
 use crate::sys::map::{Batch, Map};
 
 /// Elements that a batch has room for at first, and bytes.
@@ -17,18 +24,9 @@ const BATCH_BYTES: usize = 1 << 20;
 /// being attacked. Elements of larger ones are read one by one.
 const LARGEST_BATCH: usize = 64 << 20;
 
-/// An element: for a data section, an index and what the variables hold there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The key's bytes.
-    pub key: Vec<u8>,
-    /// The value's bytes.
-    pub value: Vec<u8>,
-}
-
 /// Where entries come from.
 #[derive(Debug)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// The elements of a map.
     Map(MapReader),
     /// Variables in a data section.
@@ -40,43 +38,75 @@ pub enum Reader {
 /// A map whose elements are the slots of histograms: they are put together, so that an entry is a
 /// histogram, its value an array of `len` numbers of 8 bytes.
 #[derive(Debug)]
-pub struct SlotsReader {
+pub(crate) struct SlotsReader {
     /// Reads the map. Its values are one number.
-    pub reader: MapReader,
-    /// Where in the key the slot is: offset and size.
-    pub slot: (usize, usize),
+    pub(crate) reader: MapReader,
+    /// Where in the key the slot is.
+    pub(crate) slot: Field,
     /// How many slots a histogram has; what is beyond counts as the last.
-    pub len: usize,
+    pub(crate) len: usize,
 }
 
 /// Reads all elements of a map.
 #[derive(Debug)]
-pub struct MapReader {
+pub(crate) struct MapReader {
     /// The map.
-    pub map: Map,
+    pub(crate) map: Map,
     /// The counters in a value: per-CPU values are summed there.
-    pub counters: Vec<(usize, usize)>,
+    pub(crate) counters: Vec<Field>,
     /// Whether elements can be taken out.
-    pub is_hash: bool,
+    pub(crate) is_hash: bool,
 }
 
 /// Arrays of one length in a data section, read side by side: entry i holds element i of each.
 #[derive(Debug)]
-pub struct SectionReader {
+pub(crate) struct SectionReader {
     /// The section's map. Its only value is the section.
-    pub map: Map,
+    pub(crate) map: Map,
     /// First byte of each array, and bytes of its elements.
-    pub parts: Vec<(usize, usize)>,
+    pub(crate) parts: Vec<Field>,
     /// How many elements each array has.
-    pub len: usize,
+    pub(crate) len: usize,
 }
 
 impl Reader {
+    /// Opens what a view is read from; none where a stage makes its entries.
+    ///
+    /// # Errors
+    /// Names what cannot be kept open.
+    pub(crate) fn open(object: &Object, view: &View) -> Result<Option<Reader>, Failure> {
+        let open = |is_it: &dyn Fn(&str) -> bool| -> Result<Map, Failure> {
+            let mut maps = object.maps();
+            let map = maps.find(|map| map.name().to_str().is_some_and(is_it));
+            let map = map.ok_or_else(|| unusable(view, "there is no such map".into()))?;
+            Map::of(&map).map_err(|error| unusable(view, error.into()))
+        };
+        let map_reader = |name: &str, counters: Option<Vec<Field>>| {
+            let map = open(&|map| map == name)?;
+            let counters = counters.unwrap_or_else(|| {
+                vec![Field { offset: 0, size: map.value_size() }]
+            });
+            let is_hash = !matches!(map.map_type(), MapType::Array | MapType::PercpuArray);
+            Ok(MapReader { map, counters, is_hash })
+        };
+        Ok(Some(match &view.from {
+            ReadFrom::Map { map } => Reader::Map(map_reader(map, Some(view.counters.clone()))?),
+            ReadFrom::Slots { map, slot, len } => {
+                Reader::Slots(SlotsReader { reader: map_reader(map, None)?, slot: *slot, len: *len })
+            }
+            ReadFrom::Section { section, parts, len } => {
+                let map = open(&|map| load::holds_section(map, section))?;
+                Reader::Section(SectionReader { map, parts: parts.clone(), len: *len })
+            }
+            ReadFrom::Stage => return Ok(None),
+        }))
+    }
+
     /// The entries that the bounds allow, in no order.
     ///
     /// # Errors
     /// As the kernel has them.
-    pub fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
+    pub(crate) fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
         let max_entries = match self {
             Reader::Map(reader) | Reader::Slots(SlotsReader { reader, .. }) => {
                 reader.map.max_entries()
@@ -100,6 +130,11 @@ impl Reader {
     }
 }
 
+fn unusable(view: &View, error: anyhow::Error) -> Failure {
+    let error = error.context(format!("can not read the map `{}`", view.name));
+    Failure::new(exit_code::OTHER, error)
+}
+
 impl SlotsReader {
     fn read(&self, taken: &mut Taken) -> io::Result<()> {
         let mut found = BTreeMap::new();
@@ -117,12 +152,12 @@ impl SlotsReader {
         found: &mut BTreeMap<Vec<u8>, Vec<u64>>,
         taken: &mut Taken,
     ) -> bool {
-        let (offset, size) = self.slot;
+        let Field { offset, size } = self.slot;
         let mut key = key.to_vec();
-        let slot = unsigned(part(&key, offset), size);
+        let slot = self.slot.unsigned(&key);
         let slot = usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1);
-        if let Some(place) = key.get_mut(offset..offset + size) {
-            place.fill(0);
+        if let Some(bytes) = key.get_mut(offset..offset + size) {
+            bytes.fill(0);
         }
         if !found.contains_key(&key) && !taken.has_room(found.len(), key.len() + self.len * 8) {
             return taken.leave_out();
@@ -151,7 +186,7 @@ impl SectionReader {
         self.map.lookup(&0u32.to_ne_bytes(), &mut data, 0)?;
         let entry = |index: usize| {
             let element =
-                |&(offset, size): &(usize, usize)| data.get(offset + index * size..)?.get(..size);
+                |&Field { offset, size }: &Field| data.get(offset + index * size..)?.get(..size);
             let value = self.parts.iter().filter_map(element).flatten().copied().collect();
             Entry { key: (index as u32).to_le_bytes().into(), value }
         };
@@ -255,7 +290,7 @@ impl MapReader {
     }
 
     /// Takes an element out, with what it held at that moment; none where it is gone already.
-    pub fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_bytes()];
         match self.map.take(key, &mut value, 0) {
             Ok(()) => Ok(Some(self.merge(&value))),
@@ -284,17 +319,17 @@ impl MapReader {
 }
 
 /// Applies an operation to the counters of two values, the first of which takes the results.
-pub fn combine(
+pub(crate) fn combine(
     into: &mut [u8],
     other: &[u8],
-    counters: &[(usize, usize)],
+    counters: &[Field],
     operation: impl Fn(u128, u128) -> u128,
 ) {
-    for &(offset, size) in counters {
-        let result =
-            operation(unsigned(part(into, offset), size), unsigned(part(other, offset), size));
-        if let Some(place) = into.get_mut(offset..offset + size) {
-            place.copy_from_slice(&result.to_le_bytes()[..size]);
+    for counter in counters {
+        let result = operation(counter.unsigned(into), counter.unsigned(other));
+        let Field { offset, size } = *counter;
+        if let Some(bytes) = into.get_mut(offset..offset + size) {
+            bytes.copy_from_slice(&result.to_le_bytes()[..size]);
         }
     }
 }
@@ -306,7 +341,7 @@ mod tests {
     use super::*;
 
     fn reader(map: Map) -> MapReader {
-        MapReader { map, counters: vec![(0, 8)], is_hash: true }
+        MapReader { map, counters: vec![Field { offset: 0, size: 8 }], is_hash: true }
     }
 
     /// A map of values of 12 bytes.
@@ -331,7 +366,7 @@ mod tests {
     #[test]
     fn slots_that_are_elements_are_put_together() {
         let reader = reader(Map::fake(MapType::Hash, 8, 8, 1));
-        let slots = SlotsReader { reader, slot: (4, 4), len: 3 };
+        let slots = SlotsReader { reader, slot: Field { offset: 4, size: 4 }, len: 3 };
         let element = |disk: u32, slot: u32, count: u64| Entry {
             key: [disk.to_le_bytes(), slot.to_le_bytes()].concat(),
             value: count.to_le_bytes().into(),
@@ -361,7 +396,7 @@ mod tests {
     #[test]
     fn combining_keeps_to_the_counters() {
         let mut into = [1, 0, 0, 0, 9, 9];
-        combine(&mut into, &[255, 0, 0, 0, 1, 1], &[(0, 4)], u128::wrapping_sub);
+        combine(&mut into, &[255, 0, 0, 0, 1, 1], &[Field { offset: 0, size: 4 }], u128::wrapping_sub);
         assert_eq!(into, [2, 255, 255, 255, 9, 9]);
     }
 }

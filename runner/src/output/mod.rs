@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT
+//! Where frames end: outputs, each a format and a file. All of them show the same frames.
+
+mod sink;
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bpfpack_frame::{Frame, Next, Reading, Record, Time};
+use bpfpack_render::{Format, FormatKind, Settings};
+use bpfpack_spec::Source;
+use rustix::event::PollFd;
+
+use crate::failure::Failure;
+use crate::sys::Signals;
+use crate::talk::Talk;
+pub(crate) use sink::{Reader, Sink, Written};
+
+/// How long a reading is drawn before the buffers are looked at again.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// An output that is asked for.
+#[derive(Clone, PartialEq)]
+pub struct OutputPlan {
+    /// How frames look.
+    pub format: &'static FormatKind,
+    /// The file; standard output where there is none.
+    pub file: Option<PathBuf>,
+}
+
+impl fmt::Debug for OutputPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputPlan")
+            .field("format", &self.format.name)
+            .field("file", &self.file)
+            .finish()
+    }
+}
+
+impl OutputPlan {
+    /// Whether it goes to a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.file.is_none() && std::io::stdout().is_terminal()
+    }
+}
+
+/// The outputs of a run.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    outputs: Vec<Output>,
+    /// Records that may still be shown.
+    left: u64,
+    /// Records that were shown, each once.
+    shown: u64,
+}
+
+/// A format and where it goes.
+#[derive(Debug)]
+struct Output {
+    format: Box<dyn Format>,
+    /// It shows members: records that are too short for any are none.
+    is_structured: bool,
+    sink: Sink,
+    /// A reading that is being drawn, and the first entry that is not drawn yet.
+    drawing: Option<(Rc<Reading>, usize)>,
+    /// Its reader has gone.
+    is_gone: bool,
+}
+
+impl Outputs {
+    /// Opens the outputs, of which `most` records are shown.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(crate) fn open(
+        formats: Vec<(OutputPlan, Box<dyn Format>)>,
+        most: Option<u64>,
+    ) -> Result<Outputs, Failure> {
+        let output = |(plan, format): (OutputPlan, Box<dyn Format>)| {
+            let sink = Sink::open(plan.file.as_ref())?;
+            Ok(Output::new(format, plan.format.is_structured, sink))
+        };
+        let outputs = formats.into_iter().map(output).collect::<Result<_, Failure>>()?;
+        Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0 })
+    }
+
+    /// The run begins: these are all of its sources.
+    pub(crate) fn start(&mut self, sources: &[Source]) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.start(sources, &mut sink.bytes);
+        }
+    }
+
+    /// The run is over.
+    pub(crate) fn end(&mut self) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.end(&mut sink.bytes);
+        }
+    }
+
+    /// Shows a record; false where it is too short for anything that its type has, and no output
+    /// shows its bytes.
+    #[inline]
+    pub(crate) fn record(&mut self, record: &Record<'_>) -> bool {
+        let is_malformed = record.record_type().is_malformed(record.bytes);
+        if is_malformed && self.outputs.iter().all(|output| output.is_structured) {
+            return false;
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            self.shown += 1;
+            for output in &mut self.outputs {
+                if !(is_malformed && output.is_structured) {
+                    output.format.record(record, &mut output.sink.bytes);
+                }
+            }
+        }
+        true
+    }
+
+    /// Records that may still be shown.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Records that were shown.
+    pub(crate) fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// No frame counts any more: what follows is shown in any case.
+    pub(crate) fn lift_limit(&mut self) {
+        self.left = u64::MAX;
+    }
+
+    /// Draws of the reading that is being shown, for a moment; true when all is drawn.
+    pub(crate) fn draw(&mut self) -> bool {
+        let since = Instant::now();
+        for output in &mut self.outputs {
+            while output.draw_part() {
+                if since.elapsed() >= SLICE {
+                    return !self.is_drawing();
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether a reading is being shown.
+    pub(crate) fn is_drawing(&self) -> bool {
+        self.outputs.iter().any(|output| output.drawing.is_some())
+    }
+
+    /// Leaves out what is not drawn yet. Returns the names of what was cut short.
+    pub(crate) fn cut_short(&mut self) -> Option<String> {
+        let cut = |output: &mut Output| output.drawing.take().map(|(r, _)| r.source.name.clone());
+        self.outputs.iter_mut().filter_map(cut).last()
+    }
+
+    fn finish_drawing(&mut self) {
+        self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
+    }
+
+    /// Writes what can be written without waiting. `Gone` when a reader is.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(crate) fn flush(&mut self) -> Result<Reader, Failure> {
+        let mut reader = Reader::There;
+        for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
+            if output.sink.flush()? == Reader::Gone {
+                (output.is_gone, reader) = (true, Reader::Gone);
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Writes until each has at most `rest` bytes left, waiting for slow readers; a signal ends that,
+    /// or the time, if there is one. `Gone` when no reader is left.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(crate) fn write_all(
+        &mut self,
+        rest: usize,
+        until: Option<Instant>,
+        signals: &Signals,
+        talk: &Talk,
+    ) -> Result<Written, Failure> {
+        for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
+            match output.sink.write_all(rest, until, signals, talk)? {
+                Written::All => {}
+                Written::Gone => output.is_gone = true,
+                Written::GivenUp => return Ok(Written::GivenUp),
+            }
+        }
+        Ok(if self.all_gone() { Written::Gone } else { Written::All })
+    }
+
+    /// Whether no reader is left.
+    pub(crate) fn all_gone(&self) -> bool {
+        self.outputs.iter().all(|output| output.is_gone)
+    }
+
+    /// Notes the readers that have gone, by what poll(2) says of their sinks.
+    pub(crate) fn note_gone(&mut self, is_gone: impl Iterator<Item = bool>) {
+        let there = self.outputs.iter_mut().filter(|output| !output.is_gone);
+        there.zip(is_gone).for_each(|(output, is_gone)| output.is_gone = is_gone);
+    }
+
+    /// What to poll of the sinks whose readers are there.
+    pub(crate) fn polls(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let there = self.outputs.iter().filter(|output| !output.is_gone);
+        there.map(|output| {
+            let (fd, events) = output.sink.waits_for();
+            PollFd::from_borrowed_fd(fd, events)
+        })
+    }
+
+    /// Whether there is room for more in all of them.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outputs.iter().all(|output| output.is_gone || output.sink.has_room())
+    }
+
+    /// Whether there is enough for a write to pay.
+    pub(crate) fn is_worth(&self) -> bool {
+        self.outputs.iter().any(|output| output.sink.is_worth())
+    }
+
+    /// Bytes that were not written yet.
+    pub(crate) fn waiting(&self) -> usize {
+        let there = self.outputs.iter().filter(|output| !output.is_gone);
+        there.map(|output| output.sink.left()).sum()
+    }
+
+    /// Bytes that were drawn since the sinks were last empty: what grows as frames come.
+    #[inline]
+    pub(crate) fn drawn(&self) -> usize {
+        self.outputs.iter().map(|output| output.sink.bytes.len()).sum()
+    }
+
+    /// Whether another frame of a stage may be shown; then it counts.
+    fn may_show(&mut self) -> bool {
+        let may = self.left > 0;
+        self.left -= u64::from(may);
+        may
+    }
+}
+
+/// Frames that come from stages: each is shown behind all that came before.
+impl Next for Outputs {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+        self.finish_drawing();
+        match frame {
+            Frame::Record(record) => drop(self.record(&record)),
+            Frame::Reading(reading) => {
+                for output in &mut self.outputs {
+                    output.drawing = Some((Rc::clone(&reading), 0));
+                }
+            }
+            Frame::Text(time, text) if self.may_show() => self.text(time, text, Format::text),
+            Frame::Json(time, json) if self.may_show() => self.text(time, json, Format::json),
+            Frame::Text(..) | Frame::Json(..) => {}
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        Outputs::waiting(self)
+    }
+}
+
+impl Outputs {
+    fn text(
+        &mut self,
+        time: Time,
+        text: &[u8],
+        show: fn(&mut (dyn Format + 'static), Time, &[u8], &mut Vec<u8>),
+    ) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            show(&mut **format, time, text, &mut sink.bytes);
+        }
+    }
+}
+
+impl Output {
+    fn new(format: Box<dyn Format>, is_structured: bool, sink: Sink) -> Output {
+        Output { format, is_structured, sink, drawing: None, is_gone: false }
+    }
+
+    /// Draws a part of a reading; false where nothing is left of one.
+    fn draw_part(&mut self) -> bool {
+        let Some((reading, at)) = self.drawing.take() else { return false };
+        let part = next_part(at, reading.entries.len(), self.format.most_entries(&reading));
+        if part.is_empty() || self.is_gone {
+            return false;
+        }
+        let end = part.end;
+        self.format.entries(&reading, part, &mut self.sink.bytes);
+        self.drawing = (end < reading.entries.len()).then_some((reading, end));
+        true
+    }
+}
+
+/// The next part of a reading of `len` entries, of which the first `at` are drawn.
+fn next_part(at: usize, len: usize, most: usize) -> Range<usize> {
+    at..at.saturating_add(most).min(len)
+}
+
+/// How the outputs look.
+pub(crate) fn formats(
+    plans: &[OutputPlan],
+    settings: impl Fn(&OutputPlan) -> Settings,
+) -> Vec<(OutputPlan, Box<dyn Format>)> {
+    plans.iter().map(|plan| (plan.clone(), plan.format.format(&settings(plan)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bpfpack_frame::Entry;
+    use bpfpack_spec::fixtures::{counter_view, stream};
+
+    use super::*;
+
+    fn settings(_: &OutputPlan) -> Settings {
+        Settings {
+            timestamps: false,
+            time: None,
+            meanings: false,
+            terminal: None,
+            symbolizer: None,
+            local_time: bpfpack_render::utc,
+        }
+    }
+
+    fn outputs(names: &[&str], folder: &std::path::Path, most: Option<u64>) -> Outputs {
+        let plan = |name: &&str| OutputPlan {
+            format: FormatKind::named(name).unwrap(),
+            file: Some(folder.join(name)),
+        };
+        let plans: Vec<OutputPlan> = names.iter().map(plan).collect();
+        Outputs::open(formats(&plans, settings), most).unwrap()
+    }
+
+    fn reading(count: u8) -> Frame<'static> {
+        let entry = |key| Entry { key: vec![key], value: 5u64.to_le_bytes().into() };
+        let entries = (0..count).map(entry).collect();
+        let (source, time) = (Arc::new(counter_view()), Time::default());
+        Frame::Reading(Rc::new(Reading { source, time, entries }))
+    }
+
+    #[test]
+    fn all_outputs_show_the_same_frames_and_a_record_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outputs = outputs(&["json", "csv", "raw"], folder.path(), Some(2));
+        let source = stream();
+        outputs.start(&[Source::Stream(Arc::new(stream()))]);
+        for name in [b"a", b"b", b"c"] {
+            let bytes = [&b"\x07\0\0\0"[..], name, b"\0\0\0"].concat();
+            assert!(outputs.record(&Record::new(&source, Time::default(), None, &bytes)));
+        }
+        outputs.frame(reading(2)).unwrap();
+        assert!(outputs.is_drawing() && outputs.draw() && !outputs.is_drawing());
+        outputs.end();
+        assert_eq!((outputs.flush().unwrap(), outputs.shown(), outputs.left()), (Reader::There, 2, 0));
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(
+            read("json"),
+            "{\"pid\":7,\"comm\":\"a\"}\n{\"pid\":7,\"comm\":\"b\"}\n\
+             {\"key\":0,\"value\":5}\n{\"key\":1,\"value\":5}\n"
+        );
+        assert_eq!(read("csv"), "pid,comm\n7,a\n7,b\nkey,value\n0,5\n1,5\n");
+        assert!(read("raw").starts_with("\u{7}\0\0\0a\0\0\0\u{7}\0\0\0b\0\0\0\0\u{5}\0"));
+    }
+
+    #[test]
+    fn records_that_are_too_short_are_shown_as_bytes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = stream();
+        let record = Record::new(&source, Time::default(), None, b"");
+        assert!(!outputs(&["json"], folder.path(), None).record(&record));
+        assert!(outputs(&["json", "raw"], folder.path(), None).record(&record));
+    }
+
+    #[test]
+    fn what_a_stage_makes_stands_behind_the_reading_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outputs = outputs(&["json"], folder.path(), Some(1));
+        outputs.frame(reading(1)).unwrap();
+        outputs.frame(Frame::Text(Time::default(), b"behind")).unwrap();
+        outputs.frame(Frame::Json(Time::default(), b"{}")).unwrap();
+        outputs.frame(reading(1)).unwrap();
+        assert_eq!(outputs.cut_short().as_deref(), Some("counts"));
+        outputs.lift_limit();
+        outputs.frame(Frame::Json(Time::default(), b"[]")).unwrap();
+        outputs.flush().unwrap();
+        let text = std::fs::read_to_string(folder.path().join("json")).unwrap();
+        assert_eq!(text, "{\"key\":0,\"value\":5}\n{\"text\":\"behind\"}\n[]\n");
+    }
+
+    #[test]
+    fn parts_of_readings() {
+        assert_eq!(next_part(0, 10, 4), 0..4);
+        assert_eq!(next_part(8, 10, 4), 8..10);
+        assert_eq!(next_part(0, 10, usize::MAX), 0..10);
+        assert!(next_part(0, 0, 4).is_empty());
+    }
+}

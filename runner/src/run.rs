@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MIT
+//! Connects one run: sources, stages and outputs. One loop takes records when the kernel wakes us,
+//! and the readings that a thread makes by the clock. Nothing else wakes us.
+
+mod prepared;
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use bpfpack_frame::{Chain, Frame, Reading, Record};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::args::Plan;
+use crate::attach::Attached;
+use crate::ending::{End, Ending, Found};
+use crate::failure::{self, Failure, exit_code};
+use crate::losses::Losses;
+use crate::os;
+use crate::output::{Outputs, Reader, Written};
+use crate::source::readings::{Event, Limits, Readings};
+use crate::source::{Buffer, Mark, Pace, Round, Taken};
+use crate::sys::Signals;
+use crate::talk::Talk;
+pub(crate) use prepared::{Context, Prepared};
+use prepared::{Names, SharedSymbolizer};
+
+/// How long the readings' thread may take to end once nothing is wanted of it.
+const GIVEN_UP: Duration = Duration::from_millis(500);
+
+/// A program that was running when it was detached has ended after this.
+const LAST_RECORDS: Duration = Duration::from_millis(2);
+
+/// How long stages may take for records of a buffer before the loop looks at signals, and the
+/// clock: each call may take as long as the user lets it, and a round has many.
+const LONGEST_ROUND: Duration = Duration::from_millis(100);
+
+/// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
+/// made of them long.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Bytes that may wait while what is left at the end is read.
+const ROOM_AT_END: usize = 1 << 20;
+
+/// Shows everything until the end that the plan, a signal or a stage sets; then detaches, and shows
+/// what is left. Returns the exit code.
+pub(crate) fn run(
+    plan: &Plan,
+    attached: Attached<Prepared>,
+    signals: &Signals,
+    talk: &Talk,
+) -> Result<u8, Failure> {
+    let start = Instant::now();
+    let (tracing, prepared, counters) = attached.split();
+    let Prepared { spec, chain, buffers, readers, formats, symbolizer, hurry } = prepared;
+    for note in buffers.iter().filter_map(Buffer::note) {
+        talk.note(&note);
+    }
+    let limits = Limits {
+        keys: plan.max_keys,
+        // As much again is kept of the reading before, where differences are shown, and drawn.
+        bytes: usize::try_from(plan.memory() / 4).unwrap_or(usize::MAX),
+        count: plan.count,
+        deadline: plan.duration.map(|duration| start + duration),
+    };
+    hurry.watch(
+        signals.try_clone().map_err(failure::system("cannot watch signals"))?,
+        limits.deadline,
+    );
+    let mut outputs = Outputs::open(formats, plan.count.filter(|_| readers.is_empty()))?;
+    outputs.start(&spec.sources);
+    // Names that nobody shows are not looked for.
+    let sees_stacks = symbolizer.is_some();
+    let mut run = Run {
+        buffers,
+        readings: Readings::start(readers, sees_stacks, start, limits)?,
+        has_enough: false,
+        has_reading: false,
+        names: None,
+        chain,
+        outputs,
+        symbolizer,
+        signals,
+        pace: Pace::new(start),
+        losses: Losses::new(counters, plan.strict),
+        ending: Ending::new(hurry),
+        talk,
+    };
+    let end = run.until(limits.deadline);
+    run.ending.begin();
+    let _maps = tracing.detach();
+    talk.detail("detached");
+    end.and_then(|end| run.finish(end)).inspect_err(|_| {
+        // What was made before the failure is shown.
+        let _ = run.write_all(0);
+    })?;
+    if !run.outputs.all_gone() {
+        let of_stages = (!run.chain.is_empty()).then_some(run.outputs.shown());
+        run.losses.close(&run.buffers, of_stages, talk)?;
+    }
+    Ok(run.chain.stopped().unwrap_or(0))
+}
+
+struct Run<'r> {
+    buffers: Vec<Buffer>,
+    readings: Option<Readings>,
+    /// Each view was read as often as was asked for.
+    has_enough: bool,
+    /// A reading was taken, and is being drawn.
+    has_reading: bool,
+    /// Stacks whose names are being looked for, before a reading shows them.
+    names: Option<Names>,
+    chain: Chain,
+    outputs: Outputs,
+    /// Who names the addresses of stacks, where they are shown.
+    symbolizer: Option<SharedSymbolizer>,
+    signals: &'r Signals,
+    pace: Pace,
+    losses: Losses,
+    ending: Ending,
+    talk: &'r Talk,
+}
+
+/// What ended a sleep.
+#[derive(Debug, Default)]
+struct Wake {
+    signal: bool,
+    readings: bool,
+    buffers: bool,
+    gone: bool,
+}
+
+impl Run<'_> {
+    /// Runs until a deadline, a signal, or the end of a reader.
+    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
+        // Stages have perhaps made something at their start, which may have been the end, too.
+        self.chain.begin(&mut self.outputs)?;
+        let mut wake = Wake::default();
+        loop {
+            let is_gone = wake.gone || self.flush()? == Reader::Gone;
+            let found = Found {
+                is_gone,
+                is_enough: self.has_enough && !self.outputs.is_drawing(),
+                none_left: self.outputs.left() == 0,
+                is_signalled: wake.signal,
+                is_stopped: self.chain.stopped().is_some(),
+                is_over: deadline.is_some_and(|deadline| Instant::now() >= deadline),
+            };
+            if wake.signal {
+                self.signals.take();
+            }
+            if let Some(end) = found.end() {
+                return Ok(end);
+            }
+            wake = self.wait(deadline)?;
+            if wake.gone {
+                continue;
+            }
+            if wake.buffers {
+                let round = self.drain()?;
+                self.pace.after(round, Instant::now());
+                self.losses.look(&self.buffers, self.talk);
+            }
+            if self.outputs.has_room() {
+                self.show_readings(wake.readings)?;
+                // Where the reader of an output is slow, ticks wait, as all else does.
+                if self.chain.next_tick().is_some_and(|at| at <= Instant::now()) {
+                    self.chain.tick(&mut self.outputs)?;
+                }
+            }
+        }
+    }
+
+    /// Writes what was made, unless more comes at once: under load several rounds are written
+    /// together.
+    fn flush(&mut self) -> Result<Reader, Failure> {
+        match self.outputs.is_worth() || self.pace.nap() != Some(Duration::ZERO) {
+            true => self.outputs.flush(),
+            false => Ok(Reader::There),
+        }
+    }
+
+    /// Sleeps until a signal, a record, a reading, a reader that goes on, or `until`.
+    fn wait(&mut self, until: Option<Instant>) -> Result<Wake, Failure> {
+        let has_room = self.outputs.has_room();
+        let nap = self.pace.nap().filter(|_| has_room);
+        let tick = self.chain.next_tick().filter(|_| has_room);
+        let is_busy = has_room && (self.outputs.is_drawing() || self.names.is_some());
+        let times = until.into_iter().chain(tick);
+        let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
+        let at_once = is_busy.then_some(Duration::ZERO);
+        let timeout = nap.into_iter().chain(left).chain(at_once).min();
+        // That nobody reads the output any more is told without being asked for.
+        let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
+        fds.extend(self.outputs.polls());
+        let after_outputs = fds.len();
+        // One reading at a time is shown.
+        let takes_readings = has_room && !is_busy;
+        let readings = self.readings.iter().filter(|_| takes_readings);
+        fds.extend(readings.map(|readings| PollFd::new(readings, PollFlags::IN)));
+        let at_buffers = fds.len();
+        if has_room && nap.is_none() {
+            let fds_of = self.buffers.iter().map(Buffer::fd);
+            fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        }
+        let timeout = timeout.map(os::timespec);
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
+            Err(error) => return Err(failure::system("can not wait for data")(error)),
+        }
+        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let gone = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        let are_gone: Vec<bool> = fds[1..after_outputs].iter().map(gone).collect();
+        let wake = Wake {
+            signal: ready(&fds[0]),
+            gone: are_gone.contains(&true),
+            readings: fds[after_outputs..at_buffers].iter().any(ready),
+            buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
+        };
+        if wake.gone {
+            self.outputs.note_gone(are_gone.into_iter());
+        }
+        Ok(wake)
+    }
+
+    /// Takes a round of each buffer through the stages to the outputs.
+    fn drain(&mut self) -> Result<Round, Failure> {
+        let Run { buffers, chain, outputs, .. } = self;
+        let mut round = Round::default();
+        for buffer in buffers {
+            if chain.is_empty() {
+                let most = usize::try_from(outputs.left()).unwrap_or(usize::MAX);
+                if most == 0 {
+                    break;
+                }
+                let begin = outputs.drawn();
+                buffer.drain(most, &mut round, |record| Taken {
+                    is_shown: outputs.record(&record),
+                    goes_on: outputs.drawn() - begin < MOST_BYTES,
+                })?;
+            } else {
+                through_stages(buffer, chain, outputs, &mut round)?;
+            }
+            buffer.tell_malformed(self.talk);
+        }
+        Ok(round)
+    }
+
+    /// Goes on with what the readings' thread has found; `is_ready`: there is something new.
+    fn show_readings(&mut self, is_ready: bool) -> Result<(), Failure> {
+        if let (Some(names), Some(symbolizer)) = (&mut self.names, &self.symbolizer) {
+            if !names.look_for(&mut symbolizer.borrow_mut()) {
+                return Ok(());
+            }
+            self.names = None;
+            self.readings.iter().for_each(Readings::done);
+        }
+        if self.outputs.is_drawing() && !self.outputs.draw() {
+            return Ok(());
+        }
+        self.note_drawn();
+        if is_ready && let Some(event) = self.readings.as_ref().and_then(Readings::take) {
+            self.take_event(event)?;
+            self.outputs.draw();
+            self.note_drawn();
+        }
+        Ok(())
+    }
+
+    /// Lets the readings' thread go on where its reading was drawn.
+    fn note_drawn(&mut self) {
+        if self.has_reading && !self.outputs.is_drawing() {
+            self.has_reading = false;
+            self.readings.iter().for_each(Readings::done);
+        }
+    }
+
+    /// Takes what the readings' thread has found.
+    fn take_event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Reading(pass) => {
+                let left_out = pass.left_out;
+                let (source, time, entries) = (pass.view, pass.time, pass.entries);
+                let reading = Frame::Reading(Reading { source, time, entries }.into());
+                self.has_reading = true;
+                self.chain.frame(reading, &mut self.outputs)?;
+                self.chain.flush(&mut self.outputs)?;
+                left_out.iter().for_each(|text| self.talk.warning(text));
+            }
+            Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),
+            Event::Enough => self.has_enough = true,
+            Event::Failed(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Shows what is left in the buffers, and, unless there was enough, a last reading.
+    fn finish(&mut self, end: End) -> Result<(), Failure> {
+        if self.outputs.all_gone() {
+            return Ok(());
+        }
+        if !self.buffers.is_empty() && self.outputs.left() > 0 {
+            self.last_records()?;
+        }
+        if end != End::Enough {
+            self.last_readings()?;
+        }
+        // A summary is shown, however many records were asked for.
+        self.outputs.lift_limit();
+        self.chain.end(&mut self.outputs)?;
+        self.draw_all()?;
+        self.outputs.end();
+        self.write_all(0)
+    }
+
+    /// Shows what was in the buffers when the programs ended.
+    fn last_records(&mut self) -> Result<(), Failure> {
+        std::thread::sleep(LAST_RECORDS);
+        // Programs of others may write on: what was there when ours ended is read.
+        let mut marks: Vec<Mark> = self.buffers.iter().map(Buffer::mark).collect();
+        loop {
+            let round = self.drain()?;
+            self.write_all(ROOM_AT_END)?;
+            let ends = self.buffers.iter().zip(&mut marks);
+            let is_all = ends.fold(true, |all, (buffer, mark)| buffer.has_reached(mark) && all);
+            let is_empty = round.taken == 0 && !round.more;
+            if is_all || is_empty || self.outputs.left() == 0 || self.outputs.all_gone() {
+                return Ok(());
+            }
+            if self.is_impatient() {
+                self.talk.warning("a signal came while the last records were read: some are left");
+                return Ok(());
+            }
+        }
+    }
+
+    /// Shows a last reading of each view, or what was read of it when a signal came.
+    fn last_readings(&mut self) -> Result<(), Failure> {
+        self.readings.iter().for_each(Readings::finish);
+        self.draw_all()?;
+        if self.names.take().is_some() {
+            self.readings.iter().for_each(Readings::done);
+        }
+        let mut given_up = None;
+        while let Some(readings) = &self.readings {
+            match readings.next(Duration::from_millis(20)) {
+                Ok(Event::Seen(..)) => readings.done(),
+                Ok(event) => {
+                    self.take_event(event)?;
+                    self.draw_all()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.write_all(ROOM_AT_END)?;
+            if self.outputs.all_gone() {
+                break;
+            }
+            if self.is_impatient() {
+                let since = *given_up.get_or_insert_with(Instant::now);
+                self.readings.iter().for_each(Readings::give_up);
+                if since.elapsed() > GIVEN_UP {
+                    self.talk.warning("a signal came while the maps were read: not all is shown");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws what is being drawn, unless nobody wants to wait for it.
+    fn draw_all(&mut self) -> Result<(), Failure> {
+        while !self.outputs.draw() {
+            self.write_all(ROOM_AT_END)?;
+            if self.is_impatient()
+                && let Some(name) = self.outputs.cut_short()
+            {
+                let text = format!("the last reading of `{name}` was cut short by a signal");
+                self.talk.warning(&text);
+            }
+        }
+        self.note_drawn();
+        Ok(())
+    }
+
+    /// Whether somebody has sent another signal since the end began.
+    fn is_impatient(&mut self) -> bool {
+        if self.signals.have_come() {
+            self.signals.take();
+            self.ending.note_signal();
+        }
+        self.ending.is_over()
+    }
+
+    /// Writes until at most `rest` bytes are left, waiting for slow readers; another signal ends
+    /// that. What does not block, as a file, is written in any case.
+    fn write_all(&mut self, rest: usize) -> Result<(), Failure> {
+        loop {
+            let until = self.ending.deadline();
+            match self.outputs.write_all(rest, until, self.signals, self.talk)? {
+                Written::All | Written::Gone => return Ok(()),
+                Written::GivenUp if self.ending.is_over() => {
+                    return Err(given_up(self.outputs.waiting()));
+                }
+                Written::GivenUp => {
+                    self.signals.take();
+                    self.ending.note_signal();
+                }
+            }
+        }
+    }
+}
+
+/// Takes a round of a buffer through the stages.
+fn through_stages(
+    buffer: &mut Buffer,
+    chain: &mut Chain,
+    outputs: &mut Outputs,
+    round: &mut Round,
+) -> Result<(), Failure> {
+    let begin = outputs.drawn();
+    let since = Instant::now();
+    let (mut calls, mut is_late) = (chain.calls(), false);
+    let mut failure = None;
+    buffer.drain(usize::MAX, round, |record: Record<'_>| {
+        if failure.is_some() {
+            return Taken { is_shown: true, goes_on: false };
+        }
+        // Stages see nothing in which nothing was found.
+        if record.record_type().is_malformed(record.bytes) {
+            return Taken { is_shown: false, goes_on: true };
+        }
+        failure = chain.frame(Frame::Record(record), outputs).err();
+        if chain.calls() != calls {
+            calls = chain.calls();
+            is_late = since.elapsed() >= LONGEST_ROUND;
+        }
+        let goes_on = failure.is_none() && !is_late && outputs.drawn() - begin < MOST_BYTES;
+        Taken { is_shown: true, goes_on }
+    })?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => chain.flush(outputs),
+    }
+}
+
+/// Nobody reads the output, and a signal says not to wait.
+fn given_up(left: usize) -> Failure {
+    let error = anyhow::anyhow!(
+        "{left} bytes of output were not written, and records may be left: a signal came while \
+         the reader of the output took nothing"
+    );
+    Failure::new(exit_code::OUTPUT, error)
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//! What is made ready of a run before its programs are attached: nothing that they write comes too
+//! early.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bpfpack_frame::{Chain, Entry};
+use bpfpack_render::{Format, Settings, Symbolize as _, Terminal};
+use bpfpack_schemas::Package;
+use bpfpack_spec::{Spec, View, check_fields};
+use libbpf_rs::Object;
+
+use crate::args::Plan;
+use crate::failure::Failure;
+use crate::memory;
+use crate::os;
+use crate::output::{OutputPlan, formats};
+use crate::source::Buffer;
+use crate::source::maps::Reader;
+use crate::spec;
+use crate::symbolizer::Symbolizer;
+use crate::symbols::{Hurry, Patience, Setup, Symbols};
+use crate::sys;
+use crate::vars::Arguments;
+use crate::wasm;
+
+/// Who names the addresses of stacks.
+pub(crate) type SharedSymbolizer = Rc<RefCell<Symbolizer>>;
+
+/// What a run is prepared from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) package: &'a Package,
+    pub(crate) arguments: &'a Arguments,
+    /// What is shown of the package.
+    pub(crate) spec: &'a Spec,
+    pub(crate) modules: Option<&'a wasm::Modules>,
+}
+
+/// What is bound to a loaded object, before its programs are attached.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// All sources, those of stages included.
+    pub(crate) spec: Spec,
+    pub(crate) chain: Chain,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) readers: Vec<(Arc<View>, Reader)>,
+    pub(crate) formats: Vec<(OutputPlan, Box<dyn Format>)>,
+    /// Who names stacks, where any are shown with names.
+    pub(crate) symbolizer: Option<SharedSymbolizer>,
+    pub(crate) hurry: Hurry,
+}
+
+impl Context<'_> {
+    /// Opens what the spec names, and starts the stages.
+    ///
+    /// # Errors
+    /// When something cannot be opened, or a stage does not start.
+    pub(crate) fn prepare(&self, object: &Object) -> Result<Prepared, Failure> {
+        let Context { plan, spec, modules, .. } = *self;
+        let hurry = Hurry::default();
+        // Readings may wait longer for names than records, whose buffers fill meanwhile.
+        let patience = match spec.streams().next() {
+            Some(_) => Patience::Records(hurry.clone()),
+            None => Patience::Readings(hurry.clone()),
+        };
+        let symbols = Rc::new(RefCell::new(Symbols::new(Setup::of(plan), patience)));
+        let mut chain = Chain::default();
+        if let Some(modules) = modules {
+            modules.start(self, object, &symbols, &mut chain)?;
+        }
+        let mut sources = spec.sources.clone();
+        sources.extend(chain.sources());
+        let all = Spec { sources };
+        check_fields(all.streams().map(|stream| &**stream), &plan.fields).map_err(spec::failure)?;
+        let perf = spec.streams().filter_map(|stream| match stream.buffer {
+            bpfpack_spec::Buffer::Perf { pages } => Some((&*stream.name, pages)),
+            _ => None,
+        });
+        memory::check_perf(perf, plan.max_memory)?;
+        let buffers = Buffer::open_all(object, spec)?;
+        let mut readers = Vec::new();
+        for view in spec.views() {
+            if let Some(reader) = Reader::open(object, view)? {
+                readers.push((Arc::clone(view), reader));
+            }
+        }
+        let symbolizer = Rc::new(RefCell::new(Symbolizer::open(symbols, object, spec)?));
+        let shows_names = plan.outputs.iter().any(|output| shows_names(plan, output));
+        if shows_names && all.streams().any(|stream| stream.has_addresses()) {
+            // Here, and not when the first record is there: the kernel's names have to be read.
+            symbolizer.borrow_mut().warm();
+        }
+        let settings = |output: &OutputPlan| settings(plan, output, &symbolizer);
+        let formats = formats(&plan.outputs, settings);
+        let symbolizer = Some(symbolizer).filter(|_| shows_names);
+        Ok(Prepared { spec: all, chain, buffers, readers, formats, symbolizer, hurry })
+    }
+}
+
+/// Whether an output shows values as what they stand for.
+fn shows_names(plan: &Plan, output: &OutputPlan) -> bool {
+    if output.format.has_meanings { !plan.raw } else { plan.decode }
+}
+
+/// How an output looks.
+fn settings(plan: &Plan, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> Settings {
+    let colors = anstream::AutoStream::choice(&std::io::stdout());
+    let has_colors = colors != anstream::ColorChoice::Never;
+    Settings {
+        timestamps: plan.timestamp,
+        time: plan.time,
+        meanings: shows_names(plan, output),
+        terminal: output
+            .is_terminal()
+            .then_some(Terminal { size: os::terminal_size, has_colors }),
+        symbolizer: Some(Rc::clone(symbolizer) as _),
+        local_time: sys::local_time_of,
+    }
+}
+
+/// How long names are looked for before the buffers are looked at again.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Keys whose stacks are to have names before a reading shows them.
+#[derive(Debug)]
+pub(super) struct Names {
+    view: Arc<View>,
+    entries: Vec<Entry>,
+    /// How many have been looked at.
+    done: usize,
+}
+
+impl Names {
+    pub(super) fn new(view: Arc<View>, entries: Vec<Entry>) -> Names {
+        Names { view, entries, done: 0 }
+    }
+
+    /// Looks for names for a moment; true when all keys have been looked at.
+    pub(super) fn look_for(&mut self, symbolizer: &mut Symbolizer) -> bool {
+        let since = Instant::now();
+        while let Some(entry) = self.entries.get(self.done) {
+            self.done += 1;
+            symbolizer.note(&self.view.stacks, &entry.key);
+            for stack in &self.view.stacks {
+                symbolizer.frames(stack, &entry.key, &mut |_| {});
+            }
+            if since.elapsed() >= SLICE {
+                return self.done == self.entries.len();
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+//! A buffer of records: a source, with the counts of what it brought.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use bpfpack_frame::{Record, Time};
+use bpfpack_spec::{Spec, Stream};
+use libbpf_rs::Object;
+
+use super::{Mark, RecordSource, Round, open, unusable};
+use crate::failure::Failure;
+use crate::talk::Talk;
+
+/// Records that are taken of a buffer before the loop looks at the others, the clock, the signals.
+/// What they are rendered to should still be in the processor's cache when it is written.
+const ROUND: usize = 1024;
+
+/// A buffer, opened.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    /// What its records are.
+    pub(crate) stream: Arc<Stream>,
+    source: Box<dyn RecordSource>,
+    /// Records that were taken.
+    pub(crate) taken: u64,
+    /// Records in which nothing of what they should be was found.
+    pub(crate) malformed: u64,
+    was_told: bool,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// It had something of what it should be.
+    pub(crate) is_shown: bool,
+    /// The next one may come.
+    pub(crate) goes_on: bool,
+}
+
+impl Buffer {
+    /// Opens the buffers of a spec.
+    ///
+    /// # Errors
+    /// Names the buffer that cannot be read.
+    pub(crate) fn open_all(object: &Object, spec: &Spec) -> Result<Vec<Buffer>, Failure> {
+        let buffer = |stream: &Arc<Stream>| {
+            Ok(Buffer::new(Arc::clone(stream), open(object, stream)?))
+        };
+        spec.streams().map(buffer).collect()
+    }
+
+    fn new(stream: Arc<Stream>, source: Box<dyn RecordSource>) -> Buffer {
+        Buffer { stream, source, taken: 0, malformed: 0, was_told: false }
+    }
+
+    /// What to poll.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.source.fd()
+    }
+
+    /// Hands the records of a round, or `most`, to `take`.
+    pub(crate) fn drain(
+        &mut self,
+        most: usize,
+        round: &mut Round,
+        mut take: impl FnMut(Record<'_>) -> Taken,
+    ) -> Result<(), Failure> {
+        let Buffer { stream, source, taken, malformed, .. } = self;
+        let time = Time::now();
+        let mut record = |cpu: Option<u16>, bytes: &[u8]| {
+            let Taken { is_shown, goes_on } = take(Record::new(stream, time, cpu, bytes));
+            *(if is_shown { &mut *taken } else { &mut *malformed }) += 1;
+            goes_on
+        };
+        let found = source.drain(most.min(ROUND), &mut record);
+        round.add(found.map_err(|error| unusable(stream, error.into()))?);
+        Ok(())
+    }
+
+    /// Tells of the first record in which nothing was found.
+    pub(crate) fn tell_malformed(&mut self, talk: &Talk) {
+        if self.malformed > 0 && !self.was_told {
+            self.was_told = true;
+            talk.warning(&format!(
+                "a record of `{}` is shorter than anything that the package describes; \
+                 it is not shown, and counted",
+                self.stream.name
+            ));
+        }
+    }
+
+    /// How far there is something to be read now.
+    pub(crate) fn mark(&self) -> Mark {
+        self.source.mark()
+    }
+
+    /// Whether all that there was at a mark has been read, another round having been.
+    pub(crate) fn has_reached(&self, mark: &mut Mark) -> bool {
+        match mark {
+            Mark::Position(end) => self.source.has_reached(*end),
+            Mark::Rounds(left) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+        }
+    }
+
+    /// What the source says was lost; none where it does not count.
+    pub(crate) fn lost(&self) -> Option<u64> {
+        self.source.lost()
+    }
+
+    /// Whether programs of the package write to it by helpers, whose failures can be counted.
+    pub(crate) fn is_written_by_programs(&self) -> bool {
+        self.source.is_written_by_programs()
+    }
+
+    /// What makes room for more records.
+    pub(crate) fn how_to_enlarge(&self) -> Option<String> {
+        self.source.how_to_enlarge()
+    }
+
+    /// What its reader should know of it.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.source.note()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use bpfpack_spec::fixtures::stream;
+
+    use super::*;
+
+    /// Records from nowhere.
+    #[derive(Debug)]
+    struct Fake(Vec<Vec<u8>>);
+
+    impl RecordSource for Fake {
+        fn fd(&self) -> BorrowedFd<'_> {
+            unimplemented_fd()
+        }
+
+        fn drain(
+            &mut self,
+            most: usize,
+            take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+        ) -> io::Result<Round> {
+            let mut taken = 0;
+            while taken < most && !self.0.is_empty() {
+                taken += 1;
+                if !take(Some(3), &self.0.remove(0)) {
+                    break;
+                }
+            }
+            Ok(Round { taken, fill: 7, more: !self.0.is_empty() })
+        }
+
+        fn mark(&self) -> Mark {
+            Mark::Rounds(2)
+        }
+    }
+
+    fn unimplemented_fd() -> BorrowedFd<'static> {
+        rustix::stdio::stdin()
+    }
+
+    #[test]
+    fn records_are_counted_by_what_became_of_them() {
+        let records = [&b"\x01\0\0\0a\0\0\0"[..], b"", b"\x02\0\0\0b\0\0\0"].map(<[u8]>::to_vec);
+        let mut buffer = Buffer::new(Arc::new(stream()), Box::new(Fake(records.into())));
+        let mut round = Round { taken: 1, fill: 2, more: false };
+        let mut seen = Vec::new();
+        let mut take = |record: Record<'_>| {
+            assert_eq!((record.cpu, &*record.source.name), (Some(3), "rb"));
+            seen.push(record.bytes.len());
+            let is_shown = !record.record_type().is_malformed(record.bytes);
+            Taken { is_shown, goes_on: is_shown }
+        };
+        buffer.drain(usize::MAX, &mut round, &mut take).unwrap();
+        assert_eq!((round.taken, round.fill, round.more), (3, 7, true), "one said that it is enough");
+        buffer.drain(1, &mut round, &mut take).unwrap();
+        assert_eq!((buffer.taken, buffer.malformed, seen), (2, 1, vec![8, 0, 8]));
+        let mut mark = buffer.mark();
+        assert!(!buffer.has_reached(&mut mark) && buffer.has_reached(&mut mark));
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+//! Where frames come from: buffers of records, and readings of maps that a thread makes by the
+//! clock.
+
+pub(crate) mod bounds;
+mod buffer;
+pub(crate) mod maps;
+mod pace;
+mod perf;
+mod printk;
+pub(crate) mod readings;
+mod ring;
+mod sampler;
+
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use bpfpack_spec::Stream;
+use libbpf_rs::{MapCore as _, Object};
+
+use crate::failure::{Failure, exit_code};
+use crate::sys::map::Map;
+
+pub(crate) use buffer::{Buffer, Taken};
+pub(crate) use pace::Pace;
+
+/// A source of records, opened. Records are handed over where they are: nothing is copied.
+pub(crate) trait RecordSource: Debug {
+    /// What is readable when there are records.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Hands up to `most` records to `take`, with their CPUs where they are known. Where `take`
+    /// answers false, no more are to come, if the source can keep them.
+    ///
+    /// # Errors
+    /// As the kernel has them.
+    fn drain(
+        &mut self,
+        most: usize,
+        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+    ) -> io::Result<Round>;
+
+    /// How far there is something to be read now.
+    fn mark(&self) -> Mark;
+
+    /// Whether everything before a position was read; only for [`Mark::Position`].
+    fn has_reached(&self, _position: u64) -> bool {
+        true
+    }
+
+    /// How many records were lost, as far as the source knows; none where it does not count.
+    fn lost(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether programs of the package write to it by helpers, whose failures can be counted.
+    fn is_written_by_programs(&self) -> bool {
+        true
+    }
+
+    /// What makes room for more records; none where the user cannot make any.
+    fn how_to_enlarge(&self) -> Option<String> {
+        None
+    }
+
+    /// What its reader should know of it.
+    fn note(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Opens what holds the records of a stream. A new kind of source is a file, and a line here.
+fn open(object: &Object, stream: &Stream) -> Result<Box<dyn RecordSource>, Failure> {
+    match stream.buffer {
+        bpfpack_spec::Buffer::Ring => ring::open(map_of(object, stream)?, stream),
+        bpfpack_spec::Buffer::Perf { pages } => perf::open(map_of(object, stream)?, stream, pages),
+        bpfpack_spec::Buffer::Printk => printk::open(),
+        bpfpack_spec::Buffer::Stage => Err(unusable(stream, anyhow::anyhow!("it has no buffer"))),
+    }
+}
+
+fn map_of(object: &Object, stream: &Stream) -> Result<Map, Failure> {
+    let mut maps = object.maps();
+    let map = maps.find(|map| map.name().to_str() == Some(&stream.name));
+    let map = map.ok_or_else(|| unusable(stream, anyhow::anyhow!("there is no such map")))?;
+    Map::of(&map).map_err(|error| unusable(stream, error.into()))
+}
+
+fn unusable(stream: &Stream, error: anyhow::Error) -> Failure {
+    let error = error.context(format!("can not read the buffer `{}`", stream.name));
+    Failure::new(exit_code::OTHER, error)
+}
+
+/// Parts of a buffer that a round tells its fill in.
+pub(crate) const FULL: u32 = 1024;
+
+/// What a round has found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Round {
+    /// Records.
+    pub(crate) taken: usize,
+    /// The fullest of the buffers before it was read, in parts of [`FULL`].
+    pub(crate) fill: usize,
+    /// A buffer has more.
+    pub(crate) more: bool,
+}
+
+impl Round {
+    /// Adds what another buffer had.
+    pub(crate) fn add(&mut self, other: Round) {
+        self.taken += other.taken;
+        self.fill = self.fill.max(other.fill);
+        self.more |= other.more;
+    }
+}
+
+/// How far a buffer was filled.
+#[derive(Debug)]
+pub(crate) enum Mark {
+    /// The position in a ring buffer.
+    Position(u64),
+    /// So many rounds take what there can be.
+    Rounds(usize),
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//! Perf buffers as sources.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use bpfpack_spec::Stream;
+
+use super::{FULL, Mark, RecordSource, Round, unusable};
+use crate::failure::Failure;
+use crate::sys::map::Map;
+use crate::sys::perf::{PerfBuffer, PerfEvent};
+
+#[derive(Debug)]
+struct PerfSource {
+    buffer: PerfBuffer,
+    name: String,
+    /// Bytes of the buffer of a CPU.
+    size: usize,
+    /// What the kernel said was lost, with the records.
+    told: u64,
+}
+
+pub(super) fn open(
+    map: Map,
+    stream: &Stream,
+    pages: usize,
+) -> Result<Box<dyn RecordSource>, Failure> {
+    let buffer = PerfBuffer::open(map, pages).map_err(|error| unusable(stream, error.into()))?;
+    let size = pages * rustix::param::page_size();
+    Ok(Box::new(PerfSource { buffer, name: stream.name.clone(), size, told: 0 }))
+}
+
+impl RecordSource for PerfSource {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.buffer.as_fd()
+    }
+
+    /// libbpf hands over all records there are: those beyond `most` are dropped.
+    fn drain(
+        &mut self,
+        most: usize,
+        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+    ) -> io::Result<Round> {
+        let (mut taken, mut bytes) = (0, 0);
+        let told = &mut self.told;
+        self.buffer.consume(|event| match event {
+            PerfEvent::Record(cpu, record) if taken < most => {
+                take(u16::try_from(cpu).ok(), record);
+                taken += 1;
+                bytes += record.len();
+            }
+            PerfEvent::Record(..) => {}
+            PerfEvent::Lost(count) => *told += count,
+        })?;
+        Ok(Round { taken, fill: bytes * FULL as usize / self.size, more: false })
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::Rounds(1)
+    }
+
+    fn lost(&self) -> Option<u64> {
+        Some(self.buffer.lost().unwrap_or(self.told))
+    }
+
+    fn how_to_enlarge(&self) -> Option<String> {
+        Some(format!("`perf_buffer_pages` of the package, for `{}`", self.name))
+    }
+}

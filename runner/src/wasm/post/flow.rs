@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//! How frames go through a module: into its batch, and, as what it emits, to the next stage.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use bpfpack_frame::{Frame, Next, Reading, Record, Stage, Time};
+
+use super::sources::Source;
+use super::stage::PostProcessor;
+use super::state::Emitted;
+use crate::failure::{Failure, exit_code};
+
+/// Bytes of output that may wait while modules go on: what a call emits may be shown as much more,
+/// and modules in a row may each make more of it.
+const MOST_WAITING: usize = 256 << 20;
+
+/// The CPU of records whose buffer does not tell.
+const NO_CPU: u16 = u16::MAX;
+
+impl Stage for PostProcessor {
+    #[inline]
+    fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
+        match frame {
+            Frame::Record(record) if self.takes_records(record.source.index) => {
+                self.take_record(&record, next)
+            }
+            Frame::Reading(reading) if self.takes_rows(reading.source.index) => {
+                self.take_reading(&reading, next)
+            }
+            frame => next.frame(frame),
+        }
+    }
+
+    fn sources(&self) -> Vec<bpfpack_spec::Source> {
+        let of_module = |source: &Source| match source {
+            Source::Records(stream) => bpfpack_spec::Source::Stream(Arc::clone(stream)),
+            Source::Rows(view, _) => bpfpack_spec::Source::View(Arc::clone(view)),
+        };
+        self.world().sources.borrow()[self.declared()].iter().map(of_module).collect()
+    }
+
+    fn begin(&mut self, next: &mut dyn Next) -> Result<(), Failure> {
+        self.deliver(Ok(()), next)
+    }
+
+    fn flush(&mut self, next: &mut dyn Next) -> Result<(), Failure> {
+        if !self.has_batch() {
+            return Ok(());
+        }
+        let result = self.hand_over_batch();
+        self.deliver(result, next)
+    }
+
+    fn next_tick(&self) -> Option<Instant> {
+        PostProcessor::next_tick(self)
+    }
+
+    fn tick(&mut self, at: Instant, time: Time, next: &mut dyn Next) -> Result<(), Failure> {
+        self.time = time;
+        let result = PostProcessor::tick(self, at);
+        self.deliver(result, next)
+    }
+
+    fn end(&mut self, time: Time, next: &mut dyn Next) -> Result<(), Failure> {
+        self.flush(next)?;
+        self.time = time;
+        let result = self.call_end();
+        self.end_lines();
+        self.deliver(result, next)
+    }
+
+    fn stopped(&self) -> Option<u8> {
+        self.stop()
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls
+    }
+}
+
+impl PostProcessor {
+    /// Puts a record into the batch, which is handed over before where it has no room.
+    #[inline]
+    fn take_record(&mut self, record: &Record<'_>, next: &mut dyn Next) -> Result<(), Failure> {
+        self.time = record.time;
+        let (source, ty) = (record.source.index as u32, record.ty as u16);
+        let cpu = record.cpu.unwrap_or(NO_CPU);
+        if self.add(source, ty, cpu, record.bytes) {
+            return Ok(());
+        }
+        self.flush(next)?;
+        self.make_room(record.bytes.len())?;
+        match self.add(source, ty, cpu, record.bytes) {
+            true => Ok(()),
+            false => {
+                let size = record.bytes.len();
+                let error = anyhow!("`{}` can not take a record of {size} bytes", self.name());
+                Err(Failure::new(exit_code::MODULE_FAILED, error))
+            }
+        }
+    }
+
+    /// Hands a reading over as rows.
+    fn take_reading(&mut self, reading: &Reading, next: &mut dyn Next) -> Result<(), Failure> {
+        self.flush(next)?;
+        self.time = reading.time;
+        let source = reading.source.index;
+        let Some(Source::Rows(_, row)) = self.source(source) else { return Ok(()) };
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.clear();
+        reading.entries.iter().for_each(|entry| row.put(entry, &mut rows));
+        let result = self.sample(source as u32, &rows);
+        self.rows = rows;
+        self.deliver(result, next)
+    }
+
+    fn source(&self, number: usize) -> Option<Source> {
+        self.world().sources.borrow().get(number).cloned()
+    }
+
+    /// Hands on what the module has emitted; then the call's own failure, so that nothing that was
+    /// emitted before is lost.
+    fn deliver(
+        &mut self,
+        result: Result<(), Failure>,
+        next: &mut dyn Next,
+    ) -> Result<(), Failure> {
+        if result.is_err() {
+            self.end_lines();
+        }
+        let time = self.time;
+        let (emitted, bytes) = self.take_emitted();
+        let mut rest = &bytes[..];
+        for what in &emitted {
+            let (Emitted::Record { len, .. }
+            | Emitted::Rows { len, .. }
+            | Emitted::Text { len }
+            | Emitted::Json { len }) = *what;
+            let (these, others) = rest.split_at(len);
+            rest = others;
+            match *what {
+                Emitted::Record { source, .. } => {
+                    if let Some(Source::Records(stream)) = self.source(source as usize) {
+                        next.frame(Frame::Record(Record::new(&stream, time, None, these)))?;
+                    }
+                }
+                Emitted::Rows { source, .. } => {
+                    if let Some(Source::Rows(source, row)) = self.source(source as usize) {
+                        let entries = row.entries(these);
+                        next.frame(Frame::Reading(Rc::new(Reading { source, time, entries })))?;
+                    }
+                }
+                Emitted::Text { .. } => next.frame(Frame::Text(time, these))?,
+                Emitted::Json { .. } => next.frame(Frame::Json(time, these))?,
+            }
+            if next.waiting() > MOST_WAITING {
+                let most = MOST_WAITING >> 20;
+                let error = anyhow!("`{}` shows more than {most} MB at once", self.name());
+                return Err(Failure::new(exit_code::MODULE_FAILED, error));
+            }
+        }
+        self.give_back(emitted, bytes);
+        result
+    }
+}
