@@ -56,7 +56,7 @@ pub fn symbolizer() -> Option<std::process::ExitCode> {
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let plan = args.resolve()?;
     render::check_terminal(&plan)?;
-    let talk = talk::Talk::new(&plan);
+    let talk = talk::Talk::new(plan.quiet, plan.verbose);
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
     let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;

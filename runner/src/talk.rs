@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
-//! them.
+//! Messages on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
+//! them. It depends on no other module.
 
 use std::io::{self, Write as _};
 
@@ -9,8 +9,6 @@ use anstyle::{AnsiColor, Style};
 use bpfpack_schemas::printable::message;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-
-use crate::args::Plan;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -58,10 +56,10 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// As the command line asks for it.
+    /// As the command line asks for it, by `--quiet` and `--verbose`.
     #[must_use]
-    pub fn new(plan: &Plan) -> Talk {
-        Talk { quiet: plan.quiet, verbose: plan.verbose }
+    pub fn new(quiet: bool, verbose: bool) -> Talk {
+        Talk { quiet, verbose }
     }
 
     /// Nobody.

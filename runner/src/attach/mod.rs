@@ -188,7 +188,7 @@ fn attempt<P>(
         let mut opened = load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
         opened.set_variables(arguments).map_err(general)?;
         opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
-        memory::check(&opened, elf, plan.max_memory).map_err(general)?;
+        memory::check(&opened.memory(), elf, plan.max_memory).map_err(general)?;
         pins.place(&mut opened).map_err(general)?;
         opened.leave_out(left_out);
         opened.load()

@@ -104,7 +104,7 @@ impl Objects {
                     pinned.join(", ")
                 ));
             }
-            memory::check(&opened, &elf, self.max_memory)?;
+            memory::check(&opened.memory(), &elf, self.max_memory)?;
             opened.load().map_err(|refused| refused.failure)
         };
         let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;
