@@ -1,20 +1,59 @@
 // SPDX-License-Identifier: MIT
-//! Programs that see packets as a network interface receives them.
+//! Programs that see packets as a network interface receives them, before the kernel looks at them.
+
+use std::io;
 
 use bpfpack_schemas::meta::ProgMeta;
-use libbpf_rs::{Link, ProgramMut};
 use libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
 use serde_json::Value;
 
+use super::error::AttachError;
+use super::interface;
+use super::method::{Attachment, Context, Method, Owner, Target};
+
+/// By the XDP hook of an interface.
+pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
+
+/// The interface of a package that names none: the loopback interface is the default of the format.
+const DEFAULT_INTERFACE: i32 = 1;
+
 /// Attaches by a link, which takes the program down with this process, whatever happens to it.
-pub fn attach(program: &ProgramMut<'_>, meta: Option<&ProgMeta>) -> libbpf_rs::Result<Link> {
-    let number = |key: &str| meta.and_then(|meta| meta.other.get(key)).and_then(Value::as_i64);
+fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
+    let annotations = context.annotations();
     // A link never replaces another program: the flag that asks for that says nothing new.
-    if number("flags").unwrap_or(0) & !i64::from(XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 {
-        return Err(libbpf_rs::Error::from(std::io::Error::other(
-            "`flags` other than 0 and 1 are not supported",
-        )));
+    if number(annotations, "flags").unwrap_or(0) & !i64::from(XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 {
+        let error = io::Error::other("`flags` other than 0 and 1 are not supported");
+        return Err(AttachError::refused(error));
     }
-    // The loopback interface is the default of the format.
-    program.attach_xdp(number("ifindex").and_then(|index| index.try_into().ok()).unwrap_or(1))
+    let interface = match (context.named, context.owner) {
+        (None, Owner::Package(_)) => annotated_interface(annotations),
+        _ => interface::index(context.named(Target::Interface)?)? as i32,
+    };
+    context.attached(context.program.attach_xdp(interface))
+}
+
+/// The interface that `@ifindex` says, or the default.
+fn annotated_interface(annotations: Option<&ProgMeta>) -> i32 {
+    let index = number(annotations, "ifindex").and_then(|index| index.try_into().ok());
+    index.unwrap_or(DEFAULT_INTERFACE)
+}
+
+fn number(annotations: Option<&ProgMeta>, key: &str) -> Option<i64> {
+    annotations.and_then(|meta| meta.other.get(key)).and_then(Value::as_i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_of_packages() {
+        let meta = |other: &str| -> ProgMeta {
+            serde_json::from_str(&format!(r#"{{"name": "f", "attach": "xdp"{other}}}"#)).unwrap()
+        };
+        assert_eq!(annotated_interface(None), 1);
+        assert_eq!(annotated_interface(Some(&meta(""))), 1);
+        assert_eq!(annotated_interface(Some(&meta(r#", "ifindex": 7"#))), 7);
+        assert_eq!(annotated_interface(Some(&meta(r#", "ifindex": 68719476736"#))), 1);
+    }
 }

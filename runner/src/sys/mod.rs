@@ -181,7 +181,6 @@ pub fn array_in_memory(name: &str, size: usize) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// `EINVAL` where the kernel has no such links: before 6.6.
-#[cfg(feature = "wasm")]
 pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> io::Result<OwnedFd> {
     let kind = if is_egress { libbpf_sys::BPF_TCX_EGRESS } else { libbpf_sys::BPF_TCX_INGRESS };
     // SAFETY: the descriptor is open; options may be null.
@@ -217,7 +216,6 @@ pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) {
 ///
 /// # Errors
 /// As of open(2); `ENOENT` where there is no /proc.
-#[cfg(feature = "wasm")]
 pub fn reopen(file: BorrowedFd<'_>, flags: rustix::fs::OFlags) -> rustix::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::open(path, flags | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
