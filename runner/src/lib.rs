@@ -7,7 +7,6 @@
 // What only modules use would need a condition in a dozen places.
 #![cfg_attr(not(feature = "wasm"), allow(dead_code))]
 
-mod alternatives;
 pub mod args;
 mod attach;
 mod collect;
@@ -57,7 +56,7 @@ pub fn symbolizer() -> Option<std::process::ExitCode> {
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let plan = args.resolve()?;
     render::check_terminal(&plan)?;
-    let talk = talk::Talk::new(&plan);
+    let talk = talk::Talk::new(plan.quiet, plan.verbose);
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
     let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
@@ -73,7 +72,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let modules = wasm::Modules::find(&plan, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
-    kernel::check_capabilities(&elf)?;
+    attach::check_capabilities(&elf)?;
     // Pins are removed where a run fails, which a signal must leave time for.
     let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
     let early = Cell::new(early.map_err(failure::system("cannot watch signals"))?);
@@ -90,6 +89,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         view::check_fields(streams, &plan.fields)?;
         collect::Sources::open(&plan, object, views, chain)
     };
-    let attached = attach::load_and_attach(&plan, &package, &elf, &arguments, &talk, prepare)?;
+    let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments: &arguments };
+    let attached = attach::load_and_attach(&input, &talk, prepare)?;
     collect::run(&plan, attached, &signals, &talk)
 }

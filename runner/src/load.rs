@@ -220,8 +220,9 @@ impl Opened {
         }
     }
 
-    /// Hands the object to the kernel.
-    pub fn load(self) -> Result<Loaded, Refused> {
+    /// Hands the object to the kernel. `hint` knows what the user can do where a program of a section
+    /// is refused without a reason.
+    pub fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
         take_log();
         let sections: Vec<(String, String)> = self
             .0
@@ -231,12 +232,17 @@ impl Opened {
                 (text(program.name()), text(program.section()))
             })
             .collect();
-        self.0.load().map(Loaded).map_err(|error| explain(&error, &take_log(), &sections))
+        self.0.load().map(Loaded).map_err(|error| explain(&error, &take_log(), &sections, hint))
     }
 }
 
-/// Says which program was refused, and what the kernel said.
-fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -> Refused {
+/// Finds which program was refused, and what the kernel answered.
+fn explain(
+    error: &libbpf_rs::Error,
+    log: &str,
+    sections: &[(String, String)],
+    hint: impl Fn(&str) -> Option<String>,
+) -> Refused {
     // The limits of this process have nothing to do with the programs.
     for (number, what) in [
         (libc::EMFILE, "ecli may not open more files"),
@@ -279,15 +285,9 @@ fn explain(error: &libbpf_rs::Error, log: &str, sections: &[(String, String)]) -
             let error =
                 anyhow!("the kernel refused `{name}` ({section}): {error:#}, and gave no reason");
             let failure = Failure::new(exit_code::LOAD, error);
-            match section.split('/').next() {
-                Some(
-                    kind @ ("fentry" | "fexit" | "fmod_ret" | "lsm" | "freplace" | "fentry.s"
-                    | "fexit.s" | "lsm.s"),
-                ) => failure.hint(format!(
-                    "this kernel does not let programs of the kind `{kind}` in; \
-                     one built for `kprobe` or a tracepoint may run"
-                )),
-                _ => failure,
+            match hint(&section) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
             }
         }
         None => {
@@ -340,7 +340,8 @@ mod tests {
 
     fn explained(log: &str) -> Refused {
         let error = libbpf_rs::Error::from_raw_os_error(1);
-        explain(&error, log, &[("f".into(), "fentry/do_unlinkat".into())])
+        let hint = |section: &str| Some(format!("not {section}, but a kprobe"));
+        explain(&error, log, &[("f".into(), "fentry/do_unlinkat".into())], hint)
     }
 
     #[test]
@@ -372,7 +373,7 @@ mod tests {
             libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
             -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EMFILE\n";
         let error = libbpf_rs::Error::from_raw_os_error(libc::EMFILE);
-        let refused = explain(&error, log, &[("f".into(), "tp/a/b".into())]);
+        let refused = explain(&error, log, &[("f".into(), "tp/a/b".into())], |_| None);
         let text = refused.failure.message();
         assert!(text.contains("may not open more files") && refused.program.is_none(), "{text}");
     }

@@ -9,7 +9,6 @@ use libbpf_rs::MapType;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, exit_code};
-use crate::load::Opened;
 use crate::sys::map::is_per_cpu;
 
 /// What a map takes by default of the machine's memory, with all others of its package: a part.
@@ -46,14 +45,17 @@ impl Sizes {
     }
 }
 
-/// Checks that an object takes no more than it may: its maps `limit`, or a quarter of the machine's
-/// memory; and as many open files as this process may have.
+/// Checks that an object takes no more than it may: its maps, by name and bytes, `limit`, or a
+/// quarter of the machine's memory; and as many open files as this process may have.
 ///
 /// # Errors
 /// Names the largest map, or the number of files.
-pub fn check(opened: &Opened, elf: &BpfObject<'_>, limit: Option<u64>) -> Result<(), Failure> {
-    let maps = opened.memory();
-    check_maps(&maps, or_part(limit))?;
+pub fn check(
+    maps: &[(String, u64)],
+    elf: &BpfObject<'_>,
+    limit: Option<u64>,
+) -> Result<(), Failure> {
+    check_maps(maps, or_part(limit))?;
     check_files(elf, maps.len())
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
-//! them.
+//! Messages on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
+//! them. It depends on no other module.
 
 use std::io::{self, Write as _};
 
@@ -56,7 +56,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// As the command line asks for it.
+    /// As the command line asks for it, by `--quiet` and `--verbose`.
     #[must_use]
     pub fn new(quiet: bool, verbose: bool) -> Talk {
         Talk { quiet, verbose }

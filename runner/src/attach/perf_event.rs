@@ -3,22 +3,28 @@
 
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
-use bpfpack_schemas::meta::ProgMeta;
-use libbpf_rs::{Link, ProgramMut};
+use libbpf_rs::Link;
 
+use super::error::AttachError;
+use super::method::{Attachment, Context, Method, Target};
 use crate::sys::perf::{Clock, clock_event};
+
+/// By the clock of each CPU.
+pub(super) const METHOD: Method = Method { target: Target::Clock, attach };
 
 /// Samples a second where nothing says another number: what existing loaders take.
 const FREQUENCY: u64 = 1;
 
 /// Attaches to the cycles of each CPU, or to a timer where the machine counts no cycles: virtual
 /// machines often do not.
-pub fn attach(
-    program: &ProgramMut<'_>,
-    wanted: Option<u64>,
-    meta: Option<&ProgMeta>,
-) -> libbpf_rs::Result<Vec<Link>> {
-    let frequency = wanted.or(meta.and_then(|meta| meta.frequency)).unwrap_or(FREQUENCY);
+fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
+    let annotated = || context.annotations().and_then(|meta| meta.frequency);
+    let frequency = context.frequency.or_else(annotated).unwrap_or(FREQUENCY);
+    let links = attach_to_clocks(context, frequency).map_err(AttachError::refused)?;
+    Ok(links.into_iter().map(|link| Attachment::Link { _link: link }).collect())
+}
+
+fn attach_to_clocks(context: &Context<'_>, frequency: u64) -> libbpf_rs::Result<Vec<Link>> {
     let cpus = libbpf_rs::num_possible_cpus()?;
     let mut clock = Clock::Cycles;
     let mut links = Vec::new();
@@ -34,7 +40,7 @@ pub fn attach(
         }
         match event {
             Ok(event) => {
-                links.push(program.attach_perf_event(event.as_raw_fd())?);
+                links.push(context.program.attach_perf_event(event.as_raw_fd())?);
                 // The link closes the event when it goes.
                 let _ = event.into_raw_fd();
             }

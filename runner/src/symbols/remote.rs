@@ -58,7 +58,7 @@ impl Setup {
             program: plan.symbolizer.clone(),
             lines: plan.lines,
             memory: plan.memory(),
-            talk: Talk::new(plan),
+            talk: Talk::new(plan.quiet, plan.verbose),
         }
     }
 

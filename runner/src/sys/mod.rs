@@ -26,7 +26,6 @@ pub use signals::Signals;
 ///
 /// # Errors
 /// `EINVAL` where the kernel has no such links: before 6.6.
-#[cfg(feature = "wasm")]
 pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> io::Result<OwnedFd> {
     let kind = if is_egress { libbpf_sys::BPF_TCX_EGRESS } else { libbpf_sys::BPF_TCX_INGRESS };
     // SAFETY: the descriptor is open; options may be null.

@@ -17,10 +17,9 @@ use libbpf_rs::MapCore as _;
 
 use super::buffer::{Buffer, is_buffer};
 use super::tally::Tally;
-use crate::attach::target::{self, Hold, NotAttached};
+use crate::attach::{self, Attachment, Context, Owner};
 use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
-use crate::kernel;
 use crate::load;
 use crate::memory;
 use crate::sys::map::Map;
@@ -38,8 +37,8 @@ const NAME: &str = "module";
 /// An object that the kernel has taken.
 #[derive(Debug)]
 struct Loaded {
-    // In this order they are dropped: links first.
-    links: Vec<Hold>,
+    // In this order they are dropped: attachments first.
+    attachments: Vec<Attachment>,
     /// Buffers by the maps' names; none while one is being polled.
     buffers: BTreeMap<String, Option<Buffer>>,
     counters: Option<Rc<Counters>>,
@@ -93,7 +92,7 @@ impl Objects {
             return Err(Failure::new(exit_code::LOAD, error));
         }
         let elf = BpfObject::parse(bytes).map_err(bad_object)?;
-        kernel::check_capabilities(&elf)?;
+        attach::check_capabilities(&elf)?;
         let load = |bytes: &[u8]| {
             let mut opened = load::open(NAME, bytes)?;
             let pinned = opened.forget_pins();
@@ -104,12 +103,12 @@ impl Objects {
                     pinned.join(", ")
                 ));
             }
-            memory::check(&opened, &elf, self.max_memory)?;
-            opened.load().map_err(|refused| refused.failure)
+            memory::check(&opened.memory(), &elf, self.max_memory)?;
+            opened.load(attach::load_hint).map_err(|refused| refused.failure)
         };
         let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;
         let (object, counters) = (loaded.0, counters.map(Rc::new));
-        if let Some(warning) = kernel::unasked_lsm(&elf) {
+        if let Some(warning) = attach::unasked_lsm(&elf) {
             talk.warning(warning);
         }
         let mut buffers = BTreeMap::new();
@@ -122,7 +121,7 @@ impl Objects {
         }
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.loaded.insert(handle, Loaded { links: Vec::new(), buffers, counters, object });
+        self.loaded.insert(handle, Loaded { attachments: Vec::new(), buffers, counters, object });
         Ok(handle)
     }
 
@@ -131,7 +130,7 @@ impl Objects {
         let Some(mut loaded) = self.loaded.remove(&handle) else { return false };
         self.descriptors.retain(|_, descriptor| descriptor.handle != handle);
         self.closed += 1;
-        loaded.links.clear();
+        loaded.attachments.clear();
         for (name, buffer) in &loaded.buffers {
             if let Some(buffer) = buffer {
                 self.tally.add(name, buffer, loaded.counters.as_deref());
@@ -150,14 +149,14 @@ impl Objects {
         }
     }
 
-    /// Attaches a program of an object; an error's number, and why, where that fails.
+    /// Attaches a program of an object, to the target that the module names.
     pub fn attach(
         &mut self,
         handle: u64,
         program: &str,
         target: Option<&str>,
-    ) -> Result<(), NotAttached> {
-        let unknown = |errno, text: String| NotAttached {
+    ) -> Result<(), AttachFailure> {
+        let unknown = |errno, text: String| AttachFailure {
             errno,
             failure: Failure::new(exit_code::ATTACH, anyhow::anyhow!(text)),
         };
@@ -169,8 +168,19 @@ impl Objects {
             unknown(libc::ENOENT, format!("the object has no program `{program}`"))
         })?;
         load::take_log();
-        let links = target::attach(&found, program, target.filter(|target| !target.is_empty()))?;
-        loaded.links.extend(links);
+        let section = found.section().to_string_lossy().into_owned();
+        let attachments = attach::attach(Context {
+            program: &found,
+            section: &section,
+            owner: Owner::Module,
+            named: target.filter(|target| !target.is_empty()),
+            frequency: None,
+        });
+        let attachments = attachments.map_err(|error| AttachFailure {
+            errno: error.errno(),
+            failure: attach::failure(program, &section, &error),
+        })?;
+        loaded.attachments.extend(attachments);
         Ok(())
     }
 
@@ -245,6 +255,15 @@ impl Objects {
         };
         loaded.buffers.insert(name, Some(buffer));
     }
+}
+
+/// Why a program is not attached.
+#[derive(Debug)]
+pub struct AttachFailure {
+    /// A number of Linux, for the module.
+    pub errno: i32,
+    /// What the user sees.
+    pub failure: Failure,
 }
 
 /// A buffer that is being polled.

@@ -20,22 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::object::{BpfObject, Program, State};
 
-/// Kinds of hooks that can stand in for each other, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ladder {
-    /// `tp_btf`, `raw_tp`, `tp`.
-    Tracepoint,
-    /// `fentry` and `fexit`, `kprobe` and `kretprobe`.
-    Function,
-}
-
-/// A program's step on a ladder: 0 is best.
-type Rung = usize;
+use super::kinds::{Alternative, Family, Kind, Rank, ranks_without_btf};
 
 /// What a program attaches to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
-    ladder: Ladder,
+    family: Family,
     /// Distinguishes a function's entry from its return.
     is_return: bool,
     target: String,
@@ -43,19 +33,19 @@ struct Event {
 
 /// Alternatives for one event, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub(super) struct Group {
     /// Which kinds of hooks they are.
-    pub ladder: Ladder,
-    /// Rung, program and section of each.
-    members: Vec<(Rung, Program)>,
+    family: Family,
+    /// Rank of the kind, and the program, of each.
+    members: Vec<(Rank, Program)>,
 }
 
 /// The alternatives of an object.
 #[derive(Debug, Default)]
-pub struct Alternatives {
+pub(super) struct Alternatives {
     groups: Vec<Group>,
-    /// Rungs that the kernel has refused are below this, for each ladder.
-    lowest: BTreeMap<Ladder, Rung>,
+    /// Ranks that the kernel has refused are below this, for each family.
+    lowest: BTreeMap<Family, Rank>,
     /// Programs that the user or the package wants, whatever is better.
     wanted: BTreeSet<String>,
 }
@@ -63,7 +53,7 @@ pub struct Alternatives {
 impl Alternatives {
     /// Finds them among the programs that may be loaded. Those that are `wanted` win over their
     /// alternatives, all of them where there are several.
-    pub fn find(
+    pub(super) fn find(
         elf: &BpfObject<'_>,
         may_load: impl Fn(&str) -> bool,
         wanted: BTreeSet<String>,
@@ -78,12 +68,12 @@ impl Alternatives {
     }
 
     /// Whether there are any.
-    pub fn exist(&self) -> bool {
+    pub(super) fn exist(&self) -> bool {
         !self.groups.is_empty()
     }
 
     /// Names of the programs that are not to be loaded.
-    pub fn left_out(&self) -> BTreeSet<&str> {
+    pub(super) fn left_out(&self) -> BTreeSet<&str> {
         let others = self.groups.iter().flat_map(|group| {
             let chosen = self.chosen(group);
             group.members.iter().filter(move |(_, p)| !chosen.contains(&p)).map(|(_, p)| &*p.name)
@@ -93,7 +83,7 @@ impl Alternatives {
 
     /// Gives up the kind of hook that `program` has, after the kernel refused it; false where there
     /// is nothing below.
-    pub fn give_up(&mut self, program: &str) -> bool {
+    pub(super) fn give_up(&mut self, program: &str) -> bool {
         let is_of = |group: &&Group| self.chosen(group).iter().any(|p| p.name == program);
         let Some(group) = self.groups.iter().find(is_of) else {
             return false;
@@ -101,21 +91,21 @@ impl Alternatives {
         if self.wanted.contains(program) {
             return false;
         }
-        let rung = group.members.iter().find(|(_, p)| p.name == program).map_or(0, |(r, _)| *r);
-        if group.members.last().is_none_or(|(worst, _)| *worst <= rung) {
+        let rank = group.members.iter().find(|(_, p)| p.name == program).map_or(0, |(r, _)| *r);
+        if group.members.last().is_none_or(|(worst, _)| *worst <= rank) {
             return false;
         }
-        self.lowest.insert(group.ladder, rung + 1);
+        self.lowest.insert(group.family, rank + 1);
         true
     }
 
     /// Gives up the hooks that need the kernel's BTF.
-    pub fn give_up_btf(&mut self) {
-        self.lowest = BTreeMap::from([(Ladder::Tracepoint, 1), (Ladder::Function, 1)]);
+    pub(super) fn give_up_btf(&mut self) {
+        self.lowest = ranks_without_btf().collect();
     }
 
     /// A line for each choice: the kind, what runs, what does not.
-    pub fn describe(&self) -> Vec<String> {
+    pub(super) fn describe(&self) -> Vec<String> {
         let mut by_kind: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
         for group in &self.groups {
             let chosen = self.chosen(group);
@@ -151,8 +141,8 @@ impl Alternatives {
         if !wanted.is_empty() {
             return wanted;
         }
-        let lowest = self.lowest.get(&group.ladder).copied().unwrap_or(0);
-        let best = group.members.iter().find(|(rung, _)| *rung >= lowest).map(|(_, p)| p);
+        let lowest = self.lowest.get(&group.family).copied().unwrap_or(0);
+        let best = group.members.iter().find(|(rank, _)| *rank >= lowest).map(|(_, p)| p);
         best.or(members().next_back()).into_iter().collect()
     }
 }
@@ -170,58 +160,49 @@ fn may_have_alternatives(programs: &[Program]) -> bool {
         .any(|(event, _)| !seen.insert(event))
 }
 
-/// The event of a section and its rung there; none for what has no alternative.
-fn event(section: &str) -> Option<(Event, Rung)> {
-    let (kind, target) = section.split_once('/')?;
-    let (ladder, is_return, rung) = match kind {
-        "tp_btf" => (Ladder::Tracepoint, false, 0),
-        "raw_tp" | "raw_tracepoint" => (Ladder::Tracepoint, false, 1),
-        "tp" | "tracepoint" => (Ladder::Tracepoint, false, 2),
-        "fentry" | "fentry.s" => (Ladder::Function, false, 0),
-        "fexit" | "fexit.s" => (Ladder::Function, true, 0),
-        "kprobe" => (Ladder::Function, false, 1),
-        "kretprobe" => (Ladder::Function, true, 1),
-        _ => return None,
-    };
-    let target = match (ladder, rung) {
-        (Ladder::Tracepoint, 2) => target.split_once('/')?.1,
-        _ => target,
+/// The event of a section and the rank of its kind; none for what has no alternative.
+fn event(section: &str) -> Option<(Event, Rank)> {
+    let Alternative { family, rank, is_return, has_category } = Kind::of(section).alternative?;
+    let (_, target) = section.split_once('/')?;
+    let target = match has_category {
+        true => target.split_once('/')?.1,
+        false => target,
     };
     let is_plain = target.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    let event = Event { ladder, is_return, target: target.to_owned() };
-    (is_plain && !target.is_empty()).then_some((event, rung))
+    let event = Event { family, is_return, target: target.to_owned() };
+    (is_plain && !target.is_empty()).then_some((event, rank))
 }
 
 fn groups(programs: Vec<Program>, state: &BTreeMap<String, State>) -> Vec<Group> {
-    let mut by_event: BTreeMap<Event, Vec<(Rung, Program)>> = BTreeMap::new();
+    let mut by_event: BTreeMap<Event, Vec<(Rank, Program)>> = BTreeMap::new();
     for program in programs {
-        if let Some((event, rung)) = event(&program.section) {
-            by_event.entry(event).or_default().push((rung, program));
+        if let Some((event, rank)) = event(&program.section) {
+            by_event.entry(event).or_default().push((rank, program));
         }
     }
     let none = State::new(Vec::new());
     let state = |program: &Program| state.get(&program.name).unwrap_or(&none);
     let mut found = Vec::new();
     for (event, mut programs) in by_event {
-        programs.sort_by_key(|(rung, _)| *rung);
+        programs.sort_by_key(|(rank, _)| *rank);
         // Each program joins a group of the event whose best member it can stand in for, and which
         // has none of its kind yet; else it begins one. Those that match exactly go first, so that
         // one with more state does not take the place of one with the same.
         let mut of_event: Vec<Group> = Vec::new();
         for exactly in [true, false] {
-            for (rung, program) in std::mem::take(&mut programs) {
+            for (rank, program) in std::mem::take(&mut programs) {
                 let fits = |group: &Group| {
                     let (better, worse) = (state(&group.members[0].1), state(&program));
                     let shares = better == worse
                         || !exactly && !better.is_empty() && better.is_subset(worse);
-                    shares && group.members.iter().all(|(other, _)| *other < rung)
+                    shares && group.members.iter().all(|(other, _)| *other < rank)
                 };
-                let begins = of_event.is_empty() || of_event[0].members[0].0 == rung;
+                let begins = of_event.is_empty() || of_event[0].members[0].0 == rank;
                 match of_event.iter().position(fits) {
-                    Some(at) => of_event[at].members.push((rung, program)),
+                    Some(at) => of_event[at].members.push((rank, program)),
                     None if begins || !exactly => of_event
-                        .push(Group { ladder: event.ladder, members: vec![(rung, program)] }),
-                    None => programs.push((rung, program)),
+                        .push(Group { family: event.family, members: vec![(rank, program)] }),
+                    None => programs.push((rank, program)),
                 }
             }
         }
@@ -315,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn falling_down_the_ladder_takes_all_events_along() {
+    fn a_worse_rank_takes_all_events_of_the_family_along() {
         let mut found = alternatives(&[
             ("a", "tp_btf/x", "m"),
             ("b", "tp_btf/y", "m"),

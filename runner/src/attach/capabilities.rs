@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//! Which capabilities an object needs, by the kinds of its programs.
+
+use anyhow::anyhow;
+use bpfpack_schemas::object::BpfObject;
+
+use super::kinds::Kind;
+use crate::failure::{Failure, exit_code};
+use crate::kernel::{self, Capabilities, Capability};
+
+/// Checks, before anything is loaded, that this user may.
+///
+/// # Errors
+/// Names the capabilities that are missing.
+pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
+    let Some(effective) = kernel::capabilities() else {
+        return Ok(());
+    };
+    if effective.has(Capability::SYS_ADMIN) {
+        return Ok(());
+    }
+    let sections: Vec<_> = elf.programs().into_iter().map(|program| program.section).collect();
+    let missing = missing(sections.iter().map(String::as_str), effective);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = missing.iter().map(|it| format!("{} ({})", it.name, it.purpose)).collect();
+    Err(Failure::new(
+        exit_code::PERMISSION,
+        anyhow!("this user may not run the package: {} missing", list.join(" and ")),
+    )
+    .hint("run it as root: sudo ecli run …"))
+}
+
+/// What programs of these sections need and this process does not have.
+fn missing<'s>(
+    sections: impl Iterator<Item = &'s str>,
+    effective: Capabilities,
+) -> Vec<Capability> {
+    let of_kinds: Vec<_> = sections.map(|section| Kind::of(section).capability).collect();
+    let mut needed = vec![Capability::BPF];
+    for capability in [Capability::PERFMON, Capability::NET_ADMIN] {
+        if of_kinds.contains(&capability) {
+            needed.push(capability);
+        }
+    }
+    needed.retain(|capability| !effective.has(*capability));
+    needed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(sections: &[&str], effective: &[Capability]) -> Vec<&'static str> {
+        let effective = Capabilities::of(effective);
+        missing(sections.iter().copied(), effective).iter().map(|it| it.name).collect()
+    }
+
+    #[test]
+    fn capabilities_of_sets_of_sections() {
+        assert_eq!(names(&[], &[]), ["CAP_BPF"]);
+        assert_eq!(names(&["tp/a/b", "kprobe/f"], &[]), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(names(&["xdp", "tc"], &[]), ["CAP_BPF", "CAP_NET_ADMIN"]);
+        let both = ["xdp", "fentry/f"];
+        assert_eq!(names(&both, &[]), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
+        assert_eq!(names(&both, &[Capability::BPF, Capability::NET_ADMIN]), ["CAP_PERFMON"]);
+        let all = [Capability::BPF, Capability::NET_ADMIN, Capability::PERFMON];
+        assert!(names(&both, &all).is_empty());
+        assert_eq!(names(&["unheard/of"], &[Capability::BPF]), ["CAP_PERFMON"]);
+    }
+}

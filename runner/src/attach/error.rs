@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//! Why a program is not attached, as data. [`super::explain`] makes a message of it.
+
+use std::io;
+
+use libbpf_rs::ErrorKind;
+
+use super::method::Target;
+
+/// Why a program is not attached.
+#[derive(Debug)]
+pub(crate) enum AttachError {
+    /// Nobody names what it attaches to, and there is no default.
+    NoTarget(Target),
+    /// What is named cannot be opened, or is something else.
+    BadTarget {
+        /// As it is named.
+        named: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The kernel, or libbpf, refused.
+    Refused {
+        /// What was named beside the section.
+        named: Option<String>,
+        /// The answer.
+        error: libbpf_rs::Error,
+        /// The kernel's number, where it is known better than by `error`.
+        errno: Option<i32>,
+    },
+}
+
+impl AttachError {
+    /// A refusal of what the section alone says.
+    pub(super) fn refused(error: impl Into<libbpf_rs::Error>) -> AttachError {
+        AttachError::Refused { named: None, error: error.into(), errno: None }
+    }
+
+    /// A number of Linux for it.
+    pub(crate) fn errno(&self) -> i32 {
+        match self {
+            AttachError::NoTarget(_) => libc::EINVAL,
+            AttachError::BadTarget { error, .. } => error.raw_os_error().unwrap_or(libc::ENOENT),
+            AttachError::Refused { errno: Some(errno), .. } => *errno,
+            AttachError::Refused { error, .. } => errno_of(error.kind()),
+        }
+    }
+}
+
+/// An error's number, as far as libbpf-rs tells.
+fn errno_of(kind: ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::NotFound => libc::ENOENT,
+        ErrorKind::PermissionDenied => libc::EPERM,
+        ErrorKind::AlreadyExists => libc::EEXIST,
+        ErrorKind::WouldBlock => libc::EAGAIN,
+        ErrorKind::Unsupported => libc::EOPNOTSUPP,
+        ErrorKind::OutOfMemory => libc::ENOMEM,
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => libc::EINVAL,
+        _ => libc::EIO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_errors() {
+        let refused = |errno| AttachError::refused(libbpf_rs::Error::from_raw_os_error(errno));
+        assert_eq!(refused(libc::ENOENT).errno(), libc::ENOENT);
+        assert_eq!(refused(libc::EPERM).errno(), libc::EPERM);
+        assert_eq!(AttachError::NoTarget(Target::Cgroup).errno(), libc::EINVAL);
+        let error = io::Error::other("no number");
+        assert_eq!(AttachError::BadTarget { named: "x".into(), error }.errno(), libc::ENOENT);
+        let error = io::Error::other("no number").into();
+        let refused = AttachError::Refused { named: None, error, errno: Some(libc::EBUSY) };
+        assert_eq!(refused.errno(), libc::EBUSY);
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//! Messages about programs that are not attached: what was asked for, what the kernel answered, and
+//! what can be done.
+
+use anyhow::anyhow;
+use bpfpack_schemas::object::BpfObject;
+
+use super::error::AttachError;
+use super::hints::Refusal;
+use super::kinds::Kind;
+use crate::failure::{Failure, exit_code};
+use crate::kernel::{self, Facts};
+
+/// What the user can do when the kernel refuses to load a program of a section and gives no reason.
+pub(crate) fn load_hint(section: &str) -> Option<String> {
+    let kind = section.split('/').next().unwrap_or(section);
+    Kind::of(section).load_hint.map(|hint| hint(kind))
+}
+
+/// A warning where an object has LSM programs and the kernel does not ask them.
+pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
+    let has_lsm = elf.programs().iter().any(|program| Kind::of(&program.section).is_lsm);
+    (has_lsm && kernel::has_bpf_lsm() == Some(false)).then_some(
+        "this kernel does not ask LSM programs: it was started without `bpf` in its argument lsm=",
+    )
+}
+
+/// What the user sees for a program that is not attached. `log` is what libbpf wrote about it.
+pub(super) fn explain(
+    name: &str,
+    section: &str,
+    error: &AttachError,
+    kernel: &dyn Facts,
+    log: String,
+) -> Failure {
+    let failure = |text: String| Failure::new(exit_code::ATTACH, anyhow!(text));
+    let (named, refused) = match error {
+        AttachError::NoTarget(target) => {
+            let what = target.name().unwrap_or("a target");
+            return failure(format!("`{name}` ({section}) can not be attached without {what}"));
+        }
+        AttachError::BadTarget { named, error } => {
+            return failure(format!("can not attach `{name}` to `{named}`: {error}"));
+        }
+        AttachError::Refused { named, error, .. } => (named.as_deref(), error),
+    };
+    let text = format!("{refused:#}");
+    let failure = match named {
+        Some(named) => failure(format!("can not attach `{name}` ({section}) to `{named}`: {text}")),
+        None if is_unsupported(refused) => {
+            return failure(format!(
+                "`{name}` can not be attached: this version does not know how to attach `{section}`"
+            ));
+        }
+        None => {
+            let answer = text.strip_prefix("failed to attach BPF program: ").unwrap_or(&text);
+            failure(format!(
+                "can not attach `{name}` to `{section}`: the kernel answered: {answer}"
+            ))
+        }
+    };
+    let refusal = Refusal {
+        target: section.split_once('/').map_or("", |(_, target)| target),
+        is_named: named.is_some(),
+        errno: error.errno(),
+        kernel,
+    };
+    match (Kind::of(section).attach_hint)(&refusal) {
+        // What is known beats what libbpf guesses.
+        Some(hint) if named.is_none() => failure.hint(hint),
+        Some(hint) => failure.details(log).hint(hint),
+        None => failure.details(log),
+    }
+}
+
+/// Whether it is libbpf that does not attach programs of the section.
+fn is_unsupported(error: &libbpf_rs::Error) -> bool {
+    error.kind() == libbpf_rs::ErrorKind::Unsupported
+        || format!("{error:#}").contains("not supported")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hints::tests::Faked;
+    use super::super::method::Target;
+    use super::*;
+
+    fn refused(errno: i32) -> AttachError {
+        AttachError::refused(libbpf_rs::Error::from_raw_os_error(errno))
+    }
+
+    fn explained(section: &str, error: &AttachError) -> String {
+        let failure = explain("f", section, error, &Faked::default(), "libbpf: words".into());
+        assert_eq!(failure.exit_code(), exit_code::ATTACH);
+        format!("{failure:?}")
+    }
+
+    #[test]
+    fn what_is_known_of_a_kind_stands_in_place_of_libbpfs_words() {
+        let text = explained("kprobe/vfs_read", &refused(libc::ENOENT));
+        assert!(text.contains("can not attach `f` to `kprobe/vfs_read`: the kernel answered: "));
+        assert!(text.contains("has no kprobes") && !text.contains("words"), "{text}");
+        let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
+        assert!(text.contains("words"), "{text}");
+        let text = explained("kprobe/f", &refused(libc::EOPNOTSUPP));
+        assert!(text.contains("this version does not know how to attach `kprobe/f`"), "{text}");
+    }
+
+    #[test]
+    fn targets_that_are_named_are_shown() {
+        let named = |error: libbpf_rs::Error, errno| AttachError::Refused {
+            named: Some("lo".into()),
+            error,
+            errno,
+        };
+        let no_tcx = || libbpf_rs::Error::from_raw_os_error(libc::EINVAL);
+        let text = explained("tcx/egress", &named(no_tcx(), Some(libc::EINVAL)));
+        assert!(text.contains("can not attach `f` (tcx/egress) to `lo`: "), "{text}");
+        assert!(text.contains("words") && text.contains("from 6.6 on"), "{text}");
+        let text = explained("xdp", &named(no_tcx(), None));
+        assert!(text.contains("words") && !text.contains("@ifindex"), "{text}");
+    }
+
+    #[test]
+    fn targets_that_are_missing_or_bad_are_named() {
+        let text = explained("cgroup/dev", &AttachError::NoTarget(Target::Cgroup));
+        assert!(text.contains("`f` (cgroup/dev) can not be attached without the path of a cgroup"));
+        let error = std::io::Error::from_raw_os_error(libc::ENODEV);
+        let text = explained("xdp", &AttachError::BadTarget { named: "eth9".into(), error });
+        assert!(text.contains("can not attach `f` to `eth9`: No such device"), "{text}");
+    }
+
+    #[test]
+    fn hints_on_loading() {
+        for section in ["fentry/f", "fexit.s/f", "lsm/f", "freplace/f", "fmod_ret/f"] {
+            let kind = section.split('/').next().unwrap();
+            assert!(load_hint(section).unwrap().contains(&format!("the kind `{kind}` in")));
+        }
+        assert!(load_hint("kprobe/f").is_none() && load_hint("tp_btf/x").is_none());
+    }
+}

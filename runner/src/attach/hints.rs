@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//! What the user can do when the kernel refuses a program, by what the kernel says of itself. Which
+//! kind of program has which hint is in the table: [`super::kinds`].
+
+use crate::kernel::{Facts, Tracefs};
+
+/// A refusal to attach.
+#[derive(Clone, Copy)]
+pub(super) struct Refusal<'a> {
+    /// What stands behind the kind in the section.
+    pub(super) target: &'a str,
+    /// Whether the user or the module named a target beside the section.
+    pub(super) is_named: bool,
+    /// The error's number.
+    pub(super) errno: i32,
+    /// What the kernel answers.
+    pub(super) kernel: &'a dyn Facts,
+}
+
+/// A hint on a refusal to attach; none where nothing is known.
+pub(super) type AttachHint = fn(&Refusal<'_>) -> Option<String>;
+
+/// A hint on a refusal to load without a reason, by the kind's name.
+pub(super) type LoadHint = fn(&str) -> String;
+
+/// Nothing is known.
+pub(super) fn none(_: &Refusal<'_>) -> Option<String> {
+    None
+}
+
+/// Kinds that need kprobes.
+pub(super) fn kprobes(refusal: &Refusal<'_>) -> Option<String> {
+    let text = "this kernel has no kprobes; a package built for tracepoints may run";
+    (!refusal.kernel.has_kprobes()).then(|| text.to_owned())
+}
+
+/// Probes of one function.
+pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
+    kprobes(refusal).or_else(|| {
+        let target = refusal.target;
+        let function = target.split('+').next().unwrap_or_default();
+        (!refusal.kernel.has_function(function)).then(|| {
+            format!(
+                "this kernel has no function `{target}`: it may have another name here, or be \
+                 inlined"
+            )
+        })
+    })
+}
+
+/// Tracepoints, which libbpf finds in tracefs.
+pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
+    match refusal.kernel.tracefs() {
+        Tracefs::Absent => Some(
+            "tracefs is not mounted, where tracepoints are: \
+             mount -t tracefs tracefs /sys/kernel/tracing"
+                .to_owned(),
+        ),
+        Tracefs::Hidden(dir) => Some(format!(
+            "this user may not look into `{}`, where tracepoints are: the capability \
+             CAP_DAC_READ_SEARCH allows it, or, to all users, mount -o remount,mode=755 {0}",
+            dir.display()
+        )),
+        Tracefs::Mounted => {
+            let target = refusal.target;
+            let is_absent = refusal.kernel.has_tracepoint(target) == Some(false);
+            is_absent.then(|| format!("this kernel has no tracepoint `{target}`"))
+        }
+    }
+}
+
+/// Tracepoints that need no tracefs.
+pub(super) fn raw_tracepoint(_: &Refusal<'_>) -> Option<String> {
+    Some("does this kernel have the tracepoint? see /sys/kernel/tracing/events".to_owned())
+}
+
+/// XDP.
+pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
+    let text = "the annotation `@ifindex N` says on which interface";
+    (!refusal.is_named).then(|| text.to_owned())
+}
+
+/// Traffic of an interface.
+pub(super) fn tcx(refusal: &Refusal<'_>) -> Option<String> {
+    let text = "programs of traffic are attached by tcx: kernels from 6.6 on";
+    (refusal.is_named && refusal.errno == libc::EINVAL).then(|| text.to_owned())
+}
+
+/// Kinds that some kernels do not have, where others do the same.
+pub(super) fn other_kinds(kind: &str) -> String {
+    format!(
+        "this kernel does not let programs of the kind `{kind}` in; \
+         one built for `kprobe` or a tracepoint may run"
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A kernel without kprobes, functions, tracepoints and tracefs, but for those that are set.
+    #[derive(Debug, Clone, Default)]
+    pub(in crate::attach) struct Faked {
+        pub(in crate::attach) kprobes: bool,
+        pub(in crate::attach) function: &'static str,
+        pub(in crate::attach) tracefs: Option<Tracefs>,
+        pub(in crate::attach) tracepoint: &'static str,
+    }
+
+    impl Facts for Faked {
+        fn has_kprobes(&self) -> bool {
+            self.kprobes
+        }
+
+        fn has_function(&self, name: &str) -> bool {
+            name == self.function
+        }
+
+        fn tracefs(&self) -> Tracefs {
+            self.tracefs.clone().unwrap_or(Tracefs::Absent)
+        }
+
+        fn has_tracepoint(&self, event: &str) -> Option<bool> {
+            (self.tracefs() == Tracefs::Mounted).then(|| event == self.tracepoint)
+        }
+    }
+
+    fn hint(hint: AttachHint, target: &str, kernel: &Faked) -> String {
+        let refusal = Refusal { target, is_named: false, errno: libc::ENOENT, kernel };
+        hint(&refusal).unwrap_or_default()
+    }
+
+    #[test]
+    fn functions_and_what_probes_them() {
+        let mut kernel = Faked { function: "vfs_read", ..Faked::default() };
+        assert!(hint(function, "vfs_read", &kernel).contains("has no kprobes"));
+        assert!(hint(kprobes, "vfs_read", &kernel).contains("has no kprobes"));
+        kernel.kprobes = true;
+        assert_eq!(hint(function, "vfs_read", &kernel), "");
+        assert_eq!(hint(function, "vfs_read+0x10", &kernel), "");
+        assert!(hint(function, "gone+8", &kernel).contains("no function `gone+8`: it may have"));
+        assert_eq!(hint(kprobes, "gone", &kernel), "");
+    }
+
+    #[test]
+    fn tracepoints_and_where_they_are() {
+        let mut kernel = Faked { tracepoint: "sched/sched_switch", ..Faked::default() };
+        assert!(hint(tracepoint, "sched/sched_switch", &kernel).contains("tracefs is not mounted"));
+        kernel.tracefs = Some(Tracefs::Hidden(PathBuf::from("/t")));
+        let text = hint(tracepoint, "sched/sched_switch", &kernel);
+        assert!(text.contains("look into `/t`") && text.ends_with("mode=755 /t"), "{text}");
+        kernel.tracefs = Some(Tracefs::Mounted);
+        assert_eq!(hint(tracepoint, "sched/sched_switch", &kernel), "");
+        assert!(hint(tracepoint, "a/b", &kernel).contains("no tracepoint `a/b`"));
+    }
+
+    #[test]
+    fn hooks_of_interfaces() {
+        let kernel = &Faked::default();
+        let refusal = Refusal { target: "", is_named: false, errno: libc::EINVAL, kernel };
+        assert!(xdp(&refusal).is_some() && tcx(&refusal).is_none());
+        let named = Refusal { is_named: true, ..refusal };
+        assert!(xdp(&named).is_none() && tcx(&named).is_some());
+        assert!(tcx(&Refusal { errno: libc::EEXIST, ..named }).is_none());
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//! Which programs are loaded in any case, and which are not, by the package and the command line.
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+use bpfpack_schemas::meta::ProgMeta;
+use bpfpack_schemas::object::Program;
+
+use crate::failure::{Failure, exit_code};
+
+/// Which programs the user and the package choose, or leave out.
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// Loaded whatever their alternatives are.
+    pub(super) wanted: BTreeSet<String>,
+    /// Not loaded.
+    pub(super) off: BTreeSet<String>,
+}
+
+impl Selection {
+    /// What the annotations of an object's programs say, and, over that, the options `--with` and
+    /// `--without`.
+    ///
+    /// # Errors
+    /// When there are no programs, or none of a name.
+    pub(super) fn new(
+        programs: &[Program],
+        annotations: &[ProgMeta],
+        with: &[String],
+        without: &[String],
+    ) -> Result<Selection, Failure> {
+        for name in with.iter().chain(without) {
+            if !programs.iter().any(|program| program.name == *name) {
+                let names: Vec<_> = programs.iter().map(|p| p.name.as_str()).collect();
+                let error = anyhow!("the package has no program `{name}`");
+                return Err(Failure::new(exit_code::USAGE, error)
+                    .hint(format!("its programs are {}", names.join(", "))));
+            }
+        }
+        if programs.is_empty() {
+            let error = anyhow!("the package's object has no programs");
+            return Err(Failure::new(exit_code::PACKAGE, error));
+        }
+        let annotated = |on: bool| {
+            let programs = annotations.iter().filter(move |meta| meta.autoload == Some(on));
+            programs.map(|meta| meta.name.clone())
+        };
+        let mut wanted: BTreeSet<String> = annotated(true).collect();
+        let mut off: BTreeSet<String> = annotated(false).collect();
+        for name in with {
+            off.remove(name);
+            wanted.insert(name.clone());
+        }
+        for name in without {
+            wanted.remove(name);
+            off.insert(name.clone());
+        }
+        Ok(Selection { wanted, off })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(with: &[&str], without: &[&str]) -> Result<[Vec<String>; 2], Failure> {
+        let programs =
+            ["a", "b", "c"].map(|name| Program { name: name.into(), section: "xdp".into() });
+        let annotations: Vec<ProgMeta> = serde_json::from_str(
+            r#"[{"name": "a", "attach": "xdp", "autoload": true},
+                {"name": "b", "attach": "xdp", "autoload": false}]"#,
+        )
+        .unwrap();
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let selection = Selection::new(&programs, &annotations, &owned(with), &owned(without))?;
+        Ok([selection.wanted, selection.off].map(Vec::from_iter))
+    }
+
+    #[test]
+    fn options_decide_over_annotations() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(select(&[], &[]).unwrap(), [names(&["a"]), names(&["b"])]);
+        assert_eq!(select(&["b"], &["a"]).unwrap(), [names(&["b"]), names(&["a"])]);
+        assert_eq!(select(&["c"], &["c"]).unwrap(), [names(&["a"]), names(&["b", "c"])]);
+    }
+
+    #[test]
+    fn programs_that_are_not_there() {
+        let failure = select(&["d"], &[]).unwrap_err();
+        assert_eq!(failure.exit_code(), exit_code::USAGE);
+        assert!(failure.message().contains("no program `d`"));
+        let failure = Selection::new(&[], &[], &[], &[]).unwrap_err();
+        assert_eq!(failure.exit_code(), exit_code::PACKAGE);
+    }
+}
