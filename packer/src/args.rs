@@ -11,6 +11,7 @@ use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
+use crate::options::{DescribeOptions, Input};
 
 /// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
@@ -114,17 +115,6 @@ pub enum Vmlinux {
     File(PathBuf),
 }
 
-/// What is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// A BPF C source.
-    Source,
-    /// A header, for its structs.
-    Header,
-    /// An object that is made already.
-    Object,
-}
-
 /// What is to be done, all defaults settled.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -179,6 +169,18 @@ impl Plan {
         match self.source.parent() {
             Some(dir) if dir != Path::new("") => dir,
             _ => Path::new("."),
+        }
+    }
+
+    /// What the description of the object depends on.
+    pub fn describe_options(&self) -> DescribeOptions {
+        DescribeOptions {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            input: self.input,
+            export_header: self.export_header.clone(),
+            has_flags: !self.flags.is_empty(),
+            recognition: self.recognition,
         }
     }
 }

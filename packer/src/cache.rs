@@ -17,7 +17,7 @@ use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::message::{Talk, shown};
+use crate::message::{Console, shown};
 
 /// Hexadecimal digits of a hash in a name.
 const DIGITS: usize = 32;
@@ -92,11 +92,11 @@ pub struct Cache {
 
 impl Cache {
     /// Opens the user's, or makes a temporary one.
-    pub fn open(talk: &Talk) -> io::Result<Cache> {
+    pub fn open(console: &Console) -> io::Result<Cache> {
         match user_folder() {
             Ok(folder) => Ok(Cache { folder, temporary: None }),
             Err(why) => {
-                talk.detail(&format!("nothing is kept for the next time: {why}"));
+                console.detail(&format!("nothing is kept for the next time: {why}"));
                 let temporary = temporary_folder()?;
                 Ok(Cache { folder: temporary.path().to_owned(), temporary: Some(temporary) })
             }

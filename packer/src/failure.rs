@@ -3,9 +3,6 @@
 
 use std::path::Path;
 
-use bpfpack_schemas::object::ObjectError;
-
-use crate::args::{Input, Plan};
 use crate::message::{Message, shown};
 
 /// Exit codes of `ecc`; the README's table has them too.
@@ -42,9 +39,9 @@ impl Failure {
         Failure { exit_code, error: Some(error.into()), excerpt: String::new(), hint: None }
     }
 
-    /// An error that somebody else, clang for one, has told the user already.
+    /// An error that the user knows already, from clang for one.
     #[must_use]
-    pub fn told(exit_code: u8) -> Failure {
+    pub fn reported(exit_code: u8) -> Failure {
         Failure { exit_code, error: None, excerpt: String::new(), hint: None }
     }
 
@@ -82,29 +79,8 @@ pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
 }
 
 /// A source or an object with more of something than anybody writes.
-pub fn too_much(plan: &Plan, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    let source = shown(&plan.source);
+pub fn too_much(source: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    let source = shown(source);
     let error = anyhow::Error::new(error).context(format!("`{source}` can not be packed"));
     Failure::new(exit_code::DESCRIBE, error)
-}
-
-/// An object that clang made and we cannot use.
-pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
-    let is_object = plan.input == Input::Object;
-    let hint = match &error {
-        ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
-        ObjectError::NoBtf if plan.flags.is_empty() => Some("is there anything in the source?"),
-        ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
-        _ => None,
-    };
-    let source = shown(&plan.source);
-    let what = if is_object { String::new() } else { "the object made from ".to_owned() };
-    let failure = Failure::new(
-        exit_code::DESCRIBE,
-        anyhow::Error::new(error).context(format!("{what}`{source}` can not be packed")),
-    );
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

@@ -16,9 +16,9 @@ use tempfile::TempDir;
 
 use crate::args::{Plan, Vmlinux};
 use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
-use crate::compile::read;
 use crate::failure::{Failure, exit_code};
-use crate::message::{Talk, shown};
+use crate::files::read;
+use crate::message::{Console, shown};
 
 /// Larger files are no vmlinux.h.
 const MAX_VMLINUX: u64 = 64 << 20;
@@ -41,7 +41,7 @@ pub struct Headers {
 }
 
 /// Finds the headers in the cache, or puts them there.
-pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
+pub fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure> {
     let vmlinux = Source::read(plan)?;
     let mut hasher = Sha256::new();
     hasher.update(env!("CARGO_PKG_VERSION"));
@@ -52,7 +52,7 @@ pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
         hasher.update(text);
     }
     let hash = hex(hasher);
-    let cache = Cache::open(talk).map_err(other)?;
+    let cache = Cache::open(console).map_err(other)?;
     let mut dir = cache.path(Kind::Headers, &hash);
     let are_new = !Kind::Headers.is_at(&dir);
     let mut nameless = None;

@@ -51,12 +51,11 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
     }
 }
 
-/// Looks at an object before anything is made of it. One that cannot be read is no business of this.
+/// Looks at an object of this many bytes before anything is made of it.
 ///
 /// # Errors
 /// When there is more of something than any BPF program has.
-pub fn check(object: &[u8]) -> Result<(), TooMuch> {
-    let Ok(elf) = ElfFile64::<LittleEndian>::parse(object) else { return Ok(()) };
+pub fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMuch> {
     at_most("sections", elf.sections().count(), MAX_SECTIONS)?;
     at_most("symbols", elf.symbols().count(), MAX_SYMBOLS)?;
     let is_function = |kind: SymbolKind| kind == SymbolKind::Text;
@@ -70,15 +69,16 @@ pub fn check(object: &[u8]) -> Result<(), TooMuch> {
     for len in of_sections.chain(of_symbols) {
         at_most("bytes in a name", len, MAX_NAME)?;
         sum += len;
-        at_most("bytes in the names of sections and symbols", sum, object.len())?;
+        at_most("bytes in the names of sections and symbols", sum, size)?;
     }
-    match elf.section_by_name(".BTF").and_then(|section| section.data().ok()).map(Btf::parse) {
-        Some(Ok(btf)) => check_btf(&btf),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-fn check_btf(btf: &Btf<'_>) -> Result<(), TooMuch> {
+/// Looks at an object's types before anything is made of them.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
     let mut variables = 0;
     for ty in btf.types() {
         // Tags are texts; they have a limit of their own.
@@ -152,14 +152,17 @@ mod tests {
         bytes
     }
 
+    fn checked(object: &[u8]) -> Result<(), TooMuch> {
+        check(&ElfFile64::parse(object).unwrap(), object.len())
+    }
+
     fn refused(object: &[u8]) -> String {
-        check(object).unwrap_err().to_string()
+        checked(object).unwrap_err().to_string()
     }
 
     #[test]
     fn what_no_program_has_is_named() {
-        assert_eq!(check(b"no object"), Ok(()));
-        assert_eq!(check(&object([&b".text"[..]].into_iter())), Ok(()));
+        assert_eq!(checked(&object([&b".text"[..]].into_iter())), Ok(()));
         let many = object(std::iter::repeat_n(&b".data"[..], MAX_SECTIONS));
         assert_eq!(refused(&many), "it has more than 4096 sections");
         let long = vec![b'n'; MAX_NAME + 1];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Talk on stderr: progress on a terminal only, warnings and errors always, colours where the
+//! Messages on stderr: progress on a terminal only, warnings and errors always, colours where the
 //! terminal has them.
 //!
 //! Names and texts come from sources, objects and the command line. Each message is one line,
@@ -33,26 +33,26 @@ impl From<String> for Message {
     }
 }
 
-/// Who is listening.
+/// Which messages are printed.
 #[derive(Debug)]
-pub struct Talk {
+pub struct Console {
     details: bool,
     progress: bool,
     warnings: bool,
 }
 
-impl Talk {
+impl Console {
     /// Progress is for terminals, or for those who ask for it.
     #[must_use]
-    pub fn new(verbose: bool) -> Talk {
+    pub fn new(verbose: bool) -> Console {
         let progress = verbose || std::io::stderr().is_terminal();
-        Talk { details: verbose, progress, warnings: true }
+        Console { details: verbose, progress, warnings: true }
     }
 
-    /// Nobody.
+    /// None.
     #[must_use]
-    pub fn silent() -> Talk {
-        Talk { details: false, progress: false, warnings: false }
+    pub fn silent() -> Console {
+        Console { details: false, progress: false, warnings: false }
     }
 
     /// A line for those who want to know everything.

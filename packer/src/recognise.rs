@@ -20,6 +20,7 @@ use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, SlotPosition, View, ViewKind};
 use bpfpack_schemas::object::BpfObject;
 
+use crate::parsed::Parsed;
 use crate::records::Facts;
 use crate::records::flow::{Flow, Usage, helper};
 use crate::records::units::Slotting;
@@ -35,7 +36,7 @@ const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
 const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
 
 /// Writes down what each map and variable is for.
-pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flow, facts: &Facts) {
+pub fn recognise(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts: &Facts) {
     let variables: BTreeSet<String> = meta
         .bpf_skel
         .data_sections
@@ -43,16 +44,16 @@ pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flo
         .flat_map(|section| section.variables.iter().map(|variable| variable.name.clone()))
         .collect();
     let facts = &with_real_units(facts, &variables);
-    let eye = Eye { elf, btf, flow, facts };
+    let recognizer = Recognizer { elf: &object.elf, btf: &object.btf, flow, facts };
     for map in meta.bpf_skel.maps.iter_mut().filter(|map| !map.mmaped) {
-        map.view = eye.map(&map.name);
+        map.view = recognizer.map(&map.name);
     }
     for section in &mut meta.bpf_skel.data_sections {
         if section.name.starts_with(".rodata") {
             continue;
         }
         for variable in &mut section.variables {
-            variable.view = eye.variable(&section.name, &variable.name);
+            variable.view = recognizer.variable(&section.name, &variable.name);
         }
     }
 }
@@ -69,14 +70,14 @@ fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
     facts
 }
 
-struct Eye<'e> {
+struct Recognizer<'e> {
     elf: &'e BpfObject<'e>,
     btf: &'e Btf<'e>,
     flow: &'e Flow,
     facts: &'e Facts,
 }
 
-impl Eye<'_> {
+impl Recognizer<'_> {
     fn map(&self, name: &str) -> Option<View> {
         use crate::map_type::*;
         let ty = self.btf.map_number(name, "type")?;

@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::known::{KINDS, Kind, keys, similar};
-use super::lexer::Position;
 use super::{Annotation, Declaration, MAX_TEXT};
-use crate::buffers::record_type;
+use crate::export::record_type;
 use crate::failure::{Failure, exit_code};
-use crate::message::{Message, Talk, shown};
+use crate::lexer::Position;
+use crate::message::{Console, Message, shown};
 
 /// Keys that say what a thing is; no annotation changes them.
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
@@ -98,7 +98,7 @@ pub fn apply(
     btf: &Btf<'_>,
     declarations: &[Declaration<'_>],
     (source, text): (&Path, &str),
-    talk: &Talk,
+    console: &Console,
 ) -> Result<Meta, Failure> {
     let lines = Shown::new(source, text);
     let mut left = MAX_VALUES;
@@ -111,7 +111,7 @@ pub fn apply(
                     "`@{}` stands above nothing that the object holds; it is left out",
                     annotation.name
                 );
-                talk.warning(lines.at(annotation.at, &what));
+                console.warning(lines.at(annotation.at, &what));
             }
             continue;
         };
@@ -127,7 +127,7 @@ pub fn apply(
         annotations.sort_by_key(|annotation| annotation.name != "records");
         for annotation in annotations {
             if let Some(warning) = doubt(annotation, target.kind()) {
-                talk.warning(lines.at(annotation.at, &warning));
+                console.warning(lines.at(annotation.at, &warning));
             }
             let value = match annotation.value(left) {
                 Ok(value) => {
@@ -136,7 +136,7 @@ pub fn apply(
                 }
                 Err((place, why)) => {
                     let what = format!("`@{}` is left out: {why}", annotation.name);
-                    talk.warning(lines.at(place, &what));
+                    console.warning(lines.at(place, &what));
                     continue;
                 }
             };
@@ -147,7 +147,7 @@ pub fn apply(
                 {
                     let name = &annotation.name;
                     let what = format!("`@{name}` has no key `{key}`; did you mean `{meant}`?");
-                    talk.warning(lines.at(annotation.at, &what));
+                    console.warning(lines.at(annotation.at, &what));
                 }
             }
             target.set(&annotation.name, value, btf).and_then(|()| target.check()).map_err(

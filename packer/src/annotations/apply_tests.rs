@@ -74,7 +74,7 @@ fn no_types() -> Btf<'static> {
 
 fn applied_to(meta: Meta, source: &str) -> Result<Meta, Failure> {
     let place = (Path::new("x.bpf.c"), source);
-    apply(meta, &no_types(), &find(source).unwrap(), place, &Talk::new(false))
+    apply(meta, &no_types(), &find(source).unwrap(), place, &Console::new(false))
 }
 
 fn applied(source: &str) -> Result<Meta, Failure> {

@@ -9,14 +9,13 @@
 mod apply;
 mod arguments;
 mod known;
-pub mod lexer;
 mod tags;
 
 pub use apply::{apply, wanted_records};
 pub use arguments::check_arguments;
 pub use tags::tags;
 
-use lexer::{Position, Token};
+use crate::lexer::{self, Position, Token};
 
 /// Declarations with comments, and annotations, of which a source has no more.
 const MAX_FOUND: usize = 4096;

@@ -10,13 +10,15 @@ use std::process::{Child, Command, Stdio};
 use anyhow::anyhow;
 
 use super::keepers::Keepers;
-use super::{Source, diagnostics, output};
-use crate::args::{Input, Plan};
+use super::{diagnostics, output};
+use crate::args::Plan;
 use crate::cache::{Kind, temporary_folder};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::headers::{Headers, Making};
 use crate::message::{self, shown};
-use crate::results::{ENVIRONMENT, Place, SEARCHED};
+use crate::object_cache::{CachedObject, ENVIRONMENT, SEARCHED};
+use crate::options::Input;
+use crate::source::Source;
 
 /// Where projects keep headers, from a source's folder.
 pub const NEAR: [&str; 8] =
@@ -106,7 +108,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Where the object is kept; none where it cannot be told whether it is still the right one.
-    pub fn place(&self, source: &Source) -> Option<Place> {
+    pub fn cached_object(&self, source: &Source) -> Option<CachedObject> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
         let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
@@ -139,7 +141,7 @@ impl<'a> Compiler<'a> {
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
         let cache = self.headers.kept()?;
-        Some(Place::new(cache, &parts, dirs.clone(), &self.headers.dir))
+        Some(CachedObject::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
     /// The folders that are searched before ours, in order.
@@ -226,7 +228,7 @@ impl<'a> Compiler<'a> {
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
         let attempt =
             self.attempt(self.command(), may_keep).map_err(|error| match error.kind() {
-                std::io::ErrorKind::FileTooLarge => too_much(self.plan, error),
+                std::io::ErrorKind::FileTooLarge => too_much(&self.plan.source, error),
                 _ => {
                     let what = format!("can not run `{}`", shown(self.clang));
                     let error = anyhow::Error::new(error).context(what);

@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{MAX_SOURCE, Source};
 use crate::args::Plan;
 use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
+use crate::files::MAX_SOURCE;
+use crate::source::Source;
 
 /// The source with lines behind it that keep structs in the object. clang reads it in place of the
 /// source, under the source's name.

@@ -16,10 +16,11 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
-use crate::args::{Input, Vmlinux};
+use crate::args::Vmlinux;
 use crate::cache::{Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
+use crate::options::Input;
 
 /// Rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;

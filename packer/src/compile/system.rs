@@ -49,7 +49,7 @@ impl Signals {
     pub fn check(&self) -> Result<(), Failure> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
-            signal => Err(Failure::told(128 + signal as u8)),
+            signal => Err(Failure::reported(128 + signal as u8)),
         }
     }
 }

@@ -93,7 +93,7 @@ const TOO_MUCH: gimli::Error = gimli::Error::UnsupportedOffset;
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => crate::compile::text_of(bytes.to_vec()).into(),
+        Err(_) => crate::files::text_of(bytes.to_vec()).into(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::expression::{closing, is_type, operand, strip_stars, unwrapped};
 use super::flow::Flow;
 use super::source::{CallText, Sources};
 use super::units::{self, Slotting};
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// Callers of callers are followed this far.
 const MAX_DEPTH: usize = 12;

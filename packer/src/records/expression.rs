@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Pieces of expressions, as tokens.
 
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// What `sizeof` is taken of: what is in its parentheses, or what follows.
 pub fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {

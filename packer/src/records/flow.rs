@@ -114,14 +114,6 @@ const KEPT: [i32; 8] = [
 ];
 
 /// Walks all functions of an object.
-///
-/// # Errors
-/// When it is no ELF object.
-pub fn of_object(object: &[u8]) -> object::Result<Flow> {
-    Ok(walk(&ElfFile64::parse(object)?))
-}
-
-/// Walks all functions of an object.
 pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
     let mut flow = Flow { functions: functions(elf), ..Flow::default() };
     for symbol in elf.symbols() {

@@ -28,11 +28,10 @@ pub mod value;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::btf::{Btf, BtfError, Kind};
-use bpfpack_schemas::object::{BpfObject, ObjectError};
-use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object as _, ObjectSection as _};
+use bpfpack_schemas::object::ObjectError;
 use serde::{Deserialize, Serialize};
 
+use crate::parsed::Parsed;
 use debug::{Debug, address};
 use evaluate::{Evaluator, Scope};
 use flow::{Call, Flow, helper};
@@ -65,20 +64,18 @@ pub struct Written {
 ///
 /// # Errors
 /// When the object cannot be read. Debug information that is damaged counts as none.
-pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
-    BpfObject::parse(object)?;
-    let elf = ElfFile64::<LittleEndian>::parse(object)?;
-    let section = elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?.data()?;
-    let btf = Btf::parse(section)?;
-    let sections = sections::Sections::read(&elf);
-    let debug = sections.as_ref().and_then(|sections| Debug::read(sections, object.len()).ok());
+pub fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
+    let Parsed { data, elf, btf } = object;
+    let section = elf.section_data(".BTF").ok_or(ObjectError::NoBtf)?;
+    let sections = sections::Sections::read(elf.elf());
+    let debug = sections.as_ref().and_then(|sections| Debug::read(sections, data.len()).ok());
     let debug = debug.unwrap_or_default();
-    let flow = flow::walk(&elf);
+    let flow = flow::walk(elf.elf());
     let sources = Sources::read(&debug, is_ours);
     let evaluator = Evaluator { debug: &debug, sources: &sources, flow: &flow };
     let slots = slots(&evaluator);
-    let (found, nowhere) = find(Finder { btf: &btf, debug: &debug, flow: &flow, evaluator });
-    let Some(mut builder) = btf::Builder::new(section, &btf, &debug) else {
+    let (found, nowhere) = find(Finder { btf, debug: &debug, flow: &flow, evaluator });
+    let Some(mut builder) = btf::Builder::new(section, btf, &debug) else {
         return Err(ObjectError::Btf(BtfError::Header));
     };
     let mut facts = Facts { slots, nowhere, ..Facts::default() };

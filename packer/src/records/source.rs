@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::debug::{Debug, Place};
-use crate::annotations::lexer::{Position, Token, tokens};
+use crate::lexer::{Position, Token, tokens};
 
 /// Macros in macros are followed this deep.
 const MAX_DEPTH: usize = 8;

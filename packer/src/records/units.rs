@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::expression::group;
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// Assignments are followed this far back.
 const MAX_DEPTH: usize = 4;
@@ -319,7 +319,7 @@ fn suffix_unit(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotations::lexer::tokens;
+    use crate::lexer::tokens;
 
     fn of(text: &str) -> Option<Slotting> {
         let tokens: Vec<_> = tokens(text).map(|(token, _)| token).collect();

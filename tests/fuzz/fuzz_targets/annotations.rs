@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use bpfpack_packer::{annotations, describe_object};
+use bpfpack_packer::{DescribeOptions, annotations, describe_object};
 use libfuzzer_sys::fuzz_target;
 
 static OBJECT: LazyLock<Option<Vec<u8>>> =
@@ -16,6 +16,6 @@ fuzz_target!(|data: &[u8]| {
     let found = annotations::find(&text).unwrap_or_default();
     let _ = annotations::wanted_records(&found);
     if let Some(object) = &*OBJECT {
-        let _ = describe_object(object.clone(), &text);
+        let _ = describe_object(object.clone(), &text, &DescribeOptions::default());
     }
 });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! As much of C's tokens as it takes to see which comment stands above which declaration.
+//! A lexer for C: as many kinds of tokens as annotations, export headers and the evidence of records
+//! need. It knows nothing of what tokens mean.
 //!
 //! Every byte sequence lexes: what is no C gives punctuation.
 

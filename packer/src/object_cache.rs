@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Kind, hex, keep_newest};
-use crate::compile::Compiled;
+use crate::compiled::Compiled;
 use crate::records::Facts;
 
 /// Bytes of the line before an object.
@@ -39,9 +39,9 @@ pub const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
 /// Environment variables that clang searches headers by: with them, nothing is kept.
 pub const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
 
-/// A place for one object, there or not yet.
+/// Where one object is kept, or is to be.
 #[derive(Debug)]
-pub struct Place {
+pub struct CachedObject {
     file: PathBuf,
     /// The folders in which clang looks for headers before ours.
     dirs: Vec<PathBuf>,
@@ -62,15 +62,15 @@ struct Manifest {
     facts: Facts,
 }
 
-impl Place {
-    /// The place of an object: `identity` is all that decides what it is, but for the files read.
-    pub fn new(cache: &Path, identity: &[&[u8]], dirs: Vec<PathBuf>, ours: &Path) -> Place {
+impl CachedObject {
+    /// The name of an object: `identity` is all that decides what it is, but for the files read.
+    pub fn new(cache: &Path, identity: &[&[u8]], dirs: Vec<PathBuf>, ours: &Path) -> CachedObject {
         let mut hasher = Sha256::new();
         for part in identity {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        Place {
+        CachedObject {
             file: Kind::Object.path(cache, &hex(hasher)),
             dirs,
             ours: ours.to_owned(),
@@ -266,32 +266,32 @@ mod tests {
         fs::write(at("ours/maps.h"), "").unwrap();
         std::thread::sleep(Duration::from_millis(60));
         let dirs = vec![at("first"), at("second")];
-        let place = |identity: &str| {
-            Place::new(dir.path(), &[identity.as_bytes()], dirs.clone(), &at("ours"))
+        let cached = |identity: &str| {
+            CachedObject::new(dir.path(), &[identity.as_bytes()], dirs.clone(), &at("ours"))
         };
         let files = [at("first/x.c"), at("second/h.h"), at("ours/maps.h")];
         let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
-        assert_eq!(place("a").find(), None);
+        assert_eq!(cached("a").find(), None);
         let object = b"object\nof two lines".to_vec();
         let compiled = Compiled { object, facts: Facts::default() };
-        place("a").keep(&rule, &compiled);
-        assert_eq!(place("a").find(), Some(compiled.clone()));
-        assert_eq!(place("b").find(), None, "other flags");
+        cached("a").keep(&rule, &compiled);
+        assert_eq!(cached("a").find(), Some(compiled.clone()));
+        assert_eq!(cached("b").find(), None, "other flags");
         // A header before another, and one before ours.
         for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
             fs::write(at(hiding), "").unwrap();
-            assert_eq!(place("a").find(), None, "{hiding}");
+            assert_eq!(cached("a").find(), None, "{hiding}");
             fs::remove_file(at(hiding)).unwrap();
-            assert!(place("a").find().is_some());
+            assert!(cached("a").find().is_some());
         }
         fs::write(at("second/h.h"), "int i;").unwrap();
-        assert_eq!(place("a").find(), None, "a changed header");
+        assert_eq!(cached("a").find(), None, "a changed header");
         // Just changed, and doubtful: not kept at all.
-        place("c").keep(&rule, &compiled);
-        assert_eq!(place("c").find(), None);
+        cached("c").keep(&rule, &compiled);
+        assert_eq!(cached("c").find(), None);
         fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();
         std::thread::sleep(Duration::from_millis(60));
-        place("c").keep(&rule, &compiled);
-        assert_eq!(place("c").find(), None);
+        cached("c").keep(&rule, &compiled);
+        assert_eq!(cached("c").find(), None);
     }
 }
