@@ -3,11 +3,11 @@
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind};
+use bpfpack_schemas::map_type::{PERF_EVENT_ARRAY, RINGBUF};
 use bpfpack_schemas::meta::{ExportConfig, MapMeta};
 
 use crate::export;
 use crate::limits::{Exported, TooMuch};
-use crate::map_type::{PERF_EVENT_ARRAY, RINGBUF};
 use crate::message::{Console, shown};
 use crate::options::{DescribeOptions, Input};
 use crate::records::Facts;

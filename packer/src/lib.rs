@@ -16,7 +16,6 @@ mod files;
 mod headers;
 mod lexer;
 mod limits;
-mod map_type;
 mod message;
 mod modules;
 mod object_cache;

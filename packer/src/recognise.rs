@@ -79,7 +79,7 @@ struct Recognizer<'e> {
 
 impl Recognizer<'_> {
     fn map(&self, name: &str) -> Option<View> {
-        use crate::map_type::*;
+        use bpfpack_schemas::map_type::*;
         let ty = self.btf.map_number(name, "type")?;
         if ty == STACK_TRACE {
             return Some(View { kind: ViewKind::Stacks, ..View::default() });

@@ -12,9 +12,9 @@ use bpfpack_schemas::object::BpfObject;
 use serde_json::Value;
 
 use crate::failure::{Failure, exit_code};
-use crate::map_type::open_sizes;
 use crate::message::shown;
 use crate::options::DescribeOptions;
+use bpfpack_schemas::map_type::open_sizes;
 
 /// The version of the format that a package states.
 const FORMAT_VERSION: &str = "0.3.4";

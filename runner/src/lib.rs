@@ -21,6 +21,7 @@ mod instrument;
 mod kernel;
 mod load;
 mod memory;
+mod os;
 mod pins;
 mod render;
 mod sink;

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, exit_code};
 use crate::load::Opened;
-use crate::sys;
+use crate::sys::map::is_per_cpu;
 
 /// What a map takes by default of the machine's memory, with all others of its package: a part.
 const PART: u64 = 4;
@@ -36,7 +36,7 @@ impl Sizes {
     /// Bytes that it takes once all entries are there.
     pub fn bytes(&self, cpus: u64) -> u64 {
         let round = |size: u32| u64::from(size).next_multiple_of(8);
-        let values = round(self.value) * if sys::is_per_cpu(self.ty) { cpus } else { 1 };
+        let values = round(self.value) * if is_per_cpu(self.ty) { cpus } else { 1 };
         let entry = match self.ty {
             MapType::RingBuf | MapType::UserRingBuf => 1,
             MapType::Array | MapType::PercpuArray | MapType::Queue | MapType::Stack => values,

@@ -17,7 +17,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SendFlags;
 
 use crate::failure::{self, Failure, exit_code};
-use crate::sys::{Signals, timespec};
+use crate::os::timespec;
+use crate::sys::Signals;
 use crate::talk::Talk;
 
 /// Bytes that wait for a slow reader before nothing more is rendered.

@@ -86,6 +86,12 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_printable)
 }
 
+/// A name or unit of a package as it is shown: what is not printable is escaped.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    one_line(text).into_owned()
+}
+
 /// Bytes that may be no UTF-8, appended as [`one_line`] has them. A byte that belongs to no
 /// character becomes `\xff`.
 pub fn append(bytes: &[u8], out: &mut Vec<u8>) {

@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::{by_section, explain, perf_event};
 use crate::failure::{Failure, exit_code};
 use crate::load;
-use crate::sys;
+use crate::{os, sys};
 
 /// What keeps a program attached. Dropped, it is detached.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ fn namespace(path: &str) -> rustix::io::Result<OwnedFd> {
     if rustix::fs::fstatfs(&found)?.f_type as i64 != FILES {
         return Err(rustix::io::Errno::INVAL);
     }
-    sys::reopen(found.as_fd(), OFlags::RDONLY)
+    os::reopen(found.as_fd(), OFlags::RDONLY)
 }
 
 /// An interface's number.

@@ -10,6 +10,7 @@ use libbpf_rs::{MapCore as _, Object};
 use super::pace::FULL;
 use super::printk::{Ourselves, TracePipe};
 use crate::failure::{Failure, exit_code};
+use crate::sys::map::Map;
 use crate::sys::perf::{PerfBuffer, PerfEvent};
 use crate::sys::ring::Ring;
 use crate::talk::Talk;
@@ -85,11 +86,11 @@ impl Buffer {
             (StreamKind::Lines, _) => Kind::Lines(TracePipe::open()?, Ourselves::look()),
             (_, None) => return Err(fail(anyhow::anyhow!("there is no such map"))),
             (StreamKind::Ring, Some(map)) => {
-                let ring = Ring::open(map.as_fd(), map.max_entries() as usize);
+                let ring = Map::of(&map).and_then(Ring::open);
                 Kind::Ring(ring.map_err(|error| fail(error.into()))?)
             }
             (StreamKind::Perf { pages }, Some(map)) => {
-                let buffer = PerfBuffer::open(map.as_fd(), pages);
+                let buffer = Map::of(&map).and_then(|map| PerfBuffer::open(map, pages));
                 Kind::Perf(buffer.map_err(|error| fail(error.into()))?)
             }
         };

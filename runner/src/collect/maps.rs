@@ -4,11 +4,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::bounds::{Bounds, Taken};
 use crate::decode::layout::{part, unsigned};
-use crate::sys::{self, Batch};
+use crate::sys::map::{Batch, Map};
 
 /// Elements that a batch has room for at first, and bytes.
 const BATCH: usize = 1024;
@@ -42,29 +41,21 @@ pub enum Reader {
 /// histogram, its value an array of `len` numbers of 8 bytes.
 #[derive(Debug)]
 pub struct SlotsReader {
-    /// The map. Its values are one number.
-    pub map: MapReader,
+    /// Reads the map. Its values are one number.
+    pub reader: MapReader,
     /// Where in the key the slot is: offset and size.
     pub slot: (usize, usize),
     /// How many slots a histogram has; what is beyond counts as the last.
     pub len: usize,
 }
 
-/// A map and its sizes in bytes.
+/// Reads all elements of a map.
 #[derive(Debug)]
 pub struct MapReader {
     /// The map.
-    pub fd: OwnedFd,
-    /// Of a key.
-    pub key_size: usize,
-    /// Of a value, on one CPU where there is one for each.
-    pub value_size: usize,
-    /// How many values there are for a key, where there is one for each CPU.
-    pub cpus: Option<usize>,
+    pub map: Map,
     /// The counters in a value: per-CPU values are summed there.
     pub counters: Vec<(usize, usize)>,
-    /// How many elements it can have.
-    pub max_entries: u32,
     /// Whether elements can be taken out.
     pub is_hash: bool,
 }
@@ -72,10 +63,8 @@ pub struct MapReader {
 /// Arrays of one length in a data section, read side by side: entry i holds element i of each.
 #[derive(Debug)]
 pub struct SectionReader {
-    /// The section's map.
-    pub fd: OwnedFd,
-    /// The section's size.
-    pub size: usize,
+    /// The section's map. Its only value is the section.
+    pub map: Map,
     /// First byte of each array, and bytes of its elements.
     pub parts: Vec<(usize, usize)>,
     /// How many elements each array has.
@@ -89,17 +78,20 @@ impl Reader {
     /// As the kernel has them.
     pub fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
         let max_entries = match self {
-            Reader::Map(map) | Reader::Slots(SlotsReader { map, .. }) => map.max_entries,
+            Reader::Map(reader) | Reader::Slots(SlotsReader { reader, .. }) => {
+                reader.map.max_entries()
+            }
             Reader::Section(_) => 1,
         };
         let mut taken = Taken::new(bounds, max_entries);
         match self {
-            Reader::Map(map) => {
+            Reader::Map(reader) => {
+                let counters = &reader.counters;
                 let entry = |key: &[u8], value: &[u8]| {
-                    taken.push(Entry { key: key.to_vec(), value: map.merge(value) }, &map.counters)
+                    taken.push(Entry { key: key.to_vec(), value: reader.merge(value) }, counters)
                 };
-                map.read(entry)?;
-                taken.finish(&map.counters);
+                reader.read(entry)?;
+                taken.finish(counters);
             }
             Reader::Section(section) => section.read(&mut taken)?,
             Reader::Slots(slots) => slots.read(&mut taken)?,
@@ -111,7 +103,8 @@ impl Reader {
 impl SlotsReader {
     fn read(&self, taken: &mut Taken) -> io::Result<()> {
         let mut found = BTreeMap::new();
-        self.map.read(|key, value| self.put(key, &self.map.merge(value), &mut found, taken))?;
+        let reader = &self.reader;
+        reader.read(|key, value| self.put(key, &reader.merge(value), &mut found, taken))?;
         taken.entries = self.entries(found);
         Ok(())
     }
@@ -135,7 +128,7 @@ impl SlotsReader {
             return taken.leave_out();
         }
         let counts = found.entry(key).or_insert_with(|| vec![0; self.len]);
-        let count = unsigned(value, self.map.value_size.min(8)) as u64;
+        let count = unsigned(value, self.reader.map.value_size().min(8)) as u64;
         counts[slot] = counts[slot].wrapping_add(count);
         taken.goes_on()
     }
@@ -148,14 +141,14 @@ impl SlotsReader {
 
 impl SectionReader {
     fn read(&self, taken: &mut Taken) -> io::Result<()> {
-        if self.size > taken.most_bytes() {
+        let size = self.map.value_bytes();
+        if size > taken.most_bytes() {
             return Err(io::Error::other(format!(
-                "it has {} bytes, more than --max-memory lets ecli read",
-                self.size
+                "it has {size} bytes, more than --max-memory lets ecli read"
             )));
         }
-        let mut data = vec![0; self.size];
-        sys::lookup(self.fd.as_fd(), &0u32.to_ne_bytes(), &mut data)?;
+        let mut data = vec![0; size];
+        self.map.lookup(&0u32.to_ne_bytes(), &mut data, 0)?;
         let entry = |index: usize| {
             let element =
                 |&(offset, size): &(usize, usize)| data.get(offset + index * size..)?.get(..size);
@@ -174,11 +167,6 @@ impl SectionReader {
 }
 
 impl MapReader {
-    /// Bytes that the kernel writes for a value.
-    fn stride(&self) -> usize {
-        self.cpus.map_or(self.value_size, |cpus| self.value_size.next_multiple_of(8) * cpus)
-    }
-
     /// Hands each element to `take`, until it returns false.
     fn read(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         match self.read_batches(&mut take) {
@@ -196,15 +184,16 @@ impl MapReader {
     }
 
     fn read_batches(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
-        let element = self.key_size + self.stride();
-        let mut count = BATCH.min(self.max_entries as usize).min(BATCH_BYTES / element).max(1);
-        let place = self.key_size.max(4);
-        let (mut from, mut next) = (vec![0; place], vec![0; place]);
+        let map = &self.map;
+        let (key_size, value_size) = (map.key_size(), map.value_bytes());
+        let element = key_size + value_size;
+        let mut count = BATCH.min(map.max_entries() as usize).min(BATCH_BYTES / element).max(1);
+        let (mut from, mut next) = (vec![0; map.position_size()], vec![0; map.position_size()]);
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         let mut is_first = true;
         loop {
-            keys.resize(self.key_size * count, 0);
-            values.resize(self.stride() * count, 0);
+            keys.resize(key_size * count, 0);
+            values.resize(value_size * count, 0);
             let batch = Batch {
                 from: (!is_first).then_some(&from),
                 next: &mut next,
@@ -212,11 +201,10 @@ impl MapReader {
                 values: &mut values,
                 count: count as u32,
             };
-            let sizes = (self.key_size, self.stride());
-            match sys::lookup_batch(self.fd.as_fd(), sizes, batch) {
+            match map.lookup_batch(batch) {
                 Ok((found, is_last)) => {
-                    let keys = keys.chunks_exact(self.key_size);
-                    let values = values.chunks_exact(self.stride());
+                    let keys = keys.chunks_exact(key_size);
+                    let values = values.chunks_exact(value_size);
                     let mut found = keys.zip(values).take(found as usize);
                     if !found.all(|(key, value)| take(key, value)) || is_last {
                         return Ok(());
@@ -239,18 +227,19 @@ impl MapReader {
     fn read_one_by_one(&self, take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         let mut seen = HashSet::new();
         let mut key: Option<Vec<u8>> = None;
-        let mut next = vec![0; self.key_size];
-        let mut value = vec![0; self.stride()];
+        let map = &self.map;
+        let mut next = vec![0; map.key_size()];
+        let mut value = vec![0; map.value_bytes()];
         // When a key vanishes meanwhile, the kernel begins again: what was seen is passed over, and
         // the walk is given up after as many steps as could be needed twice over.
-        for _ in 0..u64::from(self.max_entries) * 2 + 2 {
-            match sys::next_key(self.fd.as_fd(), key.as_deref(), &mut next) {
+        for _ in 0..u64::from(map.max_entries()) * 2 + 2 {
+            match map.next_key(key.as_deref(), &mut next) {
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
                 Err(error) => return Err(error),
             }
             if seen.insert(next.clone()) {
-                match sys::lookup(self.fd.as_fd(), &next, &mut value) {
+                match map.lookup(&next, &mut value, 0) {
                     Ok(()) => {
                         if !take(&next, &value) {
                             break;
@@ -267,8 +256,8 @@ impl MapReader {
 
     /// Takes an element out, with what it held at that moment; none where it is gone already.
     pub fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let mut value = vec![0; self.stride()];
-        match sys::take(self.fd.as_fd(), key, &mut value) {
+        let mut value = vec![0; self.map.value_bytes()];
+        match self.map.take(key, &mut value, 0) {
             Ok(()) => Ok(Some(self.merge(&value))),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
@@ -278,14 +267,15 @@ impl MapReader {
     /// One value of those of all CPUs: counters are summed, everything else is taken from the
     /// first CPU that has anything.
     fn merge(&self, value: &[u8]) -> Vec<u8> {
-        let Some(cpus) = self.cpus else {
+        let Some(cpus) = self.map.cpus() else {
             return value.to_vec();
         };
-        let stride = self.value_size.next_multiple_of(8);
+        let size = self.map.value_size();
+        let stride = size.next_multiple_of(8);
         let mut of_cpus = (0..cpus)
-            .map(|cpu| &part(value, cpu * stride)[..self.value_size])
+            .map(|cpu| &part(value, cpu * stride)[..size])
             .skip_while(|value| value.iter().all(|byte| *byte == 0));
-        let mut sum = of_cpus.next().map_or(vec![0; self.value_size], <[u8]>::to_vec);
+        let mut sum = of_cpus.next().map_or(vec![0; size], <[u8]>::to_vec);
         for value in of_cpus {
             combine(&mut sum, value, &self.counters, u128::wrapping_add);
         }
@@ -311,18 +301,17 @@ pub fn combine(
 
 #[cfg(test)]
 mod tests {
+    use libbpf_rs::MapType;
+
     use super::*;
 
-    fn reader(cpus: Option<usize>) -> MapReader {
-        MapReader {
-            fd: std::fs::File::open("/dev/null").unwrap().into(),
-            key_size: 4,
-            value_size: 12,
-            cpus,
-            counters: vec![(0, 8)],
-            max_entries: 1,
-            is_hash: true,
-        }
+    fn reader(map: Map) -> MapReader {
+        MapReader { map, counters: vec![(0, 8)], is_hash: true }
+    }
+
+    /// A map of values of 12 bytes.
+    fn map() -> Map {
+        Map::fake(MapType::Hash, 4, 12, 1)
     }
 
     #[test]
@@ -333,16 +322,16 @@ mod tests {
             value.extend(name);
             value.extend([0; 4]);
         }
-        let sum = reader(Some(3)).merge(&value);
+        let sum = reader(map().on_cpus(3)).merge(&value);
         assert_eq!(sum, [&12u64.to_le_bytes()[..], b"abcd"].concat());
-        assert_eq!(reader(Some(2)).merge(&[0; 32]), [0; 12]);
-        assert_eq!(reader(None).merge(&[3; 12]), [3; 12]);
+        assert_eq!(reader(map().on_cpus(2)).merge(&[0; 32]), [0; 12]);
+        assert_eq!(reader(map()).merge(&[3; 12]), [3; 12]);
     }
 
     #[test]
     fn slots_that_are_elements_are_put_together() {
-        let map = MapReader { key_size: 8, value_size: 8, ..reader(None) };
-        let slots = SlotsReader { map, slot: (4, 4), len: 3 };
+        let reader = reader(Map::fake(MapType::Hash, 8, 8, 1));
+        let slots = SlotsReader { reader, slot: (4, 4), len: 3 };
         let element = |disk: u32, slot: u32, count: u64| Entry {
             key: [disk.to_le_bytes(), slot.to_le_bytes()].concat(),
             value: count.to_le_bytes().into(),

@@ -23,10 +23,11 @@ use crate::args::Plan;
 use crate::attach::Attached;
 use crate::failure::{self, Failure, exit_code};
 use crate::memory;
+use crate::os;
 use crate::render::{Format, Settings};
 use crate::sink::{Reader, Sink, Written};
 use crate::symbols::Hurry;
-use crate::sys::{self, Signals};
+use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::view::{Sample, StreamKind, Views};
 use crate::wasm::Chain;
@@ -286,7 +287,7 @@ impl Run<'_> {
             let fds_of = self.buffers.iter().map(Buffer::fd);
             fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         }
-        let timeout = timeout.map(sys::timespec);
+        let timeout = timeout.map(os::timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),

@@ -61,11 +61,11 @@ impl Sampler {
     /// changed since the last reading. One that changed just then is shown with what it held.
     fn relieve(&self, reading: &mut Taken) -> io::Result<HashSet<Vec<u8>>> {
         let mut taken = HashSet::new();
-        let Reader::Map(map) = &self.reader else {
+        let Reader::Map(reader) = &self.reader else {
             return Ok(taken);
         };
         let count = reading.entries.len() as u64 + reading.left_out;
-        if !map.is_hash || count * 4 < u64::from(map.max_entries) * 3 {
+        if !reader.is_hash || count * 4 < u64::from(reader.map.max_entries()) * 3 {
             return Ok(taken);
         }
         for entry in &mut reading.entries {
@@ -73,7 +73,7 @@ impl Sampler {
             if !unchanged {
                 continue;
             }
-            match map.take(&entry.key) {
+            match reader.take(&entry.key) {
                 Ok(Some(value)) => {
                     entry.value = value;
                     taken.insert(entry.key.clone());

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::RECORDING;
 
-use crate::sys;
-use crate::sys::ring::Mapping;
+use crate::sys::map::Map;
+use crate::sys::mapping::Mapping;
 
 pub use rewrite::Calls;
 
@@ -36,7 +36,7 @@ struct Instrumented {
     object: Vec<u8>,
     /// Its counts.
     counters: Counters,
-    _map: std::os::fd::OwnedFd,
+    _map: Map,
 }
 
 /// Has an object loaded that counts what its buffers lose, where that is wanted and there are such;
@@ -70,13 +70,13 @@ fn instrument(object: &[u8]) -> io::Result<Option<Instrumented>> {
     let buffers = calls.buffers();
     // A slot for each buffer, and one for calls whose buffer can not be told.
     let size = (8 * (buffers.len() + 1)).next_multiple_of(rustix::param::page_size());
-    let map = sys::array_in_memory("bpfpack_lost", size)?;
-    let memory = Mapping::new(map.as_fd(), size, libc::PROT_READ, 0)?;
+    let map = Map::array_in_memory("bpfpack_lost", size)?;
+    let memory = Mapping::of_array(&map)?;
     let slot = |buffer: Option<&str>| {
         let known = buffer.and_then(|name| buffers.iter().position(|known| known == name));
         8 * known.unwrap_or(buffers.len()) as i32
     };
-    let (object, is_incomplete) = calls.counted(map.as_raw_fd(), slot);
+    let (object, is_incomplete) = calls.counted(map.as_fd().as_raw_fd(), slot);
     let counters = Counters { memory, buffers, is_incomplete };
     Ok(Some(Instrumented { object, counters, _map: map }))
 }

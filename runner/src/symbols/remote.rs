@@ -19,7 +19,7 @@ use super::processes::FRESH;
 use super::wire::{MAX_PLACES, Reply, Request};
 use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
 use crate::args::Plan;
-use crate::sys;
+use crate::os;
 use crate::talk::Talk;
 
 /// How long the worker may take for one process, without and with source lines, until it is ended.
@@ -275,7 +275,7 @@ impl Remote {
                 return None;
             }
             // The end of the run may come meanwhile.
-            let slice = sys::timespec(left.min(Duration::from_millis(5)));
+            let slice = os::timespec(left.min(Duration::from_millis(5)));
             let _ = poll(&mut [PollFd::new(&link.stream, PollFlags::IN)], Some(&slice));
         }
     }

@@ -7,7 +7,10 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use libbpf_rs::MapType;
 use libbpf_sys::{bpf_perf_event_ret, perf_event_header};
+
+use super::map::Map;
 
 /// What comes out of a perf buffer.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct PerfBuffer {
     buffer: *mut libbpf_sys::perf_buffer,
     /// libbpf clears the map's elements when the buffer goes, and knows the map by this number: were
     /// it closed before, the number could be another map's.
-    _map: OwnedFd,
+    _map: Map,
     /// Whether the kernel counts what is lost (`PERF_FORMAT_LOST`, from 6.0 on).
     counts: bool,
 }
@@ -40,19 +43,25 @@ thread_local! {
 
 impl PerfBuffer {
     /// Opens the buffer of a map, with this many pages for each CPU.
-    pub fn open(map: BorrowedFd<'_>, pages: usize) -> io::Result<PerfBuffer> {
-        let own = map.try_clone_to_owned()?;
-        let map = own.as_fd();
-        let counting = PerfBuffer::with_format(map, pages, libbpf_sys::PERF_FORMAT_LOST.into());
+    ///
+    /// # Errors
+    /// When the map is no perf event array, the number is no power of two, or there is no memory.
+    pub(crate) fn open(map: Map, pages: usize) -> io::Result<PerfBuffer> {
+        // libbpf computes the length of the mapping without a look at whether it overflows.
+        let is_too_large = pages > isize::MAX as usize / (2 * rustix::param::page_size());
+        if map.map_type() != MapType::PerfEventArray || map.key_size() != 4 || is_too_large {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let counting = PerfBuffer::with_format(&map, pages, libbpf_sys::PERF_FORMAT_LOST.into());
         let (buffer, counts) = match counting {
             Ok(buffer) => (buffer, true),
-            Err(_) => (PerfBuffer::with_format(map, pages, 0)?, false),
+            Err(_) => (PerfBuffer::with_format(&map, pages, 0)?, false),
         };
-        Ok(PerfBuffer { buffer, _map: own, counts })
+        Ok(PerfBuffer { buffer, _map: map, counts })
     }
 
     fn with_format(
-        map: BorrowedFd<'_>,
+        map: &Map,
         pages: usize,
         read_format: u64,
     ) -> io::Result<*mut libbpf_sys::perf_buffer> {
@@ -66,10 +75,11 @@ impl PerfBuffer {
         };
         attr.__bindgen_anon_1.sample_period = 1;
         attr.__bindgen_anon_2.wakeup_events = 1;
-        // SAFETY: `attr` is valid and copied; the callback is a function that needs no context.
+        // SAFETY: the map is a perf event array; `attr` is valid and copied; the callback is a function
+        // that needs no context.
         let buffer = unsafe {
             libbpf_sys::perf_buffer__new_raw(
-                map.as_raw_fd(),
+                map.as_fd().as_raw_fd(),
                 pages as libbpf_sys::size_t,
                 &raw mut attr,
                 Some(on_event),
@@ -204,4 +214,21 @@ pub fn clock_event(clock: Clock, cpu: i32, frequency: u64) -> io::Result<OwnedFd
     }
     // SAFETY: perf_event_open just made this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_perf_event_arrays_of_sane_sizes_are_opened() {
+        let open = |map_type, key, pages| {
+            let error = PerfBuffer::open(Map::fake(map_type, key, 4, 1), pages).unwrap_err();
+            error.raw_os_error()
+        };
+        assert_eq!(open(MapType::Array, 4, 1), Some(libc::EINVAL));
+        assert_eq!(open(MapType::PerfEventArray, 8, 1), Some(libc::EINVAL));
+        assert_eq!(open(MapType::PerfEventArray, 4, 1 << 62), Some(libc::EINVAL));
+        assert_eq!(open(MapType::PerfEventArray, 4, 3), Some(libc::EINVAL), "no power of two");
+    }
 }

@@ -8,9 +8,13 @@
 //! pieces.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use libbpf_rs::MapType;
+
+use super::map::Map;
+use super::mapping::{Access, Mapping};
 
 /// Bytes before each record: its length with two flags, and where its page is.
 const HEADER: usize = 8;
@@ -28,7 +32,7 @@ const LINE: usize = 64;
 /// A ring buffer that this process reads.
 #[derive(Debug)]
 pub struct Ring {
-    map: OwnedFd,
+    map: Map,
     /// The consumer's position, in a page of its own.
     consumer: Mapping,
     /// The producer's position, and behind it the data, twice.
@@ -42,22 +46,27 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Maps the buffer of a map that has `size` bytes.
+    /// Maps the buffer of a map.
     ///
     /// # Errors
-    /// When the map is no ring buffer of that size, or somebody has made nonsense of it.
-    pub fn open(map: BorrowedFd<'_>, size: usize) -> io::Result<Ring> {
+    /// When the map is no ring buffer, or somebody has made nonsense of it.
+    pub(crate) fn open(map: Map) -> io::Result<Ring> {
         let page = rustix::param::page_size();
-        if !size.is_power_of_two() || size < page {
+        let size = map.max_entries() as usize;
+        if map.map_type() != MapType::RingBuf || !size.is_power_of_two() || size < page {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let consumer = Mapping::new(map, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
-        let producer = Mapping::new(map, page + 2 * size, libc::PROT_READ, page)?;
+        // SAFETY: the kernel lays the memory of this type out so: the page with the consumer's
+        // position, which begins with a number and may be written to, and what follows it.
+        let consumer = unsafe { Mapping::new(map.as_fd(), page, Access::Write, 0)? };
+        // SAFETY: as above; the page with the producer's position and the data, which only the
+        // kernel writes to.
+        let producer = unsafe { Mapping::new(map.as_fd(), page + 2 * size, Access::Read, page)? };
         let position = consumer.number().load(Ordering::Acquire);
         if !position.is_multiple_of(8) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Ring { map: map.try_clone_to_owned()?, consumer, producer, position, size, page })
+        Ok(Ring { map, consumer, producer, position, size, page })
     }
 
     /// Bytes of the buffer.
@@ -91,17 +100,17 @@ impl Ring {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let place = self.producer.start.as_ptr().wrapping_add(at).cast_const().cast();
+            let address = self.producer.start.as_ptr().wrapping_add(at).cast_const().cast();
             // SAFETY: a hint reads nothing, and may be of any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(place) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
     }
 
     /// Hands up to `most` records to `take`, in order, and gives their room back; fewer where it
-    /// answers that it has enough. Returns how many they were, and whether there may be more: what programs throw away is passed over, but not
-    /// without end.
+    /// answers that it has enough. Returns how many they were, and whether there may be more: what
+    /// programs throw away is passed over, but not without end.
     pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
         let mut position = self.position;
         let mut given_back = position;
@@ -165,64 +174,6 @@ impl AsFd for Ring {
     }
 }
 
-/// Memory that is shared with the kernel.
-#[derive(Debug)]
-pub struct Mapping {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the memory belongs to the process, not to a thread, and is only reached through a
-// reference to its owner.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    /// Maps `len` bytes of a map from an offset on.
-    pub fn new(
-        map: BorrowedFd<'_>,
-        len: usize,
-        protection: i32,
-        offset: usize,
-    ) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                protection,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { start, len })
-    }
-
-    /// The number in the first 8 bytes.
-    fn number(&self) -> &AtomicU64 {
-        // SAFETY: a mapping begins at a page, holds at least one, and lives as long as `self`. The
-        // kernel and this process change the number by atomic operations only.
-        unsafe { self.start.cast().as_ref() }
-    }
-
-    /// The numbers of 8 bytes in it, which the kernel may change at any time.
-    pub fn numbers(&self) -> &[AtomicU64] {
-        // SAFETY: as in `number`; a multiple of a page holds so many of them.
-        unsafe { std::slice::from_raw_parts(self.start.cast().as_ptr(), self.len / 8) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: made by mmap with this length, unmapped once, and no reference to it is left.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +217,11 @@ mod tests {
         fake.put(b"second record", 0);
         fake.put(b"not yet", BUSY);
         fake.put(b"behind it", 0);
-        let mut ring = Ring::open(fake.file.as_fd(), SIZE).unwrap();
+        let map = |size: usize| {
+            let map = Map::fake(MapType::RingBuf, 0, 0, size as u32);
+            map.in_file(fake.file.try_clone().unwrap().into())
+        };
+        let mut ring = Ring::open(map(SIZE)).unwrap();
         let pending = ring.pending();
         let mut seen: Vec<Vec<u8>> = Vec::new();
         let mut take = |record: &[u8]| {
@@ -279,6 +234,7 @@ mod tests {
         assert_eq!(ring.consume(100, &mut take), (0, false), "one is not there yet");
         assert_eq!(seen, [&b"first"[..], b"second record"]);
         assert_eq!(pending - ring.pending(), 16 + 16 + 24, "room is given back");
-        assert!(Ring::open(fake.file.as_fd(), 1000).is_err());
+        assert!(Ring::open(map(1000)).is_err());
+        assert!(Ring::open(Map::fake(MapType::Array, 4, 8, SIZE as u32)).is_err());
     }
 }

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use bpfpack_folders::is_ours;
 use sha2::{Digest as _, Sha256};
+use wasmtime::Module;
 
 /// Files in the folder; the oldest go.
 const MOST_FILES: usize = 64;
@@ -61,9 +62,19 @@ impl Cache {
         self.folder.join(key).with_extension(ENDING)
     }
 
-    /// The code of a module, if it is there and whole.
+    /// A compiled module, if it is there and whole, and for this engine and processor.
     #[must_use]
-    pub fn read(&self, key: &str) -> Option<Vec<u8>> {
+    #[allow(unsafe_code, reason = "the code is run as it is: what makes it ours is checked here")]
+    pub fn module(&self, key: &str, engine: &wasmtime::Engine) -> Option<Module> {
+        let code = self.read(key)?;
+        // SAFETY: the bytes are what `Module::serialize` has made, since nothing but `keep` writes
+        // them. Only this user and root can write to the folder and to the file (`open`, `read`).
+        // The file is whole: its sum was compared.
+        unsafe { Module::deserialize(engine, code) }.ok()
+    }
+
+    /// The code of a module, if it is there and whole.
+    fn read(&self, key: &str) -> Option<Vec<u8>> {
         let mut file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW)
@@ -85,8 +96,14 @@ impl Cache {
         Some(code)
     }
 
-    /// Keeps the code of a module, and removes what is too much. That it fails is no reason to end.
-    pub fn write(&self, key: &str, code: &[u8]) {
+    /// Keeps a compiled module, and removes what is too much. That it fails is no reason to end.
+    pub fn keep(&self, key: &str, module: &Module) {
+        if let Ok(code) = module.serialize() {
+            self.write(key, &code);
+        }
+    }
+
+    fn write(&self, key: &str, code: &[u8]) {
         if code.len() as u64 > LARGEST {
             return;
         }

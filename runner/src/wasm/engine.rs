@@ -10,7 +10,6 @@ use wasmtime::{Config, ImportType, Linker, Module, ResourceLimiter, Store, Strat
 use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
 use crate::fetch::WASM;
-use crate::sys;
 
 /// Elements of a module's tables: what a compiler makes has some thousands.
 const MOST_ELEMENTS: usize = 1 << 20;
@@ -99,8 +98,7 @@ impl Engine {
     pub fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
         let key = self.cache.as_ref().map(|_| Cache::key(bytes, &self.code_version()));
         let cache = self.cache.as_ref().zip(key.as_deref());
-        let known = cache.and_then(|(cache, key)| cache.read(key));
-        if let Some(module) = known.and_then(|code| sys::compiled_module(&self.inner, &code).ok()) {
+        if let Some(module) = cache.and_then(|(cache, key)| cache.module(key, &self.inner)) {
             return Ok(module);
         }
         let is_binary = bytes.starts_with(WASM);
@@ -115,10 +113,8 @@ impl Engine {
             let error = anyhow!(why).context(format!("`{name}` is no module that can run"));
             Failure::new(exit_code::MODULE, error)
         })?;
-        if let Some((cache, key)) = cache
-            && let Ok(code) = module.serialize()
-        {
-            cache.write(key, &code);
+        if let Some((cache, key)) = cache {
+            cache.keep(key, &module);
         }
         Ok(module)
     }

@@ -13,8 +13,9 @@ use super::json::minified;
 use super::sources::What;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
 use crate::symbols::{Hurry, Patience, Place, Symbols, write_frame};
+use crate::sys::map::Map;
 use crate::wasm::memory;
-use crate::{sys, talk};
+use crate::{os, talk};
 
 type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
@@ -252,7 +253,7 @@ impl Places {
         Ok(Places { memory, world: std::rc::Rc::clone(&call.data().world) })
     }
 
-    fn map(&self, name: &'static str, number: u32) -> Result<&super::maps::Map> {
+    fn map(&self, name: &'static str, number: u32) -> Result<&Map> {
         let map = self.world.maps.get(number);
         map.ok_or_else(|| format_err!("{name}: there is no map {number}"))
     }
@@ -280,9 +281,9 @@ fn number(result: std::io::Result<()>) -> i32 {
 fn map_lookup(mut call: Call<'_>, map: u32, key: u32, value: u32) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_lookup", map)?;
-    let key = places.read(&call, "map_lookup", key, map.elements.key_size())?;
-    let mut found = vec![0; map.elements.value_size()];
-    let result = map.elements.lookup(&key, &mut found, 0);
+    let key = places.read(&call, "map_lookup", key, map.key_size())?;
+    let mut found = vec![0; map.value_bytes()];
+    let result = map.lookup(&key, &mut found, 0);
     if result.is_ok() {
         places.write(&mut call, "map_lookup", value, &found)?;
     }
@@ -292,16 +293,16 @@ fn map_lookup(mut call: Call<'_>, map: u32, key: u32, value: u32) -> Result<i32>
 fn map_update(mut call: Call<'_>, map: u32, key: u32, value: u32, flags: u64) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_update", map)?;
-    let key = places.read(&call, "map_update", key, map.elements.key_size())?;
-    let value = places.read(&call, "map_update", value, map.elements.value_size())?;
-    Ok(number(map.elements.update(&key, &value, flags)))
+    let key = places.read(&call, "map_update", key, map.key_size())?;
+    let value = places.read(&call, "map_update", value, map.value_bytes())?;
+    Ok(number(map.update(&key, &value, flags)))
 }
 
 fn map_delete(mut call: Call<'_>, map: u32, key: u32) -> Result<i32> {
     let places = Places::of(&mut call)?;
     let map = places.map("map_delete", map)?;
-    let key = places.read(&call, "map_delete", key, map.elements.key_size())?;
-    Ok(number(map.elements.delete(&key, 0)))
+    let key = places.read(&call, "map_delete", key, map.key_size())?;
+    Ok(number(map.delete(&key, 0)))
 }
 
 fn map_next(mut call: Call<'_>, map: u32, key: u32, next: u32) -> Result<i32> {
@@ -309,10 +310,10 @@ fn map_next(mut call: Call<'_>, map: u32, key: u32, next: u32) -> Result<i32> {
     let map = places.map("map_next", map)?;
     let key = match key {
         0 => None,
-        key => Some(places.read(&call, "map_next", key, map.elements.key_size())?),
+        key => Some(places.read(&call, "map_next", key, map.key_size())?),
     };
-    let mut found = vec![0; map.elements.key_size()];
-    let result = map.elements.next(key.as_deref(), &mut found);
+    let mut found = vec![0; map.key_size()];
+    let result = map.next_key(key.as_deref(), &mut found);
     if result.is_ok() {
         places.write(&mut call, "map_next", next, &found)?;
     }
@@ -330,7 +331,7 @@ fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
         2 => ClockId::Boottime,
         _ => return Err(format_err!("clock: there is no clock {which}")),
     };
-    Ok(sys::nanoseconds(clock_gettime(clock)) as i64)
+    Ok(os::nanoseconds(clock_gettime(clock)) as i64)
 }
 
 fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {

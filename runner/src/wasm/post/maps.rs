@@ -5,23 +5,18 @@ use libbpf_rs::{MapCore as _, MapType, Object};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, system};
-use crate::sys::elements::Elements;
+use crate::sys::map::Map;
 
-/// A map and what is needed to use it.
+/// A map with its name.
 #[derive(Debug)]
-pub struct Map {
-    /// Its name.
-    pub name: String,
-    /// What is in it.
-    pub elements: Elements,
-    /// Bytes of a value, on one CPU where each has its own.
-    value_size: u32,
-    max_entries: u32,
+struct Named {
+    name: String,
+    map: Map,
 }
 
 /// The maps of a package.
 #[derive(Debug, Default)]
-pub struct Table(Vec<Map>);
+pub struct Table(Vec<Named>);
 
 impl Table {
     /// The maps whose keys and values are bytes. In others they are descriptors of this process
@@ -47,9 +42,8 @@ impl Table {
             if name.contains('.') || !is_plain {
                 continue;
             }
-            let elements = Elements::of(&map).map_err(system("can not keep a map open"))?;
-            let (value_size, max_entries) = (map.value_size(), map.max_entries());
-            maps.push(Map { name, elements, value_size, max_entries });
+            let map = Map::of(&map).map_err(system("can not keep a map open"))?;
+            maps.push(Named { name, map });
         }
         Ok(Table(maps))
     }
@@ -57,23 +51,23 @@ impl Table {
     /// A map by its number.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<&Map> {
-        self.0.get(number as usize)
+        self.0.get(number as usize).map(|named| &named.map)
     }
 
     /// The number of a map.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|map| map.name == name)
+        self.0.iter().position(|named| named.name == name)
     }
 
     /// What a module is told.
     #[must_use]
     pub fn describe(&self) -> Value {
-        let describe = |map: &Map| {
+        let describe = |Named { name, map }: &Named| {
             json!({
-                "name": map.name, "type": type_name(map.elements.ty),
-                "key_size": map.elements.key_size(),
-                "value_size": map.value_size, "max_entries": map.max_entries,
+                "name": name, "type": type_name(map.map_type()),
+                "key_size": map.key_size(),
+                "value_size": map.value_size(), "max_entries": map.max_entries(),
             })
         };
         self.0.iter().map(describe).collect::<Vec<_>>().into()

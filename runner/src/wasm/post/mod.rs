@@ -30,9 +30,9 @@ use wasmtime::Module;
 
 use crate::collect::maps::Entry;
 use crate::failure::{Failure, exit_code, system};
+use crate::os;
 use crate::render::Output;
 use crate::symbols::Setup;
-use crate::sys;
 use crate::view::{Stream, View};
 use crate::wasm::engine::Engine;
 use crate::wasm::wasi::Wasi;
@@ -420,5 +420,5 @@ impl Chain {
 
 /// CLOCK_MONOTONIC in nanoseconds, as programs' bpf_ktime_get_ns.
 fn now() -> i64 {
-    sys::nanoseconds(clock_gettime(ClockId::Monotonic)) as i64
+    os::nanoseconds(clock_gettime(ClockId::Monotonic)) as i64
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use libbpf_rs::{MapCore, MapType};
 
+use crate::sys::map::Map;
 use crate::sys::perf::{PerfBuffer, PerfEvent};
 use crate::sys::ring::Ring;
 
@@ -58,8 +59,8 @@ impl Buffer {
     /// When the map is none.
     pub fn open(map: &impl MapCore) -> io::Result<Buffer> {
         let reader = match map.map_type() {
-            MapType::RingBuf => Reader::Ring(Ring::open(map.as_fd(), map.max_entries() as usize)?),
-            MapType::PerfEventArray => Reader::Perf(PerfBuffer::open(map.as_fd(), PAGES)?),
+            MapType::RingBuf => Reader::Ring(Ring::open(Map::of(map)?)?),
+            MapType::PerfEventArray => Reader::Perf(PerfBuffer::open(Map::of(map)?, PAGES)?),
             _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
         };
         Ok(Buffer {

@@ -11,8 +11,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::interrupts::Interrupts;
 use crate::failure::{self, Failure};
+use crate::os::timespec;
 use crate::sink::{Reader, Sink};
-use crate::sys::timespec;
 use crate::wasm::wasi::{Answer, Errno, Output, Streams, Trouble};
 
 /// While records are handed over, what is written for them waits for each other up to this time.

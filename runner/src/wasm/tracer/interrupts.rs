@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use crate::sys::{Signals, timespec};
+use crate::os::timespec;
+use crate::sys::Signals;
 
 /// What a module has for its last words.
 const GRACE: Duration = Duration::from_millis(500);

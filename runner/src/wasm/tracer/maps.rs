@@ -2,12 +2,13 @@
 //! `wasm_bpf_map_operate`: a module reads and writes elements of its own maps.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use libbpf_rs::MapType;
 use wasmtime::{Caller, Memory};
 
 use super::State;
+use crate::sys::map::Map;
 use crate::wasm::memory;
 
 /// Commands, as in bpf(2).
@@ -52,41 +53,41 @@ struct Ask {
 impl Ask {
     fn carry_out(self, caller: &mut Caller<'_, State>, memory: Memory) -> io::Result<()> {
         let (data, state) = memory.data_and_store_mut(caller);
-        let elements = state.objects.elements(self.descriptor);
-        let elements = elements.ok_or_else(|| errno(-NO_MAP))?;
-        if has_descriptors_as_keys(elements.ty) {
+        let map = state.objects.by_descriptor(self.descriptor);
+        let map = map.ok_or_else(|| errno(-NO_MAP))?;
+        if has_descriptors_as_keys(map.map_type()) {
             return Err(errno(libc::EBADF));
         }
-        let key_size = elements.key_size();
+        let key_size = map.key_size();
         // The key is copied: it may lie inside of the value.
         let read_key = |data: &mut [u8]| piece(data, self.key, key_size).map(|key| key.to_vec());
-        let value_size = elements.value_size();
+        let value_size = map.value_bytes();
         match self.command {
             command::LOOK_UP => {
                 let key = read_key(data)?;
-                elements.lookup(&key, piece(data, self.value, value_size)?, self.flags)
+                map.lookup(&key, piece(data, self.value, value_size)?, self.flags)
             }
             command::LOOK_UP_AND_DELETE => {
                 let key = read_key(data)?;
-                elements.take(&key, piece(data, self.value, value_size)?, self.flags)
+                map.take(&key, piece(data, self.value, value_size)?, self.flags)
             }
             command::UPDATE => {
                 let key = read_key(data)?;
                 let value = piece(data, self.value, value_size)?;
-                match holds_descriptors(elements.ty) {
-                    false => elements.update(&key, value, self.flags),
+                match holds_descriptors(map.map_type()) {
+                    false => map.update(&key, value, self.flags),
                     true => {
                         let number =
                             <[u8; 4]>::try_from(&*value).map_err(|_| errno(libc::EINVAL))?;
-                        let fd = real(state, elements.ty, u32::from_le_bytes(number))?;
-                        elements.update(&key, &fd.to_ne_bytes(), self.flags)
+                        let fd = real(state, map.map_type(), u32::from_le_bytes(number))?;
+                        map.update(&key, &fd.to_ne_bytes(), self.flags)
                     }
                 }
             }
-            command::DELETE => elements.delete(&read_key(data)?, self.flags),
+            command::DELETE => map.delete(&read_key(data)?, self.flags),
             command::NEXT_KEY => {
                 let key = if self.key == 0 { None } else { Some(read_key(data)?) };
-                elements.next(key.as_deref(), piece(data, self.next_key, key_size)?)
+                map.next_key(key.as_deref(), piece(data, self.next_key, key_size)?)
             }
             _ => Err(errno(libc::EINVAL)),
         }
@@ -144,7 +145,7 @@ fn real(state: &State, ty: MapType, number: u32) -> io::Result<i32> {
     let fd = match ty {
         MapType::ArrayOfMaps | MapType::HashOfMaps => {
             let number = i32::try_from(number).ok();
-            number.and_then(|number| state.objects.elements(number)).map(|inner| inner.map())
+            number.and_then(|number| state.objects.by_descriptor(number)).map(Map::as_fd)
         }
         MapType::CgroupArray => state.wasi.directory(number),
         // An interface, or a size, is no descriptor; what can be one behind it has no room here.

@@ -23,7 +23,7 @@ use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load;
 use crate::memory;
-use crate::sys::elements::Elements;
+use crate::sys::map::Map;
 use crate::talk::Talk;
 
 /// The first number that a map gets.
@@ -51,7 +51,7 @@ struct Loaded {
 struct Descriptor {
     handle: u64,
     name: String,
-    elements: Elements,
+    map: Map,
 }
 
 /// The objects.
@@ -194,10 +194,10 @@ impl Objects {
         if let Some((number, _)) = known {
             return Some(*number);
         }
-        let elements = Elements::of(&map).ok()?;
+        let map = Map::of(&map).ok()?;
         let number = self.next_descriptor;
         self.next_descriptor = number.checked_add(1)?;
-        self.descriptors.insert(number, Descriptor { handle, name, elements });
+        self.descriptors.insert(number, Descriptor { handle, name, map });
         Some(number)
     }
 
@@ -206,9 +206,9 @@ impl Objects {
         self.loaded.contains_key(&handle)
     }
 
-    /// The elements of a map.
-    pub fn elements(&self, descriptor: i32) -> Option<&Elements> {
-        self.descriptors.get(&descriptor).map(|descriptor| &descriptor.elements)
+    /// The map of a number.
+    pub fn by_descriptor(&self, descriptor: i32) -> Option<&Map> {
+        self.descriptors.get(&descriptor).map(|descriptor| &descriptor.map)
     }
 
     /// Takes a buffer out, to be polled.

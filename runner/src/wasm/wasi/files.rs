@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use super::{Answer, Errno, Output};
 use crate::failure::{Failure, exit_code};
-use crate::sys;
+use crate::os;
 
 /// Files that a module may have open.
 const MOST: usize = 256;
@@ -108,8 +108,7 @@ impl Files {
         // To open a device does something by itself, and to read a pipe may wait without an end:
         // what it is comes first.
         let found = below(self.directory(directory)?, path, wish)?;
-        let open =
-            || sys::reopen(found.as_fd(), OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK);
+        let open = || os::reopen(found.as_fd(), OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK);
         let file = match FileType::from_raw_mode(fstat(&found)?.st_mode) {
             FileType::Directory => File::Directory(open()?),
             FileType::RegularFile => File::Regular(open()?),

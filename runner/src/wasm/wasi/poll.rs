@@ -10,7 +10,7 @@ use wasmtime::Caller;
 use super::files::File;
 use super::system::clock;
 use super::{Answer, Errno, HasWasi, Output, Trouble, place};
-use crate::sys::nanoseconds;
+use crate::os::nanoseconds;
 
 /// Bytes of a subscription, and of an event.
 const SUBSCRIPTION: u32 = 48;

@@ -5,7 +5,7 @@ use rustix::time::{ClockId, clock_getres, clock_gettime};
 use wasmtime::{Caller, Linker};
 
 use super::{Answer, Errno, Exit, HasWasi, MODULE, number, place};
-use crate::sys::nanoseconds;
+use crate::os::nanoseconds;
 
 /// Bytes of random numbers that are made at once.
 const RANDOM: usize = 1 << 20;

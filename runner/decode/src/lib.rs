@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+//! From bytes to values, by layouts that are compiled once from BTF. Knows no kernel, no output
+//! format, and prints nothing.
+#![forbid(unsafe_code)]
+
+pub mod histogram;
+pub mod layout;
+pub mod meaning;
+
+pub use histogram::{Edges, Slots};
+pub use layout::{Field, Layout, Member, Struct};

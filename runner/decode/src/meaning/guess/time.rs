@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//! Time spans and timestamps by their names. A unit has to be told, but for timestamps: those that
+//! are no nanoseconds are told apart when a value is written.
+
+use super::words;
+use crate::meaning::{Meaning, Unit};
+
+/// Times, by the words of their names.
+pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
+    /// Ends of names that tell the unit.
+    const UNITS: [(&str, Unit); 12] = [
+        ("ns", Unit::Nanoseconds),
+        ("nsec", Unit::Nanoseconds),
+        ("nsecs", Unit::Nanoseconds),
+        ("us", Unit::Microseconds),
+        ("usec", Unit::Microseconds),
+        ("usecs", Unit::Microseconds),
+        ("ms", Unit::Milliseconds),
+        ("msec", Unit::Milliseconds),
+        ("msecs", Unit::Milliseconds),
+        ("sec", Unit::Seconds),
+        ("secs", Unit::Seconds),
+        ("seconds", Unit::Seconds),
+    ];
+    const SPANS: [&str; 33] = [
+        "age", "avg", "blocked", "busy", "delay", "delta", "dur", "duration", "elapsed", "held",
+        "hold", "idle", "interval", "lat", "latency", "max", "mean", "min", "oncpu", "offcpu",
+        "period", "qdelta", "rtt", "run", "runtime", "sleep", "slept", "span", "sum", "timeout",
+        "took", "total", "wait",
+    ];
+    const MOMENTS: [&str; 7] = ["ts", "timestamp", "start", "end", "begin", "enter", "exit"];
+
+    let (base, unit) = name.rsplit_once('_').unwrap_or(("", name));
+    let unit = UNITS.iter().find(|(end, _)| *end == unit).map(|(_, unit)| *unit);
+    let is_moment = |base: &str| {
+        MOMENTS.contains(&base) || base.ends_with("_ts") || base.ends_with("_timestamp")
+    };
+    match unit {
+        // A number of 32 bits has room for a time span, but not in nanoseconds.
+        Some(unit) if words(base).any(|word| SPANS.contains(&word)) => {
+            let fits = size == 8 || size == 4 && unit != Unit::Nanoseconds;
+            fits.then_some(Meaning::Duration(unit))
+        }
+        Some(unit) if is_moment(base) => (size == 8).then_some(Meaning::Clock(unit)),
+        // `ns` alone is a namespace.
+        Some(unit) if base.is_empty() && unit != Unit::Nanoseconds && size == 8 => {
+            Some(Meaning::Duration(unit))
+        }
+        Some(_) => None,
+        None => {
+            let is_time = ["ts", "timestamp"].contains(&name)
+                || name.ends_with("_ts")
+                || name.ends_with("_timestamp")
+                || name.ends_with("_at")
+                || name.strip_suffix("_time").is_some_and(|base| MOMENTS.contains(&base));
+            (is_time && size == 8).then_some(Meaning::Clock(Unit::Nanoseconds))
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//! Talk on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
+//! them.
+
+use std::io::{self, Write as _};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use bpfpack_schemas::printable::message;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How long a message waits for a reader of stderr that takes nothing.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Bytes that a pipe takes without blocking once the kernel says that it takes some (pipe(7):
+/// `PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
+/// Writes a line to stderr. A full disk or a closed terminal there is no reason to end a trace, and a
+/// reader that takes nothing none to wait for long: the rest of the message is dropped.
+pub fn line(text: std::fmt::Arguments<'_>) {
+    let stderr = io::stderr();
+    let mut out = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
+    let _ = writeln!(out, "{text}");
+    let bytes = out.into_inner();
+    let stderr = stderr.lock();
+    for part in bytes.chunks(AT_ONCE) {
+        let mut part = part;
+        while !part.is_empty() {
+            let is_ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&PATIENCE));
+            match is_ready.and_then(|count| if count == 0 { Err(Errno::TIMEDOUT) } else { Ok(()) })
+            {
+                Ok(()) => {}
+                Err(Errno::INTR) => continue,
+                Err(_) => return,
+            }
+            match rustix::io::write(&stderr, part) {
+                Ok(count) => part = &part[count..],
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Who is listening.
+#[derive(Debug, Clone)]
+pub struct Talk {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Talk {
+    /// As the command line asks for it.
+    #[must_use]
+    pub fn new(quiet: bool, verbose: bool) -> Talk {
+        Talk { quiet, verbose }
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub fn silent() -> Talk {
+        Talk { quiet: true, verbose: false }
+    }
+
+    /// What was decided for the user.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            line(format_args!("ecli: {}", message(text)));
+        }
+    }
+
+    /// What only those want to know who asked for it.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            line(format_args!("ecli: {}", message(text)));
+        }
+    }
+
+    /// What the user should look at.
+    pub fn warning(&self, text: &str) {
+        if !self.quiet {
+            line(format_args!("{WARNING}warning:{WARNING:#} {}", message(text)));
+        }
+    }
+}
+
+/// What the user should look at, said by somebody who knows that the user listens.
+pub fn warning(text: &str) {
+    line(format_args!("{WARNING}warning:{WARNING:#} {}", message(text)));
+}
+
+/// Why it ends.
+pub fn error(text: &str) {
+    line(format_args!("{ERROR}error:{ERROR:#} {}", message(text)));
+}
+
+/// A line of a text that is somebody else's.
+pub fn detail(text: &str) {
+    line(format_args!("  | {}", message(text)));
+}
+
+/// What to do about it.
+pub fn hint(text: &str) {
+    line(format_args!("{HINT}hint:{HINT:#} {}", message(text)));
+}

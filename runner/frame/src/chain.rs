@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+//! Stages in a row: what one hands on goes to the next, and behind the last to the outputs.
+
+use std::time::Instant;
+
+use bpfpack_failure::Failure;
+use bpfpack_spec::Source;
+
+use crate::{Frame, Next, Stage, Time};
+
+/// The stages of a run, in their order.
+#[derive(Debug, Default)]
+pub struct Chain {
+    stages: Vec<Box<dyn Stage>>,
+}
+
+impl Chain {
+    /// Puts a stage behind the others.
+    pub fn push(&mut self, stage: Box<dyn Stage>) {
+        self.stages.push(stage);
+    }
+
+    /// Whether frames go straight to the outputs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// The sources that stages add.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.stages.iter().flat_map(|stage| stage.sources()).collect()
+    }
+
+    /// Takes a frame through the stages to `outputs`.
+    ///
+    /// # Errors
+    /// Of the first stage that fails, here and below.
+    #[inline]
+    pub fn frame(&mut self, frame: Frame<'_>, outputs: &mut dyn Next) -> Result<(), Failure> {
+        Rest { stages: &mut self.stages, outputs }.frame(frame)
+    }
+
+    /// The outputs are open.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn begin(&mut self, outputs: &mut dyn Next) -> Result<(), Failure> {
+        self.each(outputs, |stage, next| stage.begin(next))
+    }
+
+    /// Hands on what stages have kept.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn flush(&mut self, outputs: &mut dyn Next) -> Result<(), Failure> {
+        self.each(outputs, |stage, next| stage.flush(next))
+    }
+
+    /// When a stage wants to be called, though nothing has come.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.stages.iter().filter_map(|stage| stage.next_tick()).min()
+    }
+
+    /// Calls the stages whose time has come.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn tick(&mut self, outputs: &mut dyn Next) -> Result<(), Failure> {
+        let (at, time) = (Instant::now(), Time::now());
+        self.each(outputs, |stage, next| stage.tick(at, time, next))?;
+        self.flush(outputs)
+    }
+
+    /// The run is over.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn end(&mut self, outputs: &mut dyn Next) -> Result<(), Failure> {
+        let time = Time::now();
+        self.each(outputs, |stage, next| stage.end(time, next))
+    }
+
+    /// The exit code that a stage has ended the run with, if one has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<u8> {
+        self.stages.iter().find_map(|stage| stage.stopped())
+    }
+
+    /// How often stages were called with what they had kept.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.calls()).sum()
+    }
+
+    /// Calls each stage in turn, with what stands behind it.
+    fn each(
+        &mut self,
+        outputs: &mut dyn Next,
+        mut call: impl FnMut(&mut dyn Stage, &mut dyn Next) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut stages = &mut self.stages[..];
+        while let Some((stage, rest)) = stages.split_first_mut() {
+            call(&mut **stage, &mut Rest { stages: &mut *rest, outputs: &mut *outputs })?;
+            stages = rest;
+        }
+        Ok(())
+    }
+}
+
+/// The stages behind one, and the outputs.
+struct Rest<'r> {
+    stages: &'r mut [Box<dyn Stage>],
+    outputs: &'r mut dyn Next,
+}
+
+impl Next for Rest<'_> {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+        match self.stages.split_first_mut() {
+            Some((stage, stages)) => {
+                stage.frame(frame, &mut Rest { stages, outputs: &mut *self.outputs })
+            }
+            None => self.outputs.frame(frame),
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.outputs.waiting()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+    use bpfpack_spec::fixtures::stream;
+
+    /// Adds a letter to texts, and says when it ends.
+    #[derive(Debug)]
+    struct Letter(u8);
+
+    impl Stage for Letter {
+        fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
+            match frame {
+                Frame::Text(time, text) => next.frame(Frame::Text(time, &[text, &[self.0]].concat())),
+                // Records of the second stage's letter are its own.
+                Frame::Record(record) if record.bytes == [self.0] => Ok(()),
+                frame => next.frame(frame),
+            }
+        }
+
+        fn end(&mut self, time: Time, next: &mut dyn Next) -> Result<(), Failure> {
+            next.frame(Frame::Text(time, b"end "))
+        }
+
+        fn stopped(&self) -> Option<u8> {
+            (self.0 == b'b').then_some(3)
+        }
+    }
+
+    /// What comes out.
+    #[derive(Default)]
+    struct Out(Vec<String>);
+
+    impl Next for Out {
+        fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+            self.0.push(match frame {
+                Frame::Text(_, text) => String::from_utf8_lossy(text).into_owned(),
+                Frame::Record(record) => format!("{:?}", record.bytes),
+                other => format!("{other:?}"),
+            });
+            Ok(())
+        }
+
+        fn waiting(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    #[test]
+    fn frames_go_through_all_stages_in_their_order() {
+        let (mut chain, mut out) = (Chain::default(), Out::default());
+        let source = stream();
+        let record = |bytes| Frame::Record(Record::new(&source, Time::default(), None, bytes));
+        chain.frame(record(b"a"), &mut out).unwrap();
+        assert!(chain.is_empty() && chain.stopped().is_none());
+        chain.push(Box::new(Letter(b'a')));
+        chain.push(Box::new(Letter(b'b')));
+        chain.frame(Frame::Text(Time::default(), b"x"), &mut out).unwrap();
+        chain.frame(record(b"a"), &mut out).unwrap();
+        chain.frame(record(b"b"), &mut out).unwrap();
+        chain.frame(record(b"c"), &mut out).unwrap();
+        chain.end(&mut out).unwrap();
+        // What the first says at its end goes through the second.
+        assert_eq!(out.0, ["[97]", "xab", "[99]", "end b", "end "]);
+        assert_eq!(chain.stopped(), Some(3));
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+//! Stages: what transforms frames between the sources and the outputs.
+
+use std::fmt::Debug;
+use std::time::Instant;
+
+use bpfpack_failure::Failure;
+use bpfpack_spec::Source;
+
+use crate::{Frame, Time};
+
+/// Where frames go on to: the next stage, or the outputs.
+pub trait Next {
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// When what follows fails.
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure>;
+
+    /// Bytes that wait for the readers of the outputs.
+    fn waiting(&self) -> usize;
+}
+
+/// What transforms frames. A stage may keep frames for a while, drop them, or make others.
+pub trait Stage: Debug {
+    /// Takes a frame. What comes of it goes to `next`.
+    ///
+    /// # Errors
+    /// When the stage fails, here and below.
+    fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure>;
+
+    /// The sources that it adds to those of the package.
+    fn sources(&self) -> Vec<Source> {
+        Vec::new()
+    }
+
+    /// The outputs are open: hands on what was made while the stage was started.
+    ///
+    /// # Errors
+    /// As above.
+    fn begin(&mut self, _next: &mut dyn Next) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Hands on what it has kept to take it together.
+    ///
+    /// # Errors
+    /// As above.
+    fn flush(&mut self, _next: &mut dyn Next) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// When it wants to be called, though nothing has come.
+    fn next_tick(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Its time may have come.
+    ///
+    /// # Errors
+    /// As above.
+    fn tick(&mut self, _at: Instant, _time: Time, _next: &mut dyn Next) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The run is over: hands on what it has kept, and its summary.
+    ///
+    /// # Errors
+    /// As above.
+    fn end(&mut self, _time: Time, _next: &mut dyn Next) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The exit code that it has ended the run with, if it has.
+    fn stopped(&self) -> Option<u8> {
+        None
+    }
+
+    /// How often it was called with what it had kept: each of these calls may have taken its time.
+    fn calls(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+//! The time that stands before a record or reading: when it was read, which under load may be a
+//! millisecond after it happened.
+
+use std::io::Write as _;
+
+use bpfpack_frame::Time;
+
+use crate::TimeColumn;
+
+/// Finds hours, minutes and seconds of the local time, for a number of seconds since 1970.
+pub type LocalTime = fn(i64) -> (u8, u8, u8);
+
+/// The same in universal time, for those who know no time zone.
+#[must_use]
+pub fn utc(seconds: i64) -> (u8, u8, u8) {
+    let of_day = seconds.rem_euclid(24 * 3600);
+    ((of_day / 3600) as u8, (of_day / 60 % 60) as u8, (of_day % 60) as u8)
+}
+
+/// A clock for a column.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    column: TimeColumn,
+    local_time: LocalTime,
+    /// The time that was shown last; none before the first.
+    shown: Option<Time>,
+    /// What is written for it.
+    text: Vec<u8>,
+}
+
+impl Clock {
+    /// A clock that shows nothing yet.
+    pub(crate) fn new(column: TimeColumn, local_time: LocalTime) -> Clock {
+        Clock { column, local_time, shown: None, text: Vec::new() }
+    }
+
+    /// Characters of its column; 0 where there is none.
+    pub(crate) fn width(&self) -> usize {
+        match self.column {
+            TimeColumn::None => 0,
+            TimeColumn::Wall => 8,
+            TimeColumn::Boot => 14,
+            TimeColumn::Delta => 11,
+        }
+    }
+
+    /// The text for a frame of this time.
+    #[inline]
+    pub(crate) fn text(&mut self, time: Time) -> &[u8] {
+        // Frames that are read together have the same time, and its text. What passed since the one
+        // before is another thing for the second.
+        if self.shown != Some(time) || self.column == TimeColumn::Delta {
+            self.show(time);
+        }
+        &self.text
+    }
+
+    fn show(&mut self, time: Time) {
+        let before = self.shown.replace(time);
+        let second = |time: Time| time.wall / 1_000_000_000;
+        match self.column {
+            TimeColumn::None => {}
+            TimeColumn::Wall if before.map(second) == Some(second(time)) => {}
+            TimeColumn::Wall => {
+                self.text.clear();
+                let (hours, minutes, seconds) = (self.local_time)(second(time) as i64);
+                let _ = write!(self.text, "{hours:02}:{minutes:02}:{seconds:02}");
+            }
+            TimeColumn::Boot => {
+                self.text.clear();
+                seconds(time.boot, &mut self.text);
+            }
+            TimeColumn::Delta => {
+                self.text.clear();
+                self.text.push(b'+');
+                let before = before.map_or(time.boot, |before| before.boot);
+                seconds(time.boot.saturating_sub(before), &mut self.text);
+            }
+        }
+    }
+
+    /// The time as a value of JSON: a string, or seconds.
+    pub(crate) fn json(&mut self, time: Time, out: &mut Vec<u8>) {
+        let is_text = self.column == TimeColumn::Wall;
+        let text = self.text(time);
+        let text = text.strip_prefix(b"+").unwrap_or(text);
+        out.extend(is_text.then_some(b'"'));
+        out.extend_from_slice(text);
+        out.extend(is_text.then_some(b'"'));
+    }
+}
+
+/// Seconds with six digits behind the point.
+fn seconds(nanoseconds: u64, out: &mut Vec<u8>) {
+    let micros = nanoseconds / 1000;
+    let _ = write!(out, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// 09:05:07, 61 seconds after the machine was started.
+    pub(crate) const TIME: Time = Time {
+        wall: (9 * 3600 + 5 * 60 + 7) * 1_000_000_000,
+        boot: 61_000_000_123,
+        monotonic: 61_000_000_123,
+    };
+
+    pub(crate) fn clock(column: TimeColumn) -> Clock {
+        Clock::new(column, utc)
+    }
+
+    #[test]
+    fn columns() {
+        let at = |clock: &mut Clock, time| String::from_utf8(clock.text(time).to_vec()).unwrap();
+        let text = |column| at(&mut clock(column), TIME);
+        assert_eq!(text(TimeColumn::Wall), "09:05:07");
+        assert_eq!(text(TimeColumn::Boot), "61.000000");
+        assert_eq!(text(TimeColumn::None), "");
+        let mut delta = clock(TimeColumn::Delta);
+        assert_eq!(at(&mut delta, TIME), "+0.000000");
+        let later = Time { boot: TIME.boot + 250_000, ..TIME };
+        assert_eq!(at(&mut delta, later), "+0.000250");
+        assert_eq!(at(&mut delta, later), "+0.000000", "read together");
+        let mut wall = clock(TimeColumn::Wall);
+        let next = Time { wall: TIME.wall + 1_000_000_000, ..TIME };
+        assert_eq!((at(&mut wall, TIME), at(&mut wall, next)), ("09:05:07".into(), "09:05:08".into()));
+        let mut out = Vec::new();
+        clock(TimeColumn::Wall).json(TIME, &mut out);
+        clock(TimeColumn::Boot).json(TIME, &mut out);
+        assert_eq!(out, b"\"09:05:07\"61.000000");
+        assert_eq!(utc(-1), (23, 59, 59));
+    }
+}

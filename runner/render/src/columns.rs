@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//! The columns that a value takes: one for each member of a struct, in text as wide as its type and
+//! its meaning make likely, so that rows stand below each other whatever comes.
+
+use std::collections::HashMap;
+
+use bpfpack_decode::{Layout, Member};
+
+use crate::meaning;
+
+/// Columns are at least as wide as this.
+const LEAST: usize = 6;
+
+/// Text columns that are as wide as this can be made narrower on a narrow terminal.
+const FLEXIBLE: usize = 12;
+
+/// Text is not given more room than this.
+const MOST_TEXT: usize = 32;
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// What stands above it.
+    pub name: String,
+    /// What stands in it; none where records of this kind have nothing there.
+    pub member: Option<Member>,
+    /// Characters.
+    pub width: usize,
+}
+
+/// The members of a struct; a value that is none is a member itself, with this name.
+pub fn members(layout: &Layout, name: &str) -> Vec<Member> {
+    match layout {
+        Layout::Struct(record) => record.members.clone(),
+        other => vec![Member::new(name, 0, other.clone())],
+    }
+}
+
+/// The columns of members; those with a meaning have the width of that where it is shown.
+pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> Vec<Column> {
+    let column = |member: &Member| {
+        let name = member.name.chars().count();
+        let meaning = member.meaning.filter(|_| meanings);
+        let usual = meaning.map_or_else(|| usual(&member.layout, &member.name), |m| meaning::width(&m));
+        Column {
+            name: member.name.clone(),
+            member: Some(member.clone()),
+            width: usual.max(name).max(LEAST),
+        }
+    };
+    members.into_iter().map(column).collect()
+}
+
+/// The columns of several kinds of records, so that all have the same: those of one name stand
+/// below each other.
+pub fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
+    let mut all: Vec<Column> = Vec::new();
+    let mut places = HashMap::new();
+    for column in kinds.iter().flatten() {
+        let place = *places.entry(&column.name).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(known) => known.width = known.width.max(column.width),
+            None => all.push(Column { member: None, ..column.clone() }),
+        }
+    }
+    let of_kind = |columns: &Vec<Column>| {
+        let mut row = all.clone();
+        // Of members of one name the first is shown.
+        for column in columns.iter().rev() {
+            if let Some(place) = places.get(&column.name) {
+                row[*place].member = column.member.clone();
+            }
+        }
+        row
+    };
+    kinds.iter().map(of_kind).collect()
+}
+
+/// Characters that most values of a type have.
+fn usual(layout: &Layout, name: &str) -> usize {
+    match layout {
+        // Process ids go up to 4194304 (include/linux/threads.h).
+        Layout::Int { size: 4, .. } if ["pid", "tid", "tgid"].iter().any(|e| name.ends_with(e)) => {
+            7
+        }
+        Layout::Int { size: 16, .. } => 20,
+        // Times in nanoseconds since boot have so many digits.
+        Layout::Int { size: 8, .. } => 14,
+        Layout::Pointer => 18,
+        Layout::Text { size } => size.saturating_sub(1).min(MOST_TEXT),
+        Layout::Bytes { size } => (size * 2).min(MOST_TEXT),
+        Layout::Enum { names, .. } => {
+            let longest = names
+                .iter()
+                .map(|(value, name)| name.chars().count() + 2 + value.to_string().len());
+            longest.max().unwrap_or(0).min(MOST_TEXT)
+        }
+        Layout::Label { names, .. } => {
+            names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(MOST_TEXT)
+        }
+        Layout::Float { .. } => 10,
+        _ => LEAST,
+    }
+}
+
+/// Makes wide text columns narrower until a row fits into so many characters, if that can be done.
+/// The last column has no width of its own but its name's.
+pub fn fit(columns: &mut [Column], room: usize) {
+    let Some((last, before_last)) = columns.split_last_mut() else { return };
+    let last = last.name.chars().count().max(LEAST);
+    loop {
+        let total: usize = before_last.iter().map(|column| column.width + 1).sum();
+        if total + last <= room {
+            return;
+        }
+        let least = |column: &Column| column.name.chars().count().max(FLEXIBLE);
+        let widest = before_last
+            .iter_mut()
+            .filter(|column| column.width > least(column))
+            .max_by_key(|column| column.width);
+        match widest {
+            Some(column) => column.width -= 1,
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_are_of_types_and_fit_where_they_can() {
+        let members = [
+            Member::new("pid", 0, Layout::Int { size: 4, signed: false }),
+            Member::new("comm", 4, Layout::Text { size: 16 }),
+            Member::new("a_long_name", 20, Layout::Bool),
+            Member::new("path", 24, Layout::Text { size: 256 }),
+            Member::new("last", 280, Layout::Int { size: 8, signed: true }),
+        ];
+        let mut columns = of(&members, true);
+        let widths = |columns: &[Column]| columns.iter().map(|c| c.width).collect::<Vec<_>>();
+        assert_eq!(widths(&columns), [7, 15, 11, 32, 14]);
+        fit(&mut columns, 60);
+        assert_eq!(widths(&columns), [7, 15, 11, 17, 14]);
+        fit(&mut columns, 20);
+        assert_eq!(widths(&columns), [7, 12, 11, 12, 14], "as far as it goes");
+    }
+
+    #[test]
+    fn kinds_share_their_columns() {
+        let int = || Layout::Int { size: 4, signed: false };
+        let one = [Member::new("pid", 0, int()), Member::new("code", 4, int())];
+        let other =
+            [Member::new("path", 0, Layout::Text { size: 9 }), Member::new("pid", 12, int())];
+        let columns = together(vec![of(&one, true), of(&other, true)]);
+        let seen: Vec<Vec<(&str, Option<usize>)>> = columns
+            .iter()
+            .map(|columns| {
+                let member = |column: &Column| column.member.as_ref().map(|m| m.offset);
+                columns.iter().map(|c| (c.name.as_str(), member(c))).collect()
+            })
+            .collect();
+        assert_eq!(seen[0], [("pid", Some(0)), ("code", Some(4)), ("path", None)]);
+        assert_eq!(seen[1], [("pid", Some(12)), ("code", None), ("path", Some(0))]);
+        assert_eq!(columns[0][2].width, columns[1][2].width);
+    }
+}

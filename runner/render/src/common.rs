@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//! What the formats for programs share.
+
+use bpfpack_frame::Time;
+use bpfpack_spec::Stack;
+
+use crate::Settings;
+use crate::clock::Clock;
+use crate::meaning::Names;
+use crate::symbolize::SharedSymbolizer;
+
+/// What a format for programs remembers.
+#[derive(Default)]
+pub(crate) struct Common {
+    /// Several sources: each frame says which it is of.
+    pub(crate) several: bool,
+    /// The time of records, where it was asked for.
+    pub(crate) clock: Option<Clock>,
+    /// The time of readings, likewise.
+    pub(crate) stamps: Option<Clock>,
+    pub(crate) names: Option<Names>,
+    pub(crate) symbolizer: Option<SharedSymbolizer>,
+}
+
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Common").field("several", &self.several).finish_non_exhaustive()
+    }
+}
+
+/// Which clock a frame's time is shown by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A record's, or a stage's.
+    Record,
+    /// A reading's.
+    Reading,
+}
+
+impl Common {
+    pub(crate) fn new(settings: &Settings) -> Common {
+        let (clock, stamps) = settings.clocks();
+        Common {
+            several: false,
+            clock,
+            stamps,
+            names: settings.names(true),
+            symbolizer: settings.naming_symbolizer(),
+        }
+    }
+
+    /// The clock for a frame's time, where that is shown.
+    pub(crate) fn clock(&mut self, of: Of) -> Option<&mut Clock> {
+        match of {
+            Of::Record => self.clock.as_mut(),
+            Of::Reading => self.stamps.as_mut(),
+        }
+    }
+
+    /// The text of a frame's time, where that is shown.
+    pub(crate) fn time(&mut self, of: Of, time: Time) -> Option<&[u8]> {
+        self.clock(of).map(|clock| clock.text(time))
+    }
+
+    /// Whether the frames of stacks are shown.
+    pub(crate) fn names_frames(&self) -> bool {
+        self.symbolizer.is_some()
+    }
+
+    /// Hands the frames of a stack to `take`, innermost first.
+    pub(crate) fn frames(&self, stack: &Stack, record: &[u8], take: &mut dyn FnMut(&[u8])) {
+        if let Some(symbolizer) = &self.symbolizer {
+            symbolizer.borrow_mut().frames(stack, record, take);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+//! CSV (RFC 4180) and TSV: a line of names, then a row for each record, element, or slot of a
+//! histogram. Where another source's rows follow, its names come first.
+//!
+//! A cell that begins with `=`, `+`, `-` or `@`, and is no number, has a `'` before it: spreadsheets
+//! would run it as a formula, and any process can call itself `=cmd|…`.
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use bpfpack_decode::layout::text;
+use bpfpack_decode::{Layout, Member};
+use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_schemas::printable;
+use bpfpack_spec::{Shape, Source, Stack};
+
+use crate::common::{Common, Of};
+use crate::value::{json, text as words};
+use crate::{Format, FormatKind, Heading, Settings, columns};
+
+/// Cells between commas, in quotes where they hold one.
+pub(crate) static CSV: FormatKind = FormatKind {
+    name: "csv",
+    has_meanings: false,
+    is_structured: true,
+    make: |settings| Box::new(Delimited::new(settings, Style::Csv)),
+};
+
+/// Cells between tabs; those inside, line feeds and backslashes are `\t`, `\n`, `\\`.
+pub(crate) static TSV: FormatKind = FormatKind {
+    name: "tsv",
+    has_meanings: false,
+    is_structured: true,
+    make: |settings| Box::new(Delimited::new(settings, Style::Tsv)),
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Csv,
+    Tsv,
+}
+
+/// The formats with delimiters.
+#[derive(Debug)]
+struct Delimited {
+    style: Style,
+    common: Common,
+    header_of: Option<Heading>,
+    cell: Vec<u8>,
+}
+
+impl Delimited {
+    fn new(settings: &Settings, style: Style) -> Delimited {
+        Delimited { style, common: Common::new(settings), header_of: None, cell: Vec::new() }
+    }
+
+    /// Ends a cell: `self.cell` goes to a row.
+    fn put(&mut self, out: &mut Vec<u8>) {
+        if is_formula(&self.cell) {
+            self.cell.insert(0, b'\'');
+        }
+        match self.style {
+            Style::Csv => {
+                if self.cell.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+                    out.push(b'"');
+                    for byte in &self.cell {
+                        out.extend((*byte == b'"').then_some(b'"'));
+                        out.push(*byte);
+                    }
+                    out.push(b'"');
+                } else {
+                    out.extend_from_slice(&self.cell);
+                }
+                out.push(b',');
+            }
+            Style::Tsv => {
+                for byte in &self.cell {
+                    match byte {
+                        b'\t' => out.extend_from_slice(b"\\t"),
+                        b'\n' => out.extend_from_slice(b"\\n"),
+                        b'\r' => out.extend_from_slice(b"\\r"),
+                        b'\\' => out.extend_from_slice(b"\\\\"),
+                        byte => out.push(*byte),
+                    }
+                }
+                out.push(b'\t');
+            }
+        }
+        self.cell.clear();
+    }
+
+    /// A cell with a text. What it may not hold as it is, is escaped; lines and tabs stay.
+    fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.cell.extend_from_slice(text);
+        } else {
+            let mut pieces = printable::Pieces::default();
+            pieces.append(String::from_utf8_lossy(text).as_bytes(), &mut self.cell);
+        }
+        self.put(out);
+    }
+
+    fn put_time(&mut self, of: Of, time: Time, out: &mut Vec<u8>) {
+        if let Some(text) = self.common.time(of, time) {
+            self.cell.extend_from_slice(text);
+            self.put(out);
+        }
+    }
+
+    /// A member's cell: empty where the record ends before it.
+    fn put_member(&mut self, member: &Member, record: &[u8], out: &mut Vec<u8>) {
+        if member.is_missing(record) {
+            return self.put(out);
+        }
+        if let Some(text) = member.joined(record) {
+            return self.put_text(&text, out);
+        }
+        let has_meaning = member.meaning.is_some() && self.common.names.is_some();
+        match &member.layout {
+            Layout::Text { size } if !has_meaning => {
+                let mut number = [0; 16];
+                return self.put_text(text(member.bytes(record, &mut number), *size), out);
+            }
+            Layout::Struct(_) | Layout::Array { .. } if !has_meaning => {
+                json::write_member(member, record, &mut self.common.names, &mut self.cell);
+            }
+            _ => words::write_member(member, record, &mut self.common.names, &mut self.cell),
+        }
+        self.put(out);
+    }
+
+    fn put_stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
+        if !self.common.names_frames() {
+            return;
+        }
+        for stack in stacks {
+            // Outermost first, as flame graphs take them.
+            let mut frames = Vec::new();
+            self.common.frames(stack, record, &mut |frame| frames.push(frame.to_vec()));
+            frames.reverse();
+            self.put_text(&frames.join(&b';'), out);
+        }
+    }
+
+    /// A row of one cell that a stage made.
+    fn single(&mut self, name: &'static str, time: Time, text: &[u8], out: &mut Vec<u8>) {
+        if self.header_of != Some(Heading::Stage(name)) {
+            let has_time = self.common.clock.is_some();
+            self.header(Heading::Stage(name), has_time, &[name], &[], out);
+        }
+        self.put_time(Of::Record, time, out);
+        self.put_text(text, out);
+        self.end_row(out);
+    }
+
+    /// Ends a row: the delimiter behind the last cell goes. A row may have no cells.
+    fn end_row(&self, out: &mut Vec<u8>) {
+        out.pop_if(|byte| *byte != b'\n');
+        out.push(b'\n');
+    }
+
+    /// Appends the line of names.
+    fn header(
+        &mut self,
+        heading: Heading,
+        has_time: bool,
+        names: &[&str],
+        stacks: &[Stack],
+        out: &mut Vec<u8>,
+    ) {
+        let time = has_time.then_some("time");
+        let is_of_source = !matches!(heading, Heading::Stage(_));
+        let map = (self.common.several && is_of_source).then_some("map");
+        for name in time.into_iter().chain(map).chain(names.iter().copied()) {
+            self.put_text(name.as_bytes(), out);
+        }
+        if self.common.names_frames() {
+            for stack in stacks {
+                self.put_text(format!("{}.frames", stack.name).as_bytes(), out);
+            }
+        }
+        self.end_row(out);
+        self.header_of = Some(heading);
+    }
+}
+
+/// Whether a spreadsheet takes a cell for a formula: it begins with a sign, perhaps behind spaces,
+/// and is no number. A lone `-` is what stands for nothing.
+fn is_formula(cell: &[u8]) -> bool {
+    let cell = cell.trim_ascii();
+    let begins = matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@')) && cell != b"-";
+    let text = || std::str::from_utf8(cell).unwrap_or_default();
+    // Words that a number may have, as `-inf`, are none here.
+    begins && !(cell.get(1).is_some_and(u8::is_ascii_digit) && text().parse::<f64>().is_ok())
+}
+
+impl Format for Delimited {
+    fn start(&mut self, sources: &[Source], _out: &mut Vec<u8>) {
+        self.common.several = sources.len() > 1;
+    }
+
+    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let ty = record.record_type();
+        let single;
+        let members = match &ty.layout {
+            Layout::Struct(layout) => &layout.members[..],
+            other => {
+                single = [Member::new("value", 0, other.clone())];
+                &single
+            }
+        };
+        let heading = Heading::Records(record.source.index, record.ty);
+        if self.header_of != Some(heading) {
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            self.header(heading, self.common.clock.is_some(), &names, &ty.stacks, out);
+        }
+        self.put_time(Of::Record, record.time, out);
+        if self.common.several {
+            self.put_text(record.source.name.as_bytes(), out);
+        }
+        for member in members {
+            self.put_member(member, record.bytes, out);
+        }
+        self.put_stacks(&ty.stacks, record.bytes, out);
+        self.end_row(out);
+    }
+
+    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+        let view = &*reading.source;
+        let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        let (values, slots) = match &view.shape {
+            Shape::Histogram { slots, edges, .. } => (Vec::new(), Some((slots, edges))),
+            _ => (columns::members(&view.value, "value"), None),
+        };
+        for entry in &reading.entries[part] {
+            let counts: Vec<Option<(usize, u64)>> = match slots {
+                Some((slots, _)) => {
+                    let counts: Vec<u64> = slots.counts(&entry.value).collect();
+                    let end = counts.iter().rposition(|count| *count > 0).map_or(0, |at| at + 1);
+                    counts.into_iter().enumerate().take(end).map(Some).collect()
+                }
+                None => vec![None],
+            };
+            for count in counts {
+                if self.header_of != Some(Heading::View(view.index)) {
+                    let members = keys.iter().chain(&values);
+                    let mut names: Vec<&str> = members.map(|m| m.name.as_str()).collect();
+                    names.extend(slots.iter().flat_map(|_| ["low", "high", "count"]));
+                    let has_time = self.common.stamps.is_some();
+                    self.header(Heading::View(view.index), has_time, &names, &view.stacks, out);
+                }
+                self.put_time(Of::Reading, reading.time, out);
+                if self.common.several {
+                    self.put_text(view.name.as_bytes(), out);
+                }
+                for member in &keys {
+                    self.put_member(member, &entry.key, out);
+                }
+                for member in &values {
+                    self.put_member(member, &entry.value, out);
+                }
+                if let (Some((slot, count)), Some((_, edges))) = (count, slots) {
+                    let (low, high) = edges.of(slot);
+                    for number in [low, high, count.into()] {
+                        let _ = write!(self.cell, "{number}");
+                        self.put(out);
+                    }
+                }
+                self.put_stacks(&view.stacks, &entry.key, out);
+                self.end_row(out);
+            }
+        }
+    }
+
+    fn text(&mut self, time: Time, text: &[u8], out: &mut Vec<u8>) {
+        for line in crate::lines(text) {
+            self.single("text", time, line, out);
+        }
+    }
+
+    fn json(&mut self, time: Time, json: &[u8], out: &mut Vec<u8>) {
+        self.single("json", time, json, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bpfpack_decode::{Edges, Slots, Struct};
+    use bpfpack_frame::Entry;
+    use bpfpack_spec::fixtures::{counter_view, stream_of};
+    use bpfpack_spec::{Stream, View};
+
+    use super::*;
+    use crate::clock::tests::TIME;
+
+    fn format(style: Style, several: bool) -> Delimited {
+        let common = Common { several, ..Common::default() };
+        Delimited { style, common, header_of: None, cell: Vec::new() }
+    }
+
+    fn stream() -> Stream {
+        let members = vec![
+            Member::new("pid", 0, Layout::Int { size: 4, signed: false }),
+            Member::new("name", 4, Layout::Text { size: 8 }),
+            Member::new("last", 12, Layout::Bool),
+        ];
+        stream_of(Struct { size: 13, members })
+    }
+
+    fn record(format: &mut Delimited, bytes: &[u8], out: &mut Vec<u8>) {
+        format.record(&Record::new(&stream(), TIME, None, bytes), out);
+    }
+
+    #[test]
+    fn rows_and_their_quotes() {
+        let mut out = Vec::new();
+        let mut csv = format(Style::Csv, false);
+        record(&mut csv, b"\x07\0\0\0a,\"b\"\n\0\0\x01", &mut out);
+        record(&mut csv, b"\x08\0\0\0\xffb\0\0\0", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "pid,name,last\n7,\"a,\"\"b\"\"\n\",true\n8,\u{fffd}b,\n"
+        );
+        let mut out = Vec::new();
+        record(&mut csv, b"\x07\0\0\0=cmd|a\0\0\x01", &mut out);
+        record(&mut csv, "\x07\0\0\0-\u{202e}\x1b\u{9b}\0\x01".as_bytes(), &mut out);
+        record(&mut csv, b"\x07\0\0\0-12.5\0\0\0\x01", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "7,'=cmd|a,true\n7,'-\\u{202e}\\x1b\\x9b,true\n7,-12.5,true\n"
+        );
+        for (cell, expected) in [
+            ("@a", true),
+            ("+1", false),
+            ("-", false),
+            ("-inf", true),
+            ("\t =a", true),
+            ("", false),
+        ] {
+            assert_eq!(is_formula(cell.as_bytes()), expected, "{cell}");
+        }
+        let mut out = Vec::new();
+        record(&mut format(Style::Tsv, false), b"\x07\0\0\0a\tb\\\n\0\0\0\x01", &mut out);
+        assert_eq!(out, b"pid\tname\tlast\n7\ta\\tb\\\\\\n\ttrue\n");
+    }
+
+    #[test]
+    fn slots_are_rows_and_names_come_again_for_another_source() {
+        let value = Layout::Array {
+            element: Box::new(Layout::Int { size: 4, signed: false }),
+            stride: 4,
+            len: 3,
+        };
+        let view = View {
+            shape: Shape::Histogram {
+                slots: Slots::of_array(&value, 0).unwrap(),
+                edges: Edges::Log2,
+                unit: "usecs".into(),
+            },
+            value,
+            ..counter_view()
+        };
+        let mut csv = format(Style::Csv, true);
+        let entries = vec![Entry { key: vec![3], value: vec![1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0] }];
+        let reading = Reading { source: Arc::new(View { index: 1, ..view }), time: TIME, entries };
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            csv.reading(&reading, &mut out);
+        }
+        record(&mut csv, b"\x07\0\0\0a\0\0\0\0\0\0\0\x01", &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "map,key,low,high,count\ncounts,3,0,1,1\ncounts,3,2,3,5\ncounts,3,0,1,1\n\
+             counts,3,2,3,5\nmap,pid,name,last\nrb,7,a,true\n"
+        );
+    }
+}

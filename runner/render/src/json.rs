@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+//! JSON, one object per line: a record is its members, an element of a map
+//! `{"key": …, "value": …}`.
+
+use bpfpack_decode::Struct;
+use bpfpack_frame::Record;
+use bpfpack_schemas::printable;
+use bpfpack_spec::Stack;
+
+use crate::common::Common;
+use crate::meaning::Names;
+use crate::objects::{Objects, Syntax};
+use crate::value::flat::{Flat, Part};
+use crate::value::json;
+use crate::{FormatKind, PerType};
+
+/// The JSON format.
+pub(crate) static KIND: FormatKind = FormatKind {
+    name: "json",
+    has_meanings: false,
+    is_structured: true,
+    make: |settings| Box::new(Objects::new(settings, Json::default())),
+};
+
+#[derive(Debug, Default)]
+struct Json {
+    /// A key of the object was written.
+    has_keys: bool,
+    /// The members of records, by stream and type: all but what is unusual.
+    flat: PerType<Option<Flat>>,
+}
+
+/// The members of a record, to be written in one go.
+fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
+    let mut keys = Vec::new();
+    for member in &record.members {
+        let mut key = Vec::new();
+        key.extend((!keys.is_empty()).then_some(b','));
+        json::string(member.name.as_bytes(), &mut key);
+        key.push(b':');
+        keys.push(key);
+    }
+    Flat::new(record.members.iter().zip(&keys).map(|(member, before)| Part {
+        member: Some(member),
+        before,
+        width: None,
+        quoted: true,
+        has_meaning: has_names && member.meaning.is_some(),
+    }))
+}
+
+impl Syntax for Json {
+    const HAS_BARE_VALUES: bool = true;
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        self.has_keys = false;
+        out.push(b'{');
+    }
+
+    fn key(&mut self, key: &str, out: &mut Vec<u8>) {
+        out.extend(self.has_keys.then_some(b','));
+        self.has_keys = true;
+        json::string(key.as_bytes(), out);
+        out.push(b':');
+    }
+
+    fn end_value(&mut self, _out: &mut Vec<u8>) {}
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn members(
+        &mut self,
+        record: &Record<'_>,
+        layout: &Struct,
+        names: &mut Option<Names>,
+        out: &mut Vec<u8>,
+    ) {
+        if layout.members.is_empty() {
+            return;
+        }
+        out.extend(self.has_keys.then_some(b','));
+        self.has_keys = true;
+        let has_names = names.is_some();
+        let flat =
+            self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
+        let other = |at: usize, out: &mut Vec<u8>| {
+            json::write_member(&layout.members[at], record.bytes, names, out);
+        };
+        if !flat.as_mut().is_some_and(|flat| flat.write(record.bytes, out, other)) {
+            json::write_members(layout, record.bytes, names, out);
+        }
+    }
+
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>) {
+        self.key("stacks", out);
+        let mut before = b'{';
+        for stack in stacks {
+            out.push(before);
+            before = b',';
+            json::string(stack.name.as_bytes(), out);
+            out.extend_from_slice(b":[");
+            let mut is_first = true;
+            common.frames(stack, record, &mut |frame| {
+                out.extend((!is_first).then_some(b','));
+                is_first = false;
+                json::string(frame, out);
+            });
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&printable::json(json));
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bpfpack_decode::{Layout, Member};
+    use bpfpack_frame::{Entry, Reading};
+    use bpfpack_spec::fixtures::counter_view;
+    use bpfpack_spec::{Buffer, RecordType, Stream, View};
+
+    use super::*;
+    use crate::clock::tests::{TIME, clock};
+    use crate::{Format as _, TimeColumn};
+
+    fn format(several: bool) -> Objects<Json> {
+        Objects { common: Common { several, ..Common::default() }, syntax: Json::default() }
+    }
+
+    #[test]
+    fn elements() {
+        let entries = || vec![Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
+        let reading =
+            |view| Reading { source: Arc::new(view), time: TIME, entries: entries() };
+        let mut out = Vec::new();
+        format(false).reading(&reading(counter_view()), &mut out);
+        format(true).reading(&reading(View { key: None, ..counter_view() }), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"key\":3,\"value\":5}\n{\"map\":\"counts\",\"value\":5}\n"
+        );
+    }
+
+    #[test]
+    fn records_of_several_types() {
+        let layout = |name: &str, size| {
+            Layout::Struct(Struct {
+                size,
+                members: vec![Member::new(name, 0, Layout::Int { size: 4, signed: false })],
+            })
+        };
+        let stream = Stream {
+            index: 0,
+            name: "rb".into(),
+            records: vec![
+                RecordType::new("a", layout("x", 4), None),
+                RecordType::new("b", layout("y", 8), None),
+                RecordType::new("c", Layout::Struct(Struct::default()), None),
+            ],
+            tag: None,
+            buffer: Buffer::Ring,
+        };
+        let mut json = format(true);
+        json.common.clock = Some(clock(TimeColumn::Boot));
+        let mut out = Vec::new();
+        json.record(&Record::new(&stream, TIME, None, &[1, 0, 0, 0]), &mut out);
+        json.record(&Record::new(&stream, TIME, None, &[2, 0, 0, 0, 0, 0, 0, 0]), &mut out);
+        json.record(&Record { ty: 2, ..Record::new(&stream, TIME, None, &[1]) }, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"time\":61.000000,\"map\":\"rb\",\"record\":\"a\",\"x\":1}\n\
+             {\"time\":61.000000,\"map\":\"rb\",\"record\":\"b\",\"y\":2}\n\
+             {\"time\":61.000000,\"map\":\"rb\",\"record\":\"c\"}\n"
+        );
+    }
+}

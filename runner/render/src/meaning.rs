@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//! Values by what they stand for ([`Meaning`]): each has a text, or none, whereupon the bare value
+//! is shown. Names that the system knows come from [`Names`].
+
+mod account;
+mod cgroup;
+mod clock;
+mod code;
+mod device;
+mod names;
+mod net;
+mod number;
+mod quantity;
+mod syscall;
+
+use bpfpack_decode::layout::{Field, text, unsigned};
+use bpfpack_decode::meaning::Meaning;
+
+pub use names::{Kernel, Names};
+
+/// Whether the same value has the same text, now and later, whatever else is in the record.
+pub fn is_fixed(meaning: &Meaning) -> bool {
+    matches!(
+        meaning,
+        Meaning::Plain
+            | Meaning::Port
+            | Meaning::NetworkOrder
+            | Meaning::Errno
+            | Meaning::Result
+            | Meaning::Signal
+            | Meaning::Syscall
+            | Meaning::Family
+            | Meaning::SocketState
+            | Meaning::Protocol
+            | Meaning::Capability
+            | Meaning::Hex
+            | Meaning::Duration(_)
+            | Meaning::Size
+    )
+}
+
+/// Whether all that it writes is printable ASCII without quotes, whatever the value: it is no
+/// name that somebody chose.
+pub fn is_plain(meaning: &Meaning) -> bool {
+    !matches!(
+        meaning,
+        Meaning::Text
+            | Meaning::User
+            | Meaning::Group
+            | Meaning::KernelAddress
+            | Meaning::Cgroup
+            | Meaning::Device
+            | Meaning::Interface
+    )
+}
+
+/// How wide a column of its text is to be, so that it seldom moves.
+pub fn width(meaning: &Meaning) -> usize {
+    match meaning {
+        Meaning::Plain | Meaning::Port | Meaning::Size => 6,
+        Meaning::Family | Meaning::Signal | Meaning::Result => 10,
+        Meaning::Errno | Meaning::NetworkOrder => 10,
+        Meaning::SocketState => 11,
+        Meaning::Ipv4(_) | Meaning::Ip(_) | Meaning::Clock(_) => 15,
+        Meaning::Ipv6(_) => 25,
+        Meaning::Mac => 17,
+        Meaning::Text | Meaning::Syscall => 16,
+        Meaning::Protocol | Meaning::Duration(_) => 7,
+        Meaning::Capability => 20,
+        Meaning::User | Meaning::Group | Meaning::Interface => 8,
+        Meaning::Device | Meaning::DeviceNumber => 8,
+        Meaning::Hex => 18,
+        Meaning::KernelAddress | Meaning::Cgroup => 30,
+    }
+}
+
+/// A value of a member, and what is needed to write it.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'a> {
+    /// The member's bytes. They may go on behind it, or be too few.
+    pub bytes: &'a [u8],
+    /// Bytes of its type.
+    pub size: usize,
+    /// Its type is signed.
+    pub signed: bool,
+    /// All that holds it, for the family of an address.
+    pub record: &'a [u8],
+}
+
+/// Appends the text of a value. False, and nothing appended, where this value has no such meaning:
+/// an error's number that is none, a user without a name, a time that cannot be.
+pub fn write(meaning: &Meaning, value: Value<'_>, names: &mut Names, out: &mut Vec<u8>) -> bool {
+    let Value { bytes, size, signed, record } = value;
+    if names.exact && matches!(meaning, Meaning::Duration(_) | Meaning::Size) {
+        return false;
+    }
+    let family = |field: Option<Field>| field.map(|field| field.unsigned(record) as u64);
+    match *meaning {
+        Meaning::Plain => false,
+        Meaning::Text => number::clean(text(bytes, size), out),
+        Meaning::Mac => net::mac(bytes, size, out),
+        Meaning::Ipv4(field) => net::ipv4(bytes, size, family(field), out),
+        Meaning::Ipv6(field) => net::ipv6(bytes, size, family(field), out),
+        Meaning::Ip(field) => net::ip(bytes, size, family(field), out),
+        _ if !(1..=8).contains(&size) => false,
+        _ => write_number(meaning, Number::read(bytes, size, signed), names, out),
+    }
+}
+
+fn write_number(
+    meaning: &Meaning,
+    number: Number,
+    names: &mut Names,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Number { value, extended, signed, size } = number;
+    let name = match *meaning {
+        Meaning::Syscall => syscall::name(value),
+        Meaning::Family => net::family(value),
+        Meaning::SocketState => net::socket_state(value),
+        Meaning::Protocol => net::protocol(value),
+        Meaning::Capability => code::capability(value),
+        Meaning::User => names.accounts.user(value),
+        Meaning::Group => names.accounts.group(value),
+        Meaning::Cgroup => names.cgroups.path(value),
+        Meaning::Interface => names.devices.interface(value),
+        Meaning::Port | Meaning::NetworkOrder => return net::swapped(value, size, out),
+        Meaning::Errno => return code::errno(extended, out),
+        // Programs keep such results in unsigned members, too.
+        Meaning::Result if (-code::MAX_ERRNO..0).contains(&extended) => {
+            return code::errno(extended, out);
+        }
+        Meaning::Result => return !number.is_negative() && number::decimal(value, out),
+        Meaning::Signal => return code::signal(value, out),
+        Meaning::KernelAddress => {
+            return names.kernel_address(value, out) || number::hex(value, out);
+        }
+        Meaning::Hex => return number::hex(value, out),
+        Meaning::Device => return names.devices.disk(value, out),
+        Meaning::DeviceNumber => return device::numbers(value, out),
+        Meaning::Duration(unit) if signed => {
+            return quantity::signed_duration(extended, unit, out);
+        }
+        Meaning::Duration(unit) => return quantity::duration(value, unit, out),
+        Meaning::Clock(unit) => return names.clock.write(value, unit, out),
+        Meaning::Size => return !number.is_negative() && quantity::size(value, out),
+        Meaning::Plain
+        | Meaning::Text
+        | Meaning::Mac
+        | Meaning::Ipv4(_)
+        | Meaning::Ipv6(_)
+        | Meaning::Ip(_) => None,
+    };
+    name.is_some_and(|name| number::clean(name.as_bytes(), out))
+}
+
+/// An integer of up to eight bytes, read both ways.
+#[derive(Clone, Copy)]
+struct Number {
+    value: u64,
+    /// Two's complement of its size.
+    extended: i64,
+    /// Which of the two its type means.
+    signed: bool,
+    /// Bytes.
+    size: usize,
+}
+
+impl Number {
+    /// Reads 1 to 8 bytes; those that are missing are zeroes.
+    fn read(bytes: &[u8], size: usize, signed: bool) -> Number {
+        let value = match (size, bytes) {
+            (1, [a, ..]) => u64::from(*a),
+            (2, [a, b, ..]) => u16::from_le_bytes([*a, *b]).into(),
+            _ => unsigned(bytes, size) as u64,
+        };
+        let unused = 64 - 8 * size;
+        Number { value, extended: ((value << unused) as i64) >> unused, signed, size }
+    }
+
+    fn is_negative(self) -> bool {
+        self.signed && self.extended < 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//! Formats that show each frame as an object of keys and JSON values: what JSON and YAML share. A
+//! record is its members, an element of a map its `key` and `value`.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use bpfpack_decode::{Layout, Struct};
+use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_spec::{Source, Stack};
+
+use crate::common::{Common, Of};
+use crate::meaning::Names;
+use crate::value::json;
+use crate::{Format, Settings};
+
+/// How objects are written.
+pub(crate) trait Syntax: Debug {
+    /// Records that are no structs stand for themselves, not as the key `value` of an object.
+    const HAS_BARE_VALUES: bool;
+
+    /// An object begins.
+    fn begin(&mut self, out: &mut Vec<u8>);
+
+    /// Appends a key; its value follows.
+    fn key(&mut self, key: &str, out: &mut Vec<u8>);
+
+    /// A value has ended.
+    fn end_value(&mut self, out: &mut Vec<u8>);
+
+    /// The object ends.
+    fn end(&mut self, out: &mut Vec<u8>);
+
+    /// Appends the members of a record as keys and values.
+    fn members(
+        &mut self,
+        record: &Record<'_>,
+        layout: &Struct,
+        names: &mut Option<Names>,
+        out: &mut Vec<u8>,
+    ) {
+        for member in &layout.members {
+            self.key(&member.name, out);
+            json::write_member(member, record.bytes, names, out);
+            self.end_value(out);
+        }
+    }
+
+    /// Appends the frames of stacks under the key `stacks`. There is one stack at least.
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>);
+
+    /// Appends a JSON value that stands for itself.
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>);
+}
+
+/// A format of objects.
+#[derive(Debug)]
+pub(crate) struct Objects<S> {
+    pub(crate) common: Common,
+    pub(crate) syntax: S,
+}
+
+impl<S: Syntax> Objects<S> {
+    pub(crate) fn new(settings: &Settings, syntax: S) -> Objects<S> {
+        Objects { common: Common::new(settings), syntax }
+    }
+
+    fn time(&mut self, of: Of, time: Time, out: &mut Vec<u8>) {
+        if let Some(clock) = self.common.clock(of) {
+            self.syntax.key("time", out);
+            clock.json(time, out);
+            self.syntax.end_value(out);
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &[u8], out: &mut Vec<u8>) {
+        self.syntax.key(key, out);
+        json::string(value, out);
+        self.syntax.end_value(out);
+    }
+
+    fn value(&mut self, key: &str, layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
+        self.syntax.key(key, out);
+        json::write(layout, bytes, &mut self.common.names, out);
+        self.syntax.end_value(out);
+    }
+
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
+        if !stacks.is_empty() && self.common.names_frames() {
+            self.syntax.stacks(stacks, record, &self.common, out);
+        }
+    }
+}
+
+impl<S: Syntax> Format for Objects<S> {
+    fn start(&mut self, sources: &[Source], _out: &mut Vec<u8>) {
+        self.common.several = sources.len() > 1;
+    }
+
+    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let ty = record.record_type();
+        let layout = match &ty.layout {
+            Layout::Struct(layout) => Some(layout),
+            other if S::HAS_BARE_VALUES => {
+                json::write(other, record.bytes, &mut self.common.names, out);
+                out.push(b'\n');
+                return;
+            }
+            _ => None,
+        };
+        self.syntax.begin(out);
+        self.time(Of::Record, record.time, out);
+        if self.common.several {
+            self.text("map", record.source.name.as_bytes(), out);
+        }
+        if record.source.records.len() > 1 {
+            self.text("record", ty.name.as_bytes(), out);
+        }
+        match layout {
+            Some(layout) => self.syntax.members(record, layout, &mut self.common.names, out),
+            None => self.value("value", &ty.layout, record.bytes, out),
+        }
+        self.stacks(&ty.stacks, record.bytes, out);
+        self.syntax.end(out);
+    }
+
+    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+        let view = &*reading.source;
+        for entry in &reading.entries[part] {
+            self.syntax.begin(out);
+            self.time(Of::Reading, reading.time, out);
+            if self.common.several {
+                self.text("map", view.name.as_bytes(), out);
+            }
+            if let Some(key) = &view.key {
+                self.value("key", key, &entry.key, out);
+            }
+            self.value("value", &view.value, &entry.value, out);
+            self.stacks(&view.stacks, &entry.key, out);
+            self.syntax.end(out);
+        }
+    }
+
+    fn text(&mut self, time: Time, text: &[u8], out: &mut Vec<u8>) {
+        for line in crate::lines(text) {
+            self.syntax.begin(out);
+            self.time(Of::Record, time, out);
+            self.text("text", line, out);
+            self.syntax.end(out);
+        }
+    }
+
+    fn json(&mut self, _time: Time, json: &[u8], out: &mut Vec<u8>) {
+        self.syntax.value(json, out);
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//! The bytes themselves, for programs that know them: a record as its program wrote it, an element
+//! of a map as its key and its value, nothing between them.
+
+use std::ops::Range;
+
+use bpfpack_frame::{Reading, Record, Time};
+
+use crate::{Format, FormatKind};
+
+/// The raw format.
+pub(crate) static KIND: FormatKind = FormatKind {
+    name: "raw",
+    has_meanings: false,
+    is_structured: false,
+    make: |_| Box::new(Raw),
+};
+
+#[derive(Debug)]
+struct Raw;
+
+impl Format for Raw {
+    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(record.bytes);
+    }
+
+    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+        for entry in &reading.entries[part] {
+            if reading.source.key.is_some() {
+                out.extend_from_slice(&entry.key);
+            }
+            out.extend_from_slice(&entry.value);
+        }
+    }
+
+    fn text(&mut self, _time: Time, text: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(text);
+        out.extend((!text.ends_with(b"\n")).then_some(b'\n'));
+    }
+
+    fn json(&mut self, _time: Time, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(json);
+        out.push(b'\n');
+    }
+}

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+//! Text for people, as existing loaders and bcc's tools have it: a line of names above columns.
+
+mod readings;
+mod stacks;
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_spec::{RecordType, Source, Stack, Stream};
+
+use crate::clock::Clock;
+use crate::columns::{self, Column};
+use crate::meaning::Names;
+use crate::symbolize::SharedSymbolizer;
+use crate::value::flat::{Flat, Part};
+use crate::value::put;
+use crate::value::text as words;
+use crate::{Format, FormatKind, Heading, PerType, Settings, Terminal, TimeColumn};
+use readings::is_table;
+
+/// The text format.
+pub(crate) static KIND: FormatKind = FormatKind {
+    name: "text",
+    has_meanings: true,
+    is_structured: true,
+    make: |settings| Box::new(Text::new(settings)),
+};
+
+/// So many types of records of a buffer share their columns; of more, each has its own.
+const MOST_TOGETHER: usize = 6;
+
+/// Lines of a reading that are drawn at once, and pictures.
+const LINES: usize = 1024;
+const PICTURES: usize = 128;
+
+/// The text format and what it remembers.
+struct Text {
+    /// Print the time before each reading.
+    timestamps: bool,
+    /// Several sources: each reading says which it is of.
+    several: bool,
+    clock: Clock,
+    stamps: Clock,
+    names: Option<Names>,
+    symbolizer: Option<SharedSymbolizer>,
+    /// The frames of stacks are shown, below their rows.
+    shows_frames: bool,
+    /// What the names were printed for last.
+    header_of: Option<Heading>,
+    /// Columns of records, by stream and type.
+    tables: PerType<Table>,
+    screen: Option<Screen>,
+    has_colors: bool,
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").field("several", &self.several).finish_non_exhaustive()
+    }
+}
+
+/// The columns of a type of records.
+#[derive(Debug)]
+struct Table {
+    columns: Vec<Column>,
+    /// The same, to be written in one go.
+    flat: Option<Flat>,
+    /// The type whose names stand above: where all types share their columns, the first.
+    heading: usize,
+}
+
+/// The terminal that the text goes to.
+#[derive(Debug)]
+struct Screen {
+    terminal: Terminal,
+    rows: usize,
+    columns: usize,
+    /// Lines since the names were printed.
+    lines: usize,
+}
+
+impl Screen {
+    fn new(terminal: Terminal) -> Option<Screen> {
+        let (rows, columns) = (terminal.size)()?;
+        Some(Screen { terminal, rows, columns, lines: 0 })
+    }
+}
+
+impl Text {
+    /// Nothing was printed yet.
+    fn new(settings: &Settings) -> Text {
+        let column = settings.time.unwrap_or(TimeColumn::Wall);
+        Text {
+            timestamps: settings.timestamps,
+            several: false,
+            clock: settings.clock(column),
+            stamps: settings.clock(column),
+            names: settings.names(false),
+            shows_frames: settings.naming_symbolizer().is_some(),
+            symbolizer: settings.symbolizer.clone(),
+            header_of: None,
+            tables: PerType::default(),
+            screen: settings.terminal.and_then(Screen::new),
+            has_colors: settings.terminal.is_some_and(|terminal| terminal.has_colors),
+        }
+    }
+
+    /// A line with names above columns.
+    fn header(&self, columns: &[Column]) -> Vec<u8> {
+        let mut line = Vec::new();
+        let time = self.clock.width();
+        if time > 0 {
+            let _ = write!(line, "{:<time$} ", "TIME");
+        }
+        for Column { name, width, .. } in columns {
+            words::string(name.to_uppercase().as_bytes(), &mut line);
+            let used = name.chars().count();
+            line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
+        }
+        trim(&mut line, 0);
+        if self.has_colors {
+            line = [b"\x1b[1m", &line[..], b"\x1b[0m"].concat();
+        }
+        line.push(b'\n');
+        line
+    }
+
+    /// Prints the names where others, or a screenful, stand above what comes.
+    fn head(&mut self, stream: &Stream, ty: usize, out: &mut Vec<u8>) {
+        if let Some(screen) = self.screen.as_mut().filter(|screen| screen.lines + 2 > screen.rows) {
+            if let Some((rows, columns)) = (screen.terminal.size)() {
+                if columns != screen.columns {
+                    self.tables.clear();
+                }
+                (screen.rows, screen.columns) = (rows, columns);
+            }
+            self.header_of = None;
+        }
+        let shape = Shape {
+            meanings: self.names.is_some(),
+            hides_stacks: self.shows_frames,
+            room: self.screen.as_ref().map(|s| s.columns.saturating_sub(self.clock.width() + 1)),
+        };
+        let table = self.tables.get(stream.index, ty, || Table::new(stream, ty, &shape));
+        let heading = Heading::Records(stream.index, table.heading);
+        if self.header_of == Some(heading) {
+            return;
+        }
+        let columns = table.columns.clone();
+        out.extend(self.header(&columns));
+        self.header_of = Some(heading);
+        if let Some(screen) = &mut self.screen {
+            screen.lines = 1;
+        }
+    }
+
+    /// The frames of the stacks of a record, indented below it; how many they are.
+    fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
+        let symbolizer = self.symbolizer.as_ref().filter(|_| self.shows_frames);
+        let Some(symbolizer) = symbolizer.filter(|_| !stacks.is_empty()) else { return 0 };
+        let mut lines = 0;
+        for stack in stacks {
+            symbolizer.borrow_mut().frames(stack, record, &mut |frame| {
+                out.extend_from_slice(b"    ");
+                words::string(frame, out);
+                out.push(b'\n');
+                lines += 1;
+            });
+        }
+        lines
+    }
+
+    fn count(&mut self, lines: usize) {
+        if let Some(screen) = &mut self.screen {
+            screen.lines += lines;
+        }
+    }
+}
+
+/// What the columns depend on.
+struct Shape {
+    meanings: bool,
+    /// Stacks are shown below the row.
+    hides_stacks: bool,
+    /// Characters of a line.
+    room: Option<usize>,
+}
+
+impl Table {
+    fn new(stream: &Stream, at: usize, shape: &Shape) -> Table {
+        let columns = |ty: &RecordType| {
+            let mut members = columns::members(&ty.layout, "value");
+            if shape.hides_stacks {
+                members.retain(|member| !ty.stacks.iter().any(|s| s.is_made_of(member)));
+            }
+            columns::of(&members, shape.meanings)
+        };
+        let types = &stream.records;
+        let is_shared = (2..=MOST_TOGETHER).contains(&types.len());
+        let mut columns = match is_shared {
+            true => columns::together(types.iter().map(columns).collect()).swap_remove(at),
+            false => columns(&types[at]),
+        };
+        if let Some(room) = shape.room {
+            columns::fit(&mut columns, room);
+        }
+        let last = columns.len().saturating_sub(1);
+        let flat = Flat::new(columns.iter().enumerate().map(|(at, column)| Part {
+            member: column.member.as_ref(),
+            before: b"",
+            width: (at < last).then_some(column.width),
+            quoted: false,
+            has_meaning: shape.meanings
+                && column.member.as_ref().is_some_and(|member| member.meaning.is_some()),
+        }));
+        Table { columns, flat, heading: if is_shared { 0 } else { at } }
+    }
+}
+
+/// Takes the spaces from the end of a line that begins at `from`.
+fn trim(line: &mut Vec<u8>, from: usize) {
+    while line.len() > from && line.last() == Some(&b' ') {
+        line.pop();
+    }
+}
+
+/// Appends spaces up to a column's width, and one; `from` is where its cell begins.
+fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
+    let cell = &out[from..];
+    let used = match cell.is_ascii() {
+        true => cell.len(),
+        false => String::from_utf8_lossy(cell).chars().count(),
+    };
+    put::spaces(width.saturating_sub(used) + 1, out);
+}
+
+/// Appends a value's columns, all but the last padded.
+fn cells(columns: &[Column], record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    for column in columns {
+        let from = out.len();
+        cell(column, record, names, out);
+        pad(out, from, column.width);
+    }
+}
+
+/// Appends a value's column.
+fn cell(column: &Column, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+    match &column.member {
+        Some(member) => words::write_member(member, record, names, out),
+        None => out.extend_from_slice(words::MISSING),
+    }
+}
+
+impl Format for Text {
+    fn start(&mut self, sources: &[Source], _out: &mut Vec<u8>) {
+        self.several = sources.len() > 1;
+    }
+
+    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let ty = record.record_type();
+        if let Some(event) = &ty.event {
+            self.event(ty, event, record.bytes, out);
+            return;
+        }
+        self.head(record.source, record.ty, out);
+        let from = out.len();
+        if self.clock.width() > 0 {
+            let width = self.clock.width();
+            let text = self.clock.text(record.time);
+            out.extend_from_slice(text);
+            let used = text.len();
+            put::spaces(width.saturating_sub(used) + 1, out);
+        }
+        let Text { tables, names, .. } = self;
+        if let Some(Table { columns, flat, .. }) = tables.known(record.source.index, record.ty) {
+            let bytes = record.bytes;
+            let other = |at: usize, out: &mut Vec<u8>| cell(&columns[at], bytes, names, out);
+            if !flat.as_mut().is_some_and(|flat| flat.write(bytes, out, other)) {
+                cells(columns, bytes, names, out);
+            }
+        }
+        trim(out, from);
+        out.push(b'\n');
+        let lines = 1 + self.frames(&ty.stacks, record.bytes, out);
+        self.count(lines);
+    }
+
+    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+        self.draw(reading, part, out);
+    }
+
+    fn most_entries(&self, reading: &Reading) -> usize {
+        // The columns of a table are as wide as what stands in all of its rows.
+        match &reading.source.shape {
+            _ if is_table(&reading.source, &reading.entries) => usize::MAX,
+            bpfpack_spec::Shape::Histogram { .. } => PICTURES,
+            _ => LINES,
+        }
+    }
+
+    fn text(&mut self, _time: Time, text: &[u8], out: &mut Vec<u8>) {
+        for line in crate::lines(text) {
+            // A terminal must not obey what processes call themselves; tabs are spaces to it.
+            for (at, part) in line.split(|byte| *byte == b'\t').enumerate() {
+                out.extend((at > 0).then_some(b'\t'));
+                words::string(part, out);
+            }
+            out.push(b'\n');
+            self.count(1);
+        }
+    }
+
+    fn json(&mut self, _time: Time, json: &[u8], out: &mut Vec<u8>) {
+        words::string(json, out);
+        out.push(b'\n');
+        self.count(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bpfpack_decode::meaning::Meaning;
+    use bpfpack_decode::{Layout, Member, Struct};
+    use bpfpack_spec::fixtures::stream_of;
+
+    use super::*;
+    use crate::clock::tests::{TIME, clock};
+
+    pub(super) fn format() -> Text {
+        Text {
+            timestamps: false,
+            several: false,
+            clock: clock(TimeColumn::Wall),
+            stamps: clock(TimeColumn::Wall),
+            names: Some(Names::default()),
+            symbolizer: None,
+            shows_frames: false,
+            header_of: None,
+            tables: PerType::default(),
+            screen: None,
+            has_colors: false,
+        }
+    }
+
+    pub(super) fn u32_() -> Layout {
+        Layout::Int { size: 4, signed: false }
+    }
+
+    fn stream() -> Stream {
+        let ret = Layout::Int { size: 4, signed: true };
+        let members = vec![
+            Member::new("pid", 0, u32_()),
+            Member::new("comm", 4, Layout::Text { size: 8 }),
+            Member { meaning: Some(Meaning::Result), ..Member::new("ret", 12, ret) },
+            Member::new("last", 16, u32_()),
+        ];
+        stream_of(Struct { size: 20, members })
+    }
+
+    fn shown(format: &mut Text, records: &[&[u8]]) -> String {
+        let mut out = Vec::new();
+        for record in records {
+            format.record(&Record::new(&stream(), TIME, None, record), &mut out);
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn records() {
+        let records: [&[u8]; 2] =
+            [b"\x07\0\0\0bash\0\0\0\0\xfe\xff\xff\xff\x02\0\0\0", b"\x07\0\0\0b\x1bsh"];
+        insta::assert_snapshot!(shown(&mut format(), &records), @r"
+        TIME     PID     COMM    RET        LAST
+        09:05:07 7       bash    -ENOENT    2
+        09:05:07 7       b\x1bsh -          -
+        ");
+        let mut raw = Text { names: None, clock: clock(TimeColumn::None), ..format() };
+        insta::assert_snapshot!(shown(&mut raw, &records), @r"
+        PID     COMM    RET    LAST
+        7       bash    -2     2
+        7       b\x1bsh -      -
+        ");
+    }
+
+    #[test]
+    fn names_come_again_after_a_screenful() {
+        let terminal = Terminal { size: || Some((4, 80)), has_colors: true };
+        let mut format = Text { screen: Screen::new(terminal), has_colors: true, ..format() };
+        let record: &[u8] = b"\x07\0\0\0bash\0\0\0\0\x01\0\0\0\x02\0\0\0";
+        let text = shown(&mut format, &[record; 5]);
+        let is_header = |line: &str| line.contains("\x1b[1mTIME") && line.ends_with("\x1b[0m");
+        let headers: Vec<bool> = text.lines().map(is_header).collect();
+        assert_eq!(headers, [true, false, false, true, false, false, true, false]);
+    }
+}

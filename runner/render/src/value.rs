@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//! Single values, as JSON and as text for people.
+
+pub(crate) mod flat;
+pub(crate) mod json;
+pub(crate) mod put;
+pub(crate) mod text;

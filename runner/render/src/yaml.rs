@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//! YAML: one sequence, an item for each record or element. What is inside of members is written as
+//! JSON, which YAML includes.
+
+use bpfpack_schemas::printable;
+use bpfpack_spec::Stack;
+
+use crate::FormatKind;
+use crate::common::Common;
+use crate::objects::{Objects, Syntax};
+use crate::value::json;
+
+/// The YAML format.
+pub(crate) static KIND: FormatKind = FormatKind {
+    name: "yaml",
+    has_meanings: false,
+    is_structured: true,
+    make: |settings| Box::new(Objects::new(settings, Yaml::default())),
+};
+
+/// Where the next key goes: behind the dash, or below the one before.
+#[derive(Debug, Default)]
+struct Yaml {
+    has_keys: bool,
+}
+
+impl Syntax for Yaml {
+    const HAS_BARE_VALUES: bool = false;
+
+    fn begin(&mut self, _out: &mut Vec<u8>) {
+        self.has_keys = false;
+    }
+
+    fn key(&mut self, key: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.has_keys { b"  " } else { b"- " });
+        self.has_keys = true;
+        json::string(key.as_bytes(), out);
+        out.extend_from_slice(b": ");
+    }
+
+    fn end_value(&mut self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+    }
+
+    fn end(&mut self, _out: &mut Vec<u8>) {}
+
+    fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>) {
+        self.key("stacks", out);
+        self.end_value(out);
+        for stack in stacks {
+            out.extend_from_slice(b"    ");
+            json::string(stack.name.as_bytes(), out);
+            out.extend_from_slice(b":\n");
+            common.frames(stack, record, &mut |frame| {
+                out.extend_from_slice(b"      - ");
+                json::string(frame, out);
+                out.push(b'\n');
+            });
+        }
+    }
+
+    fn value(&mut self, json: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"- ");
+        out.extend_from_slice(&printable::json(json));
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bpfpack_frame::{Entry, Reading, Record};
+    use bpfpack_spec::fixtures::{counter_view, stream};
+
+    use super::*;
+    use crate::Format as _;
+    use crate::clock::tests::TIME;
+
+    #[test]
+    fn records_and_elements() {
+        let common = Common { several: true, ..Common::default() };
+        let mut yaml = Objects { common, syntax: Yaml::default() };
+        let mut out = Vec::new();
+        yaml.record(&Record::new(&stream(), TIME, None, b"\x07\0\0\0a: b"), &mut out);
+        let entries = vec![Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
+        let reading = Reading { source: Arc::new(counter_view()), time: TIME, entries };
+        yaml.reading(&reading, &mut out);
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+        - "map": "rb"
+          "pid": 7
+          "comm": "a: b"
+        - "map": "counts"
+          "key": 3
+          "value": 5
+        "#);
+    }
+}

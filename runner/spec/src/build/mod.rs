@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+//! Decides what is shown of a package: which maps and variables are read periodically, and as what;
+//! which buffers' records are shown, and as which struct.
+//!
+//! Annotations decide first, then what the packer recognised (`view` in the description). In a
+//! package of another packer, things are recognised by their types alone:
+//! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2 histogram;
+//! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
+//!   nothing else to show.
+
+mod maps;
+mod only;
+mod purpose;
+mod sections;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bpfpack_decode::Layout;
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_schemas::Meta;
+use bpfpack_schemas::btf::{Btf, Type};
+use bpfpack_schemas::meta::{self, MapMeta};
+use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::PRINTING;
+use bpfpack_schemas::printable;
+
+use crate::error::SpecError;
+use crate::maps::{MapDefinition, of_object};
+use crate::{Shape, Source, Spec, Stacks, fields, printk};
+use purpose::Purpose;
+
+/// Time between readings where nothing says another.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The unit of a histogram's slots where nothing says another, as existing loaders have it.
+const UNIT: &str = "(unit)";
+
+/// What a spec is built from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The package's description.
+    pub meta: &'a Meta,
+    /// The package's object.
+    pub object: &'a BpfObject<'a>,
+    /// The object's types.
+    pub btf: &'a Btf<'a>,
+    /// What the user asks for.
+    pub options: &'a Options,
+    /// Variables whose final value is not zero: annotations may depend on them.
+    pub nonzero: &'a BTreeSet<String>,
+    /// The names of an enum that the object does not have, by their values; none where it is not
+    /// known. The kernel at hand has many, and is asked only where a key needs one.
+    pub kernel_enum: &'a dyn Fn(&str) -> Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("options", self.options).finish_non_exhaustive()
+    }
+}
+
+/// What the user asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The maps and buffers that are shown; all where there are none.
+    pub only: Vec<String>,
+    /// The members of records that are shown; all where there are none.
+    pub fields: Vec<String>,
+    /// Time between two readings, if not the package's.
+    pub interval: Option<Duration>,
+    /// Differences from reading to reading, even where the package does not ask for them.
+    pub differences: bool,
+    /// Entries that maps are made with, by their names.
+    pub map_entries: Vec<(String, u32)>,
+    /// An output cannot tell sources apart.
+    pub single_source: bool,
+}
+
+/// A spec, and what the user should know of it.
+#[derive(Debug)]
+pub struct Built {
+    /// What is shown.
+    pub spec: Spec,
+    /// In the order of what they concern.
+    pub notes: Vec<Note>,
+}
+
+/// A message for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// What the user should look at.
+    Warning(String),
+    /// What was decided for the user.
+    Info(String),
+}
+
+/// Builds the spec of a package.
+///
+/// # Errors
+/// When what the user asks for cannot be shown.
+pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
+    let Inputs { meta, object, btf, options, .. } = *inputs;
+    let maps = of_object(object, btf, meta, &options.map_entries);
+    let stacks = Stacks::of(&maps);
+    let mut builder =
+        Builder { inputs, maps, stacks, has_streams: false, notes: Vec::new(), sources: Vec::new() };
+    builder.check_only()?;
+    let mut streams = builder.streams();
+    fields::select(&mut streams, &options.fields);
+    builder.has_streams = !streams.is_empty();
+    builder.sources.extend(streams.into_iter().map(|stream| Source::Stream(Arc::new(stream))));
+    builder.views_of_maps();
+    let has_more = !builder.sources.is_empty();
+    for section in object.data_sections() {
+        if [".bss", ".data"].iter().any(|stem| section.name.starts_with(stem)) {
+            builder.views_of_section(&section.name, has_more);
+        }
+    }
+    if builder.sources.is_empty() {
+        if let Some(only) = options.only.first() {
+            return Err(SpecError::NotShown(only.clone()));
+        }
+        if object.calls_helper(&PRINTING) {
+            builder.sources.push(Source::Stream(Arc::new(printk::stream())));
+        } else {
+            let text = "the package has nothing to show; its programs run until Ctrl-C";
+            builder.notes.push(Note::Info(text.to_owned()));
+        }
+    }
+    let spec = Spec { sources: std::mem::take(&mut builder.sources) };
+    builder.check_single(&spec)?;
+    Ok(Built { spec, notes: builder.notes })
+}
+
+/// What is found so far.
+struct Builder<'i> {
+    inputs: &'i Inputs<'i>,
+    /// The object's maps.
+    maps: Vec<MapDefinition>,
+    /// Those of them that keep stacks.
+    stacks: Stacks,
+    /// Records are shown: counters would only stand between them.
+    has_streams: bool,
+    notes: Vec<Note>,
+    sources: Vec<Source>,
+}
+
+impl Builder<'_> {
+    fn warn(&mut self, text: String) {
+        self.notes.push(Note::Warning(text));
+    }
+
+    fn described(&self, map: &str) -> Option<&MapMeta> {
+        let mut maps = self.inputs.meta.bpf_skel.maps.iter();
+        maps.find(|meta| meta.name == map || meta.ident == map)
+    }
+
+    /// Whether the packer said what maps and variables are for.
+    fn is_described(&self) -> bool {
+        self.inputs.meta.bpfpack.as_ref().is_some_and(|mark| mark.version >= 2)
+    }
+
+    fn interval(&self, sample: &meta::Sample) -> Duration {
+        let annotated = (sample.interval > 0).then(|| Duration::from_millis(sample.interval));
+        self.inputs.options.interval.or(annotated).unwrap_or(INTERVAL)
+    }
+
+    fn shows_differences(&self, sample: &meta::Sample) -> bool {
+        self.inputs.options.differences || sample.clear_map
+    }
+
+    fn shape(&mut self, name: &str, purpose: &Purpose, value: &Layout) -> Shape {
+        let Some(edges) = purpose.edges() else {
+            return if purpose.is_table { Shape::Table } else { Shape::KeyValue };
+        };
+        match purpose.slots(value) {
+            Some(slots) => Shape::Histogram { slots, edges, unit: self.unit(&purpose.sample) },
+            None => {
+                self.warn(format!(
+                    "`{name}` is no histogram: its value has no array of slots; it is shown as it is"
+                ));
+                Shape::KeyValue
+            }
+        }
+    }
+
+    fn unit(&self, sample: &meta::Sample) -> String {
+        let applies = |variable: &String| self.inputs.nonzero.contains(variable);
+        let special = sample.unit_when.iter().find(|(variable, _)| applies(variable));
+        let special = special.and_then(|(_, unit)| unit.as_str());
+        printable::clean(special.or(sample.unit.as_deref()).unwrap_or(UNIT))
+    }
+
+    /// Gives members of a struct the meanings that an annotation says.
+    fn give_meanings(&mut self, meanings: &BTreeMap<String, String>, layout: &mut Layout) {
+        let Layout::Struct(record) = layout else { return };
+        for (name, meaning) in meanings {
+            match Meaning::named(meaning) {
+                Some(meaning) => {
+                    record.give_meaning(name, meaning);
+                }
+                None => self.warn(format!(
+                    "`{name}` can not be shown as `{meaning}`: there are {}",
+                    Meaning::all_names().collect::<Vec<_>>().join(", ")
+                )),
+            }
+        }
+    }
+
+    /// Gives the values of a key names, where the annotation says which.
+    fn with_labels(&mut self, key: Layout, sample: &meta::Sample) -> Layout {
+        let Layout::Int { size, .. } = key else {
+            return key;
+        };
+        if !sample.key_labels.is_empty() {
+            let names = sample.key_labels.iter().map(|name| printable::clean(name)).collect();
+            return Layout::Label { size, names };
+        }
+        let Some(name) = &sample.key_enum else {
+            return key;
+        };
+        let own = self.inputs.btf.find_enum(name).map(labels);
+        match own.or_else(|| (self.inputs.kernel_enum)(name)) {
+            Some(names) => Layout::Label { size, names },
+            None => {
+                self.warn(format!(
+                    "neither the object nor this kernel has the enum `{name}`: keys are numbers"
+                ));
+                key
+            }
+        }
+    }
+}
+
+/// Names by value, for an enum whose values are small.
+#[must_use]
+pub fn labels(ty: Type<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, value) in ty.enumerators() {
+        let Some(at) = usize::try_from(value).ok().filter(|at| *at < 4096) else {
+            continue;
+        };
+        if names.len() <= at {
+            names.resize(at + 1, String::new());
+        }
+        if names[at].is_empty() {
+            names[at] = name.to_owned();
+        }
+    }
+    names
+}

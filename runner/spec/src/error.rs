@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//! Why nothing can be shown as it is asked for.
+
+/// What is wrong with the wish, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// `--only` names what there is not.
+    #[error("--only: the package has no map `{name}`")]
+    UnknownMap {
+        /// The name.
+        name: String,
+        /// The names of its maps and variables.
+        known: Vec<String>,
+    },
+    /// `--only` names what programs keep for themselves.
+    #[error("--only: there is nothing to be shown of `{0}`")]
+    NotShown(String),
+    /// Bytes alone do not say which source they are of.
+    #[error("--format raw shows one map or buffer, and the package has several")]
+    SeveralSources(Vec<String>),
+    /// `--fields` names a member that no record has.
+    #[error("--fields: records have no member `{name}`")]
+    UnknownField {
+        /// The name.
+        name: String,
+        /// The members that there are.
+        known: Vec<String>,
+    },
+}
+
+impl SpecError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            SpecError::UnknownMap { known, .. } => {
+                format!("its maps and variables are {}", known.join(", "))
+            }
+            SpecError::NotShown(_) => {
+                "it is what programs keep for themselves; `@sample` above it would show it".into()
+            }
+            SpecError::SeveralSources(names) => {
+                format!("--only chooses one of {}", names.join(", "))
+            }
+            SpecError::UnknownField { known, .. } if known.is_empty() => {
+                "the package has no records".into()
+            }
+            SpecError::UnknownField { known, .. } => {
+                format!("their members are {}", known.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//! Sources for tests.
+
+use std::time::Duration;
+
+use bpfpack_decode::{Field, Layout, Member, Struct};
+
+use crate::stream::{Buffer, RecordType, Stream};
+use crate::view::{ReadFrom, Shape, View};
+
+/// A hash map of a byte to a counter.
+#[must_use]
+pub fn counter_view() -> View {
+    View {
+        index: 0,
+        name: "counts".into(),
+        from: ReadFrom::Map { map: "counts".into() },
+        key: Some(Layout::Int { size: 1, signed: false }),
+        value: Layout::Int { size: 8, signed: false },
+        shape: Shape::Table,
+        interval: Duration::from_secs(1),
+        differences: true,
+        counters: vec![Field { offset: 0, size: 8 }],
+        leave_out_zeros: false,
+        sort: None,
+        stacks: Vec::new(),
+        wide_key: false,
+    }
+}
+
+/// A ring buffer of records of a process's id and name.
+#[must_use]
+pub fn stream() -> Stream {
+    let members = vec![
+        Member::new("pid", 0, Layout::Int { size: 4, signed: false }),
+        Member::new("comm", 4, Layout::Text { size: 4 }),
+    ];
+    stream_of(Struct { size: 8, members })
+}
+
+/// A ring buffer of records of one type.
+#[must_use]
+pub fn stream_of(record: Struct) -> Stream {
+    Stream {
+        index: 0,
+        name: "rb".into(),
+        records: vec![RecordType::new("event", Layout::Struct(record), None)],
+        tag: None,
+        buffer: Buffer::Ring,
+    }
+}
