@@ -13,7 +13,7 @@ use crate::options::{DescribeOptions, Input};
 use crate::records::Facts;
 
 /// Writes down which structs are in which buffers, unless an export header decides.
-pub fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
+pub(crate) fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     if !meta.export_types.is_empty() {
         return;
     }
@@ -30,7 +30,7 @@ pub fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
 ///
 /// # Errors
 /// When there is more to be said of them than of any program's.
-pub fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
+pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     if !meta.export_types.is_empty() {
         // A header decides; what an annotation names decides over it.
         for map in meta.bpf_skel.maps.iter_mut() {
@@ -86,7 +86,12 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
 
 /// Warns of buffers whose records nothing is known of, and where a header says something else than
 /// the source does.
-pub fn warn_of_unknown(meta: &Meta, facts: &Facts, options: &DescribeOptions, console: &Console) {
+pub(crate) fn warn_of_unknown(
+    meta: &Meta,
+    facts: &Facts,
+    options: &DescribeOptions,
+    console: &Console,
+) {
     let source = shown(&options.source);
     // A buffer in a map of maps, for instance.
     if !facts.nowhere.is_empty() && options.export_header.is_none() {

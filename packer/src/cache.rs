@@ -24,7 +24,7 @@ const DIGITS: usize = 32;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A folder of headers.
     Headers,
     /// A precompiled `vmlinux.h`.
@@ -60,13 +60,13 @@ impl Kind {
     }
 
     /// The path of one in a folder.
-    pub fn path(self, folder: &Path, hash: &str) -> PathBuf {
+    pub(crate) fn path(self, folder: &Path, hash: &str) -> PathBuf {
         let (prefix, suffix) = self.affixes();
         folder.join(format!("{prefix}{hash}{suffix}"))
     }
 
     /// Whether a name is one that [`Kind::path`] gives.
-    pub fn is_name(self, name: &str) -> bool {
+    pub(crate) fn is_name(self, name: &str) -> bool {
         let (prefix, suffix) = self.affixes();
         let hash = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
         hash.is_some_and(|hash| {
@@ -75,7 +75,7 @@ impl Kind {
     }
 
     /// Whether there is one at a path: no link, and nobody else's.
-    pub fn is_at(self, path: &Path) -> bool {
+    pub(crate) fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| {
             let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
             is_kind && is_ours(&data)
@@ -85,14 +85,14 @@ impl Kind {
 
 /// The folder.
 #[derive(Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
     temporary: Option<TempDir>,
 }
 
 impl Cache {
     /// Opens the user's, or makes a temporary one.
-    pub fn open(console: &Console) -> io::Result<Cache> {
+    pub(crate) fn open(console: &Console) -> io::Result<Cache> {
         match user_folder() {
             Ok(folder) => Ok(Cache { folder, temporary: None }),
             Err(why) => {
@@ -104,17 +104,17 @@ impl Cache {
     }
 
     /// Its path, without links.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Whether it is there the next time.
-    pub fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
 
     /// The path of what is kept.
-    pub fn path(&self, kind: Kind, hash: &str) -> PathBuf {
+    pub(crate) fn path(&self, kind: Kind, hash: &str) -> PathBuf {
         kind.path(&self.folder, hash)
     }
 }
@@ -134,7 +134,7 @@ fn user_folder() -> Result<PathBuf, String> {
 
 /// A temporary folder that only this user can write to, gone when it is dropped. Where `$TMPDIR` is
 /// another user's folder, who could put another in its place, it is elsewhere.
-pub fn temporary_folder() -> io::Result<TempDir> {
+pub(crate) fn temporary_folder() -> io::Result<TempDir> {
     let make = |base: &Path| builder("ecc-").tempdir_in(base);
     let first = make(&std::env::temp_dir());
     if let Ok(dir) = &first
@@ -149,7 +149,7 @@ pub fn temporary_folder() -> io::Result<TempDir> {
 }
 
 /// A new folder in the cache, which is given its name when it is complete.
-pub fn new_folder(cache: &Path) -> io::Result<TempDir> {
+pub(crate) fn new_folder(cache: &Path) -> io::Result<TempDir> {
     builder("new-").tempdir_in(cache)
 }
 
@@ -160,7 +160,7 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
 }
 
 /// Opens a file of the cache, if it is one, and nobody else's.
-pub fn open(path: &Path) -> Option<File> {
+pub(crate) fn open(path: &Path) -> Option<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;
     let data = file.metadata().ok()?;
@@ -169,7 +169,7 @@ pub fn open(path: &Path) -> Option<File> {
 
 /// Removes all but the newest of a kind. One that another `ecc` is about to use may go: it then
 /// compiles without.
-pub fn keep_newest(folder: &Path, kind: Kind) {
+pub(crate) fn keep_newest(folder: &Path, kind: Kind) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
@@ -185,7 +185,7 @@ pub fn keep_newest(folder: &Path, kind: Kind) {
 }
 
 /// The first 128 bits of a hash, as a name.
-pub fn hex(hasher: Sha256) -> String {
+pub(crate) fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().take(DIGITS / 2).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -14,11 +14,11 @@ use crate::strip;
 
 /// An object without debug information, and what that had told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compiled {
+pub(crate) struct Compiled {
     /// The object.
-    pub object: Vec<u8>,
+    pub(crate) object: Vec<u8>,
     /// What only the debug information says.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
 }
 
 impl Compiled {
@@ -27,7 +27,7 @@ impl Compiled {
     ///
     /// # Errors
     /// When it is no object that can be packed.
-    pub fn of_raw(
+    pub(crate) fn of_raw(
         raw: Vec<u8>,
         options: &DescribeOptions,
         llvm_strip: Option<&Path>,
@@ -53,7 +53,7 @@ impl Compiled {
     ///
     /// # Errors
     /// When the program that removed debug information has left something else.
-    pub fn parse(&self, options: &DescribeOptions) -> Result<Parsed<'_>, Failure> {
+    pub(crate) fn parse(&self, options: &DescribeOptions) -> Result<Parsed<'_>, Failure> {
         Parsed::parse(&self.object).map_err(|error| options.bad_object(error))
     }
 }

@@ -17,7 +17,7 @@ use crate::failure::{Failure, exit_code, too_much};
 use crate::message::{Console, shown};
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
-pub fn write(
+pub(crate) fn write(
     plan: &Plan,
     package: Package,
     targets: &[Target],

@@ -22,7 +22,7 @@ use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
 /// What a header for Wasm has near its beginning, whichever ecc made it.
-pub const HEADER_GUARD: &str = "EWASM_JSON_INCLUDE_H_";
+pub(crate) const HEADER_GUARD: &str = "EWASM_JSON_INCLUDE_H_";
 
 /// Bytes of a header that are read.
 const HEADER_START: u64 = 4096;
@@ -32,7 +32,7 @@ const ELF_START: usize = 20;
 
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `X.bpf.o`
     Object,
     /// `X.skel.json`
@@ -45,16 +45,16 @@ pub enum Kind {
 
 /// A result that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// Nothing.
     Nothing,
     /// A result of this kind, and the object's name in it, where it is a package that says so.
@@ -66,7 +66,7 @@ pub enum Found {
 }
 
 /// The results of a source.
-pub fn targets(plan: &Plan) -> Vec<Target> {
+pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     let extension = if plan.yaml { "yaml" } else { "json" };
     // Nobody writes `./package.json`.
     let dir = if plan.output == Path::new(".") { Path::new("") } else { &plan.output };
@@ -91,7 +91,7 @@ pub fn targets(plan: &Plan) -> Vec<Target> {
 ///
 /// # Errors
 /// When a result would replace what it may not.
-pub fn check(plan: &Plan, targets: &[Target]) -> Result<Vec<Found>, Failure> {
+pub(crate) fn check(plan: &Plan, targets: &[Target]) -> Result<Vec<Found>, Failure> {
     targets.iter().map(|target| check_one(plan, target)).collect()
 }
 

@@ -25,7 +25,7 @@ const MAX_NAME: usize = 1024;
 ///
 /// # Errors
 /// When there are more than anybody exports.
-pub fn structs(header: &str) -> Result<Vec<String>, String> {
+pub(crate) fn structs(header: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut known = HashSet::new();
     let mut before = [Token::Punct(' '); 2];
@@ -48,14 +48,14 @@ pub fn structs(header: &str) -> Result<Vec<String>, String> {
 /// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
 /// of these packages knows to skip.
 #[must_use]
-pub fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
+pub(crate) fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
     structs.map(|name| keeper("struct ", name)).collect()
 }
 
 /// The same for names that an annotation gives, which a source may use as a struct, a union or a
 /// typedef.
 #[must_use]
-pub fn keepers_by_use(names: &[String], source: &str) -> String {
+pub(crate) fn keepers_by_use(names: &[String], source: &str) -> String {
     // What each name is used as: with a tag before it, or else alone.
     let mut kinds: BTreeMap<&str, Option<&str>> =
         names.iter().map(|name| (name.as_str(), None)).collect();
@@ -82,7 +82,7 @@ fn keeper(kind: &str, name: &str) -> String {
 }
 
 /// The descriptions of the structs.
-pub fn types(
+pub(crate) fn types(
     structs: &[String],
     btf: &Btf<'_>,
     options: &DescribeOptions,
@@ -112,7 +112,7 @@ pub fn types(
 
 /// What the package says of a struct.
 #[must_use]
-pub fn describe(ty: Type<'_>, name: &str) -> ExportType {
+pub(crate) fn describe(ty: Type<'_>, name: &str) -> ExportType {
     ExportType {
         name: name.to_owned(),
         members: ty
@@ -130,7 +130,7 @@ pub fn describe(ty: Type<'_>, name: &str) -> ExportType {
 }
 
 /// What the package says of a struct that is written to a buffer.
-pub fn record_type(name: &str, ty: Type<'_>) -> RecordType {
+pub(crate) fn record_type(name: &str, ty: Type<'_>) -> RecordType {
     let ty = ty.resolved();
     RecordType {
         name: name.to_owned(),

@@ -10,16 +10,16 @@ use crate::failure::{Failure, exit_code, unreadable};
 use crate::message::shown;
 
 /// Larger sources are refused: nobody writes them.
-pub const MAX_SOURCE: u64 = 16 << 20;
+pub(crate) const MAX_SOURCE: u64 = 16 << 20;
 
 /// A source as a text.
-pub fn read_text(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(text_of(read(path, MAX_SOURCE, "a source has at most 16 MiB")?))
 }
 
 /// Bytes as a text. Each that belongs to no character becomes a question mark, so that columns, which
 /// clang counts in bytes, stay what they are.
-pub fn text_of(bytes: Vec<u8>) -> String {
+pub(crate) fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| {
         let mut bytes = error.into_bytes();
         let mut at = 0;
@@ -33,7 +33,7 @@ pub fn text_of(bytes: Vec<u8>) -> String {
 }
 
 /// A file, if it is not larger than anything sensible. Devices and pipes may have no end.
-pub fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let refused = |text: String| Failure::new(exit_code::NO_INPUT, anyhow!(text));
     let file = fs::File::open(path).map_err(|error| unreadable(path, error))?;

@@ -1,8 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! The stages of `ecc`, each in its module; [`run`] is the flow of data through them.
+//! Packs BPF objects for `ecli`: the library of `ecc`.
+//!
+//! ```no_run
+//! use bpfpack_packer::{DescribeOptions, describe_object};
+//!
+//! let object = std::fs::read("hardirqs.bpf.o")?;
+//! let source = std::fs::read_to_string("hardirqs.bpf.c")?;
+//! let options = DescribeOptions { name: "hardirqs".into(), ..Default::default() };
+//! let package = describe_object(object, &source, &options)?;
+//! std::fs::write("package.json", package.encode())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each stage of `ecc` has a module, and [`run`] is the flow of data through them. Modules depend in
+//! one direction; only this one may use all of them.
 
-pub mod annotations;
-pub mod args;
+#![warn(unreachable_pub)]
+
+mod annotations;
+mod args;
 mod buffers;
 mod cache;
 pub mod command_line;
@@ -22,7 +38,7 @@ mod object_cache;
 mod options;
 mod parsed;
 mod recognise;
-pub mod records;
+mod records;
 mod report;
 mod skeleton;
 mod source;
@@ -38,6 +54,7 @@ use parsed::Parsed;
 use records::Facts;
 use source::Source;
 
+pub use args::Args;
 pub use failure::Failure;
 pub use options::{DescribeOptions, Input};
 
@@ -45,7 +62,7 @@ pub use options::{DescribeOptions, Input};
 ///
 /// # Errors
 /// The first failure, all of them reported; of a source that fails, nothing is written.
-pub fn run(args: args::Args) -> Result<(), Failure> {
+pub fn run(args: Args) -> Result<(), Failure> {
     let plans = args.resolve()?;
     let signals = compile::Signals::catch()?;
     if let [plan] = &plans[..] {
@@ -141,8 +158,8 @@ pub fn describe_object(
     text: &str,
     options: &DescribeOptions,
 ) -> Result<Package, Failure> {
+    let source = Source::new(text.to_owned(), Vec::new(), options)?;
     let compiled = Compiled::of_raw(object, options, None)?;
-    let source = Source::of_text(text);
     let parsed = compiled.parse(options)?;
     let meta = describe(options, &source, &parsed, &compiled.facts, &Console::silent())?;
     Ok(Package { object: compiled.object, meta, wasm: Vec::new(), other: Default::default() })

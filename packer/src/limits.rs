@@ -33,7 +33,7 @@ const MEMBER: usize = 200;
 
 /// An object has more of something than any BPF program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooMuch(String);
+pub(crate) struct TooMuch(String);
 
 impl std::fmt::Display for TooMuch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,7 +55,7 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
 ///
 /// # Errors
 /// When there is more of something than any BPF program has.
-pub fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMuch> {
+pub(crate) fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMuch> {
     at_most("sections", elf.sections().count(), MAX_SECTIONS)?;
     at_most("symbols", elf.symbols().count(), MAX_SYMBOLS)?;
     let is_function = |kind: SymbolKind| kind == SymbolKind::Text;
@@ -78,7 +78,7 @@ pub fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMu
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
+pub(crate) fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
     let mut variables = 0;
     for ty in btf.types() {
         // Tags are texts; they have a limit of their own.
@@ -100,7 +100,7 @@ pub fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
 ///
 /// # Errors
 /// When ecli would not take it.
-pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
+pub(crate) fn check_size(object: &[u8]) -> Result<(), TooMuch> {
     match object.len() as u64 > MAX_OBJECT_SIZE {
         true => Err(TooMuch(format!(
             "it has {} bytes without debug information; a package holds an object of at most \
@@ -113,14 +113,14 @@ pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
 
 /// What exported types take.
 #[derive(Debug, Default)]
-pub struct Exported(usize);
+pub(crate) struct Exported(usize);
 
 impl Exported {
     /// Counts one more.
     ///
     /// # Errors
     /// When it is too much.
-    pub fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
+    pub(crate) fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
         let members = ty.members.iter();
         self.0 += members.map(|m| MEMBER + m.name.len() + m.ty.len()).sum::<usize>();
         at_most("bytes in the descriptions of its structs", self.0, MAX_EXPORTED)

@@ -34,14 +34,14 @@ const DOUBTFUL: [&str; 5] =
     ["__DATE__", "__TIME__", "__TIMESTAMP__", "__has_include", "__has_embed"];
 
 /// Environment variables that change what clang makes.
-pub const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
+pub(crate) const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
 
 /// Environment variables that clang searches headers by: with them, nothing is kept.
-pub const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
+pub(crate) const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
 
 /// Where one object is kept, or is to be.
 #[derive(Debug)]
-pub struct CachedObject {
+pub(crate) struct CachedObject {
     file: PathBuf,
     /// The folders in which clang looks for headers before ours.
     dirs: Vec<PathBuf>,
@@ -64,7 +64,12 @@ struct Manifest {
 
 impl CachedObject {
     /// The name of an object: `identity` is all that decides what it is, but for the files read.
-    pub fn new(cache: &Path, identity: &[&[u8]], dirs: Vec<PathBuf>, ours: &Path) -> CachedObject {
+    pub(crate) fn new(
+        cache: &Path,
+        identity: &[&[u8]],
+        dirs: Vec<PathBuf>,
+        ours: &Path,
+    ) -> CachedObject {
         let mut hasher = Sha256::new();
         for part in identity {
             hasher.update((part.len() as u64).to_le_bytes());
@@ -79,12 +84,12 @@ impl CachedObject {
     }
 
     /// The folders that were searched in the end, where more were found to be needed.
-    pub fn searched(&mut self, dirs: Vec<PathBuf>) {
+    pub(crate) fn searched(&mut self, dirs: Vec<PathBuf>) {
         self.dirs = dirs;
     }
 
     /// The object, if it is there and still what clang would make.
-    pub fn find(&self) -> Option<Compiled> {
+    pub(crate) fn find(&self) -> Option<Compiled> {
         let mut file = BufReader::new(cache::open(&self.file)?);
         let mut line = Vec::new();
         file.by_ref().take(MAX_MANIFEST).read_until(b'\n', &mut line).ok()?;
@@ -101,7 +106,7 @@ impl CachedObject {
 
     /// Keeps an object, if there is no doubt on what it depends on. That it cannot be kept is no
     /// error.
-    pub fn keep(&self, dependencies: &str, compiled: &Compiled) {
+    pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
         let Ok(mut line) = serde_json::to_vec(&manifest) else { return };

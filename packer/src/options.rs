@@ -53,7 +53,7 @@ impl Default for DescribeOptions {
 
 impl DescribeOptions {
     /// An object that clang made and we cannot use.
-    pub fn bad_object(&self, error: ObjectError) -> Failure {
+    pub(crate) fn bad_object(&self, error: ObjectError) -> Failure {
         let is_object = self.input == Input::Object;
         let hint = match &error {
             ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),

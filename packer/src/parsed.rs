@@ -6,13 +6,13 @@ use bpfpack_schemas::object::{BpfObject, ObjectError};
 
 /// A parsed object.
 #[derive(Debug)]
-pub struct Parsed<'d> {
+pub(crate) struct Parsed<'d> {
     /// Its bytes.
-    pub data: &'d [u8],
+    pub(crate) data: &'d [u8],
     /// Its programs and sections.
-    pub elf: BpfObject<'d>,
+    pub(crate) elf: BpfObject<'d>,
     /// Its types.
-    pub btf: Btf<'d>,
+    pub(crate) btf: Btf<'d>,
 }
 
 impl<'d> Parsed<'d> {
@@ -20,7 +20,7 @@ impl<'d> Parsed<'d> {
     ///
     /// # Errors
     /// When it is no BPF object, or has no BTF.
-    pub fn parse(data: &'d [u8]) -> Result<Parsed<'d>, ObjectError> {
+    pub(crate) fn parse(data: &'d [u8]) -> Result<Parsed<'d>, ObjectError> {
         let elf = BpfObject::parse(data)?;
         let btf = elf.btf()?;
         Ok(Parsed { data, elf, btf })

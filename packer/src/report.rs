@@ -15,7 +15,7 @@ use crate::failure::{Failure, exit_code};
 use crate::message::shown as path;
 
 /// Prints the report.
-pub fn print(source: &Path, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
+pub(crate) fn print(source: &Path, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
     let text = report(&path(source).to_string(), meta, btf);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -23,7 +23,7 @@ const FORMAT_VERSION: &str = "0.3.4";
 const MAP_PREFIX: usize = 8;
 
 /// Describes an object.
-pub fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
+pub(crate) fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
     let obj_name = identifier(&format!("{name}_bpf"));
     Meta {
         bpf_skel: Skeleton {
@@ -54,7 +54,7 @@ pub fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
 ///
 /// # Errors
 /// Names the map and the type.
-pub fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Result<(), Failure> {
+pub(crate) fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Result<(), Failure> {
     for var in btf.section_vars(".maps") {
         let (key, value) = btf.map_types(var.name);
         for (what, ty) in [("key", key), ("value", value)] {

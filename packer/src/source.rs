@@ -12,18 +12,18 @@ use crate::options::{DescribeOptions, Input};
 
 /// What is compiled.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// The source; empty for an object.
-    pub text: String,
+    pub(crate) text: String,
     /// Structs of the export header.
-    pub exported: Vec<String>,
+    pub(crate) exported: Vec<String>,
     /// Structs that annotations name.
-    pub wanted: Vec<String>,
+    pub(crate) wanted: Vec<String>,
 }
 
 impl Source {
     /// Reads the source and its export header.
-    pub fn read(options: &DescribeOptions) -> Result<Source, Failure> {
+    pub(crate) fn read(options: &DescribeOptions) -> Result<Source, Failure> {
         let exported = match &options.export_header {
             Some(header) => export::structs(&read_text(header)?).map_err(|error| {
                 let text = format!("can not export the structs of `{}`: {error}", shown(header));
@@ -35,19 +35,23 @@ impl Source {
             Input::Object => String::new(),
             Input::Source | Input::Header => read_text(&options.source)?,
         };
+        Source::new(text, exported, options)
+    }
+
+    /// A text, with the structs of its export header.
+    pub(crate) fn new(
+        text: String,
+        exported: Vec<String>,
+        options: &DescribeOptions,
+    ) -> Result<Source, Failure> {
         let found = annotations::find(&text).map_err(|error| too_much(&options.source, error))?;
         let mut wanted = wanted_records(&found);
         wanted.retain(|name| !exported.contains(name));
         Ok(Source { text, exported, wanted })
     }
 
-    /// A text alone.
-    pub fn of_text(text: &str) -> Source {
-        Source { text: text.to_owned(), exported: Vec::new(), wanted: Vec::new() }
-    }
-
     /// Lines that keep structs in the object's BTF, whether or not it uses them.
-    pub fn keepers(&self) -> String {
+    pub(crate) fn keepers(&self) -> String {
         let exported = export::keepers(self.exported.iter());
         exported + &export::keepers_by_use(&self.wanted, &self.text)
     }

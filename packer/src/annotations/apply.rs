@@ -93,7 +93,7 @@ impl<'s> Shown<'s> {
 ///
 /// # Errors
 /// When one that the format knows has a value that no loader could read.
-pub fn apply(
+pub(crate) fn apply(
     mut meta: Meta,
     btf: &Btf<'_>,
     declarations: &[Declaration<'_>],
@@ -369,7 +369,7 @@ fn record_names(value: &Value) -> Option<Vec<String>> {
 
 /// The structs that `@records` names in a source: they have to be kept in the object.
 #[must_use]
-pub fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
+pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     let annotations = declarations.iter().flat_map(|declaration| &declaration.annotations);
     let values = annotations.filter(|a| a.name == "records").filter_map(|a| a.value(MAX_TEXT).ok());
     let mut names: Vec<String> =

@@ -17,7 +17,7 @@ use crate::message::{Console, shown};
 ///
 /// # Errors
 /// When a default is no value for its variable: no loader could start the package.
-pub fn check_arguments(
+pub(crate) fn check_arguments(
     meta: &Meta,
     elf: &BpfObject<'_>,
     btf: &Btf<'_>,

@@ -11,9 +11,9 @@ mod arguments;
 mod known;
 mod tags;
 
-pub use apply::{apply, wanted_records};
-pub use arguments::check_arguments;
-pub use tags::tags;
+pub(crate) use apply::{apply, wanted_records};
+pub(crate) use arguments::check_arguments;
+pub(crate) use tags::tags;
 
 use crate::lexer::{self, Position, Token};
 
@@ -27,14 +27,14 @@ const MAX_WORDS: usize = 64;
 const MAX_NAME: usize = 256;
 
 /// Bytes of an annotation's text. Of a longer one, nothing but its beginning is kept.
-pub const MAX_TEXT: usize = 32 << 10;
+pub(crate) const MAX_TEXT: usize = 32 << 10;
 
 /// Bytes of a plain comment that is a help text.
 const MAX_COMMENT: usize = 16 << 10;
 
 /// A source has more of something than any that was written for BPF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany(&'static str);
+pub(crate) struct TooMany(&'static str);
 
 impl std::fmt::Display for TooMany {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,33 +46,33 @@ impl std::error::Error for TooMany {}
 
 /// A declaration at the top level, with the comments that belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Declaration<'s> {
+pub(crate) struct Declaration<'s> {
     /// Its first identifiers outside of braces, up to an initializer: one of them is its name.
-    pub words: Vec<&'s str>,
+    pub(crate) words: Vec<&'s str>,
     /// Those of them that can name a variable or a map: none of a function, and not those in
     /// parentheses, such as parameters.
-    pub outer: Vec<&'s str>,
+    pub(crate) outer: Vec<&'s str>,
     /// Whether it is in the section `license`, which holds the documentation of the whole.
-    pub is_license: bool,
+    pub(crate) is_license: bool,
     /// Its annotations, in order.
-    pub annotations: Vec<Annotation>,
+    pub(crate) annotations: Vec<Annotation>,
     /// The text of a comment of another kind that ends on the line before it.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// A `@name text`, or text without a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
+pub(crate) struct Annotation {
     /// The name without `@`; `description` for text without one.
-    pub name: String,
+    pub(crate) name: String,
     /// The text, lines joined; where it has more than [`MAX_TEXT`] bytes, its first lines.
-    pub text: String,
+    pub(crate) text: String,
     /// There is more of the text.
-    pub is_cut: bool,
+    pub(crate) is_cut: bool,
     /// Where it begins; none for one that is a tag in the object.
-    pub at: Option<Position>,
+    pub(crate) at: Option<Position>,
     /// Where each line of the text begins.
-    pub lines: Vec<Position>,
+    pub(crate) lines: Vec<Position>,
 }
 
 impl Annotation {
@@ -101,7 +101,7 @@ impl Annotation {
 ///
 /// # Errors
 /// When there are more than any source has.
-pub fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
+pub(crate) fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
     let mut found = Vec::new();
     let mut current = Pending::default();
     let mut depth = 0usize;

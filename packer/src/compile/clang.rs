@@ -21,11 +21,11 @@ use crate::options::Input;
 use crate::source::Source;
 
 /// Where projects keep headers, from a source's folder.
-pub const NEAR: [&str; 8] =
+pub(crate) const NEAR: [&str; 8] =
     ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
 
 /// What became of a compilation.
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// An object.
     Made {
         object: Vec<u8>,
@@ -40,24 +40,24 @@ pub enum Attempt {
 }
 
 /// Compiles one source.
-pub struct Compiler<'a> {
-    pub plan: &'a Plan,
-    pub clang: &'a Path,
-    pub headers: &'a Headers,
+pub(crate) struct Compiler<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) clang: &'a Path,
+    pub(crate) headers: &'a Headers,
     keepers: Option<&'a Keepers>,
     /// Folders that are searched after the user's, found when a header was missing.
-    pub more_dirs: Vec<PathBuf>,
+    pub(crate) more_dirs: Vec<PathBuf>,
     /// Names that the source defines itself: those of vmlinux.h go by others.
-    pub renamed: Vec<String>,
+    pub(crate) renamed: Vec<String>,
     /// The folder with a vmlinux.h that renames them.
-    pub renaming: Option<PathBuf>,
+    pub(crate) renaming: Option<PathBuf>,
     /// vmlinux.h is read before a header that includes nothing.
-    pub with_vmlinux: bool,
+    pub(crate) with_vmlinux: bool,
 }
 
 impl<'a> Compiler<'a> {
     /// A compilation without remedies.
-    pub fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         clang: &'a Path,
         headers: &'a Headers,
@@ -76,7 +76,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles, with the precompiled header where there is one.
-    pub fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
+    pub(crate) fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
         let target = match may_precompile && self.vmlinux_is_ours() {
             true => self.headers.precompiled(self.clang, &self.deciding_flags()),
             false => None,
@@ -108,7 +108,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Where the object is kept; none where it cannot be told whether it is still the right one.
-    pub fn cached_object(&self, source: &Source) -> Option<CachedObject> {
+    pub(crate) fn cached_object(&self, source: &Source) -> Option<CachedObject> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
         let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
@@ -145,7 +145,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The folders that are searched before ours, in order.
-    pub fn include_dirs(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn include_dirs(&self) -> impl Iterator<Item = &Path> {
         let flags = &self.plan.flags;
         let of_flag = |(at, flag): (usize, &'_ String)| match flag.strip_prefix("-I") {
             Some("") => flags.get(at + 1).map(Path::new),
@@ -158,7 +158,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The same, with all that a missing header was looked for in.
-    pub fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
+    pub(crate) fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
         let near = NEAR.iter().map(|near| self.plan.source_dir().join(near));
         let more = if self.more_dirs.is_empty() { Vec::new() } else { near.collect() };
         let own = self.include_dirs().filter(|dir| !self.more_dirs.iter().any(|m| m == dir));
@@ -274,7 +274,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// clang's words reach the user as they are, but for what is not safe to print.
-    pub fn pass_on(&self, words: &[u8]) {
+    pub(crate) fn pass_on(&self, words: &[u8]) {
         let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
         let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
         diagnostics::print(words, is_asked || message::has_colours());
@@ -300,7 +300,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Whether `vmlinux.h` can only be the one in our folder.
-    pub fn vmlinux_is_ours(&self) -> bool {
+    pub(crate) fn vmlinux_is_ours(&self) -> bool {
         let others =
             ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];
         let mut flags = self.plan.flags.iter();

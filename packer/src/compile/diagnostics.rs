@@ -16,7 +16,7 @@ const ESCAPE: &[u8] = b"\x1b[";
 const RESET: &[u8] = b"\x1b[0m";
 
 /// Prints clang's words. That they cannot be written is no reason to end.
-pub fn print(words: &[u8], is_coloured: bool) {
+pub(crate) fn print(words: &[u8], is_coloured: bool) {
     let _ = std::io::stderr().lock().write_all(&safe(words, is_coloured));
 }
 

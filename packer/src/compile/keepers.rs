@@ -18,13 +18,13 @@ use crate::source::Source;
 /// The source with lines behind it that keep structs in the object. clang reads it in place of the
 /// source, under the source's name.
 #[derive(Debug)]
-pub struct Keepers {
-    pub overlay: PathBuf,
+pub(crate) struct Keepers {
+    pub(crate) overlay: PathBuf,
     _dir: TempDir,
 }
 
 impl Keepers {
-    pub fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
+    pub(crate) fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
         if source.exported.is_empty() && source.wanted.is_empty() {
             return Ok(None);
         }

@@ -35,7 +35,7 @@ struct Complaint {
 }
 
 /// Changes the compilation so that it may succeed; tells whether it did.
-pub fn mend(compiler: &mut Compiler<'_>, words: &str) -> Result<bool, Failure> {
+pub(crate) fn mend(compiler: &mut Compiler<'_>, words: &str) -> Result<bool, Failure> {
     let complaints = complaints(words);
     if let Some(dir) = complaints.iter().find_map(|complaint| project_dir(compiler, complaint)) {
         compiler.more_dirs.push(dir);
@@ -110,7 +110,7 @@ fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf
 }
 
 /// Whether clang's words are about a name that was changed.
-pub fn speaks_of_renamed(compiler: &Compiler<'_>, words: &str) -> bool {
+pub(crate) fn speaks_of_renamed(compiler: &Compiler<'_>, words: &str) -> bool {
     complaints(words).iter().any(|complaint| {
         compiler
             .renamed
@@ -120,7 +120,7 @@ pub fn speaks_of_renamed(compiler: &Compiler<'_>, words: &str) -> bool {
 }
 
 /// What the user can do, where clang's words alone do not tell.
-pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
+pub(crate) fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
     let can_not_select = words.contains("error in backend: Cannot select");
     if can_not_select && [" sdiv ", " srem "].iter().any(|word| words.contains(word)) {
         return Some(

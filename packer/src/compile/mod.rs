@@ -29,14 +29,14 @@ use crate::source::Source;
 use clang::{Attempt, Compiler};
 use keepers::Keepers;
 
-pub use system::Signals;
+pub(crate) use system::Signals;
 
 /// Larger objects are refused, as a package with one would be. With debug information, which is
 /// removed, one may have more.
 const MAX_OBJECT: u64 = 256 << 20;
 
 /// Makes the object, or finds what was made of the source before.
-pub fn compile(
+pub(crate) fn compile(
     plan: &Plan,
     source: &Source,
     signals: &Signals,

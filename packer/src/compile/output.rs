@@ -15,7 +15,7 @@ const MAX_WORDS: u64 = 1 << 20;
 ///
 /// # Errors
 /// When it cannot be run, or makes an object larger than any that is read.
-pub fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+pub(crate) fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (object, words) = std::thread::scope(|scope| {

@@ -17,7 +17,7 @@ const HEADER: usize = 24;
 const MAX_ENTRIES: usize = 0xffff;
 
 /// Type information that grows.
-pub struct Builder<'b, 'd> {
+pub(crate) struct Builder<'b, 'd> {
     btf: &'b Btf<'b>,
     debug: &'b Debug<'d>,
     /// New strings, and how many bytes of strings were there.
@@ -36,7 +36,7 @@ pub struct Builder<'b, 'd> {
 
 impl<'b, 'd> Builder<'b, 'd> {
     /// Begins with what an object has in `.BTF`; none where its header is wrong.
-    pub fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
+    pub(crate) fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
         Some(Builder {
             btf,
             debug,
@@ -69,7 +69,7 @@ impl<'b, 'd> Builder<'b, 'd> {
     }
 
     /// The `.BTF` section with what was added; none where nothing was.
-    pub fn finish(self) -> Option<Vec<u8>> {
+    pub(crate) fn finish(self) -> Option<Vec<u8>> {
         if self.records.is_empty() {
             return None;
         }
@@ -89,7 +89,7 @@ impl<'b, 'd> Builder<'b, 'd> {
 
     /// The id of a type, which is added if it is not there. What a pointer points to is only
     /// declared, unless it is there.
-    pub fn add(&mut self, index: u32) -> u32 {
+    pub(crate) fn add(&mut self, index: u32) -> u32 {
         self.convert(Some(index), false, 0)
     }
 

@@ -13,42 +13,42 @@ const MAX_NAME: usize = 1024;
 
 /// An entry of the debug information; which of the fields are meant depends on the tag.
 #[derive(Debug, Clone)]
-pub struct Die<'d> {
+pub(crate) struct Die<'d> {
     /// What it describes.
-    pub tag: gimli::DwTag,
+    pub(crate) tag: gimli::DwTag,
     /// Its name; empty where it has none.
-    pub name: &'d str,
+    pub(crate) name: &'d str,
     /// Its type; none for void.
-    pub ty: Option<u32>,
+    pub(crate) ty: Option<u32>,
     /// The entry that says more about it: of an inlined function, the function.
-    pub origin: Option<u32>,
+    pub(crate) origin: Option<u32>,
     /// Size in bytes.
-    pub size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Where it is declared, or, for an inlined function, called.
-    pub place: Place,
+    pub(crate) place: Place,
     /// It is only declared.
-    pub is_declaration: bool,
+    pub(crate) is_declaration: bool,
     /// Offset of a member in bits.
-    pub bit_offset: u64,
+    pub(crate) bit_offset: u64,
     /// Size of a bitfield in bits.
-    pub bit_size: u64,
+    pub(crate) bit_size: u64,
     /// Number of elements of an array's dimension.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Value of an enumerator.
-    pub value: i64,
+    pub(crate) value: i64,
     /// How a base type is encoded.
-    pub encoding: u8,
+    pub(crate) encoding: u8,
     /// Where in `.debug_info` it is.
-    pub offset: u32,
+    pub(crate) offset: u32,
     /// The index behind its last descendant.
-    pub end: u32,
+    pub(crate) end: u32,
     /// Where the code of a function is.
-    pub ranges: Vec<(u64, u64)>,
+    pub(crate) ranges: Vec<(u64, u64)>,
 }
 
 /// Reads an entry of a unit that begins at `base`: its offset in `.debug_info`, and the number of
 /// the unit's first file.
-pub fn read_entry<'d>(
+pub(crate) fn read_entry<'d>(
     dwarf: &gimli::Dwarf<Slice<'d>>,
     unit: &gimli::Unit<Slice<'d>>,
     entry: &gimli::DebuggingInformationEntry<Slice<'d>>,

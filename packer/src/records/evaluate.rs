@@ -13,15 +13,15 @@ use crate::lexer::Token;
 const MAX_DEPTH: usize = 12;
 
 /// Answers questions on calls.
-pub struct Evaluator<'f, 'd> {
-    pub debug: &'f Debug<'d>,
-    pub sources: &'f Sources<'f>,
-    pub flow: &'f Flow,
+pub(crate) struct Evaluator<'f, 'd> {
+    pub(crate) debug: &'f Debug<'d>,
+    pub(crate) sources: &'f Sources<'f>,
+    pub(crate) flow: &'f Flow,
 }
 
 /// A call in its function.
 #[derive(Debug, Clone)]
-pub struct Scope<'t> {
+pub(crate) struct Scope<'t> {
     text: CallText<'t>,
     /// The function that the call is in, in the debug information.
     function: u32,
@@ -47,7 +47,7 @@ struct Typed {
 impl<'f, 'd> Evaluator<'f, 'd> {
     /// The calls of one of these functions that an instruction was made of: one, unless clang made
     /// one of several.
-    pub fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
+    pub(crate) fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
         let frames = self.debug.frames(address(at.0, at.1));
         let (Some(inner), Some(outer)) = (frames.first(), frames.last()) else {
             return Vec::new();
@@ -91,7 +91,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// How a function computes slots of a histogram.
-    pub fn slotting(&self, function: u32) -> Option<Slotting> {
+    pub(crate) fn slotting(&self, function: u32) -> Option<Slotting> {
         let place = self.debug.die(function).place;
         let tokens = self.sources.tokens_in(place.file, self.lines(function));
         let constant = |name: &str| match self.sources.constant(name)?[..] {
@@ -110,7 +110,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// Says which buffer a call writes to: of its callers, those count that give this one.
-    pub fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
+    pub(crate) fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
         scope.map = Some((map.to_owned(), argument));
         scope
     }
@@ -160,7 +160,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that the `sizeof` in an argument is taken of.
-    pub fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+    pub(crate) fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         self.sizes(scope, &tokens, 0)
     }
@@ -195,7 +195,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that an argument points to.
-    pub fn pointed_to(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+    pub(crate) fn pointed_to(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         self.targets(&self.types(scope, &tokens, 0))
     }
@@ -206,7 +206,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that the result of a call is taken for.
-    pub fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
+    pub(crate) fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
         self.results(scope, 0)
     }
 
@@ -243,7 +243,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The words of an argument, parameters replaced by what the callers give.
-    pub fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
+    pub(crate) fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
         let mut found = Vec::new();
         let mut todo = vec![(scope.clone(), argument, 0)];
         while let Some((scope, argument, depth)) = todo.pop() {
@@ -295,7 +295,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// Whether what is written is known, and is no struct.
-    pub fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
+    pub(crate) fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         let types = self.types(scope, &tokens, 0);
         let is_scalar = |typed: &Typed| {
@@ -426,7 +426,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The struct that a type is, or points to, or is an array of.
-    pub fn record(&self, ty: u32) -> Option<u32> {
+    pub(crate) fn record(&self, ty: u32) -> Option<u32> {
         let mut ty = ty;
         for _ in 0..3 {
             if let Some(record) = self.exact_record(ty) {

@@ -28,77 +28,76 @@ const MAX_CALLS: usize = 16 << 10;
 
 /// A call of a kernel helper.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     /// Number of the helper (`enum bpf_func_id`).
-    pub helper: i32,
+    pub(crate) helper: i32,
     /// The section and the offset of the instruction.
-    pub at: (usize, u64),
+    pub(crate) at: (usize, u64),
     /// The function, an index in [`Flow::functions`].
-    pub function: usize,
+    pub(crate) function: usize,
     /// r1 to r5.
-    pub arguments: [Value; 5],
+    pub(crate) arguments: [Value; 5],
 }
 
 /// How programs use the elements of a map.
 #[derive(Debug, Clone, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Helper numbers that are called with it.
-    pub helpers: BTreeSet<i32>,
+    pub(crate) helpers: BTreeSet<i32>,
     /// Places in its elements that something is added to.
-    pub added: BTreeSet<Spot>,
+    pub(crate) added: BTreeSet<Spot>,
     /// An element's address, or a number read from it, is used.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
     /// Something else is written to its elements.
-    pub is_written: bool,
+    pub(crate) is_written: bool,
     /// Functions that use it.
-    pub functions: BTreeSet<usize>,
+    pub(crate) functions: BTreeSet<usize>,
 }
 
 /// A function.
 #[derive(Debug, Clone)]
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Index of its section.
-    pub section: usize,
+    pub(crate) section: usize,
     /// Its first byte there.
-    pub start: u64,
+    pub(crate) start: u64,
     /// The byte behind it.
-    pub end: u64,
+    pub(crate) end: u64,
     /// Calls of it: section and offset of the instruction.
-    pub called_from: Vec<(usize, u64)>,
+    pub(crate) called_from: Vec<(usize, u64)>,
 }
 
 /// What is known of an object's programs.
 #[derive(Debug, Default)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Its functions.
-    pub functions: Vec<Function>,
+    pub(crate) functions: Vec<Function>,
     /// Calls of helpers that write records, in order.
-    pub calls: Vec<Call>,
+    pub(crate) calls: Vec<Call>,
     /// Maps by name.
-    pub maps: BTreeMap<String, Usage>,
+    pub(crate) maps: BTreeMap<String, Usage>,
     /// Places in data sections that something is added to, by section, and the functions that do.
-    pub counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
+    pub(crate) counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
     /// Names of maps by symbol.
-    pub names: BTreeMap<Symbol, String>,
+    pub(crate) names: BTreeMap<Symbol, String>,
 }
 
 /// Numbers of helpers, as in the kernel's `enum bpf_func_id`.
-pub mod helper {
-    pub const MAP_LOOKUP: i32 = 1;
-    pub const MAP_UPDATE: i32 = 2;
-    pub const MAP_DELETE: i32 = 3;
-    pub const PERF_EVENT_OUTPUT: i32 = 25;
-    pub const GET_STACKID: i32 = 27;
-    pub const SKB_OUTPUT: i32 = 111;
-    pub const XDP_OUTPUT: i32 = 121;
-    pub const RINGBUF_OUTPUT: i32 = 130;
-    pub const RINGBUF_RESERVE: i32 = 131;
-    pub const MAP_LOOKUP_PERCPU: i32 = 195;
-    pub const RINGBUF_RESERVE_DYNPTR: i32 = 198;
-    pub const DYNPTR_WRITE: i32 = 202;
-    pub const DYNPTR_DATA: i32 = 203;
+pub(crate) mod helper {
+    pub(crate) const MAP_LOOKUP: i32 = 1;
+    pub(crate) const MAP_UPDATE: i32 = 2;
+    pub(crate) const MAP_DELETE: i32 = 3;
+    pub(crate) const PERF_EVENT_OUTPUT: i32 = 25;
+    pub(crate) const SKB_OUTPUT: i32 = 111;
+    pub(crate) const XDP_OUTPUT: i32 = 121;
+    pub(crate) const RINGBUF_OUTPUT: i32 = 130;
+    pub(crate) const RINGBUF_RESERVE: i32 = 131;
+    pub(crate) const MAP_LOOKUP_PERCPU: i32 = 195;
+    pub(crate) const RINGBUF_RESERVE_DYNPTR: i32 = 198;
+    pub(crate) const DYNPTR_WRITE: i32 = 202;
+    pub(crate) const DYNPTR_DATA: i32 = 203;
 }
 
 /// Helpers whose calls are kept.
@@ -114,7 +113,7 @@ const KEPT: [i32; 8] = [
 ];
 
 /// Walks all functions of an object.
-pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
+pub(crate) fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
     let mut flow = Flow { functions: functions(elf), ..Flow::default() };
     for symbol in elf.symbols() {
         let section = symbol.section_index().and_then(|at| elf.section_by_index(at).ok());

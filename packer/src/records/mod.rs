@@ -15,15 +15,15 @@
 
 mod btf;
 mod code;
-pub mod debug;
+pub(crate) mod debug;
 mod entry;
 mod evaluate;
 mod expression;
-pub mod flow;
+pub(crate) mod flow;
 mod sections;
 mod source;
-pub mod units;
-pub mod value;
+pub(crate) mod units;
+pub(crate) mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,22 +41,22 @@ use value::Value;
 
 /// What an object's debug information tells, beside the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// What is written to each buffer.
-    pub buffers: BTreeMap<String, Written>,
+    pub(crate) buffers: BTreeMap<String, Written>,
     /// Places of calls that write a record to a buffer that could not be told.
-    pub nowhere: Vec<String>,
+    pub(crate) nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
-    pub slots: BTreeMap<String, Slotting>,
+    pub(crate) slots: BTreeMap<String, Slotting>,
 }
 
 /// What is written to a buffer, by the object's BTF.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub(crate) struct Written {
     /// The structs: their names, and their ids in BTF.
-    pub structs: Vec<(String, u32)>,
+    pub(crate) structs: Vec<(String, u32)>,
     /// Places of calls whose struct was not found, as `file:line`.
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Finds what is written to each buffer. The structs that the object's BTF does not have are added:
@@ -64,7 +64,7 @@ pub struct Written {
 ///
 /// # Errors
 /// When the object cannot be read. Debug information that is damaged counts as none.
-pub fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
+pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let Parsed { data, elf, btf } = object;
     let section = elf.section_data(".BTF").ok_or(ObjectError::NoBtf)?;
     let sections = sections::Sections::read(elf.elf());
@@ -102,16 +102,16 @@ pub fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectErro
 
 /// What is written to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     /// The structs, in the order of their first calls.
-    pub structs: Vec<Struct>,
+    pub(crate) structs: Vec<Struct>,
     /// Places of calls whose struct was not found, as `file:line`.
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 /// A struct, where it is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Struct {
+pub(crate) enum Struct {
     /// An entry of the debug information.
     Debug(u32),
     /// A type of the object's BTF.

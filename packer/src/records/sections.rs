@@ -12,11 +12,11 @@ use super::debug::address;
 
 /// The debug sections with their relocations applied.
 #[derive(Debug)]
-pub struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
+pub(crate) struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
 
 impl<'d> Sections<'d> {
     /// Reads them; none where the object has no debug information.
-    pub fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
+    pub(crate) fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
         let mut found = BTreeMap::new();
         for id in [
             SectionId::DebugAbbrev,
@@ -62,7 +62,7 @@ impl<'d> Sections<'d> {
     }
 
     /// The bytes of a section; none where the object does not have it.
-    pub fn get(&self, id: SectionId) -> &[u8] {
+    pub(crate) fn get(&self, id: SectionId) -> &[u8] {
         self.0.get(id.name()).map_or(&[], |data| data)
     }
 }

@@ -29,15 +29,15 @@ const MAX_TOKENS: usize = 10_000;
 
 /// A call as it is written.
 #[derive(Debug, Clone)]
-pub struct CallText<'d> {
+pub(crate) struct CallText<'d> {
     /// The tokens of each argument.
-    pub arguments: Vec<Vec<Token<'d>>>,
+    pub(crate) arguments: Vec<Vec<Token<'d>>>,
     /// The tokens of its statement before it.
-    pub before: Vec<Token<'d>>,
+    pub(crate) before: Vec<Token<'d>>,
 }
 
 /// The sources of an object, by tokens.
-pub struct Sources<'d> {
+pub(crate) struct Sources<'d> {
     files: Vec<Source<'d>>,
     /// What follows `#define`, by the macro's name.
     macros: BTreeMap<&'d str, &'d str>,
@@ -70,7 +70,7 @@ struct Macro<'d> {
 
 impl<'d> Sources<'d> {
     /// Reads the sources that are not ours: those of kernel types and helpers call nothing.
-    pub fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
+    pub(crate) fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
         let mut left = MAX_TEXT;
         let mut read = |file: &'d super::debug::File<'_>| {
             let is_read = !is_ours(&file.name) && file.text.len() <= left;
@@ -108,7 +108,7 @@ impl<'d> Sources<'d> {
 
     /// The calls of these functions that an expression at a place makes: one, unless it is a macro
     /// that makes several.
-    pub fn calls_at(&self, place: Place, names: &[&str]) -> Vec<CallText<'d>> {
+    pub(crate) fn calls_at(&self, place: Place, names: &[&str]) -> Vec<CallText<'d>> {
         let Some(file) = self.file(place.file) else { return Vec::new() };
         // Where the place is not that of the name, the line has it.
         let at = file.position(place);
@@ -122,13 +122,13 @@ impl<'d> Sources<'d> {
     }
 
     /// All calls of a function in a range of lines of a file.
-    pub fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
+    pub(crate) fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
         let all = self.tokens_in(file, lines);
         (0..all.len()).flat_map(|at| self.calls_of(all, at, &[name], 0)).collect()
     }
 
     /// The tokens in a range of lines of a file.
-    pub fn tokens_in(&self, file: u32, lines: (u32, u32)) -> &[Token<'d>] {
+    pub(crate) fn tokens_in(&self, file: u32, lines: (u32, u32)) -> &[Token<'d>] {
         let Some(file) = self.file(file) else { return &[] };
         let first = file.places.partition_point(|p| p.line < lines.0);
         let end = file.places.partition_point(|p| p.line <= lines.1);
@@ -136,14 +136,14 @@ impl<'d> Sources<'d> {
     }
 
     /// The blocks that a place in a function is in: where each begins.
-    pub fn blocks(&self, lines: (u32, u32), place: Place) -> Vec<usize> {
+    pub(crate) fn blocks(&self, lines: (u32, u32), place: Place) -> Vec<usize> {
         let Some(file) = self.file(place.file) else { return Vec::new() };
         let first = file.places.partition_point(|p| p.line < lines.0);
         file.blocks(first, file.position(place))
     }
 
     /// Where a name is in a line, for what is declared there.
-    pub fn place_of(&self, place: Place, name: &str) -> Place {
+    pub(crate) fn place_of(&self, place: Place, name: &str) -> Place {
         let Some(file) = self.file(place.file) else { return place };
         let first = file.places.partition_point(|p| p.line < place.line);
         let on_line =
@@ -154,7 +154,12 @@ impl<'d> Sources<'d> {
 
     /// What a variable may hold at a place in a function: the assignments before it, back to the
     /// last that is made in any case; where there is none, the first behind it.
-    pub fn assigned(&self, lines: (u32, u32), place: Place, name: &str) -> Vec<Vec<Token<'d>>> {
+    pub(crate) fn assigned(
+        &self,
+        lines: (u32, u32),
+        place: Place,
+        name: &str,
+    ) -> Vec<Vec<Token<'d>>> {
         let Some(file) = self.file(place.file) else { return Vec::new() };
         let first = file.places.partition_point(|p| p.line < lines.0);
         let end = file.places.partition_point(|p| p.line <= lines.1);
@@ -177,7 +182,7 @@ impl<'d> Sources<'d> {
     }
 
     /// The body of a macro without parameters.
-    pub fn constant(&self, name: &str) -> Option<Vec<Token<'d>>> {
+    pub(crate) fn constant(&self, name: &str) -> Option<Vec<Token<'d>>> {
         let found = self.definition(name).filter(|found| found.parameters.is_none())?;
         Some(found.body)
     }

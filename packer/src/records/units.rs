@@ -22,20 +22,20 @@ const VAGUE: [&str; 12] = [
 
 /// How slots are made of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slotting {
+pub(crate) struct Slotting {
     /// By the logarithm to base two; else by a division, or not at all.
-    pub is_log2: bool,
+    pub(crate) is_log2: bool,
     /// Width of a slot that is not logarithmic.
-    pub step: Option<u64>,
+    pub(crate) step: Option<u64>,
     /// The unit of the values.
-    pub unit: Option<String>,
+    pub(crate) unit: Option<String>,
     /// The unit where a variable is not zero.
-    pub unit_when: BTreeMap<String, String>,
+    pub(crate) unit_when: BTreeMap<String, String>,
 }
 
 /// Reads the tokens of a function: none where it computes no slot. `constant` tells what a macro
 /// stands for, and `takes_log` whether a function of the sources seems to take a logarithm.
-pub fn slotting<'t>(
+pub(crate) fn slotting<'t>(
     tokens: &[Token<'t>],
     constant: &dyn Fn(&str) -> Option<u64>,
     takes_log: &dyn Fn(&str) -> bool,
@@ -248,7 +248,7 @@ impl<'f, 't> Function<'f, 't> {
 }
 
 /// A number as C writes it.
-pub fn number(word: &str) -> Option<u64> {
+pub(crate) fn number(word: &str) -> Option<u64> {
     let digits = word.trim_end_matches(['u', 'U', 'l', 'L']);
     match digits.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -263,7 +263,7 @@ fn is_log2(word: &str) -> bool {
 
 /// Whether a function may take a logarithm: by shifts, in a loop, or by comparing with one power
 /// after the other.
-pub fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
+pub(crate) fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
     let shifts = tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
     let loops = tokens.iter().any(|token| matches!(token, Token::Word("for" | "while")));
     let is_greater = |w: &&[Token<'_>]| w[1] == Token::Punct('>') && w[0] != Token::Punct('-');
@@ -271,7 +271,7 @@ pub fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
 }
 
 /// Names of what computes a logarithm in other ways.
-pub fn computes_log(word: &str) -> bool {
+pub(crate) fn computes_log(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     is_log2(&word) || word.contains("clz") || word == "fls" || word == "fls64"
 }

@@ -2,11 +2,11 @@
 //! What is known of a register, and what instructions make of it.
 
 /// Index of a symbol.
-pub type Symbol = usize;
+pub(crate) type Symbol = usize;
 
 /// What a register or a stack slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Anything.
     Unknown,
     /// A number.
@@ -29,25 +29,25 @@ pub enum Value {
 
 /// A place in an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
+pub(crate) struct Spot {
     /// Offset in bytes, without the index.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// Something that is no constant was added: it is an element of an array.
-    pub indexed: bool,
+    pub(crate) indexed: bool,
 }
 
 /// A place in a data section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Index of the section.
-    pub section: usize,
+    pub(crate) section: usize,
     /// Where in it.
-    pub spot: Spot,
+    pub(crate) spot: Spot,
 }
 
 /// Where a number comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// An element.
     Element(Symbol, Spot),
     /// A variable.
@@ -55,7 +55,7 @@ pub enum Origin {
 }
 
 /// The place that an address and an offset name.
-pub fn origin(address: Value, off: i16) -> Option<Origin> {
+pub(crate) fn origin(address: Value, off: i16) -> Option<Origin> {
     let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
     match address {
         Value::Element(map, spot) => Some(Origin::Element(map, moved(spot))),
@@ -67,7 +67,7 @@ pub fn origin(address: Value, off: i16) -> Option<Origin> {
 }
 
 /// The result of an arithmetic instruction.
-pub fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
+pub(crate) fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
     use Value::{Const, Element, Loaded, Stack, Sum, Unknown};
     let cut = |value: i64| if is_wide { value } else { i64::from(value as u32) };
     let moved = |spot: Spot, by: i64| Spot { offset: spot.offset.wrapping_add(by), ..spot };
