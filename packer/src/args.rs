@@ -152,13 +152,13 @@ pub(crate) struct Plan {
     pub(crate) wasm: Vec<PathBuf>,
     /// Whether ewasm-skel.h is written.
     pub(crate) wasm_header: bool,
-    /// Nothing is written; what was found is told.
+    /// Nothing is written; a report of what was found is printed.
     pub(crate) check: bool,
     /// Files that are none of ecc's are replaced.
     pub(crate) force: bool,
     /// Whether it is recognised what maps and variables are for.
     pub(crate) recognition: bool,
-    /// Tell what is done.
+    /// Progress and command lines are printed.
     pub(crate) verbose: bool,
 }
 
@@ -260,7 +260,7 @@ impl Args {
             plan.output = self.output_path.clone().unwrap_or_else(|| plan.source_dir().to_owned());
             plans.push(plan);
         }
-        tell_apart(&mut plans, extension)?;
+        name_apart(&mut plans, extension)?;
         Ok(plans)
     }
 
@@ -319,7 +319,7 @@ fn name(source: &Path) -> Result<String, Failure> {
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
-fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
+fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
     let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
     for plan in plans.iter() {

@@ -29,7 +29,7 @@ pub(crate) fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
 /// by its `export_config`.
 ///
 /// # Errors
-/// When there is more to be said of them than of any program's.
+/// When their descriptions are larger than those of any program's.
 pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     if !meta.export_types.is_empty() {
         // A header decides; what an annotation names decides over it.
@@ -84,8 +84,7 @@ pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Warns of buffers whose records nothing is known of, and where a header says something else than
-/// the source does.
+/// Warns of buffers whose records are unknown, and where a header contradicts the source.
 pub(crate) fn warn_of_unknown(
     meta: &Meta,
     facts: &Facts,

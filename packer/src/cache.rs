@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Precompiled,
     /// A folder with a `vmlinux.h` in which names are others.
     Renamed,
-    /// An object with what its debug information told.
+    /// An object with what was found in its debug information.
     Object,
 }
 
@@ -74,7 +74,7 @@ impl Kind {
         })
     }
 
-    /// Whether there is one at a path: no link, and nobody else's.
+    /// Whether there is one at a path: no link, and this user's.
     pub(crate) fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| {
             let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
@@ -144,7 +144,7 @@ pub(crate) fn temporary_folder() -> io::Result<TempDir> {
     }
     let others = ["/tmp", "/var/tmp"].map(Path::new);
     let mut others = others.into_iter().filter_map(|base| make(base).ok());
-    // In a container, `/` itself may be nobody's: then no folder is better than another.
+    // In a container, `/` itself may belong to nobody: then no folder is better than another.
     others.find(|dir| private(dir.path()).is_ok()).map_or(first, Ok)
 }
 
@@ -159,7 +159,7 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     builder
 }
 
-/// Opens a file of the cache, if it is one, and nobody else's.
+/// Opens a file of the cache, if it is one, and this user's.
 pub(crate) fn open(path: &Path) -> Option<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;

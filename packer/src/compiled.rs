@@ -12,18 +12,18 @@ use crate::parsed::Parsed;
 use crate::records::{self, Facts};
 use crate::strip;
 
-/// An object without debug information, and what that had told.
+/// An object without debug information, and what was found in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compiled {
     /// The object.
     pub(crate) object: Vec<u8>,
-    /// What only the debug information says.
+    /// What only the debug information has.
     pub(crate) facts: Facts,
 }
 
 impl Compiled {
-    /// Takes from the debug information of an object what it tells, and removes it; with a program
-    /// that removes it once more, where the user names one.
+    /// Reads the debug information of an object and removes it, a second time with a program where
+    /// the user names one.
     ///
     /// # Errors
     /// When it is no object that can be packed.

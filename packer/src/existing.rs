@@ -2,7 +2,7 @@
 //! What is where a result is to be written. A result replaces one of its kind, and nothing else
 //! unless the user says so: a folder may have a `package.json` that is npm's.
 //!
-//! No more of a file is read than tells what it is, and nothing that may block.
+//! Only as much of a file is read as shows what it is, and nothing that may block.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -68,7 +68,7 @@ pub(crate) enum Found {
 /// The results of a source.
 pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     let extension = if plan.yaml { "yaml" } else { "json" };
-    // Nobody writes `./package.json`.
+    // Messages name `package.json`, not `./package.json`.
     let dir = if plan.output == Path::new(".") { Path::new("") } else { &plan.output };
     let target = |kind, name: String| Target { path: dir.join(name), kind };
     let mut targets = Vec::new();
@@ -151,7 +151,7 @@ fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     if let Some(what) = obstacle(ty) {
         return Ok(Found::Obstacle(what));
     }
-    // It may have become something else meanwhile: a link, or a pipe that nobody writes to.
+    // It may have become something else meanwhile: a link, or a pipe without a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
     let data = file.metadata()?;
@@ -223,7 +223,7 @@ fn header(file: File) -> io::Result<Found> {
     })
 }
 
-/// A description or a package: what it is, its keys tell.
+/// A description or a package, by its keys.
 fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let keys = if is_json { Keys::of_json(&mut file) } else { Keys::of_yaml(&mut file)? };
@@ -248,7 +248,7 @@ fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     })
 }
 
-/// Which of the keys that tell something are at the top of a file.
+/// Which of the keys that distinguish files are at the top of one.
 #[derive(Debug, Default)]
 struct Keys {
     bpf_object: bool,

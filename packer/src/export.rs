@@ -24,7 +24,7 @@ const MAX_NAME: usize = 1024;
 /// and macros, structs inside of structs included.
 ///
 /// # Errors
-/// When there are more than anybody exports.
+/// When there are more than the limit.
 pub(crate) fn structs(header: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut known = HashSet::new();

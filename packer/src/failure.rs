@@ -89,7 +89,7 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     )
 }
 
-/// A source or an object with more of something than anybody writes.
+/// A source or an object that exceeds a limit.
 pub(crate) fn too_much(
     source: &Path,
     error: impl std::error::Error + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use crate::failure::{Failure, exit_code, unreadable};
 use crate::message::shown;
 
-/// Larger sources are refused: nobody writes them.
+/// Larger sources are refused.
 pub(crate) const MAX_SOURCE: u64 = 16 << 20;
 
 /// A source as a text.
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failur
     if meta.is_file() && meta.len() > most {
         return Err(refused(format!("`{}` has {} bytes; {rule}", shown(path), meta.len())));
     }
-    // One byte more tells the end: the space does not grow.
+    // One byte more for the read that finds the end: the buffer does not grow.
     let mut bytes = Vec::with_capacity(meta.len().min(most) as usize + 1);
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > most {

@@ -59,11 +59,11 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
     if are_new {
         let fresh = new_folder(cache.folder()).map_err(other)?;
         fill(fresh.path(), vmlinux)?;
-        // Somebody else may have been quicker; theirs is the same.
+        // Another ecc may have been quicker; its folder has the same content.
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),
             Err(_) if Kind::Headers.is_at(&dir) => {}
-            // Something else has the name.
+            // Another file has the name.
             Err(_) => {
                 dir = fresh.path().to_owned();
                 nameless = Some(fresh);

@@ -117,8 +117,8 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     emit::write(plan, package, &targets, &console)
 }
 
-/// What the package says of an object: what the object itself tells, what its debug information
-/// told, what is recognised of both, and over all of it what annotations say.
+/// The description of an object: from the object itself, from its debug information, from what is
+/// recognised of both, and, overriding all of it, from annotations.
 fn describe(
     options: &DescribeOptions,
     source: &Source,
@@ -141,8 +141,8 @@ fn describe(
     if options.recognition {
         recognise::recognise(&mut meta, object, &records::flow::walk(elf.elf()), facts);
     }
-    let place = (options.source.as_path(), source.text.as_str());
-    let mut meta = annotations::apply(meta, btf, &found, place, console)?;
+    let location = (options.source.as_path(), source.text.as_str());
+    let mut meta = annotations::apply(meta, btf, &found, location, console)?;
     buffers::export(&mut meta, btf).map_err(|error| failure::too_much(&options.source, error))?;
     annotations::check_arguments(&meta, elf, btf, &options.source, console)?;
     buffers::warn_of_unknown(&meta, facts, options, console);

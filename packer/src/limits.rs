@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How much of everything an object may have. A few bytes of an object can stand for a large thing in
+//! How much of everything an object may have. A few bytes of an object can stand for much
 //! memory, and names may share their bytes: an object that has more of something than any BPF program
 //! is refused before anything is made of it, and says of what.
 

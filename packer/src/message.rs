@@ -42,7 +42,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Progress is for terminals, or for those who ask for it.
+    /// Progress is for terminals, or where it is asked for.
     #[must_use]
     pub(crate) fn new(verbose: bool) -> Console {
         let progress = verbose || std::io::stderr().is_terminal();
@@ -55,7 +55,7 @@ impl Console {
         Console { details: false, progress: false, warnings: false }
     }
 
-    /// A line for those who want to know everything.
+    /// A line that only `--verbose` shows.
     pub(crate) fn detail(&self, text: &str) {
         if self.details {
             print(&Message::from(text.to_owned()), None);

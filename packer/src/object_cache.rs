@@ -58,7 +58,7 @@ struct Manifest {
     files: BTreeMap<PathBuf, String>,
     /// Paths that would have been found before one of these files, had they been there.
     absent: Vec<PathBuf>,
-    /// What the debug information had told.
+    /// What was found in the debug information.
     facts: Facts,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! What each map and variable is for, from its type and from what programs do with it: a histogram,
-//! a table of counters, stacks, or nothing that anybody wants to see.
+//! a table of counters, stacks, or data of the programs' own.
 //!
 //! - An array of integers in a value (or a variable) that programs add to by an index is a histogram;
 //!   so is an array map, or a map whose key has a member `slot` or `bucket`, that slots are computed
@@ -58,7 +58,7 @@ pub(crate) fn recognise(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts
     }
 }
 
-/// Without units that depend on what is no global variable: then nobody knows the unit.
+/// Without units that depend on what is no global variable: then the unit is unknown.
 fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
     let mut facts = facts.clone();
     for slotting in facts.slots.values_mut() {
@@ -221,7 +221,7 @@ impl Recognizer<'_> {
             return Some(histogram(slots, slotting));
         }
         let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
-        // A function that computes slots may count other things by index, too.
+        // A function that computes slots may count other values by index, too.
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_it = is_log2 && !self.count_in_struct(&functions) || is_named_histogram(name);
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {

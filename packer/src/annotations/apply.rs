@@ -22,7 +22,7 @@ use crate::failure::{Failure, exit_code};
 use crate::lexer::Position;
 use crate::message::{Console, Message, shown};
 
-/// Keys that say what a thing is; no annotation changes them.
+/// Keys that come from the object; no annotation changes them.
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
 
 /// Annotations whose value is an object; a text that is none is a slip.
@@ -65,10 +65,10 @@ impl<'s> Shown<'s> {
         self.text.get(start..)?.lines().next()
     }
 
-    /// A message with its place, and the line with a caret.
-    fn at(&self, place: Option<Position>, what: &str) -> Message {
+    /// A message with its location, and the line with a caret.
+    fn at(&self, location: Option<Position>, what: &str) -> Message {
         let source = shown(self.source);
-        let Some(Position { line, column }) = place else {
+        let Some(Position { line, column }) = location else {
             return format!("{source}: {what}").into();
         };
         let text = format!("{source}:{line}:{column}: {what}");
@@ -122,7 +122,7 @@ pub(crate) fn apply(
         {
             variable.description = Some(comment.clone());
         }
-        // The structs of a buffer come before what is said of them.
+        // The structs of a buffer come before the annotations about them.
         let mut annotations: Vec<&Annotation> = declaration.annotations.iter().collect();
         annotations.sort_by_key(|annotation| annotation.name != "records");
         for annotation in annotations {
@@ -134,9 +134,9 @@ pub(crate) fn apply(
                     left -= annotation.text.len();
                     value
                 }
-                Err((place, why)) => {
+                Err((location, why)) => {
                     let what = format!("`@{}` is left out: {why}", annotation.name);
-                    console.warning(lines.at(place, &what));
+                    console.warning(lines.at(location, &what));
                     continue;
                 }
             };
@@ -161,7 +161,7 @@ pub(crate) fn apply(
     Ok(meta)
 }
 
-/// What is odd about an annotation at this place.
+/// What is odd about an annotation at this location.
 fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
     let name = annotation.name.as_str();
     if kind.annotations().contains(&name) || RESERVED.contains(&name) {
@@ -186,7 +186,7 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
 
 impl Annotation {
     /// The text as JSON, where it is JSON, else as a string; `true` where there is none. It may have
-    /// this many bytes. An error has its place.
+    /// this many bytes. An error has its location.
     fn value(&self, most: usize) -> Result<Value, (Option<Position>, String)> {
         let name = self.name.as_str();
         if self.is_cut {
@@ -210,11 +210,11 @@ impl Annotation {
         match serde_json::from_str(&self.text) {
             Ok(value) => Ok(value),
             Err(error) if self.text.starts_with(['{', '[', '"']) || STRUCTURED.contains(&name) => {
-                let place = self.place(error.line(), error.column());
+                let location = self.location(error.line(), error.column());
                 let why = error.to_string();
-                // The place in the text says nothing to who sees the source.
+                // The location in the annotation's text means nothing to a reader of the source.
                 let why = why.split(" at line ").next().unwrap_or(&why);
-                Err((place.or(self.at), format!("not valid JSON: {why}")))
+                Err((location.or(self.at), format!("not valid JSON: {why}")))
             }
             Err(_) => Ok(Value::String(self.text.clone())),
         }
@@ -381,7 +381,7 @@ pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     names
 }
 
-/// The values of the tag by which records are told apart: `{"STRUCT": number or enumerator}`.
+/// The values of the tag that distinguishes records: `{"STRUCT": number or enumerator}`.
 fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), String> {
     let Value::Object(tags) = value else { return Err("it has to be an object".into()) };
     for (name, tag) in tags {

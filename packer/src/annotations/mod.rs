@@ -77,7 +77,7 @@ pub(crate) struct Annotation {
 
 impl Annotation {
     /// Where a line and a column of the text, both from 1, are in the source.
-    fn place(&self, line: usize, column: usize) -> Option<Position> {
+    fn location(&self, line: usize, column: usize) -> Option<Position> {
         let start = self.lines.get(line.checked_sub(1)?)?;
         let column = u32::try_from(column.saturating_sub(1)).ok()?;
         Some(Position { line: start.line, column: start.column.checked_add(column)? })
@@ -183,7 +183,7 @@ impl<'s> Pending<'s> {
         let text = line.trim();
         // The three slashes, and white space behind them.
         let start = 3 + (line.len() - line.trim_start().len());
-        let place =
+        let location =
             |skipped: usize| Position { column: at.column + (start + skipped) as u32, ..at };
         let new = |name: &str| Annotation {
             name: name[..name.floor_char_boundary(MAX_NAME)].to_owned(),
@@ -198,13 +198,13 @@ impl<'s> Pending<'s> {
             let (name, text) = rest.split_at(end);
             let skipped = text.len() - text.trim_start().len();
             let mut annotation = new(name);
-            annotation.push(text.trim(), place(1 + end + skipped));
+            annotation.push(text.trim(), location(1 + end + skipped));
             self.annotations.push(annotation);
         } else if !text.is_empty() {
             if self.annotations.is_empty() {
                 self.annotations.push(new("description"));
             }
-            self.annotations.last_mut().into_iter().for_each(|last| last.push(text, place(0)));
+            self.annotations.last_mut().into_iter().for_each(|last| last.push(text, location(0)));
         }
     }
 
@@ -289,10 +289,10 @@ mod tests {
         let found = find("\n  /// @sample {\"a\": 1,\n  ///    x}\nint y;").unwrap();
         let annotation = &found[0].annotations[0];
         assert_eq!(annotation.text, "{\"a\": 1,\nx}");
-        let place = |line, column| annotation.place(line, column).map(|p| (p.line, p.column));
-        assert_eq!(place(1, 1), Some((2, 15)));
-        assert_eq!(place(2, 1), Some((3, 10)));
-        assert_eq!(place(3, 1), None);
+        let location = |line, column| annotation.location(line, column).map(|p| (p.line, p.column));
+        assert_eq!(location(1, 1), Some((2, 15)));
+        assert_eq!(location(2, 1), Some((3, 10)));
+        assert_eq!(location(3, 1), None);
     }
     #[test]
     fn what_no_source_has_costs_nothing() {

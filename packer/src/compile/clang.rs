@@ -29,14 +29,14 @@ pub(crate) enum Attempt {
     /// An object.
     Made {
         object: Vec<u8>,
-        /// The files that clang read, as a rule for make; none where it had something to say,
-        /// which has to be said again the next time.
+        /// The files that clang read, as a rule for make; none where it printed messages,
+        /// which have to be printed again the next time.
         dependencies: Option<String>,
-        /// What clang said.
-        words: Vec<u8>,
+        /// What clang printed.
+        messages: Vec<u8>,
     },
-    /// clang refused the source, and said why.
-    Refused { words: Vec<u8> },
+    /// clang refused the source, and printed why.
+    Refused { messages: Vec<u8> },
 }
 
 /// Compiles one source.
@@ -88,7 +88,7 @@ impl<'a> Compiler<'a> {
                 return Ok(made);
             }
         }
-        // Who compiles one source only once is not made to wait for a precompiled header.
+        // The first compilation does not wait for a precompiled header.
         let is_there = |path: &Path| Kind::Precompiled.is_at(path);
         let wanted = target.filter(|path| !self.headers.are_new && !is_there(path));
         let meanwhile = wanted.and_then(|path| self.precompile(path));
@@ -107,7 +107,7 @@ impl<'a> Compiler<'a> {
         result
     }
 
-    /// Where the object is kept; none where it cannot be told whether it is still the right one.
+    /// Where the object is kept; none where a later run could not see whether it is still right.
     pub(crate) fn cached_object(&self, source: &Source) -> Option<CachedObject> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
@@ -126,7 +126,7 @@ impl<'a> Compiler<'a> {
         let keepers = source.keepers();
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
-        // Another ecc may find other things in the same object.
+        // Another version of ecc may find something else in the same object.
         let ecc = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
         let ecc = format!("{} {}.{}", ecc.len(), ecc.mtime(), ecc.mtime_nsec());
         let mut parts = vec![
@@ -177,7 +177,7 @@ impl<'a> Compiler<'a> {
             "-gdwarf-5",
             "-gembed-source",
             "-fdebug-compilation-dir=.",
-            // A table for linkers, which nobody links BPF with.
+            // A table for linkers, which BPF does not need.
             "-fno-addrsig",
             // Where clang itself fails, it would leave files in /tmp.
             "-fno-crash-diagnostics",
@@ -264,20 +264,20 @@ impl<'a> Compiler<'a> {
         let source = if is_flag { &Path::new(".").join(source) } else { source };
         command.arg("-c").arg(source).args(["-o", "-"]);
         self.show(&command);
-        let (status, stdout, words) = output::of(&mut command)?;
+        let (status, stdout, messages) = output::of(&mut command)?;
         if !status.success() {
-            return Ok(Attempt::Refused { words });
+            return Ok(Attempt::Refused { messages });
         }
-        let rule = rule.filter(|_| words.is_empty());
+        let rule = rule.filter(|_| messages.is_empty());
         let dependencies = rule.and_then(|rule| fs::read_to_string(rule).ok());
-        Ok(Attempt::Made { object: stdout, dependencies, words })
+        Ok(Attempt::Made { object: stdout, dependencies, messages })
     }
 
-    /// clang's words reach the user as they are, but for what is not safe to print.
-    pub(crate) fn pass_on(&self, words: &[u8]) {
+    /// clang's messages reach the user as they are, but for what is not safe to print.
+    pub(crate) fn print(&self, messages: &[u8]) {
         let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
         let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
-        diagnostics::print(words, is_asked || message::has_colours());
+        diagnostics::print(messages, is_asked || message::has_colours());
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.
@@ -320,11 +320,11 @@ impl<'a> Compiler<'a> {
 
     fn show(&self, command: &Command) {
         if self.plan.verbose {
-            let words: Vec<_> = std::iter::once(command.get_program())
+            let messages: Vec<_> = std::iter::once(command.get_program())
                 .chain(command.get_args())
                 .map(OsStr::to_string_lossy)
                 .collect();
-            if let Ok(line) = shlex::try_join(words.iter().map(AsRef::as_ref)) {
+            if let Ok(line) = shlex::try_join(messages.iter().map(AsRef::as_ref)) {
                 message::command(&line);
             }
         }

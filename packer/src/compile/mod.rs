@@ -8,13 +8,14 @@
 //! vmlinux.h is compiled with that header precompiled, from the second source, or change, on; it is
 //! made while the first of these is compiled. clang's messages are those of a compilation without
 //! it: when one with it fails, it is done again without. Where clang refuses the source for a reason
-//! that has a remedy ([`mend`]), it is tried again with it.
+//! that has a remedy ([`remedies`]), it is tried again with it.
 
 mod clang;
 mod diagnostics;
 mod keepers;
-mod mend;
+
 mod output;
+mod remedies;
 mod system;
 
 use crate::args::Plan;
@@ -57,30 +58,30 @@ pub(crate) fn compile(
         return Ok(found);
     }
     let may_precompile = plan.input == Input::Source && begins_with_vmlinux(&source.text);
-    let mut first_words = None;
+    let mut first_messages = None;
     let (raw, dependencies) = loop {
         let attempt = compiler.run(may_precompile, cached.is_some());
         signals.check()?;
         match attempt? {
-            Attempt::Made { object, dependencies, words } => {
-                compiler.pass_on(&words);
+            Attempt::Made { object, dependencies, messages } => {
+                compiler.print(&messages);
                 break (object, dependencies);
             }
-            Attempt::Refused { words } => {
-                let text = String::from_utf8_lossy(&words);
+            Attempt::Refused { messages } => {
+                let text = String::from_utf8_lossy(&messages);
                 let was_renamed = !compiler.renamed.is_empty();
-                if mend::mend(&mut compiler, &text)? {
+                if remedies::apply(&mut compiler, &text)? {
                     if !was_renamed && !compiler.renamed.is_empty() {
-                        first_words = Some(words);
+                        first_messages = Some(messages);
                     }
                     continue;
                 }
                 // What clang says of the other names would confuse.
-                let speaks_of_others = mend::speaks_of_renamed(&compiler, &text);
-                let words = first_words.filter(|_| speaks_of_others).unwrap_or(words);
-                compiler.pass_on(&words);
+                let mention_renamed = remedies::mention_renamed(&compiler, &text);
+                let messages = first_messages.filter(|_| mention_renamed).unwrap_or(messages);
+                compiler.print(&messages);
                 let failure = Failure::reported(exit_code::COMPILE);
-                let hint = mend::hint(&compiler, &String::from_utf8_lossy(&words));
+                let hint = remedies::hint(&compiler, &String::from_utf8_lossy(&messages));
                 return Err(match hint {
                     Some(hint) => failure.hint(hint),
                     None => failure,

@@ -2,7 +2,7 @@
 //! The debug information (DWARF) of an object that was not linked: types, variables, where each
 //! instruction comes from, and the text of the sources, which clang was asked to embed.
 //!
-//! All sections of such an object begin at address 0. To tell their addresses apart, a section's
+//! All sections of such an object begin at address 0. To keep their addresses distinct, a section's
 //! index is put above the lower 32 bits, see [`address`].
 
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 64;
 /// entry may have two bytes, and takes many times as much here.
 const MEMORY: usize = 6 << 20;
 
-/// Bytes of the sections that gimli makes larger things of. clang makes no such ones for BPF.
+/// Bytes of the sections that take more memory once they are parsed. clang makes smaller ones for BPF.
 const MAX_ABBREV: usize = 256 << 10;
 const MAX_LINE: usize = 512 << 10;
 
@@ -43,9 +43,9 @@ pub(crate) fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
 }
 
-/// A place in a source.
+/// A location in a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// Index in [`Debug::files`].
     pub(crate) file: u32,
     /// Line, from 1.
@@ -60,7 +60,7 @@ pub(crate) struct Frame {
     /// Index of the function: of the one that the source has, not of its inlined copy.
     pub(crate) function: u32,
     /// Where the function around it calls it, if it was inlined.
-    pub(crate) called_at: Option<Place>,
+    pub(crate) called_at: Option<Location>,
 }
 
 /// A source file.
@@ -78,8 +78,8 @@ pub(crate) struct Debug<'d> {
     pub(super) dies: Vec<Die<'d>>,
     /// The sources.
     pub(crate) files: Vec<File<'d>>,
-    /// Lines by address; an end of a sequence has no place.
-    pub(super) rows: Vec<(u64, Option<Place>)>,
+    /// Lines by address; an end of a sequence has no location.
+    pub(super) rows: Vec<(u64, Option<Location>)>,
     /// Top-level functions with code, and variables.
     pub(super) roots: Vec<u32>,
     /// How many pieces all functions have.
@@ -125,7 +125,7 @@ impl<'d> Debug<'d> {
             debug.read_lines(&dwarf, &unit)?;
             debug.read_entries(&dwarf, &unit, (base, first_file), most)?;
         }
-        debug.rows.sort_by_key(|(address, place)| (*address, place.is_some()));
+        debug.rows.sort_by_key(|(address, location)| (*address, location.is_some()));
         Ok(debug)
     }
 
@@ -165,7 +165,7 @@ impl<'d> Debug<'d> {
         while let Some((_, row)) = rows.next_row()?
             && self.rows.len() < MAX_ROWS
         {
-            let place = (!row.end_sequence()).then(|| Place {
+            let location = (!row.end_sequence()).then(|| Location {
                 file: (first as u32).saturating_add(row.file_index() as u32),
                 line: row.line().map_or(0, |line| line.get() as u32),
                 column: match row.column() {
@@ -173,7 +173,7 @@ impl<'d> Debug<'d> {
                     gimli::ColumnType::Column(column) => column.get() as u32,
                 },
             });
-            self.rows.push((row.address(), place));
+            self.rows.push((row.address(), location));
         }
         Ok(())
     }
@@ -346,7 +346,7 @@ impl<'d> Debug<'d> {
             ) && covers(child)
         }) {
             if self.die(inner).tag == gimli::DW_TAG_inlined_subroutine {
-                let called_at = Some(self.die(inner).place);
+                let called_at = Some(self.die(inner).location);
                 frames.push(Frame { function: self.origin(inner), called_at });
             }
             around = inner;
@@ -361,7 +361,7 @@ impl<'d> Debug<'d> {
     }
 
     /// Where an instruction comes from.
-    pub(crate) fn place(&self, address: u64) -> Option<Place> {
+    pub(crate) fn location(&self, address: u64) -> Option<Location> {
         let behind = self.rows.partition_point(|(row, _)| *row <= address);
         self.rows.get(behind.checked_sub(1)?)?.1
     }

@@ -3,12 +3,12 @@
 
 use gimli::AttributeValue;
 
-use super::debug::{Place, Slice};
+use super::debug::{Location, Slice};
 
 /// Pieces of a function, of which more are not read.
 const MAX_RANGES: usize = 256;
 
-/// Bytes of a name; nobody writes a longer one, and names may share their bytes.
+/// Bytes of a name; no source has a longer one, and names may share their bytes.
 const MAX_NAME: usize = 1024;
 
 /// An entry of the debug information; which of the fields are meant depends on the tag.
@@ -25,7 +25,7 @@ pub(crate) struct Die<'d> {
     /// Size in bytes.
     pub(crate) size: Option<u64>,
     /// Where it is declared, or, for an inlined function, called.
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     /// It is only declared.
     pub(crate) is_declaration: bool,
     /// Offset of a member in bits.
@@ -60,7 +60,7 @@ pub(crate) fn read_entry<'d>(
         ty: None,
         origin: None,
         size: None,
-        place: Place::default(),
+        location: Location::default(),
         is_declaration: false,
         bit_offset: 0,
         bit_size: 0,
@@ -91,10 +91,10 @@ pub(crate) fn read_entry<'d>(
             gimli::DW_AT_abstract_origin => die.origin = reference(value),
             gimli::DW_AT_byte_size => die.size = attribute.udata_value(),
             gimli::DW_AT_decl_file | gimli::DW_AT_call_file => {
-                die.place.file = (first_file as u32).saturating_add(number_of_file(value));
+                die.location.file = (first_file as u32).saturating_add(number_of_file(value));
             }
-            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as u32,
-            gimli::DW_AT_call_column => die.place.column = number as u32,
+            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.location.line = number as u32,
+            gimli::DW_AT_call_column => die.location.column = number as u32,
             gimli::DW_AT_declaration => die.is_declaration = true,
             gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
             gimli::DW_AT_data_bit_offset => die.bit_offset = number,

@@ -2,7 +2,7 @@
 //! What the expressions of a call mean: as much of C's types as calls of the buffer helpers need.
 //! A parameter of a function is followed to what its callers give for it.
 
-use super::debug::{Debug, Place, address};
+use super::debug::{Debug, Location, address};
 use super::expression::{closing, is_type, operand, strip_stars, unwrapped};
 use super::flow::Flow;
 use super::source::{CallText, Sources};
@@ -26,7 +26,7 @@ pub(crate) struct Scope<'t> {
     /// The function that the call is in, in the debug information.
     function: u32,
     /// Where the call is.
-    place: Place,
+    location: Location,
     /// The instruction, and how many functions further out this is.
     at: (usize, u64),
     level: usize,
@@ -52,11 +52,11 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         let (Some(inner), Some(outer)) = (frames.first(), frames.last()) else {
             return Vec::new();
         };
-        let place = self.debug.place(address(at.0, at.1)).unwrap_or_default();
-        let texts = self.sources.calls_at(place, names);
+        let location = self.debug.location(address(at.0, at.1)).unwrap_or_default();
+        let texts = self.sources.calls_at(location, names);
         if !texts.is_empty() {
             let function = inner.function;
-            let scope = |text| Scope { text, function, place, at, level: 0, code, map: None };
+            let scope = |text| Scope { text, function, location, at, level: 0, code, map: None };
             return texts.into_iter().map(scope).collect();
         }
         // Such an instruction has no line, or that of something else: all calls in the function,
@@ -64,36 +64,37 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         let mut found = Vec::new();
         for function in self.debug.parts_of_origin(outer.function) {
             let level = frames.iter().position(|frame| frame.function == function);
-            let start = self.debug.die(function).place;
+            let start = self.debug.die(function).location;
             for text in names.iter().flat_map(|name| self.calls(function, name)) {
                 // Variables that are declared later in the function count, too.
-                let place = Place { line: u32::MAX, ..start };
+                let location = Location { line: u32::MAX, ..start };
                 let level = level.unwrap_or(frames.len() - 1);
-                found.push(Scope { text, function, place, at, level, code, map: None });
+                found.push(Scope { text, function, location, at, level, code, map: None });
             }
         }
         found
     }
 
     fn calls(&self, function: u32, name: &str) -> Vec<CallText<'f>> {
-        let place = self.debug.die(function).place;
-        self.sources.calls_in(place.file, self.lines(function), name)
+        let location = self.debug.die(function).location;
+        self.sources.calls_in(location.file, self.lines(function), name)
     }
 
-    /// The lines of a function, as far as its variables tell.
+    /// The lines of a function: up to the next function of the file.
     fn lines(&self, function: u32) -> (u32, u32) {
         let die = self.debug.die(function);
         let next = self.debug.functions().filter_map(|other| {
-            let place = self.debug.die(other).place;
-            (place.file == die.place.file && place.line > die.place.line).then_some(place.line)
+            let location = self.debug.die(other).location;
+            (location.file == die.location.file && location.line > die.location.line)
+                .then_some(location.line)
         });
-        (die.place.line, next.min().map_or(u32::MAX, |line| line - 1))
+        (die.location.line, next.min().map_or(u32::MAX, |line| line - 1))
     }
 
     /// How a function computes slots of a histogram.
     pub(crate) fn slotting(&self, function: u32) -> Option<Slotting> {
-        let place = self.debug.die(function).place;
-        let tokens = self.sources.tokens_in(place.file, self.lines(function));
+        let location = self.debug.die(function).location;
+        let tokens = self.sources.tokens_in(location.file, self.lines(function));
         let constant = |name: &str| match self.sources.constant(name)?[..] {
             [Token::Word(word)] => units::number(word),
             _ => None,
@@ -102,7 +103,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let mut functions = self.debug.functions().map(|function| self.debug.origin(function));
             let found = functions.find(|function| self.debug.die(*function).name == name);
             found.is_some_and(|function| {
-                let file = self.debug.die(function).place.file;
+                let file = self.debug.die(function).location.file;
                 units::looks_logarithmic(self.sources.tokens_in(file, self.lines(function)))
             })
         };
@@ -140,7 +141,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let with = |text| Scope {
                 text,
                 function: outer.function,
-                place: called_at,
+                location: called_at,
                 level,
                 map: None,
                 ..scope.clone()
@@ -275,13 +276,13 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             return Some(only);
         }
         let lines = self.lines(scope.function);
-        let here = self.sources.blocks(lines, scope.place);
+        let here = self.sources.blocks(lines, scope.location);
         let visible = all.iter().copied().filter_map(|variable| {
-            let declared = self.debug.die(variable).place;
-            let place = self.sources.place_of(declared, name);
-            let blocks = self.sources.blocks(lines, place);
+            let declared = self.debug.die(variable).location;
+            let location = self.sources.location_of(declared, name);
+            let blocks = self.sources.blocks(lines, location);
             let is_parameter = blocks.is_empty();
-            let is_before = declared.line <= scope.place.line;
+            let is_before = declared.line <= scope.location.line;
             (is_before && (is_parameter || here.starts_with(&blocks)))
                 .then_some(((blocks.len(), declared.line), variable))
         });
@@ -291,7 +292,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
 
     /// What a variable may hold at a call.
     fn assigned(&self, scope: &Scope<'f>, name: &str) -> Vec<Vec<Token<'f>>> {
-        self.sources.assigned(self.lines(scope.function), scope.place, name)
+        self.sources.assigned(self.lines(scope.function), scope.location, name)
     }
 
     /// Whether what is written is known, and is no struct.

@@ -28,7 +28,7 @@ pub(crate) fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     tokens
 }
 
-/// The place of the parenthesis that closes the first.
+/// The location of the parenthesis that closes the first.
 pub(crate) fn closing(tokens: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {

@@ -18,7 +18,7 @@ use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 /// Instructions of an object that are walked at most, ways that meet walked again.
 const MAX_STEPS: usize = 4 << 20;
 
-/// Instructions of a function, and places in it that are jumped to. Of a function with more, nothing
+/// Instructions of a function, and locations in it that are jumped to. Of a function with more, nothing
 /// is known.
 const MAX_INSNS: usize = 64 << 10;
 const MAX_LEADERS: usize = 4 << 10;
@@ -180,7 +180,7 @@ struct State {
 }
 
 impl State {
-    /// Keeps what both know; tells whether this one knew more.
+    /// Keeps what both know; returns whether this one knew more.
     fn join(&mut self, other: &State) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
@@ -336,9 +336,9 @@ impl Walk<'_> {
                             state.stack.insert(slot, value);
                         }
                     }
-                } else if note && let Some(place) = origin(to, insn.off) {
-                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(place);
-                    self.store(place, adds);
+                } else if note && let Some(location) = origin(to, insn.off) {
+                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(location);
+                    self.store(location, adds);
                 }
                 if is_atomic && insn.imm & 1 == 1 {
                     state.registers[src] = Value::Unknown;
@@ -374,14 +374,14 @@ impl Walk<'_> {
         let insn = self.code[at];
         let mut arguments = [Value::Unknown; 5];
         arguments.copy_from_slice(&state.registers[1..6]);
-        let place = (self.function.section, self.function.start + 8 * at as u64);
+        let location = (self.function.section, self.function.start + 8 * at as u64);
         let is_helper = insn.op == 0x85 && insn.src == 0;
         if note {
             if let Some((section, start)) = insn.target {
                 let target = self.flow.functions.iter_mut();
                 let mut target = target.filter(|f| f.section == section && f.start == start);
                 if let Some(function) = target.next() {
-                    function.called_from.push(place);
+                    function.called_from.push(location);
                 }
             }
             for argument in arguments {
@@ -398,7 +398,7 @@ impl Walk<'_> {
                 }
             }
             if is_helper && KEPT.contains(&insn.imm) && self.flow.calls.len() < MAX_CALLS {
-                let call = Call { helper: insn.imm, at: place, function: self.index, arguments };
+                let call = Call { helper: insn.imm, at: location, function: self.index, arguments };
                 self.flow.calls.push(call);
             }
         }
@@ -414,8 +414,8 @@ impl Walk<'_> {
         }
     }
 
-    fn store(&mut self, place: Origin, adds: bool) {
-        match place {
+    fn store(&mut self, location: Origin, adds: bool) {
+        match location {
             Origin::Element(map, spot) => self.usage(map, |usage| {
                 if adds {
                     usage.added.insert(spot);

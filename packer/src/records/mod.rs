@@ -39,12 +39,12 @@ use source::Sources;
 use units::Slotting;
 use value::Value;
 
-/// What an object's debug information tells, beside the object.
+/// What was found in an object's debug information.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// What is written to each buffer.
     pub(crate) buffers: BTreeMap<String, Written>,
-    /// Places of calls that write a record to a buffer that could not be told.
+    /// Locations of calls that write a record to an unknown buffer.
     pub(crate) nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
     pub(crate) slots: BTreeMap<String, Slotting>,
@@ -55,7 +55,7 @@ pub(crate) struct Facts {
 pub(crate) struct Written {
     /// The structs: their names, and their ids in BTF.
     pub(crate) structs: Vec<(String, u32)>,
-    /// Places of calls whose struct was not found, as `file:line`.
+    /// Locations of calls whose struct was not found, as `file:line`.
     pub(crate) unknown: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), Obj
         facts.buffers.insert(map, written);
     }
     let added = builder.finish();
-    // What cannot be written, nobody can read: the object is as good without it.
+    // Types that no reader could read are left out.
     if added.as_ref().is_some_and(|added| Btf::parse(added).is_err()) {
         for written in facts.buffers.values_mut() {
             written.structs.retain(|(_, id)| *id <= btf.len());
@@ -105,7 +105,7 @@ pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), Obj
 pub(crate) struct Buffer {
     /// The structs, in the order of their first calls.
     pub(crate) structs: Vec<Struct>,
-    /// Places of calls whose struct was not found, as `file:line`.
+    /// Locations of calls whose struct was not found, as `file:line`.
     pub(crate) unknown: Vec<String>,
 }
 
@@ -126,15 +126,15 @@ fn find(finder: Finder<'_, '_>) -> (BTreeMap<String, Buffer>, Vec<String>) {
         let Some(shape) = Shape::of(call) else { continue };
         let maps = finder.maps(call, &shape);
         if maps.is_empty() {
-            nowhere.push(finder.place(call));
+            nowhere.push(finder.location(call));
         }
         for map in maps {
             let structs = finder.structs(call, &shape, &map);
             let buffer = found.entry(map).or_default();
             if structs.is_empty() {
-                let place = finder.place(call);
-                if !buffer.unknown.contains(&place) {
-                    buffer.unknown.push(place);
+                let location = finder.location(call);
+                if !buffer.unknown.contains(&location) {
+                    buffer.unknown.push(location);
                 }
             }
             for item in structs {
@@ -366,10 +366,11 @@ impl<'f> Finder<'f, '_> {
         a == b || name_and_size(a) == name_and_size(b)
     }
 
-    fn place(&self, call: &Call) -> String {
-        let place = self.debug.place(address(call.at.0, call.at.1));
-        match place.and_then(|place| Some((self.debug.files.get(place.file as usize)?, place.line)))
-        {
+    fn location(&self, call: &Call) -> String {
+        let location = self.debug.location(address(call.at.0, call.at.1));
+        match location.and_then(|location| {
+            Some((self.debug.files.get(location.file as usize)?, location.line))
+        }) {
             Some((file, line)) => {
                 let name = file.name.trim_start_matches("./");
                 format!("{name}:{line}")

@@ -50,11 +50,12 @@ impl<'d> Sections<'d> {
                     _ => continue,
                 };
                 let at = usize::try_from(at).ok()?;
-                let Some(place) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
+                let Some(location) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
                     continue;
                 };
-                let addend = place.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
-                place.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
+                let addend =
+                    location.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
+                location.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
             }
             found.insert(id.name(), data);
         }

@@ -33,7 +33,7 @@ pub(crate) struct Slotting {
     pub(crate) unit_when: BTreeMap<String, String>,
 }
 
-/// Reads the tokens of a function: none where it computes no slot. `constant` tells what a macro
+/// Reads the tokens of a function: none where it computes no slot. `constant` gives what a macro
 /// stands for, and `takes_log` whether a function of the sources seems to take a logarithm.
 pub(crate) fn slotting<'t>(
     tokens: &[Token<'t>],
@@ -121,7 +121,7 @@ impl<'f, 't> Function<'f, 't> {
                 Guard::Always => unit = base.and_then(|base| scaled(base, divisor)),
                 Guard::Else => unit = base.and_then(|base| scaled(base, divisor)).or(unit),
                 Guard::If(variable) => {
-                    // A variable's name tells what the division makes, where the clock does not.
+                    // A variable's name gives the unit after the division, where the clock does not.
                     base = base.or_else(|| unscaled(named_unit(variable)?, divisor));
                     let then = base.and_then(|base| scaled(base, divisor));
                     if let Some(then) = then {
@@ -359,7 +359,7 @@ mod tests {
             ("d = (now - *t) / 1000 / 1000; log2l(d);", "msecs"),
             ("d = now - *t; log2l(d / 1000 / 1000);", "msecs"),
             ("d = (u64)delta / 1000; log2l(d);", "usecs"),
-            // By something that is no unit of time, nobody knows.
+            // By a number that is no ratio of units of time, the unit is unknown.
             ("d = (now - *t) / 3; log2l(d);", ""),
             ("d = (now - *t) / other; log2l(d);", ""),
         ] {

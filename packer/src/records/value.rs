@@ -27,7 +27,7 @@ pub(crate) enum Value {
     Argument(u8),
 }
 
-/// A place in an element.
+/// A location in an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
     /// Offset in bytes, without the index.
@@ -36,7 +36,7 @@ pub(crate) struct Spot {
     pub(crate) indexed: bool,
 }
 
-/// A place in a data section.
+/// A location in a data section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Variable {
     /// Index of the section.
@@ -54,7 +54,7 @@ pub(crate) enum Origin {
     Variable(Variable),
 }
 
-/// The place that an address and an offset name.
+/// The location that an address and an offset name.
 pub(crate) fn origin(address: Value, off: i16) -> Option<Origin> {
     let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
     match address {
@@ -77,8 +77,10 @@ pub(crate) fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Va
         (0xb0, _, Const(value)) => Const(cut(value)),
         (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
         (0xb0, _, value) if is_wide => value,
-        (0x00, Loaded(place) | Sum(place), _) | (0x00, _, Loaded(place)) if !is_address(left) => {
-            Sum(place)
+        (0x00, Loaded(location) | Sum(location), _) | (0x00, _, Loaded(location))
+            if !is_address(left) =>
+        {
+            Sum(location)
         }
         (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
         (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),
