@@ -11,6 +11,7 @@ use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
+use crate::options::{DescribeOptions, Input};
 
 /// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
 #[derive(Debug, Parser)]
@@ -22,90 +23,90 @@ pub struct Args {
     /// be, a header whose structs are exported: user space decodes records as them. More sources
     /// may follow: each becomes a package of its own
     #[arg(value_name = "SOURCE [EXPORT_HEADER]", required = true)]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 
     /// Write the results to this folder, made when missing, instead of the source's
     #[arg(short, long, value_name = "DIR")]
-    pub output_path: Option<PathBuf>,
+    pub(crate) output_path: Option<PathBuf>,
 
     /// Tell what is done, clang's command lines included
     #[arg(short, long)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
 
     /// Write YAML instead of JSON (package.yaml, X.skel.yaml)
     #[arg(short, long)]
-    pub yaml: bool,
+    pub(crate) yaml: bool,
 
     /// The source is a header: pack an object with its structs, for a Wasm module to know them
     #[arg(long)]
-    pub header_only: bool,
+    pub(crate) header_only: bool,
 
     /// Pack a Wasm module, too, which sees what is found before ecli shows it; may be given often
     #[arg(long, value_name = "FILE", conflicts_with = "no_generate_package_json")]
-    pub wasm: Vec<PathBuf>,
+    pub(crate) wasm: Vec<PathBuf>,
 
     /// Write ewasm-skel.h, too: the package as a C string `program_data`
     #[arg(long, conflicts_with = "no_generate_package_json")]
-    pub wasm_header: bool,
+    pub(crate) wasm_header: bool,
 
     /// Compile and describe on stdout what the package would hold; write nothing
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
 
     /// Replace what is where the results are to be written, even if it is none of ecc's: another
     /// file (npm's package.json), or a link, but not what the link leads to
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 
     /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
     #[arg(short, long, value_name = "DIR")]
-    pub workspace_path: Option<PathBuf>,
+    pub(crate) workspace_path: Option<PathBuf>,
 
     /// More flags for clang; may be given often, and one may hold several, quoted as in a shell
     #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
-    pub additional_cflags: Vec<String>,
+    pub(crate) additional_cflags: Vec<String>,
 
     /// Search headers in this folder too, after the source's own folder
     #[arg(short = 'I', value_name = "DIR")]
-    pub include: Vec<PathBuf>,
+    pub(crate) include: Vec<PathBuf>,
 
     /// Define a macro
     #[arg(short = 'D', value_name = "NAME[=VALUE]")]
-    pub define: Vec<String>,
+    pub(crate) define: Vec<String>,
 
     /// The compiler
     #[arg(short, long, value_name = "PROGRAM", default_value = "clang")]
-    pub clang_bin: PathBuf,
+    pub(crate) clang_bin: PathBuf,
 
     /// Remove debug information with this program as well; ecc does it itself
     #[arg(short, long, value_name = "PROGRAM")]
-    pub llvm_strip_bin: Option<PathBuf>,
+    pub(crate) llvm_strip_bin: Option<PathBuf>,
 
     /// Where vmlinux.h comes from: `bundled` (a recent distribution kernel), `kernel` (the running
     /// one), or a file. One beside the source wins over all of them
     #[arg(long, value_name = "bundled|kernel|FILE", default_value = "bundled")]
-    pub vmlinux: OsString,
+    pub(crate) vmlinux: OsString,
 
     /// The architecture that the package is for: x86 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
-    pub target: Option<String>,
+    pub(crate) target: Option<String>,
 
     /// The instruction set, as clang's -mcpu: v3 (kernels from 5.1 on), v1 or v2 for older ones
     #[arg(long, value_name = "CPU", default_value = "v3")]
-    pub mcpu: String,
+    pub(crate) mcpu: String,
 
     /// Do not recognise what maps and variables are for: show what annotations name, and nothing else
     #[arg(long)]
-    pub no_recognition: bool,
+    pub(crate) no_recognition: bool,
 
     /// Write the object and the description, but no package.json
     #[arg(short, long)]
-    pub no_generate_package_json: bool,
+    pub(crate) no_generate_package_json: bool,
 }
 
 /// Which `vmlinux.h` the source gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Vmlinux {
+pub(crate) enum Vmlinux {
     /// The one that comes with ecc.
     Bundled,
     /// Made from the BTF of the running kernel.
@@ -114,71 +115,72 @@ pub enum Vmlinux {
     File(PathBuf),
 }
 
-/// What is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// A BPF C source.
-    Source,
-    /// A header, for its structs.
-    Header,
-    /// An object that is made already.
-    Object,
-}
-
 /// What is to be done, all defaults settled.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The source, as the user wrote it: diagnostics name it so.
-    pub source: PathBuf,
+    pub(crate) source: PathBuf,
     /// What the source is.
-    pub input: Input,
+    pub(crate) input: Input,
     /// The header whose structs are exported.
-    pub export_header: Option<PathBuf>,
+    pub(crate) export_header: Option<PathBuf>,
     /// Name of the results: the source's up to its first dot.
-    pub name: String,
+    pub(crate) name: String,
     /// Name of the package's file.
-    pub package_name: String,
+    pub(crate) package_name: String,
     /// Name of the header for Wasm.
-    pub wasm_name: String,
+    pub(crate) wasm_name: String,
     /// Folder of the results.
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
     /// The compiler.
-    pub clang: PathBuf,
+    pub(crate) clang: PathBuf,
     /// A program that removes debug information once more.
-    pub llvm_strip: Option<PathBuf>,
+    pub(crate) llvm_strip: Option<PathBuf>,
     /// Architecture of the package.
-    pub target: Arch,
+    pub(crate) target: Arch,
     /// Which `vmlinux.h`.
-    pub vmlinux: Vmlinux,
+    pub(crate) vmlinux: Vmlinux,
     /// The instruction set.
-    pub mcpu: String,
+    pub(crate) mcpu: String,
     /// The user's own flags for clang, in order.
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     /// Whether the package is written.
-    pub package: bool,
+    pub(crate) package: bool,
     /// YAML instead of JSON.
-    pub yaml: bool,
+    pub(crate) yaml: bool,
     /// Wasm modules that are packed, too.
-    pub wasm: Vec<PathBuf>,
+    pub(crate) wasm: Vec<PathBuf>,
     /// Whether ewasm-skel.h is written.
-    pub wasm_header: bool,
-    /// Nothing is written; what was found is told.
-    pub check: bool,
+    pub(crate) wasm_header: bool,
+    /// Nothing is written; a report of what was found is printed.
+    pub(crate) check: bool,
     /// Files that are none of ecc's are replaced.
-    pub force: bool,
+    pub(crate) force: bool,
     /// Whether it is recognised what maps and variables are for.
-    pub recognition: bool,
-    /// Tell what is done.
-    pub verbose: bool,
+    pub(crate) recognition: bool,
+    /// Progress and command lines are printed.
+    pub(crate) verbose: bool,
 }
 
 impl Plan {
     /// The source's folder, `.` where its path has none.
     #[must_use]
-    pub fn source_dir(&self) -> &Path {
+    pub(crate) fn source_dir(&self) -> &Path {
         match self.source.parent() {
             Some(dir) if dir != Path::new("") => dir,
             _ => Path::new("."),
+        }
+    }
+
+    /// What the description of the object depends on.
+    pub(crate) fn describe_options(&self) -> DescribeOptions {
+        DescribeOptions {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            input: self.input,
+            export_header: self.export_header.clone(),
+            has_flags: !self.flags.is_empty(),
+            recognition: self.recognition,
         }
     }
 }
@@ -192,7 +194,7 @@ impl Args {
     ///
     /// # Errors
     /// When a value makes no sense.
-    pub fn resolve(self) -> Result<Vec<Plan>, Failure> {
+    pub(crate) fn resolve(self) -> Result<Vec<Plan>, Failure> {
         let target = match &self.target {
             Some(target) => Arch::parse(target).ok_or_else(|| {
                 usage(format!("unknown target `{target}`")).hint("there are x86 and arm64")
@@ -258,7 +260,7 @@ impl Args {
             plan.output = self.output_path.clone().unwrap_or_else(|| plan.source_dir().to_owned());
             plans.push(plan);
         }
-        tell_apart(&mut plans, extension)?;
+        name_apart(&mut plans, extension)?;
         Ok(plans)
     }
 
@@ -317,7 +319,7 @@ fn name(source: &Path) -> Result<String, Failure> {
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
-fn tell_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
+fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
     let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
     for plan in plans.iter() {

@@ -2,36 +2,25 @@
 //! What the package says of the records in its buffers.
 
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::btf::{Btf, Kind, Type};
-use bpfpack_schemas::meta::{ExportConfig, MapMeta, RecordType};
+use bpfpack_schemas::btf::{Btf, Kind};
+use bpfpack_schemas::map_type::{PERF_EVENT_ARRAY, RINGBUF};
+use bpfpack_schemas::meta::{ExportConfig, MapMeta};
 
-use crate::args::{Input, Plan};
 use crate::export;
 use crate::limits::{Exported, TooMuch};
-use bpfpack_schemas::map_type::{PERF_EVENT_ARRAY, RINGBUF};
-use crate::message::{Talk, shown};
+use crate::message::{Console, shown};
+use crate::options::{DescribeOptions, Input};
 use crate::records::Facts;
 
 /// Writes down which structs are in which buffers, unless an export header decides.
-pub fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
+pub(crate) fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     if !meta.export_types.is_empty() {
         return;
     }
     for map in &mut meta.bpf_skel.maps {
         let Some(written) = facts.buffers.get(&map.name) else { continue };
-        let record = |(name, id): &(String, u32)| record_type(name, btf.ty(*id));
+        let record = |(name, id): &(String, u32)| export::record_type(name, btf.ty(*id));
         map.records = written.structs.iter().map(record).collect();
-    }
-}
-
-/// What the package says of a struct that is written to a buffer.
-pub fn record_type(name: &str, ty: Type<'_>) -> RecordType {
-    let ty = ty.resolved();
-    RecordType {
-        name: name.to_owned(),
-        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
-        btf_type_id: ty.id,
-        ..Default::default()
     }
 }
 
@@ -40,8 +29,8 @@ pub fn record_type(name: &str, ty: Type<'_>) -> RecordType {
 /// by its `export_config`.
 ///
 /// # Errors
-/// When there is more to be said of them than of any program's.
-pub fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
+/// When their descriptions are larger than those of any program's.
+pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     if !meta.export_types.is_empty() {
         // A header decides; what an annotation names decides over it.
         for map in meta.bpf_skel.maps.iter_mut() {
@@ -95,13 +84,17 @@ pub fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Warns of buffers whose records nothing is known of, and where a header says something else than
-/// the source does.
-pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
-    let source = shown(&plan.source);
+/// Warns of buffers whose records are unknown, and where a header contradicts the source.
+pub(crate) fn warn_of_unknown(
+    meta: &Meta,
+    facts: &Facts,
+    options: &DescribeOptions,
+    console: &Console,
+) {
+    let source = shown(&options.source);
     // A buffer in a map of maps, for instance.
-    if !facts.nowhere.is_empty() && plan.export_header.is_none() {
-        talk.warning(format!(
+    if !facts.nowhere.is_empty() && options.export_header.is_none() {
+        console.warning(format!(
             "it could not be told to which buffer records are written ({}): what is written there \
              may not be shown",
             facts.nowhere.join(", ")
@@ -110,14 +103,14 @@ pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
     for map in &meta.bpf_skel.maps {
         let Some(written) = facts.buffers.get(&map.name) else { continue };
         let decided = map.export_config.is_some() || map.hidden || !map.records.is_empty();
-        if plan.export_header.is_some() {
+        if options.export_header.is_some() {
             let (Some(first), [(name, _), rest @ ..]) =
                 (meta.export_types.first(), &written.structs[..])
             else {
                 continue;
             };
             if rest.is_empty() && first.name != *name && map.export_config.is_none() {
-                talk.warning(format!(
+                console.warning(format!(
                     "{source}: the first struct of the header, `{}`, decides what the records of \
                      `{}` are shown as; the source writes `{name}` there. Without the header, ecc \
                      goes by the source",
@@ -129,14 +122,14 @@ pub fn tell_unknown(meta: &Meta, facts: &Facts, plan: &Plan, talk: &Talk) {
         if decided || written.unknown.is_empty() {
             continue;
         }
-        let remedy = match plan.input {
+        let remedy = match options.input {
             Input::Object => "pack the source, or an object with its debug information",
             _ => {
                 "name it above the map (/// @records NAME), or pass a header with it \
                  (ecc SOURCE HEADER)"
             }
         };
-        talk.warning(format!(
+        console.warning(format!(
             "the records of `{}` will not be shown: no struct was found that is written there \
              ({}); {remedy}",
             map.name,

@@ -17,21 +17,21 @@ use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::message::{Talk, shown};
+use crate::message::{Console, shown};
 
 /// Hexadecimal digits of a hash in a name.
 const DIGITS: usize = 32;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A folder of headers.
     Headers,
     /// A precompiled `vmlinux.h`.
     Precompiled,
     /// A folder with a `vmlinux.h` in which names are others.
     Renamed,
-    /// An object with what its debug information told.
+    /// An object with what was found in its debug information.
     Object,
 }
 
@@ -60,13 +60,13 @@ impl Kind {
     }
 
     /// The path of one in a folder.
-    pub fn path(self, folder: &Path, hash: &str) -> PathBuf {
+    pub(crate) fn path(self, folder: &Path, hash: &str) -> PathBuf {
         let (prefix, suffix) = self.affixes();
         folder.join(format!("{prefix}{hash}{suffix}"))
     }
 
     /// Whether a name is one that [`Kind::path`] gives.
-    pub fn is_name(self, name: &str) -> bool {
+    pub(crate) fn is_name(self, name: &str) -> bool {
         let (prefix, suffix) = self.affixes();
         let hash = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
         hash.is_some_and(|hash| {
@@ -74,8 +74,8 @@ impl Kind {
         })
     }
 
-    /// Whether there is one at a path: no link, and nobody else's.
-    pub fn is_at(self, path: &Path) -> bool {
+    /// Whether there is one at a path: no link, and this user's.
+    pub(crate) fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| {
             let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
             is_kind && is_ours(&data)
@@ -85,18 +85,18 @@ impl Kind {
 
 /// The folder.
 #[derive(Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
     temporary: Option<TempDir>,
 }
 
 impl Cache {
     /// Opens the user's, or makes a temporary one.
-    pub fn open(talk: &Talk) -> io::Result<Cache> {
+    pub(crate) fn open(console: &Console) -> io::Result<Cache> {
         match user_folder() {
             Ok(folder) => Ok(Cache { folder, temporary: None }),
             Err(why) => {
-                talk.detail(&format!("nothing is kept for the next time: {why}"));
+                console.detail(&format!("nothing is kept for the next time: {why}"));
                 let temporary = temporary_folder()?;
                 Ok(Cache { folder: temporary.path().to_owned(), temporary: Some(temporary) })
             }
@@ -104,17 +104,17 @@ impl Cache {
     }
 
     /// Its path, without links.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Whether it is there the next time.
-    pub fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
 
     /// The path of what is kept.
-    pub fn path(&self, kind: Kind, hash: &str) -> PathBuf {
+    pub(crate) fn path(&self, kind: Kind, hash: &str) -> PathBuf {
         kind.path(&self.folder, hash)
     }
 }
@@ -134,7 +134,7 @@ fn user_folder() -> Result<PathBuf, String> {
 
 /// A temporary folder that only this user can write to, gone when it is dropped. Where `$TMPDIR` is
 /// another user's folder, who could put another in its place, it is elsewhere.
-pub fn temporary_folder() -> io::Result<TempDir> {
+pub(crate) fn temporary_folder() -> io::Result<TempDir> {
     let make = |base: &Path| builder("ecc-").tempdir_in(base);
     let first = make(&std::env::temp_dir());
     if let Ok(dir) = &first
@@ -144,12 +144,12 @@ pub fn temporary_folder() -> io::Result<TempDir> {
     }
     let others = ["/tmp", "/var/tmp"].map(Path::new);
     let mut others = others.into_iter().filter_map(|base| make(base).ok());
-    // In a container, `/` itself may be nobody's: then no folder is better than another.
+    // In a container, `/` itself may belong to nobody: then no folder is better than another.
     others.find(|dir| private(dir.path()).is_ok()).map_or(first, Ok)
 }
 
 /// A new folder in the cache, which is given its name when it is complete.
-pub fn new_folder(cache: &Path) -> io::Result<TempDir> {
+pub(crate) fn new_folder(cache: &Path) -> io::Result<TempDir> {
     builder("new-").tempdir_in(cache)
 }
 
@@ -159,8 +159,8 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     builder
 }
 
-/// Opens a file of the cache, if it is one, and nobody else's.
-pub fn open(path: &Path) -> Option<File> {
+/// Opens a file of the cache, if it is one, and this user's.
+pub(crate) fn open(path: &Path) -> Option<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;
     let data = file.metadata().ok()?;
@@ -169,7 +169,7 @@ pub fn open(path: &Path) -> Option<File> {
 
 /// Removes all but the newest of a kind. One that another `ecc` is about to use may go: it then
 /// compiles without.
-pub fn keep_newest(folder: &Path, kind: Kind) {
+pub(crate) fn keep_newest(folder: &Path, kind: Kind) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
@@ -185,7 +185,7 @@ pub fn keep_newest(folder: &Path, kind: Kind) {
 }
 
 /// The first 128 bits of a hash, as a name.
-pub fn hex(hasher: Sha256) -> String {
+pub(crate) fn hex(hasher: Sha256) -> String {
     hasher.finalize().iter().take(DIGITS / 2).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -14,14 +14,14 @@ use tempfile::NamedTempFile;
 use crate::args::Plan;
 use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
 use crate::failure::{Failure, exit_code, too_much};
-use crate::message::{Talk, shown};
+use crate::message::{Console, shown};
 
 /// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
-pub fn write(
+pub(crate) fn write(
     plan: &Plan,
     package: Package,
     targets: &[Target],
-    talk: &Talk,
+    console: &Console,
 ) -> Result<(), Failure> {
     let obj_name = package.meta.bpf_skel.obj_name.clone();
     let files = write_beside(plan, package, targets)?;
@@ -35,7 +35,7 @@ pub fn write(
     }
     for (found, target) in found.iter().zip(targets) {
         if let Some(was) = replaced(found, &obj_name) {
-            talk.note(&format!("replaced `{}`, which was {was}", shown(&target.path)));
+            console.note(&format!("replaced `{}`, which was {was}", shown(&target.path)));
         }
     }
     Ok(())
@@ -71,7 +71,7 @@ fn write_beside(
         if is_package && json.is_empty() {
             json = package.encode();
             // What ecli would refuse is not written.
-            Package::check(json.as_bytes()).map_err(|error| too_much(plan, error))?;
+            Package::check(json.as_bytes()).map_err(|error| too_much(&plan.source, error))?;
             // What is in the text already is not needed any more.
             (package.object, package.wasm) = (Vec::new(), Vec::new());
         }

@@ -2,7 +2,7 @@
 //! What is where a result is to be written. A result replaces one of its kind, and nothing else
 //! unless the user says so: a folder may have a `package.json` that is npm's.
 //!
-//! No more of a file is read than tells what it is, and nothing that may block.
+//! Only as much of a file is read as shows what it is, and nothing that may block.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -22,7 +22,7 @@ use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
 /// What a header for Wasm has near its beginning, whichever ecc made it.
-pub const HEADER_GUARD: &str = "EWASM_JSON_INCLUDE_H_";
+pub(crate) const HEADER_GUARD: &str = "EWASM_JSON_INCLUDE_H_";
 
 /// Bytes of a header that are read.
 const HEADER_START: u64 = 4096;
@@ -32,7 +32,7 @@ const ELF_START: usize = 20;
 
 /// A kind of result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `X.bpf.o`
     Object,
     /// `X.skel.json`
@@ -45,16 +45,16 @@ pub enum Kind {
 
 /// A result that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// Nothing.
     Nothing,
     /// A result of this kind, and the object's name in it, where it is a package that says so.
@@ -66,9 +66,9 @@ pub enum Found {
 }
 
 /// The results of a source.
-pub fn targets(plan: &Plan) -> Vec<Target> {
+pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     let extension = if plan.yaml { "yaml" } else { "json" };
-    // Nobody writes `./package.json`.
+    // Messages name `package.json`, not `./package.json`.
     let dir = if plan.output == Path::new(".") { Path::new("") } else { &plan.output };
     let target = |kind, name: String| Target { path: dir.join(name), kind };
     let mut targets = Vec::new();
@@ -91,7 +91,7 @@ pub fn targets(plan: &Plan) -> Vec<Target> {
 ///
 /// # Errors
 /// When a result would replace what it may not.
-pub fn check(plan: &Plan, targets: &[Target]) -> Result<Vec<Found>, Failure> {
+pub(crate) fn check(plan: &Plan, targets: &[Target]) -> Result<Vec<Found>, Failure> {
     targets.iter().map(|target| check_one(plan, target)).collect()
 }
 
@@ -151,7 +151,7 @@ fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     if let Some(what) = obstacle(ty) {
         return Ok(Found::Obstacle(what));
     }
-    // It may have become something else meanwhile: a link, or a pipe that nobody writes to.
+    // It may have become something else meanwhile: a link, or a pipe without a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
     let data = file.metadata()?;
@@ -223,7 +223,7 @@ fn header(file: File) -> io::Result<Found> {
     })
 }
 
-/// A description or a package: what it is, its keys tell.
+/// A description or a package, by its keys.
 fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let keys = if is_json { Keys::of_json(&mut file) } else { Keys::of_yaml(&mut file)? };
@@ -248,7 +248,7 @@ fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     })
 }
 
-/// Which of the keys that tell something are at the top of a file.
+/// Which of the keys that distinguish files are at the top of one.
 #[derive(Debug, Default)]
 struct Keys {
     bpf_object: bool,

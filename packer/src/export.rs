@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::anyhow;
 use bpfpack_schemas::btf::{Btf, Kind, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType, RecordType};
 
-use crate::annotations::lexer::{Token, tokens};
-use crate::args::Plan;
 use crate::failure::{Failure, exit_code, too_much};
+use crate::lexer::{Token, tokens};
 use crate::limits::Exported;
 use crate::message::shown;
+use crate::options::DescribeOptions;
 
 /// Structs of a header that are exported at most.
 const MAX_STRUCTS: usize = 4096;
@@ -24,8 +24,8 @@ const MAX_NAME: usize = 1024;
 /// and macros, structs inside of structs included.
 ///
 /// # Errors
-/// When there are more than anybody exports.
-pub fn structs(header: &str) -> Result<Vec<String>, String> {
+/// When there are more than the limit.
+pub(crate) fn structs(header: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut known = HashSet::new();
     let mut before = [Token::Punct(' '); 2];
@@ -48,14 +48,14 @@ pub fn structs(header: &str) -> Result<Vec<String>, String> {
 /// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
 /// of these packages knows to skip.
 #[must_use]
-pub fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
+pub(crate) fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
     structs.map(|name| keeper("struct ", name)).collect()
 }
 
 /// The same for names that an annotation gives, which a source may use as a struct, a union or a
 /// typedef.
 #[must_use]
-pub fn keepers_by_use(names: &[String], source: &str) -> String {
+pub(crate) fn keepers_by_use(names: &[String], source: &str) -> String {
     // What each name is used as: with a tag before it, or else alone.
     let mut kinds: BTreeMap<&str, Option<&str>> =
         names.iter().map(|name| (name.as_str(), None)).collect();
@@ -82,9 +82,13 @@ fn keeper(kind: &str, name: &str) -> String {
 }
 
 /// The descriptions of the structs.
-pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<ExportType>, Failure> {
+pub(crate) fn types(
+    structs: &[String],
+    btf: &Btf<'_>,
+    options: &DescribeOptions,
+) -> Result<Vec<ExportType>, Failure> {
     let missing = |name: &String| {
-        let header = plan.export_header.as_deref().unwrap_or(&plan.source);
+        let header = options.export_header.as_deref().unwrap_or(&options.source);
         Failure::new(
             exit_code::DESCRIBE,
             anyhow!(
@@ -100,7 +104,7 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
         .map(|name| {
             let found = btf.find(Kind::Struct, name).ok_or_else(|| missing(name))?;
             let ty = describe(found, name);
-            exported.add(&ty).map_err(|error| too_much(plan, error))?;
+            exported.add(&ty).map_err(|error| too_much(&options.source, error))?;
             Ok(ty)
         })
         .collect()
@@ -108,7 +112,7 @@ pub fn types(structs: &[String], btf: &Btf<'_>, plan: &Plan) -> Result<Vec<Expor
 
 /// What the package says of a struct.
 #[must_use]
-pub fn describe(ty: Type<'_>, name: &str) -> ExportType {
+pub(crate) fn describe(ty: Type<'_>, name: &str) -> ExportType {
     ExportType {
         name: name.to_owned(),
         members: ty
@@ -122,6 +126,17 @@ pub fn describe(ty: Type<'_>, name: &str) -> ExportType {
         size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
         type_id: ty.id,
         other: Default::default(),
+    }
+}
+
+/// What the package says of a struct that is written to a buffer.
+pub(crate) fn record_type(name: &str, ty: Type<'_>) -> RecordType {
+    let ty = ty.resolved();
+    RecordType {
+        name: name.to_owned(),
+        size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        btf_type_id: ty.id,
+        ..Default::default()
     }
 }
 

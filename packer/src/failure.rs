@@ -3,27 +3,24 @@
 
 use std::path::Path;
 
-use bpfpack_schemas::object::ObjectError;
-
-use crate::args::{Input, Plan};
 use crate::message::{Message, shown};
 
 /// Exit codes of `ecc`; the README's table has them too.
-pub mod exit_code {
+pub(crate) mod exit_code {
     /// Something inside ecc, or the system, failed.
-    pub const OTHER: u8 = 1;
+    pub(crate) const OTHER: u8 = 1;
     /// The command line is wrong. clap uses the same.
-    pub const USAGE: u8 = 2;
+    pub(crate) const USAGE: u8 = 2;
     /// A file cannot be read.
-    pub const NO_INPUT: u8 = 3;
+    pub(crate) const NO_INPUT: u8 = 3;
     /// clang is missing, or cannot compile for BPF.
-    pub const NO_COMPILER: u8 = 4;
+    pub(crate) const NO_COMPILER: u8 = 4;
     /// clang refused the source.
-    pub const COMPILE: u8 = 5;
+    pub(crate) const COMPILE: u8 = 5;
     /// The source compiled, but cannot be packed: an annotation is wrong, or the object is.
-    pub const DESCRIBE: u8 = 6;
+    pub(crate) const DESCRIBE: u8 = 6;
     /// A result cannot be written.
-    pub const OUTPUT: u8 = 7;
+    pub(crate) const OUTPUT: u8 = 7;
 }
 
 /// A message for the user, with the exit code.
@@ -38,13 +35,13 @@ pub struct Failure {
 
 impl Failure {
     /// An error that is to be printed.
-    pub fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
+    pub(crate) fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
         Failure { exit_code, error: Some(error.into()), excerpt: String::new(), hint: None }
     }
 
-    /// An error that somebody else, clang for one, has told the user already.
+    /// An error that the user knows already, from clang for one.
     #[must_use]
-    pub fn told(exit_code: u8) -> Failure {
+    pub(crate) fn reported(exit_code: u8) -> Failure {
         Failure { exit_code, error: None, excerpt: String::new(), hint: None }
     }
 
@@ -56,7 +53,7 @@ impl Failure {
 
     /// Adds what the user can do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
     }
@@ -73,38 +70,31 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.error {
+            Some(error) => write!(f, "{error:#}"),
+            None => write!(f, "it failed with the exit code {}", self.exit_code),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
 /// A file that cannot be read.
-pub fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(
         exit_code::NO_INPUT,
         anyhow::Error::new(error).context(format!("can not read `{}`", shown(path))),
     )
 }
 
-/// A source or an object with more of something than anybody writes.
-pub fn too_much(plan: &Plan, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    let source = shown(&plan.source);
+/// A source or an object that exceeds a limit.
+pub(crate) fn too_much(
+    source: &Path,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Failure {
+    let source = shown(source);
     let error = anyhow::Error::new(error).context(format!("`{source}` can not be packed"));
     Failure::new(exit_code::DESCRIBE, error)
-}
-
-/// An object that clang made and we cannot use.
-pub fn bad_object(plan: &Plan, error: ObjectError) -> Failure {
-    let is_object = plan.input == Input::Object;
-    let hint = match &error {
-        ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
-        ObjectError::NoBtf if plan.flags.is_empty() => Some("is there anything in the source?"),
-        ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
-        _ => None,
-    };
-    let source = shown(&plan.source);
-    let what = if is_object { String::new() } else { "the object made from ".to_owned() };
-    let failure = Failure::new(
-        exit_code::DESCRIBE,
-        anyhow::Error::new(error).context(format!("{what}`{source}` can not be packed")),
-    );
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

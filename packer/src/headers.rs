@@ -16,9 +16,9 @@ use tempfile::TempDir;
 
 use crate::args::{Plan, Vmlinux};
 use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
-use crate::compile::read;
 use crate::failure::{Failure, exit_code};
-use crate::message::{Talk, shown};
+use crate::files::read;
+use crate::message::{Console, shown};
 
 /// Larger files are no vmlinux.h.
 const MAX_VMLINUX: u64 = 64 << 20;
@@ -27,11 +27,11 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The headers of a compilation.
 #[derive(Debug)]
-pub struct Headers {
+pub(crate) struct Headers {
     /// The folder that clang searches.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// They have just been made: nothing was compiled with them before.
-    pub are_new: bool,
+    pub(crate) are_new: bool,
     /// Where they are, with what else is made.
     cache: Cache,
     /// Names the headers' content.
@@ -41,7 +41,7 @@ pub struct Headers {
 }
 
 /// Finds the headers in the cache, or puts them there.
-pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
+pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure> {
     let vmlinux = Source::read(plan)?;
     let mut hasher = Sha256::new();
     hasher.update(env!("CARGO_PKG_VERSION"));
@@ -52,18 +52,18 @@ pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
         hasher.update(text);
     }
     let hash = hex(hasher);
-    let cache = Cache::open(talk).map_err(other)?;
+    let cache = Cache::open(console).map_err(other)?;
     let mut dir = cache.path(Kind::Headers, &hash);
     let are_new = !Kind::Headers.is_at(&dir);
     let mut nameless = None;
     if are_new {
         let fresh = new_folder(cache.folder()).map_err(other)?;
         fill(fresh.path(), vmlinux)?;
-        // Somebody else may have been quicker; theirs is the same.
+        // Another ecc may have been quicker; its folder has the same content.
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),
             Err(_) if Kind::Headers.is_at(&dir) => {}
-            // Something else has the name.
+            // Another file has the name.
             Err(_) => {
                 dir = fresh.path().to_owned();
                 nameless = Some(fresh);
@@ -76,17 +76,17 @@ pub fn headers(plan: &Plan, talk: &Talk) -> Result<Headers, Failure> {
 
 impl Headers {
     /// Where objects are kept, if anywhere.
-    pub fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         self.cache.is_kept().then(|| self.cache.folder())
     }
 
     /// The path of what else is made beside the headers, kept or not.
-    pub fn beside(&self, kind: Kind, hash: &str) -> PathBuf {
+    pub(crate) fn beside(&self, kind: Kind, hash: &str) -> PathBuf {
         self.cache.path(kind, hash)
     }
 
     /// Names the headers' content, the compiler and its flags.
-    pub fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
+    pub(crate) fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
         let meta = fs::metadata(clang).ok()?;
         let mut hasher = Sha256::new();
         hasher.update(&self.hash);
@@ -102,7 +102,7 @@ impl Headers {
     }
 
     /// Where the precompiled `vmlinux.h` is, or is to be; none where nothing is kept.
-    pub fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
+    pub(crate) fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
         let identity = self.identity(clang, flags)?;
         self.kept().map(|folder| Kind::Precompiled.path(folder, &identity))
     }
@@ -110,26 +110,26 @@ impl Headers {
 
 /// A precompiled header that is being made.
 #[derive(Debug)]
-pub struct Making {
+pub(crate) struct Making {
     file: tempfile::TempPath,
     target: PathBuf,
 }
 
 impl Making {
     /// Reserves a name for what will be `target`.
-    pub fn start(target: PathBuf) -> io::Result<Making> {
+    pub(crate) fn start(target: PathBuf) -> io::Result<Making> {
         let dir = target.parent().unwrap_or(Path::new("."));
         let file = tempfile::Builder::new().prefix("new-").suffix(".pch").tempfile_in(dir)?;
         Ok(Making { file: file.into_temp_path(), target })
     }
 
     /// Where the compiler writes.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.file
     }
 
     /// It is whole: gives it its name.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         // clang makes it as the umask says.
         let ours_alone = fs::Permissions::from_mode(0o600);
         if fs::set_permissions(&self.file, ours_alone).is_ok()

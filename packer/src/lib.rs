@@ -1,39 +1,68 @@
 // SPDX-License-Identifier: MIT
-//! The stages of `ecc`, each in its module; [`run`] is the flow of data through them.
+//! Packs BPF objects for `ecli`: the library of `ecc`.
+//!
+//! ```no_run
+//! use bpfpack_packer::{DescribeOptions, describe_object};
+//!
+//! let object = std::fs::read("hardirqs.bpf.o")?;
+//! let source = std::fs::read_to_string("hardirqs.bpf.c")?;
+//! let options = DescribeOptions { name: "hardirqs".into(), ..Default::default() };
+//! let package = describe_object(object, &source, &options)?;
+//! std::fs::write("package.json", package.encode())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each stage of `ecc` has a module, and [`run`] is the flow of data through them. Modules depend in
+//! one direction; only this one may use all of them.
 
-pub mod annotations;
-pub mod args;
+#![warn(unreachable_pub)]
+
+mod annotations;
+mod args;
 mod buffers;
 mod cache;
 pub mod command_line;
 mod compile;
-mod describe;
+mod compiled;
 mod emit;
 mod existing;
 mod export;
 mod failure;
+mod files;
 mod headers;
+mod lexer;
 mod limits;
 mod message;
 mod modules;
+mod object_cache;
+mod options;
+mod parsed;
 mod recognise;
-pub mod records;
+mod records;
 mod report;
-mod results;
+mod skeleton;
+mod source;
 mod strip;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bpfpack_schemas::object::{BpfObject, ObjectError};
 use bpfpack_schemas::{Meta, Package};
 
+use compiled::Compiled;
+use message::Console;
+use parsed::Parsed;
+use records::Facts;
+use source::Source;
+
+pub use args::Args;
 pub use failure::Failure;
+pub use options::{DescribeOptions, Input};
 
 /// Each source to its package, as many at once as the machine has CPUs.
 ///
 /// # Errors
 /// The first failure, all of them reported; of a source that fails, nothing is written.
-pub fn run(args: args::Args) -> Result<(), Failure> {
+pub fn run(args: Args) -> Result<(), Failure> {
     let plans = args.resolve()?;
     let signals = compile::Signals::catch()?;
     if let [plan] = &plans[..] {
@@ -58,82 +87,80 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Some(1))).collect()
     });
-    results.into_iter().flatten().next().map_or(Ok(()), |code| Err(Failure::told(code)))
+    results.into_iter().flatten().next().map_or(Ok(()), |code| Err(Failure::reported(code)))
 }
 
 /// One source to its package.
 fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
-    let talk = message::Talk::new(plan.verbose);
-    let source = compile::Source::read(plan)?;
+    let console = Console::new(plan.verbose);
+    let options = plan.describe_options();
+    let source = Source::read(&options)?;
     let targets = existing::targets(plan);
     if !plan.check {
         existing::check(plan, &targets)?;
     }
-    talk.progress("Compiling bpf object...");
-    let compiled = compile::compile(plan, &source, signals, &talk)?;
+    console.progress("Compiling bpf object...");
+    let compiled = compile::compile(plan, &source, signals, &console)?;
     if plan.export_header.is_some() {
-        talk.progress("Generating export types...");
+        console.progress("Generating export types...");
     }
-    let meta = describe(plan, &source, &compiled, &talk)?;
+    let object = compiled.parse(&options)?;
+    let meta = describe(&options, &source, &object, &compiled.facts, &console)?;
     if plan.check {
-        let elf = BpfObject::parse(&compiled.object).map_err(bad_object(plan))?;
-        return report::print(plan, &meta, &elf.btf().map_err(bad_object(plan))?);
+        return report::print(&plan.source, &meta, &object.btf);
     }
-    talk.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
+    // Writing takes memory of its own.
+    drop(object);
+    console.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
     let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
-    emit::write(plan, package, &targets, &talk)
+    emit::write(plan, package, &targets, &console)
 }
 
-fn bad_object(plan: &args::Plan) -> impl Fn(ObjectError) -> Failure {
-    |error| failure::bad_object(plan, error)
-}
-
-/// What the package says of an object: what the object itself tells, what its debug information
-/// told, what is recognised of both, and over all of it what annotations say.
+/// The description of an object: from the object itself, from its debug information, from what is
+/// recognised of both, and, overriding all of it, from annotations.
 fn describe(
-    plan: &args::Plan,
-    source: &compile::Source,
-    compiled: &compile::Compiled,
-    talk: &message::Talk,
+    options: &DescribeOptions,
+    source: &Source,
+    object: &Parsed<'_>,
+    facts: &Facts,
+    console: &Console,
 ) -> Result<Meta, Failure> {
-    let elf = BpfObject::parse(&compiled.object).map_err(bad_object(plan))?;
-    let btf = elf.btf().map_err(bad_object(plan))?;
-    let too_many = |error| failure::too_much(plan, error);
-    let mut found = annotations::tags(&btf).map_err(too_many)?;
+    let Parsed { elf, btf, .. } = object;
+    let too_many = |error| failure::too_much(&options.source, error);
+    let mut found = annotations::tags(btf).map_err(too_many)?;
     found.extend(annotations::find(&source.text).map_err(too_many)?);
-    describe::check_map_types(plan, &btf)?;
-    let mut meta = describe::meta(plan, &elf, &btf);
-    meta.export_types = export::types(&source.exported, &btf, plan)?;
-    if let Some(header) = plan.export_header.as_ref().filter(|_| source.exported.is_empty()) {
-        talk.warning(format!(
-            "`{}` defines no struct: nothing is exported",
-            message::shown(header)
-        ));
+    skeleton::check_map_types(options, btf)?;
+    let mut meta = skeleton::meta(&options.name, elf, btf);
+    meta.export_types = export::types(&source.exported, btf, options)?;
+    if let Some(header) = options.export_header.as_ref().filter(|_| source.exported.is_empty()) {
+        let header = message::shown(header);
+        console.warning(format!("`{header}` defines no struct: nothing is exported"));
     }
-    buffers::records(&mut meta, &compiled.facts, &btf);
-    if plan.recognition {
-        let flow = records::flow::of_object(&compiled.object)
-            .map_err(|error| failure::bad_object(plan, error.into()))?;
-        recognise::recognise(&mut meta, &elf, &btf, &flow, &compiled.facts);
+    buffers::records(&mut meta, facts, btf);
+    if options.recognition {
+        recognise::recognise(&mut meta, object, &records::flow::walk(elf.elf()), facts);
     }
-    let place = (plan.source.as_path(), source.text.as_str());
-    let mut meta = annotations::apply(meta, &btf, &found, place, talk)?;
-    buffers::export(&mut meta, &btf).map_err(|error| failure::too_much(plan, error))?;
-    annotations::check_arguments(&meta, &elf, &btf, &plan.source, talk)?;
-    buffers::tell_unknown(&meta, &compiled.facts, plan, talk);
+    let location = (options.source.as_path(), source.text.as_str());
+    let mut meta = annotations::apply(meta, btf, &found, location, console)?;
+    buffers::export(&mut meta, btf).map_err(|error| failure::too_much(&options.source, error))?;
+    annotations::check_arguments(&meta, elf, btf, &options.source, console)?;
+    buffers::warn_of_unknown(&meta, facts, options, console);
     Ok(meta)
 }
 
-/// The description of an object, with annotations from a text; nothing is said, and no file touched.
+/// The package of an object, with annotations from a text; nothing is printed, and no file touched.
 ///
 /// # Errors
 /// When it is no object that can be packed, or an annotation is wrong.
-pub fn describe_object(object: Vec<u8>, text: &str) -> Result<Package, Failure> {
-    let args = <args::Args as clap::Parser>::parse_from(["ecc", "x.bpf.o"]);
-    let plan = args.resolve()?.remove(0);
-    let compiled = compile::finished(&plan, object)?;
-    let source = compile::Source::of_text(text);
-    let meta = describe(&plan, &source, &compiled, &message::Talk::silent())?;
+pub fn describe_object(
+    object: Vec<u8>,
+    text: &str,
+    options: &DescribeOptions,
+) -> Result<Package, Failure> {
+    let source = Source::new(text.to_owned(), Vec::new(), options)?;
+    let compiled = Compiled::of_raw(object, options, None)?;
+    let parsed = compiled.parse(options)?;
+    let meta = describe(options, &source, &parsed, &compiled.facts, &Console::silent())?;
     Ok(Package { object: compiled.object, meta, wasm: Vec::new(), other: Default::default() })
 }

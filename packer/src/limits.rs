@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How much of everything an object may have. A few bytes of an object can stand for a large thing in
+//! How much of everything an object may have. A few bytes of an object can stand for much
 //! memory, and names may share their bytes: an object that has more of something than any BPF program
 //! is refused before anything is made of it, and says of what.
 
@@ -33,7 +33,7 @@ const MEMBER: usize = 200;
 
 /// An object has more of something than any BPF program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooMuch(String);
+pub(crate) struct TooMuch(String);
 
 impl std::fmt::Display for TooMuch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,12 +51,11 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
     }
 }
 
-/// Looks at an object before anything is made of it. One that cannot be read is no business of this.
+/// Looks at an object of this many bytes before anything is made of it.
 ///
 /// # Errors
 /// When there is more of something than any BPF program has.
-pub fn check(object: &[u8]) -> Result<(), TooMuch> {
-    let Ok(elf) = ElfFile64::<LittleEndian>::parse(object) else { return Ok(()) };
+pub(crate) fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMuch> {
     at_most("sections", elf.sections().count(), MAX_SECTIONS)?;
     at_most("symbols", elf.symbols().count(), MAX_SYMBOLS)?;
     let is_function = |kind: SymbolKind| kind == SymbolKind::Text;
@@ -70,15 +69,16 @@ pub fn check(object: &[u8]) -> Result<(), TooMuch> {
     for len in of_sections.chain(of_symbols) {
         at_most("bytes in a name", len, MAX_NAME)?;
         sum += len;
-        at_most("bytes in the names of sections and symbols", sum, object.len())?;
+        at_most("bytes in the names of sections and symbols", sum, size)?;
     }
-    match elf.section_by_name(".BTF").and_then(|section| section.data().ok()).map(Btf::parse) {
-        Some(Ok(btf)) => check_btf(&btf),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-fn check_btf(btf: &Btf<'_>) -> Result<(), TooMuch> {
+/// Looks at an object's types before anything is made of them.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
     let mut variables = 0;
     for ty in btf.types() {
         // Tags are texts; they have a limit of their own.
@@ -100,7 +100,7 @@ fn check_btf(btf: &Btf<'_>) -> Result<(), TooMuch> {
 ///
 /// # Errors
 /// When ecli would not take it.
-pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
+pub(crate) fn check_size(object: &[u8]) -> Result<(), TooMuch> {
     match object.len() as u64 > MAX_OBJECT_SIZE {
         true => Err(TooMuch(format!(
             "it has {} bytes without debug information; a package holds an object of at most \
@@ -113,14 +113,14 @@ pub fn check_size(object: &[u8]) -> Result<(), TooMuch> {
 
 /// What exported types take.
 #[derive(Debug, Default)]
-pub struct Exported(usize);
+pub(crate) struct Exported(usize);
 
 impl Exported {
     /// Counts one more.
     ///
     /// # Errors
     /// When it is too much.
-    pub fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
+    pub(crate) fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
         let members = ty.members.iter();
         self.0 += members.map(|m| MEMBER + m.name.len() + m.ty.len()).sum::<usize>();
         at_most("bytes in the descriptions of its structs", self.0, MAX_EXPORTED)
@@ -152,14 +152,17 @@ mod tests {
         bytes
     }
 
+    fn checked(object: &[u8]) -> Result<(), TooMuch> {
+        check(&ElfFile64::parse(object).unwrap(), object.len())
+    }
+
     fn refused(object: &[u8]) -> String {
-        check(object).unwrap_err().to_string()
+        checked(object).unwrap_err().to_string()
     }
 
     #[test]
     fn what_no_program_has_is_named() {
-        assert_eq!(check(b"no object"), Ok(()));
-        assert_eq!(check(&object([&b".text"[..]].into_iter())), Ok(()));
+        assert_eq!(checked(&object([&b".text"[..]].into_iter())), Ok(()));
         let many = object(std::iter::repeat_n(&b".data"[..], MAX_SECTIONS));
         assert_eq!(refused(&many), "it has more than 4096 sections");
         let long = vec![b'n'; MAX_NAME + 1];

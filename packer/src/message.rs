@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Talk on stderr: progress on a terminal only, warnings and errors always, colours where the
+//! Messages on stderr: progress on a terminal only, warnings and errors always, colours where the
 //! terminal has them.
 //!
 //! Names and texts come from sources, objects and the command line. Each message is one line,
@@ -20,11 +20,11 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// A message, and lines of the source that it is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// One line.
-    pub text: String,
+    pub(crate) text: String,
     /// Lines to be shown below; empty where there are none.
-    pub excerpt: String,
+    pub(crate) excerpt: String,
 }
 
 impl From<String> for Message {
@@ -33,51 +33,51 @@ impl From<String> for Message {
     }
 }
 
-/// Who is listening.
+/// Which messages are printed.
 #[derive(Debug)]
-pub struct Talk {
+pub(crate) struct Console {
     details: bool,
     progress: bool,
     warnings: bool,
 }
 
-impl Talk {
-    /// Progress is for terminals, or for those who ask for it.
+impl Console {
+    /// Progress is for terminals, or where it is asked for.
     #[must_use]
-    pub fn new(verbose: bool) -> Talk {
+    pub(crate) fn new(verbose: bool) -> Console {
         let progress = verbose || std::io::stderr().is_terminal();
-        Talk { details: verbose, progress, warnings: true }
+        Console { details: verbose, progress, warnings: true }
     }
 
-    /// Nobody.
+    /// None.
     #[must_use]
-    pub fn silent() -> Talk {
-        Talk { details: false, progress: false, warnings: false }
+    pub(crate) fn silent() -> Console {
+        Console { details: false, progress: false, warnings: false }
     }
 
-    /// A line for those who want to know everything.
-    pub fn detail(&self, text: &str) {
+    /// A line that only `--verbose` shows.
+    pub(crate) fn detail(&self, text: &str) {
         if self.details {
             print(&Message::from(text.to_owned()), None);
         }
     }
 
     /// A line on what is being done.
-    pub fn progress(&self, text: &str) {
+    pub(crate) fn progress(&self, text: &str) {
         if self.progress {
             print(&Message::from(text.to_owned()), None);
         }
     }
 
     /// What was done, and the user may not expect.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if self.warnings {
             print(&Message::from(text.to_owned()), Some((HINT, "note")));
         }
     }
 
     /// What the user should look at.
-    pub fn warning(&self, message: impl Into<Message>) {
+    pub(crate) fn warning(&self, message: impl Into<Message>) {
         if self.warnings {
             print(&message.into(), Some((WARNING, "warning")));
         }
@@ -85,17 +85,17 @@ impl Talk {
 }
 
 /// Why it ends.
-pub fn error(message: &Message) {
+pub(crate) fn error(message: &Message) {
     print(message, Some((ERROR, "error")));
 }
 
 /// A command line, whole: it is there to be copied.
-pub fn command(line: &str) {
+pub(crate) fn command(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", printable::one_line(line));
 }
 
 /// What to do about it.
-pub fn hint(text: &str) {
+pub(crate) fn hint(text: &str) {
     print(&Message::from(text.to_owned()), Some((HINT, "hint")));
 }
 
@@ -115,14 +115,14 @@ fn print(message: &Message, label: Option<(Style, &str)>) {
 
 /// Whether clang is asked for its colours: a terminal has them unless the environment says that it
 /// has not.
-pub fn has_colours() -> bool {
+pub(crate) fn has_colours() -> bool {
     let is = |name, value: &str| std::env::var_os(name).is_some_and(|known| known == value);
     let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_unwanted && !is("TERM", "dumb")
 }
 
 /// A path in a message. Bytes that are no text are shown, too.
-pub fn shown(path: &Path) -> impl fmt::Display {
+pub(crate) fn shown(path: &Path) -> impl fmt::Display {
     let mut text = Vec::new();
     printable::append(path.as_os_str().as_bytes(), &mut text);
     String::from_utf8_lossy(&text).into_owned()

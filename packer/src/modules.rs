@@ -19,7 +19,7 @@ const BINARY: &[u8] = b"\0asm\x01\0\0\0";
 const VERSION: &[u8] = b"bpfpack_version";
 
 /// Reads the modules, in their order.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<WasmModule>, Failure> {
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<WasmModule>, Failure> {
     let modules = paths.iter().map(|path| read_one(path)).collect::<Result<Vec<_>, _>>()?;
     // What ecli would not take is not written.
     check_modules(modules.iter().map(|module| module.module.len() as u64))

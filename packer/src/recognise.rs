@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! What each map and variable is for, from its type and from what programs do with it: a histogram,
-//! a table of counters, stacks, or nothing that anybody wants to see.
+//! a table of counters, stacks, or data of the programs' own.
 //!
 //! - An array of integers in a value (or a variable) that programs add to by an index is a histogram;
 //!   so is an array map, or a map whose key has a member `slot` or `bucket`, that slots are computed
@@ -20,6 +20,7 @@ use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, SlotPosition, View, ViewKind};
 use bpfpack_schemas::object::BpfObject;
 
+use crate::parsed::Parsed;
 use crate::records::Facts;
 use crate::records::flow::{Flow, Usage, helper};
 use crate::records::units::Slotting;
@@ -35,7 +36,7 @@ const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
 const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
 
 /// Writes down what each map and variable is for.
-pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flow, facts: &Facts) {
+pub(crate) fn recognise(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts: &Facts) {
     let variables: BTreeSet<String> = meta
         .bpf_skel
         .data_sections
@@ -43,21 +44,21 @@ pub fn recognise(meta: &mut Meta, elf: &BpfObject<'_>, btf: &Btf<'_>, flow: &Flo
         .flat_map(|section| section.variables.iter().map(|variable| variable.name.clone()))
         .collect();
     let facts = &with_real_units(facts, &variables);
-    let eye = Eye { elf, btf, flow, facts };
+    let recognizer = Recognizer { elf: &object.elf, btf: &object.btf, flow, facts };
     for map in meta.bpf_skel.maps.iter_mut().filter(|map| !map.mmaped) {
-        map.view = eye.map(&map.name);
+        map.view = recognizer.map(&map.name);
     }
     for section in &mut meta.bpf_skel.data_sections {
         if section.name.starts_with(".rodata") {
             continue;
         }
         for variable in &mut section.variables {
-            variable.view = eye.variable(&section.name, &variable.name);
+            variable.view = recognizer.variable(&section.name, &variable.name);
         }
     }
 }
 
-/// Without units that depend on what is no global variable: then nobody knows the unit.
+/// Without units that depend on what is no global variable: then the unit is unknown.
 fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
     let mut facts = facts.clone();
     for slotting in facts.slots.values_mut() {
@@ -69,14 +70,14 @@ fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
     facts
 }
 
-struct Eye<'e> {
+struct Recognizer<'e> {
     elf: &'e BpfObject<'e>,
     btf: &'e Btf<'e>,
     flow: &'e Flow,
     facts: &'e Facts,
 }
 
-impl Eye<'_> {
+impl Recognizer<'_> {
     fn map(&self, name: &str) -> Option<View> {
         use bpfpack_schemas::map_type::*;
         let ty = self.btf.map_number(name, "type")?;
@@ -220,7 +221,7 @@ impl Eye<'_> {
             return Some(histogram(slots, slotting));
         }
         let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
-        // A function that computes slots may count other things by index, too.
+        // A function that computes slots may count other values by index, too.
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_it = is_log2 && !self.count_in_struct(&functions) || is_named_histogram(name);
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! What `ecc --check` tells on stdout: what a package of the source would hold.
+//! The report of `ecc --check` on stdout: what a package of the source would hold.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::argument::plain;
@@ -10,13 +11,12 @@ use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, SampleKind, Scale, View, ViewKind};
 use bpfpack_schemas::printable::one_line;
 
-use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown as path;
 
 /// Prints the report.
-pub fn print(plan: &Plan, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
-    let text = report(&path(&plan.source).to_string(), meta, btf);
+pub(crate) fn print(source: &Path, meta: &Meta, btf: &Btf<'_>) -> Result<(), Failure> {
+    let text = report(&path(source).to_string(), meta, btf);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

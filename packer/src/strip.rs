@@ -19,14 +19,14 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 
 /// The object without its `.debug_*` sections, their relocations and their symbols; with this
 /// content of `.BTF`, where there is a new one.
-pub fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     strip(data, btf)
         .context("can not remove the debug information from the object")
         .map_err(|error| Failure::new(exit_code::DESCRIBE, error))
 }
 
 /// The object as a program like llvm-strip leaves it.
-pub fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
     let run = || -> anyhow::Result<Vec<u8>> {
         let folder = temporary_folder()?;
         let file = folder.path().join("object.bpf.o");

@@ -118,7 +118,7 @@ pub struct Skeleton {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub maps: Vec<MapMeta>,
     /// The object's name: the source's up to its first dot, with `_bpf` behind it, and `_` for
-    /// every character that a C identifier can not have.
+    /// every character that a C identifier cannot have.
     pub obj_name: String,
     /// The programs, in the object's order.
     #[serde(default, deserialize_with = "null_is_empty")]

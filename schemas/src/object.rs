@@ -78,6 +78,12 @@ impl<'d> BpfObject<'d> {
         Ok(BpfObject { elf })
     }
 
+    /// The ELF file, for what else is read of it.
+    #[must_use]
+    pub fn elf(&self) -> &ElfFile64<'d, LittleEndian> {
+        &self.elf
+    }
+
     /// The object's type information.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 pub mod attack;
 pub mod held;
 pub mod load;
+pub mod modules;
 pub mod stream;
 pub mod sys;
 pub mod wait;

@@ -16,13 +16,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::known::{KINDS, Kind, keys, similar};
-use super::lexer::Position;
 use super::{Annotation, Declaration, MAX_TEXT};
-use crate::buffers::record_type;
+use crate::export::record_type;
 use crate::failure::{Failure, exit_code};
-use crate::message::{Message, Talk, shown};
+use crate::lexer::Position;
+use crate::message::{Console, Message, shown};
 
-/// Keys that say what a thing is; no annotation changes them.
+/// Keys that come from the object; no annotation changes them.
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
 
 /// Annotations whose value is an object; a text that is none is a slip.
@@ -65,10 +65,10 @@ impl<'s> Shown<'s> {
         self.text.get(start..)?.lines().next()
     }
 
-    /// A message with its place, and the line with a caret.
-    fn at(&self, place: Option<Position>, what: &str) -> Message {
+    /// A message with its location, and the line with a caret.
+    fn at(&self, location: Option<Position>, what: &str) -> Message {
         let source = shown(self.source);
-        let Some(Position { line, column }) = place else {
+        let Some(Position { line, column }) = location else {
             return format!("{source}: {what}").into();
         };
         let text = format!("{source}:{line}:{column}: {what}");
@@ -93,12 +93,12 @@ impl<'s> Shown<'s> {
 ///
 /// # Errors
 /// When one that the format knows has a value that no loader could read.
-pub fn apply(
+pub(crate) fn apply(
     mut meta: Meta,
     btf: &Btf<'_>,
     declarations: &[Declaration<'_>],
     (source, text): (&Path, &str),
-    talk: &Talk,
+    console: &Console,
 ) -> Result<Meta, Failure> {
     let lines = Shown::new(source, text);
     let mut left = MAX_VALUES;
@@ -111,7 +111,7 @@ pub fn apply(
                     "`@{}` stands above nothing that the object holds; it is left out",
                     annotation.name
                 );
-                talk.warning(lines.at(annotation.at, &what));
+                console.warning(lines.at(annotation.at, &what));
             }
             continue;
         };
@@ -122,21 +122,21 @@ pub fn apply(
         {
             variable.description = Some(comment.clone());
         }
-        // The structs of a buffer come before what is said of them.
+        // The structs of a buffer come before the annotations about them.
         let mut annotations: Vec<&Annotation> = declaration.annotations.iter().collect();
         annotations.sort_by_key(|annotation| annotation.name != "records");
         for annotation in annotations {
             if let Some(warning) = doubt(annotation, target.kind()) {
-                talk.warning(lines.at(annotation.at, &warning));
+                console.warning(lines.at(annotation.at, &warning));
             }
             let value = match annotation.value(left) {
                 Ok(value) => {
                     left -= annotation.text.len();
                     value
                 }
-                Err((place, why)) => {
+                Err((location, why)) => {
                     let what = format!("`@{}` is left out: {why}", annotation.name);
-                    talk.warning(lines.at(place, &what));
+                    console.warning(lines.at(location, &what));
                     continue;
                 }
             };
@@ -147,7 +147,7 @@ pub fn apply(
                 {
                     let name = &annotation.name;
                     let what = format!("`@{name}` has no key `{key}`; did you mean `{meant}`?");
-                    talk.warning(lines.at(annotation.at, &what));
+                    console.warning(lines.at(annotation.at, &what));
                 }
             }
             target.set(&annotation.name, value, btf).and_then(|()| target.check()).map_err(
@@ -161,7 +161,7 @@ pub fn apply(
     Ok(meta)
 }
 
-/// What is odd about an annotation at this place.
+/// What is odd about an annotation at this location.
 fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
     let name = annotation.name.as_str();
     if kind.annotations().contains(&name) || RESERVED.contains(&name) {
@@ -186,7 +186,7 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
 
 impl Annotation {
     /// The text as JSON, where it is JSON, else as a string; `true` where there is none. It may have
-    /// this many bytes. An error has its place.
+    /// this many bytes. An error has its location.
     fn value(&self, most: usize) -> Result<Value, (Option<Position>, String)> {
         let name = self.name.as_str();
         if self.is_cut {
@@ -210,11 +210,11 @@ impl Annotation {
         match serde_json::from_str(&self.text) {
             Ok(value) => Ok(value),
             Err(error) if self.text.starts_with(['{', '[', '"']) || STRUCTURED.contains(&name) => {
-                let place = self.place(error.line(), error.column());
+                let location = self.location(error.line(), error.column());
                 let why = error.to_string();
-                // The place in the text says nothing to who sees the source.
+                // The location in the annotation's text means nothing to a reader of the source.
                 let why = why.split(" at line ").next().unwrap_or(&why);
-                Err((place.or(self.at), format!("not valid JSON: {why}")))
+                Err((location.or(self.at), format!("not valid JSON: {why}")))
             }
             Err(_) => Ok(Value::String(self.text.clone())),
         }
@@ -369,7 +369,7 @@ fn record_names(value: &Value) -> Option<Vec<String>> {
 
 /// The structs that `@records` names in a source: they have to be kept in the object.
 #[must_use]
-pub fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
+pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     let annotations = declarations.iter().flat_map(|declaration| &declaration.annotations);
     let values = annotations.filter(|a| a.name == "records").filter_map(|a| a.value(MAX_TEXT).ok());
     let mut names: Vec<String> =
@@ -381,7 +381,7 @@ pub fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     names
 }
 
-/// The values of the tag by which records are told apart: `{"STRUCT": number or enumerator}`.
+/// The values of the tag that distinguishes records: `{"STRUCT": number or enumerator}`.
 fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), String> {
     let Value::Object(tags) = value else { return Err("it has to be an object".into()) };
     for (name, tag) in tags {

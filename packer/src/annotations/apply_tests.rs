@@ -73,8 +73,8 @@ fn no_types() -> Btf<'static> {
 }
 
 fn applied_to(meta: Meta, source: &str) -> Result<Meta, Failure> {
-    let place = (Path::new("x.bpf.c"), source);
-    apply(meta, &no_types(), &find(source).unwrap(), place, &Talk::new(false))
+    let location = (Path::new("x.bpf.c"), source);
+    apply(meta, &no_types(), &find(source).unwrap(), location, &Console::new(false))
 }
 
 fn applied(source: &str) -> Result<Meta, Failure> {
@@ -125,17 +125,17 @@ fn a_caret_stands_below_the_slip() {
     let source = "\t/// @sample {\"interval\": 5 \"type\": 1}\nint hists;";
     let found = find(source).unwrap();
     let annotation = &found[0].annotations[0];
-    let (place, why) = annotation.value(MAX_TEXT).unwrap_err();
+    let (location, why) = annotation.value(MAX_TEXT).unwrap_err();
     let shown = Shown::new(Path::new("x.c"), source);
     let text = "x.c:1:29: not valid JSON: expected `,` or `}`".to_owned();
     let excerpt = "    1 | \t/// @sample {\"interval\": 5 \"type\": 1}\n      \
         | \t                           ^"
         .to_owned();
-    assert_eq!(shown.at(place, &why), Message { text, excerpt });
+    assert_eq!(shown.at(location, &why), Message { text, excerpt });
     // What is escaped is longer, and the caret stands farther right.
     let source = "/// @sample \x1b[31m{\"interval\": 5 \"type\": 1}\nint hists;";
-    let place = Some(Position { line: 1, column: 18 });
-    let excerpt = Shown::new(Path::new("x.c"), source).at(place, "").excerpt;
+    let location = Some(Position { line: 1, column: 18 });
+    let excerpt = Shown::new(Path::new("x.c"), source).at(location, "").excerpt;
     let expected =
         "    1 | /// @sample \\x1b[31m{\"interval\": 5 \"type\": 1}\n      |                     ^";
     assert_eq!(excerpt, expected);

@@ -10,21 +10,21 @@ use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
 
 use crate::failure::{Failure, exit_code};
-use crate::message::{Talk, shown};
+use crate::message::{Console, shown};
 
 /// Checks defaults against the types of their variables, and warns of options that two variables
 /// would have.
 ///
 /// # Errors
 /// When a default is no value for its variable: no loader could start the package.
-pub fn check_arguments(
+pub(crate) fn check_arguments(
     meta: &Meta,
     elf: &BpfObject<'_>,
     btf: &Btf<'_>,
     source: &Path,
-    talk: &Talk,
+    console: &Console,
 ) -> Result<(), Failure> {
-    check_options(meta, source, talk);
+    check_options(meta, source, console);
     for section in &meta.bpf_skel.data_sections {
         for var in elf.variables(btf, &section.name) {
             let described = section.variables.iter().find(|variable| variable.name == var.name);
@@ -52,7 +52,7 @@ pub fn check_arguments(
     Ok(())
 }
 
-fn check_options(meta: &Meta, source: &Path, talk: &Talk) {
+fn check_options(meta: &Meta, source: &Path, console: &Console) {
     let mut taken: Vec<(String, String)> = ["help", "version", "verbose"]
         .map(|name| (format!("--{name}"), "every package".to_owned()))
         .into_iter()
@@ -65,7 +65,7 @@ fn check_options(meta: &Meta, source: &Path, talk: &Talk) {
             let options = [Some(format!("--{long}")), cmdarg.short.map(|s| format!("-{s}"))];
             for option in options.into_iter().flatten() {
                 if let Some((_, other)) = taken.iter().find(|(known, _)| *known == option) {
-                    talk.warning(format!(
+                    console.warning(format!(
                         "{}: `{}` can not have the option `{option}`: {other} has it already",
                         shown(source),
                         variable.name,

@@ -3,7 +3,7 @@
 
 /// What an annotation can stand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Program,
     Map,
     Variable,
@@ -12,7 +12,7 @@ pub enum Kind {
 
 impl Kind {
     /// In words.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Program => "a program",
             Kind::Map => "a map",
@@ -22,7 +22,7 @@ impl Kind {
     }
 
     /// The annotations that mean something there.
-    pub fn annotations(self) -> &'static [&'static str] {
+    pub(crate) fn annotations(self) -> &'static [&'static str] {
         match self {
             Kind::Program => &[
                 "description",
@@ -57,10 +57,10 @@ impl Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 4] = [Kind::Program, Kind::Map, Kind::Variable, Kind::Doc];
+pub(crate) const KINDS: [Kind; 4] = [Kind::Program, Kind::Map, Kind::Variable, Kind::Doc];
 
 /// What a name was probably meant to be: one that differs in a letter or two.
-pub fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let most = if name.chars().count() < 5 { 1 } else { 2 };
     known
         .into_iter()
@@ -71,7 +71,7 @@ pub fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 }
 
 /// Keys of a structured annotation.
-pub fn keys(annotation: &str) -> &'static [&'static str] {
+pub(crate) fn keys(annotation: &str) -> &'static [&'static str] {
     match annotation {
         "sample" => &[
             "interval",

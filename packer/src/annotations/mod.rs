@@ -9,14 +9,13 @@
 mod apply;
 mod arguments;
 mod known;
-pub mod lexer;
 mod tags;
 
-pub use apply::{apply, wanted_records};
-pub use arguments::check_arguments;
-pub use tags::tags;
+pub(crate) use apply::{apply, wanted_records};
+pub(crate) use arguments::check_arguments;
+pub(crate) use tags::tags;
 
-use lexer::{Position, Token};
+use crate::lexer::{self, Position, Token};
 
 /// Declarations with comments, and annotations, of which a source has no more.
 const MAX_FOUND: usize = 4096;
@@ -28,14 +27,14 @@ const MAX_WORDS: usize = 64;
 const MAX_NAME: usize = 256;
 
 /// Bytes of an annotation's text. Of a longer one, nothing but its beginning is kept.
-pub const MAX_TEXT: usize = 32 << 10;
+pub(crate) const MAX_TEXT: usize = 32 << 10;
 
 /// Bytes of a plain comment that is a help text.
 const MAX_COMMENT: usize = 16 << 10;
 
 /// A source has more of something than any that was written for BPF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany(&'static str);
+pub(crate) struct TooMany(&'static str);
 
 impl std::fmt::Display for TooMany {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,38 +46,38 @@ impl std::error::Error for TooMany {}
 
 /// A declaration at the top level, with the comments that belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Declaration<'s> {
+pub(crate) struct Declaration<'s> {
     /// Its first identifiers outside of braces, up to an initializer: one of them is its name.
-    pub words: Vec<&'s str>,
+    pub(crate) words: Vec<&'s str>,
     /// Those of them that can name a variable or a map: none of a function, and not those in
     /// parentheses, such as parameters.
-    pub outer: Vec<&'s str>,
+    pub(crate) outer: Vec<&'s str>,
     /// Whether it is in the section `license`, which holds the documentation of the whole.
-    pub is_license: bool,
+    pub(crate) is_license: bool,
     /// Its annotations, in order.
-    pub annotations: Vec<Annotation>,
+    pub(crate) annotations: Vec<Annotation>,
     /// The text of a comment of another kind that ends on the line before it.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// A `@name text`, or text without a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
+pub(crate) struct Annotation {
     /// The name without `@`; `description` for text without one.
-    pub name: String,
+    pub(crate) name: String,
     /// The text, lines joined; where it has more than [`MAX_TEXT`] bytes, its first lines.
-    pub text: String,
+    pub(crate) text: String,
     /// There is more of the text.
-    pub is_cut: bool,
+    pub(crate) is_cut: bool,
     /// Where it begins; none for one that is a tag in the object.
-    pub at: Option<Position>,
+    pub(crate) at: Option<Position>,
     /// Where each line of the text begins.
-    pub lines: Vec<Position>,
+    pub(crate) lines: Vec<Position>,
 }
 
 impl Annotation {
     /// Where a line and a column of the text, both from 1, are in the source.
-    fn place(&self, line: usize, column: usize) -> Option<Position> {
+    fn location(&self, line: usize, column: usize) -> Option<Position> {
         let start = self.lines.get(line.checked_sub(1)?)?;
         let column = u32::try_from(column.saturating_sub(1)).ok()?;
         Some(Position { line: start.line, column: start.column.checked_add(column)? })
@@ -102,7 +101,7 @@ impl Annotation {
 ///
 /// # Errors
 /// When there are more than any source has.
-pub fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
+pub(crate) fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
     let mut found = Vec::new();
     let mut current = Pending::default();
     let mut depth = 0usize;
@@ -184,7 +183,7 @@ impl<'s> Pending<'s> {
         let text = line.trim();
         // The three slashes, and white space behind them.
         let start = 3 + (line.len() - line.trim_start().len());
-        let place =
+        let location =
             |skipped: usize| Position { column: at.column + (start + skipped) as u32, ..at };
         let new = |name: &str| Annotation {
             name: name[..name.floor_char_boundary(MAX_NAME)].to_owned(),
@@ -199,13 +198,13 @@ impl<'s> Pending<'s> {
             let (name, text) = rest.split_at(end);
             let skipped = text.len() - text.trim_start().len();
             let mut annotation = new(name);
-            annotation.push(text.trim(), place(1 + end + skipped));
+            annotation.push(text.trim(), location(1 + end + skipped));
             self.annotations.push(annotation);
         } else if !text.is_empty() {
             if self.annotations.is_empty() {
                 self.annotations.push(new("description"));
             }
-            self.annotations.last_mut().into_iter().for_each(|last| last.push(text, place(0)));
+            self.annotations.last_mut().into_iter().for_each(|last| last.push(text, location(0)));
         }
     }
 
@@ -290,10 +289,10 @@ mod tests {
         let found = find("\n  /// @sample {\"a\": 1,\n  ///    x}\nint y;").unwrap();
         let annotation = &found[0].annotations[0];
         assert_eq!(annotation.text, "{\"a\": 1,\nx}");
-        let place = |line, column| annotation.place(line, column).map(|p| (p.line, p.column));
-        assert_eq!(place(1, 1), Some((2, 15)));
-        assert_eq!(place(2, 1), Some((3, 10)));
-        assert_eq!(place(3, 1), None);
+        let location = |line, column| annotation.location(line, column).map(|p| (p.line, p.column));
+        assert_eq!(location(1, 1), Some((2, 15)));
+        assert_eq!(location(2, 1), Some((3, 10)));
+        assert_eq!(location(3, 1), None);
     }
     #[test]
     fn what_no_source_has_costs_nothing() {

@@ -16,7 +16,7 @@ const MAX_TEXTS: usize = 1 << 20;
 ///
 /// # Errors
 /// When there are more than any object has.
-pub fn tags<'b>(btf: &'b Btf<'_>) -> Result<Vec<Declaration<'b>>, TooMany> {
+pub(crate) fn tags<'b>(btf: &'b Btf<'_>) -> Result<Vec<Declaration<'b>>, TooMany> {
     let license = btf.section_vars("license");
     let mut found: Vec<Declaration<'b>> = Vec::new();
     let (mut count, mut len) = (0, 0);

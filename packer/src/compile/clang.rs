@@ -10,52 +10,54 @@ use std::process::{Child, Command, Stdio};
 use anyhow::anyhow;
 
 use super::keepers::Keepers;
-use super::{Source, diagnostics, output};
-use crate::args::{Input, Plan};
+use super::{diagnostics, output};
+use crate::args::Plan;
 use crate::cache::{Kind, temporary_folder};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::headers::{Headers, Making};
 use crate::message::{self, shown};
-use crate::results::{ENVIRONMENT, Place, SEARCHED};
+use crate::object_cache::{CachedObject, ENVIRONMENT, SEARCHED};
+use crate::options::Input;
+use crate::source::Source;
 
 /// Where projects keep headers, from a source's folder.
-pub const NEAR: [&str; 8] =
+pub(crate) const NEAR: [&str; 8] =
     ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
 
 /// What became of a compilation.
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// An object.
     Made {
         object: Vec<u8>,
-        /// The files that clang read, as a rule for make; none where it had something to say,
-        /// which has to be said again the next time.
+        /// The files that clang read, as a rule for make; none where it printed messages,
+        /// which have to be printed again the next time.
         dependencies: Option<String>,
-        /// What clang said.
-        words: Vec<u8>,
+        /// What clang printed.
+        messages: Vec<u8>,
     },
-    /// clang refused the source, and said why.
-    Refused { words: Vec<u8> },
+    /// clang refused the source, and printed why.
+    Refused { messages: Vec<u8> },
 }
 
 /// Compiles one source.
-pub struct Compiler<'a> {
-    pub plan: &'a Plan,
-    pub clang: &'a Path,
-    pub headers: &'a Headers,
+pub(crate) struct Compiler<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) clang: &'a Path,
+    pub(crate) headers: &'a Headers,
     keepers: Option<&'a Keepers>,
     /// Folders that are searched after the user's, found when a header was missing.
-    pub more_dirs: Vec<PathBuf>,
+    pub(crate) more_dirs: Vec<PathBuf>,
     /// Names that the source defines itself: those of vmlinux.h go by others.
-    pub renamed: Vec<String>,
+    pub(crate) renamed: Vec<String>,
     /// The folder with a vmlinux.h that renames them.
-    pub renaming: Option<PathBuf>,
+    pub(crate) renaming: Option<PathBuf>,
     /// vmlinux.h is read before a header that includes nothing.
-    pub with_vmlinux: bool,
+    pub(crate) with_vmlinux: bool,
 }
 
 impl<'a> Compiler<'a> {
     /// A compilation without remedies.
-    pub fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         clang: &'a Path,
         headers: &'a Headers,
@@ -74,7 +76,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles, with the precompiled header where there is one.
-    pub fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
+    pub(crate) fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
         let target = match may_precompile && self.vmlinux_is_ours() {
             true => self.headers.precompiled(self.clang, &self.deciding_flags()),
             false => None,
@@ -86,7 +88,7 @@ impl<'a> Compiler<'a> {
                 return Ok(made);
             }
         }
-        // Who compiles one source only once is not made to wait for a precompiled header.
+        // The first compilation does not wait for a precompiled header.
         let is_there = |path: &Path| Kind::Precompiled.is_at(path);
         let wanted = target.filter(|path| !self.headers.are_new && !is_there(path));
         let meanwhile = wanted.and_then(|path| self.precompile(path));
@@ -105,8 +107,8 @@ impl<'a> Compiler<'a> {
         result
     }
 
-    /// Where the object is kept; none where it cannot be told whether it is still the right one.
-    pub fn place(&self, source: &Source) -> Option<Place> {
+    /// Where the object is kept; none where a later run could not see whether it is still right.
+    pub(crate) fn cached_object(&self, source: &Source) -> Option<CachedObject> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
         let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
@@ -124,7 +126,7 @@ impl<'a> Compiler<'a> {
         let keepers = source.keepers();
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
-        // Another ecc may find other things in the same object.
+        // Another version of ecc may find something else in the same object.
         let ecc = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
         let ecc = format!("{} {}.{}", ecc.len(), ecc.mtime(), ecc.mtime_nsec());
         let mut parts = vec![
@@ -139,11 +141,11 @@ impl<'a> Compiler<'a> {
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
         let cache = self.headers.kept()?;
-        Some(Place::new(cache, &parts, dirs.clone(), &self.headers.dir))
+        Some(CachedObject::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
     /// The folders that are searched before ours, in order.
-    pub fn include_dirs(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn include_dirs(&self) -> impl Iterator<Item = &Path> {
         let flags = &self.plan.flags;
         let of_flag = |(at, flag): (usize, &'_ String)| match flag.strip_prefix("-I") {
             Some("") => flags.get(at + 1).map(Path::new),
@@ -156,7 +158,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The same, with all that a missing header was looked for in.
-    pub fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
+    pub(crate) fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
         let near = NEAR.iter().map(|near| self.plan.source_dir().join(near));
         let more = if self.more_dirs.is_empty() { Vec::new() } else { near.collect() };
         let own = self.include_dirs().filter(|dir| !self.more_dirs.iter().any(|m| m == dir));
@@ -175,7 +177,7 @@ impl<'a> Compiler<'a> {
             "-gdwarf-5",
             "-gembed-source",
             "-fdebug-compilation-dir=.",
-            // A table for linkers, which nobody links BPF with.
+            // A table for linkers, which BPF does not need.
             "-fno-addrsig",
             // Where clang itself fails, it would leave files in /tmp.
             "-fno-crash-diagnostics",
@@ -226,7 +228,7 @@ impl<'a> Compiler<'a> {
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
         let attempt =
             self.attempt(self.command(), may_keep).map_err(|error| match error.kind() {
-                std::io::ErrorKind::FileTooLarge => too_much(self.plan, error),
+                std::io::ErrorKind::FileTooLarge => too_much(&self.plan.source, error),
                 _ => {
                     let what = format!("can not run `{}`", shown(self.clang));
                     let error = anyhow::Error::new(error).context(what);
@@ -262,20 +264,20 @@ impl<'a> Compiler<'a> {
         let source = if is_flag { &Path::new(".").join(source) } else { source };
         command.arg("-c").arg(source).args(["-o", "-"]);
         self.show(&command);
-        let (status, stdout, words) = output::of(&mut command)?;
+        let (status, stdout, messages) = output::of(&mut command)?;
         if !status.success() {
-            return Ok(Attempt::Refused { words });
+            return Ok(Attempt::Refused { messages });
         }
-        let rule = rule.filter(|_| words.is_empty());
+        let rule = rule.filter(|_| messages.is_empty());
         let dependencies = rule.and_then(|rule| fs::read_to_string(rule).ok());
-        Ok(Attempt::Made { object: stdout, dependencies, words })
+        Ok(Attempt::Made { object: stdout, dependencies, messages })
     }
 
-    /// clang's words reach the user as they are, but for what is not safe to print.
-    pub fn pass_on(&self, words: &[u8]) {
+    /// clang's messages reach the user as they are, but for what is not safe to print.
+    pub(crate) fn print(&self, messages: &[u8]) {
         let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
         let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
-        diagnostics::print(words, is_asked || message::has_colours());
+        diagnostics::print(messages, is_asked || message::has_colours());
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.
@@ -298,7 +300,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Whether `vmlinux.h` can only be the one in our folder.
-    pub fn vmlinux_is_ours(&self) -> bool {
+    pub(crate) fn vmlinux_is_ours(&self) -> bool {
         let others =
             ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];
         let mut flags = self.plan.flags.iter();
@@ -318,11 +320,11 @@ impl<'a> Compiler<'a> {
 
     fn show(&self, command: &Command) {
         if self.plan.verbose {
-            let words: Vec<_> = std::iter::once(command.get_program())
+            let messages: Vec<_> = std::iter::once(command.get_program())
                 .chain(command.get_args())
                 .map(OsStr::to_string_lossy)
                 .collect();
-            if let Ok(line) = shlex::try_join(words.iter().map(AsRef::as_ref)) {
+            if let Ok(line) = shlex::try_join(messages.iter().map(AsRef::as_ref)) {
                 message::command(&line);
             }
         }

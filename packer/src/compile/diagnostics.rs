@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! clang's words on stderr. clang writes names of files and parts of sources as they are, and its own
+//! clang's messages on stderr. clang writes names of files and parts of sources as they are, and its own
 //! colours among them: those stay, and nothing else that a terminal would obey.
 
 use std::io::Write as _;
@@ -15,16 +15,16 @@ const ESCAPE: &[u8] = b"\x1b[";
 /// What ends all colours.
 const RESET: &[u8] = b"\x1b[0m";
 
-/// Prints clang's words. That they cannot be written is no reason to end.
-pub fn print(words: &[u8], is_coloured: bool) {
-    let _ = std::io::stderr().lock().write_all(&safe(words, is_coloured));
+/// Prints clang's messages. That they cannot be written is no reason to end.
+pub(crate) fn print(messages: &[u8], is_coloured: bool) {
+    let _ = std::io::stderr().lock().write_all(&safe(messages, is_coloured));
 }
 
-/// The words as they may be printed.
-fn safe(words: &[u8], is_coloured: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(words.len());
+/// The messages as they may be printed.
+fn safe(messages: &[u8], is_coloured: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(messages.len());
     let mut has_colour = false;
-    for line in words.split_inclusive(|byte| *byte == b'\n') {
+    for line in messages.split_inclusive(|byte| *byte == b'\n') {
         if line.len() > MAX_COLOURED {
             append_long(line, &mut out);
             continue;
@@ -93,17 +93,17 @@ fn append_long(line: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn shown(words: &[u8], is_coloured: bool) -> String {
-        String::from_utf8(safe(words, is_coloured)).unwrap()
+    fn shown(messages: &[u8], is_coloured: bool) -> String {
+        String::from_utf8(safe(messages, is_coloured)).unwrap()
     }
 
     #[test]
     fn clangs_colours_stay_and_nothing_else() {
-        let words = b"\x1b[1mx.c:1:2: \x1b[0m\x1b[0;1;31merror: \x1b[0m\x1b[1mwhat\x1b[0m\n\
+        let messages = b"\x1b[1mx.c:1:2: \x1b[0m\x1b[0;1;31merror: \x1b[0m\x1b[1mwhat\x1b[0m\n\
             \tint \x1b[7m<FF>\x1b[0m\n\x1b[0;1;32m ^\n\x1b[0m1 error\n";
-        assert_eq!(shown(words, true).as_bytes(), words);
-        assert!(!shown(words, false).contains('\x1b'));
-        assert!(shown(words, false).starts_with(r"\x1b[1mx.c:1:2: \x1b[0m\x1b[0;1;31merror: "));
+        assert_eq!(shown(messages, true).as_bytes(), messages);
+        assert!(!shown(messages, false).contains('\x1b'));
+        assert!(shown(messages, false).starts_with(r"\x1b[1mx.c:1:2: \x1b[0m\x1b[0;1;31merror: "));
         for hostile in [
             "\x1b[2J",
             "\x1b[8m",

@@ -9,21 +9,22 @@ use anyhow::Context as _;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{MAX_SOURCE, Source};
 use crate::args::Plan;
 use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
+use crate::files::MAX_SOURCE;
+use crate::source::Source;
 
 /// The source with lines behind it that keep structs in the object. clang reads it in place of the
 /// source, under the source's name.
 #[derive(Debug)]
-pub struct Keepers {
-    pub overlay: PathBuf,
+pub(crate) struct Keepers {
+    pub(crate) overlay: PathBuf,
     _dir: TempDir,
 }
 
 impl Keepers {
-    pub fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
+    pub(crate) fn new(plan: &Plan, source: &Source) -> Result<Option<Keepers>, Failure> {
         if source.exported.is_empty() && source.wanted.is_empty() {
             return Ok(None);
         }

@@ -7,27 +7,27 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::MAX_OBJECT;
 
-/// Bytes of clang's words that are kept.
-const MAX_WORDS: u64 = 1 << 20;
+/// Bytes of clang's messages that are kept.
+const MAX_MESSAGES: u64 = 1 << 20;
 
 /// Runs a program to its end: how it ended, and what it wrote to standard output and to standard
-/// error. Of its words, the first are kept.
+/// error. Of its messages, the first are kept.
 ///
 /// # Errors
 /// When it cannot be run, or makes an object larger than any that is read.
-pub fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+pub(crate) fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (object, words) = std::thread::scope(|scope| {
-        let words = scope.spawn(|| stderr.map_or(Ok(Vec::new()), words));
+    let (object, messages) = std::thread::scope(|scope| {
+        let messages = scope.spawn(|| stderr.map_or(Ok(Vec::new()), messages));
         let object = stdout.map_or(Ok(Vec::new()), object);
-        (object, words.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+        (object, messages.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     });
-    if object.is_err() || words.is_err() {
+    if object.is_err() || messages.is_err() {
         let _ = child.kill();
     }
     let status = child.wait()?;
-    Ok((status, object?, words?))
+    Ok((status, object?, messages?))
 }
 
 fn object(stdout: impl Read) -> io::Result<Vec<u8>> {
@@ -42,14 +42,14 @@ fn object(stdout: impl Read) -> io::Result<Vec<u8>> {
     }
 }
 
-fn words(mut stderr: impl Read) -> io::Result<Vec<u8>> {
-    let mut words = Vec::new();
-    stderr.by_ref().take(MAX_WORDS).read_to_end(&mut words)?;
-    // Who writes to a closed pipe does not end as it would.
+fn messages(mut stderr: impl Read) -> io::Result<Vec<u8>> {
+    let mut messages = Vec::new();
+    stderr.by_ref().take(MAX_MESSAGES).read_to_end(&mut messages)?;
+    // A closed pipe would end clang early.
     if io::copy(&mut stderr, &mut io::sink())? > 0 {
-        words.extend_from_slice(b"\n[...]\n");
+        messages.extend_from_slice(b"\n[...]\n");
     }
-    Ok(words)
+    Ok(messages)
 }
 
 #[cfg(test)]
@@ -62,15 +62,19 @@ mod tests {
 
     #[test]
     fn both_outputs_are_read_to_their_ends() {
-        let (status, object, words) =
+        let (status, object, messages) =
             run("head -c 300000 /dev/zero; head -c 200000 /dev/zero >&2; exit 3").unwrap();
-        assert_eq!((status.code(), object.len(), words.len()), (Some(3), 300_000, 200_000));
+        assert_eq!((status.code(), object.len(), messages.len()), (Some(3), 300_000, 200_000));
     }
 
     #[test]
     fn what_has_no_end_is_cut() {
-        let (status, _, words) = run("head -c 3000000 /dev/zero >&2; exit 4").unwrap();
+        let (status, _, messages) = run("head -c 3000000 /dev/zero >&2; exit 4").unwrap();
         assert_eq!(status.code(), Some(4));
-        assert!(words.len() < 1_100_000 && words.ends_with(b"\n[...]\n"), "{}", words.len());
+        assert!(
+            messages.len() < 1_100_000 && messages.ends_with(b"\n[...]\n"),
+            "{}",
+            messages.len()
+        );
     }
 }

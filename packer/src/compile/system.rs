@@ -12,7 +12,7 @@ use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
 /// The compiler's path, as the shell would find it.
-pub fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
         Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", shown(name)))
             .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
@@ -32,11 +32,11 @@ pub fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
 /// SIGINT and SIGTERM wait until clang has ended (it gets a terminal's SIGINT itself), so that
 /// nothing stays behind.
 #[derive(Debug, Clone)]
-pub struct Signals(Arc<AtomicUsize>);
+pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
     /// Begins to wait for them.
-    pub fn catch() -> Result<Signals, Failure> {
+    pub(crate) fn catch() -> Result<Signals, Failure> {
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)
@@ -46,10 +46,10 @@ impl Signals {
     }
 
     /// Fails where one has come.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
-            signal => Err(Failure::told(128 + signal as u8)),
+            signal => Err(Failure::reported(128 + signal as u8)),
         }
     }
 }

@@ -17,7 +17,7 @@ const HEADER: usize = 24;
 const MAX_ENTRIES: usize = 0xffff;
 
 /// Type information that grows.
-pub struct Builder<'b, 'd> {
+pub(crate) struct Builder<'b, 'd> {
     btf: &'b Btf<'b>,
     debug: &'b Debug<'d>,
     /// New strings, and how many bytes of strings were there.
@@ -36,7 +36,7 @@ pub struct Builder<'b, 'd> {
 
 impl<'b, 'd> Builder<'b, 'd> {
     /// Begins with what an object has in `.BTF`; none where its header is wrong.
-    pub fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
+    pub(crate) fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
         Some(Builder {
             btf,
             debug,
@@ -69,7 +69,7 @@ impl<'b, 'd> Builder<'b, 'd> {
     }
 
     /// The `.BTF` section with what was added; none where nothing was.
-    pub fn finish(self) -> Option<Vec<u8>> {
+    pub(crate) fn finish(self) -> Option<Vec<u8>> {
         if self.records.is_empty() {
             return None;
         }
@@ -77,8 +77,8 @@ impl<'b, 'd> Builder<'b, 'd> {
         let types_len = types.len() + self.records.iter().map(Vec::len).sum::<usize>();
         let mut out = self.original.get(..HEADER)?.to_vec();
         let numbers = [HEADER, 0, types_len, types_len, strings.len() + self.strings.len()];
-        for (place, number) in out[4..].chunks_exact_mut(4).zip(numbers) {
-            place.copy_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
+        for (location, number) in out[4..].chunks_exact_mut(4).zip(numbers) {
+            location.copy_from_slice(&u32::try_from(number).ok()?.to_le_bytes());
         }
         out.extend_from_slice(types);
         out.extend(self.records.into_iter().flatten());
@@ -89,7 +89,7 @@ impl<'b, 'd> Builder<'b, 'd> {
 
     /// The id of a type, which is added if it is not there. What a pointer points to is only
     /// declared, unless it is there.
-    pub fn add(&mut self, index: u32) -> u32 {
+    pub(crate) fn add(&mut self, index: u32) -> u32 {
         self.convert(Some(index), false, 0)
     }
 
@@ -224,7 +224,7 @@ impl<'b, 'd> Builder<'b, 'd> {
                 self.head(die.name, Kind::Typedef, 0, false, target)
             }
             gimli::DW_TAG_pointer_type => {
-                // A pointer to a function is one to anything: nobody follows it.
+                // A pointer to a function is one to void: no reader follows it.
                 let is_function = |ty: &u32| {
                     let resolved = self.debug.resolved(*ty);
                     resolved
@@ -373,7 +373,7 @@ impl<'b, 'd> Builder<'b, 'd> {
     }
 }
 
-/// The types or the strings, by the place of their offset in the header.
+/// The types or the strings, by the location of their offset in the header.
 fn part(data: &[u8], at: usize) -> Option<&[u8]> {
     let number = |at: usize| {
         let bytes = data.get(at..at + 4)?;

@@ -12,25 +12,25 @@ use super::value::{Spot, Value, Variable};
 
 /// An instruction of eight bytes; the second half of a wide one is a jump to nowhere.
 #[derive(Debug, Clone, Copy)]
-pub struct Insn {
+pub(crate) struct Insn {
     /// Its code.
-    pub op: u8,
+    pub(crate) op: u8,
     /// The register that it changes.
-    pub dst: usize,
+    pub(crate) dst: usize,
     /// The register that it reads, or what it is beyond its code.
-    pub src: usize,
+    pub(crate) src: usize,
     /// An offset.
-    pub off: i16,
+    pub(crate) off: i16,
     /// A number.
-    pub imm: i32,
+    pub(crate) imm: i32,
     /// What a wide one loads.
-    pub wide: Value,
+    pub(crate) wide: Value,
     /// The function that a call goes to: its section and offset.
-    pub target: Option<(usize, u64)>,
+    pub(crate) target: Option<(usize, u64)>,
 }
 
 /// Decodes a function.
-pub fn decode(
+pub(crate) fn decode(
     elf: &ElfFile64<'_, LittleEndian>,
     code: &[u8],
     function: &Function,

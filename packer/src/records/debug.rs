@@ -2,19 +2,19 @@
 //! The debug information (DWARF) of an object that was not linked: types, variables, where each
 //! instruction comes from, and the text of the sources, which clang was asked to embed.
 //!
-//! All sections of such an object begin at address 0. To tell their addresses apart, a section's
+//! All sections of such an object begin at address 0. To keep their addresses distinct, a section's
 //! index is put above the lower 32 bits, see [`address`].
 
 use std::borrow::Cow;
 
 use gimli::{EndianSlice, LittleEndian, SectionId};
 
-pub use super::entry::Die;
+pub(crate) use super::entry::Die;
 use super::entry::read_entry;
 use super::sections::Sections;
 
 /// Bytes of a debug section.
-pub type Slice<'d> = EndianSlice<'d, LittleEndian>;
+pub(crate) type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
 /// Chains of typedefs and modifiers are followed this deep.
 const MAX_DEPTH: usize = 64;
@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 64;
 /// entry may have two bytes, and takes many times as much here.
 const MEMORY: usize = 6 << 20;
 
-/// Bytes of the sections that gimli makes larger things of. clang makes no such ones for BPF.
+/// Bytes of the sections that take more memory once they are parsed. clang makes smaller ones for BPF.
 const MAX_ABBREV: usize = 256 << 10;
 const MAX_LINE: usize = 512 << 10;
 
@@ -39,47 +39,47 @@ const MAX_PATH: usize = 4096;
 const MAX_RANGES: usize = 64 << 10;
 
 /// The address of an instruction: no two sections share one.
-pub fn address(section: usize, offset: u64) -> u64 {
+pub(crate) fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
 }
 
-/// A place in a source.
+/// A location in a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Location {
     /// Index in [`Debug::files`].
-    pub file: u32,
+    pub(crate) file: u32,
     /// Line, from 1.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Column in bytes, from 1; 0 where it is not known.
-    pub column: u32,
+    pub(crate) column: u32,
 }
 
 /// A function that an instruction is part of.
 #[derive(Debug, Clone, Copy)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Index of the function: of the one that the source has, not of its inlined copy.
-    pub function: u32,
+    pub(crate) function: u32,
     /// Where the function around it calls it, if it was inlined.
-    pub called_at: Option<Place>,
+    pub(crate) called_at: Option<Location>,
 }
 
 /// A source file.
 #[derive(Debug, Clone)]
-pub struct File<'d> {
+pub(crate) struct File<'d> {
     /// Its path, as clang was given it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its text; empty where it was not embedded.
-    pub text: Cow<'d, str>,
+    pub(crate) text: Cow<'d, str>,
 }
 
 /// The debug information of an object.
 #[derive(Debug, Default)]
-pub struct Debug<'d> {
+pub(crate) struct Debug<'d> {
     pub(super) dies: Vec<Die<'d>>,
     /// The sources.
-    pub files: Vec<File<'d>>,
-    /// Lines by address; an end of a sequence has no place.
-    pub(super) rows: Vec<(u64, Option<Place>)>,
+    pub(crate) files: Vec<File<'d>>,
+    /// Lines by address; an end of a sequence has no location.
+    pub(super) rows: Vec<(u64, Option<Location>)>,
     /// Top-level functions with code, and variables.
     pub(super) roots: Vec<u32>,
     /// How many pieces all functions have.
@@ -93,7 +93,7 @@ const TOO_MUCH: gimli::Error = gimli::Error::UnsupportedOffset;
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => crate::compile::text_of(bytes.to_vec()).into(),
+        Err(_) => crate::files::text_of(bytes.to_vec()).into(),
     }
 }
 
@@ -102,7 +102,7 @@ impl<'d> Debug<'d> {
     ///
     /// # Errors
     /// When it is damaged, or has more than any BPF program.
-    pub fn read(sections: &'d Sections<'_>, object_len: usize) -> gimli::Result<Debug<'d>> {
+    pub(crate) fn read(sections: &'d Sections<'_>, object_len: usize) -> gimli::Result<Debug<'d>> {
         if sections.get(SectionId::DebugAbbrev).len() > MAX_ABBREV
             || sections.get(SectionId::DebugLine).len() > MAX_LINE
         {
@@ -125,7 +125,7 @@ impl<'d> Debug<'d> {
             debug.read_lines(&dwarf, &unit)?;
             debug.read_entries(&dwarf, &unit, (base, first_file), most)?;
         }
-        debug.rows.sort_by_key(|(address, place)| (*address, place.is_some()));
+        debug.rows.sort_by_key(|(address, location)| (*address, location.is_some()));
         Ok(debug)
     }
 
@@ -165,7 +165,7 @@ impl<'d> Debug<'d> {
         while let Some((_, row)) = rows.next_row()?
             && self.rows.len() < MAX_ROWS
         {
-            let place = (!row.end_sequence()).then(|| Place {
+            let location = (!row.end_sequence()).then(|| Location {
                 file: (first as u32).saturating_add(row.file_index() as u32),
                 line: row.line().map_or(0, |line| line.get() as u32),
                 column: match row.column() {
@@ -173,7 +173,7 @@ impl<'d> Debug<'d> {
                     gimli::ColumnType::Column(column) => column.get() as u32,
                 },
             });
-            self.rows.push((row.address(), place));
+            self.rows.push((row.address(), location));
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl<'d> Debug<'d> {
     }
 
     /// An entry.
-    pub fn die(&self, index: u32) -> &Die<'d> {
+    pub(crate) fn die(&self, index: u32) -> &Die<'d> {
         &self.dies[index as usize]
     }
 
@@ -231,7 +231,7 @@ impl<'d> Debug<'d> {
     }
 
     /// An entry's children.
-    pub fn children(&self, index: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn children(&self, index: u32) -> impl Iterator<Item = u32> {
         let end = self.die(index).end;
         let mut next = index + 1;
         std::iter::from_fn(move || {
@@ -243,12 +243,12 @@ impl<'d> Debug<'d> {
     }
 
     /// The type of an entry; none for void.
-    pub fn type_of(&self, index: u32) -> Option<u32> {
+    pub(crate) fn type_of(&self, index: u32) -> Option<u32> {
         self.die(index).ty.and_then(|offset| self.at(offset))
     }
 
     /// The type below typedefs and modifiers; none for void, and for a chain without an end.
-    pub fn resolved(&self, index: u32) -> Option<u32> {
+    pub(crate) fn resolved(&self, index: u32) -> Option<u32> {
         let mut index = index;
         for _ in 0..MAX_DEPTH {
             match self.die(index).tag {
@@ -264,7 +264,7 @@ impl<'d> Debug<'d> {
     }
 
     /// Size of a type in bytes.
-    pub fn size_of(&self, index: u32) -> Option<u64> {
+    pub(crate) fn size_of(&self, index: u32) -> Option<u64> {
         let mut index = self.resolved(index)?;
         let mut count = 1u64;
         for _ in 0..MAX_DEPTH {
@@ -284,12 +284,12 @@ impl<'d> Debug<'d> {
     }
 
     /// All structs and unions that have a name and a body.
-    pub fn records(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = u32> {
         (0..self.dies.len() as u32).filter(|index| self.is_record(*index))
     }
 
     /// Whether an entry is a struct or union with a name and a body.
-    pub fn is_record(&self, index: u32) -> bool {
+    pub(crate) fn is_record(&self, index: u32) -> bool {
         let die = self.die(index);
         matches!(die.tag, gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
             && !die.name.is_empty()
@@ -297,7 +297,7 @@ impl<'d> Debug<'d> {
     }
 
     /// Whether two structs are one: the same entry, or the same members under the same name.
-    pub fn is_same(&self, a: u32, b: u32) -> bool {
+    pub(crate) fn is_same(&self, a: u32, b: u32) -> bool {
         let members = |index: u32| {
             let record = self.resolved(index).unwrap_or(index);
             let members = self.children(record).map(|child| self.die(child));
@@ -314,14 +314,14 @@ impl<'d> Debug<'d> {
     }
 
     /// A typedef that is another name of a type itself.
-    pub fn typedef_of(&self, ty: u32) -> Option<u32> {
+    pub(crate) fn typedef_of(&self, ty: u32) -> Option<u32> {
         (0..self.dies.len() as u32).find(|index| {
             self.die(*index).tag == gimli::DW_TAG_typedef && self.type_of(*index) == Some(ty)
         })
     }
 
     /// All typedefs of a name.
-    pub fn typedefs(&self, name: &str) -> impl Iterator<Item = u32> {
+    pub(crate) fn typedefs(&self, name: &str) -> impl Iterator<Item = u32> {
         (0..self.dies.len() as u32).filter(move |index| {
             let die = self.die(*index);
             die.tag == gimli::DW_TAG_typedef && die.name == name
@@ -329,7 +329,7 @@ impl<'d> Debug<'d> {
     }
 
     /// The functions around an instruction, the innermost first.
-    pub fn frames(&self, address: u64) -> Vec<Frame> {
+    pub(crate) fn frames(&self, address: u64) -> Vec<Frame> {
         let covers = |index: &u32| {
             self.die(*index).ranges.iter().any(|(from, to)| (*from..*to).contains(&address))
         };
@@ -346,7 +346,7 @@ impl<'d> Debug<'d> {
             ) && covers(child)
         }) {
             if self.die(inner).tag == gimli::DW_TAG_inlined_subroutine {
-                let called_at = Some(self.die(inner).place);
+                let called_at = Some(self.die(inner).location);
                 frames.push(Frame { function: self.origin(inner), called_at });
             }
             around = inner;
@@ -356,18 +356,18 @@ impl<'d> Debug<'d> {
     }
 
     /// The entry that says what a function is: of an inlined copy, the original.
-    pub fn origin(&self, index: u32) -> u32 {
+    pub(crate) fn origin(&self, index: u32) -> u32 {
         self.die(index).origin.and_then(|offset| self.at(offset)).unwrap_or(index)
     }
 
     /// Where an instruction comes from.
-    pub fn place(&self, address: u64) -> Option<Place> {
+    pub(crate) fn location(&self, address: u64) -> Option<Location> {
         let behind = self.rows.partition_point(|(row, _)| *row <= address);
         self.rows.get(behind.checked_sub(1)?)?.1
     }
 
     /// The names of a function's parameters, in order.
-    pub fn parameters(&self, function: u32) -> Vec<&'d str> {
+    pub(crate) fn parameters(&self, function: u32) -> Vec<&'d str> {
         self.children(function)
             .filter(|child| self.die(*child).tag == gimli::DW_TAG_formal_parameter)
             .map(|child| self.die(child).name)
@@ -375,7 +375,7 @@ impl<'d> Debug<'d> {
     }
 
     /// A function's variables and parameters of a name, in order.
-    pub fn variables(&self, function: u32, name: &str) -> Vec<u32> {
+    pub(crate) fn variables(&self, function: u32, name: &str) -> Vec<u32> {
         let is_variable = |index: &u32| {
             let die = self.die(*index);
             matches!(die.tag, gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter)
@@ -385,18 +385,18 @@ impl<'d> Debug<'d> {
     }
 
     /// Everything inside a function.
-    pub fn locals(&self, function: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn locals(&self, function: u32) -> impl Iterator<Item = u32> {
         function + 1..self.die(function).end
     }
 
     /// The functions that the sources have.
-    pub fn functions(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn functions(&self) -> impl Iterator<Item = u32> {
         let is_function = |index: &u32| self.die(*index).tag == gimli::DW_TAG_subprogram;
         self.roots.iter().copied().filter(is_function)
     }
 
     /// A function with code, and the functions that were inlined there; none without code.
-    pub fn parts(&self, function: u32) -> Vec<u32> {
+    pub(crate) fn parts(&self, function: u32) -> Vec<u32> {
         if self.die(function).ranges.is_empty() {
             return Vec::new();
         }
@@ -410,14 +410,14 @@ impl<'d> Debug<'d> {
     }
 
     /// The same for a function by its origin.
-    pub fn parts_of_origin(&self, origin: u32) -> Vec<u32> {
+    pub(crate) fn parts_of_origin(&self, origin: u32) -> Vec<u32> {
         let is_it = |function: &u32| self.origin(*function) == origin;
         let code = self.functions().filter(is_it).find(|f| !self.die(*f).ranges.is_empty());
         code.map(|function| self.parts(function)).unwrap_or_default()
     }
 
     /// A global variable by its name.
-    pub fn global(&self, name: &str) -> Option<u32> {
+    pub(crate) fn global(&self, name: &str) -> Option<u32> {
         self.roots.iter().copied().find(|index| {
             let die = self.die(*index);
             die.tag == gimli::DW_TAG_variable && die.name == name

@@ -3,52 +3,52 @@
 
 use gimli::AttributeValue;
 
-use super::debug::{Place, Slice};
+use super::debug::{Location, Slice};
 
 /// Pieces of a function, of which more are not read.
 const MAX_RANGES: usize = 256;
 
-/// Bytes of a name; nobody writes a longer one, and names may share their bytes.
+/// Bytes of a name; no source has a longer one, and names may share their bytes.
 const MAX_NAME: usize = 1024;
 
 /// An entry of the debug information; which of the fields are meant depends on the tag.
 #[derive(Debug, Clone)]
-pub struct Die<'d> {
+pub(crate) struct Die<'d> {
     /// What it describes.
-    pub tag: gimli::DwTag,
+    pub(crate) tag: gimli::DwTag,
     /// Its name; empty where it has none.
-    pub name: &'d str,
+    pub(crate) name: &'d str,
     /// Its type; none for void.
-    pub ty: Option<u32>,
+    pub(crate) ty: Option<u32>,
     /// The entry that says more about it: of an inlined function, the function.
-    pub origin: Option<u32>,
+    pub(crate) origin: Option<u32>,
     /// Size in bytes.
-    pub size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Where it is declared, or, for an inlined function, called.
-    pub place: Place,
+    pub(crate) location: Location,
     /// It is only declared.
-    pub is_declaration: bool,
+    pub(crate) is_declaration: bool,
     /// Offset of a member in bits.
-    pub bit_offset: u64,
+    pub(crate) bit_offset: u64,
     /// Size of a bitfield in bits.
-    pub bit_size: u64,
+    pub(crate) bit_size: u64,
     /// Number of elements of an array's dimension.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Value of an enumerator.
-    pub value: i64,
+    pub(crate) value: i64,
     /// How a base type is encoded.
-    pub encoding: u8,
+    pub(crate) encoding: u8,
     /// Where in `.debug_info` it is.
-    pub offset: u32,
+    pub(crate) offset: u32,
     /// The index behind its last descendant.
-    pub end: u32,
+    pub(crate) end: u32,
     /// Where the code of a function is.
-    pub ranges: Vec<(u64, u64)>,
+    pub(crate) ranges: Vec<(u64, u64)>,
 }
 
 /// Reads an entry of a unit that begins at `base`: its offset in `.debug_info`, and the number of
 /// the unit's first file.
-pub fn read_entry<'d>(
+pub(crate) fn read_entry<'d>(
     dwarf: &gimli::Dwarf<Slice<'d>>,
     unit: &gimli::Unit<Slice<'d>>,
     entry: &gimli::DebuggingInformationEntry<Slice<'d>>,
@@ -60,7 +60,7 @@ pub fn read_entry<'d>(
         ty: None,
         origin: None,
         size: None,
-        place: Place::default(),
+        location: Location::default(),
         is_declaration: false,
         bit_offset: 0,
         bit_size: 0,
@@ -91,10 +91,10 @@ pub fn read_entry<'d>(
             gimli::DW_AT_abstract_origin => die.origin = reference(value),
             gimli::DW_AT_byte_size => die.size = attribute.udata_value(),
             gimli::DW_AT_decl_file | gimli::DW_AT_call_file => {
-                die.place.file = (first_file as u32).saturating_add(number_of_file(value));
+                die.location.file = (first_file as u32).saturating_add(number_of_file(value));
             }
-            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.place.line = number as u32,
-            gimli::DW_AT_call_column => die.place.column = number as u32,
+            gimli::DW_AT_decl_line | gimli::DW_AT_call_line => die.location.line = number as u32,
+            gimli::DW_AT_call_column => die.location.column = number as u32,
             gimli::DW_AT_declaration => die.is_declaration = true,
             gimli::DW_AT_data_member_location => die.bit_offset = number.saturating_mul(8),
             gimli::DW_AT_data_bit_offset => die.bit_offset = number,

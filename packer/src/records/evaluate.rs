@@ -2,31 +2,31 @@
 //! What the expressions of a call mean: as much of C's types as calls of the buffer helpers need.
 //! A parameter of a function is followed to what its callers give for it.
 
-use super::debug::{Debug, Place, address};
+use super::debug::{Debug, Location, address};
 use super::expression::{closing, is_type, operand, strip_stars, unwrapped};
 use super::flow::Flow;
 use super::source::{CallText, Sources};
 use super::units::{self, Slotting};
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// Callers of callers are followed this far.
 const MAX_DEPTH: usize = 12;
 
 /// Answers questions on calls.
-pub struct Evaluator<'f, 'd> {
-    pub debug: &'f Debug<'d>,
-    pub sources: &'f Sources<'f>,
-    pub flow: &'f Flow,
+pub(crate) struct Evaluator<'f, 'd> {
+    pub(crate) debug: &'f Debug<'d>,
+    pub(crate) sources: &'f Sources<'f>,
+    pub(crate) flow: &'f Flow,
 }
 
 /// A call in its function.
 #[derive(Debug, Clone)]
-pub struct Scope<'t> {
+pub(crate) struct Scope<'t> {
     text: CallText<'t>,
     /// The function that the call is in, in the debug information.
     function: u32,
     /// Where the call is.
-    place: Place,
+    location: Location,
     /// The instruction, and how many functions further out this is.
     at: (usize, u64),
     level: usize,
@@ -47,16 +47,16 @@ struct Typed {
 impl<'f, 'd> Evaluator<'f, 'd> {
     /// The calls of one of these functions that an instruction was made of: one, unless clang made
     /// one of several.
-    pub fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
+    pub(crate) fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
         let frames = self.debug.frames(address(at.0, at.1));
         let (Some(inner), Some(outer)) = (frames.first(), frames.last()) else {
             return Vec::new();
         };
-        let place = self.debug.place(address(at.0, at.1)).unwrap_or_default();
-        let texts = self.sources.calls_at(place, names);
+        let location = self.debug.location(address(at.0, at.1)).unwrap_or_default();
+        let texts = self.sources.calls_at(location, names);
         if !texts.is_empty() {
             let function = inner.function;
-            let scope = |text| Scope { text, function, place, at, level: 0, code, map: None };
+            let scope = |text| Scope { text, function, location, at, level: 0, code, map: None };
             return texts.into_iter().map(scope).collect();
         }
         // Such an instruction has no line, or that of something else: all calls in the function,
@@ -64,36 +64,37 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         let mut found = Vec::new();
         for function in self.debug.parts_of_origin(outer.function) {
             let level = frames.iter().position(|frame| frame.function == function);
-            let start = self.debug.die(function).place;
+            let start = self.debug.die(function).location;
             for text in names.iter().flat_map(|name| self.calls(function, name)) {
                 // Variables that are declared later in the function count, too.
-                let place = Place { line: u32::MAX, ..start };
+                let location = Location { line: u32::MAX, ..start };
                 let level = level.unwrap_or(frames.len() - 1);
-                found.push(Scope { text, function, place, at, level, code, map: None });
+                found.push(Scope { text, function, location, at, level, code, map: None });
             }
         }
         found
     }
 
     fn calls(&self, function: u32, name: &str) -> Vec<CallText<'f>> {
-        let place = self.debug.die(function).place;
-        self.sources.calls_in(place.file, self.lines(function), name)
+        let location = self.debug.die(function).location;
+        self.sources.calls_in(location.file, self.lines(function), name)
     }
 
-    /// The lines of a function, as far as its variables tell.
+    /// The lines of a function: up to the next function of the file.
     fn lines(&self, function: u32) -> (u32, u32) {
         let die = self.debug.die(function);
         let next = self.debug.functions().filter_map(|other| {
-            let place = self.debug.die(other).place;
-            (place.file == die.place.file && place.line > die.place.line).then_some(place.line)
+            let location = self.debug.die(other).location;
+            (location.file == die.location.file && location.line > die.location.line)
+                .then_some(location.line)
         });
-        (die.place.line, next.min().map_or(u32::MAX, |line| line - 1))
+        (die.location.line, next.min().map_or(u32::MAX, |line| line - 1))
     }
 
     /// How a function computes slots of a histogram.
-    pub fn slotting(&self, function: u32) -> Option<Slotting> {
-        let place = self.debug.die(function).place;
-        let tokens = self.sources.tokens_in(place.file, self.lines(function));
+    pub(crate) fn slotting(&self, function: u32) -> Option<Slotting> {
+        let location = self.debug.die(function).location;
+        let tokens = self.sources.tokens_in(location.file, self.lines(function));
         let constant = |name: &str| match self.sources.constant(name)?[..] {
             [Token::Word(word)] => units::number(word),
             _ => None,
@@ -102,7 +103,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let mut functions = self.debug.functions().map(|function| self.debug.origin(function));
             let found = functions.find(|function| self.debug.die(*function).name == name);
             found.is_some_and(|function| {
-                let file = self.debug.die(function).place.file;
+                let file = self.debug.die(function).location.file;
                 units::looks_logarithmic(self.sources.tokens_in(file, self.lines(function)))
             })
         };
@@ -110,7 +111,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// Says which buffer a call writes to: of its callers, those count that give this one.
-    pub fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
+    pub(crate) fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
         scope.map = Some((map.to_owned(), argument));
         scope
     }
@@ -140,7 +141,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let with = |text| Scope {
                 text,
                 function: outer.function,
-                place: called_at,
+                location: called_at,
                 level,
                 map: None,
                 ..scope.clone()
@@ -160,7 +161,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that the `sizeof` in an argument is taken of.
-    pub fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+    pub(crate) fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         self.sizes(scope, &tokens, 0)
     }
@@ -195,7 +196,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that an argument points to.
-    pub fn pointed_to(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
+    pub(crate) fn pointed_to(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         self.targets(&self.types(scope, &tokens, 0))
     }
@@ -206,7 +207,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The structs that the result of a call is taken for.
-    pub fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
+    pub(crate) fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
         self.results(scope, 0)
     }
 
@@ -243,7 +244,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The words of an argument, parameters replaced by what the callers give.
-    pub fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
+    pub(crate) fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
         let mut found = Vec::new();
         let mut todo = vec![(scope.clone(), argument, 0)];
         while let Some((scope, argument, depth)) = todo.pop() {
@@ -275,13 +276,13 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             return Some(only);
         }
         let lines = self.lines(scope.function);
-        let here = self.sources.blocks(lines, scope.place);
+        let here = self.sources.blocks(lines, scope.location);
         let visible = all.iter().copied().filter_map(|variable| {
-            let declared = self.debug.die(variable).place;
-            let place = self.sources.place_of(declared, name);
-            let blocks = self.sources.blocks(lines, place);
+            let declared = self.debug.die(variable).location;
+            let location = self.sources.location_of(declared, name);
+            let blocks = self.sources.blocks(lines, location);
             let is_parameter = blocks.is_empty();
-            let is_before = declared.line <= scope.place.line;
+            let is_before = declared.line <= scope.location.line;
             (is_before && (is_parameter || here.starts_with(&blocks)))
                 .then_some(((blocks.len(), declared.line), variable))
         });
@@ -291,11 +292,11 @@ impl<'f, 'd> Evaluator<'f, 'd> {
 
     /// What a variable may hold at a call.
     fn assigned(&self, scope: &Scope<'f>, name: &str) -> Vec<Vec<Token<'f>>> {
-        self.sources.assigned(self.lines(scope.function), scope.place, name)
+        self.sources.assigned(self.lines(scope.function), scope.location, name)
     }
 
     /// Whether what is written is known, and is no struct.
-    pub fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
+    pub(crate) fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         let types = self.types(scope, &tokens, 0);
         let is_scalar = |typed: &Typed| {
@@ -426,7 +427,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
     }
 
     /// The struct that a type is, or points to, or is an array of.
-    pub fn record(&self, ty: u32) -> Option<u32> {
+    pub(crate) fn record(&self, ty: u32) -> Option<u32> {
         let mut ty = ty;
         for _ in 0..3 {
             if let Some(record) = self.exact_record(ty) {

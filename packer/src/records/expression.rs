@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! Pieces of expressions, as tokens.
 
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// What `sizeof` is taken of: what is in its parentheses, or what follows.
-pub fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+pub(crate) fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     match tokens.first() {
         Some(Token::Punct('(')) => match closing(tokens) {
             Some(end) => unwrapped(&tokens[1..end]),
@@ -15,12 +15,12 @@ pub fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
 }
 
 /// What is in the parentheses or brackets that the first token opens.
-pub fn group<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+pub(crate) fn group<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     closing(tokens).and_then(|end| tokens.get(1..end)).unwrap_or_default()
 }
 
 /// Without parentheses around the whole.
-pub fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+pub(crate) fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     let mut tokens = tokens;
     while tokens.first() == Some(&Token::Punct('(')) && closing(tokens) == Some(tokens.len() - 1) {
         tokens = &tokens[1..tokens.len() - 1];
@@ -28,8 +28,8 @@ pub fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     tokens
 }
 
-/// The place of the parenthesis that closes the first.
-pub fn closing(tokens: &[Token<'_>]) -> Option<usize> {
+/// The location of the parenthesis that closes the first.
+pub(crate) fn closing(tokens: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {
         match token {
@@ -45,13 +45,13 @@ pub fn closing(tokens: &[Token<'_>]) -> Option<usize> {
 }
 
 /// Without stars at the end.
-pub fn strip_stars<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+pub(crate) fn strip_stars<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     let end = tokens.iter().rposition(|token| *token != Token::Punct('*')).map_or(0, |at| at + 1);
     &tokens[..end]
 }
 
 /// Whether what is in parentheses can be a type, as of a cast.
-pub fn is_type(tokens: &[Token<'_>]) -> bool {
+pub(crate) fn is_type(tokens: &[Token<'_>]) -> bool {
     tokens.iter().all(|token| matches!(token, Token::Word(_) | Token::Punct('*')))
         && (tokens.len() > 1 || tokens == [Token::Word("long")])
 }

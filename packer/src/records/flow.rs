@@ -18,7 +18,7 @@ use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 /// Instructions of an object that are walked at most, ways that meet walked again.
 const MAX_STEPS: usize = 4 << 20;
 
-/// Instructions of a function, and places in it that are jumped to. Of a function with more, nothing
+/// Instructions of a function, and locations in it that are jumped to. Of a function with more, nothing
 /// is known.
 const MAX_INSNS: usize = 64 << 10;
 const MAX_LEADERS: usize = 4 << 10;
@@ -28,77 +28,76 @@ const MAX_CALLS: usize = 16 << 10;
 
 /// A call of a kernel helper.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     /// Number of the helper (`enum bpf_func_id`).
-    pub helper: i32,
+    pub(crate) helper: i32,
     /// The section and the offset of the instruction.
-    pub at: (usize, u64),
+    pub(crate) at: (usize, u64),
     /// The function, an index in [`Flow::functions`].
-    pub function: usize,
+    pub(crate) function: usize,
     /// r1 to r5.
-    pub arguments: [Value; 5],
+    pub(crate) arguments: [Value; 5],
 }
 
 /// How programs use the elements of a map.
 #[derive(Debug, Clone, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Helper numbers that are called with it.
-    pub helpers: BTreeSet<i32>,
+    pub(crate) helpers: BTreeSet<i32>,
     /// Places in its elements that something is added to.
-    pub added: BTreeSet<Spot>,
+    pub(crate) added: BTreeSet<Spot>,
     /// An element's address, or a number read from it, is used.
-    pub is_read: bool,
+    pub(crate) is_read: bool,
     /// Something else is written to its elements.
-    pub is_written: bool,
+    pub(crate) is_written: bool,
     /// Functions that use it.
-    pub functions: BTreeSet<usize>,
+    pub(crate) functions: BTreeSet<usize>,
 }
 
 /// A function.
 #[derive(Debug, Clone)]
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Index of its section.
-    pub section: usize,
+    pub(crate) section: usize,
     /// Its first byte there.
-    pub start: u64,
+    pub(crate) start: u64,
     /// The byte behind it.
-    pub end: u64,
+    pub(crate) end: u64,
     /// Calls of it: section and offset of the instruction.
-    pub called_from: Vec<(usize, u64)>,
+    pub(crate) called_from: Vec<(usize, u64)>,
 }
 
 /// What is known of an object's programs.
 #[derive(Debug, Default)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Its functions.
-    pub functions: Vec<Function>,
+    pub(crate) functions: Vec<Function>,
     /// Calls of helpers that write records, in order.
-    pub calls: Vec<Call>,
+    pub(crate) calls: Vec<Call>,
     /// Maps by name.
-    pub maps: BTreeMap<String, Usage>,
+    pub(crate) maps: BTreeMap<String, Usage>,
     /// Places in data sections that something is added to, by section, and the functions that do.
-    pub counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
+    pub(crate) counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
     /// Names of maps by symbol.
-    pub names: BTreeMap<Symbol, String>,
+    pub(crate) names: BTreeMap<Symbol, String>,
 }
 
 /// Numbers of helpers, as in the kernel's `enum bpf_func_id`.
-pub mod helper {
-    pub const MAP_LOOKUP: i32 = 1;
-    pub const MAP_UPDATE: i32 = 2;
-    pub const MAP_DELETE: i32 = 3;
-    pub const PERF_EVENT_OUTPUT: i32 = 25;
-    pub const GET_STACKID: i32 = 27;
-    pub const SKB_OUTPUT: i32 = 111;
-    pub const XDP_OUTPUT: i32 = 121;
-    pub const RINGBUF_OUTPUT: i32 = 130;
-    pub const RINGBUF_RESERVE: i32 = 131;
-    pub const MAP_LOOKUP_PERCPU: i32 = 195;
-    pub const RINGBUF_RESERVE_DYNPTR: i32 = 198;
-    pub const DYNPTR_WRITE: i32 = 202;
-    pub const DYNPTR_DATA: i32 = 203;
+pub(crate) mod helper {
+    pub(crate) const MAP_LOOKUP: i32 = 1;
+    pub(crate) const MAP_UPDATE: i32 = 2;
+    pub(crate) const MAP_DELETE: i32 = 3;
+    pub(crate) const PERF_EVENT_OUTPUT: i32 = 25;
+    pub(crate) const SKB_OUTPUT: i32 = 111;
+    pub(crate) const XDP_OUTPUT: i32 = 121;
+    pub(crate) const RINGBUF_OUTPUT: i32 = 130;
+    pub(crate) const RINGBUF_RESERVE: i32 = 131;
+    pub(crate) const MAP_LOOKUP_PERCPU: i32 = 195;
+    pub(crate) const RINGBUF_RESERVE_DYNPTR: i32 = 198;
+    pub(crate) const DYNPTR_WRITE: i32 = 202;
+    pub(crate) const DYNPTR_DATA: i32 = 203;
 }
 
 /// Helpers whose calls are kept.
@@ -114,15 +113,7 @@ const KEPT: [i32; 8] = [
 ];
 
 /// Walks all functions of an object.
-///
-/// # Errors
-/// When it is no ELF object.
-pub fn of_object(object: &[u8]) -> object::Result<Flow> {
-    Ok(walk(&ElfFile64::parse(object)?))
-}
-
-/// Walks all functions of an object.
-pub fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
+pub(crate) fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
     let mut flow = Flow { functions: functions(elf), ..Flow::default() };
     for symbol in elf.symbols() {
         let section = symbol.section_index().and_then(|at| elf.section_by_index(at).ok());
@@ -189,7 +180,7 @@ struct State {
 }
 
 impl State {
-    /// Keeps what both know; tells whether this one knew more.
+    /// Keeps what both know; returns whether this one knew more.
     fn join(&mut self, other: &State) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
@@ -345,9 +336,9 @@ impl Walk<'_> {
                             state.stack.insert(slot, value);
                         }
                     }
-                } else if note && let Some(place) = origin(to, insn.off) {
-                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(place);
-                    self.store(place, adds);
+                } else if note && let Some(location) = origin(to, insn.off) {
+                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(location);
+                    self.store(location, adds);
                 }
                 if is_atomic && insn.imm & 1 == 1 {
                     state.registers[src] = Value::Unknown;
@@ -383,14 +374,14 @@ impl Walk<'_> {
         let insn = self.code[at];
         let mut arguments = [Value::Unknown; 5];
         arguments.copy_from_slice(&state.registers[1..6]);
-        let place = (self.function.section, self.function.start + 8 * at as u64);
+        let location = (self.function.section, self.function.start + 8 * at as u64);
         let is_helper = insn.op == 0x85 && insn.src == 0;
         if note {
             if let Some((section, start)) = insn.target {
                 let target = self.flow.functions.iter_mut();
                 let mut target = target.filter(|f| f.section == section && f.start == start);
                 if let Some(function) = target.next() {
-                    function.called_from.push(place);
+                    function.called_from.push(location);
                 }
             }
             for argument in arguments {
@@ -407,7 +398,7 @@ impl Walk<'_> {
                 }
             }
             if is_helper && KEPT.contains(&insn.imm) && self.flow.calls.len() < MAX_CALLS {
-                let call = Call { helper: insn.imm, at: place, function: self.index, arguments };
+                let call = Call { helper: insn.imm, at: location, function: self.index, arguments };
                 self.flow.calls.push(call);
             }
         }
@@ -423,8 +414,8 @@ impl Walk<'_> {
         }
     }
 
-    fn store(&mut self, place: Origin, adds: bool) {
-        match place {
+    fn store(&mut self, location: Origin, adds: bool) {
+        match location {
             Origin::Element(map, spot) => self.usage(map, |usage| {
                 if adds {
                     usage.added.insert(spot);

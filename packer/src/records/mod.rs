@@ -15,24 +15,23 @@
 
 mod btf;
 mod code;
-pub mod debug;
+pub(crate) mod debug;
 mod entry;
 mod evaluate;
 mod expression;
-pub mod flow;
+pub(crate) mod flow;
 mod sections;
 mod source;
-pub mod units;
-pub mod value;
+pub(crate) mod units;
+pub(crate) mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::btf::{Btf, BtfError, Kind};
-use bpfpack_schemas::object::{BpfObject, ObjectError};
-use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object as _, ObjectSection as _};
+use bpfpack_schemas::object::ObjectError;
 use serde::{Deserialize, Serialize};
 
+use crate::parsed::Parsed;
 use debug::{Debug, address};
 use evaluate::{Evaluator, Scope};
 use flow::{Call, Flow, helper};
@@ -40,24 +39,24 @@ use source::Sources;
 use units::Slotting;
 use value::Value;
 
-/// What an object's debug information tells, beside the object.
+/// What was found in an object's debug information.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// What is written to each buffer.
-    pub buffers: BTreeMap<String, Written>,
-    /// Places of calls that write a record to a buffer that could not be told.
-    pub nowhere: Vec<String>,
+    pub(crate) buffers: BTreeMap<String, Written>,
+    /// Locations of calls that write a record to an unknown buffer.
+    pub(crate) nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
-    pub slots: BTreeMap<String, Slotting>,
+    pub(crate) slots: BTreeMap<String, Slotting>,
 }
 
 /// What is written to a buffer, by the object's BTF.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub(crate) struct Written {
     /// The structs: their names, and their ids in BTF.
-    pub structs: Vec<(String, u32)>,
-    /// Places of calls whose struct was not found, as `file:line`.
-    pub unknown: Vec<String>,
+    pub(crate) structs: Vec<(String, u32)>,
+    /// Locations of calls whose struct was not found, as `file:line`.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Finds what is written to each buffer. The structs that the object's BTF does not have are added:
@@ -65,20 +64,18 @@ pub struct Written {
 ///
 /// # Errors
 /// When the object cannot be read. Debug information that is damaged counts as none.
-pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
-    BpfObject::parse(object)?;
-    let elf = ElfFile64::<LittleEndian>::parse(object)?;
-    let section = elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?.data()?;
-    let btf = Btf::parse(section)?;
-    let sections = sections::Sections::read(&elf);
-    let debug = sections.as_ref().and_then(|sections| Debug::read(sections, object.len()).ok());
+pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
+    let Parsed { data, elf, btf } = object;
+    let section = elf.section_data(".BTF").ok_or(ObjectError::NoBtf)?;
+    let sections = sections::Sections::read(elf.elf());
+    let debug = sections.as_ref().and_then(|sections| Debug::read(sections, data.len()).ok());
     let debug = debug.unwrap_or_default();
-    let flow = flow::walk(&elf);
+    let flow = flow::walk(elf.elf());
     let sources = Sources::read(&debug, is_ours);
     let evaluator = Evaluator { debug: &debug, sources: &sources, flow: &flow };
     let slots = slots(&evaluator);
-    let (found, nowhere) = find(Finder { btf: &btf, debug: &debug, flow: &flow, evaluator });
-    let Some(mut builder) = btf::Builder::new(section, &btf, &debug) else {
+    let (found, nowhere) = find(Finder { btf, debug: &debug, flow: &flow, evaluator });
+    let Some(mut builder) = btf::Builder::new(section, btf, &debug) else {
         return Err(ObjectError::Btf(BtfError::Header));
     };
     let mut facts = Facts { slots, nowhere, ..Facts::default() };
@@ -93,7 +90,7 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
         facts.buffers.insert(map, written);
     }
     let added = builder.finish();
-    // What cannot be written, nobody can read: the object is as good without it.
+    // Types that no reader could read are left out.
     if added.as_ref().is_some_and(|added| Btf::parse(added).is_err()) {
         for written in facts.buffers.values_mut() {
             written.structs.retain(|(_, id)| *id <= btf.len());
@@ -105,16 +102,16 @@ pub fn facts(object: &[u8]) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
 
 /// What is written to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     /// The structs, in the order of their first calls.
-    pub structs: Vec<Struct>,
-    /// Places of calls whose struct was not found, as `file:line`.
-    pub unknown: Vec<String>,
+    pub(crate) structs: Vec<Struct>,
+    /// Locations of calls whose struct was not found, as `file:line`.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// A struct, where it is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Struct {
+pub(crate) enum Struct {
     /// An entry of the debug information.
     Debug(u32),
     /// A type of the object's BTF.
@@ -129,15 +126,15 @@ fn find(finder: Finder<'_, '_>) -> (BTreeMap<String, Buffer>, Vec<String>) {
         let Some(shape) = Shape::of(call) else { continue };
         let maps = finder.maps(call, &shape);
         if maps.is_empty() {
-            nowhere.push(finder.place(call));
+            nowhere.push(finder.location(call));
         }
         for map in maps {
             let structs = finder.structs(call, &shape, &map);
             let buffer = found.entry(map).or_default();
             if structs.is_empty() {
-                let place = finder.place(call);
-                if !buffer.unknown.contains(&place) {
-                    buffer.unknown.push(place);
+                let location = finder.location(call);
+                if !buffer.unknown.contains(&location) {
+                    buffer.unknown.push(location);
                 }
             }
             for item in structs {
@@ -369,10 +366,11 @@ impl<'f> Finder<'f, '_> {
         a == b || name_and_size(a) == name_and_size(b)
     }
 
-    fn place(&self, call: &Call) -> String {
-        let place = self.debug.place(address(call.at.0, call.at.1));
-        match place.and_then(|place| Some((self.debug.files.get(place.file as usize)?, place.line)))
-        {
+    fn location(&self, call: &Call) -> String {
+        let location = self.debug.location(address(call.at.0, call.at.1));
+        match location.and_then(|location| {
+            Some((self.debug.files.get(location.file as usize)?, location.line))
+        }) {
             Some((file, line)) => {
                 let name = file.name.trim_start_matches("./");
                 format!("{name}:{line}")

@@ -12,11 +12,11 @@ use super::debug::address;
 
 /// The debug sections with their relocations applied.
 #[derive(Debug)]
-pub struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
+pub(crate) struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
 
 impl<'d> Sections<'d> {
     /// Reads them; none where the object has no debug information.
-    pub fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
+    pub(crate) fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
         let mut found = BTreeMap::new();
         for id in [
             SectionId::DebugAbbrev,
@@ -50,11 +50,12 @@ impl<'d> Sections<'d> {
                     _ => continue,
                 };
                 let at = usize::try_from(at).ok()?;
-                let Some(place) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
+                let Some(location) = data.to_mut().get_mut(at..at.checked_add(size)?) else {
                     continue;
                 };
-                let addend = place.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
-                place.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
+                let addend =
+                    location.iter().rev().fold(0u64, |value, b| value << 8 | u64::from(*b));
+                location.copy_from_slice(&base.wrapping_add(addend).to_le_bytes()[..size]);
             }
             found.insert(id.name(), data);
         }
@@ -62,7 +63,7 @@ impl<'d> Sections<'d> {
     }
 
     /// The bytes of a section; none where the object does not have it.
-    pub fn get(&self, id: SectionId) -> &[u8] {
+    pub(crate) fn get(&self, id: SectionId) -> &[u8] {
         self.0.get(id.name()).map_or(&[], |data| data)
     }
 }

@@ -6,8 +6,8 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::debug::{Debug, Place};
-use crate::annotations::lexer::{Position, Token, tokens};
+use super::debug::{Debug, Location};
+use crate::lexer::{Position, Token, tokens};
 
 /// Macros in macros are followed this deep.
 const MAX_DEPTH: usize = 8;
@@ -29,15 +29,15 @@ const MAX_TOKENS: usize = 10_000;
 
 /// A call as it is written.
 #[derive(Debug, Clone)]
-pub struct CallText<'d> {
+pub(crate) struct CallText<'d> {
     /// The tokens of each argument.
-    pub arguments: Vec<Vec<Token<'d>>>,
+    pub(crate) arguments: Vec<Vec<Token<'d>>>,
     /// The tokens of its statement before it.
-    pub before: Vec<Token<'d>>,
+    pub(crate) before: Vec<Token<'d>>,
 }
 
 /// The sources of an object, by tokens.
-pub struct Sources<'d> {
+pub(crate) struct Sources<'d> {
     files: Vec<Source<'d>>,
     /// What follows `#define`, by the macro's name.
     macros: BTreeMap<&'d str, &'d str>,
@@ -53,7 +53,7 @@ struct Source<'d> {
 #[derive(Default)]
 struct File<'d> {
     tokens: Vec<Token<'d>>,
-    places: Vec<Position>,
+    locations: Vec<Position>,
 }
 
 /// What a variable is assigned, and where.
@@ -70,7 +70,7 @@ struct Macro<'d> {
 
 impl<'d> Sources<'d> {
     /// Reads the sources that are not ours: those of kernel types and helpers call nothing.
-    pub fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
+    pub(crate) fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
         let mut left = MAX_TEXT;
         let mut read = |file: &'d super::debug::File<'_>| {
             let is_read = !is_ours(&file.name) && file.text.len() <= left;
@@ -94,9 +94,9 @@ impl<'d> Sources<'d> {
     fn file(&self, index: u32) -> Option<&File<'d>> {
         let source = self.files.get(index as usize)?;
         Some(source.file.get_or_init(|| {
-            let (tokens, places): (Vec<_>, Vec<_>) = tokens(source.text).take(MAX_FILE).unzip();
+            let (tokens, locations): (Vec<_>, Vec<_>) = tokens(source.text).take(MAX_FILE).unzip();
             match tokens.len() < MAX_FILE {
-                true => File { tokens, places },
+                true => File { tokens, locations },
                 false => File::default(),
             }
         }))
@@ -106,60 +106,65 @@ impl<'d> Sources<'d> {
         define(self.macros.get(name)?)
     }
 
-    /// The calls of these functions that an expression at a place makes: one, unless it is a macro
+    /// The calls of these functions that an expression at a location makes: one, unless it is a macro
     /// that makes several.
-    pub fn calls_at(&self, place: Place, names: &[&str]) -> Vec<CallText<'d>> {
-        let Some(file) = self.file(place.file) else { return Vec::new() };
-        // Where the place is not that of the name, the line has it.
-        let at = file.position(place);
-        let on_line = |at: &usize| file.places[*at].line == place.line;
-        let from_start = file.places.partition_point(|p| p.line < place.line);
-        let candidates = (at..file.places.len())
+    pub(crate) fn calls_at(&self, location: Location, names: &[&str]) -> Vec<CallText<'d>> {
+        let Some(file) = self.file(location.file) else { return Vec::new() };
+        // Where the location is not that of the name, the line has it.
+        let at = file.position(location);
+        let on_line = |at: &usize| file.locations[*at].line == location.line;
+        let from_start = file.locations.partition_point(|p| p.line < location.line);
+        let candidates = (at..file.locations.len())
             .take_while(on_line)
-            .chain((from_start..file.places.len()).take_while(on_line));
+            .chain((from_start..file.locations.len()).take_while(on_line));
         let calls = |at: usize| Some(self.calls_of(&file.tokens, at, names, 0));
         candidates.filter_map(calls).find(|calls| !calls.is_empty()).unwrap_or_default()
     }
 
     /// All calls of a function in a range of lines of a file.
-    pub fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
+    pub(crate) fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
         let all = self.tokens_in(file, lines);
         (0..all.len()).flat_map(|at| self.calls_of(all, at, &[name], 0)).collect()
     }
 
     /// The tokens in a range of lines of a file.
-    pub fn tokens_in(&self, file: u32, lines: (u32, u32)) -> &[Token<'d>] {
+    pub(crate) fn tokens_in(&self, file: u32, lines: (u32, u32)) -> &[Token<'d>] {
         let Some(file) = self.file(file) else { return &[] };
-        let first = file.places.partition_point(|p| p.line < lines.0);
-        let end = file.places.partition_point(|p| p.line <= lines.1);
+        let first = file.locations.partition_point(|p| p.line < lines.0);
+        let end = file.locations.partition_point(|p| p.line <= lines.1);
         file.tokens.get(first..end).unwrap_or_default()
     }
 
-    /// The blocks that a place in a function is in: where each begins.
-    pub fn blocks(&self, lines: (u32, u32), place: Place) -> Vec<usize> {
-        let Some(file) = self.file(place.file) else { return Vec::new() };
-        let first = file.places.partition_point(|p| p.line < lines.0);
-        file.blocks(first, file.position(place))
+    /// The blocks that a location in a function is in: where each begins.
+    pub(crate) fn blocks(&self, lines: (u32, u32), location: Location) -> Vec<usize> {
+        let Some(file) = self.file(location.file) else { return Vec::new() };
+        let first = file.locations.partition_point(|p| p.line < lines.0);
+        file.blocks(first, file.position(location))
     }
 
     /// Where a name is in a line, for what is declared there.
-    pub fn place_of(&self, place: Place, name: &str) -> Place {
-        let Some(file) = self.file(place.file) else { return place };
-        let first = file.places.partition_point(|p| p.line < place.line);
-        let on_line =
-            (first..file.places.len()).take_while(|at| file.places[*at].line == place.line);
+    pub(crate) fn location_of(&self, location: Location, name: &str) -> Location {
+        let Some(file) = self.file(location.file) else { return location };
+        let first = file.locations.partition_point(|p| p.line < location.line);
+        let on_line = (first..file.locations.len())
+            .take_while(|at| file.locations[*at].line == location.line);
         let found = on_line.into_iter().find(|at| file.tokens[*at] == Token::Word(name));
-        found.map_or(place, |at| Place { column: file.places[at].column, ..place })
+        found.map_or(location, |at| Location { column: file.locations[at].column, ..location })
     }
 
-    /// What a variable may hold at a place in a function: the assignments before it, back to the
+    /// What a variable may hold at a location in a function: the assignments before it, back to the
     /// last that is made in any case; where there is none, the first behind it.
-    pub fn assigned(&self, lines: (u32, u32), place: Place, name: &str) -> Vec<Vec<Token<'d>>> {
-        let Some(file) = self.file(place.file) else { return Vec::new() };
-        let first = file.places.partition_point(|p| p.line < lines.0);
-        let end = file.places.partition_point(|p| p.line <= lines.1);
+    pub(crate) fn assigned(
+        &self,
+        lines: (u32, u32),
+        location: Location,
+        name: &str,
+    ) -> Vec<Vec<Token<'d>>> {
+        let Some(file) = self.file(location.file) else { return Vec::new() };
+        let first = file.locations.partition_point(|p| p.line < lines.0);
+        let end = file.locations.partition_point(|p| p.line <= lines.1);
         let all = file.assignments(first..end, name);
-        let here = file.position(place);
+        let here = file.position(location);
         let blocks = file.blocks(first, here);
         let mut found = Vec::new();
         for assignment in all.iter().filter(|assignment| assignment.at < here).rev() {
@@ -177,7 +182,7 @@ impl<'d> Sources<'d> {
     }
 
     /// The body of a macro without parameters.
-    pub fn constant(&self, name: &str) -> Option<Vec<Token<'d>>> {
+    pub(crate) fn constant(&self, name: &str) -> Option<Vec<Token<'d>>> {
         let found = self.definition(name).filter(|found| found.parameters.is_none())?;
         Some(found.body)
     }
@@ -222,10 +227,10 @@ impl<'d> Sources<'d> {
 }
 
 impl<'d> File<'d> {
-    /// The first token at or behind a place.
-    fn position(&self, place: Place) -> usize {
-        let key = (place.line, place.column.max(1));
-        self.places.partition_point(|p| (p.line, p.column) < key)
+    /// The first token at or behind a location.
+    fn position(&self, location: Location) -> usize {
+        let key = (location.line, location.column.max(1));
+        self.locations.partition_point(|p| (p.line, p.column) < key)
     }
 
     /// The braces that are open at a token, from another on.
@@ -353,7 +358,8 @@ mod tests {
         let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
         let debug = Debug { files: vec![file], ..Debug::default() };
         let sources = Sources::read(&debug, |_| false);
-        let call = sources.calls_at(Place { file: 0, line, column }, &[name]).into_iter().next()?;
+        let call =
+            sources.calls_at(Location { file: 0, line, column }, &[name]).into_iter().next()?;
         let arguments: Vec<_> = call.arguments.iter().map(|argument| words(argument)).collect();
         Some((arguments.join(" | "), words(&call.before)))
     }
@@ -388,7 +394,7 @@ mod tests {
         let file = SourceFile { name: "x.c".into(), text: text.to_owned().into() };
         let debug = Debug { files: vec![file], ..Debug::default() };
         let sources = Sources::read(&debug, |_| false);
-        let calls = sources.calls_at(Place { file: 0, line: 3, column: 1 }, &["output"]);
+        let calls = sources.calls_at(Location { file: 0, line: 3, column: 1 }, &["output"]);
         let texts: Vec<_> = calls.iter().map(|call| words(&call.arguments[1])).collect();
         assert_eq!(texts, ["& a", "& b"]);
     }
@@ -400,8 +406,8 @@ mod tests {
         let debug = Debug { files: vec![file], ..Debug::default() };
         let sources = Sources::read(&debug, |_| false);
         let held = |line, column| -> Vec<String> {
-            let place = Place { file: 0, line, column };
-            sources.assigned((1, 7), place, "p").iter().map(|tokens| words(tokens)).collect()
+            let location = Location { file: 0, line, column };
+            sources.assigned((1, 7), location, "p").iter().map(|tokens| words(tokens)).collect()
         };
         assert_eq!(held(3, 1), ["a"]);
         assert_eq!(held(6, 1), ["d", "c", "b"]);

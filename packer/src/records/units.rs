@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::expression::group;
-use crate::annotations::lexer::Token;
+use crate::lexer::Token;
 
 /// Assignments are followed this far back.
 const MAX_DEPTH: usize = 4;
@@ -22,20 +22,20 @@ const VAGUE: [&str; 12] = [
 
 /// How slots are made of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slotting {
+pub(crate) struct Slotting {
     /// By the logarithm to base two; else by a division, or not at all.
-    pub is_log2: bool,
+    pub(crate) is_log2: bool,
     /// Width of a slot that is not logarithmic.
-    pub step: Option<u64>,
+    pub(crate) step: Option<u64>,
     /// The unit of the values.
-    pub unit: Option<String>,
+    pub(crate) unit: Option<String>,
     /// The unit where a variable is not zero.
-    pub unit_when: BTreeMap<String, String>,
+    pub(crate) unit_when: BTreeMap<String, String>,
 }
 
-/// Reads the tokens of a function: none where it computes no slot. `constant` tells what a macro
+/// Reads the tokens of a function: none where it computes no slot. `constant` gives what a macro
 /// stands for, and `takes_log` whether a function of the sources seems to take a logarithm.
-pub fn slotting<'t>(
+pub(crate) fn slotting<'t>(
     tokens: &[Token<'t>],
     constant: &dyn Fn(&str) -> Option<u64>,
     takes_log: &dyn Fn(&str) -> bool,
@@ -121,7 +121,7 @@ impl<'f, 't> Function<'f, 't> {
                 Guard::Always => unit = base.and_then(|base| scaled(base, divisor)),
                 Guard::Else => unit = base.and_then(|base| scaled(base, divisor)).or(unit),
                 Guard::If(variable) => {
-                    // A variable's name tells what the division makes, where the clock does not.
+                    // A variable's name gives the unit after the division, where the clock does not.
                     base = base.or_else(|| unscaled(named_unit(variable)?, divisor));
                     let then = base.and_then(|base| scaled(base, divisor));
                     if let Some(then) = then {
@@ -248,7 +248,7 @@ impl<'f, 't> Function<'f, 't> {
 }
 
 /// A number as C writes it.
-pub fn number(word: &str) -> Option<u64> {
+pub(crate) fn number(word: &str) -> Option<u64> {
     let digits = word.trim_end_matches(['u', 'U', 'l', 'L']);
     match digits.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -263,7 +263,7 @@ fn is_log2(word: &str) -> bool {
 
 /// Whether a function may take a logarithm: by shifts, in a loop, or by comparing with one power
 /// after the other.
-pub fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
+pub(crate) fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
     let shifts = tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
     let loops = tokens.iter().any(|token| matches!(token, Token::Word("for" | "while")));
     let is_greater = |w: &&[Token<'_>]| w[1] == Token::Punct('>') && w[0] != Token::Punct('-');
@@ -271,7 +271,7 @@ pub fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
 }
 
 /// Names of what computes a logarithm in other ways.
-pub fn computes_log(word: &str) -> bool {
+pub(crate) fn computes_log(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     is_log2(&word) || word.contains("clz") || word == "fls" || word == "fls64"
 }
@@ -319,7 +319,7 @@ fn suffix_unit(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotations::lexer::tokens;
+    use crate::lexer::tokens;
 
     fn of(text: &str) -> Option<Slotting> {
         let tokens: Vec<_> = tokens(text).map(|(token, _)| token).collect();
@@ -359,7 +359,7 @@ mod tests {
             ("d = (now - *t) / 1000 / 1000; log2l(d);", "msecs"),
             ("d = now - *t; log2l(d / 1000 / 1000);", "msecs"),
             ("d = (u64)delta / 1000; log2l(d);", "usecs"),
-            // By something that is no unit of time, nobody knows.
+            // By a number that is no ratio of units of time, the unit is unknown.
             ("d = (now - *t) / 3; log2l(d);", ""),
             ("d = (now - *t) / other; log2l(d);", ""),
         ] {

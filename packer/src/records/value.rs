@@ -2,11 +2,11 @@
 //! What is known of a register, and what instructions make of it.
 
 /// Index of a symbol.
-pub type Symbol = usize;
+pub(crate) type Symbol = usize;
 
 /// What a register or a stack slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Anything.
     Unknown,
     /// A number.
@@ -27,35 +27,35 @@ pub enum Value {
     Argument(u8),
 }
 
-/// A place in an element.
+/// A location in an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
+pub(crate) struct Spot {
     /// Offset in bytes, without the index.
-    pub offset: i64,
+    pub(crate) offset: i64,
     /// Something that is no constant was added: it is an element of an array.
-    pub indexed: bool,
+    pub(crate) indexed: bool,
 }
 
-/// A place in a data section.
+/// A location in a data section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Index of the section.
-    pub section: usize,
+    pub(crate) section: usize,
     /// Where in it.
-    pub spot: Spot,
+    pub(crate) spot: Spot,
 }
 
 /// Where a number comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// An element.
     Element(Symbol, Spot),
     /// A variable.
     Variable(Variable),
 }
 
-/// The place that an address and an offset name.
-pub fn origin(address: Value, off: i16) -> Option<Origin> {
+/// The location that an address and an offset name.
+pub(crate) fn origin(address: Value, off: i16) -> Option<Origin> {
     let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
     match address {
         Value::Element(map, spot) => Some(Origin::Element(map, moved(spot))),
@@ -67,7 +67,7 @@ pub fn origin(address: Value, off: i16) -> Option<Origin> {
 }
 
 /// The result of an arithmetic instruction.
-pub fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
+pub(crate) fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
     use Value::{Const, Element, Loaded, Stack, Sum, Unknown};
     let cut = |value: i64| if is_wide { value } else { i64::from(value as u32) };
     let moved = |spot: Spot, by: i64| Spot { offset: spot.offset.wrapping_add(by), ..spot };
@@ -77,8 +77,10 @@ pub fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Value {
         (0xb0, _, Const(value)) => Const(cut(value)),
         (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
         (0xb0, _, value) if is_wide => value,
-        (0x00, Loaded(place) | Sum(place), _) | (0x00, _, Loaded(place)) if !is_address(left) => {
-            Sum(place)
+        (0x00, Loaded(location) | Sum(location), _) | (0x00, _, Loaded(location))
+            if !is_address(left) =>
+        {
+            Sum(location)
         }
         (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
         (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use bpfpack_packer::{annotations, describe_object};
+use bpfpack_packer::{DescribeOptions, describe_object};
 use libfuzzer_sys::fuzz_target;
 
 static OBJECT: LazyLock<Option<Vec<u8>>> =
@@ -13,9 +13,7 @@ static OBJECT: LazyLock<Option<Vec<u8>>> =
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    let found = annotations::find(&text).unwrap_or_default();
-    let _ = annotations::wanted_records(&found);
-    if let Some(object) = &*OBJECT {
-        let _ = describe_object(object.clone(), &text);
-    }
+    // The text is read before the object, and without one, too.
+    let object = OBJECT.clone().unwrap_or_default();
+    let _ = describe_object(object, &text, &DescribeOptions::default());
 });

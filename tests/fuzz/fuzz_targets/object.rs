@@ -3,7 +3,7 @@
 //! object that is written without debug information.
 #![no_main]
 
-use bpfpack_packer::describe_object;
+use bpfpack_packer::{DescribeOptions, describe_object};
 use bpfpack_schemas::object::BpfObject;
 use libfuzzer_sys::fuzz_target;
 
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(elf) = BpfObject::parse(data) {
         let _ = elf.state_of_programs();
     }
-    if let Ok(package) = describe_object(data.to_vec(), "") {
+    if let Ok(package) = describe_object(data.to_vec(), "", &DescribeOptions::default()) {
         let _ = package.encode();
     }
 });

@@ -11,10 +11,10 @@ use bpfpack_schemas::meta::{
 use bpfpack_schemas::object::BpfObject;
 use serde_json::Value;
 
-use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
-use bpfpack_schemas::map_type::open_sizes;
 use crate::message::shown;
+use crate::options::DescribeOptions;
+use bpfpack_schemas::map_type::open_sizes;
 
 /// The version of the format that a package states.
 const FORMAT_VERSION: &str = "0.3.4";
@@ -23,8 +23,8 @@ const FORMAT_VERSION: &str = "0.3.4";
 const MAP_PREFIX: usize = 8;
 
 /// Describes an object.
-pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
-    let obj_name = identifier(&format!("{}_bpf", plan.name));
+pub(crate) fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
+    let obj_name = identifier(&format!("{name}_bpf"));
     Meta {
         bpf_skel: Skeleton {
             data_sections: data_sections(elf, btf),
@@ -54,12 +54,12 @@ pub fn meta(plan: &Plan, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
 ///
 /// # Errors
 /// Names the map and the type.
-pub fn check_map_types(plan: &Plan, btf: &Btf<'_>) -> Result<(), Failure> {
+pub(crate) fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Result<(), Failure> {
     for var in btf.section_vars(".maps") {
         let (key, value) = btf.map_types(var.name);
         for (what, ty) in [("key", key), ("value", value)] {
             let Some(ty) = ty.filter(|ty| ty.resolved().kind == Kind::Fwd) else { continue };
-            let (source, map, ty) = (shown(&plan.source), var.name, ty.spelling());
+            let (source, map, ty) = (shown(&options.source), var.name, ty.spelling());
             return Err(Failure::new(
                 exit_code::DESCRIBE,
                 anyhow!(

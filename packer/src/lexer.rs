@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! As much of C's tokens as it takes to see which comment stands above which declaration.
+//! A lexer for C: as many kinds of tokens as annotations, export headers and the evidence of records
+//! need. It knows nothing of what tokens mean.
 //!
 //! Every byte sequence lexes: what is no C gives punctuation.
 
 /// A token that matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// An identifier, a keyword or a number.
     Word(&'a str),
     /// A string, without its quotes.
@@ -22,20 +23,20 @@ pub enum Token<'a> {
 
 /// Where a token begins. There are many of them; no source that is read has more lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// Line, from 1.
-    pub line: u32,
+    pub(crate) line: u32,
     /// Column in bytes, from 1.
-    pub column: u32,
+    pub(crate) column: u32,
 }
 
 /// The tokens of a C text, but for comments that are not `///`.
-pub fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
     with_comments(text).filter(|(token, _)| !matches!(token, Token::Comment(_)))
 }
 
 /// The tokens of a C text.
-pub fn with_comments(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
+pub(crate) fn with_comments(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
     let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, fresh_line: true };
     std::iter::from_fn(move || lexer.next_token())
 }

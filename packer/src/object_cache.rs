@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{self, Kind, hex, keep_newest};
-use crate::compile::Compiled;
+use crate::compiled::Compiled;
 use crate::records::Facts;
 
 /// Bytes of the line before an object.
@@ -34,14 +34,14 @@ const DOUBTFUL: [&str; 5] =
     ["__DATE__", "__TIME__", "__TIMESTAMP__", "__has_include", "__has_embed"];
 
 /// Environment variables that change what clang makes.
-pub const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
+pub(crate) const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
 
 /// Environment variables that clang searches headers by: with them, nothing is kept.
-pub const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
+pub(crate) const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
 
-/// A place for one object, there or not yet.
+/// Where one object is kept, or is to be.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct CachedObject {
     file: PathBuf,
     /// The folders in which clang looks for headers before ours.
     dirs: Vec<PathBuf>,
@@ -58,19 +58,24 @@ struct Manifest {
     files: BTreeMap<PathBuf, String>,
     /// Paths that would have been found before one of these files, had they been there.
     absent: Vec<PathBuf>,
-    /// What the debug information had told.
+    /// What was found in the debug information.
     facts: Facts,
 }
 
-impl Place {
-    /// The place of an object: `identity` is all that decides what it is, but for the files read.
-    pub fn new(cache: &Path, identity: &[&[u8]], dirs: Vec<PathBuf>, ours: &Path) -> Place {
+impl CachedObject {
+    /// The name of an object: `identity` is all that decides what it is, but for the files read.
+    pub(crate) fn new(
+        cache: &Path,
+        identity: &[&[u8]],
+        dirs: Vec<PathBuf>,
+        ours: &Path,
+    ) -> CachedObject {
         let mut hasher = Sha256::new();
         for part in identity {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        Place {
+        CachedObject {
             file: Kind::Object.path(cache, &hex(hasher)),
             dirs,
             ours: ours.to_owned(),
@@ -79,12 +84,12 @@ impl Place {
     }
 
     /// The folders that were searched in the end, where more were found to be needed.
-    pub fn searched(&mut self, dirs: Vec<PathBuf>) {
+    pub(crate) fn searched(&mut self, dirs: Vec<PathBuf>) {
         self.dirs = dirs;
     }
 
     /// The object, if it is there and still what clang would make.
-    pub fn find(&self) -> Option<Compiled> {
+    pub(crate) fn find(&self) -> Option<Compiled> {
         let mut file = BufReader::new(cache::open(&self.file)?);
         let mut line = Vec::new();
         file.by_ref().take(MAX_MANIFEST).read_until(b'\n', &mut line).ok()?;
@@ -101,7 +106,7 @@ impl Place {
 
     /// Keeps an object, if there is no doubt on what it depends on. That it cannot be kept is no
     /// error.
-    pub fn keep(&self, dependencies: &str, compiled: &Compiled) {
+    pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
         let Ok(mut line) = serde_json::to_vec(&manifest) else { return };
@@ -266,32 +271,32 @@ mod tests {
         fs::write(at("ours/maps.h"), "").unwrap();
         std::thread::sleep(Duration::from_millis(60));
         let dirs = vec![at("first"), at("second")];
-        let place = |identity: &str| {
-            Place::new(dir.path(), &[identity.as_bytes()], dirs.clone(), &at("ours"))
+        let cached = |identity: &str| {
+            CachedObject::new(dir.path(), &[identity.as_bytes()], dirs.clone(), &at("ours"))
         };
         let files = [at("first/x.c"), at("second/h.h"), at("ours/maps.h")];
         let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
-        assert_eq!(place("a").find(), None);
+        assert_eq!(cached("a").find(), None);
         let object = b"object\nof two lines".to_vec();
         let compiled = Compiled { object, facts: Facts::default() };
-        place("a").keep(&rule, &compiled);
-        assert_eq!(place("a").find(), Some(compiled.clone()));
-        assert_eq!(place("b").find(), None, "other flags");
+        cached("a").keep(&rule, &compiled);
+        assert_eq!(cached("a").find(), Some(compiled.clone()));
+        assert_eq!(cached("b").find(), None, "other flags");
         // A header before another, and one before ours.
         for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
             fs::write(at(hiding), "").unwrap();
-            assert_eq!(place("a").find(), None, "{hiding}");
+            assert_eq!(cached("a").find(), None, "{hiding}");
             fs::remove_file(at(hiding)).unwrap();
-            assert!(place("a").find().is_some());
+            assert!(cached("a").find().is_some());
         }
         fs::write(at("second/h.h"), "int i;").unwrap();
-        assert_eq!(place("a").find(), None, "a changed header");
+        assert_eq!(cached("a").find(), None, "a changed header");
         // Just changed, and doubtful: not kept at all.
-        place("c").keep(&rule, &compiled);
-        assert_eq!(place("c").find(), None);
+        cached("c").keep(&rule, &compiled);
+        assert_eq!(cached("c").find(), None);
         fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();
         std::thread::sleep(Duration::from_millis(60));
-        place("c").keep(&rule, &compiled);
-        assert_eq!(place("c").find(), None);
+        cached("c").keep(&rule, &compiled);
+        assert_eq!(cached("c").find(), None);
     }
 }

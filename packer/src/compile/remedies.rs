@@ -16,33 +16,34 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
-use crate::args::{Input, Vmlinux};
+use crate::args::Vmlinux;
 use crate::cache::{Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
+use crate::options::Input;
 
 /// Rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
 
-/// An error that clang told.
+/// An error of clang's.
 #[derive(Debug, PartialEq, Eq)]
-struct Complaint {
+struct Diagnostic {
     file: PathBuf,
     line: usize,
     column: usize,
     text: String,
 }
 
-/// Changes the compilation so that it may succeed; tells whether it did.
-pub fn mend(compiler: &mut Compiler<'_>, words: &str) -> Result<bool, Failure> {
-    let complaints = complaints(words);
-    if let Some(dir) = complaints.iter().find_map(|complaint| project_dir(compiler, complaint)) {
+/// Changes the compilation so that it may succeed; returns whether it did.
+pub(crate) fn apply(compiler: &mut Compiler<'_>, messages: &str) -> Result<bool, Failure> {
+    let diagnostics = diagnostics(messages);
+    if let Some(dir) = diagnostics.iter().find_map(|diagnostic| project_dir(compiler, diagnostic)) {
         compiler.more_dirs.push(dir);
         return Ok(true);
     }
     if compiler.plan.input == Input::Header
         && !compiler.with_vmlinux
-        && complaints.iter().any(|complaint| complaint.text.starts_with("unknown type name"))
+        && diagnostics.iter().any(|diagnostic| diagnostic.text.starts_with("unknown type name"))
     {
         compiler.with_vmlinux = true;
         return Ok(true);
@@ -50,7 +51,7 @@ pub fn mend(compiler: &mut Compiler<'_>, words: &str) -> Result<bool, Failure> {
     if compiler.renaming.is_none() && !compiler.vmlinux_is_ours() {
         return Ok(false);
     }
-    let names: Vec<String> = complaints.iter().filter_map(redefined).collect();
+    let names: Vec<String> = diagnostics.iter().filter_map(redefined).collect();
     if names.is_empty() || compiler.renamed.len() > MAX_RENAMED {
         return Ok(false);
     }
@@ -88,7 +89,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
         fs::write(fresh.path().join("vmlinux.h"), text)?;
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),
-            // Somebody else may have been quicker; theirs is the same.
+            // Another ecc may have been quicker; its folder has the same content.
             Err(_) if Kind::Renamed.is_at(&dir) => {}
             Err(error) => return Err(error.into()),
         }
@@ -98,9 +99,9 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
 }
 
 /// Where a project may keep the header that is missing.
-fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf> {
-    let name = quoted(&complaint.text).next()?;
-    if !complaint.text.ends_with("file not found") {
+fn project_dir(compiler: &Compiler<'_>, diagnostic: &Diagnostic) -> Option<PathBuf> {
+    let name = quoted(&diagnostic.text).next()?;
+    if !diagnostic.text.ends_with("file not found") {
         return None;
     }
     let dir = compiler.plan.source_dir();
@@ -108,20 +109,20 @@ fn project_dir(compiler: &Compiler<'_>, complaint: &Complaint) -> Option<PathBuf
     (!compiler.more_dirs.contains(&found)).then_some(found)
 }
 
-/// Whether clang's words are about a name that was changed.
-pub fn speaks_of_renamed(compiler: &Compiler<'_>, words: &str) -> bool {
-    complaints(words).iter().any(|complaint| {
+/// Whether clang's messages are about a name that was changed.
+pub(crate) fn mention_renamed(compiler: &Compiler<'_>, messages: &str) -> bool {
+    diagnostics(messages).iter().any(|diagnostic| {
         compiler
             .renamed
             .iter()
-            .any(|name| complaint.text.contains("___vmlinux") || has_word(&complaint.text, name))
+            .any(|name| diagnostic.text.contains("___vmlinux") || has_word(&diagnostic.text, name))
     })
 }
 
-/// What the user can do, where clang's words alone do not tell.
-pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
-    let can_not_select = words.contains("error in backend: Cannot select");
-    if can_not_select && [" sdiv ", " srem "].iter().any(|word| words.contains(word)) {
+/// What the user can do, where clang's messages alone do not say.
+pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
+    let can_not_select = messages.contains("error in backend: Cannot select");
+    if can_not_select && [" sdiv ", " srem "].iter().any(|word| messages.contains(word)) {
         return Some(
             "it divides signed numbers, which BPF does from kernel 6.6 on: compile with clang 18 \
              or newer and --mcpu v4, or divide unsigned ones"
@@ -138,8 +139,8 @@ pub fn hint(compiler: &Compiler<'_>, words: &str) -> Option<String> {
     };
     let remedy = "if the source is for an older or a newer kernel, give that kernel's types: \
         --vmlinux kernel for those of the running one, or --vmlinux FILE";
-    complaints(words).iter().find_map(|complaint| {
-        let text = &complaint.text;
+    diagnostics(messages).iter().find_map(|diagnostic| {
+        let text = &diagnostic.text;
         let names: Vec<&str> = quoted(text).collect();
         if text.ends_with("file not found") {
             let name = names.first()?;
@@ -194,19 +195,19 @@ fn version(vmlinux: &str) -> &str {
     number.match_indices('.').nth(1).map_or(number, |(at, _)| &number[..at])
 }
 
-/// The name that a complaint says is defined twice.
-fn redefined(complaint: &Complaint) -> Option<String> {
-    let text = &complaint.text;
+/// The name that a diagnostic says is defined twice.
+fn redefined(diagnostic: &Diagnostic) -> Option<String> {
+    let text = &diagnostic.text;
     let says = ["redefinition of ", "conflicting types for ", "typedef redefinition with "];
     let tag = text.starts_with("use of ") && text.contains("tag type that does not match");
     if !tag && !says.iter().any(|start| text.starts_with(start)) {
         return None;
     }
     if text.starts_with("typedef") {
-        // The types are named, not the typedef; it is where the complaint points to.
-        let source = fs::read_to_string(&complaint.file).ok()?;
-        let line = source.lines().nth(complaint.line.checked_sub(1)?)?;
-        let rest = line.get(complaint.column.checked_sub(1)?..)?;
+        // The types are named, not the typedef; it is where the diagnostic points to.
+        let source = fs::read_to_string(&diagnostic.file).ok()?;
+        let line = source.lines().nth(diagnostic.line.checked_sub(1)?)?;
+        let rest = line.get(diagnostic.column.checked_sub(1)?..)?;
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let name = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
         return (!name.is_empty()).then(|| name.to_owned());
@@ -227,15 +228,15 @@ fn has_word(text: &str, word: &str) -> bool {
         })
 }
 
-fn complaints(words: &str) -> Vec<Complaint> {
-    let plain = anstream::adapter::strip_str(words).to_string();
+fn diagnostics(messages: &str) -> Vec<Diagnostic> {
+    let plain = anstream::adapter::strip_str(messages).to_string();
     let parse = |line: &str| {
-        let (place, text) =
+        let (location, text) =
             line.split_once(": error: ").or_else(|| line.split_once(": fatal error: "))?;
-        let mut parts = place.rsplitn(3, ':');
+        let mut parts = location.rsplitn(3, ':');
         let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let file = Path::new(parts.next()?).to_owned();
-        Some(Complaint { file, line, column, text: text.to_owned() })
+        Some(Diagnostic { file, line, column, text: text.to_owned() })
     };
     plain.lines().filter_map(parse).collect()
 }
@@ -246,10 +247,10 @@ mod tests {
 
     #[test]
     fn clangs_words() {
-        let words = "In file included from x.c:1:\n./a b.h:8:10: fatal error: 'scx/c.h' file not \
+        let messages = "In file included from x.c:1:\n./a b.h:8:10: fatal error: 'scx/c.h' file not \
             found\n#include <scx/c.h>\nx.c:3:8: \u{1b}[0;31merror: \u{1b}[0mredefinition of \
             'hid'\nx.c:4:1: error: conflicting types for 'f'; have 'int'\n1 error generated.\n";
-        let found = complaints(words);
+        let found = diagnostics(messages);
         assert_eq!(found.len(), 3);
         assert_eq!(found[0].file, Path::new("./a b.h"));
         assert_eq!((found[0].line, found[0].column), (8, 10));

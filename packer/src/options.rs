@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+//! What the description of an object depends on, beside the object itself and its annotations; and
+//! how failures name what is packed.
+
+use std::path::PathBuf;
+
+use bpfpack_schemas::object::ObjectError;
+
+use crate::failure::{Failure, exit_code};
+use crate::message::shown;
+
+/// What is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// A BPF C source.
+    Source,
+    /// A header, for its structs.
+    Header,
+    /// An object that is made already.
+    Object,
+}
+
+/// How an object is described.
+#[derive(Debug, Clone)]
+pub struct DescribeOptions {
+    /// Name of the results: the source's up to its first dot.
+    pub name: String,
+    /// The source, as the user wrote it: messages name it so.
+    pub source: PathBuf,
+    /// What the source is.
+    pub input: Input,
+    /// The header whose structs are exported.
+    pub export_header: Option<PathBuf>,
+    /// Whether the user gave flags for clang: one of them may switch something off.
+    pub has_flags: bool,
+    /// Whether it is recognised what maps and variables are for.
+    pub recognition: bool,
+}
+
+/// Of an object `x.bpf.o`.
+impl Default for DescribeOptions {
+    fn default() -> DescribeOptions {
+        DescribeOptions {
+            name: "x".to_owned(),
+            source: PathBuf::from("x.bpf.o"),
+            input: Input::Object,
+            export_header: None,
+            has_flags: false,
+            recognition: true,
+        }
+    }
+}
+
+impl DescribeOptions {
+    /// An object that clang made and we cannot use.
+    pub(crate) fn bad_object(&self, error: ObjectError) -> Failure {
+        let is_object = self.input == Input::Object;
+        let hint = match &error {
+            ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
+            ObjectError::NoBtf if !self.has_flags => Some("is there anything in the source?"),
+            ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
+            _ => None,
+        };
+        let source = shown(&self.source);
+        let what = if is_object { String::new() } else { "the object made from ".to_owned() };
+        let failure = Failure::new(
+            exit_code::DESCRIBE,
+            anyhow::Error::new(error).context(format!("{what}`{source}` can not be packed")),
+        );
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
