@@ -8,12 +8,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use bpfpack_render::{FormatKind, TimeColumn};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
+use crate::output::OutputPlan;
 pub use plan::{Origin, Plan, WasmArg, WasmPlan};
-use values::{duration, duration_with_unit, map_entries, memory, size, variable, wasm_arg};
+use values::{
+    OutputArg, duration, duration_with_unit, format_parser, map_entries, memory, output, size,
+    time_parser, variable, wasm_arg,
+};
 
 /// Run packages of eBPF tracers.
 #[derive(Debug, Parser)]
@@ -54,18 +59,19 @@ pub struct Run {
 
     /// What to print: text for people, json (an object a line), csv, tsv, yaml, or raw (the bytes)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
-    #[arg(hide_possible_values = true)]
-    pub format: Option<FormatName>,
+    #[arg(hide_possible_values = true, value_parser = format_parser())]
+    pub format: Option<&'static FormatKind>,
 
-    /// Write to a file, not to standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// Write to a file, not to standard output (-). With a format before it, as in csv:out.csv, this
+    /// is one more output, beside the others; repeatable
+    #[arg(short, long, value_name = "[FORMAT:]FILE", value_parser = output)]
+    pub output: Vec<OutputArg>,
 
     /// Show only these members of records, in this order: pid,comm
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub fields: Vec<String>,
 
-    /// Show only this map or buffer; may be given often
+    /// Show only this map or buffer; repeatable
     #[arg(long, value_name = "MAP")]
     pub only: Vec<String>,
 
@@ -73,6 +79,7 @@ pub struct Run {
     /// since then) or delta (seconds since the one before). In text wall, in other formats none
     /// unless given
     #[arg(long, value_name = "TIME", hide_possible_values = true)]
+    #[arg(value_parser = time_parser())]
     pub time: Option<TimeColumn>,
 
     /// Show bare numbers in text, not what they stand for: addresses, users, errors, times
@@ -156,8 +163,8 @@ pub struct Run {
     #[arg(long)]
     pub as_is: bool,
 
-    /// Have a Wasm module see what is found before it is shown; may be given often, each sees what
-    /// the one before it lets through
+    /// Have a Wasm module see what is found before it is shown; repeatable: each sees what the one
+    /// before it lets through
     #[arg(long, value_name = "FILE", help_heading = WASM)]
     pub wasm: Vec<PathBuf>,
 
@@ -211,52 +218,6 @@ pub struct Run {
     pub command_line: Vec<String>,
 }
 
-/// A format of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum FormatName {
-    /// For people.
-    Text,
-    /// An object a line.
-    Json,
-    /// Comma-separated values (RFC 4180), with a line of names.
-    Csv,
-    /// Values between tabs, with a line of names.
-    Tsv,
-    /// A sequence.
-    Yaml,
-    /// The bytes of records, and of keys and values.
-    Raw,
-}
-
-impl FormatName {
-    /// As the command line has it.
-    #[cfg(feature = "wasm")]
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            FormatName::Text => "text",
-            FormatName::Json => "json",
-            FormatName::Csv => "csv",
-            FormatName::Tsv => "tsv",
-            FormatName::Yaml => "yaml",
-            FormatName::Raw => "raw",
-        }
-    }
-}
-
-/// The time that stands before a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum TimeColumn {
-    /// None.
-    None,
-    /// The local time of day.
-    Wall,
-    /// Seconds since boot.
-    Boot,
-    /// Seconds since the record before.
-    Delta,
-}
-
 impl Args {
     /// The command line of this process; none where it asked for help, which is printed.
     ///
@@ -297,7 +258,12 @@ impl Args {
             let text = "--lines: this ecli was built without what reads debugging information";
             return Err(usage(text.to_owned()).hint("build it with its default features"));
         }
-        if run.format == Some(FormatName::Raw) && !run.fields.is_empty() {
+        let format = match run.json {
+            true => FormatKind::named("json").unwrap_or_default(),
+            false => run.format.unwrap_or_default(),
+        };
+        let outputs = outputs(format, run.output)?;
+        if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
             return Err(usage(text.to_owned()));
         }
@@ -308,11 +274,7 @@ impl Args {
         Ok(Plan {
             package,
             arguments: std::mem::take(&mut run.command_line),
-            format: match run.json {
-                true => FormatName::Json,
-                false => run.format.unwrap_or(FormatName::Text),
-            },
-            output: run.output,
+            outputs,
             fields: run.fields,
             only: run.only,
             time: run.time,
@@ -352,6 +314,27 @@ impl Args {
     }
 }
 
+/// The outputs that the command line asks for. Those with a format of their own stand beside the
+/// others; standard output is one unless another file takes its place.
+fn outputs(format: &'static FormatKind, given: Vec<OutputArg>) -> Result<Vec<OutputPlan>, Failure> {
+    let mut outputs: Vec<OutputPlan> = Vec::new();
+    let replaces = |arg: &OutputArg| arg.format.is_none() || arg.file.is_none();
+    if !given.iter().any(replaces) {
+        outputs.push(OutputPlan { format, file: None });
+    }
+    for OutputArg { format: own, file } in given {
+        if outputs.iter().any(|output| output.file == file) {
+            let name = file.map_or("-".to_owned(), |file| file.display().to_string());
+            let error = anyhow!("--output: `{name}` is given twice");
+            return Err(Failure::new(exit_code::USAGE, error).hint(
+                "each output is a file of its own: --output csv:out.csv --output json:out.json",
+            ));
+        }
+        outputs.push(OutputPlan { format: own.unwrap_or(format), file });
+    }
+    Ok(outputs)
+}
+
 /// Prints help that was asked for.
 ///
 /// # Errors
@@ -385,7 +368,7 @@ mod tests {
     fn options_before_the_package_are_ours_and_after_it_the_packages() {
         let p = plan(&["run", "-j", "--interval", "2s", "package.json", "-j", "--help"]).unwrap();
         assert_eq!(p.package, Origin::File("package.json".into()));
-        assert!(p.format == FormatName::Json && p.interval == Some(Duration::from_secs(2)));
+        assert!(p.outputs[0].format.name == "json" && p.interval == Some(Duration::from_secs(2)));
         assert_eq!(p.arguments, ["package.json", "-j", "--help"]);
         let p = plan(&["package.json", "--pid", "3"]).unwrap();
         assert_eq!(p.arguments, ["package.json", "--pid", "3"]);
@@ -413,12 +396,43 @@ mod tests {
     #[test]
     fn formats_and_fields() {
         let p = plan(&["run", "-f", "csv", "--fields", "pid,comm", "--time", "boot", "p"]).unwrap();
-        assert_eq!((p.format, p.time), (FormatName::Csv, Some(TimeColumn::Boot)));
+        assert_eq!((p.outputs[0].format.name, p.time), ("csv", Some(TimeColumn::Boot)));
         assert_eq!(p.fields, ["pid", "comm"]);
-        assert_eq!(plan(&["run", "p"]).unwrap().format, FormatName::Text);
+        assert_eq!(plan(&["run", "p"]).unwrap().outputs[0].format.name, "text");
         assert!(plan(&["run", "-j", "--format", "csv", "p"]).is_err());
         assert!(plan(&["run", "--format", "xml", "p"]).is_err());
         assert!(plan(&["run", "--raw", "--decode", "p"]).is_err());
+    }
+
+    #[test]
+    fn outputs_stand_beside_each_other() {
+        let of = |args: &[&str]| -> Result<Vec<(String, Option<String>)>, String> {
+            let args = [&["run"], args, &["p"]].concat();
+            let of = |output: OutputPlan| {
+                let file = output.file.map(|file| file.display().to_string());
+                (output.format.name.to_owned(), file)
+            };
+            Ok(plan(&args)?.outputs.into_iter().map(of).collect())
+        };
+        let output = |format: &str, file: Option<&str>| (format.into(), file.map(str::to_owned));
+        let stdout = output("text", None);
+        assert_eq!(of(&[]).unwrap(), std::slice::from_ref(&stdout));
+        assert_eq!(of(&["-f", "csv", "-o", "a"]).unwrap(), [output("csv", Some("a"))]);
+        assert_eq!(of(&["-o", "a", "-o", "b"]).unwrap().len(), 2);
+        let csv = output("csv", Some("a.csv"));
+        assert_eq!(of(&["-o", "csv:a.csv"]).unwrap(), [stdout.clone(), csv.clone()]);
+        assert_eq!(of(&["-j", "--output=csv:a.csv"]).unwrap(), [output("json", None), csv.clone()]);
+        let both = [csv.clone(), output("text", Some("b"))];
+        assert_eq!(of(&["-o", "csv:a.csv", "-o", "b"]).unwrap(), both);
+        assert_eq!(of(&["-o", "csv:a.csv", "-o", "-"]).unwrap(), [csv.clone(), stdout]);
+        assert_eq!(of(&["-o", "json:-", "-o", "csv:a.csv"]).unwrap(), [output("json", None), csv]);
+        // What is no format is a part of the file's name.
+        assert_eq!(of(&["-o", "xml:a"]).unwrap(), [output("text", Some("xml:a"))]);
+        assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);
+        assert!(of(&["-o", "csv:a", "-o", "json:a"]).unwrap_err().contains("`a` is given twice"));
+        assert!(of(&["-o", "csv:-", "-o", "json:-"]).unwrap_err().contains("`-` is given twice"));
+        assert!(of(&["-o", "csv:"]).unwrap_err().contains("no file"));
+        assert!(of(&["-o", "raw:a", "--fields", "pid"]).unwrap_err().contains("--fields"));
     }
 
     #[test]

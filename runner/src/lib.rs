@@ -1,34 +1,33 @@
 // SPDX-License-Identifier: MIT
-//! The stages of `ecli run`, each in its module. Only this file wires them:
+//! The phases of `ecli run`, each in its module; [`run`] is the flow of data through them:
 //!
-//! fetch -> package -> arguments -> open -> load -> attach -> collect -> decode -> (wasm) -> render
-//! -> sink
+//! fetch -> package -> arguments -> spec -> load -> bind -> attach -> run (source -> stage -> output)
 
 // What only modules use would need a condition in a dozen places.
 #![cfg_attr(not(feature = "wasm"), allow(dead_code))]
 
 pub mod args;
 mod attach;
-mod collect;
-mod decode;
 mod early;
-mod failure;
+mod ending;
 mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod instrument;
 mod kernel;
 mod load;
+mod losses;
 mod memory;
 mod os;
+mod output;
 mod pins;
-mod render;
-mod sink;
+mod run;
+mod source;
+mod spec;
+mod symbolizer;
 mod symbols;
 mod sys;
-mod talk;
 mod vars;
-mod view;
 #[cfg(feature = "wasm")]
 mod wasm;
 #[cfg(not(feature = "wasm"))]
@@ -40,8 +39,11 @@ use std::cell::Cell;
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;
 
-pub use failure::Failure;
+use bpfpack_failure::{self as failure, talk};
 use fetch::Fetched;
+use run::Context;
+
+pub use bpfpack_failure::Failure;
 
 /// Becomes the process that reads the files of other processes, where the command line asks for
 /// that; otherwise returns none at once. To be called first by a program that runs packages.
@@ -55,7 +57,7 @@ pub fn symbolizer() -> Option<std::process::ExitCode> {
 /// With everything detached; what was shown before stays shown.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let plan = args.resolve()?;
-    render::check_terminal(&plan)?;
+    output::check_terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
@@ -73,23 +75,24 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
+    let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
     // Pins are removed where a run fails, which a signal must leave time for.
     let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
     let early = Cell::new(early.map_err(failure::system("cannot watch signals"))?);
+    let context = Context {
+        plan: &plan,
+        package: &package,
+        arguments: &arguments,
+        spec: &spec,
+        modules: modules.as_ref(),
+    };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
         drop(early.take());
-        let views = view::plan(&plan, &package.meta, &elf, &btf, object, &arguments, &talk)?;
-        let start =
-            |modules: &wasm::Modules| modules.start(&plan, &package, &arguments, object, &views);
-        let chain = modules.as_ref().map(start).transpose()?;
-        let declared = chain.as_ref().map_or_else(Vec::new, wasm::Chain::declared);
-        let streams = views.streams.iter().chain(&declared).map(|stream| &**stream);
-        view::check_fields(streams, &plan.fields)?;
-        collect::Sources::open(&plan, object, views, chain)
+        context.prepare(object)
     };
     let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments: &arguments };
     let attached = attach::load_and_attach(&input, &talk, prepare)?;
-    collect::run(&plan, attached, &signals, &talk)
+    run::run(&plan, attached, &signals, &talk)
 }

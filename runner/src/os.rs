@@ -3,12 +3,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags};
-
-use crate::sys;
 
 /// Opens what a descriptor of a path (`O_PATH`) stands for, and nothing else that may be at that
 /// path by now.
@@ -26,13 +24,6 @@ pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some((size.ws_row.into(), size.ws_col.into()))
         .filter(|(rows, columns)| *rows > 0 && *columns > 0)
-}
-
-/// Hours, minutes and seconds of the local time now.
-#[must_use]
-pub(crate) fn local_time() -> (u8, u8, u8) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    sys::local_time_of(i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A time as poll(2) takes it.

@@ -39,7 +39,8 @@ impl Symbolizer {
         object: &Object,
         spec: &Spec,
     ) -> Result<Symbolizer, Failure> {
-        let of_records = spec.streams().flat_map(|stream| &stream.records).flat_map(|ty| &ty.stacks);
+        let of_records =
+            spec.streams().flat_map(|stream| &stream.records).flat_map(|ty| &ty.stacks);
         let stacks = of_records.chain(spec.views().flat_map(|view| &view.stacks));
         let mut maps = HashMap::new();
         for stack in stacks {

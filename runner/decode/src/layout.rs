@@ -179,7 +179,7 @@ impl Layout {
         match self {
             Layout::Int { size, .. } if *size >= 4 => {
                 found.push(Field { offset: at, size: *size });
-            },
+            }
             Layout::Array { element, stride, len } => {
                 for index in 0..*len {
                     element.collect_counters(at + index * stride, except, found);

@@ -143,7 +143,9 @@ mod tests {
     impl Stage for Letter {
         fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
             match frame {
-                Frame::Text(time, text) => next.frame(Frame::Text(time, &[text, &[self.0]].concat())),
+                Frame::Text(time, text) => {
+                    next.frame(Frame::Text(time, &[text, &[self.0]].concat()))
+                }
                 // Records of the second stage's letter are its own.
                 Frame::Record(record) if record.bytes == [self.0] => Ok(()),
                 frame => next.frame(frame),

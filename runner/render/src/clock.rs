@@ -126,7 +126,10 @@ pub(crate) mod tests {
         assert_eq!(at(&mut delta, later), "+0.000000", "read together");
         let mut wall = clock(TimeColumn::Wall);
         let next = Time { wall: TIME.wall + 1_000_000_000, ..TIME };
-        assert_eq!((at(&mut wall, TIME), at(&mut wall, next)), ("09:05:07".into(), "09:05:08".into()));
+        assert_eq!(
+            (at(&mut wall, TIME), at(&mut wall, next)),
+            ("09:05:07".into(), "09:05:08".into())
+        );
         let mut out = Vec::new();
         clock(TimeColumn::Wall).json(TIME, &mut out);
         clock(TimeColumn::Boot).json(TIME, &mut out);

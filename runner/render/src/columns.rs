@@ -41,7 +41,8 @@ pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> 
     let column = |member: &Member| {
         let name = member.name.chars().count();
         let meaning = member.meaning.filter(|_| meanings);
-        let usual = meaning.map_or_else(|| usual(&member.layout, &member.name), |m| meaning::width(&m));
+        let usual =
+            meaning.map_or_else(|| usual(&member.layout, &member.name), |m| meaning::width(&m));
         Column {
             name: member.name.clone(),
             member: Some(member.clone()),

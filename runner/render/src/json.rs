@@ -83,8 +83,7 @@ impl Syntax for Json {
         out.extend(self.has_keys.then_some(b','));
         self.has_keys = true;
         let has_names = names.is_some();
-        let flat =
-            self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
+        let flat = self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
         let other = |at: usize, out: &mut Vec<u8>| {
             json::write_member(&layout.members[at], record.bytes, names, out);
         };
@@ -138,8 +137,7 @@ mod tests {
     #[test]
     fn elements() {
         let entries = || vec![Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
-        let reading =
-            |view| Reading { source: Arc::new(view), time: TIME, entries: entries() };
+        let reading = |view| Reading { source: Arc::new(view), time: TIME, entries: entries() };
         let mut out = Vec::new();
         format(false).reading(&reading(counter_view()), &mut out);
         format(true).reading(&reading(View { key: None, ..counter_view() }), &mut out);

@@ -70,6 +70,13 @@ impl FormatKind {
     }
 }
 
+/// Text, where nothing else is asked for.
+impl Default for &'static FormatKind {
+    fn default() -> Self {
+        &text::KIND
+    }
+}
+
 impl PartialEq for FormatKind {
     fn eq(&self, other: &FormatKind) -> bool {
         self.name == other.name

@@ -107,12 +107,7 @@ pub fn write(meaning: &Meaning, value: Value<'_>, names: &mut Names, out: &mut V
     }
 }
 
-fn write_number(
-    meaning: &Meaning,
-    number: Number,
-    names: &mut Names,
-    out: &mut Vec<u8>,
-) -> bool {
+fn write_number(meaning: &Meaning, number: Number, names: &mut Names, out: &mut Vec<u8>) -> bool {
     let Number { value, extended, signed, size } = number;
     let name = match *meaning {
         Meaning::Syscall => syscall::name(value),

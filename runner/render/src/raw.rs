@@ -9,12 +9,8 @@ use bpfpack_frame::{Reading, Record, Time};
 use crate::{Format, FormatKind};
 
 /// The raw format.
-pub(crate) static KIND: FormatKind = FormatKind {
-    name: "raw",
-    has_meanings: false,
-    is_structured: false,
-    make: |_| Box::new(Raw),
-};
+pub(crate) static KIND: FormatKind =
+    FormatKind { name: "raw", has_meanings: false, is_structured: false, make: |_| Box::new(Raw) };
 
 #[derive(Debug)]
 struct Raw;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use build::{Built, Inputs, Note, Options, build};
+pub use build::{Built, Inputs, Note, Options, build, labels};
 pub use error::SpecError;
 pub use fields::{check as check_fields, select as select_fields};
 pub use printk::{COMM as PRINTK_COMM, stream as printk};

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_user_wins_over_the_package_and_that_over_a_default() {
-        let described = MapMeta { max_entries: Some(77), value_size: Some(80), ..MapMeta::default() };
+        let described =
+            MapMeta { max_entries: Some(77), value_size: Some(80), ..MapMeta::default() };
         let of = |ty, entries, size, described, wanted| {
             let sizes = OpenSizes::of((ty, entries, size), described, wanted);
             (sizes.max_entries, sizes.stack_bytes)
@@ -102,7 +103,11 @@ mod tests {
         assert_eq!(of(map_type::HASH, 0, 8, Some(&described), None), (Some(77), None));
         assert_eq!(of(map_type::HASH, 0, 8, Some(&described), Some(5)), (Some(5), None));
         assert_eq!(of(map_type::HASH, 3, 8, Some(&described), None), (None, None));
-        assert_eq!(of(map_type::RINGBUF, 0, 0, None, None), (None, None), "libbpf says what is wrong");
+        assert_eq!(
+            of(map_type::RINGBUF, 0, 0, None, None),
+            (None, None),
+            "libbpf says what is wrong"
+        );
         assert_eq!(of(map_type::STACK_TRACE, 0, 0, None, None), (Some(8192), Some(1016)));
         assert_eq!(of(map_type::STACK_TRACE, 9, 0, Some(&described), None), (None, Some(80)));
         assert_eq!(of(map_type::STACK_TRACE, 9, 8, Some(&described), None), (None, None));

@@ -83,8 +83,10 @@ impl Stacks {
     #[must_use]
     pub fn of(maps: &[MapDefinition]) -> Stacks {
         let stacks = maps.iter().filter(|map| map.ty == map_type::STACK_TRACE);
-        let map =
-            |map: &MapDefinition| StackMap { name: map.name.clone(), room: map.value_size as usize };
+        let map = |map: &MapDefinition| StackMap {
+            name: map.name.clone(),
+            room: map.value_size as usize,
+        };
         Stacks { maps: stacks.map(map).collect() }
     }
 

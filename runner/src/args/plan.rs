@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{FormatName, TimeColumn};
+use bpfpack_render::TimeColumn;
+
+use crate::output::OutputPlan;
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
 const MEMORY: u64 = 256 << 20;
@@ -57,10 +59,8 @@ pub struct Plan {
     pub package: Origin,
     /// The package's own arguments, the first being its name.
     pub arguments: Vec<String>,
-    /// What is printed.
-    pub format: FormatName,
-    /// A file instead of standard output.
-    pub output: Option<PathBuf>,
+    /// Where frames go, and how they look there.
+    pub outputs: Vec<OutputPlan>,
     /// The members of records that are shown; all where there are none.
     pub fields: Vec<String>,
     /// The maps and buffers that are shown; all where there are none.

@@ -1,12 +1,52 @@
 // SPDX-License-Identifier: MIT
 //! The values of options: text to what is meant, or why it is none.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use bpfpack_render::{FormatKind, TimeColumn};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::WasmArg;
 
+/// A format by its name.
+pub(super) fn format_parser() -> impl TypedValueParser<Value = &'static FormatKind> {
+    PossibleValuesParser::new(FormatKind::names())
+        .map(|name| FormatKind::named(&name).unwrap_or_default())
+}
+
+/// What stands before each record, by its name.
+pub(super) fn time_parser() -> impl TypedValueParser<Value = TimeColumn> {
+    PossibleValuesParser::new(TimeColumn::names())
+        .map(|name| TimeColumn::named(&name).unwrap_or(TimeColumn::None))
+}
+
+/// An output as it is written.
+#[derive(Debug, Clone)]
+pub struct OutputArg {
+    /// The format before the colon.
+    pub(super) format: Option<&'static FormatKind>,
+    /// The file; none for standard output.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// A file, perhaps with a format before it: `out.txt`, `csv:out.csv`, `-`.
+pub(super) fn output(text: &str) -> Result<OutputArg, String> {
+    let with_format =
+        text.split_once(':').and_then(|(name, file)| Some((FormatKind::named(name)?, file)));
+    let (format, file) = match with_format {
+        Some((format, file)) => (Some(format), file),
+        None => (None, text),
+    };
+    match file {
+        "" => Err("there is no file name; standard output is `-`".into()),
+        "-" => Ok(OutputArg { format, file: None }),
+        file => Ok(OutputArg { format, file: Some(file.into()) }),
+    }
+}
+
 /// A map's name and a number.
-pub fn map_entries(text: &str) -> Result<(String, u32), String> {
+pub(super) fn map_entries(text: &str) -> Result<(String, u32), String> {
     let (name, number) = text.split_once('=').ok_or("it must be MAP=N")?;
     let number = number.parse().ok().filter(|number| *number > 0);
     let number = number.ok_or("N must be a number from 1 to 4294967295")?;
@@ -14,7 +54,7 @@ pub fn map_entries(text: &str) -> Result<(String, u32), String> {
 }
 
 /// A value for modules: `key=value`, or `module:key=value`.
-pub fn wasm_arg(text: &str) -> Result<WasmArg, String> {
+pub(super) fn wasm_arg(text: &str) -> Result<WasmArg, String> {
     let (name, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
     let (module, name) = match name.split_once(':') {
         Some((module, name)) => (Some(module.to_owned()), name),
@@ -27,7 +67,7 @@ pub fn wasm_arg(text: &str) -> Result<WasmArg, String> {
 }
 
 /// A variable of the environment: with its value, or as it is here.
-pub fn variable(text: &str) -> (String, String) {
+pub(super) fn variable(text: &str) -> (String, String) {
     match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => (text.to_owned(), std::env::var(text).unwrap_or_default()),
@@ -35,13 +75,13 @@ pub fn variable(text: &str) -> (String, String) {
 }
 
 /// The memory of a Wasm module in bytes, with K, M or G.
-pub fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let size = bytes(text)?.filter(|size| (1 << 16..=1 << 32).contains(size));
     size.map(|size| size as usize).ok_or_else(|| "it must be from 64K to 4G".into())
 }
 
 /// Memory in bytes, with K, M or G.
-pub fn memory(text: &str) -> Result<u64, String> {
+pub(super) fn memory(text: &str) -> Result<u64, String> {
     let size = bytes(text)?.filter(|size| (16 << 20..=1 << 42).contains(size));
     size.ok_or_else(|| "it must be from 16M to 4096G".into())
 }
@@ -62,7 +102,7 @@ fn bytes(text: &str) -> Result<Option<u64>, String> {
 }
 
 /// A time whose unit is said: without, people mean seconds, and programs milliseconds.
-pub fn duration_with_unit(text: &str) -> Result<Duration, String> {
+pub(super) fn duration_with_unit(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(_) => Err(format!("a unit is missing: `{text}s`, or `{text}ms`")),
         Err(_) => duration(text),
@@ -70,7 +110,7 @@ pub fn duration_with_unit(text: &str) -> Result<Duration, String> {
 }
 
 /// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
     let unit_ms = match unit {

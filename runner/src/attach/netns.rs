@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::error::AttachError;
 use super::method::{Attachment, Context, Method, Target};
-use crate::sys;
+use crate::os;
 
 /// By a network namespace.
 pub(super) const METHOD: Method = Method { target: Target::NetNs, attach };
@@ -33,7 +33,7 @@ fn open(path: &str) -> rustix::io::Result<OwnedFd> {
     if rustix::fs::fstatfs(&found)?.f_type as i64 != FILES {
         return Err(rustix::io::Errno::INVAL);
     }
-    sys::reopen(found.as_fd(), OFlags::RDONLY)
+    os::reopen(found.as_fd(), OFlags::RDONLY)
 }
 
 #[cfg(test)]

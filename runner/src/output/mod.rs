@@ -15,7 +15,7 @@ use bpfpack_render::{Format, FormatKind, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, exit_code};
 use crate::sys::Signals;
 use crate::talk::Talk;
 pub(crate) use sink::{Reader, Sink, Written};
@@ -46,6 +46,19 @@ impl OutputPlan {
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()
     }
+}
+
+/// Whether the outputs may be what is asked for.
+///
+/// # Errors
+/// When raw bytes would go to a terminal, which obeys some of them.
+pub(crate) fn check_terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
+    if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
+        let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
+        return Err(Failure::new(exit_code::USAGE, error)
+            .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
+    }
+    Ok(())
 }
 
 /// The outputs of a run.
@@ -368,7 +381,10 @@ mod tests {
         outputs.frame(reading(2)).unwrap();
         assert!(outputs.is_drawing() && outputs.draw() && !outputs.is_drawing());
         outputs.end();
-        assert_eq!((outputs.flush().unwrap(), outputs.shown(), outputs.left()), (Reader::There, 2, 0));
+        assert_eq!(
+            (outputs.flush().unwrap(), outputs.shown(), outputs.left()),
+            (Reader::There, 2, 0)
+        );
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(
             read("json"),

@@ -115,9 +115,7 @@ fn settings(plan: &Plan, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> 
         timestamps: plan.timestamp,
         time: plan.time,
         meanings: shows_names(plan, output),
-        terminal: output
-            .is_terminal()
-            .then_some(Terminal { size: os::terminal_size, has_colors }),
+        terminal: output.is_terminal().then_some(Terminal { size: os::terminal_size, has_colors }),
         symbolizer: Some(Rc::clone(symbolizer) as _),
         local_time: sys::local_time_of,
     }

@@ -219,9 +219,8 @@ mod tests {
             assert!(taken.entries.len() < 20);
         }
         taken.finish(&counters);
-        let mut counts: Vec<u128> = {
-            taken.entries.iter().map(|e| counters[0].unsigned(&e.value)).collect()
-        };
+        let mut counts: Vec<u128> =
+            { taken.entries.iter().map(|e| counters[0].unsigned(&e.value)).collect() };
         counts.sort_unstable();
         assert_eq!(counts, (9990..10_000).collect::<Vec<u128>>());
         assert_eq!((taken.left_out, taken.has_more), (9990, false));

@@ -44,9 +44,8 @@ impl Buffer {
     /// # Errors
     /// Names the buffer that cannot be read.
     pub(crate) fn open_all(object: &Object, spec: &Spec) -> Result<Vec<Buffer>, Failure> {
-        let buffer = |stream: &Arc<Stream>| {
-            Ok(Buffer::new(Arc::clone(stream), open(object, stream)?))
-        };
+        let buffer =
+            |stream: &Arc<Stream>| Ok(Buffer::new(Arc::clone(stream), open(object, stream)?));
         spec.streams().map(buffer).collect()
     }
 
@@ -130,6 +129,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::os::fd::AsFd as _;
 
     use bpfpack_spec::fixtures::stream;
 
@@ -137,11 +137,11 @@ mod tests {
 
     /// Records from nowhere.
     #[derive(Debug)]
-    struct Fake(Vec<Vec<u8>>);
+    struct Fake(Vec<Vec<u8>>, std::fs::File);
 
     impl RecordSource for Fake {
         fn fd(&self) -> BorrowedFd<'_> {
-            unimplemented_fd()
+            self.1.as_fd()
         }
 
         fn drain(
@@ -164,14 +164,12 @@ mod tests {
         }
     }
 
-    fn unimplemented_fd() -> BorrowedFd<'static> {
-        rustix::stdio::stdin()
-    }
-
     #[test]
     fn records_are_counted_by_what_became_of_them() {
         let records = [&b"\x01\0\0\0a\0\0\0"[..], b"", b"\x02\0\0\0b\0\0\0"].map(<[u8]>::to_vec);
-        let mut buffer = Buffer::new(Arc::new(stream()), Box::new(Fake(records.into())));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let fake = Fake(records.into(), file);
+        let mut buffer = Buffer::new(Arc::new(stream()), Box::new(fake));
         let mut round = Round { taken: 1, fill: 2, more: false };
         let mut seen = Vec::new();
         let mut take = |record: Record<'_>| {
@@ -181,7 +179,11 @@ mod tests {
             Taken { is_shown, goes_on: is_shown }
         };
         buffer.drain(usize::MAX, &mut round, &mut take).unwrap();
-        assert_eq!((round.taken, round.fill, round.more), (3, 7, true), "one said that it is enough");
+        assert_eq!(
+            (round.taken, round.fill, round.more),
+            (3, 7, true),
+            "one said that it is enough"
+        );
         buffer.drain(1, &mut round, &mut take).unwrap();
         assert_eq!((buffer.taken, buffer.malformed, seen), (2, 1, vec![8, 0, 8]));
         let mut mark = buffer.mark();

@@ -78,22 +78,23 @@ impl Reader {
         let open = |is_it: &dyn Fn(&str) -> bool| -> Result<Map, Failure> {
             let mut maps = object.maps();
             let map = maps.find(|map| map.name().to_str().is_some_and(is_it));
-            let map = map.ok_or_else(|| unusable(view, "there is no such map".into()))?;
+            let map = map.ok_or_else(|| unusable(view, anyhow::anyhow!("there is no such map")))?;
             Map::of(&map).map_err(|error| unusable(view, error.into()))
         };
         let map_reader = |name: &str, counters: Option<Vec<Field>>| {
             let map = open(&|map| map == name)?;
-            let counters = counters.unwrap_or_else(|| {
-                vec![Field { offset: 0, size: map.value_size() }]
-            });
+            let counters =
+                counters.unwrap_or_else(|| vec![Field { offset: 0, size: map.value_size() }]);
             let is_hash = !matches!(map.map_type(), MapType::Array | MapType::PercpuArray);
             Ok(MapReader { map, counters, is_hash })
         };
         Ok(Some(match &view.from {
             ReadFrom::Map { map } => Reader::Map(map_reader(map, Some(view.counters.clone()))?),
-            ReadFrom::Slots { map, slot, len } => {
-                Reader::Slots(SlotsReader { reader: map_reader(map, None)?, slot: *slot, len: *len })
-            }
+            ReadFrom::Slots { map, slot, len } => Reader::Slots(SlotsReader {
+                reader: map_reader(map, None)?,
+                slot: *slot,
+                len: *len,
+            }),
             ReadFrom::Section { section, parts, len } => {
                 let map = open(&|map| load::holds_section(map, section))?;
                 Reader::Section(SectionReader { map, parts: parts.clone(), len: *len })
@@ -396,7 +397,12 @@ mod tests {
     #[test]
     fn combining_keeps_to_the_counters() {
         let mut into = [1, 0, 0, 0, 9, 9];
-        combine(&mut into, &[255, 0, 0, 0, 1, 1], &[Field { offset: 0, size: 4 }], u128::wrapping_sub);
+        combine(
+            &mut into,
+            &[255, 0, 0, 0, 1, 1],
+            &[Field { offset: 0, size: 4 }],
+            u128::wrapping_sub,
+        );
         assert_eq!(into, [2, 255, 255, 255, 9, 9]);
     }
 }

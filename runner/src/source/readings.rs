@@ -274,7 +274,8 @@ impl Schedule {
                 continue;
             }
             // An error is told when it comes again with the next reading.
-            let mut entries = sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
+            let mut entries =
+                sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
             if seen.len() > self.limits.keys {
                 seen.clear();
             }
@@ -357,6 +358,8 @@ mod tests {
         assert!(text(&taken(3, 0, true, false)).contains("not all of its elements were read"));
         assert!(text(&taken(3, 5, false, false)).starts_with("`m` has 5 more elements"));
         assert!(text(&taken(3, 5, true, false)).starts_with("`m` has at least 5 more elements"));
-        assert!(text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries"));
+        assert!(
+            text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries")
+        );
     }
 }

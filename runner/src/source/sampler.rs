@@ -116,8 +116,8 @@ impl Sampler {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::maps::SectionReader;
+    use super::*;
     use crate::sys::map::Map;
     use bpfpack_spec::fixtures::counter_view;
     use libbpf_rs::MapType;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use super::Frame;
-use crate::decode::text;
+use bpfpack_schemas::printable;
 
 /// Appends a frame: `name+0x1a [module]`, or `0x7f12345678 [module+0x5678]` where it has no name;
 /// where the line is known, ` file:line` behind it.
@@ -14,7 +14,7 @@ use crate::decode::text;
 pub fn write_frame(address: u64, frame: &Frame, out: &mut Vec<u8>) {
     match &frame.name {
         Some(name) => {
-            text::string(name.as_bytes(), out);
+            printable::append(name.as_bytes(), out);
             let _ = match frame.inlined {
                 true => write!(out, " (inlined)"),
                 false => write!(out, "+{:#x}", frame.offset),
@@ -26,7 +26,7 @@ pub fn write_frame(address: u64, frame: &Frame, out: &mut Vec<u8>) {
         // What is no file has brackets already, and offsets into it say nothing.
         let is_file = !module.starts_with('[');
         out.extend_from_slice(if is_file { b" [" } else { b" " });
-        text::string(module.as_bytes(), out);
+        printable::append(module.as_bytes(), out);
         if is_file {
             if frame.name.is_none() {
                 let _ = write!(out, "+{:#x}", frame.address);
@@ -36,7 +36,7 @@ pub fn write_frame(address: u64, frame: &Frame, out: &mut Vec<u8>) {
     }
     if let Some((file, line)) = &frame.source {
         out.push(b' ');
-        text::string(file.as_bytes(), out);
+        printable::append(file.as_bytes(), out);
         let _ = write!(out, ":{line}");
     }
 }

@@ -47,6 +47,10 @@ pub fn run_tracer(
         let why = "is a whole tracer: --wasm and --wasm-arg are for packages";
         return Err(refuse(exit_code::USAGE, why).hint("its arguments come after its name"));
     }
+    let [output] = &plan.outputs[..] else {
+        let why = "is a whole tracer, and writes its own output: it has one";
+        return Err(refuse(exit_code::USAGE, why).hint("-o FILE writes that to a file"));
+    };
     let limits = Limits { memory: plan.wasm.memory, time: plan.wasm.time };
     let engine = Engine::new(limits, module.len(), plan.wasm.cache.as_deref())?;
     let module = engine.compile(&name, module)?;
@@ -66,7 +70,7 @@ pub fn run_tracer(
     }
     let plan = TracerPlan {
         arguments,
-        output: plan.output.clone(),
+        output: output.file.clone(),
         environment: plan.wasm.environment.clone(),
         directories: plan.wasm.directories.clone(),
         as_is: plan.as_is,

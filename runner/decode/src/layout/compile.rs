@@ -160,10 +160,8 @@ fn finished(found: Vec<(Member, Type<'_>)>, size: usize, is_outermost: bool) -> 
                     && matches!(other.layout, Layout::Int { size: 1..=8, .. })
             };
             let length = names.iter().find(is_length);
-            member.length = length.map(|length| Field {
-                offset: length.offset,
-                size: length.layout.size(),
-            });
+            member.length =
+                length.map(|length| Field { offset: length.offset, size: length.layout.size() });
         }
         member.meaning = Meaning::guess(&Hint { name: &member.name, ty, siblings: &siblings });
         if is_outermost && at + 1 == count && member.offset <= size && member.layout.size() == 0 {

@@ -39,7 +39,9 @@ impl Text {
         }
         let is_table = is_first && is_table(view, &reading.entries);
         // Histograms that are all empty, and nothing beside them.
-        if is_table && matches!(view.shape, Shape::Histogram { .. }) && others(view).next().is_none()
+        if is_table
+            && matches!(view.shape, Shape::Histogram { .. })
+            && others(view).next().is_none()
         {
             return;
         }

@@ -191,9 +191,7 @@ impl Flat {
                     let value = i64::from_le_bytes(*b);
                     (value.unsigned_abs(), value < 0)
                 }),
-                Value::Small { size, signed: false } => {
-                    Some((unsigned(bytes, size) as u64, false))
-                }
+                Value::Small { size, signed: false } => Some((unsigned(bytes, size) as u64, false)),
                 Value::Small { size, .. } => {
                     let value = signed(bytes, size) as i64;
                     Some((value.unsigned_abs(), value < 0))

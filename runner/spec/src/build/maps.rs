@@ -88,8 +88,7 @@ impl Builder<'_> {
     fn layouts(&self, map: &MapDefinition) -> (Layout, Layout) {
         let (key, value) = self.inputs.btf.map_types(&map.name);
         let key = key.map_or_else(|| untyped(map.key_size), Layout::of);
-        let value =
-            self.configured(self.described(&map.name)).or_else(|| value.map(Layout::of));
+        let value = self.configured(self.described(&map.name)).or_else(|| value.map(Layout::of));
         (key, value.unwrap_or_else(|| untyped(map.value_size)))
     }
 
@@ -127,10 +126,9 @@ fn without(key: Layout, offset: usize) -> Option<Layout> {
 /// Whether a map of this type can be read, and if so, whether its elements come and go.
 fn is_readable(ty: u32) -> Option<bool> {
     match ty {
-        map_type::HASH
-        | map_type::LRU_HASH
-        | map_type::PERCPU_HASH
-        | map_type::LRU_PERCPU_HASH => Some(true),
+        map_type::HASH | map_type::LRU_HASH | map_type::PERCPU_HASH | map_type::LRU_PERCPU_HASH => {
+            Some(true)
+        }
         map_type::ARRAY | map_type::PERCPU_ARRAY => Some(false),
         _ => None,
     }

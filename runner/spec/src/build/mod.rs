@@ -105,8 +105,14 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
     let Inputs { meta, object, btf, options, .. } = *inputs;
     let maps = of_object(object, btf, meta, &options.map_entries);
     let stacks = Stacks::of(&maps);
-    let mut builder =
-        Builder { inputs, maps, stacks, has_streams: false, notes: Vec::new(), sources: Vec::new() };
+    let mut builder = Builder {
+        inputs,
+        maps,
+        stacks,
+        has_streams: false,
+        notes: Vec::new(),
+        sources: Vec::new(),
+    };
     builder.check_only()?;
     let mut streams = builder.streams();
     fields::select(&mut streams, &options.fields);

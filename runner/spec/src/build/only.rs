@@ -24,9 +24,7 @@ impl Builder<'_> {
             names.extend(names_of.filter(|name| !name.starts_with(DUMMY_PREFIX)));
         }
         match self.inputs.options.only.iter().find(|only| !names.contains(only)) {
-            Some(unknown) => {
-                Err(SpecError::UnknownMap { name: unknown.clone(), known: names })
-            }
+            Some(unknown) => Err(SpecError::UnknownMap { name: unknown.clone(), known: names }),
             None => Ok(()),
         }
     }

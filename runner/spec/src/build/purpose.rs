@@ -95,7 +95,7 @@ impl Purpose {
         match (&self.position, key) {
             (Some(SlotPosition::Index), _) => {
                 Some(Field { offset: 0, size: key.size().clamp(1, 8) })
-            },
+            }
             (Some(SlotPosition::Key(name)), Layout::Struct(record)) => {
                 let member = record.members.iter().find(|member| member.name == *name)?;
                 Some(Field { offset: member.offset, size: member.layout.size().clamp(1, 8) })

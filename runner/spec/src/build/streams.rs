@@ -147,7 +147,11 @@ impl Builder<'_> {
         let config = described.and_then(|meta| meta.export_config.clone()).unwrap_or_default();
         let exported = self.inputs.meta.export_types.first().map(|ty| of_type(ty.type_id));
         match config {
-            ExportConfig::NoExport if self.inputs.meta.enable_multiple_export_types == Some(true) => None,
+            ExportConfig::NoExport
+                if self.inputs.meta.enable_multiple_export_types == Some(true) =>
+            {
+                None
+            }
             _ => exported
                 .filter(|ty| matches!(ty.kind, Kind::Struct | Kind::Union))
                 .or_else(|| self.inputs.btf.map_types(name).1)

@@ -62,7 +62,7 @@ fn a_line_wakes_the_reader() {
     let mark = mark("wakes");
     let mut pipe = TracePipe::open().unwrap();
     assert_eq!(pipe.shared(), None);
-    let Source::Own(Instance { dir }) = &pipe.source else { panic!() };
+    let Origin::Own(Instance { dir }) = &pipe.origin else { panic!() };
     let dir: PathBuf = dir.clone();
     assert!(dir.starts_with(root) && dir.is_dir());
     let printer = Printer::load(&format!("{mark} at %llu\nand more\n")).unwrap();

@@ -123,11 +123,7 @@ impl PostProcessor {
 
     /// Hands on what the module has emitted; then the call's own failure, so that nothing that was
     /// emitted before is lost.
-    fn deliver(
-        &mut self,
-        result: Result<(), Failure>,
-        next: &mut dyn Next,
-    ) -> Result<(), Failure> {
+    fn deliver(&mut self, result: Result<(), Failure>, next: &mut dyn Next) -> Result<(), Failure> {
         if result.is_err() {
             self.end_lines();
         }

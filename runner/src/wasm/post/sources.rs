@@ -158,7 +158,14 @@ fn of_record(record: &Struct, name: &str, base: usize) -> Option<MemberAt> {
 impl MemberAt {
     /// A record, or a row, as a whole.
     fn whole(size: usize) -> MemberAt {
-        MemberAt { offset: 0, size: size as u32, ty: 7, count: 1, stride: size as u32, bits: (0, 0) }
+        MemberAt {
+            offset: 0,
+            size: size as u32,
+            ty: 7,
+            count: 1,
+            stride: size as u32,
+            bits: (0, 0),
+        }
     }
 
     fn of_member(member: &Member, base: usize) -> MemberAt {

@@ -180,7 +180,8 @@ impl PostProcessor {
             self.finish("bpfpack_start", |store| start.call(store, (at, len)))?;
             self.store.data_mut().is_starting = false;
         }
-        self.declared = before..self.world().sources.borrow().len();
+        let after = self.world().sources.borrow().len();
+        self.declared = before..after;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::interrupts::Interrupts;
 use crate::failure::{self, Failure};
 use crate::os::timespec;
-use crate::sink::{Reader, Sink};
+use crate::output::{Reader, Sink};
 use crate::wasm::wasi::{Answer, Errno, Output, Streams, Trouble};
 
 /// While records are handed over, what is written for them waits for each other up to this time.

@@ -7,7 +7,7 @@ use wasmtime::{Linker, Module, Store, Trap};
 use super::console::{Console, End};
 use super::{MODULE, State};
 use crate::failure::{Failure, exit_code};
-use crate::sink::{Reader, Sink, Written};
+use crate::output::{Reader, Sink, Written};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::wasm::engine::{Limiter, missing_imports};

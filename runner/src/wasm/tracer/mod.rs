@@ -24,7 +24,7 @@ use super::engine::{Engine, Limited, Limiter};
 use super::memory::Guest;
 use super::wasi::{self, HasWasi, Streams, Wasi};
 use crate::failure::{self, Failure};
-use crate::sink::Sink;
+use crate::output::Sink;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use console::Console;

@@ -2,8 +2,8 @@
 //! What a module's buffers brought and lost, told when the run ends, as for packages.
 
 use super::buffer::Buffer;
-use crate::collect::losses;
 use crate::instrument::Counters;
+use crate::losses;
 use crate::talk::Talk;
 
 /// The counts of a run.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What modules do wrong: each is an error that names the function and the cause, and never more.
 
+use std::time::Instant;
+
 use super::*;
 use crate::failure::exit_code::{MODULE, MODULE_FAILED};
 

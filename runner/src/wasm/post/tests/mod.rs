@@ -253,7 +253,10 @@ fn a_module_makes_sources_of_its_own() {
     let declared = chain.sources();
     let names: Vec<_> = declared.iter().map(|source| (source.index(), source.name())).collect();
     assert_eq!(names, [(2, "p"), (3, "t")]);
-    assert!(matches!(declared[..], [bpfpack_spec::Source::Stream(_), bpfpack_spec::Source::View(_)]));
+    assert!(matches!(
+        declared[..],
+        [bpfpack_spec::Source::Stream(_), bpfpack_spec::Source::View(_)]
+    ));
     let (seen, result) = run(&mut chain, &[]);
     assert_eq!(result, Ok(()));
     assert_eq!(seen, ["p [1, 2, 3, 4]", "t [1, 2, 3, 4]=[9]", "json {\"a\":1}"]);

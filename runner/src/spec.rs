@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//! The spec of a package on this machine: what is asked of the kernel for it, and what the user
+//! hears of it.
+
+use std::cell::OnceCell;
+
+use bpfpack_schemas::Package;
+use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::object::BpfObject;
+use bpfpack_spec::{Inputs, Note, Options, Spec, SpecError, labels};
+
+use crate::args::Plan;
+use crate::failure::{Failure, exit_code};
+use crate::kernel;
+use crate::talk::Talk;
+use crate::vars::Arguments;
+
+/// Decides what is shown of a package.
+///
+/// # Errors
+/// When what the user asks for cannot be shown.
+pub(crate) fn build(
+    plan: &Plan,
+    package: &Package,
+    (object, btf): (&BpfObject<'_>, &Btf<'_>),
+    arguments: &Arguments,
+    talk: &Talk,
+) -> Result<Spec, Failure> {
+    let options = Options {
+        only: plan.only.clone(),
+        fields: plan.fields.clone(),
+        interval: plan.interval,
+        differences: plan.clear,
+        map_entries: plan.map_entries.clone(),
+        single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
+    };
+    // The kernel's BTF is 5 MB or more: it is read only where a key needs it.
+    let kernel = OnceCell::new();
+    let kernel_enum = |name: &str| {
+        let btf: &Option<Btf<'static>> = kernel.get_or_init(kernel::btf);
+        btf.as_ref()?.find_enum(name).map(labels)
+    };
+    let built = bpfpack_spec::build(&Inputs {
+        meta: &package.meta,
+        object,
+        btf,
+        options: &options,
+        nonzero: &arguments.nonzero,
+        kernel_enum: &kernel_enum,
+    });
+    let built = built.map_err(failure)?;
+    for note in &built.notes {
+        match note {
+            Note::Warning(text) => talk.warning(text),
+            Note::Info(text) => talk.note(text),
+        }
+    }
+    Ok(built.spec)
+}
+
+/// What the user sees where nothing can be shown as it is asked for.
+pub(crate) fn failure(error: SpecError) -> Failure {
+    let hint = error.hint();
+    Failure::new(exit_code::USAGE, error).hint(hint)
+}
