@@ -43,7 +43,7 @@ pub(super) enum Family {
     Function,
 }
 
-/// A kind's place in its family: 0 is best.
+/// A kind's rank in its family: 0 is best.
 pub(super) type Rank = usize;
 
 /// What a kind is among those that can stand in for it.

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::error::AttachError;
 use super::interface;
-use super::method::{Attachment, Context, Method, Owner, Target};
+use super::method::{Attachment, Context, Method, Owner};
+use super::target::Target;
 
 /// By the XDP hook of an interface.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::method::Target;
+use super::super::target::Target;
 use super::*;
 
 /// All sections that libbpf 1.7 has a definition for.
