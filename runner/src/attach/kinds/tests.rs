@@ -103,7 +103,8 @@ fn ranks_of_a_family_are_complete() {
 
 #[test]
 fn capabilities_by_section() {
-    for section in ["xdp", "tc/egress", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in", "netfilter"]
+    for section in
+        ["xdp", "tc/egress", "netkit/peer", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in"]
     {
         assert_eq!(Kind::of(section).capability, Capability::NET_ADMIN, "{section}");
     }
