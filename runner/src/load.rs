@@ -24,7 +24,7 @@ static LOG: Mutex<String> = Mutex::new(String::new());
 const VERIFIER_LINES: usize = 25;
 
 /// Keeps libbpf's messages from the user, unless they are asked for.
-pub fn capture_log(show: bool) {
+pub(crate) fn capture_log(show: bool) {
     fn keep(text: String) {
         if let Ok(mut log) = LOG.lock() {
             log.push_str(&text);
@@ -60,35 +60,35 @@ fn needs_entries(ty: MapType) -> bool {
 }
 
 /// What libbpf said since the last time.
-pub fn take_log() -> String {
+pub(crate) fn take_log() -> String {
     LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
 }
 
 /// Whether a map of this name holds a data section: libbpf puts the object's name before the plain
 /// ones (`hardirqs.bss`), and leaves others as they are (`.data.counters`).
-pub fn holds_section(map: &str, section: &str) -> bool {
+pub(crate) fn holds_section(map: &str, section: &str) -> bool {
     map == section || map.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
 }
 
 /// A failure that may concern one program.
 #[derive(Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The program, if one is to blame.
-    pub program: Option<String>,
-    /// What the user is told.
-    pub failure: Failure,
+    pub(crate) program: Option<String>,
+    /// What the user sees.
+    pub(crate) failure: Failure,
 }
 
 /// An object that libbpf has read.
 #[derive(Debug)]
-pub struct Opened(OpenObject);
+pub(crate) struct Opened(OpenObject);
 
 /// An object that the kernel has taken.
 #[derive(Debug)]
-pub struct Loaded(pub Object);
+pub(crate) struct Loaded(pub(crate) Object);
 
 /// Reads the object. The maps of its data sections are named after its name.
-pub fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
+pub(crate) fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
     take_log();
     // libbpf follows a type that is made of itself for ever.
     BpfObject::parse(object).and_then(|elf| elf.check_types()).map_err(bad_object)?;
@@ -105,7 +105,7 @@ pub fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
 
 impl Opened {
     /// Puts the arguments in place of the variables' initial values.
-    pub fn set_variables(&mut self, arguments: &Arguments) -> Result<(), Failure> {
+    pub(crate) fn set_variables(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         for assignment in &arguments.assignments {
             let is_it = |name: &str| holds_section(name, &assignment.section);
             let map = self.0.maps_mut().find(|map| map.name().to_str().is_some_and(is_it));
@@ -125,7 +125,11 @@ impl Opened {
 
     /// Gives maps the sizes that the package, or the user, wants, where their definitions leave them
     /// to user space.
-    pub fn size_maps(&mut self, meta: &Meta, wanted: &[(String, u32)]) -> Result<(), Failure> {
+    pub(crate) fn size_maps(
+        &mut self,
+        meta: &Meta,
+        wanted: &[(String, u32)],
+    ) -> Result<(), Failure> {
         if let Some((name, _)) = wanted.iter().find(|(name, _)| {
             let is_it = |map: &OpenMapMut<'_>| map.name().to_str() == Some(name);
             !self.0.maps_mut().any(|map| is_it(&map))
@@ -168,7 +172,7 @@ impl Opened {
     /// Makes all maps the object's own: none is found by a name that others have pinned, and none
     /// stays. Returns the names of those.
     #[cfg(feature = "wasm")]
-    pub fn forget_pins(&mut self) -> Vec<String> {
+    pub(crate) fn forget_pins(&mut self) -> Vec<String> {
         let pinned = self.pinned();
         for mut map in self.0.maps_mut() {
             sys::forget_pin(&mut map);
@@ -177,7 +181,7 @@ impl Opened {
     }
 
     /// The names of the maps that ask to be pinned.
-    pub fn pinned(&mut self) -> Vec<String> {
+    pub(crate) fn pinned(&mut self) -> Vec<String> {
         let pinned = self.0.maps_mut().filter_map(|mut map| {
             sys::asks_for_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
         });
@@ -188,7 +192,7 @@ impl Opened {
     ///
     /// # Errors
     /// When the path is none.
-    pub fn pin(&mut self, name: &str, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn pin(&mut self, name: &str, path: &Path) -> Result<(), Failure> {
         let map = self.0.maps_mut().find(|map| map.name().to_str() == Some(name));
         map.map_or(Ok(()), |mut map| map.set_pin_path(path)).map_err(|error| {
             let error = anyhow::Error::new(error).context(format!("cannot pin the map `{name}`"));
@@ -197,7 +201,7 @@ impl Opened {
     }
 
     /// What its maps take, in bytes.
-    pub fn memory(&self) -> Vec<(String, u64)> {
+    pub(crate) fn memory(&self) -> Vec<(String, u64)> {
         let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1) as u64;
         let of = |map: libbpf_rs::OpenMap<'_>| {
             let sizes = memory::Sizes {
@@ -212,7 +216,7 @@ impl Opened {
     }
 
     /// Keeps programs from being loaded.
-    pub fn leave_out(&mut self, names: &BTreeSet<String>) {
+    pub(crate) fn leave_out(&mut self, names: &BTreeSet<String>) {
         for mut program in self.0.progs_mut() {
             if program.name().to_str().is_some_and(|name| names.contains(name)) {
                 program.set_autoload(false);
@@ -222,7 +226,7 @@ impl Opened {
 
     /// Hands the object to the kernel. `hint` knows what the user can do where a program of a section
     /// is refused without a reason.
-    pub fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
+    pub(crate) fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
         take_log();
         let sections: Vec<(String, String)> = self
             .0
@@ -328,7 +332,7 @@ fn without_prefix(log: &str) -> String {
 
 impl Loaded {
     /// The maps of cgroups.
-    pub fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
+    pub(crate) fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
         use libbpf_rs::MapCore as _;
         self.0.maps_mut().filter(|map| map.map_type() == MapType::CgroupArray)
     }

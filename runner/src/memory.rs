@@ -20,20 +20,20 @@ const ELEMENT: u64 = 48 + 16;
 
 /// The sizes of a map.
 #[derive(Debug)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Its type.
-    pub ty: MapType,
+    pub(crate) ty: MapType,
     /// Bytes of a key.
-    pub key: u32,
+    pub(crate) key: u32,
     /// Bytes of a value, on one CPU where there is one for each.
-    pub value: u32,
+    pub(crate) value: u32,
     /// Entries; bytes in a ring buffer.
-    pub entries: u32,
+    pub(crate) entries: u32,
 }
 
 impl Sizes {
     /// Bytes that it takes once all entries are there.
-    pub fn bytes(&self, cpus: u64) -> u64 {
+    pub(crate) fn bytes(&self, cpus: u64) -> u64 {
         let round = |size: u32| u64::from(size).next_multiple_of(8);
         let values = round(self.value) * if is_per_cpu(self.ty) { cpus } else { 1 };
         let entry = match self.ty {
@@ -50,7 +50,7 @@ impl Sizes {
 ///
 /// # Errors
 /// Names the largest map, or the number of files.
-pub fn check(
+pub(crate) fn check(
     maps: &[(String, u64)],
     elf: &BpfObject<'_>,
     limit: Option<u64>,
@@ -63,7 +63,7 @@ pub fn check(
 ///
 /// # Errors
 /// Names the largest buffer.
-pub fn check_perf<'b>(
+pub(crate) fn check_perf<'b>(
     buffers: impl Iterator<Item = (&'b str, usize)>,
     limit: Option<u64>,
 ) -> Result<(), Failure> {

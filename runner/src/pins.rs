@@ -18,7 +18,7 @@ const BPF_FS: u64 = 0xcafe_4a11;
 
 /// Where maps may be pinned. Dropped, it removes the pins that were made, unless they are kept.
 #[derive(Debug)]
-pub struct Pins {
+pub(crate) struct Pins {
     dir: Option<PathBuf>,
     /// Paths that did not exist before.
     made: RefCell<Vec<PathBuf>>,
@@ -31,7 +31,7 @@ impl Pins {
     ///
     /// # Errors
     /// When it is none, or others may write to it.
-    pub fn new(dir: Option<&Path>) -> Result<Pins, Failure> {
+    pub(crate) fn new(dir: Option<&Path>) -> Result<Pins, Failure> {
         let dir = dir.map(checked).transpose()?;
         Ok(Pins { dir, made: RefCell::default(), notes: RefCell::default() })
     }
@@ -40,7 +40,7 @@ impl Pins {
     ///
     /// # Errors
     /// When there is no such directory, or a map's place there is not a map of this user.
-    pub fn place(&self, opened: &mut Opened) -> Result<(), Failure> {
+    pub(crate) fn place(&self, opened: &mut Opened) -> Result<(), Failure> {
         let names = opened.pinned();
         if names.is_empty() {
             return Ok(());
@@ -65,7 +65,7 @@ impl Pins {
     }
 
     /// The tracer runs: pins stay. Returns what the user should know of them.
-    pub fn keep(self) -> Vec<String> {
+    pub(crate) fn keep(self) -> Vec<String> {
         self.made.borrow_mut().clear();
         let mut notes = self.notes.take();
         notes.dedup();

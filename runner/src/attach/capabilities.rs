@@ -8,7 +8,7 @@ use super::kinds::Kind;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::{self, Capabilities, Capability};
 
-/// Checks, before anything is loaded, that this user may.
+/// Checks, before anything is loaded, that this user may load and attach all programs.
 ///
 /// # Errors
 /// Names the capabilities that are missing.

@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::AttachError;
-use super::method::{Attachment, Context, Method, Target};
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
 
 /// By a cgroup of version 2.
 pub(super) const METHOD: Method = Method { target: Target::Cgroup, attach };

@@ -5,7 +5,7 @@ use std::io;
 
 use libbpf_rs::ErrorKind;
 
-use super::method::Target;
+use super::target::Target;
 
 /// Why a program is not attached.
 #[derive(Debug)]

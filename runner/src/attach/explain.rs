@@ -82,7 +82,7 @@ fn is_unsupported(error: &libbpf_rs::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::hints::tests::Faked;
-    use super::super::method::Target;
+    use super::super::target::Target;
     use super::*;
 
     fn refused(errno: i32) -> AttachError {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn explained(section: &str, error: &AttachError) -> String {
-        let failure = explain("f", section, error, &Faked::default(), "libbpf: words".into());
+        let failure = explain("f", section, error, &Faked::default(), "a guess of libbpf".into());
         assert_eq!(failure.exit_code(), exit_code::ATTACH);
         format!("{failure:?}")
     }
@@ -99,9 +99,9 @@ mod tests {
     fn what_is_known_of_a_kind_stands_in_place_of_libbpfs_words() {
         let text = explained("kprobe/vfs_read", &refused(libc::ENOENT));
         assert!(text.contains("can not attach `f` to `kprobe/vfs_read`: the kernel answered: "));
-        assert!(text.contains("has no kprobes") && !text.contains("words"), "{text}");
+        assert!(text.contains("has no kprobes") && !text.contains("a guess of libbpf"), "{text}");
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
-        assert!(text.contains("words"), "{text}");
+        assert!(text.contains("a guess of libbpf"), "{text}");
         let text = explained("kprobe/f", &refused(libc::EOPNOTSUPP));
         assert!(text.contains("this version does not know how to attach `kprobe/f`"), "{text}");
     }
@@ -116,9 +116,9 @@ mod tests {
         let no_tcx = || libbpf_rs::Error::from_raw_os_error(libc::EINVAL);
         let text = explained("tcx/egress", &named(no_tcx(), Some(libc::EINVAL)));
         assert!(text.contains("can not attach `f` (tcx/egress) to `lo`: "), "{text}");
-        assert!(text.contains("words") && text.contains("from 6.6 on"), "{text}");
+        assert!(text.contains("a guess of libbpf") && text.contains("from 6.6 on"), "{text}");
         let text = explained("xdp", &named(no_tcx(), None));
-        assert!(text.contains("words") && !text.contains("@ifindex"), "{text}");
+        assert!(text.contains("a guess of libbpf") && !text.contains("@ifindex"), "{text}");
     }
 
     #[test]

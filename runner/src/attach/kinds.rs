@@ -43,7 +43,7 @@ pub(super) enum Family {
     Function,
 }
 
-/// A kind's place in its family: 0 is best.
+/// A kind's rank in its family: 0 is best.
 pub(super) type Rank = usize;
 
 /// What a kind is among those that can stand in for it.
@@ -164,7 +164,7 @@ static KINDS: &[Kind] = &[
     kind(&["xdp"], xdp::METHOD).network().hint(hints::xdp),
     kind(&["xdp.frags"], xdp::METHOD).network(),
     kind(&["tc", "tcx", "classifier", "action"], tcx::METHOD).network().modules().hint(hints::tcx),
-    kind(&["netkit"], SECTION),
+    kind(&["netkit"], SECTION).network(),
     kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], SECTION).network(),
     // Network namespaces.
     kind(&["sk_lookup", "flow_dissector"], netns::METHOD).network().modules(),

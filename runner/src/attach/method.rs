@@ -8,6 +8,7 @@ use bpfpack_schemas::meta::ProgMeta;
 use libbpf_rs::{Link, ProgramMut};
 
 use super::error::AttachError;
+use super::target::Target;
 
 /// A way of attaching.
 #[derive(Debug, Clone, Copy)]
@@ -16,33 +17,6 @@ pub(super) struct Method {
     pub(super) target: Target,
     /// Attaches a program.
     pub(super) attach: fn(&Context<'_>) -> Result<Vec<Attachment>, AttachError>,
-}
-
-/// What a program attaches to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// What its section says.
-    Section,
-    /// A cgroup, by its path.
-    Cgroup,
-    /// A network interface, by its name.
-    Interface,
-    /// A network namespace, by its path.
-    NetNs,
-    /// The clock of each CPU.
-    Clock,
-}
-
-impl Target {
-    /// What has to be named, in words; none where nothing can be named.
-    pub(super) fn name(self) -> Option<&'static str> {
-        match self {
-            Target::Section | Target::Clock => None,
-            Target::Cgroup => Some("the path of a cgroup"),
-            Target::Interface => Some("the name of an interface"),
-            Target::NetNs => Some("the path of a network namespace"),
-        }
-    }
 }
 
 /// Whose program it is.

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::AttachError;
-use super::method::{Attachment, Context, Method, Target};
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
 use crate::os;
 
 /// By a network namespace.

@@ -14,6 +14,7 @@ use libbpf_rs::{MapCore as _, MapFlags, Object};
 use super::alternatives::Alternatives;
 use super::explain::{load_hint, unasked_lsm};
 use super::method::{Attachment, Context, Owner};
+use super::program::{attach, failure};
 use super::selection::Selection;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
@@ -189,7 +190,7 @@ fn attempt<P>(
         }
         let section = program.section().to_string_lossy().into_owned();
         load::take_log();
-        let of_program = super::attach(Context {
+        let of_program = attach(Context {
             program: &program,
             section: &section,
             owner: Owner::Package(skeleton.progs.iter().find(|meta| meta.name == name)),
@@ -197,7 +198,7 @@ fn attempt<P>(
             frequency: plan.frequency,
         });
         let of_program = of_program.map_err(|error| {
-            let failure = super::failure(&name, &section, &error);
+            let failure = failure(&name, &section, &error);
             Refused { program: Some(name), failure }
         })?;
         attachments.extend(of_program);

@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 use libbpf_rs::Link;
 
 use super::error::AttachError;
-use super::method::{Attachment, Context, Method, Target};
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
 use crate::sys::perf::{Clock, clock_event};
 
 /// By the clock of each CPU.

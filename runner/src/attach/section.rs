@@ -4,7 +4,8 @@
 use std::io::{Error, ErrorKind};
 
 use super::error::AttachError;
-use super::method::{Attachment, Context, Method, Target};
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
 
 /// By libbpf, as it understands the section.
 pub(super) const METHOD: Method = Method { target: Target::Section, attach };

@@ -12,9 +12,9 @@ use crate::failure::{Failure, exit_code};
 /// Which programs the user and the package choose, or leave out.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// Loaded whatever their alternatives are.
+    /// Programs that are loaded whatever their alternatives are.
     pub(super) wanted: BTreeSet<String>,
-    /// Not loaded.
+    /// Programs that are not loaded.
     pub(super) off: BTreeSet<String>,
 }
 

@@ -5,7 +5,8 @@ use std::os::fd::AsFd as _;
 
 use super::error::AttachError;
 use super::interface;
-use super::method::{Attachment, Context, Method, Target};
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
 use crate::sys;
 
 /// By the tcx hook of an interface.

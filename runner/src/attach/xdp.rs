@@ -8,7 +8,8 @@ use libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
 
 use super::error::AttachError;
 use super::interface;
-use super::method::{Attachment, Context, Method, Owner, Target};
+use super::method::{Attachment, Context, Method, Owner};
+use super::target::Target;
 
 /// By the XDP hook of an interface.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::method::Target;
+use super::super::target::Target;
 use super::*;
 
 /// All sections that libbpf 1.7 has a definition for.
@@ -103,7 +103,8 @@ fn ranks_of_a_family_are_complete() {
 
 #[test]
 fn capabilities_by_section() {
-    for section in ["xdp", "tc/egress", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in", "netfilter"]
+    for section in
+        ["xdp", "tc/egress", "netkit/peer", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in"]
     {
         assert_eq!(Kind::of(section).capability, Capability::NET_ADMIN, "{section}");
     }
