@@ -7,12 +7,14 @@
 //! cycle; what the root only re-exports counts as the module's that has it. Comments, texts and
 //! modules for tests (`#[cfg(test)]`) do not count. Paths in the bodies of macros do.
 
+mod paths;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use paths::{Used, paths};
 use tokens::{Token, tokens};
 
 /// The name of the root among the modules.
@@ -100,20 +102,21 @@ pub fn graph(src: &Path) -> Graph {
     graph
 }
 
-/// What the root re-exports: the module of each name.
-fn exported(src: &Path, modules: &BTreeMap<String, Vec<PathBuf>>) -> BTreeMap<String, String> {
+/// What the root re-exports, or has the use of: the module of each name; none where it is another
+/// crate's.
+fn exported(
+    src: &Path,
+    modules: &BTreeMap<String, Vec<PathBuf>>,
+) -> BTreeMap<String, Option<String>> {
     let mut found = BTreeMap::new();
     for root in ["lib.rs", "main.rs"] {
         let text = fs::read_to_string(src.join(root)).unwrap_or_default();
         let tokens = tokens(&text);
         for (at, _) in tokens.iter().enumerate().filter(|(_, (token, _))| *token == Token::Use) {
-            for path in paths(&tokens[at + 1..]) {
-                let start = usize::from(matches!(path[0].as_str(), "crate" | "self"));
-                let Some(module) = path.get(start).filter(|name| modules.contains_key(*name))
-                else {
-                    continue;
-                };
-                found.insert(path[path.len() - 1].clone(), module.clone());
+            for Used { parts, name } in paths(&tokens[at + 1..]) {
+                let start = usize::from(matches!(parts[0].as_str(), "crate" | "self"));
+                let module = parts.get(start).filter(|name| modules.contains_key(*name));
+                found.insert(name, module.cloned());
             }
         }
     }
@@ -123,7 +126,7 @@ fn exported(src: &Path, modules: &BTreeMap<String, Vec<PathBuf>>) -> BTreeMap<St
 struct Reader<'r> {
     src: &'r Path,
     modules: &'r BTreeMap<String, Vec<PathBuf>>,
-    exported: BTreeMap<String, String>,
+    exported: BTreeMap<String, Option<String>>,
 }
 
 impl Reader<'_> {
@@ -151,9 +154,11 @@ impl Reader<'_> {
         }
         let tokens = tokens(&fs::read_to_string(path).unwrap());
         let mut note = |name: &str, line: usize| {
-            let module = match self.modules.contains_key(name) {
-                true => name,
-                false => self.exported.get(name).map_or(ROOT, String::as_str),
+            let module = match self.exported.get(name) {
+                _ if self.modules.contains_key(name) => name,
+                Some(Some(module)) => module,
+                Some(None) => return,
+                None => ROOT,
             };
             let place = || format!("{}:{line}", shown.display());
             uses.entry(module.to_owned()).or_insert_with(place);
@@ -181,10 +186,10 @@ impl Reader<'_> {
                     if is_inner || tokens.get(at + 1).is_none_or(|next| next.0 != Token::Colons) {
                         continue;
                     }
-                    for path in paths(&tokens[at..]) {
-                        let up = path.iter().take_while(|part| *part == "super").count();
+                    for Used { parts, .. } in paths(&tokens[at..]) {
+                        let up = parts.iter().take_while(|part| *part == "super").count();
                         let is_of_root = word == "crate" || up == own.len() + inside.len();
-                        if let Some(name) = path.get(up.max(1)).filter(|_| is_of_root) {
+                        if let Some(name) = parts.get(up.max(1)).filter(|_| is_of_root) {
                             note(name, *line);
                         }
                     }
@@ -193,67 +198,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// The paths that begin at a token: several where there are braces. A name that is given by `as`
-/// stands in place of the last.
-fn paths(tokens: &[(Token, usize)]) -> Vec<Vec<String>> {
-    fn read(
-        tokens: &[(Token, usize)],
-        at: &mut usize,
-        before: &[String],
-        all: &mut Vec<Vec<String>>,
-    ) {
-        let mut path = before.to_vec();
-        loop {
-            match tokens.get(*at).map(|(token, _)| token) {
-                Some(Token::Word(word)) => path.push(word.clone()),
-                Some(Token::Punct('*')) => path.push("*".to_owned()),
-                Some(Token::Punct('{')) => {
-                    *at += 1;
-                    loop {
-                        match tokens.get(*at).map(|(token, _)| token) {
-                            None => return,
-                            Some(Token::Punct('}')) => break *at += 1,
-                            Some(Token::Punct(',')) => *at += 1,
-                            Some(_) => {
-                                let start = *at;
-                                read(tokens, at, &path, all);
-                                // What is no path is passed over.
-                                *at = (*at).max(start + 1);
-                            }
-                        }
-                    }
-                    return;
-                }
-                _ => break,
-            }
-            *at += 1;
-            match tokens.get(*at).map(|(token, _)| token) {
-                Some(Token::Colons) => *at += 1,
-                Some(Token::Word(word)) if word == "as" => {
-                    if let Some((Token::Word(name), _)) = tokens.get(*at + 1)
-                        && let Some(last) = path.last_mut()
-                        && path_is_item(last)
-                    {
-                        last.clone_from(name);
-                    }
-                    *at += 2;
-                    break;
-                }
-                _ => break,
-            }
-        }
-        if path.len() > before.len() {
-            all.push(path);
-        }
-    }
-    fn path_is_item(name: &str) -> bool {
-        !matches!(name, "crate" | "self" | "super" | "*")
-    }
-    let mut all = Vec::new();
-    read(tokens, &mut 0, &[], &mut all);
-    all
 }
 
 /// Files of a folder that are modules for tests: those that a file beside them, or above, declares
@@ -355,6 +299,21 @@ mod tests {
         let cycle = graph.cycle().unwrap();
         assert_eq!(cycle, ["b", "c"]);
         assert_eq!(graph.describe(&cycle), "b uses c (b.rs:2), c uses b (c.rs:3)");
+    }
+
+    #[test]
+    fn what_the_root_has_of_other_crates_is_no_modules() {
+        let graph = of(&[
+            (
+                "lib.rs",
+                "mod a; mod b; use other::{self as outer, Item}; use b::x as y; pub use a::*;",
+            ),
+            ("a.rs", "use crate::{Item, outer::f, y};"),
+            ("b.rs", "use crate::outer;"),
+        ]);
+        assert_eq!(used(&graph, "a"), ["b"]);
+        assert_eq!(used(&graph, "b"), [""; 0]);
+        assert_eq!(graph.cycle(), None);
     }
 
     #[test]

@@ -13,7 +13,6 @@
 mod clang;
 mod diagnostics;
 mod keepers;
-
 mod output;
 mod remedies;
 mod system;
@@ -58,37 +57,7 @@ pub(crate) fn compile(
         return Ok(found);
     }
     let may_precompile = plan.input == Input::Source && begins_with_vmlinux(&source.text);
-    let mut first_messages = None;
-    let (raw, dependencies) = loop {
-        let attempt = compiler.run(may_precompile, cached.is_some());
-        signals.check()?;
-        match attempt? {
-            Attempt::Made { object, dependencies, messages } => {
-                compiler.print(&messages);
-                break (object, dependencies);
-            }
-            Attempt::Refused { messages } => {
-                let text = String::from_utf8_lossy(&messages);
-                let was_renamed = !compiler.renamed.is_empty();
-                if remedies::apply(&mut compiler, &text)? {
-                    if !was_renamed && !compiler.renamed.is_empty() {
-                        first_messages = Some(messages);
-                    }
-                    continue;
-                }
-                // What clang says of the other names would confuse.
-                let mention_renamed = remedies::mention_renamed(&compiler, &text);
-                let messages = first_messages.filter(|_| mention_renamed).unwrap_or(messages);
-                compiler.print(&messages);
-                let failure = Failure::reported(exit_code::COMPILE);
-                let hint = remedies::hint(&compiler, &String::from_utf8_lossy(&messages));
-                return Err(match hint {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                });
-            }
-        }
-    };
+    let (raw, dependencies) = run_clang(&mut compiler, may_precompile, cached.is_some(), signals)?;
     let compiled = finished(raw)?;
     let dirs = compiler.searched_dirs();
     if let (Some(mut cached), Some(dependencies), Ok(dirs)) = (cached, dependencies, dirs) {
@@ -96,6 +65,45 @@ pub(crate) fn compile(
         cached.keep(&dependencies, &compiled);
     }
     Ok(compiled)
+}
+
+/// Runs clang, again as long as there is a remedy for what it refuses: the object, and the files
+/// that clang read, as a rule for make.
+fn run_clang(
+    compiler: &mut Compiler<'_>,
+    may_precompile: bool,
+    may_keep: bool,
+    signals: &Signals,
+) -> Result<(Vec<u8>, Option<String>), Failure> {
+    let mut first_messages = None;
+    loop {
+        let attempt = compiler.run(may_precompile, may_keep);
+        signals.check()?;
+        let messages = match attempt? {
+            Attempt::Made { object, dependencies, messages } => {
+                compiler.print(&messages);
+                return Ok((object, dependencies));
+            }
+            Attempt::Refused { messages } => messages,
+        };
+        let text = String::from_utf8_lossy(&messages);
+        let was_renamed = !compiler.renamed.is_empty();
+        if remedies::apply(compiler, &text)? {
+            if !was_renamed && !compiler.renamed.is_empty() {
+                first_messages = Some(messages);
+            }
+            continue;
+        }
+        // What clang says of the other names would confuse.
+        let mention_renamed = remedies::mention_renamed(compiler, &text);
+        let messages = first_messages.filter(|_| mention_renamed).unwrap_or(messages);
+        compiler.print(&messages);
+        let failure = Failure::reported(exit_code::COMPILE);
+        return Err(match remedies::hint(compiler, &String::from_utf8_lossy(&messages)) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        });
+    }
 }
 
 /// Whether the first directive of a source includes vmlinux.h, and nothing but comments is before.
