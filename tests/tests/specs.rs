@@ -10,7 +10,7 @@ use std::time::Duration;
 use bpfpack_schemas::Package;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_spec::{
-    Buffer, Built, Inputs, Note, Options, ReadFrom, Shape, Source, Spec, SpecError, build,
+    BufferType, Built, Inputs, Note, Options, ReadFrom, Shape, Source, Spec, SpecError, build,
 };
 use bpfpack_tests::{pack, pack_with_header, scratch};
 
@@ -41,10 +41,10 @@ fn lines(spec: &Spec) -> Vec<String> {
         Source::Stream(stream) => {
             let names: Vec<_> = stream.records.iter().map(|ty| ty.name.as_str()).collect();
             let buffer = match stream.buffer {
-                Buffer::Ring => "ring",
-                Buffer::Perf { .. } => "perf",
-                Buffer::Printk => "printk",
-                Buffer::Stage => "stage",
+                BufferType::Ring => "ring",
+                BufferType::Perf { .. } => "perf",
+                BufferType::Printk => "printk",
+                BufferType::Stage => "stage",
             };
             format!("{buffer} {}: {}", stream.name, names.join(" "))
         }
@@ -109,7 +109,7 @@ fn a_perf_buffer_has_the_struct_of_its_header() {
     let Built { spec, .. } =
         built(&pack_with_header("perf", &dir), &Options::default(), &[]).unwrap();
     let stream = spec.streams().next().unwrap();
-    assert!(matches!(stream.buffer, Buffer::Perf { pages } if pages.is_power_of_two()));
+    assert!(matches!(stream.buffer, BufferType::Perf { pages } if pages.is_power_of_two()));
 }
 
 #[test]
@@ -178,6 +178,7 @@ fn what_cannot_be_found_is_told() {
     let package = pack(source.to_str().unwrap(), &dir);
     let Built { spec, notes } = built(&package, &Options::default(), &[]).unwrap();
     assert_eq!(lines(&spec), ["map counts: keys and values"]);
-    let expected = "neither the object nor this kernel has the enum `no_such_enum`: keys are numbers";
+    let expected =
+        "neither the object nor this kernel has the enum `no_such_enum`: keys are numbers";
     assert_eq!(notes, [Note::Warning(expected.into())]);
 }

@@ -14,7 +14,7 @@ use bpfpack_render::{Symbolize as _, TimeColumn};
 use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::meta::Interpreter;
 use bpfpack_schemas::printable;
-use bpfpack_spec::{Buffer, ReadFrom, RecordType, Shape, Source, Spec, Stacks, Stream, View};
+use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stacks, Stream, View};
 
 use crate::source::maps::combine;
 use crate::symbolizer::Symbolizer;
@@ -235,7 +235,7 @@ fn case(
     if !kinds.is_empty() {
         let tag = tag.filter(|_| choice.has_tag);
         let name = "events".into();
-        let stream = Stream { index: 0, name, records: kinds, tag, buffer: Buffer::Ring };
+        let stream = Stream { index: 0, name, records: kinds, tag, buffer: BufferType::Ring };
         sources.push(Source::Stream(Arc::new(stream)));
     }
     let mut entries = Vec::new();

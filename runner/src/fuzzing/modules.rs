@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
 use bpfpack_frame::{Chain, Entry, Frame, Next, Reading, Record, Time};
-use bpfpack_spec::{Buffer, ReadFrom, RecordType, Shape, Source, Spec, Stream, View};
+use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stream, View};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::failure::Failure;
@@ -201,7 +201,7 @@ fn spec() -> Spec {
         RecordType::new(name, Layout::Struct(Struct { size, members }), None)
     };
     let stream = |index, name: &str, records| {
-        let (name, buffer) = (name.to_owned(), Buffer::Ring);
+        let (name, buffer) = (name.to_owned(), BufferType::Ring);
         Source::Stream(Arc::new(Stream { index, name, records, tag: None, buffer }))
     };
     let slots = Layout::Array { element: Box::new(int(8)), stride: 8, len: 4 };

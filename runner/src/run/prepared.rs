@@ -21,7 +21,7 @@ use crate::output::formats;
 use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::spec;
-use crate::symbolizer::Symbolizer;
+use crate::symbolizer::{SharedSymbols, Symbolizer};
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
 use crate::talk::Talk;
@@ -62,26 +62,18 @@ impl Prepared {
             None => Patience::Readings(hurry.clone()),
         };
         let symbols = Rc::new(RefCell::new(Symbols::new(setup(plan), patience)));
-        let mut chain = Chain::default();
-        if let Some(modules) = modules {
-            modules.start(context, object, &symbols, &mut chain)?;
-        }
+        let chain = stages(context, modules, object, &symbols)?;
         let mut sources = spec.sources.clone();
         sources.extend(chain.sources());
         let all = Spec { sources };
         check_fields(all.streams().map(|stream| &**stream), &plan.fields).map_err(spec::failure)?;
         let perf = spec.streams().filter_map(|stream| match stream.buffer {
-            bpfpack_spec::Buffer::Perf { pages } => Some((&*stream.name, pages)),
+            bpfpack_spec::BufferType::Perf { pages } => Some((&*stream.name, pages)),
             _ => None,
         });
         memory::check_perf(perf, plan.max_memory)?;
         let buffers = Buffer::open_all(object, spec)?;
-        let mut readers = Vec::new();
-        for view in spec.views() {
-            if let Some(reader) = Reader::open(object, view)? {
-                readers.push((Arc::clone(view), reader));
-            }
-        }
+        let readers = Reader::open_all(object, spec)?;
         let symbolizer = Rc::new(RefCell::new(Symbolizer::open(symbols, object, spec)?));
         let shows_names = plan.outputs.iter().any(|output| shows_names(plan, output));
         if shows_names && all.streams().any(|stream| stream.has_addresses()) {
@@ -93,6 +85,20 @@ impl Prepared {
         let symbolizer = Some(symbolizer).filter(|_| shows_names);
         Ok(Prepared { spec: all, chain, buffers, readers, formats, symbolizer, hurry })
     }
+}
+
+/// The stages of a run, in the order in which frames pass them. A new one is a line here.
+fn stages(
+    context: &Context<'_>,
+    modules: Option<&wasm::Modules>,
+    object: &Object,
+    symbols: &SharedSymbols,
+) -> Result<Chain, Failure> {
+    let mut chain = Chain::default();
+    if let Some(modules) = modules {
+        modules.start(context, object, symbols, &mut chain)?;
+    }
+    Ok(chain)
 }
 
 /// What finds names of addresses.
