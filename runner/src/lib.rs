@@ -19,15 +19,12 @@ mod kernel;
 mod load;
 mod losses;
 mod memory;
-mod os;
 mod output;
 mod pins;
 mod run;
 mod source;
 mod spec;
 mod symbolizer;
-mod symbols;
-mod sys;
 mod vars;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -41,6 +38,8 @@ use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;
 
 use bpfpack_failure::{self as failure, talk};
+use bpfpack_symbols as symbols;
+use bpfpack_sys::{self as sys, os};
 use context::Context;
 use fetch::Fetched;
 use run::Prepared;

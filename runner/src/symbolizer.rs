@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bpfpack_decode::layout::{part, unsigned};
+use bpfpack_decode::field::{part, unsigned};
 use bpfpack_render::Symbolize;
 use bpfpack_spec::{Location, Spec, Stack};
 use libbpf_rs::{MapCore as _, Object};

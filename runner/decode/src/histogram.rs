@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::layout::{Layout, unsigned};
+use crate::field::unsigned;
+use crate::layout::Layout;
 
 /// The member that holds a histogram's slots, by convention.
 pub const SLOTS: &str = "slots";

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use bpfpack_schemas::btf::Type;
 use serde::{Deserialize, Serialize};
 
+use crate::field::{Field, float, part, signed, text, unsigned};
 use crate::meaning::{Meaning, Sibling};
 
 /// What bytes mean.
@@ -275,67 +276,6 @@ impl Member {
     }
 }
 
-/// Where a number is in bytes: in a record, a key or a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    /// Its first byte.
-    pub offset: usize,
-    /// Its size in bytes, up to 16.
-    pub size: usize,
-}
-
-impl Field {
-    /// The number there, unsigned.
-    pub fn unsigned(self, bytes: &[u8]) -> u128 {
-        unsigned(part(bytes, self.offset), self.size)
-    }
-
-    /// The number there, signed.
-    pub fn signed(self, bytes: &[u8]) -> i128 {
-        signed(part(bytes, self.offset), self.size)
-    }
-}
-
-/// The rest of `bytes` from an offset; nothing where it is past the end.
-pub fn part(bytes: &[u8], from: usize) -> &[u8] {
-    bytes.get(from..).unwrap_or_default()
-}
-
-/// An unsigned number of up to 16 bytes.
-pub fn unsigned(bytes: &[u8], size: usize) -> u128 {
-    // The common sizes first: a shift for each byte would show in a profile.
-    match (size, bytes) {
-        (8, [a, b, c, d, e, f, g, h, ..]) => {
-            u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]).into()
-        }
-        (4, [a, b, c, d, ..]) => u32::from_le_bytes([*a, *b, *c, *d]).into(),
-        _ => {
-            let mut all = [0; 16];
-            let len = bytes.len().min(size).min(16);
-            all[..len].copy_from_slice(&bytes[..len]);
-            u128::from_le_bytes(all)
-        }
-    }
-}
-
-/// A signed number of up to 16 bytes.
-pub fn signed(bytes: &[u8], size: usize) -> i128 {
-    let unused = 128 - 8 * size.clamp(1, 16);
-    ((unsigned(bytes, size) << unused) as i128) >> unused
-}
-
-/// A float of 4 or 8 bytes.
-pub fn float(bytes: &[u8], size: usize) -> f64 {
-    let raw = unsigned(bytes, size);
-    if size == 4 { f32::from_bits(raw as u32).into() } else { f64::from_bits(raw as u64) }
-}
-
-/// The bytes of a string before its zero.
-pub fn text(bytes: &[u8], size: usize) -> &[u8] {
-    let bytes = &bytes[..bytes.len().min(size)];
-    &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
-}
-
 /// What a meaning is told of the members beside it.
 pub(crate) fn siblings(members: &[Member]) -> Vec<Sibling<'_>> {
     members
@@ -351,17 +291,6 @@ pub(crate) fn siblings(members: &[Member]) -> Vec<Sibling<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers() {
-        assert_eq!(unsigned(&[1, 2, 3], 3), 0x030201);
-        assert_eq!(unsigned(&[1], 4), 1);
-        assert_eq!(signed(&[0xff, 0xff], 2), -1);
-        assert_eq!(signed(&[0xff; 16], 16), -1);
-        assert_eq!(float(&1.5f32.to_le_bytes(), 4), 1.5);
-        assert_eq!(text(b"ab\0c", 4), b"ab");
-        assert_eq!(text(b"abcd", 3), b"abc");
-    }
 
     #[test]
     fn bitfields() {

@@ -3,9 +3,11 @@
 //! format, and prints nothing.
 #![forbid(unsafe_code)]
 
+pub mod field;
 pub mod histogram;
 pub mod layout;
 pub mod meaning;
 
+pub use field::Field;
 pub use histogram::{Edges, Slots};
-pub use layout::{Field, Layout, Member, Struct};
+pub use layout::{Layout, Member, Struct};

@@ -7,7 +7,7 @@ mod guess;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layout::Field;
+use crate::field::Field;
 pub use guess::{Hint, Sibling};
 
 /// What a value stands for.

@@ -8,7 +8,7 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use bpfpack_decode::layout::text;
+use bpfpack_decode::field::text;
 use bpfpack_decode::{Layout, Member};
 use bpfpack_frame::{Reading, Record, Time};
 use bpfpack_schemas::printable;

@@ -13,7 +13,7 @@ mod number;
 mod quantity;
 mod syscall;
 
-use bpfpack_decode::layout::{Field, text, unsigned};
+use bpfpack_decode::field::{Field, text, unsigned};
 use bpfpack_decode::meaning::Meaning;
 
 pub use names::{Kernel, Names};

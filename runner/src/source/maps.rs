@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
-use bpfpack_decode::layout::{part, unsigned};
+use bpfpack_decode::field::{part, unsigned};
 use bpfpack_frame::Entry;
 use bpfpack_spec::{ReadFrom, Spec, View};
 use libbpf_rs::{MapCore as _, MapType, Object};

@@ -5,7 +5,8 @@
 
 use bpfpack_schemas::btf::{Kind, Type};
 
-use super::{Field, Layout, Member, Struct, siblings};
+use super::{Layout, Member, Struct, siblings};
+use crate::field::Field;
 use crate::meaning::{Hint, Meaning};
 
 /// Types inside types are followed this deep.

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
+use bpfpack_decode::field::{part, unsigned};
 use bpfpack_decode::histogram::SLOTS;
-use bpfpack_decode::layout::{part, unsigned};
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_frame::{Entry, Reading};
 use bpfpack_schemas::printable;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use bpfpack_decode::Field;
-use bpfpack_decode::layout::{part, text};
+use bpfpack_decode::field::{part, text};
 use bpfpack_spec::{RecordType, StackEvent};
 
 use super::Text;

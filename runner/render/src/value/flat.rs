@@ -3,7 +3,7 @@
 //! is left to the general writers, member by member. Where the next byte goes stays in a register
 //! here, and lengths are known before digits: that is three times as fast as appending each piece.
 
-use bpfpack_decode::layout::{signed, unsigned};
+use bpfpack_decode::field::{signed, unsigned};
 use bpfpack_decode::{Layout, Member};
 
 use super::put::{self, CHUNK};

@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use bpfpack_decode::layout::{float, part, signed, unsigned};
+use bpfpack_decode::field::{float, part, signed, unsigned};
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_schemas::printable::{is_printable, json_escape};
 

@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 
-use bpfpack_decode::layout::{part, unsigned};
+use bpfpack_decode::field::{part, unsigned};
 use bpfpack_decode::{Layout, Member};
 use bpfpack_schemas::printable;
 

@@ -2,7 +2,7 @@
 //! Addresses by their names, and the family beside them.
 
 use super::{Form, Sibling};
-use crate::layout::Field;
+use crate::field::Field;
 use crate::meaning::Meaning;
 
 /// The family, or the version of IP, among the members of a record.

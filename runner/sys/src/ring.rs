@@ -50,7 +50,7 @@ impl Ring {
     ///
     /// # Errors
     /// When the map is no ring buffer, or somebody has made nonsense of it.
-    pub(crate) fn open(map: Map) -> io::Result<Ring> {
+    pub fn open(map: Map) -> io::Result<Ring> {
         let page = rustix::param::page_size();
         let size = map.max_entries() as usize;
         if map.map_type() != MapType::RingBuf || !size.is_power_of_two() || size < page {

@@ -18,8 +18,8 @@ use super::link::{Link, Pending};
 use super::processes::FRESH;
 use super::wire::{MAX_PLACES, Reply, Request};
 use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
-use crate::os;
-use crate::talk::Talk;
+use bpfpack_failure::talk::Talk;
+use bpfpack_sys::os;
 
 /// How long the worker may take for one process, without and with source lines, until it is ended.
 const STUCK: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ pub struct Setup {
     pub talk: Talk,
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fixtures"))]
 impl Setup {
     /// A worker that cannot be started.
     pub fn none() -> Setup {

@@ -12,7 +12,7 @@ use super::answer;
 
 /// A map, kept open, with the sizes of its elements.
 #[derive(Debug)]
-pub(crate) struct Map {
+pub struct Map {
     fd: OwnedFd,
     sizes: Sizes,
 }
@@ -32,17 +32,17 @@ struct Sizes {
 
 /// A call of `BPF_MAP_LOOKUP_BATCH`.
 #[derive(Debug)]
-pub(crate) struct Batch<'a> {
+pub struct Batch<'a> {
     /// Where to go on, from the call before; none at first.
-    pub(crate) from: Option<&'a [u8]>,
+    pub from: Option<&'a [u8]>,
     /// Where to go on the next time: like `from`, at least [`Map::position_size`] bytes.
-    pub(crate) next: &'a mut [u8],
+    pub next: &'a mut [u8],
     /// Room for `count` keys.
-    pub(crate) keys: &'a mut [u8],
+    pub keys: &'a mut [u8],
     /// Room for `count` values.
-    pub(crate) values: &'a mut [u8],
+    pub values: &'a mut [u8],
     /// How many elements there is room for.
-    pub(crate) count: u32,
+    pub count: u32,
 }
 
 impl Map {
@@ -50,7 +50,7 @@ impl Map {
     ///
     /// # Errors
     /// `EINVAL` where the descriptor is no object of BPF, `EMFILE` when there is no room for another.
-    pub(crate) fn of(map: &impl AsFd) -> io::Result<Map> {
+    pub fn of(map: &impl AsFd) -> io::Result<Map> {
         let fd = map.as_fd().try_clone_to_owned()?;
         let sizes = Sizes::of(fd.as_fd())?;
         Ok(Map { fd, sizes })
@@ -60,7 +60,7 @@ impl Map {
     ///
     /// # Errors
     /// `EINVAL` where the kernel has no such maps: before 5.5.
-    pub(crate) fn array_in_memory(name: &str, size: usize) -> io::Result<Map> {
+    pub fn array_in_memory(name: &str, size: usize) -> io::Result<Map> {
         let name = std::ffi::CString::new(name)?;
         let size = u32::try_from(size).map_err(|_| invalid())?;
         let options = libbpf_sys::bpf_map_create_opts {
@@ -90,60 +90,60 @@ impl Map {
 
     /// A map that does not exist, with these sizes: each call that reaches the kernel fails, with
     /// `EBADF` where nothing keeps the user from it.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn fake(map_type: MapType, key: usize, value: usize, max_entries: u32) -> Map {
+    #[cfg(any(test, fuzzing, feature = "fixtures"))]
+    pub fn fake(map_type: MapType, key: usize, value: usize, max_entries: u32) -> Map {
         use rustix::fs::{Mode, OFlags, open};
         let fd = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("there is a root");
         Map { fd, sizes: Sizes { map_type, key, value, cpus: None, max_entries } }
     }
 
     /// The same with a value for each of these CPUs.
-    #[cfg(test)]
-    pub(crate) fn on_cpus(mut self, cpus: usize) -> Map {
+    #[cfg(any(test, feature = "fixtures"))]
+    pub fn on_cpus(mut self, cpus: usize) -> Map {
         self.sizes.cpus = Some(cpus);
         self
     }
 
     /// The same with another file in its place.
     #[cfg(test)]
-    pub(crate) fn in_file(self, fd: OwnedFd) -> Map {
+    pub fn in_file(self, fd: OwnedFd) -> Map {
         Map { fd, ..self }
     }
 
     /// The map's type.
-    pub(crate) fn map_type(&self) -> MapType {
+    pub fn map_type(&self) -> MapType {
         self.sizes.map_type
     }
 
     /// Bytes of a key; 0 where there are none.
-    pub(crate) fn key_size(&self) -> usize {
+    pub fn key_size(&self) -> usize {
         self.sizes.key
     }
 
     /// Bytes of a value, on one CPU where there is one for each.
-    pub(crate) fn value_size(&self) -> usize {
+    pub fn value_size(&self) -> usize {
         self.sizes.value
     }
 
     /// Bytes that the kernel reads and writes for a value: those of all CPUs where there is one for
     /// each, every one rounded up to a multiple of 8.
-    pub(crate) fn value_bytes(&self) -> usize {
+    pub fn value_bytes(&self) -> usize {
         let Sizes { value, cpus, .. } = self.sizes;
         cpus.map_or(value, |cpus| value.next_multiple_of(8) * cpus)
     }
 
     /// How many values a key has, where there is one for each CPU.
-    pub(crate) fn cpus(&self) -> Option<usize> {
+    pub fn cpus(&self) -> Option<usize> {
         self.sizes.cpus
     }
 
     /// How many elements it can have; bytes in a ring buffer.
-    pub(crate) fn max_entries(&self) -> u32 {
+    pub fn max_entries(&self) -> u32 {
         self.sizes.max_entries
     }
 
     /// Bytes of a position in a batch: a key, or the number of a bucket.
-    pub(crate) fn position_size(&self) -> usize {
+    pub fn position_size(&self) -> usize {
         self.sizes.key.max(4)
     }
 
@@ -152,7 +152,7 @@ impl Map {
     /// # Errors
     /// `ENOENT` where there is no such key, `EINVAL` for lengths that are not the map's sizes, and
     /// for types that are not known here; otherwise what the kernel says, here and below.
-    pub(crate) fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
+    pub fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
         self.check(key, Some(value))?;
         // SAFETY: key and value are as large as the kernel reads and writes for this map, as was
         // just compared; the map is open.
@@ -170,7 +170,7 @@ impl Map {
     ///
     /// # Errors
     /// As above; `EINVAL` also where the kernel has no such call for this type.
-    pub(crate) fn take(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
+    pub fn take(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
         self.check(key, Some(value))?;
         // SAFETY: as in `lookup`.
         answer(unsafe {
@@ -187,7 +187,7 @@ impl Map {
     ///
     /// # Errors
     /// As above.
-    pub(crate) fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         self.check(key, Some(value))?;
         // SAFETY: as in `lookup`; the kernel writes to neither.
         answer(unsafe {
@@ -204,7 +204,7 @@ impl Map {
     ///
     /// # Errors
     /// As above.
-    pub(crate) fn delete(&self, key: &[u8], flags: u64) -> io::Result<()> {
+    pub fn delete(&self, key: &[u8], flags: u64) -> io::Result<()> {
         self.check(key, None)?;
         // SAFETY: as in `update`.
         answer(unsafe {
@@ -216,7 +216,7 @@ impl Map {
     ///
     /// # Errors
     /// `ENOENT` behind the last one.
-    pub(crate) fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<()> {
+    pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<()> {
         self.check(key.unwrap_or(next), None)?;
         self.check(next, None)?;
         let key = key.map_or(std::ptr::null(), pointer);
@@ -232,7 +232,7 @@ impl Map {
     /// # Errors
     /// `ENOSPC` when a bucket holds more elements than there is room for, `EINVAL` when the kernel
     /// or the map's type has no such call, or the buffers have no room for `count` elements.
-    pub(crate) fn lookup_batch(&self, batch: Batch<'_>) -> io::Result<(u32, bool)> {
+    pub fn lookup_batch(&self, batch: Batch<'_>) -> io::Result<(u32, bool)> {
         let room = batch.count as usize;
         let has_room = |buffer: &[u8], size: usize| {
             size.checked_mul(room).is_some_and(|bytes| buffer.len() >= bytes)
@@ -313,7 +313,7 @@ impl Sizes {
 
 /// Whether a map's elements have a value for each CPU.
 #[must_use]
-pub(crate) fn is_per_cpu(ty: MapType) -> bool {
+pub fn is_per_cpu(ty: MapType) -> bool {
     matches!(
         ty,
         MapType::PercpuHash

@@ -46,7 +46,7 @@ impl PerfBuffer {
     ///
     /// # Errors
     /// When the map is no perf event array, the number is no power of two, or there is no memory.
-    pub(crate) fn open(map: Map, pages: usize) -> io::Result<PerfBuffer> {
+    pub fn open(map: Map, pages: usize) -> io::Result<PerfBuffer> {
         // libbpf computes the length of the mapping without a look at whether it overflows.
         let is_too_large = pages > isize::MAX as usize / (2 * rustix::param::page_size());
         if map.map_type() != MapType::PerfEventArray || map.key_size() != 4 || is_too_large {

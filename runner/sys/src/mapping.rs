@@ -12,7 +12,7 @@ use super::map::Map;
 
 /// Memory that is shared with the kernel.
 #[derive(Debug)]
-pub(crate) struct Mapping {
+pub struct Mapping {
     pub(super) start: NonNull<u8>,
     len: usize,
 }
@@ -34,7 +34,7 @@ impl Mapping {
     ///
     /// # Errors
     /// `EINVAL` where the map is no such array.
-    pub(crate) fn of_array(map: &Map) -> io::Result<Mapping> {
+    pub fn of_array(map: &Map) -> io::Result<Mapping> {
         if map.map_type() != MapType::Array {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
@@ -85,7 +85,7 @@ impl Mapping {
     }
 
     /// The numbers of 8 bytes in it, which the kernel may change at any time.
-    pub(crate) fn numbers(&self) -> &[AtomicU64] {
+    pub fn numbers(&self) -> &[AtomicU64] {
         // SAFETY: as in `number`; there are `len` bytes.
         unsafe { std::slice::from_raw_parts(self.start.cast().as_ptr(), self.len / 8) }
     }

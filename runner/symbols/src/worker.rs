@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use super::engine::Engine;
 use super::remote::Setup;
 use super::wire::{self, Reply, Request};
-use crate::sys::Signals;
+use bpfpack_sys::Signals;
 
 /// The first word of the command line, by which ecli knows that it is to be the worker.
 const NAME: &str = "ecli-symbols";

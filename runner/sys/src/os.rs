@@ -13,14 +13,14 @@ use rustix::fs::{Mode, OFlags};
 ///
 /// # Errors
 /// As of open(2); `ENOENT` where there is no /proc.
-pub(crate) fn reopen(file: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+pub fn reopen(file: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Rows and columns of the terminal that standard output is; none where it is none.
 #[must_use]
-pub(crate) fn terminal_size() -> Option<(usize, usize)> {
+pub fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some((size.ws_row.into(), size.ws_col.into()))
         .filter(|(rows, columns)| *rows > 0 && *columns > 0)
@@ -28,14 +28,14 @@ pub(crate) fn terminal_size() -> Option<(usize, usize)> {
 
 /// A time as poll(2) takes it.
 #[must_use]
-pub(crate) fn timespec(time: Duration) -> Timespec {
+pub fn timespec(time: Duration) -> Timespec {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }
 
 /// Nanoseconds of a time.
 #[must_use]
-pub(crate) fn nanoseconds(time: Timespec) -> u64 {
+pub fn nanoseconds(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -3,10 +3,11 @@
 //! What needs no unsafe code is in `os`.
 #![allow(unsafe_code)]
 
-pub(crate) mod map;
-pub(crate) mod mapping;
+pub mod map;
+pub mod mapping;
+pub mod os;
 pub mod perf;
-#[cfg(test)]
+#[cfg(any(test, feature = "fixtures"))]
 pub mod printer;
 pub mod ring;
 mod signals;
@@ -14,7 +15,6 @@ mod signals;
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-#[cfg(feature = "wasm")]
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -47,7 +47,6 @@ pub fn asks_for_pin(map: &mut libbpf_rs::OpenMapMut<'_>) -> bool {
 }
 
 /// Has a map that was not loaded yet not be pinned, nor be one that others have pinned.
-#[cfg(feature = "wasm")]
 pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) {
     use libbpf_rs::AsRawLibbpf as _;
     let map = map.as_libbpf_object().as_ptr();

@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::sys::Signals;
+use bpfpack_sys::Signals;
 
 /// How long records wait for one answer: buffers have room for that. The first one is waited for as
 /// long as there is time at all: the worker starts.

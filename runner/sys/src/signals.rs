@@ -62,7 +62,7 @@ impl Signals {
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "fixtures"))]
     pub fn fake(fd: OwnedFd) -> Signals {
         Signals(fd)
     }
