@@ -13,8 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
-use crate::output::OutputPlan;
-pub use plan::{Origin, Plan, WasmArg, WasmPlan};
+pub use plan::{Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
     OutputArg, duration, duration_with_unit, format_parser, map_entries, memory, output, size,
     time_parser, variable, wasm_arg,

@@ -6,24 +6,26 @@ mod cases;
 mod modules;
 
 use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_render::{FLAT_IS_OFF, Format, FormatKind, Settings, TimeColumn};
 use bpfpack_schemas::btf::Btf;
-use clap::Parser as _;
+use bpfpack_spec::{Spec, Stream, View};
 
-use crate::args::{Args, FormatName, Plan, TimeColumn};
-use crate::collect::maps::Entry;
-use crate::decode::flat;
 use crate::instrument::Calls;
-use crate::render::{Format, Settings};
-use crate::view::{Stream, View, Views};
+use crate::symbolizer::Symbolizer;
+use crate::symbols::{Hurry, Patience, Setup, Symbols};
+use crate::sys;
 use cases::{Case, Choice};
 pub use modules::run_modules;
 
 /// What a format made of records, or of readings.
 #[derive(Debug)]
 pub struct Shown {
-    /// The format.
-    pub format: FormatName,
+    /// The name of the format.
+    pub format: &'static str,
     /// What was appended for each record, or for each reading; nothing where it is not shown.
     pub pieces: Vec<Vec<u8>>,
     /// A piece is a reading.
@@ -34,21 +36,6 @@ pub struct Shown {
     pub most: usize,
 }
 
-/// Formats, each with bare values and with what they stand for.
-const LOOKS: [(FormatName, bool); 11] = [
-    (FormatName::Text, true),
-    (FormatName::Text, false),
-    (FormatName::Json, true),
-    (FormatName::Json, false),
-    (FormatName::Csv, true),
-    (FormatName::Csv, false),
-    (FormatName::Tsv, true),
-    (FormatName::Tsv, false),
-    (FormatName::Yaml, true),
-    (FormatName::Yaml, false),
-    (FormatName::Raw, false),
-];
-
 /// Shows `input`, which chooses how and has the records, as the structs of `btf`, in all formats.
 ///
 /// # Panics
@@ -57,66 +44,98 @@ pub fn show(btf: &[u8], input: &[u8], take: &mut dyn FnMut(&Shown)) {
     let Ok(btf) = Btf::parse(btf) else { return };
     let Some((choice, records)) = Choice::take(input) else { return };
     for case in cases::of(&btf, &choice, &records) {
-        for (format, meanings) in LOOKS {
-            let settings = settings(&choice, format, meanings, &case.views);
-            for stream in &case.views.streams {
-                let pieces = show_records(&mut *settings.format(), stream, &records);
-                if !choice.has_clock {
-                    flat::IS_OFF.set(true);
-                    let general = show_records(&mut *settings.format(), stream, &records);
-                    flat::IS_OFF.set(false);
-                    assert_eq!(pieces, general, "the two writers of {format:?}");
-                }
-                take(&Shown { format, pieces, is_reading: false, count: 1, most: case.most });
-            }
-            for sample in &case.views.samples {
-                take(&show_readings(&settings, format, &sample.view, &case));
+        for name in FormatKind::names() {
+            for meanings in [true, false] {
+                let looks = Looks::new(name, &choice, meanings, &case.spec);
+                show_case(&looks, &case, &choice, &records, take);
             }
         }
     }
 }
 
-fn show_records(format: &mut dyn Format, stream: &Stream, records: &[&[u8]]) -> Vec<Vec<u8>> {
-    format.now();
-    let piece = |record: &&[u8]| {
-        let mut out = Vec::new();
-        let is_shown = format.record(stream, record, &mut out);
-        assert!(is_shown || out.is_empty(), "a record that is not shown");
-        out
-    };
-    records.iter().map(piece).collect()
+/// A format, and how it looks.
+struct Looks<'c> {
+    kind: &'static FormatKind,
+    settings: Settings,
+    spec: &'c Spec,
 }
 
-/// Two readings, one after the other.
-fn show_readings(settings: &Settings, format: FormatName, view: &View, case: &Case) -> Shown {
-    let mut shows = settings.format();
-    let mut piece = |entries: &[Entry]| {
-        let mut out = Vec::new();
-        let chunk = shows.reading(view, entries);
-        shows.chunk(chunk, &mut out);
-        out
-    };
-    let pieces = [&case.entries, &case.entries].map(|entries| piece(entries)).into();
-    let count = case.entries.len();
-    Shown { format, pieces, is_reading: true, count, most: case.most * (count + 1) }
-}
-
-fn settings(choice: &Choice, format: FormatName, meanings: bool, views: &Views) -> Settings {
-    thread_local! {
-        /// Parsing the command line would be most of a run.
-        static PLAN: RefCell<Option<Plan>> = RefCell::new({
-            let args = ["ecli", "run", "--output", "/dev/null", "package.json"];
-            Args::try_parse_from(args).ok().and_then(|args| args.resolve().ok())
-        });
+impl Looks<'_> {
+    fn new<'c>(name: &str, choice: &Choice, meanings: bool, spec: &'c Spec) -> Looks<'c> {
+        let symbols = Symbols::new(Setup::none(), Patience::Records(Hurry::default()));
+        let symbolizer = Symbolizer::without_maps(Rc::new(RefCell::new(symbols)));
+        // Nothing of the machine is looked up for bytes that are no addresses.
+        let symbolizer = (!meanings).then(|| Rc::new(RefCell::new(symbolizer)) as _);
+        let settings = Settings {
+            timestamps: choice.has_stamps,
+            time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
+            meanings,
+            terminal: None,
+            symbolizer,
+            local_time: sys::local_time_of,
+        };
+        Looks { kind: FormatKind::named(name).unwrap_or_default(), settings, spec }
     }
-    PLAN.with_borrow_mut(|plan| {
-        let plan = plan.as_mut().expect("the command line is valid");
-        plan.format = format;
-        (plan.raw, plan.decode) = (!meanings, meanings);
-        plan.time = choice.time.or((!choice.has_clock).then_some(TimeColumn::None));
-        plan.timestamp = choice.has_stamps;
-        Settings::new(plan, views, 0)
-    })
+
+    /// A format whose run has begun.
+    fn format(&self) -> Box<dyn Format> {
+        let mut format = self.kind.format(&self.settings);
+        format.start(&self.spec.sources, &mut Vec::new());
+        format
+    }
+
+    fn show_records(&self, stream: &Stream, records: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut format = self.format();
+        let time = Time::now();
+        let piece = |bytes: &&[u8]| {
+            let mut out = Vec::new();
+            let record = Record::new(stream, time, None, bytes);
+            // Those in which nothing is are shown as bytes alone.
+            if !(self.kind.is_structured && record.record_type().is_malformed(bytes)) {
+                format.record(&record, &mut out);
+            }
+            out
+        };
+        records.iter().map(piece).collect()
+    }
+
+    /// Two readings, one after the other.
+    fn show_readings(&self, view: &Arc<View>, case: &Case) -> Shown {
+        let mut format = self.format();
+        let mut piece = || {
+            let mut out = Vec::new();
+            let (source, entries) = (Arc::clone(view), case.entries.clone());
+            format.reading(&Reading { source, time: Time::now(), entries }, &mut out);
+            out
+        };
+        let pieces = vec![piece(), piece()];
+        let count = case.entries.len();
+        let most = case.most * (count + 1);
+        Shown { format: self.kind.name, pieces, is_reading: true, count, most }
+    }
+}
+
+fn show_case(
+    looks: &Looks<'_>,
+    case: &Case,
+    choice: &Choice,
+    records: &[&[u8]],
+    take: &mut dyn FnMut(&Shown),
+) {
+    let format = looks.kind.name;
+    for stream in case.spec.streams() {
+        let pieces = looks.show_records(stream, records);
+        if !choice.has_clock {
+            FLAT_IS_OFF.set(true);
+            let general = looks.show_records(stream, records);
+            FLAT_IS_OFF.set(false);
+            assert_eq!(pieces, general, "the two writers of {format}");
+        }
+        take(&Shown { format, pieces, is_reading: false, count: 1, most: case.most });
+    }
+    for view in case.spec.views() {
+        take(&looks.show_readings(view, case));
+    }
 }
 
 /// The object with the calls counted that write to buffers; none where there are none.

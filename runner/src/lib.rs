@@ -8,6 +8,7 @@
 
 pub mod args;
 mod attach;
+mod context;
 mod early;
 mod ending;
 mod fetch;
@@ -40,8 +41,9 @@ use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::Object;
 
 use bpfpack_failure::{self as failure, talk};
+use context::Context;
 use fetch::Fetched;
-use run::Context;
+use run::Prepared;
 
 pub use bpfpack_failure::Failure;
 
@@ -79,18 +81,12 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     // Pins are removed where a run fails, which a signal must leave time for.
     let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
     let early = Cell::new(early.map_err(failure::system("cannot watch signals"))?);
-    let context = Context {
-        plan: &plan,
-        package: &package,
-        arguments: &arguments,
-        spec: &spec,
-        modules: modules.as_ref(),
-    };
+    let context = Context { plan: &plan, package: &package, arguments: &arguments, spec: &spec };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
         drop(early.take());
-        context.prepare(object)
+        Prepared::new(&context, modules.as_ref(), object)
     };
     let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments: &arguments };
     let attached = attach::load_and_attach(&input, &talk, prepare)?;

@@ -21,7 +21,7 @@ use crate::source::readings::{Event, Limits, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Taken};
 use crate::sys::Signals;
 use crate::talk::Talk;
-pub(crate) use prepared::{Context, Prepared};
+pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 
 /// How long the readings' thread may take to end once nothing is wanted of it.

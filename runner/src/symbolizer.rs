@@ -53,6 +53,12 @@ impl Symbolizer {
         Ok(Symbolizer { symbols, maps, bytes: Vec::new() })
     }
 
+    /// One that knows no stack trace maps.
+    #[cfg(fuzzing)]
+    pub(crate) fn without_maps(symbols: SharedSymbols) -> Symbolizer {
+        Symbolizer { symbols, maps: HashMap::new(), bytes: Vec::new() }
+    }
+
     /// Prepares what names addresses: it takes a tenth of a second, which records should not wait.
     pub(crate) fn warm(&mut self) {
         self.symbols.borrow_mut().warm();

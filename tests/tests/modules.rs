@@ -16,3 +16,10 @@ fn has_no_cycle(krate: &str) {
 fn modules_of_the_packer_depend_in_one_direction() {
     has_no_cycle("packer");
 }
+
+#[test]
+fn modules_of_the_runner_depend_in_one_direction() {
+    for inner in ["", "/decode", "/failure", "/frame", "/render", "/spec"] {
+        has_no_cycle(&format!("runner{inner}"));
+    }
+}

@@ -124,7 +124,7 @@ mod tests {
     use bpfpack_decode::{Layout, Member};
     use bpfpack_frame::{Entry, Reading};
     use bpfpack_spec::fixtures::counter_view;
-    use bpfpack_spec::{Buffer, RecordType, Stream, View};
+    use bpfpack_spec::{BufferType, RecordType, Stream, View};
 
     use super::*;
     use crate::clock::tests::{TIME, clock};
@@ -164,7 +164,7 @@ mod tests {
                 RecordType::new("c", Layout::Struct(Struct::default()), None),
             ],
             tag: None,
-            buffer: Buffer::Ring,
+            buffer: BufferType::Ring,
         };
         let mut json = format(true);
         json.common.clock = Some(clock(TimeColumn::Boot));

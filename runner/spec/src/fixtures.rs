@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bpfpack_decode::{Field, Layout, Member, Struct};
 
-use crate::stream::{Buffer, RecordType, Stream};
+use crate::stream::{BufferType, RecordType, Stream};
 use crate::view::{ReadFrom, Shape, View};
 
 /// A hash map of a byte to a counter.
@@ -46,6 +46,6 @@ pub fn stream_of(record: Struct) -> Stream {
         name: "rb".into(),
         records: vec![RecordType::new("event", Layout::Struct(record), None)],
         tag: None,
-        buffer: Buffer::Ring,
+        buffer: BufferType::Ring,
     }
 }

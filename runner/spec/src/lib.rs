@@ -33,7 +33,7 @@ pub use error::SpecError;
 pub use fields::{check as check_fields, select as select_fields};
 pub use printk::{COMM as PRINTK_COMM, stream as printk};
 pub use stacks::{Location, Stack, StackEvent, StackMap, Stacks};
-pub use stream::{Buffer, RecordType, Stream};
+pub use stream::{BufferType, RecordType, Stream};
 pub use view::{ReadFrom, Shape, View};
 
 /// The sources of a run, in the order of their numbers.

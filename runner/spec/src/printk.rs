@@ -3,7 +3,7 @@
 
 use bpfpack_decode::{Layout, Member, Struct};
 
-use crate::stream::{Buffer, RecordType, Stream};
+use crate::stream::{BufferType, RecordType, Stream};
 
 /// Bytes of a process's name (`TASK_COMM_LEN`).
 pub const COMM: usize = 16;
@@ -26,6 +26,6 @@ pub fn stream() -> Stream {
         name: "bpf_printk".into(),
         records: vec![RecordType::new("line", layout, None)],
         tag: None,
-        buffer: Buffer::Printk,
+        buffer: BufferType::Printk,
     }
 }

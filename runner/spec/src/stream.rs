@@ -20,13 +20,13 @@ pub struct Stream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Member>,
     /// What holds the records.
-    pub buffer: Buffer,
+    pub buffer: BufferType,
 }
 
 /// What holds records until they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Buffer {
+pub enum BufferType {
     /// A ring buffer.
     Ring,
     /// A perf buffer.
@@ -127,7 +127,7 @@ impl Stream {
         }
         // The kernel puts four bytes before a record in a perf buffer, and fills up to eight.
         let size = |ty: &RecordType| match self.buffer {
-            Buffer::Perf { .. } => (ty.size + 4).next_multiple_of(8) - 4,
+            BufferType::Perf { .. } => (ty.size + 4).next_multiple_of(8) - 4,
             _ => ty.size,
         };
         let exact = self.records.iter().position(|ty| size(ty) == bytes.len());
@@ -150,7 +150,7 @@ mod tests {
             name: "rb".into(),
             records: vec![ty("a", 8, Some(1)), ty("b", 16, Some(-2)), ty("c", 24, None)],
             tag: None,
-            buffer: Buffer::Ring,
+            buffer: BufferType::Ring,
         };
         let type_of = |stream: &Stream, first: u8, len: usize| {
             stream.type_of(&[&[first][..], &vec![0xff; len - 1]].concat())
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(type_of(&stream, 1, 24), 2);
         // A record of 16 bytes is 20 in a perf buffer.
         stream.tag = None;
-        stream.buffer = Buffer::Perf { pages: 1 };
+        stream.buffer = BufferType::Perf { pages: 1 };
         stream.records = vec![ty("a", 16, None), ty("b", 24, None)];
         assert_eq!([20, 28].map(|len| type_of(&stream, 1, len)), [0, 1]);
     }

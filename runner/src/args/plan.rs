@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! What is to be done, as it is meant: [`Plan`].
 
+use std::fmt;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bpfpack_render::TimeColumn;
-
-use crate::output::OutputPlan;
+use bpfpack_render::{FormatKind, TimeColumn};
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
 const MEMORY: u64 = 256 << 20;
@@ -50,6 +50,31 @@ pub struct WasmArg {
     pub name: String,
     /// The value.
     pub value: String,
+}
+
+/// An output that is asked for.
+#[derive(Clone, PartialEq)]
+pub struct OutputPlan {
+    /// How frames look.
+    pub format: &'static FormatKind,
+    /// The file; standard output where there is none.
+    pub file: Option<PathBuf>,
+}
+
+impl fmt::Debug for OutputPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputPlan")
+            .field("format", &self.format.name)
+            .field("file", &self.file)
+            .finish()
+    }
+}
+
+impl OutputPlan {
+    /// Whether it goes to a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.file.is_none() && std::io::stdout().is_terminal()
+    }
 }
 
 /// What is to be done.

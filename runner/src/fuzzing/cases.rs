@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! What is shown: streams and views of the structs of any BTF, as [`crate::view`] would make them
+//! What is shown: streams and views of the structs of any BTF, as [`bpfpack_spec`] would make them
 //! of a package, and as a few bytes of the input choose among what a package may say.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::{Edges, Layout, Member, Slots};
+use bpfpack_frame::Entry;
+use bpfpack_render::{Symbolize as _, TimeColumn};
 use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::meta::Interpreter;
-use libbpf_rs::MapType;
+use bpfpack_schemas::printable;
+use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stacks, Stream, View};
 
-use crate::args::TimeColumn;
-use crate::collect::maps::{Entry, Reader, SectionReader, combine};
-use crate::decode::meaning::Meaning;
-use crate::decode::{Edges, Layout, Slots, text};
-use crate::render::Tracer;
-use crate::symbols::{Hurry, Patience, Setup};
-use crate::sys::map::Map;
-use crate::view::{RecordKind, Sample, Shape, Stacks, Stream, StreamKind, View, Views};
+use crate::source::maps::combine;
+use crate::symbolizer::Symbolizer;
+use crate::symbols::{Hurry, Patience, Setup, Symbols};
 
 /// Types of one input that are shown.
 const MOST_TYPES: usize = 6;
@@ -33,9 +35,9 @@ const MOST_RECORDS: usize = 6;
 /// Bytes of a record that are shown.
 const LONGEST: usize = 4096;
 
-/// Views and streams of one output.
+/// The sources of one output.
 pub struct Case {
-    pub views: Views,
+    pub spec: Spec,
     /// What the views' readings found.
     pub entries: Vec<Entry>,
     /// Bytes that no record and no entry should take.
@@ -138,7 +140,7 @@ pub fn of(btf: &Btf<'_>, choice: &Choice, records: &[&[u8]]) -> Vec<Case> {
         names.into_iter().flat_map(Type::enumerators).map(|(name, _)| name.to_owned()).collect();
     let mut cases = Vec::new();
     for (at, ty) in types.iter().enumerate() {
-        let kinds: Vec<RecordKind> = kind(*ty, choice).into_iter().collect();
+        let kinds: Vec<RecordType> = kind(*ty, choice).into_iter().collect();
         let Some(value) = layout(*ty, choice) else { continue };
         let key = match choice.kinds {
             0 => None,
@@ -161,7 +163,7 @@ fn layout(ty: Type<'_>, choice: &Choice) -> Option<Layout> {
     if values > MOST_VALUES {
         return None;
     }
-    if let Layout::Record(record) = &mut layout {
+    if let Layout::Struct(record) = &mut layout {
         let known: Vec<&str> = Meaning::all_names().collect();
         let names: Vec<String> = record.members.iter().map(|m| m.name.clone()).collect();
         for (at, name) in names.iter().enumerate().filter(|_| choice.meaning > 0) {
@@ -180,7 +182,7 @@ fn layout(ty: Type<'_>, choice: &Choice) -> Option<Layout> {
 fn strip(layout: &mut Layout, has_clock: bool) {
     match layout {
         Layout::Array { element, .. } | Layout::Rest { element, .. } => strip(element, has_clock),
-        Layout::Record(record) => {
+        Layout::Struct(record) => {
             for member in &mut record.members {
                 match member.meaning {
                     Some(Meaning::Cgroup | Meaning::Device | Meaning::Interface) => {
@@ -196,10 +198,10 @@ fn strip(layout: &mut Layout, has_clock: bool) {
     }
 }
 
-fn kind(ty: Type<'_>, choice: &Choice) -> Option<RecordKind> {
+fn kind(ty: Type<'_>, choice: &Choice) -> Option<RecordType> {
     let layout = layout(ty, choice)?;
     let tag = choice.has_tag.then_some(i64::from(ty.id) - 2);
-    let mut kind = RecordKind::new(text::clean(ty.name()), layout, tag);
+    let mut kind = RecordType::new(printable::clean(ty.name()), layout, tag);
     kind.stacks = Stacks::default().find(&kind.layout);
     if choice.is_event {
         let as_stack =
@@ -214,26 +216,27 @@ fn kind(ty: Type<'_>, choice: &Choice) -> Option<RecordKind> {
 fn case(
     choice: &Choice,
     records: &[&[u8]],
-    kinds: Vec<RecordKind>,
+    kinds: Vec<RecordType>,
     view: Option<(Option<Layout>, Layout)>,
 ) -> Vec<Case> {
     let longest = records.iter().map(|record| record.len()).max().unwrap_or(0);
     let mut most: usize =
         kinds.iter().map(|kind| kind.name.len() + bytes(&kind.layout, longest)).sum();
-    let mut tracer = Tracer::new(Setup::none(), Patience::Records(Hurry::default()));
+    let symbols = Symbols::new(Setup::none(), Patience::Records(Hurry::default()));
+    let mut symbolizer = Symbolizer::without_maps(Rc::new(RefCell::new(symbols)));
     for (stack, record) in kinds.iter().flat_map(|kind| &kind.stacks).zip(records.iter().cycle()) {
-        assert!(tracer.addresses(stack, record).len() <= record.len() / 8);
+        assert!(symbolizer.addresses(stack, record).len() <= record.len() / 8);
     }
-    let mut views = Views::default();
+    let mut sources = Vec::new();
     let tag = kinds.first().and_then(|kind| match &kind.layout {
-        Layout::Record(record) => record.members.first().cloned(),
+        Layout::Struct(record) => record.members.first().cloned(),
         _ => None,
     });
     if !kinds.is_empty() {
         let tag = tag.filter(|_| choice.has_tag);
         let name = "events".into();
-        let stream = Stream { index: 0, name, kinds, tag, kind: StreamKind::Ring };
-        views.streams.push(Arc::new(stream));
+        let stream = Stream { index: 0, name, records: kinds, tag, buffer: BufferType::Ring };
+        sources.push(Source::Stream(Arc::new(stream)));
     }
     let mut entries = Vec::new();
     if let Some((key, value)) = view {
@@ -245,24 +248,20 @@ fn case(
             Some((slots, edges)) => Shape::Histogram { slots, edges, unit: "usecs".to_owned() },
             None => choice.shape.clone(),
         };
-        views.samples.extend(self::view(key, value, shape));
+        let view = View { index: sources.len(), ..self::view(key, value, shape) };
+        sources.push(Source::View(Arc::new(view)));
     }
     // Room for headers and columns.
     let most = 8 * (most + 4096);
     if choice.is_several {
-        return vec![Case { views, entries, most }];
+        return vec![Case { spec: Spec { sources }, entries, most }];
     }
-    let alone = |views| Case { views, entries: entries.clone(), most };
-    let streams = views
-        .streams
-        .into_iter()
-        .map(|stream| Views { streams: vec![stream], samples: Vec::new() });
-    let samples =
-        views.samples.into_iter().map(|view| Views { samples: vec![view], streams: Vec::new() });
-    streams.chain(samples).map(alone).collect()
+    let alone =
+        |source| Case { spec: Spec { sources: vec![source] }, entries: entries.clone(), most };
+    sources.into_iter().map(alone).collect()
 }
 
-/// A reading as [`crate::collect`] hands it on: records are keys, each with another as its value.
+/// A reading as [`crate::source`] hands it on: records are keys, each with another as its value.
 fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<Entry> {
     let others = records.iter().cycle().skip(1);
     let entry = |(key, value): (&&[u8], &&[u8])| Entry { key: key.to_vec(), value: value.to_vec() };
@@ -280,12 +279,12 @@ fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<En
     entries
 }
 
-fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<Sample> {
-    let map = Map::fake(MapType::Array, 4, 0, 1);
+fn view(key: Option<Layout>, value: Layout, shape: Shape) -> View {
     let stacks = key.as_ref().map_or(Vec::new(), |key| Stacks::default().find(key));
-    let reader = Reader::Section(SectionReader { map, parts: Vec::new(), len: 0 });
-    let view = View {
+    View {
+        index: 0,
         name: "counts".to_owned(),
+        from: ReadFrom::Stage,
         key,
         counters: value.counters(&[]),
         value,
@@ -296,8 +295,7 @@ fn view(key: Option<Layout>, value: Layout, shape: Shape) -> Option<Sample> {
         sort: None,
         stacks,
         wide_key: false,
-    };
-    Some(Sample { view: Arc::new(view), reader })
+    }
 }
 
 /// How many values a layout has.
@@ -305,7 +303,7 @@ fn values(layout: &Layout) -> usize {
     match layout {
         Layout::Array { element, len, .. } => len.saturating_mul(values(element)),
         Layout::Rest { element, .. } => values(element).saturating_mul(16),
-        Layout::Record(record) => {
+        Layout::Struct(record) => {
             let all = record.members.iter().map(|member| values(&member.layout));
             all.fold(0, usize::saturating_add).saturating_add(1)
         }
@@ -327,8 +325,8 @@ fn bytes(layout: &Layout, len: usize) -> usize {
         Layout::Rest { element, stride } => {
             64 + 6 * len + len / (*stride).max(1) * (1 + bytes(element, len))
         }
-        Layout::Record(record) => {
-            let member = |m: &crate::decode::Member| 64 + name(&m.name) + bytes(&m.layout, len);
+        Layout::Struct(record) => {
+            let member = |m: &Member| 64 + name(&m.name) + bytes(&m.layout, len);
             64 + record.members.iter().map(member).sum::<usize>()
         }
     }

@@ -3,21 +3,21 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
+use bpfpack_frame::{Chain, Entry, Frame, Next, Reading, Record, Time};
+use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stream, View};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::collect::maps::Entry;
-use crate::decode::{Edges, Layout, Member, Record, Slots};
 use crate::failure::Failure;
-use crate::render::Output;
-use crate::symbols::Setup;
+use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys::Signals;
 use crate::talk::Talk;
-use crate::view::{RecordKind, Shape, Stream, StreamKind, View};
 use crate::wasm::engine::{Engine, Limits};
-use crate::wasm::post::{Chain, Compiled, Package, Table};
+use crate::wasm::post::{self, Compiled, Package, Table};
 use crate::wasm::tracer::{self, TracerPlan};
 
 /// A module's memory may grow to this; what it had shown at once is checked against it.
@@ -88,24 +88,27 @@ const TEXTS: &str = r#"rb ret counts value key targ least {\"name\":\"p\",\"memb
 /// Takes what modules have shown; nothing of it may be longer than what they can hold.
 struct Checked;
 
-impl Output for Checked {
-    fn record(&mut self, _stream: &Stream, record: &[u8]) {
-        assert!(record.len() <= MEMORY);
-    }
-
-    fn reading(&mut self, view: &View, entries: &[Entry]) {
-        let key = view.key.as_ref().map_or(0, Layout::size);
-        for entry in entries {
-            assert_eq!((entry.key.len(), entry.value.len()), (key, view.value.size()));
+impl Next for Checked {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+        match frame {
+            Frame::Record(record) => assert!(record.bytes.len() <= MEMORY),
+            Frame::Reading(reading) => {
+                let view = &reading.source;
+                let key = view.key.as_ref().map_or(0, Layout::size);
+                for entry in &reading.entries {
+                    assert_eq!((entry.key.len(), entry.value.len()), (key, view.value.size()));
+                }
+            }
+            Frame::Text(_, text) => assert!(text.len() <= MEMORY),
+            Frame::Json(_, json) => {
+                assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
+            }
         }
+        Ok(())
     }
 
-    fn text(&mut self, text: &[u8]) {
-        assert!(text.len() <= MEMORY);
-    }
-
-    fn json(&mut self, json: &[u8]) {
-        assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
+    fn waiting(&self) -> usize {
+        0
     }
 }
 
@@ -137,28 +140,38 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     let module = engine.compile("fuzz.wasm", module)?;
     let parameters = vec![("least".to_owned(), "5".to_owned())];
     let compiled = Compiled { name: "fuzz.wasm".to_owned(), module, parameters };
+    let spec = spec();
+    let symbols = Symbols::new(Setup::none(), Patience::Records(Hurry::default()));
     let package = Package {
         name: "fuzz_bpf",
         arguments: &[("targ".to_owned(), "7".to_owned())],
+        spec: &spec,
+        maps: Table::default(),
+        cpus: 2,
         format: "json",
         fields: &[],
         is_quiet: true,
-        symbols: Setup::none(),
+        symbols: Rc::new(RefCell::new(symbols)),
         environment: &[],
         directories: &[],
     };
-    let (streams, views) = sources();
-    let maps = (2, Table::default());
-    let mut chain = Chain::of(engine, &[compiled], &package, maps, &streams, &views)?;
+    let mut chain = Chain::default();
+    post::start(engine, &[compiled], package, &mut chain)?;
     let out = &mut Checked;
-    for (at, size) in [0usize, 1, 4, 8, 9, 64, 70_000].into_iter().enumerate() {
-        let record = vec![at as u8; size];
-        chain.record(&streams[at % 2], u16::try_from(at).ok(), &record, out)?;
+    let streams: Vec<_> = spec.streams().collect();
+    for (at, size) in [1usize, 4, 8, 9, 64, 70_000].into_iter().enumerate() {
+        let bytes = vec![at as u8; size];
+        let cpu = u16::try_from(at).ok();
+        let record = Record::new(streams[at % 2], Time::now(), cpu, &bytes);
+        chain.frame(Frame::Record(record), out)?;
     }
     chain.flush(out)?;
     let entry = |key: u32| Entry { key: key.to_le_bytes().into(), value: vec![1; 32] };
-    chain.sample(0, &[entry(1), entry(2)], out)?;
-    chain.sample(0, &[], out)?;
+    for entries in [vec![entry(1), entry(2)], Vec::new()] {
+        let Some(source) = spec.views().next().cloned() else { break };
+        let reading = Reading { source, time: Time::now(), entries };
+        chain.frame(Frame::Reading(Rc::new(reading)), out)?;
+    }
     chain.tick(out)?;
     chain.end(out)
 }
@@ -180,21 +193,23 @@ fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Two buffers, one of which has two kinds of records, and a map of histograms.
-fn sources() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
+/// Two buffers, one of which has two types of records, and a map of histograms.
+fn spec() -> Spec {
     let int = |size| Layout::Int { size, signed: false };
-    let kind = |name: &str, size| {
+    let ty = |name: &str, size| {
         let members = vec![Member::new("pid", 0, int(4)), Member::new("ret", 4, int(4))];
-        RecordKind::new(name, Layout::Record(Record { size, members }), None)
+        RecordType::new(name, Layout::Struct(Struct { size, members }), None)
     };
-    let stream = |index, name: &str, kinds| {
-        let kind = StreamKind::Ring;
-        Arc::new(Stream { index, name: name.to_owned(), kinds, tag: None, kind })
+    let stream = |index, name: &str, records| {
+        let (name, buffer) = (name.to_owned(), BufferType::Ring);
+        Source::Stream(Arc::new(Stream { index, name, records, tag: None, buffer }))
     };
     let slots = Layout::Array { element: Box::new(int(8)), stride: 8, len: 4 };
-    let value = Layout::Record(Record { size: 32, members: vec![Member::new("slots", 0, slots)] });
+    let value = Layout::Struct(Struct { size: 32, members: vec![Member::new("slots", 0, slots)] });
     let view = View {
+        index: 2,
         name: "counts".to_owned(),
+        from: ReadFrom::Stage,
         key: Some(int(4)),
         counters: value.counters(&[]),
         shape: Shape::Histogram {
@@ -210,11 +225,12 @@ fn sources() -> (Vec<Arc<Stream>>, Vec<Arc<View>>) {
         stacks: Vec::new(),
         wide_key: false,
     };
-    let streams = vec![
-        stream(0, "rb", vec![kind("a", 8)]),
-        stream(1, "rb2", vec![kind("a", 8), kind("b", 64)]),
+    let sources = vec![
+        stream(0, "rb", vec![ty("a", 8)]),
+        stream(1, "rb2", vec![ty("a", 8), ty("b", 64)]),
+        Source::View(Arc::new(view)),
     ];
-    (streams, vec![Arc::new(view)])
+    Spec { sources }
 }
 
 /// Bytes that are used up as numbers.

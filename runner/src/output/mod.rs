@@ -3,18 +3,16 @@
 
 mod sink;
 
-use std::fmt;
-use std::io::IsTerminal as _;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Record, Time};
-use bpfpack_render::{Format, FormatKind, Settings};
+use bpfpack_render::{Format, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
 
+use crate::args::OutputPlan;
 use crate::failure::{Failure, exit_code};
 use crate::sys::Signals;
 use crate::talk::Talk;
@@ -22,31 +20,6 @@ pub(crate) use sink::{Reader, Sink, Written};
 
 /// How long a reading is drawn before the buffers are looked at again.
 const SLICE: Duration = Duration::from_millis(2);
-
-/// An output that is asked for.
-#[derive(Clone, PartialEq)]
-pub struct OutputPlan {
-    /// How frames look.
-    pub format: &'static FormatKind,
-    /// The file; standard output where there is none.
-    pub file: Option<PathBuf>,
-}
-
-impl fmt::Debug for OutputPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutputPlan")
-            .field("format", &self.format.name)
-            .field("file", &self.file)
-            .finish()
-    }
-}
-
-impl OutputPlan {
-    /// Whether it goes to a terminal.
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.file.is_none() && std::io::stdout().is_terminal()
-    }
-}
 
 /// Whether the outputs may be what is asked for.
 ///
@@ -338,6 +311,8 @@ mod tests {
 
     use bpfpack_frame::Entry;
     use bpfpack_spec::fixtures::{counter_view, stream};
+
+    use bpfpack_render::FormatKind;
 
     use super::*;
 

@@ -9,37 +9,26 @@ use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Entry};
 use bpfpack_render::{Format, Settings, Symbolize as _, Terminal};
-use bpfpack_schemas::Package;
 use bpfpack_spec::{Spec, View, check_fields};
 use libbpf_rs::Object;
 
-use crate::args::Plan;
+use crate::args::{OutputPlan, Plan};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::memory;
 use crate::os;
-use crate::output::{OutputPlan, formats};
+use crate::output::formats;
 use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::spec;
-use crate::symbolizer::Symbolizer;
+use crate::symbolizer::{SharedSymbols, Symbolizer};
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
-use crate::vars::Arguments;
+use crate::talk::Talk;
 use crate::wasm;
 
 /// Who names the addresses of stacks.
 pub(crate) type SharedSymbolizer = Rc<RefCell<Symbolizer>>;
-
-/// What a run is prepared from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Context<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) package: &'a Package,
-    pub(crate) arguments: &'a Arguments,
-    /// What is shown of the package.
-    pub(crate) spec: &'a Spec,
-    pub(crate) modules: Option<&'a wasm::Modules>,
-}
 
 /// What is bound to a loaded object, before its programs are attached.
 #[derive(Debug)]
@@ -55,40 +44,36 @@ pub(crate) struct Prepared {
     pub(crate) hurry: Hurry,
 }
 
-impl Context<'_> {
-    /// Opens what the spec names, and starts the stages.
+impl Prepared {
+    /// Opens what the spec names in a loaded object, and starts the stages.
     ///
     /// # Errors
     /// When something cannot be opened, or a stage does not start.
-    pub(crate) fn prepare(&self, object: &Object) -> Result<Prepared, Failure> {
-        let Context { plan, spec, modules, .. } = *self;
+    pub(crate) fn new(
+        context: &Context<'_>,
+        modules: Option<&wasm::Modules>,
+        object: &Object,
+    ) -> Result<Prepared, Failure> {
+        let Context { plan, spec, .. } = *context;
         let hurry = Hurry::default();
         // Readings may wait longer for names than records, whose buffers fill meanwhile.
         let patience = match spec.streams().next() {
             Some(_) => Patience::Records(hurry.clone()),
             None => Patience::Readings(hurry.clone()),
         };
-        let symbols = Rc::new(RefCell::new(Symbols::new(Setup::of(plan), patience)));
-        let mut chain = Chain::default();
-        if let Some(modules) = modules {
-            modules.start(self, object, &symbols, &mut chain)?;
-        }
+        let symbols = Rc::new(RefCell::new(Symbols::new(setup(plan), patience)));
+        let chain = stages(context, modules, object, &symbols)?;
         let mut sources = spec.sources.clone();
         sources.extend(chain.sources());
         let all = Spec { sources };
         check_fields(all.streams().map(|stream| &**stream), &plan.fields).map_err(spec::failure)?;
         let perf = spec.streams().filter_map(|stream| match stream.buffer {
-            bpfpack_spec::Buffer::Perf { pages } => Some((&*stream.name, pages)),
+            bpfpack_spec::BufferType::Perf { pages } => Some((&*stream.name, pages)),
             _ => None,
         });
         memory::check_perf(perf, plan.max_memory)?;
         let buffers = Buffer::open_all(object, spec)?;
-        let mut readers = Vec::new();
-        for view in spec.views() {
-            if let Some(reader) = Reader::open(object, view)? {
-                readers.push((Arc::clone(view), reader));
-            }
-        }
+        let readers = Reader::open_all(object, spec)?;
         let symbolizer = Rc::new(RefCell::new(Symbolizer::open(symbols, object, spec)?));
         let shows_names = plan.outputs.iter().any(|output| shows_names(plan, output));
         if shows_names && all.streams().any(|stream| stream.has_addresses()) {
@@ -99,6 +84,30 @@ impl Context<'_> {
         let formats = formats(&plan.outputs, settings);
         let symbolizer = Some(symbolizer).filter(|_| shows_names);
         Ok(Prepared { spec: all, chain, buffers, readers, formats, symbolizer, hurry })
+    }
+}
+
+/// The stages of a run, in the order in which frames pass them. A new one is a line here.
+fn stages(
+    context: &Context<'_>,
+    modules: Option<&wasm::Modules>,
+    object: &Object,
+    symbols: &SharedSymbols,
+) -> Result<Chain, Failure> {
+    let mut chain = Chain::default();
+    if let Some(modules) = modules {
+        modules.start(context, object, symbols, &mut chain)?;
+    }
+    Ok(chain)
+}
+
+/// What finds names of addresses.
+fn setup(plan: &Plan) -> Setup {
+    Setup {
+        program: plan.symbolizer.clone(),
+        lines: plan.lines,
+        memory: plan.memory(),
+        talk: Talk::new(plan.quiet, plan.verbose),
     }
 }
 

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::sync::Arc;
 
 use bpfpack_decode::Field;
 use bpfpack_decode::layout::{part, unsigned};
 use bpfpack_frame::Entry;
-use bpfpack_spec::{ReadFrom, View};
+use bpfpack_spec::{ReadFrom, Spec, View};
 use libbpf_rs::{MapCore as _, MapType, Object};
 
 use super::bounds::{Bounds, Taken};
@@ -70,11 +71,24 @@ pub(crate) struct SectionReader {
 }
 
 impl Reader {
+    /// Opens what the views of a spec are read from.
+    ///
+    /// # Errors
+    /// Names what cannot be kept open.
+    pub(crate) fn open_all(
+        object: &Object,
+        spec: &Spec,
+    ) -> Result<Vec<(Arc<View>, Reader)>, Failure> {
+        let open =
+            |view: &Arc<View>| Ok(Reader::open(object, view)?.map(|r| (Arc::clone(view), r)));
+        spec.views().filter_map(|view| open(view).transpose()).collect()
+    }
+
     /// Opens what a view is read from; none where a stage makes its entries.
     ///
     /// # Errors
     /// Names what cannot be kept open.
-    pub(crate) fn open(object: &Object, view: &View) -> Result<Option<Reader>, Failure> {
+    fn open(object: &Object, view: &View) -> Result<Option<Reader>, Failure> {
         let open = |is_it: &dyn Fn(&str) -> bool| -> Result<Map, Failure> {
             let mut maps = object.maps();
             let map = maps.find(|map| map.name().to_str().is_some_and(is_it));

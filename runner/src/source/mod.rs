@@ -73,10 +73,14 @@ pub(crate) trait RecordSource: Debug {
 /// Opens what holds the records of a stream. A new kind of source is a file, and a line here.
 fn open(object: &Object, stream: &Stream) -> Result<Box<dyn RecordSource>, Failure> {
     match stream.buffer {
-        bpfpack_spec::Buffer::Ring => ring::open(map_of(object, stream)?, stream),
-        bpfpack_spec::Buffer::Perf { pages } => perf::open(map_of(object, stream)?, stream, pages),
-        bpfpack_spec::Buffer::Printk => printk::open(),
-        bpfpack_spec::Buffer::Stage => Err(unusable(stream, anyhow::anyhow!("it has no buffer"))),
+        bpfpack_spec::BufferType::Ring => ring::open(map_of(object, stream)?, stream),
+        bpfpack_spec::BufferType::Perf { pages } => {
+            perf::open(map_of(object, stream)?, stream, pages)
+        }
+        bpfpack_spec::BufferType::Printk => printk::open(),
+        bpfpack_spec::BufferType::Stage => {
+            Err(unusable(stream, anyhow::anyhow!("it has no buffer")))
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use super::link::{Link, Pending};
 use super::processes::FRESH;
 use super::wire::{MAX_PLACES, Reply, Request};
 use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
-use crate::args::Plan;
 use crate::os;
 use crate::talk::Talk;
 
@@ -51,19 +50,9 @@ pub struct Setup {
     pub talk: Talk,
 }
 
+#[cfg(any(test, fuzzing))]
 impl Setup {
-    /// As the command line asks for it.
-    pub fn of(plan: &Plan) -> Setup {
-        Setup {
-            program: plan.symbolizer.clone(),
-            lines: plan.lines,
-            memory: plan.memory(),
-            talk: Talk::new(plan.quiet, plan.verbose),
-        }
-    }
-
     /// A worker that cannot be started.
-    #[cfg(any(test, fuzzing))]
     pub fn none() -> Setup {
         Setup { program: "/".into(), lines: false, memory: 1 << 30, talk: Talk::silent() }
     }

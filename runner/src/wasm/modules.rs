@@ -17,8 +17,8 @@ use libbpf_rs::Object;
 use super::engine::{Engine, Limits};
 use super::post::{self, Compiled};
 use crate::args::{Plan, WasmArg};
+use crate::context::Context;
 use crate::failure::{Failure, exit_code, system};
-use crate::run::Context;
 use crate::symbolizer::SharedSymbols;
 
 /// Post-processors, compiled or being compiled.

@@ -8,8 +8,8 @@ use bpfpack_schemas::package::WasmModule;
 use libbpf_rs::Object;
 
 use crate::args::Plan;
+use crate::context::Context;
 use crate::failure::{Failure, exit_code};
-use crate::run::Context;
 use crate::symbolizer::SharedSymbols;
 use crate::sys::Signals;
 use crate::talk::Talk;

@@ -52,8 +52,11 @@ fn paths_of_tests(text: &str) -> Vec<String> {
     behind.filter_map(path).collect()
 }
 
+/// Tokens, each with where it begins.
+type Tokens = Vec<(Token, usize)>;
+
 /// The tokens that count, and those of each item that is for tests alone.
-fn split(text: &str) -> (Vec<(Token, usize)>, Vec<Vec<(Token, usize)>>) {
+fn split(text: &str) -> (Tokens, Vec<Tokens>) {
     let all = lex(text);
     let (mut found, mut tests) = (Vec::new(), Vec::new());
     let mut at = 0;

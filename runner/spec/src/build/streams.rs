@@ -7,7 +7,7 @@ use bpfpack_schemas::meta::{ExportConfig, Interpreter, MapMeta};
 use bpfpack_schemas::{map_type, printable};
 
 use super::Builder;
-use crate::{Buffer, RecordType, Stacks, Stream};
+use crate::{BufferType, RecordType, Stacks, Stream};
 
 /// Pages of a perf buffer for each CPU, where the package does not say.
 const PERF_PAGES: u32 = 64;
@@ -21,8 +21,8 @@ impl Builder<'_> {
         let pages = pages.next_power_of_two() as usize;
         for map in self.maps.clone() {
             let buffer = match map.ty {
-                map_type::RINGBUF => Buffer::Ring,
-                map_type::PERF_EVENT_ARRAY => Buffer::Perf { pages },
+                map_type::RINGBUF => BufferType::Ring,
+                map_type::PERF_EVENT_ARRAY => BufferType::Perf { pages },
                 _ => continue,
             };
             let name = map.name;

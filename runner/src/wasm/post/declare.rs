@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
 use bpfpack_schemas::printable;
-use bpfpack_spec::{Buffer, ReadFrom, RecordType, Shape, Stream, View, select_fields};
+use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Stream, View, select_fields};
 
 use super::sources::{Row, Source};
 
@@ -52,7 +52,7 @@ pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, Ba
                 name: name.clone(),
                 records: vec![RecordType::new(name, layout, None)],
                 tag: None,
-                buffer: Buffer::Stage,
+                buffer: BufferType::Stage,
             };
             // Where it has none of the members that were asked for, it is shown as it is.
             let mut selected = [stream];

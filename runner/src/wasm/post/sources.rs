@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_frame::Entry;
-use bpfpack_spec::{Buffer, ReadFrom, Stream, View};
+use bpfpack_spec::{BufferType, ReadFrom, Stream, View};
 
 /// A source of records or rows.
 #[derive(Debug, Clone)]
@@ -64,10 +64,10 @@ impl Source {
             Source::Rows(view, _) if view.from == ReadFrom::Stage => "module",
             Source::Rows(..) => "map",
             Source::Records(stream) => match stream.buffer {
-                Buffer::Ring => "ring",
-                Buffer::Perf { .. } => "perf",
-                Buffer::Printk => "printk",
-                Buffer::Stage => "module",
+                BufferType::Ring => "ring",
+                BufferType::Perf { .. } => "perf",
+                BufferType::Printk => "printk",
+                BufferType::Stage => "module",
             },
         }
     }
