@@ -26,7 +26,7 @@ pub(crate) mod exit_code {
 /// A message for the user, with the exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// One of [`exit_code`].
+    /// The exit code, as the README lists them.
     pub exit_code: u8,
     error: Option<anyhow::Error>,
     excerpt: String,
