@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::anyhow;
 use bpfpack_schemas::btf::{Btf, Kind, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType, RecordType};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, ExportMember, ExportType, RecordMeta};
 
 use crate::failure::{Failure, exit_code, too_much};
 use crate::lexer::{Token, tokens};
@@ -130,9 +130,9 @@ pub(crate) fn describe(ty: Type<'_>, name: &str) -> ExportType {
 }
 
 /// What the package says of a struct that is written to a buffer.
-pub(crate) fn record_type(name: &str, ty: Type<'_>) -> RecordType {
+pub(crate) fn record_type(name: &str, ty: Type<'_>) -> RecordMeta {
     let ty = ty.resolved();
-    RecordType {
+    RecordMeta {
         name: name.to_owned(),
         size: ty.size().and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
         btf_type_id: ty.id,

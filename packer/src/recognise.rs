@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
-use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, SlotPosition, View, ViewKind};
+use bpfpack_schemas::meta::{DUMMY_PREFIX, Scale, SlotPosition, ViewKind, ViewMeta};
 use bpfpack_schemas::object::BpfObject;
 
 use crate::parsed::Parsed;
@@ -78,20 +78,20 @@ struct Recognizer<'e> {
 }
 
 impl Recognizer<'_> {
-    fn map(&self, name: &str) -> Option<View> {
+    fn map(&self, name: &str) -> Option<ViewMeta> {
         use bpfpack_schemas::map_type::*;
         let ty = self.btf.map_number(name, "type")?;
         if ty == STACK_TRACE {
-            return Some(View { kind: ViewKind::Stacks, ..View::default() });
+            return Some(ViewMeta { kind: ViewKind::Stacks, ..ViewMeta::default() });
         }
         if ty == CGROUP_ARRAY {
-            return Some(View { kind: ViewKind::Input, ..View::default() });
+            return Some(ViewMeta { kind: ViewKind::Input, ..ViewMeta::default() });
         }
         let is_array = matches!(ty, ARRAY | PERCPU_ARRAY);
         if !is_array && !matches!(ty, HASH | PERCPU_HASH | LRU_HASH | LRU_PERCPU_HASH) {
             return None;
         }
-        let of_kind = |kind| Some(View { kind, ..View::default() });
+        let of_kind = |kind| Some(ViewMeta { kind, ..ViewMeta::default() });
         let Some(usage) = self.flow.maps.get(name) else { return of_kind(ViewKind::Input) };
         let (key, value) = self.btf.map_types(name);
         let Some(value) = value else {
@@ -140,7 +140,7 @@ impl Recognizer<'_> {
         key: Option<Type<'_>>,
         value: Type<'_>,
         is_array: bool,
-    ) -> Option<View> {
+    ) -> Option<ViewMeta> {
         let slotting = self.slotting(&usage.functions);
         let found = slots_in(value, &usage.added);
         if let Some(slots) = found {
@@ -202,7 +202,7 @@ impl Recognizer<'_> {
         found.max_by_key(|slotting| (slotting.is_log2, slotting.unit.is_some()))
     }
 
-    fn variable(&self, section: &str, name: &str) -> Option<View> {
+    fn variable(&self, section: &str, name: &str) -> Option<ViewMeta> {
         if name.starts_with(DUMMY_PREFIX) {
             return None;
         }
@@ -227,16 +227,16 @@ impl Recognizer<'_> {
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {
             return Some(histogram(SlotPosition::Value, slotting));
         }
-        Some(View { kind: ViewKind::Table, ..View::default() })
+        Some(ViewMeta { kind: ViewKind::Table, ..ViewMeta::default() })
     }
 }
 
-fn histogram(slots: SlotPosition, slotting: Option<&Slotting>) -> View {
-    let mut view = View {
+fn histogram(slots: SlotPosition, slotting: Option<&Slotting>) -> ViewMeta {
+    let mut view = ViewMeta {
         kind: ViewKind::Histogram,
         slots: Some(slots),
         scale: Some(Scale::Log2),
-        ..View::default()
+        ..ViewMeta::default()
     };
     if let Some(slotting) = slotting {
         if !slotting.is_log2 {
@@ -250,7 +250,7 @@ fn histogram(slots: SlotPosition, slotting: Option<&Slotting>) -> View {
     view
 }
 
-fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> View {
+fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> ViewMeta {
     let columns = |ty: Type<'_>| {
         let names = ty.resolved().members().map(|member| member.name.to_owned());
         names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
@@ -266,12 +266,12 @@ fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> View
         let ty = resolved.sibling(member.ty);
         is_counter(ty) && is_first(member.bit_offset, ty.size().unwrap_or(0)).is_some()
     });
-    View {
+    ViewMeta {
         kind: ViewKind::Table,
         key: key.map(columns).unwrap_or_default(),
         value: columns(value),
         sort: sort.map(|member| member.name.to_owned()),
-        ..View::default()
+        ..ViewMeta::default()
     }
 }
 

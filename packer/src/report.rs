@@ -8,7 +8,9 @@ use std::path::Path;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::argument::plain;
 use bpfpack_schemas::btf::Btf;
-use bpfpack_schemas::meta::{DUMMY_PREFIX, MapMeta, Sample, SampleKind, Scale, View, ViewKind};
+use bpfpack_schemas::meta::{
+    DUMMY_PREFIX, MapMeta, SampleKind, SampleMeta, Scale, ViewKind, ViewMeta,
+};
 use bpfpack_schemas::printable::one_line;
 
 use crate::failure::{Failure, exit_code};
@@ -80,7 +82,7 @@ fn map_text(map: &MapMeta, btf: &Btf<'_>) -> String {
 }
 
 /// How something is shown.
-fn shown(sample: Option<&Sample>, view: Option<&View>, hidden: bool) -> String {
+fn shown(sample: Option<&SampleMeta>, view: Option<&ViewMeta>, hidden: bool) -> String {
     if hidden {
         return "hidden".to_owned();
     }

@@ -16,9 +16,9 @@ use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure, exit_code};
 use crate::losses::Losses;
 use crate::os;
-use crate::output::{Outputs, Reader, Written};
+use crate::output::{Outputs, ReaderState, Written};
 use crate::source::readings::{Event, Limits, Readings};
-use crate::source::{Buffer, Mark, Pace, Round, Taken};
+use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
 pub(crate) use prepared::Prepared;
@@ -136,7 +136,7 @@ impl Run<'_> {
         self.chain.begin(&mut self.outputs)?;
         let mut wake = Wake::default();
         loop {
-            let is_gone = wake.gone || self.flush()? == Reader::Gone;
+            let is_gone = wake.gone || self.flush()? == ReaderState::Gone;
             let found = Found {
                 is_gone,
                 is_enough: self.has_enough && !self.outputs.is_drawing(),
@@ -172,10 +172,10 @@ impl Run<'_> {
 
     /// Writes what was made, unless more comes at once: under load several rounds are written
     /// together.
-    fn flush(&mut self) -> Result<Reader, Failure> {
+    fn flush(&mut self) -> Result<ReaderState, Failure> {
         match self.outputs.is_worth() || self.pace.nap() != Some(Duration::ZERO) {
             true => self.outputs.flush(),
-            false => Ok(Reader::There),
+            false => Ok(ReaderState::There),
         }
     }
 
@@ -234,7 +234,7 @@ impl Run<'_> {
                     break;
                 }
                 let begin = outputs.drawn();
-                buffer.drain(most, &mut round, |record| Taken {
+                buffer.drain(most, &mut round, |record| Verdict {
                     is_shown: outputs.record(&record),
                     goes_on: outputs.drawn() - begin < MOST_BYTES,
                 })?;
@@ -424,11 +424,11 @@ fn through_stages(
     let mut failure = None;
     buffer.drain(usize::MAX, round, |record: Record<'_>| {
         if failure.is_some() {
-            return Taken { is_shown: true, goes_on: false };
+            return Verdict { is_shown: true, goes_on: false };
         }
         // Stages see nothing in which nothing was found.
         if record.record_type().is_malformed(record.bytes) {
-            return Taken { is_shown: false, goes_on: true };
+            return Verdict { is_shown: false, goes_on: true };
         }
         failure = chain.frame(Frame::Record(record), outputs).err();
         if chain.calls() != calls {
@@ -436,7 +436,7 @@ fn through_stages(
             is_late = since.elapsed() >= LONGEST_ROUND;
         }
         let goes_on = failure.is_none() && !is_late && outputs.drawn() - begin < MOST_BYTES;
-        Taken { is_shown: true, goes_on }
+        Verdict { is_shown: true, goes_on }
     })?;
     match failure {
         Some(failure) => Err(failure),

@@ -11,7 +11,7 @@ use bpfpack_spec::{Location, Spec, Stack};
 use libbpf_rs::{MapCore as _, Object};
 
 use crate::failure::{Failure, system};
-use crate::symbols::{self, Place, Symbols, write_frame};
+use crate::symbols::{self, CodeAddress, Symbols, write_frame};
 use crate::sys::map::Map;
 
 /// Where the kernel's half of the addresses begins.
@@ -72,7 +72,7 @@ impl Symbolizer {
     }
 
     /// The frames of each address, of the kernel or of a process.
-    fn frames_of(&self, pid: Option<u32>, addresses: &[u64]) -> Vec<symbols::Frames> {
+    fn frames_of(&self, pid: Option<u32>, addresses: &[u64]) -> Vec<symbols::StackFrames> {
         let mut symbols = self.symbols.borrow_mut();
         let mut frames = Vec::with_capacity(addresses.len());
         let is_kernel = |address: &u64| *address >= KERNEL;
@@ -130,13 +130,13 @@ impl Symbolize for Symbolizer {
     }
 
     fn named(&mut self, pid: Option<u32>, addresses: &[u64]) -> Vec<Vec<Vec<u8>>> {
-        let text = |address: u64, frame: &symbols::Frame| {
+        let text = |address: u64, frame: &symbols::StackFrame| {
             let mut line = Vec::new();
             write_frame(address, frame, &mut line);
             line
         };
         let frames = self.frames_of(pid, addresses);
-        let named = |(address, frames): (&u64, &symbols::Frames)| {
+        let named = |(address, frames): (&u64, &symbols::StackFrames)| {
             let named = frames.iter().filter(|frame| frame.name.is_some());
             named.map(|frame| text(*address, frame)).collect()
         };
@@ -147,7 +147,7 @@ impl Symbolize for Symbolizer {
         if address < KERNEL {
             return false;
         }
-        let frames = self.symbols.borrow_mut().kernel(&[Place::Exact(address)]);
+        let frames = self.symbols.borrow_mut().kernel(&[CodeAddress::Exact(address)]);
         let frame = frames.first().and_then(|frames| frames.first());
         let Some(frame) = frame.filter(|frame| frame.name.is_some()) else { return false };
         write_frame(address, frame, out);

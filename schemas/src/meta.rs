@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub use meanings::MEANINGS;
 pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, XdpOptions};
 pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
-pub use view::{RecordType, Scale, SlotPosition, View, ViewKind};
+pub use view::{RecordMeta, Scale, SlotPosition, ViewKind, ViewMeta};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.
 pub const BPFPACK_VERSION: u32 = 3;
@@ -185,13 +185,13 @@ pub struct Variable {
     pub cmdarg: Option<CmdArg>,
     /// bpfpack: how its content is shown, for an array of counters or histograms in `.bss`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample: Option<Sample>,
+    pub sample: Option<SampleMeta>,
     /// bpfpack: `true` keeps its content from being shown.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hidden: bool,
     /// bpfpack: what the variable is for, as the packer recognised it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub view: Option<View>,
+    pub view: Option<ViewMeta>,
     /// Unknown keys are kept, among them `size`: packers of old write there the padding before the
     /// variable, so nobody can use it.
     #[serde(flatten)]
@@ -234,7 +234,7 @@ pub struct MapMeta {
     pub mmaped: bool,
     /// The map is read and shown periodically.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample: Option<Sample>,
+    pub sample: Option<SampleMeta>,
     /// Whether the map's records or values are shown, and as which type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_config: Option<ExportConfig>,
@@ -247,7 +247,7 @@ pub struct MapMeta {
     /// bpfpack: the structs that programs write to this buffer, in the order of the source. A
     /// record is one of those whose `tag` it has, or else one of its size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub records: Vec<RecordType>,
+    pub records: Vec<RecordMeta>,
     /// bpfpack: the member, at the same place in all of `records`, whose value tells them apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_tag: Option<String>,
@@ -258,7 +258,7 @@ pub struct MapMeta {
     pub meanings: BTreeMap<String, String>,
     /// bpfpack: what the map is for, as the packer recognised it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub view: Option<View>,
+    pub view: Option<ViewMeta>,
     /// bpfpack: how many entries to make the map with, where its definition leaves that to user
     /// space.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,7 +275,7 @@ pub struct MapMeta {
 /// How a map, or a variable, is read and shown periodically.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Sample {
+pub struct SampleMeta {
     /// Time between two readings in milliseconds.
     pub interval: u64,
     /// What is drawn.

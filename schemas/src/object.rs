@@ -223,19 +223,19 @@ impl State {
 }
 
 /// A function's place: its section and its address there.
-type Place = (usize, u64);
+type CodeLocation = (usize, u64);
 
 /// Follows calls through the object.
 struct Walk<'e, 'd> {
     elf: &'e ElfFile64<'d, LittleEndian>,
     /// End of the function that begins at a place.
-    ends: BTreeMap<Place, u64>,
+    ends: BTreeMap<CodeLocation, u64>,
     /// Relocations by section: address and symbol.
     relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>>,
     /// Numbers of maps and variables.
     names: BTreeMap<String, u32>,
     /// What each function uses itself, and calls.
-    functions: BTreeMap<Place, Rc<Function>>,
+    functions: BTreeMap<CodeLocation, Rc<Function>>,
     known: BTreeSet<Arc<[u32]>>,
 }
 
@@ -243,7 +243,7 @@ struct Walk<'e, 'd> {
 #[derive(Default)]
 struct Function {
     uses: Vec<u32>,
-    calls: Vec<Place>,
+    calls: Vec<CodeLocation>,
 }
 
 impl<'e, 'd> Walk<'e, 'd> {
@@ -275,7 +275,7 @@ impl<'e, 'd> Walk<'e, 'd> {
     }
 
     /// The state that is used from a function on.
-    fn state(&mut self, start: Place) -> State {
+    fn state(&mut self, start: CodeLocation) -> State {
         let (mut used, mut seen) = (BTreeSet::new(), BTreeSet::new());
         let mut todo = vec![start];
         while let Some(place) = todo.pop() {
@@ -295,7 +295,7 @@ impl<'e, 'd> Walk<'e, 'd> {
         }
     }
 
-    fn function(&mut self, place: Place) -> Rc<Function> {
+    fn function(&mut self, place: CodeLocation) -> Rc<Function> {
         if let Some(known) = self.functions.get(&place) {
             return Rc::clone(known);
         }
@@ -314,7 +314,7 @@ impl<'e, 'd> Walk<'e, 'd> {
     }
 
     /// The names of what a function uses, and the functions that it calls; none where there is none.
-    fn read(&self, place: Place) -> Option<(Vec<String>, Vec<Place>)> {
+    fn read(&self, place: CodeLocation) -> Option<(Vec<String>, Vec<CodeLocation>)> {
         let (section, begin) = place;
         let end = *self.ends.get(&place)?;
         let code = self.elf.section_by_index(SectionIndex(section)).ok()?.data().ok()?;

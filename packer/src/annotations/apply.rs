@@ -8,7 +8,7 @@ use std::path::Path;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind as BtfKind};
 use bpfpack_schemas::meta::{
-    Doc, MEANINGS, MapMeta, ProgMeta, RecordType, Skeleton, Variable, View,
+    Doc, MEANINGS, MapMeta, ProgMeta, RecordMeta, Skeleton, Variable, ViewMeta,
 };
 use bpfpack_schemas::printable;
 use serde::Serialize;
@@ -313,7 +313,7 @@ fn set_key<T: Serialize + DeserializeOwned>(
 }
 
 /// What was recognised, with what an annotation says over it; a text alone is the kind.
-fn merged(recognised: Option<View>, value: Value) -> Result<View, String> {
+fn merged(recognised: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
     let said = match value {
         Value::Object(said) => said,
         Value::String(kind) => Map::from_iter([("kind".to_owned(), json!(kind))]),
@@ -337,7 +337,7 @@ fn merged(recognised: Option<View>, value: Value) -> Result<View, String> {
 }
 
 /// The structs that an annotation names: `["a", "b"]`, or `a, b`.
-fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordType>, String> {
+fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordMeta>, String> {
     let names = record_names(value).ok_or("it has to be a list of names of structs")?;
     if names.len() > MAX_RECORDS {
         return Err(format!("it names {} structs; there may be {MAX_RECORDS}", names.len()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 use super::super::find;
 use super::*;
-use bpfpack_schemas::meta::{DataSection, RecordType, SampleKind, Scale, SlotPosition, ViewKind};
+use bpfpack_schemas::meta::{DataSection, RecordMeta, SampleKind, Scale, SlotPosition, ViewKind};
 
 const SOURCE: &str = r#"
 /// What it does.
@@ -47,7 +47,7 @@ fn meta() -> Meta {
         variables: vec![variable("targ_pid"), variable("other")],
         other: Default::default(),
     }];
-    let record = |name: &str| RecordType { name: name.into(), ..Default::default() };
+    let record = |name: &str| RecordMeta { name: name.into(), ..Default::default() };
     meta.bpf_skel.maps = vec![MapMeta {
         name: "hists".into(),
         ident: "hists".into(),
@@ -163,12 +163,12 @@ fn doubts() {
 #[test]
 fn annotations_decide_over_recognition() {
     let mut recognised = meta();
-    recognised.bpf_skel.maps[0].view = Some(View {
+    recognised.bpf_skel.maps[0].view = Some(ViewMeta {
         kind: ViewKind::Histogram,
         scale: Some(Scale::Log2),
         unit: Some("usecs".into()),
         slots: Some(SlotPosition::Member("slots".into())),
-        ..View::default()
+        ..ViewMeta::default()
     });
     let view = |source: &str| {
         let meta = applied_to(recognised.clone(), source).unwrap();
@@ -181,7 +181,7 @@ fn annotations_decide_over_recognition() {
         (Some("usecs"), Some(SlotPosition::Member("slots".into())))
     );
     let none = view("/// @view none\nstruct {} hists;");
-    assert_eq!(none, View::default());
+    assert_eq!(none, ViewMeta::default());
     let failure =
         applied_to(recognised.clone(), "/// @view {\"kind\": \"histo\"}\nint hists;").unwrap_err();
     assert!(format!("{failure:?}").contains("unknown variant `histo`"));

@@ -20,7 +20,7 @@ pub fn utc(seconds: i64) -> (u8, u8, u8) {
 
 /// A clock for a column.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct TimeText {
     column: TimeColumn,
     local_time: LocalTime,
     /// The time that was shown last; none before the first.
@@ -29,10 +29,10 @@ pub(crate) struct Clock {
     text: Vec<u8>,
 }
 
-impl Clock {
+impl TimeText {
     /// A clock that shows nothing yet.
-    pub(crate) fn new(column: TimeColumn, local_time: LocalTime) -> Clock {
-        Clock { column, local_time, shown: None, text: Vec::new() }
+    pub(crate) fn new(column: TimeColumn, local_time: LocalTime) -> TimeText {
+        TimeText { column, local_time, shown: None, text: Vec::new() }
     }
 
     /// Characters of its column; 0 where there is none.
@@ -108,13 +108,13 @@ pub(crate) mod tests {
         monotonic: 61_000_000_123,
     };
 
-    pub(crate) fn clock(column: TimeColumn) -> Clock {
-        Clock::new(column, utc)
+    pub(crate) fn clock(column: TimeColumn) -> TimeText {
+        TimeText::new(column, utc)
     }
 
     #[test]
     fn columns() {
-        let at = |clock: &mut Clock, time| String::from_utf8(clock.text(time).to_vec()).unwrap();
+        let at = |clock: &mut TimeText, time| String::from_utf8(clock.text(time).to_vec()).unwrap();
         let text = |column| at(&mut clock(column), TIME);
         assert_eq!(text(TimeColumn::Wall), "09:05:07");
         assert_eq!(text(TimeColumn::Boot), "61.000000");

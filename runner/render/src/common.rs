@@ -5,7 +5,7 @@ use bpfpack_frame::Time;
 use bpfpack_spec::Stack;
 
 use crate::Settings;
-use crate::clock::Clock;
+use crate::clock::TimeText;
 use crate::meaning::Names;
 use crate::symbolize::SharedSymbolizer;
 
@@ -15,9 +15,9 @@ pub(crate) struct Common {
     /// Several sources: each frame says which it is of.
     pub(crate) several: bool,
     /// The time of records, where it was asked for.
-    pub(crate) clock: Option<Clock>,
+    pub(crate) clock: Option<TimeText>,
     /// The time of readings, likewise.
-    pub(crate) stamps: Option<Clock>,
+    pub(crate) stamps: Option<TimeText>,
     pub(crate) names: Option<Names>,
     pub(crate) symbolizer: Option<SharedSymbolizer>,
 }
@@ -50,7 +50,7 @@ impl Common {
     }
 
     /// The clock for a frame's time, where that is shown.
-    pub(crate) fn clock(&mut self, of: Of) -> Option<&mut Clock> {
+    pub(crate) fn clock(&mut self, of: Of) -> Option<&mut TimeText> {
         match of {
             Of::Record => self.clock.as_mut(),
             Of::Reading => self.stamps.as_mut(),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::clock::{Clock, LocalTime};
+use crate::clock::{LocalTime, TimeText};
 use crate::meaning::Names;
 use crate::symbolize::{SharedSymbolizer, kernel_names};
 
@@ -88,13 +88,13 @@ impl Settings {
         self.symbolizer.clone().filter(|_| self.meanings)
     }
 
-    pub(crate) fn clock(&self, column: TimeColumn) -> Clock {
-        Clock::new(column, self.local_time)
+    pub(crate) fn clock(&self, column: TimeColumn) -> TimeText {
+        TimeText::new(column, self.local_time)
     }
 
     /// The clocks of records and of readings, in formats that show a time only where it is asked
     /// for. What `--time` says goes for both.
-    pub(crate) fn clocks(&self) -> (Option<Clock>, Option<Clock>) {
+    pub(crate) fn clocks(&self) -> (Option<TimeText>, Option<TimeText>) {
         let clock = |column: TimeColumn| Some(self.clock(column)).filter(|c| c.width() > 0);
         let stamp = self.timestamps.then_some(TimeColumn::Wall);
         (self.time.and_then(clock), self.time.or(stamp).and_then(clock))

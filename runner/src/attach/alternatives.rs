@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::object::{BpfObject, Program, State};
 
-use super::kinds::{Alternative, Family, Kind, Rank, ranks_without_btf};
+use super::kinds::{Alternative, Family, ProgramKind, Rank, ranks_without_btf};
 
 /// What a program attaches to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +162,8 @@ fn may_have_alternatives(programs: &[Program]) -> bool {
 
 /// The event of a section and the rank of its kind; none for what has no alternative.
 fn event(section: &str) -> Option<(Event, Rank)> {
-    let Alternative { family, rank, is_return, has_category } = Kind::of(section).alternative?;
+    let Alternative { family, rank, is_return, has_category } =
+        ProgramKind::of(section).alternative?;
     let (_, target) = section.split_once('/')?;
     let target = match has_category {
         true => target.split_once('/')?.1,

@@ -4,7 +4,7 @@
 use anyhow::anyhow;
 use bpfpack_schemas::object::BpfObject;
 
-use super::kinds::Kind;
+use super::kinds::ProgramKind;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::{self, Capabilities, Capability};
 
@@ -37,7 +37,7 @@ fn missing<'s>(
     sections: impl Iterator<Item = &'s str>,
     effective: Capabilities,
 ) -> Vec<Capability> {
-    let of_kinds: Vec<_> = sections.map(|section| Kind::of(section).capability).collect();
+    let of_kinds: Vec<_> = sections.map(|section| ProgramKind::of(section).capability).collect();
     let mut needed = vec![Capability::BPF];
     for capability in [Capability::PERFMON, Capability::NET_ADMIN] {
         if of_kinds.contains(&capability) {

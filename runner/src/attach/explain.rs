@@ -7,19 +7,19 @@ use bpfpack_schemas::object::BpfObject;
 
 use super::error::AttachError;
 use super::hints::Refusal;
-use super::kinds::Kind;
+use super::kinds::ProgramKind;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::{self, Facts};
 
 /// What the user can do when the kernel refuses to load a program of a section and gives no reason.
 pub(crate) fn load_hint(section: &str) -> Option<String> {
     let kind = section.split('/').next().unwrap_or(section);
-    Kind::of(section).load_hint.map(|hint| hint(kind))
+    ProgramKind::of(section).load_hint.map(|hint| hint(kind))
 }
 
 /// A warning where an object has LSM programs and the kernel does not ask them.
 pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
-    let has_lsm = elf.programs().iter().any(|program| Kind::of(&program.section).is_lsm);
+    let has_lsm = elf.programs().iter().any(|program| ProgramKind::of(&program.section).is_lsm);
     (has_lsm && kernel::has_bpf_lsm() == Some(false)).then_some(
         "this kernel does not ask LSM programs: it was started without `bpf` in its argument lsm=",
     )
@@ -65,7 +65,7 @@ pub(super) fn explain(
         errno: error.errno(),
         kernel,
     };
-    match (Kind::of(section).attach_hint)(&refusal) {
+    match (ProgramKind::of(section).attach_hint)(&refusal) {
         // What is known beats what libbpf guesses.
         Some(hint) if named.is_none() => failure.hint(hint),
         Some(hint) => failure.details(log).hint(hint),

@@ -12,7 +12,7 @@ use crate::kernel::Capability;
 
 /// A kind of programs.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct ProgramKind {
     /// Sections that name it. Each stands for itself, and for what has it before a slash.
     sections: &'static [&'static str],
     /// How its programs are attached.
@@ -59,8 +59,8 @@ pub(super) struct Alternative {
     pub(super) has_category: bool,
 }
 
-const fn kind(sections: &'static [&'static str], method: Method) -> Kind {
-    Kind {
+const fn kind(sections: &'static [&'static str], method: Method) -> ProgramKind {
+    ProgramKind {
         sections,
         method,
         is_for_modules: false,
@@ -74,54 +74,54 @@ const fn kind(sections: &'static [&'static str], method: Method) -> Kind {
 }
 
 /// How rows of the table say more than sections and method.
-impl Kind {
-    const fn network(self) -> Kind {
-        Kind { capability: Capability::NET_ADMIN, ..self }
+impl ProgramKind {
+    const fn network(self) -> ProgramKind {
+        ProgramKind { capability: Capability::NET_ADMIN, ..self }
     }
 
-    const fn modules(self) -> Kind {
-        Kind { is_for_modules: true, ..self }
+    const fn modules(self) -> ProgramKind {
+        ProgramKind { is_for_modules: true, ..self }
     }
 
-    const fn btf(self) -> Kind {
-        Kind { needs_btf: true, ..self }
+    const fn btf(self) -> ProgramKind {
+        ProgramKind { needs_btf: true, ..self }
     }
 
-    const fn lsm(self) -> Kind {
-        Kind { is_lsm: true, ..self }
+    const fn lsm(self) -> ProgramKind {
+        ProgramKind { is_lsm: true, ..self }
     }
 
-    const fn load_hint(self, hint: LoadHint) -> Kind {
-        Kind { load_hint: Some(hint), ..self }
+    const fn load_hint(self, hint: LoadHint) -> ProgramKind {
+        ProgramKind { load_hint: Some(hint), ..self }
     }
 
-    const fn hint(self, hint: AttachHint) -> Kind {
-        Kind { attach_hint: hint, ..self }
+    const fn hint(self, hint: AttachHint) -> ProgramKind {
+        ProgramKind { attach_hint: hint, ..self }
     }
 
-    const fn tracepoint(self, rank: Rank) -> Kind {
+    const fn tracepoint(self, rank: Rank) -> ProgramKind {
         let family = Family::Tracepoint;
         let alternative = Alternative { family, rank, is_return: false, has_category: false };
-        Kind { alternative: Some(alternative), ..self }
+        ProgramKind { alternative: Some(alternative), ..self }
     }
 
     /// A tracepoint with its category in the section.
-    const fn in_category(self, rank: Rank) -> Kind {
+    const fn in_category(self, rank: Rank) -> ProgramKind {
         let family = Family::Tracepoint;
         let alternative = Alternative { family, rank, is_return: false, has_category: true };
-        Kind { alternative: Some(alternative), ..self }
+        ProgramKind { alternative: Some(alternative), ..self }
     }
 
-    const fn entry(self, rank: Rank) -> Kind {
+    const fn entry(self, rank: Rank) -> ProgramKind {
         let family = Family::Function;
         let alternative = Alternative { family, rank, is_return: false, has_category: false };
-        Kind { alternative: Some(alternative), ..self }
+        ProgramKind { alternative: Some(alternative), ..self }
     }
 
-    const fn exit(self, rank: Rank) -> Kind {
+    const fn exit(self, rank: Rank) -> ProgramKind {
         let family = Family::Function;
         let alternative = Alternative { family, rank, is_return: true, has_category: false };
-        Kind { alternative: Some(alternative), ..self }
+        ProgramKind { alternative: Some(alternative), ..self }
     }
 }
 
@@ -130,7 +130,7 @@ const OTHERS: LoadHint = hints::other_kinds;
 
 /// The table: a line a kind.
 #[rustfmt::skip]
-static KINDS: &[Kind] = &[
+static KINDS: &[ProgramKind] = &[
     // Tracepoints.
     kind(&["tp_btf"], SECTION).btf().tracepoint(0).hint(hints::raw_tracepoint),
     kind(&["raw_tp", "raw_tracepoint"], SECTION).tracepoint(1).hint(hints::raw_tracepoint),
@@ -179,12 +179,12 @@ static KINDS: &[Kind] = &[
 ];
 
 /// What programs of other sections are: libbpf may know them.
-static UNKNOWN: Kind = kind(&[], SECTION);
+static UNKNOWN: ProgramKind = kind(&[], SECTION);
 
-impl Kind {
+impl ProgramKind {
     /// The kind of the programs of a section: the one whose section is the longest that fits.
-    pub(super) fn of(section: &str) -> &'static Kind {
-        let fits = |kind: &Kind| {
+    pub(super) fn of(section: &str) -> &'static ProgramKind {
+        let fits = |kind: &ProgramKind| {
             let fitting = kind.sections.iter().filter(|known| is_in(section, known));
             fitting.map(|known| known.len()).max()
         };
@@ -209,7 +209,7 @@ fn is_in(section: &str, known: &str) -> bool {
 /// The best rank of each family where the kernel does not describe its types.
 pub(super) fn ranks_without_btf() -> impl Iterator<Item = (Family, Rank)> {
     [Family::Tracepoint, Family::Function].into_iter().filter_map(|family| {
-        let of_family = |kind: &Kind| kind.alternative.filter(|it| it.family == family);
+        let of_family = |kind: &ProgramKind| kind.alternative.filter(|it| it.family == family);
         let ranks = KINDS.iter().filter(|kind| !kind.needs_btf).filter_map(of_family);
         ranks.map(|alternative| (family, alternative.rank)).min()
     })

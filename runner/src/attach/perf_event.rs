@@ -8,7 +8,7 @@ use libbpf_rs::Link;
 use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
-use crate::sys::perf::{Clock, clock_event};
+use crate::sys::perf::{CpuClock, clock_event};
 
 /// By the clock of each CPU.
 pub(super) const METHOD: Method = Method { target: Target::Clock, attach };
@@ -27,7 +27,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
 
 fn attach_to_clocks(context: &Context<'_>, frequency: u64) -> libbpf_rs::Result<Vec<Link>> {
     let cpus = libbpf_rs::num_possible_cpus()?;
-    let mut clock = Clock::Cycles;
+    let mut clock = CpuClock::Cycles;
     let mut links = Vec::new();
     let mut offline = None;
     for cpu in 0..cpus as i32 {
@@ -36,7 +36,7 @@ fn attach_to_clocks(context: &Context<'_>, frequency: u64) -> libbpf_rs::Result<
             matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL))
         };
         if links.is_empty() && event.as_ref().is_err_and(has_no_cycles) {
-            clock = Clock::Timer;
+            clock = CpuClock::Timer;
             event = clock_event(clock, cpu, frequency);
         }
         match event {

@@ -3,7 +3,7 @@
 
 use super::error::AttachError;
 use super::explain::explain;
-use super::kinds::Kind;
+use super::kinds::ProgramKind;
 use super::method::{Attachment, Context};
 use crate::failure::Failure;
 use crate::{kernel, load};
@@ -14,7 +14,7 @@ use crate::{kernel, load};
 /// When what it attaches to is not named or not there, or the kernel refuses it. [`failure`] makes a
 /// message of it.
 pub(crate) fn attach(mut context: Context<'_>) -> Result<Vec<Attachment>, AttachError> {
-    let method = Kind::of(context.section).method(context.owner);
+    let method = ProgramKind::of(context.section).method(context.owner);
     context.named = context.named.filter(|_| method.target.name().is_some());
     (method.attach)(&context)
 }

@@ -16,7 +16,7 @@ use crate::args::OutputPlan;
 use crate::failure::{Failure, exit_code};
 use crate::sys::Signals;
 use crate::talk::Talk;
-pub(crate) use sink::{Reader, Sink, Written};
+pub(crate) use sink::{ReaderState, Sink, Written};
 
 /// How long a reading is drawn before the buffers are looked at again.
 const SLICE: Duration = Duration::from_millis(2);
@@ -155,11 +155,11 @@ impl Outputs {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub(crate) fn flush(&mut self) -> Result<Reader, Failure> {
-        let mut reader = Reader::There;
+    pub(crate) fn flush(&mut self) -> Result<ReaderState, Failure> {
+        let mut reader = ReaderState::There;
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
-            if output.sink.flush()? == Reader::Gone {
-                (output.is_gone, reader) = (true, Reader::Gone);
+            if output.sink.flush()? == ReaderState::Gone {
+                (output.is_gone, reader) = (true, ReaderState::Gone);
             }
         }
         Ok(reader)
@@ -358,7 +358,7 @@ mod tests {
         outputs.end();
         assert_eq!(
             (outputs.flush().unwrap(), outputs.shown(), outputs.left()),
-            (Reader::There, 2, 0)
+            (ReaderState::There, 2, 0)
         );
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(

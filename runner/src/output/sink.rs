@@ -53,7 +53,7 @@ pub(crate) struct Sink {
 
 /// Whether the reader is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reader {
+pub(crate) enum ReaderState {
     /// It is.
     There,
     /// It has closed the pipe: it has seen enough.
@@ -156,7 +156,7 @@ impl Sink {
     ) -> Result<Written, Failure> {
         let mut was_told = false;
         loop {
-            if self.flush()? == Reader::Gone {
+            if self.flush()? == ReaderState::Gone {
                 return Ok(Written::Gone);
             }
             if self.left() <= rest {
@@ -183,7 +183,7 @@ impl Sink {
     }
 
     /// Writes what it can without waiting for the reader.
-    pub(crate) fn flush(&mut self) -> Result<Reader, Failure> {
+    pub(crate) fn flush(&mut self) -> Result<ReaderState, Failure> {
         self.is_full = false;
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
@@ -214,7 +214,7 @@ impl Sink {
                         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
                     ) =>
                 {
-                    return Ok(Reader::Gone);
+                    return Ok(ReaderState::Gone);
                 }
                 Err(error) => {
                     let error = anyhow::Error::new(error);
@@ -231,6 +231,6 @@ impl Sink {
             self.bytes.drain(..self.written);
             self.written = 0;
         }
-        Ok(Reader::There)
+        Ok(ReaderState::There)
     }
 }

@@ -85,7 +85,7 @@ impl Bounds {
 
 /// Entries that were taken of a map.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Collected {
     /// Those that are kept.
     pub(crate) entries: Vec<Entry>,
     /// How many elements were left out.
@@ -102,10 +102,10 @@ pub(crate) struct Taken {
     seen: u64,
 }
 
-impl Taken {
+impl Collected {
     /// Nothing yet, of a map that can have so many elements.
-    pub(crate) fn new(bounds: &Bounds, max_entries: u32) -> Taken {
-        Taken {
+    pub(crate) fn new(bounds: &Bounds, max_entries: u32) -> Collected {
+        Collected {
             is_large: max_entries as usize / LARGE > bounds.most,
             entries: Vec::new(),
             left_out: 0,
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_largest_stay_and_the_rest_is_counted() {
-        let mut taken = Taken::new(&Bounds { most: 10, ..Bounds::none() }, 1);
+        let mut taken = Collected::new(&Bounds { most: 10, ..Bounds::none() }, 1);
         let counters = [Field { offset: 0, size: 8 }];
         for key in 0..10_000 {
             // In no order, each count once.
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too() {
         let bounds = Bounds { bytes: 100_000, ..Bounds::none() };
-        let mut taken = Taken::new(&bounds, 1);
+        let mut taken = Collected::new(&bounds, 1);
         for key in 0..10_000 {
             taken.push(entry(key, 1), &[]);
         }
@@ -237,27 +237,30 @@ mod tests {
         let kept = taken.entries.len();
         assert!(kept * 2 * (12 + ENTRY) <= 2 * 100_000 && kept > 300, "{kept}");
         assert_eq!(taken.left_out, 10_000 - kept as u64);
-        assert!(Taken::new(&Bounds { bytes: 1, ..bounds }, 1).has_room(0, 1 << 20), "one always");
+        assert!(
+            Collected::new(&Bounds { bytes: 1, ..bounds }, 1).has_room(0, 1 << 20),
+            "one always"
+        );
     }
 
     #[test]
     fn a_reading_ends_when_it_is_not_wanted_or_takes_too_long() {
         let bounds = Bounds { wanted: Wanted::All, ..Bounds::none() };
-        let mut taken = Taken::new(&bounds, 1);
+        let mut taken = Collected::new(&bounds, 1);
         bounds.stop.want(Wanted::Last);
         let pushed = (0..10_000).take_while(|key| taken.push(entry(*key, 1), &[])).count() as u64;
         assert!(pushed < LOOK && taken.is_given_up, "{pushed}");
         // The last one is wanted, but nobody waits for the count of what is left out.
         let late = Instant::now().checked_sub(Duration::from_secs(1));
         let bounds = Bounds { wanted: Wanted::Last, until: late, most: 2000, ..bounds };
-        let mut taken = Taken::new(&bounds, 1);
+        let mut taken = Collected::new(&bounds, 1);
         let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 1), &[])).count();
         assert!((4000..6000).contains(&pushed), "{pushed}");
         assert!(taken.has_more && !taken.is_given_up);
         // A large map without a count in it is read no further either.
         let bounds = Bounds { skips_zeros: true, ..bounds };
         for (max_entries, expected) in [(32_000, 100_000), (50_000_000, 1023)] {
-            let mut taken = Taken::new(&bounds, max_entries);
+            let mut taken = Collected::new(&bounds, max_entries);
             let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 0), &[])).count();
             assert_eq!((pushed, taken.has_more), (expected, expected == 1023));
             assert!(taken.entries.is_empty() && taken.left_out == 0);

@@ -31,7 +31,7 @@ pub(crate) struct Buffer {
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
+pub(crate) struct Verdict {
     /// It had something of what it should be.
     pub(crate) is_shown: bool,
     /// The next one may come.
@@ -63,12 +63,12 @@ impl Buffer {
         &mut self,
         most: usize,
         round: &mut Round,
-        mut take: impl FnMut(Record<'_>) -> Taken,
+        mut take: impl FnMut(Record<'_>) -> Verdict,
     ) -> Result<(), Failure> {
         let Buffer { stream, source, taken, malformed, .. } = self;
         let time = Time::now();
         let mut record = |cpu: Option<u16>, bytes: &[u8]| {
-            let Taken { is_shown, goes_on } = take(Record::new(stream, time, cpu, bytes));
+            let Verdict { is_shown, goes_on } = take(Record::new(stream, time, cpu, bytes));
             *(if is_shown { &mut *taken } else { &mut *malformed }) += 1;
             goes_on
         };
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!((record.cpu, &*record.source.name), (Some(3), "rb"));
             seen.push(record.bytes.len());
             let is_shown = !record.record_type().is_malformed(record.bytes);
-            Taken { is_shown, goes_on: is_shown }
+            Verdict { is_shown, goes_on: is_shown }
         };
         buffer.drain(usize::MAX, &mut round, &mut take).unwrap();
         assert_eq!(

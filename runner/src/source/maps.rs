@@ -12,7 +12,7 @@ use bpfpack_frame::Entry;
 use bpfpack_spec::{ReadFrom, Spec, View};
 use libbpf_rs::{MapCore as _, MapType, Object};
 
-use super::bounds::{Bounds, Taken};
+use super::bounds::{Bounds, Collected};
 use crate::failure::{Failure, exit_code};
 use crate::load;
 use crate::sys::map::{Batch, Map};
@@ -121,14 +121,14 @@ impl Reader {
     ///
     /// # Errors
     /// As the kernel has them.
-    pub(crate) fn read(&self, bounds: &Bounds) -> io::Result<Taken> {
+    pub(crate) fn read(&self, bounds: &Bounds) -> io::Result<Collected> {
         let max_entries = match self {
             Reader::Map(reader) | Reader::Slots(SlotsReader { reader, .. }) => {
                 reader.map.max_entries()
             }
             Reader::Section(_) => 1,
         };
-        let mut taken = Taken::new(bounds, max_entries);
+        let mut taken = Collected::new(bounds, max_entries);
         match self {
             Reader::Map(reader) => {
                 let counters = &reader.counters;
@@ -151,7 +151,7 @@ fn unusable(view: &View, error: anyhow::Error) -> Failure {
 }
 
 impl SlotsReader {
-    fn read(&self, taken: &mut Taken) -> io::Result<()> {
+    fn read(&self, taken: &mut Collected) -> io::Result<()> {
         let mut found = BTreeMap::new();
         let reader = &self.reader;
         reader.read(|key, value| self.put(key, &reader.merge(value), &mut found, taken))?;
@@ -165,7 +165,7 @@ impl SlotsReader {
         key: &[u8],
         value: &[u8],
         found: &mut BTreeMap<Vec<u8>, Vec<u64>>,
-        taken: &mut Taken,
+        taken: &mut Collected,
     ) -> bool {
         let Field { offset, size } = self.slot;
         let mut key = key.to_vec();
@@ -190,7 +190,7 @@ impl SlotsReader {
 }
 
 impl SectionReader {
-    fn read(&self, taken: &mut Taken) -> io::Result<()> {
+    fn read(&self, taken: &mut Collected) -> io::Result<()> {
         let size = self.map.value_bytes();
         if size > taken.most_bytes() {
             return Err(io::Error::other(format!(
@@ -388,7 +388,7 @@ mod tests {
         };
         let put_together = |most: usize| {
             let bounds = Bounds { most, ..Bounds::none() };
-            let (mut found, mut taken) = (BTreeMap::new(), Taken::new(&bounds, 1));
+            let (mut found, mut taken) = (BTreeMap::new(), Collected::new(&bounds, 1));
             for Entry { key, value } in
                 [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
             {

@@ -22,7 +22,7 @@ use libbpf_rs::{MapCore as _, Object};
 use crate::failure::{Failure, exit_code};
 use crate::sys::map::Map;
 
-pub(crate) use buffer::{Buffer, Taken};
+pub(crate) use buffer::{Buffer, Verdict};
 pub(crate) use pace::Pace;
 
 /// A source of records, opened. Records are handed over where they are: nothing is copied.

@@ -14,7 +14,7 @@ use bpfpack_frame::{Entry, Time};
 use bpfpack_spec::View;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::bounds::{Bounds, Stop, Taken, Wanted};
+use super::bounds::{Bounds, Collected, Stop, Wanted};
 use super::maps::Reader;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
@@ -313,7 +313,7 @@ impl Schedule {
 }
 
 /// What a reading does not show, in words.
-fn left_out(view: &str, taken: &Taken) -> Option<String> {
+fn left_out(view: &str, taken: &Collected) -> Option<String> {
     let shown = taken.entries.len();
     match (taken.is_given_up, taken.left_out) {
         (true, _) => Some(format!(
@@ -343,8 +343,8 @@ fn hash(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn taken(entries: usize, left_out: u64, has_more: bool, is_given_up: bool) -> Taken {
-        let mut taken = Taken::new(&Bounds::none(), 1);
+    fn taken(entries: usize, left_out: u64, has_more: bool, is_given_up: bool) -> Collected {
+        let mut taken = Collected::new(&Bounds::none(), 1);
         let entry = Entry { key: vec![1], value: vec![2] };
         (taken.entries, taken.left_out) = (vec![entry; entries], left_out);
         (taken.has_more, taken.is_given_up) = (has_more, is_given_up);
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn what_is_missing_in_a_reading_is_told() {
         assert_eq!(left_out("m", &taken(3, 0, false, false)), None);
-        let text = |taken: &Taken| left_out("m", taken).unwrap();
+        let text = |taken: &Collected| left_out("m", taken).unwrap();
         assert!(text(&taken(3, 0, true, false)).contains("not all of its elements were read"));
         assert!(text(&taken(3, 5, false, false)).starts_with("`m` has 5 more elements"));
         assert!(text(&taken(3, 5, true, false)).starts_with("`m` has at least 5 more elements"));

@@ -14,7 +14,7 @@ use bpfpack_decode::Field;
 use bpfpack_frame::Entry;
 use bpfpack_spec::View;
 
-use super::bounds::{Bounds, Taken, Wanted};
+use super::bounds::{Bounds, Collected, Wanted};
 use super::maps::{Reader, combine};
 
 /// A view that is read again and again.
@@ -38,7 +38,7 @@ impl Sampler {
     ///
     /// # Errors
     /// As the kernel has them.
-    pub(crate) fn read(&mut self, bounds: &Bounds) -> io::Result<Taken> {
+    pub(crate) fn read(&mut self, bounds: &Bounds) -> io::Result<Collected> {
         // Where differences are shown, zeros are those that have not changed.
         let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
         let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
@@ -61,7 +61,7 @@ impl Sampler {
 
     /// Makes room in a hash map that is three quarters full: takes out the elements that have not
     /// changed since the last reading. One that changed just then is shown with what it held.
-    fn relieve(&self, reading: &mut Taken) -> io::Result<HashSet<Vec<u8>>> {
+    fn relieve(&self, reading: &mut Collected) -> io::Result<HashSet<Vec<u8>>> {
         let mut taken = HashSet::new();
         let Reader::Map(reader) = &self.reader else {
             return Ok(taken);

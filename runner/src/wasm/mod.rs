@@ -22,7 +22,7 @@ use crate::load;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use engine::{Engine, Limits};
-use kind::Kind;
+use kind::ModuleKind;
 use tracer::TracerPlan;
 
 pub use modules::Modules;
@@ -55,14 +55,14 @@ pub fn run_tracer(
     let engine = Engine::new(limits, module.len(), plan.wasm.cache.as_deref())?;
     let module = engine.compile(&name, module)?;
     match kind::kind(&module) {
-        Kind::Tracer => {}
-        Kind::PostProcessor => {
+        ModuleKind::Tracer => {}
+        ModuleKind::PostProcessor => {
             let why = "is a post-processor: it needs a package whose records it sees";
             return Err(
                 refuse(exit_code::MODULE, why).hint(format!("ecli run --wasm {name} package.json"))
             );
         }
-        Kind::Neither(why) => return Err(refuse(exit_code::MODULE, &why)),
+        ModuleKind::Neither(why) => return Err(refuse(exit_code::MODULE, &why)),
     }
     let mut arguments = plan.arguments.clone();
     if let Some(first) = arguments.first_mut() {

@@ -15,16 +15,16 @@ use super::cache::Recent;
 use super::files::{self, Files};
 use super::maps::Backing;
 use super::processes::{Located, Processes};
-use super::{Frame, Frames, MAX_FRAMES, Place};
+use super::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 
 /// An offset into a file that is known, or was.
-type Spot = (files::Id, Place);
+type Spot = (files::Id, CodeAddress);
 
 /// The frames of an address.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Innermost first.
-    pub frames: Frames,
+    pub frames: StackFrames,
     /// They stay the same as long as the process maps what it maps: a file's names do, those of code
     /// that is made at run time do not.
     pub is_settled: bool,
@@ -35,7 +35,7 @@ pub struct Found {
 pub struct Engine {
     processes: Processes,
     files: Files,
-    frames: Recent<Spot, Frames>,
+    frames: Recent<Spot, StackFrames>,
 }
 
 impl Engine {
@@ -67,11 +67,11 @@ impl Engine {
     }
 
     /// The frames of a process' addresses, for each in turn, and the number that `note` returns.
-    pub fn user(&mut self, pid: u32, places: &[Place]) -> (u64, Vec<Found>) {
+    pub fn user(&mut self, pid: u32, places: &[CodeAddress]) -> (u64, Vec<Found>) {
         let now = Instant::now();
         self.processes.note(pid, &mut self.files, now);
         let located = self.processes.locate(pid, places, &mut self.files, now);
-        let mut found: Vec<Option<Frames>> = vec![None; places.len()];
+        let mut found: Vec<Option<StackFrames>> = vec![None; places.len()];
         let mut wanted: Vec<(Spot, usize)> = Vec::new();
         for (at, located) in located.iter().enumerate() {
             let Some(Located { backing: Backing::File(id), place, .. }) = located else { continue };
@@ -81,31 +81,33 @@ impl Engine {
             }
         }
         self.look_up(wanted, &mut found);
-        let is_named = |frames: &Frames| frames.iter().any(|frame| frame.name.is_some());
+        let is_named = |frames: &StackFrames| frames.iter().any(|frame| frame.name.is_some());
         let all_named = found.iter().all(|frames| frames.as_ref().is_some_and(is_named));
         let jit = if all_named { None } else { self.processes.jit(pid) };
-        let complete = |((found, located), place): ((Option<Frames>, Option<Located>), &Place)| {
-            if let Some(frames) = found.as_ref().filter(|frames| is_named(frames)) {
-                return Found { frames: Rc::clone(frames), is_settled: true };
-            }
-            let made =
-                jit.and_then(|jit| jit.frame(*place)).map(|frame| Rc::new([frame]) as Frames);
-            let is_settled = made.is_none() && found.is_some();
-            let frames = made.or(found).unwrap_or_else(|| Rc::new([nameless(*place, located)]));
-            Found { frames, is_settled }
-        };
+        let complete =
+            |((found, located), place): ((Option<StackFrames>, Option<Located>), &CodeAddress)| {
+                if let Some(frames) = found.as_ref().filter(|frames| is_named(frames)) {
+                    return Found { frames: Rc::clone(frames), is_settled: true };
+                }
+                let made = jit
+                    .and_then(|jit| jit.frame(*place))
+                    .map(|frame| Rc::new([frame]) as StackFrames);
+                let is_settled = made.is_none() && found.is_some();
+                let frames = made.or(found).unwrap_or_else(|| Rc::new([nameless(*place, located)]));
+                Found { frames, is_settled }
+            };
         let all = found.into_iter().zip(located).zip(places).map(complete).collect();
         (self.processes.generation(pid), all)
     }
 
     /// Asks for what is wanted, each file once and each address once.
-    fn look_up(&mut self, mut wanted: Vec<(Spot, usize)>, found: &mut [Option<Frames>]) {
+    fn look_up(&mut self, mut wanted: Vec<(Spot, usize)>, found: &mut [Option<StackFrames>]) {
         wanted.sort_by_key(|((id, place), at)| (*id, place.address(), place.lookup(), *at));
         for in_file in wanted.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
             let Some(((id, _), _)) = in_file.first() else { continue };
             let same: Vec<&[(Spot, usize)]> =
                 in_file.chunk_by(|(one, _), (other, _)| one == other).collect();
-            let places: Vec<Place> =
+            let places: Vec<CodeAddress> =
                 same.iter().filter_map(|group| Some(group.first()?.0.1)).collect();
             for (group, frames) in same.iter().zip(self.files.frames(*id, &places)) {
                 for (spot, at) in *group {
@@ -118,14 +120,14 @@ impl Engine {
 }
 
 /// The frame of an address that is in no file, or in one that could not be read.
-fn nameless(place: Place, located: Option<Located>) -> Frame {
+fn nameless(place: CodeAddress, located: Option<Located>) -> StackFrame {
     match located {
         Some(Located { module, .. }) if module.starts_with('[') => {
-            Frame { module: Some(module), ..Frame::unknown(place.address()) }
+            StackFrame { module: Some(module), ..StackFrame::unknown(place.address()) }
         }
         Some(Located { module, place, .. }) => {
-            Frame { module: Some(module), ..Frame::unknown(place.address()) }
+            StackFrame { module: Some(module), ..StackFrame::unknown(place.address()) }
         }
-        None => Frame::unknown(place.address()),
+        None => StackFrame::unknown(place.address()),
     }
 }

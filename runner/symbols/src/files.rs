@@ -18,7 +18,7 @@ use blazesym::symbolize::{CodeInfo, Input, Reason, Sym, Symbolized, Symbolizer};
 use rustix::fs::MemfdFlags;
 
 use super::cache::Recent;
-use super::{Frame, Frames, Place};
+use super::{CodeAddress, StackFrame, StackFrames};
 
 /// How many files are kept open. One that an address was looked up in takes two descriptors, with
 /// separate debugging information three: less than the usual limit of 1024.
@@ -86,7 +86,7 @@ impl Files {
     }
 
     /// The frames of offsets into a file, for each in turn; none if it is no longer open.
-    pub fn frames(&mut self, id: Id, places: &[Place]) -> Vec<Frames> {
+    pub fn frames(&mut self, id: Id, places: &[CodeAddress]) -> Vec<StackFrames> {
         let lines = self.lines;
         self.binary(id).map_or_else(Vec::new, |binary| binary.frames(lines, places))
     }
@@ -131,7 +131,7 @@ impl Binary {
         stamp(&self.file) == Some(self.stamp)
     }
 
-    fn frames(&self, lines: bool, places: &[Place]) -> Vec<Frames> {
+    fn frames(&self, lines: bool, places: &[CodeAddress]) -> Vec<StackFrames> {
         if !self.is_unchanged() {
             return places.iter().map(|place| [self.unknown(place.address())].into()).collect();
         }
@@ -166,7 +166,12 @@ impl Binary {
 
     /// The frames of what symbols and debugging information say. The former's names are the full
     /// ones, and the same whether or not the latter is there.
-    fn combined(&self, place: Place, symbol: Option<&Sym<'_>>, debug: Option<&Sym<'_>>) -> Frames {
+    fn combined(
+        &self,
+        place: CodeAddress,
+        symbol: Option<&Sym<'_>>,
+        debug: Option<&Sym<'_>>,
+    ) -> StackFrames {
         let name = |name: &str| (!name.is_empty()).then(|| Rc::from(name));
         let unknown = || self.unknown(place.address());
         let mut outer = unknown();
@@ -178,13 +183,13 @@ impl Binary {
         outer.source = debug.code_info.as_deref().and_then(source);
         let inlined = debug.inlined.iter().rev().map(|call| {
             let source = call.code_info.as_ref().and_then(source);
-            Frame { name: name(&call.name), source, inlined: true, ..unknown() }
+            StackFrame { name: name(&call.name), source, inlined: true, ..unknown() }
         });
         inlined.chain([outer]).collect()
     }
 
-    fn unknown(&self, offset: u64) -> Frame {
-        Frame { module: Some(Rc::clone(&self.module)), ..Frame::unknown(offset) }
+    fn unknown(&self, offset: u64) -> StackFrame {
+        StackFrame { module: Some(Rc::clone(&self.module)), ..StackFrame::unknown(offset) }
     }
 }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use rustix::fs::OFlags;
 
-use super::{Frame, Place, maps};
+use super::{CodeAddress, StackFrame, maps};
 
 /// Bytes that are read of one process' file, altogether.
 const MAX_READ: u64 = 64 << 20;
@@ -91,7 +91,7 @@ impl Jit {
     }
 
     /// The frame of an address, by what was read so far.
-    pub fn frame(&self, place: Place) -> Option<Frame> {
+    pub fn frame(&self, place: CodeAddress) -> Option<StackFrame> {
         self.table.frame(place)
     }
 
@@ -151,18 +151,18 @@ impl Table {
         self.names.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    fn frame(&self, place: Place) -> Option<Frame> {
+    fn frame(&self, place: CodeAddress) -> Option<StackFrame> {
         let below = self.entries.partition_point(|entry| entry.start <= place.lookup());
         let entry = self.entries.get(below.checked_sub(1)?)?;
         if place.lookup() - entry.start >= u64::from(entry.size) {
             return None;
         }
         let name = self.names.get(entry.name as usize..)?.split('\n').next()?;
-        Some(Frame {
+        Some(StackFrame {
             name: Some(name.into()),
             offset: place.address() - entry.start,
             module: Some(Rc::from(MODULE)),
-            ..Frame::unknown(place.address())
+            ..StackFrame::unknown(place.address())
         })
     }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn name(jit: &Jit, address: u64) -> Option<String> {
-        jit.frame(Place::Exact(address)).and_then(|frame| Some(frame.name?.to_string()))
+        jit.frame(CodeAddress::Exact(address)).and_then(|frame| Some(frame.name?.to_string()))
     }
 
     #[test]

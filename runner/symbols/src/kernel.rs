@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::cache::Recent;
-use super::{Frame, MAX_FRAMES, Place};
+use super::{CodeAddress, MAX_FRAMES, StackFrame};
 
 const KALLSYMS: &str = "/proc/kallsyms";
 
@@ -27,7 +27,7 @@ const MAX_FUNCTION: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Kernel {
     table: Option<(Table, Instant)>,
-    frames: Recent<Place, Rc<[Frame]>>,
+    frames: Recent<CodeAddress, Rc<[StackFrame]>>,
 }
 
 impl Kernel {
@@ -41,18 +41,18 @@ impl Kernel {
     }
 
     /// The frames of addresses. The table is read again where it may be too old, and `may_read`.
-    pub fn frames(&mut self, places: &[Place], may_read: bool) -> Vec<Rc<[Frame]>> {
+    pub fn frames(&mut self, places: &[CodeAddress], may_read: bool) -> Vec<Rc<[StackFrame]>> {
         self.warm();
         if may_read {
             self.refresh(places);
         }
         let Kernel { table, frames } = self;
         let table = table.as_ref().map(|(table, _)| table);
-        let mut frame = |place: &Place| {
+        let mut frame = |place: &CodeAddress| {
             if let Some(known) = frames.get(place) {
                 return Rc::clone(known);
             }
-            let new: Rc<[Frame]> = Rc::new([describe(table, *place)]);
+            let new: Rc<[StackFrame]> = Rc::new([describe(table, *place)]);
             frames.insert(*place, Rc::clone(&new));
             new
         };
@@ -62,12 +62,12 @@ impl Kernel {
     /// Reads the table again when it may be too old: programs and modules come and go, and a name
     /// next to a gap may be of what is there no more. Where names are hidden from this user,
     /// reading again would not help.
-    fn refresh(&mut self, places: &[Place]) {
+    fn refresh(&mut self, places: &[CodeAddress]) {
         let Some((table, read)) = &mut self.table else { return };
         if table.symbols.is_empty() || read.elapsed() < REREAD {
             return;
         }
-        let unsure = |place: &Place| {
+        let unsure = |place: &CodeAddress| {
             self.frames.get(place).is_none()
                 && table.find(place.lookup()).is_none_or(|(symbol, _)| symbol.module.is_some())
         };
@@ -78,16 +78,16 @@ impl Kernel {
     }
 }
 
-fn describe(table: Option<&Table>, place: Place) -> Frame {
+fn describe(table: Option<&Table>, place: CodeAddress) -> StackFrame {
     let (lookup, address) = (place.lookup(), place.address());
     match table.and_then(|table| table.find(lookup)) {
-        Some((symbol, name)) => Frame {
+        Some((symbol, name)) => StackFrame {
             name: Some(demangled(name)),
             offset: address - symbol.address,
             module: symbol.module.and_then(|at| table?.modules.get(usize::from(at))).map(Rc::clone),
-            ..Frame::unknown(address)
+            ..StackFrame::unknown(address)
         },
-        None => Frame::unknown(address),
+        None => StackFrame::unknown(address),
     }
 }
 
@@ -203,7 +203,7 @@ ffffffffc0500000 t _RNvCs1234_7mycrate3foo
 
     fn shown(address: u64) -> String {
         let table = Table::parse(&mut LINES.as_bytes()).unwrap();
-        let frame = describe(Some(&table), Place::Exact(address));
+        let frame = describe(Some(&table), CodeAddress::Exact(address));
         let mut out = Vec::new();
         super::super::write_frame(address, &frame, &mut out);
         String::from_utf8(out).unwrap()
@@ -231,7 +231,7 @@ ffffffffc0500000 t _RNvCs1234_7mycrate3foo
     #[test]
     fn a_return_address_belongs_to_the_call_before_it() {
         let table = Table::parse(&mut LINES.as_bytes()).unwrap();
-        let frame = describe(Some(&table), Place::Return(0xffff_ffff_8100_0100));
+        let frame = describe(Some(&table), CodeAddress::Return(0xffff_ffff_8100_0100));
         assert_eq!((frame.name.as_deref(), frame.offset), (Some("_stext"), 0x100));
     }
 }

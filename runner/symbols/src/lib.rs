@@ -39,7 +39,7 @@ const MAX_FRAMES: usize = 1 << 16;
 
 /// An address of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum CodeAddress {
     /// Where the processor was.
     Exact(u64),
     /// Where a call returns to. The call stands before it, maybe at another line, or, when it never
@@ -47,42 +47,42 @@ pub enum Place {
     Return(u64),
 }
 
-impl Place {
+impl CodeAddress {
     /// As in the stack.
     pub fn address(self) -> u64 {
         match self {
-            Place::Exact(address) | Place::Return(address) => address,
+            CodeAddress::Exact(address) | CodeAddress::Return(address) => address,
         }
     }
 
-    fn map(self, change: impl Fn(u64) -> u64) -> Place {
+    fn map(self, change: impl Fn(u64) -> u64) -> CodeAddress {
         match self {
-            Place::Exact(address) => Place::Exact(change(address)),
-            Place::Return(address) => Place::Return(change(address)),
+            CodeAddress::Exact(address) => CodeAddress::Exact(change(address)),
+            CodeAddress::Return(address) => CodeAddress::Return(change(address)),
         }
     }
 
     /// An address inside of the instruction that is meant.
     fn lookup(self) -> u64 {
         match self {
-            Place::Exact(address) => address,
-            Place::Return(address) => address.saturating_sub(1),
+            CodeAddress::Exact(address) => address,
+            CodeAddress::Return(address) => address.saturating_sub(1),
         }
     }
 }
 
 /// The places of a stack, innermost first, as the kernel gives it.
-pub fn stack(addresses: &[u64]) -> impl Iterator<Item = Place> {
+pub fn stack(addresses: &[u64]) -> impl Iterator<Item = CodeAddress> {
     let place = |(at, address): (usize, &u64)| match at {
-        0 => Place::Exact(*address),
-        _ => Place::Return(*address),
+        0 => CodeAddress::Exact(*address),
+        _ => CodeAddress::Return(*address),
     };
     addresses.iter().enumerate().map(place)
 }
 
 /// What is known of an address; several stand for one address where calls were inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub struct StackFrame {
     /// The function, demangled.
     pub name: Option<Rc<str>>,
     /// Bytes from the start of the function; 0 if it is inlined.
@@ -98,14 +98,14 @@ pub struct Frame {
     pub inlined: bool,
 }
 
-impl Frame {
-    fn unknown(address: u64) -> Frame {
-        Frame { name: None, offset: 0, module: None, address, source: None, inlined: false }
+impl StackFrame {
+    fn unknown(address: u64) -> StackFrame {
+        StackFrame { name: None, offset: 0, module: None, address, source: None, inlined: false }
     }
 }
 
 /// The frames of one address, innermost first; never empty.
-pub type Frames = Rc<[Frame]>;
+pub type StackFrames = Rc<[StackFrame]>;
 
 /// Everything that is known of addresses, with its caches. See the constants for their limits.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Symbols {
     }
 
     /// The frames of kernel addresses, for each in turn.
-    pub fn kernel(&mut self, places: &[Place]) -> Vec<Frames> {
+    pub fn kernel(&mut self, places: &[CodeAddress]) -> Vec<StackFrames> {
         self.kernel.frames(places, !self.users.is_hurried())
     }
 
@@ -141,7 +141,7 @@ impl Symbols {
 
     /// The frames of a process' addresses, for each in turn. Those that are not known in time have
     /// no names.
-    pub fn user(&mut self, pid: u32, places: &[Place]) -> Vec<Frames> {
+    pub fn user(&mut self, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
         self.users.frames(pid, places)
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::Instant;
 
-use super::Place;
+use super::CodeAddress;
 use super::wire::{self, Reply};
 
 /// A connection to a worker that runs.
@@ -30,7 +30,7 @@ pub struct Link {
 pub struct Pending {
     pub id: u32,
     pub pid: u32,
-    pub places: Vec<Place>,
+    pub places: Vec<CodeAddress>,
 }
 
 impl Link {

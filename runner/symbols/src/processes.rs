@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Place;
+use super::CodeAddress;
 use super::cache::Recent;
 use super::files::Files;
 use super::jit::Jit;
@@ -46,12 +46,12 @@ pub struct Located {
     pub backing: Backing,
     pub module: Rc<str>,
     /// Where in the file.
-    pub place: Place,
+    pub place: CodeAddress,
 }
 
 impl Process {
-    fn locate(&self, places: &[Place]) -> Vec<Option<Located>> {
-        let locate = |place: &Place| {
+    fn locate(&self, places: &[CodeAddress]) -> Vec<Option<Located>> {
+        let locate = |place: &CodeAddress| {
             let address = place.lookup();
             let after = self.mappings.partition_point(|mapping| mapping.start <= address);
             let mapping = self.mappings.get(after.checked_sub(1)?)?;
@@ -133,7 +133,7 @@ impl Processes {
     pub fn locate(
         &mut self,
         pid: u32,
-        places: &[Place],
+        places: &[CodeAddress],
         files: &mut Files,
         now: Instant,
     ) -> Vec<Option<Located>> {

@@ -17,7 +17,7 @@ use super::budget::Budget;
 use super::link::{Link, Pending};
 use super::processes::FRESH;
 use super::wire::{MAX_PLACES, Reply, Request};
-use super::{Frame, Frames, MAX_FRAMES, Patience, Place, worker};
+use super::{CodeAddress, MAX_FRAMES, Patience, StackFrame, StackFrames, worker};
 use bpfpack_failure::talk::Talk;
 use bpfpack_sys::os;
 
@@ -66,7 +66,7 @@ pub struct Remote {
     link: Option<Link>,
     starts: u32,
     known: HashMap<u32, Known>,
-    /// Frames in `known`.
+    /// StackFrames in `known`.
     frames: usize,
     /// Processes that the worker did not survive.
     given_up: HashSet<u32>,
@@ -81,7 +81,7 @@ struct Known {
     generation: u64,
     /// When the worker said last that it is so.
     checked: Instant,
-    frames: HashMap<Place, Frames>,
+    frames: HashMap<CodeAddress, StackFrames>,
 }
 
 impl Remote {
@@ -126,7 +126,7 @@ impl Remote {
     }
 
     /// The frames of addresses of a process: without names where they are not known in time.
-    pub fn frames(&mut self, pid: u32, places: &[Place]) -> Vec<Frames> {
+    pub fn frames(&mut self, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
         self.collect();
         let is_known = self.is_fresh(pid)
             && self
@@ -142,9 +142,9 @@ impl Remote {
             }
         }
         let known = self.known.get(&pid);
-        let frames = |place: &Place| {
+        let frames = |place: &CodeAddress| {
             let frames = found.get(place).or_else(|| known?.frames.get(place)).map(Rc::clone);
-            frames.unwrap_or_else(|| Rc::new([Frame::unknown(place.address())]))
+            frames.unwrap_or_else(|| Rc::new([StackFrame::unknown(place.address())]))
         };
         places.iter().map(frames).collect()
     }
@@ -154,7 +154,11 @@ impl Remote {
     }
 
     /// What the worker says of addresses; none where it does not say so in time.
-    fn ask(&mut self, pid: u32, places: &[Place]) -> Option<HashMap<Place, Frames>> {
+    fn ask(
+        &mut self,
+        pid: u32,
+        places: &[CodeAddress],
+    ) -> Option<HashMap<CodeAddress, StackFrames>> {
         if self.budget.left().is_zero() {
             return None;
         }
@@ -174,7 +178,7 @@ impl Remote {
     }
 
     /// Sends a question; its number, if the worker runs and takes it.
-    fn send(&mut self, pid: u32, places: Vec<Place>) -> Option<u32> {
+    fn send(&mut self, pid: u32, places: Vec<CodeAddress>) -> Option<u32> {
         if self.link.is_none() {
             self.start();
         }
@@ -241,7 +245,7 @@ impl Remote {
     }
 
     /// Waits for an answer, and returns what it says; none where it does not come in time.
-    fn wait(&mut self, id: u32) -> Option<HashMap<Place, Frames>> {
+    fn wait(&mut self, id: u32) -> Option<HashMap<CodeAddress, StackFrames>> {
         self.budget.ask();
         let begin = Instant::now();
         let found = self.wait_since(id, begin);
@@ -249,7 +253,7 @@ impl Remote {
         found
     }
 
-    fn wait_since(&mut self, id: u32, begin: Instant) -> Option<HashMap<Place, Frames>> {
+    fn wait_since(&mut self, id: u32, begin: Instant) -> Option<HashMap<CodeAddress, StackFrames>> {
         loop {
             while let Some(reply) = self.receive() {
                 let is_it = reply.id == id;
@@ -281,7 +285,7 @@ impl Remote {
     }
 
     /// Remembers an answer. Returns what it says of each place.
-    fn take(&mut self, reply: Reply) -> Option<HashMap<Place, Frames>> {
+    fn take(&mut self, reply: Reply) -> Option<HashMap<CodeAddress, StackFrames>> {
         let is_answer =
             |asked: &Pending| asked.id == reply.id && asked.places.len() == reply.found.len();
         let link = self.link.as_mut()?;
@@ -375,11 +379,11 @@ mod tests {
         let _ = worker::serve(stream, &mut Engine::new(false));
     }
 
-    fn own_place() -> Place {
-        Place::Exact(own_place as *const () as u64)
+    fn own_place() -> CodeAddress {
+        CodeAddress::Exact(own_place as *const () as u64)
     }
 
-    fn name(frames: &[Frames]) -> Option<&str> {
+    fn name(frames: &[StackFrames]) -> Option<&str> {
         frames[0][0].name.as_deref()
     }
 
@@ -389,10 +393,10 @@ mod tests {
         with_worker(&mut remote, engine);
         let own = std::process::id();
         remote.note(own);
-        let places = [own_place(), Place::Exact(5)];
+        let places = [own_place(), CodeAddress::Exact(5)];
         let frames = remote.frames(own, &places);
         assert!(name(&frames).unwrap().ends_with("own_place"), "{frames:?}");
-        assert_eq!(*frames[1], [Frame::unknown(5)]);
+        assert_eq!(*frames[1], [StackFrame::unknown(5)]);
         let asked = remote.link.as_ref().unwrap().next;
         let again = remote.frames(own, &places[..1]);
         assert!(Rc::ptr_eq(&again[0], &frames[0]));
@@ -412,7 +416,7 @@ mod tests {
         });
         let begin = Instant::now();
         for pid in 1..1000 {
-            assert_eq!(name(&remote.frames(pid, &[Place::Exact(5)])), None);
+            assert_eq!(name(&remote.frames(pid, &[CodeAddress::Exact(5)])), None);
         }
         let waited = begin.elapsed();
         assert!(waited < Duration::from_secs(1), "{waited:?}");
@@ -435,7 +439,7 @@ mod tests {
         hurry.begin();
         let begin = Instant::now();
         for pid in 1..100 {
-            remote.frames(pid, &[Place::Exact(5)]);
+            remote.frames(pid, &[CodeAddress::Exact(5)]);
         }
         assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
         assert!(remote.is_hurried());
@@ -446,7 +450,7 @@ mod tests {
     fn a_worker_that_ends_or_raves_costs_the_names_of_one_process() {
         let mut remote = remote(Patience::Readings(Hurry::default()));
         with_worker(&mut remote, drop);
-        assert_eq!(name(&remote.frames(7, &[Place::Exact(5)])), None);
+        assert_eq!(name(&remote.frames(7, &[CodeAddress::Exact(5)])), None);
         assert!(remote.link.is_none());
         for answer in [&[0xff; 64][..], &[3, 0, 0, 0, 1, 2, 3], &Reply::default().encode()] {
             let answer = answer.to_vec();
@@ -456,7 +460,7 @@ mod tests {
                 // Until the other side has had enough.
                 let _ = stream.read(&mut [0; 64]);
             });
-            assert_eq!(name(&remote.frames(8, &[Place::Exact(5)])), None);
+            assert_eq!(name(&remote.frames(8, &[CodeAddress::Exact(5)])), None);
             assert!(remote.given_up.remove(&8), "{answer:?}", answer = remote.told);
             assert!(remote.link.is_none());
         }

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::Frame;
+use super::StackFrame;
 use bpfpack_schemas::printable;
 
 /// Appends a frame: `name+0x1a [module]`, or `0x7f12345678 [module+0x5678]` where it has no name;
@@ -11,7 +11,7 @@ use bpfpack_schemas::printable;
 ///
 /// `address` is what the stack says: the frame itself may be shared by several processes, which
 /// have the file at different addresses.
-pub fn write_frame(address: u64, frame: &Frame, out: &mut Vec<u8>) {
+pub fn write_frame(address: u64, frame: &StackFrame, out: &mut Vec<u8>) {
     match &frame.name {
         Some(name) => {
             printable::append(name.as_bytes(), out);
@@ -45,7 +45,7 @@ pub fn write_frame(address: u64, frame: &Frame, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn shown(frame: &Frame) -> String {
+    fn shown(frame: &StackFrame) -> String {
         let mut out = Vec::new();
         write_frame(0x7f00_1234, frame, &mut out);
         String::from_utf8(out).unwrap()
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn frames_as_text() {
-        let mut frame = Frame::unknown(0x234);
+        let mut frame = StackFrame::unknown(0x234);
         assert_eq!(shown(&frame), "0x7f001234");
         frame.module = Some("libc.so.6".into());
         assert_eq!(shown(&frame), "0x7f001234 [libc.so.6+0x234]");

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::engine::Found;
-use super::{Frame, Frames, Place};
+use super::{CodeAddress, StackFrame, StackFrames};
 
 /// Bytes of a message, its length not counted.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -25,7 +25,7 @@ pub struct Request {
     pub id: u32,
     pub pid: u32,
     /// Where none are, the process is only looked at.
-    pub places: Vec<Place>,
+    pub places: Vec<CodeAddress>,
 }
 
 /// An answer.
@@ -51,7 +51,7 @@ impl Request {
         out.extend(self.id.to_ne_bytes());
         out.extend(self.pid.to_ne_bytes());
         for place in &self.places {
-            out.push(u8::from(matches!(place, Place::Return(_))));
+            out.push(u8::from(matches!(place, CodeAddress::Return(_))));
             out.extend(place.address().to_ne_bytes());
         }
         with_length(out)
@@ -66,7 +66,7 @@ impl Request {
             if places.len() == MAX_PLACES {
                 return Err(Malformed);
             }
-            let make = if input.u8()? == 0 { Place::Exact } else { Place::Return };
+            let make = if input.u8()? == 0 { CodeAddress::Exact } else { CodeAddress::Return };
             places.push(make(input.u64()?));
         }
         Ok(Request { id, pid, places })
@@ -106,7 +106,7 @@ impl Reply {
         for _ in 0..input.count()? {
             let is_settled = input.u8()? != 0;
             let count = input.count()?;
-            let frames: Result<Frames, Malformed> =
+            let frames: Result<StackFrames, Malformed> =
                 (0..count).map(|_| input.frame(&mut texts)).collect();
             let frames = frames?;
             if frames.is_empty() {
@@ -148,7 +148,7 @@ mod has {
     pub const INLINED: u8 = 8;
 }
 
-fn put_frame(frame: &Frame, out: &mut Vec<u8>) {
+fn put_frame(frame: &StackFrame, out: &mut Vec<u8>) {
     let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
     out.push(
         bit(frame.name.is_some(), has::NAME)
@@ -202,7 +202,7 @@ impl<'b> Input<'b> {
         std::str::from_utf8(bytes).map_err(|_| Malformed)
     }
 
-    fn frame(&mut self, texts: &mut HashMap<&'b str, Rc<str>>) -> Result<Frame, Malformed> {
+    fn frame(&mut self, texts: &mut HashMap<&'b str, Rc<str>>) -> Result<StackFrame, Malformed> {
         let bits = self.u8()?;
         let (offset, address) = (self.u64()?, self.u64()?);
         let mut text = |input: &mut Input<'b>, bit: u8| -> Result<Option<Rc<str>>, Malformed> {
@@ -216,7 +216,7 @@ impl<'b> Input<'b> {
         let module = text(self, has::MODULE)?;
         let file = text(self, has::SOURCE)?;
         let source = file.map(|file| Ok((file, self.u32()?))).transpose()?;
-        Ok(Frame { name, offset, module, address, source, inlined: bits & has::INLINED != 0 })
+        Ok(StackFrame { name, offset, module, address, source, inlined: bits & has::INLINED != 0 })
     }
 }
 
@@ -226,20 +226,20 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_were() {
-        let places = vec![Place::Exact(1), Place::Return(u64::MAX)];
+        let places = vec![CodeAddress::Exact(1), CodeAddress::Return(u64::MAX)];
         let request = Request { id: 7, pid: 42, places };
         let bytes = request.encode();
         assert_eq!(length(*bytes.first_chunk().unwrap()), Ok(bytes.len() - 4));
         assert_eq!(Request::decode(&bytes[4..]), Ok(request));
 
-        let inner = Frame {
+        let inner = StackFrame {
             name: Some("f".into()),
             source: Some(("a.c".into(), 3)),
             inlined: true,
-            ..Frame::unknown(5)
+            ..StackFrame::unknown(5)
         };
-        let outer = Frame { module: Some("m".into()), offset: 9, ..Frame::unknown(5) };
-        let frames: Frames = Rc::new([inner, outer]);
+        let outer = StackFrame { module: Some("m".into()), offset: 9, ..StackFrame::unknown(5) };
+        let frames: StackFrames = Rc::new([inner, outer]);
         let found = vec![Found { frames: Rc::clone(&frames), is_settled: true }];
         let reply = Reply { id: 7, generation: 1, found, given_up: vec!["why".into()] };
         let bytes = reply.encode();
@@ -261,7 +261,7 @@ mod tests {
             reply[at] = 0xff;
             let _ = Reply::decode(&reply[4..]);
         }
-        let long = Frame { name: Some("x".repeat(100_000).into()), ..Frame::unknown(1) };
+        let long = StackFrame { name: Some("x".repeat(100_000).into()), ..StackFrame::unknown(1) };
         let found = vec![Found { frames: Rc::new([long]), is_settled: false }];
         let bytes = Reply { found, ..Reply::default() }.encode();
         assert!(bytes.len() < MAX_TEXT + 100);

@@ -174,7 +174,7 @@ extern "C" fn on_event(
 
 /// A clock that ticks on a CPU, for programs to be run by.
 #[derive(Debug, Clone, Copy)]
-pub enum Clock {
+pub enum CpuClock {
     /// The processor's cycles.
     Cycles,
     /// A timer, where there is no counter of cycles.
@@ -185,10 +185,10 @@ pub enum Clock {
 ///
 /// # Errors
 /// `ENOENT` or `EOPNOTSUPP` where the machine has no such clock, `ENODEV` where the CPU is offline.
-pub fn clock_event(clock: Clock, cpu: i32, frequency: u64) -> io::Result<OwnedFd> {
+pub fn clock_event(clock: CpuClock, cpu: i32, frequency: u64) -> io::Result<OwnedFd> {
     let (type_, config) = match clock {
-        Clock::Cycles => (libbpf_sys::PERF_TYPE_HARDWARE, libbpf_sys::PERF_COUNT_HW_CPU_CYCLES),
-        Clock::Timer => (libbpf_sys::PERF_TYPE_SOFTWARE, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK),
+        CpuClock::Cycles => (libbpf_sys::PERF_TYPE_HARDWARE, libbpf_sys::PERF_COUNT_HW_CPU_CYCLES),
+        CpuClock::Timer => (libbpf_sys::PERF_TYPE_SOFTWARE, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK),
     };
     let mut attr = libbpf_sys::perf_event_attr {
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,

@@ -16,7 +16,7 @@ pub const DEFAULT_STACK_BYTES: u32 = 127 * 8;
 /// bpfpack: a struct that programs write to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RecordType {
+pub struct RecordMeta {
     /// The struct's tag, or its typedef's name where it has no tag.
     pub name: String,
     /// Its size in bytes.
@@ -34,7 +34,7 @@ pub struct RecordType {
 /// bpfpack: what a map or variable is for, and how it is shown where no `sample` says another.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct View {
+pub struct ViewMeta {
     /// What it is.
     pub kind: ViewKind,
     /// What a histogram's slots count. `log2` when absent.
@@ -168,11 +168,11 @@ mod tests {
             ("", Other(String::new())),
         ] {
             let json = json!({"kind": "histogram", "slots": text});
-            let view: View = serde_json::from_value(json.clone()).unwrap();
+            let view: ViewMeta = serde_json::from_value(json.clone()).unwrap();
             assert_eq!(view.slots, Some(position), "{text}");
             assert_eq!(serde_json::to_value(view).unwrap(), json);
         }
-        let wrong = serde_json::from_value::<View>(json!({"kind": "histogram", "slots": 5}));
+        let wrong = serde_json::from_value::<ViewMeta>(json!({"kind": "histogram", "slots": 5}));
         assert!(wrong.unwrap_err().to_string().contains("expected a string"));
     }
 }

@@ -75,7 +75,7 @@ enum Excess {
 pub(super) fn outline(text: &[u8]) -> Result<Outline, PackageError> {
     let mut outline = Outline::default();
     let mut json = serde_json::Deserializer::from_slice(text);
-    let node = Node { outline: &mut outline, place: Place::Package, depth: 0 };
+    let node = Node { outline: &mut outline, place: JsonLevel::Package, depth: 0 };
     let Err(error) = node.deserialize(&mut json).and_then(|()| json.end()) else {
         return Ok(outline);
     };
@@ -90,7 +90,7 @@ pub(super) fn outline(text: &[u8]) -> Result<Outline, PackageError> {
 
 /// Where a value is, as far as that decides how long a string may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum JsonLevel {
     /// The whole.
     Package,
     /// `wasm_modules`.
@@ -103,23 +103,25 @@ enum Place {
     Short,
 }
 
-impl Place {
+impl JsonLevel {
     /// The place of an element of an array.
-    fn element(self) -> Place {
+    fn element(self) -> JsonLevel {
         match self {
-            Place::Modules => Place::Module,
-            Place::Long => Place::Long,
-            _ => Place::Short,
+            JsonLevel::Modules => JsonLevel::Module,
+            JsonLevel::Long => JsonLevel::Long,
+            _ => JsonLevel::Short,
         }
     }
 
     /// The place of what has this key.
-    fn member(self, key: &str) -> Place {
+    fn member(self, key: &str) -> JsonLevel {
         match (self, key) {
-            (Place::Package, "meta" | "bpf_object_size") => Place::Short,
-            (Place::Package, "wasm_modules") => Place::Modules,
-            (Place::Package, _) | (Place::Module, "module") | (Place::Long, _) => Place::Long,
-            _ => Place::Short,
+            (JsonLevel::Package, "meta" | "bpf_object_size") => JsonLevel::Short,
+            (JsonLevel::Package, "wasm_modules") => JsonLevel::Modules,
+            (JsonLevel::Package, _) | (JsonLevel::Module, "module") | (JsonLevel::Long, _) => {
+                JsonLevel::Long
+            }
+            _ => JsonLevel::Short,
         }
     }
 }
@@ -136,8 +138,8 @@ impl Outline {
         if self.values > MAX_VALUES { Err(self.refuse(Excess::Values)) } else { Ok(()) }
     }
 
-    fn check_text<E: Error>(&mut self, place: Place, size: usize) -> Result<(), E> {
-        match size > MAX_TEXT && place != Place::Long {
+    fn check_text<E: Error>(&mut self, place: JsonLevel, size: usize) -> Result<(), E> {
+        match size > MAX_TEXT && place != JsonLevel::Long {
             true => Err(self.refuse(Excess::Text(size))),
             false => Ok(()),
         }
@@ -147,14 +149,14 @@ impl Outline {
 /// A value that is gone through.
 struct Node<'o> {
     outline: &'o mut Outline,
-    place: Place,
+    place: JsonLevel,
     /// Arrays and objects that it is in.
     depth: usize,
 }
 
 impl Node<'_> {
     /// What is inside of it.
-    fn inner(&mut self, place: Place) -> Node<'_> {
+    fn inner(&mut self, place: JsonLevel) -> Node<'_> {
         Node { outline: self.outline, place, depth: self.depth + 1 }
     }
 
@@ -227,28 +229,28 @@ impl<'de> Visitor<'de> for Node<'_> {
 struct Key<'o> {
     outline: &'o mut Outline,
     /// Of the object that it is in.
-    place: Place,
+    place: JsonLevel,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Place;
+    type Value = JsonLevel;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Place, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<JsonLevel, D::Error> {
         self.outline.count()?;
         json.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = Place;
+    type Value = JsonLevel;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<Place, E> {
-        self.outline.check_text(Place::Short, key.len())?;
-        if self.place == Place::Package {
+    fn visit_str<E: Error>(self, key: &str) -> Result<JsonLevel, E> {
+        self.outline.check_text(JsonLevel::Short, key.len())?;
+        if self.place == JsonLevel::Package {
             self.outline.has_object |= key == "bpf_object";
             self.outline.has_skeleton |= key == "bpf_skel";
         }

@@ -28,7 +28,7 @@ const READ_AFTER: u64 = SECOND;
 
 /// Where the clocks stand, in nanoseconds.
 #[derive(Debug)]
-pub struct Clock {
+pub struct KernelClock {
     local_time: LocalTime,
     /// The monotonic clock when the distances were read; 0 before.
     read_at: u64,
@@ -43,10 +43,10 @@ pub struct Clock {
     text: [u8; TEXT],
 }
 
-impl Clock {
+impl KernelClock {
     /// Nothing was read yet.
-    pub fn new(local_time: LocalTime) -> Clock {
-        Clock {
+    pub fn new(local_time: LocalTime) -> KernelClock {
+        KernelClock {
             local_time,
             read_at: 0,
             boot_ahead: 0,
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn now() {
-        let mut clock = Clock::new(utc);
-        let at = |clock: &mut Clock, value, unit| {
+        let mut clock = KernelClock::new(utc);
+        let at = |clock: &mut KernelClock, value, unit| {
             let mut out = Vec::new();
             assert_eq!(clock.write(value, unit, &mut out), !out.is_empty());
             String::from_utf8(out).unwrap()

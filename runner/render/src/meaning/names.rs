@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::account::Accounts;
 use super::cgroup::Cgroups;
-use super::clock::Clock;
+use super::clock::KernelClock;
 use super::device::Devices;
 use crate::clock::LocalTime;
 
@@ -27,7 +27,7 @@ pub struct Names {
     pub(super) accounts: Accounts,
     pub(super) cgroups: Cgroups,
     pub(super) devices: Devices,
-    pub(super) clock: Clock,
+    pub(super) clock: KernelClock,
 }
 
 impl Names {
@@ -40,7 +40,7 @@ impl Names {
             accounts: Accounts::default(),
             cgroups: Cgroups::default(),
             devices: Devices::default(),
-            clock: Clock::new(local_time),
+            clock: KernelClock::new(local_time),
         }
     }
 

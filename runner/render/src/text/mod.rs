@@ -10,7 +10,7 @@ use std::ops::Range;
 use bpfpack_frame::{Reading, Record, Time};
 use bpfpack_spec::{RecordType, Source, Stack, Stream};
 
-use crate::clock::Clock;
+use crate::clock::TimeText;
 use crate::columns::{self, Column};
 use crate::meaning::Names;
 use crate::symbolize::SharedSymbolizer;
@@ -41,8 +41,8 @@ struct Text {
     timestamps: bool,
     /// Several sources: each reading says which it is of.
     several: bool,
-    clock: Clock,
-    stamps: Clock,
+    clock: TimeText,
+    stamps: TimeText,
     names: Option<Names>,
     symbolizer: Option<SharedSymbolizer>,
     /// The frames of stacks are shown, below their rows.

@@ -169,12 +169,12 @@ impl Builder<'_> {
         self.inputs.meta.bpfpack.as_ref().is_some_and(|mark| mark.version >= 2)
     }
 
-    fn interval(&self, sample: &meta::Sample) -> Duration {
+    fn interval(&self, sample: &meta::SampleMeta) -> Duration {
         let annotated = (sample.interval > 0).then(|| Duration::from_millis(sample.interval));
         self.inputs.options.interval.or(annotated).unwrap_or(INTERVAL)
     }
 
-    fn shows_differences(&self, sample: &meta::Sample) -> bool {
+    fn shows_differences(&self, sample: &meta::SampleMeta) -> bool {
         self.inputs.options.differences || sample.clear_map
     }
 
@@ -193,7 +193,7 @@ impl Builder<'_> {
         }
     }
 
-    fn unit(&self, sample: &meta::Sample) -> String {
+    fn unit(&self, sample: &meta::SampleMeta) -> String {
         let applies = |variable: &String| self.inputs.nonzero.contains(variable);
         let special = sample.unit_when.iter().find(|(variable, _)| applies(variable));
         let special = special.and_then(|(_, unit)| unit.as_str());
@@ -217,7 +217,7 @@ impl Builder<'_> {
     }
 
     /// Gives the values of a key names, where the annotation says which.
-    fn with_labels(&mut self, key: Layout, sample: &meta::Sample) -> Layout {
+    fn with_labels(&mut self, key: Layout, sample: &meta::SampleMeta) -> Layout {
         let Layout::Int { size, .. } = key else {
             return key;
         };

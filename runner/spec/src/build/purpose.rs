@@ -2,9 +2,7 @@
 //! What is made of a map or variable: as an annotation says, or as the packer recognised it.
 
 use bpfpack_decode::{Edges, Field, Layout, Slots};
-use bpfpack_schemas::meta::{
-    Sample, SampleKind, Scale, SlotPosition, View as Recognised, ViewKind,
-};
+use bpfpack_schemas::meta::{SampleKind, SampleMeta, Scale, SlotPosition, ViewKind, ViewMeta};
 
 /// Slots of a logarithmic histogram whose slots are elements: those of 64 bits, and one for zero.
 const LOG2_SLOTS: usize = 65;
@@ -16,7 +14,7 @@ const LINEAR_SLOTS: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Purpose {
     /// How it is read.
-    pub(super) sample: Sample,
+    pub(super) sample: SampleMeta,
     /// A table, not a line for each element with the time.
     pub(super) is_table: bool,
     /// The member that a table is sorted by.
@@ -28,18 +26,18 @@ pub(super) struct Purpose {
 
 impl Purpose {
     /// As an annotation says.
-    pub(super) fn annotated(sample: Sample) -> Purpose {
+    pub(super) fn annotated(sample: SampleMeta) -> Purpose {
         Purpose { sample, ..Purpose::default() }
     }
 
     /// A histogram of powers of two.
     pub(super) fn histogram() -> Purpose {
         let kind = SampleKind::Log2Histogram;
-        Purpose { sample: Sample { kind, ..Sample::default() }, ..Purpose::default() }
+        Purpose { sample: SampleMeta { kind, ..SampleMeta::default() }, ..Purpose::default() }
     }
 
     /// As the packer recognised it; none where it is nothing to be shown.
-    pub(super) fn recognised(view: &Recognised) -> Option<Purpose> {
+    pub(super) fn recognised(view: &ViewMeta) -> Option<Purpose> {
         let sort = view.sort.clone();
         match view.kind {
             ViewKind::Histogram => {}
@@ -51,13 +49,13 @@ impl Purpose {
             Scale::Linear => SampleKind::LinearHistogram,
             Scale::Log2 | Scale::Log2Zero => SampleKind::Log2Histogram,
         };
-        let sample = Sample {
+        let sample = SampleMeta {
             kind,
             unit: view.unit.clone(),
             unit_when: view.unit_when.clone(),
             step: view.step,
             origin: view.origin,
-            ..Sample::default()
+            ..SampleMeta::default()
         };
         let position = view.slots.clone();
         let zero_slot = scale == Scale::Log2Zero;

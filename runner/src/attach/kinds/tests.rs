@@ -20,7 +20,7 @@ const LIBBPF: &str = "socket sk_reuseport/migrate sk_reuseport kprobe uprobe upr
     struct_ops.s sk_lookup netfilter";
 
 fn target(section: &str) -> Target {
-    Kind::of(section).method(Owner::Module).target
+    ProgramKind::of(section).method(Owner::Module).target
 }
 
 #[test]
@@ -30,9 +30,15 @@ fn each_section_is_of_its_own_kind() {
         assert!(!kind.sections.is_empty());
         for section in kind.sections {
             assert!(seen.insert(section), "two kinds have `{section}`");
-            assert!(std::ptr::eq(Kind::of(section), kind), "{section}");
-            assert!(std::ptr::eq(Kind::of(&format!("{section}/x/y")), kind), "{section}/x/y");
-            assert!(std::ptr::eq(Kind::of(&format!("{section}_x")), &UNKNOWN), "{section}_x");
+            assert!(std::ptr::eq(ProgramKind::of(section), kind), "{section}");
+            assert!(
+                std::ptr::eq(ProgramKind::of(&format!("{section}/x/y")), kind),
+                "{section}/x/y"
+            );
+            assert!(
+                std::ptr::eq(ProgramKind::of(&format!("{section}_x")), &UNKNOWN),
+                "{section}_x"
+            );
         }
     }
 }
@@ -40,17 +46,17 @@ fn each_section_is_of_its_own_kind() {
 #[test]
 fn all_sections_of_libbpf_are_known() {
     for section in LIBBPF.split_whitespace() {
-        assert!(!std::ptr::eq(Kind::of(section), &UNKNOWN), "{section}");
+        assert!(!std::ptr::eq(ProgramKind::of(section), &UNKNOWN), "{section}");
     }
 }
 
 #[test]
 fn the_longest_section_decides() {
     assert!(is_in("uprobe.multi/x", "uprobe.multi") && !is_in("uprobe.multi/x", "uprobe"));
-    assert!(std::ptr::eq(Kind::of(""), &UNKNOWN));
-    assert!(std::ptr::eq(Kind::of("/xdp"), &UNKNOWN));
+    assert!(std::ptr::eq(ProgramKind::of(""), &UNKNOWN));
+    assert!(std::ptr::eq(ProgramKind::of("/xdp"), &UNKNOWN));
     // libbpf reads a question mark as: not to be loaded unless it is asked for.
-    assert!(std::ptr::eq(Kind::of("?xdp"), &UNKNOWN));
+    assert!(std::ptr::eq(ProgramKind::of("?xdp"), &UNKNOWN));
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn targets_by_section() {
 
 #[test]
 fn packages_attach_what_has_a_default_target() {
-    let of_package = |section| Kind::of(section).method(Owner::Package(None)).target;
+    let of_package = |section| ProgramKind::of(section).method(Owner::Package(None)).target;
     assert_eq!(of_package("xdp"), Target::Interface);
     assert_eq!(of_package("perf_event"), Target::Clock);
     assert_eq!(of_package("tc/egress"), Target::Section);
@@ -106,9 +112,9 @@ fn capabilities_by_section() {
     for section in
         ["xdp", "tc/egress", "netkit/peer", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in"]
     {
-        assert_eq!(Kind::of(section).capability, Capability::NET_ADMIN, "{section}");
+        assert_eq!(ProgramKind::of(section).capability, Capability::NET_ADMIN, "{section}");
     }
     for section in ["kprobe/f", "tp/a/b", "lsm/x", "perf_event", "struct_ops/x", "socket", "what"] {
-        assert_eq!(Kind::of(section).capability, Capability::PERFMON, "{section}");
+        assert_eq!(ProgramKind::of(section).capability, Capability::PERFMON, "{section}");
     }
 }

@@ -12,7 +12,7 @@ use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Stream, View, select_fields};
 
-use super::sources::{Row, Source};
+use super::sources::{ModuleSource, Row};
 
 /// Bytes of a declared record, key or value.
 const MOST_BYTES: usize = 1 << 20;
@@ -28,7 +28,11 @@ fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
 
 /// Makes a source. `index` is its number among the sources; `fields` are the members that the user
 /// wants to see, all where there are none.
-pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, BadDeclaration> {
+pub fn declare(
+    text: &str,
+    index: usize,
+    fields: &[String],
+) -> Result<ModuleSource, BadDeclaration> {
     let json: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| BadDeclaration(format!("it is no JSON object: {error}")))?;
     const KEYS: [&str; 7] = ["name", "members", "key", "value", "sort", "histogram", "unit"];
@@ -63,12 +67,12 @@ pub fn declare(text: &str, index: usize, fields: &[String]) -> Result<Source, Ba
             {
                 stream.records[0].layout = before;
             }
-            Source::Records(Arc::new(stream))
+            ModuleSource::Records(Arc::new(stream))
         }
         (None, Some(value)) => {
             let view = view((index, name), &json, value)?;
             let row = Row::of(&view);
-            Source::Rows(Arc::new(view), row)
+            ModuleSource::Rows(Arc::new(view), row)
         }
         _ => return bad("it has neither `members`, for records, nor `value`, for a table"),
     })
@@ -239,7 +243,7 @@ fn layout(name: &str) -> Option<(Layout, usize)> {
 mod tests {
     use super::*;
 
-    fn declared(text: &str) -> Result<Source, String> {
+    fn declared(text: &str) -> Result<ModuleSource, String> {
         declare(text, 7, &[]).map_err(|error| error.to_string())
     }
 
@@ -250,7 +254,7 @@ mod tests {
                 "e": "u16[3]"}}"#,
         )
         .unwrap();
-        let Source::Records(stream) = &source else { panic!() };
+        let ModuleSource::Records(stream) = &source else { panic!() };
         let Layout::Struct(record) = &stream.records[0].layout else { panic!() };
         let offsets: Vec<usize> = record.members.iter().map(|member| member.offset).collect();
         assert_eq!((offsets, record.size), (vec![0, 4, 8, 16, 24], 32));
@@ -269,7 +273,7 @@ mod tests {
                 "histogram": "log2", "unit": "usecs"}"#,
         )
         .unwrap();
-        let Source::Rows(view, row) = &source else { panic!() };
+        let ModuleSource::Rows(view, row) = &source else { panic!() };
         assert!(matches!(view.shape, Shape::Histogram { edges: Edges::Log2, .. }));
         assert_eq!((row.key, row.value_at, row.value, row.stride), (4, 8, 24, 32));
         assert_eq!(source.member(0, "total").unwrap().offset, 24);

@@ -7,7 +7,7 @@ use super::maps::Table;
 use bpfpack_decode::{Edges, Layout, Member, Struct};
 use bpfpack_spec::{RecordType, Shape, Stream, View};
 
-use super::sources::{Row, Source};
+use super::sources::{ModuleSource, Row};
 
 /// What is described beside the sources.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct About<'a> {
 
 /// The description, as text.
 #[must_use]
-pub fn describe(about: &About<'_>, sources: &[Source], maps: &Table) -> String {
+pub fn describe(about: &About<'_>, sources: &[ModuleSource], maps: &Table) -> String {
     let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
         pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
     };
@@ -44,14 +44,14 @@ pub fn describe(about: &About<'_>, sources: &[Source], maps: &Table) -> String {
     .to_string()
 }
 
-fn of_source(at: usize, source: &Source) -> Value {
+fn of_source(at: usize, source: &ModuleSource) -> Value {
     let mut out = Map::new();
     out.insert("source".into(), at.into());
     out.insert("name".into(), source.name().into());
     out.insert("from".into(), source.from().into());
     match source {
-        Source::Records(stream) => of_stream(stream, &mut out),
-        Source::Rows(view, row) => of_view(view, *row, &mut out),
+        ModuleSource::Records(stream) => of_stream(stream, &mut out),
+        ModuleSource::Rows(view, row) => of_view(view, *row, &mut out),
     }
     out.into()
 }

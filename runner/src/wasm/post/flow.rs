@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use bpfpack_frame::{Frame, Next, Reading, Record, Stage, Time};
 
-use super::sources::Source;
+use super::sources::ModuleSource;
 use super::stage::PostProcessor;
 use super::state::Emitted;
 use crate::failure::{Failure, exit_code};
@@ -35,9 +35,9 @@ impl Stage for PostProcessor {
     }
 
     fn sources(&self) -> Vec<bpfpack_spec::Source> {
-        let of_module = |source: &Source| match source {
-            Source::Records(stream) => bpfpack_spec::Source::Stream(Arc::clone(stream)),
-            Source::Rows(view, _) => bpfpack_spec::Source::View(Arc::clone(view)),
+        let of_module = |source: &ModuleSource| match source {
+            ModuleSource::Records(stream) => bpfpack_spec::Source::Stream(Arc::clone(stream)),
+            ModuleSource::Rows(view, _) => bpfpack_spec::Source::View(Arc::clone(view)),
         };
         self.world().sources.borrow()[self.declared()].iter().map(of_module).collect()
     }
@@ -108,7 +108,7 @@ impl PostProcessor {
         self.flush(next)?;
         self.time = reading.time;
         let source = reading.source.index;
-        let Some(Source::Rows(_, row)) = self.source(source) else { return Ok(()) };
+        let Some(ModuleSource::Rows(_, row)) = self.source(source) else { return Ok(()) };
         let mut rows = std::mem::take(&mut self.rows);
         rows.clear();
         reading.entries.iter().for_each(|entry| row.put(entry, &mut rows));
@@ -117,7 +117,7 @@ impl PostProcessor {
         self.deliver(result, next)
     }
 
-    fn source(&self, number: usize) -> Option<Source> {
+    fn source(&self, number: usize) -> Option<ModuleSource> {
         self.world().sources.borrow().get(number).cloned()
     }
 
@@ -139,12 +139,12 @@ impl PostProcessor {
             rest = others;
             match *what {
                 Emitted::Record { source, .. } => {
-                    if let Some(Source::Records(stream)) = self.source(source as usize) {
+                    if let Some(ModuleSource::Records(stream)) = self.source(source as usize) {
                         next.frame(Frame::Record(Record::new(&stream, time, None, these)))?;
                     }
                 }
                 Emitted::Rows { source, .. } => {
-                    if let Some(Source::Rows(source, row)) = self.source(source as usize) {
+                    if let Some(ModuleSource::Rows(source, row)) = self.source(source as usize) {
                         let entries = row.entries(these);
                         next.frame(Frame::Reading(Rc::new(Reading { source, time, entries })))?;
                     }

@@ -10,9 +10,9 @@ use wasmtime::{Caller, Linker, Memory, format_err};
 
 use super::declare::declare;
 use super::json::minified;
-use super::sources::Source;
+use super::sources::ModuleSource;
 use super::state::{Emitted, MOST_EMITTED, State, TooMuch};
-use crate::symbols::{Place, write_frame};
+use crate::symbols::{CodeAddress, write_frame};
 use crate::sys::map::Map;
 use crate::wasm::memory;
 use crate::{os, talk};
@@ -63,14 +63,14 @@ fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result
     let world = std::rc::Rc::clone(&call.data().world);
     let sources = world.sources.borrow();
     match sources.get(source as usize) {
-        Some(Source::Records(stream)) if (kind as usize) < stream.records.len() => {}
-        Some(Source::Records(stream)) => {
+        Some(ModuleSource::Records(stream)) if (kind as usize) < stream.records.len() => {}
+        Some(ModuleSource::Records(stream)) => {
             let count = stream.records.len();
             return Err(format_err!(
                 "emit: source {source} has {count} kinds of records, not {kind}"
             ));
         }
-        Some(Source::Rows(..)) => {
+        Some(ModuleSource::Rows(..)) => {
             return Err(format_err!("emit: source {source} has rows, which `rows` shows"));
         }
         None => return Err(format_err!("emit: there is no source {source}")),
@@ -81,7 +81,7 @@ fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result
 fn rows(mut call: Call<'_>, source: u32, at: u32, len: u32) -> Result<()> {
     let world = std::rc::Rc::clone(&call.data().world);
     let sources = world.sources.borrow();
-    let Some(Source::Rows(_, row)) = sources.get(source as usize) else {
+    let Some(ModuleSource::Rows(_, row)) = sources.get(source as usize) else {
         return Err(format_err!("rows: there is no source {source} that has rows"));
     };
     if !(len as usize).is_multiple_of(row.stride.max(1)) {
@@ -218,7 +218,7 @@ fn symbol(mut call: Call<'_>, address: u64, pid: u32, room: u32, size: u32) -> R
     let found = {
         let world = &call.data().world;
         let mut symbols = world.symbols.borrow_mut();
-        let places = [Place::Exact(address)];
+        let places = [CodeAddress::Exact(address)];
         let frames = match pid {
             0 => symbols.kernel(&places),
             pid => symbols.user(pid, &places),

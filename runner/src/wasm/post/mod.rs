@@ -33,7 +33,7 @@ use crate::wasm::wasi::Wasi;
 use crate::wasm::watch::Watch;
 use describe::{About, describe};
 pub(crate) use maps::Table;
-use sources::{Row, Source};
+use sources::{ModuleSource, Row};
 use stage::PostProcessor;
 use state::World;
 
@@ -90,10 +90,10 @@ pub(crate) fn start(
 ) -> Result<(), Failure> {
     let Package { environment, directories, cpus, .. } = package;
     let of_spec = |source: &bpfpack_spec::Source| match source {
-        bpfpack_spec::Source::Stream(stream) => Source::Records(Arc::clone(stream)),
-        bpfpack_spec::Source::View(view) => Source::Rows(Arc::clone(view), Row::of(view)),
+        bpfpack_spec::Source::Stream(stream) => ModuleSource::Records(Arc::clone(stream)),
+        bpfpack_spec::Source::View(view) => ModuleSource::Rows(Arc::clone(view), Row::of(view)),
     };
-    let sources: Vec<Source> = package.spec.sources.iter().map(of_spec).collect();
+    let sources: Vec<ModuleSource> = package.spec.sources.iter().map(of_spec).collect();
     let world = Rc::new(World {
         of_package: sources.len(),
         sources: RefCell::new(sources),

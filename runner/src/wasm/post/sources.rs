@@ -10,7 +10,7 @@ use bpfpack_spec::{BufferType, ReadFrom, Stream, View};
 
 /// A source of records or rows.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub(crate) enum ModuleSource {
     /// Records of a buffer.
     Records(Arc<Stream>),
     /// Readings of a map.
@@ -47,13 +47,13 @@ pub struct MemberAt {
     pub bits: (u16, u16),
 }
 
-impl Source {
+impl ModuleSource {
     /// Its name: the map's, as a rule.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         match self {
-            Source::Records(stream) => &stream.name,
-            Source::Rows(view, _) => &view.name,
+            ModuleSource::Records(stream) => &stream.name,
+            ModuleSource::Rows(view, _) => &view.name,
         }
     }
 
@@ -61,9 +61,9 @@ impl Source {
     #[must_use]
     pub(crate) fn from(&self) -> &'static str {
         match self {
-            Source::Rows(view, _) if view.from == ReadFrom::Stage => "module",
-            Source::Rows(..) => "map",
-            Source::Records(stream) => match stream.buffer {
+            ModuleSource::Rows(view, _) if view.from == ReadFrom::Stage => "module",
+            ModuleSource::Rows(..) => "map",
+            ModuleSource::Records(stream) => match stream.buffer {
                 BufferType::Ring => "ring",
                 BufferType::Perf { .. } => "perf",
                 BufferType::Printk => "printk",
@@ -76,11 +76,11 @@ impl Source {
     #[must_use]
     pub fn member(&self, kind: usize, name: &str) -> Option<MemberAt> {
         match self {
-            Source::Records(stream) if name.is_empty() => {
+            ModuleSource::Records(stream) if name.is_empty() => {
                 Some(MemberAt::whole(stream.records.get(kind)?.size))
             }
-            Source::Rows(_, row) if name.is_empty() => Some(MemberAt::whole(row.stride)),
-            Source::Records(stream) => {
+            ModuleSource::Rows(_, row) if name.is_empty() => Some(MemberAt::whole(row.stride)),
+            ModuleSource::Records(stream) => {
                 let layout = stream.records.get(kind)?.all();
                 match layout {
                     Layout::Struct(record) => of_record(record, name, 0),
@@ -88,7 +88,7 @@ impl Source {
                     _ => None,
                 }
             }
-            Source::Rows(view, row) => {
+            ModuleSource::Rows(view, row) => {
                 let parts =
                     [("key", view.key.as_ref(), 0), ("value", Some(&view.value), row.value_at)];
                 let parts =

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use wasmtime::Memory;
 
 use super::maps::Table;
-use super::sources::Source;
+use super::sources::ModuleSource;
 use crate::symbolizer::SharedSymbols;
 use crate::talk;
 use crate::wasm::engine::{Limited, Limiter};
 use crate::wasm::memory::Guest;
-use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Trouble, Wasi};
+use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Wasi, WasiError};
 
 /// Bytes that a call may emit before ecli shows them.
 pub const MOST_EMITTED: usize = 64 << 20;
@@ -31,7 +31,7 @@ const LONGEST_LINE: usize = 64 << 10;
 #[derive(Debug)]
 pub struct World {
     /// All sources, those of the package first.
-    pub sources: RefCell<Vec<Source>>,
+    pub sources: RefCell<Vec<ModuleSource>>,
     /// How many of them there are before any module has declared one.
     pub of_package: usize,
     /// The package's name.
@@ -245,7 +245,7 @@ impl State {
 
 impl Streams for State {
     fn write(&mut self, to: Output, bytes: &[u8]) -> Answer<usize> {
-        self.take(to, bytes).map_err(|error| Trouble::End(error.into()))?;
+        self.take(to, bytes).map_err(|error| WasiError::End(error.into()))?;
         Ok(bytes.len())
     }
 

@@ -20,8 +20,8 @@ const MOST_BYTES: usize = 256 << 10;
 
 /// A buffer, with what was copied out of it and not handed over yet.
 #[derive(Debug)]
-pub struct Buffer {
-    reader: Reader,
+pub struct PolledBuffer {
+    reader: ReaderState,
     /// Records behind each other, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -42,7 +42,7 @@ pub struct Buffer {
 }
 
 #[derive(Debug)]
-enum Reader {
+enum ReaderState {
     Ring(Ring),
     Perf(PerfBuffer),
 }
@@ -52,18 +52,18 @@ pub fn is_buffer(map: &impl MapCore) -> bool {
     matches!(map.map_type(), MapType::RingBuf | MapType::PerfEventArray)
 }
 
-impl Buffer {
+impl PolledBuffer {
     /// Opens the buffer of a map. From now on a perf buffer keeps what is written to it.
     ///
     /// # Errors
     /// When the map is none.
-    pub fn open(map: &impl MapCore) -> io::Result<Buffer> {
+    pub fn open(map: &impl MapCore) -> io::Result<PolledBuffer> {
         let reader = match map.map_type() {
-            MapType::RingBuf => Reader::Ring(Ring::open(Map::of(map)?)?),
-            MapType::PerfEventArray => Reader::Perf(PerfBuffer::open(Map::of(map)?, PAGES)?),
+            MapType::RingBuf => ReaderState::Ring(Ring::open(Map::of(map)?)?),
+            MapType::PerfEventArray => ReaderState::Perf(PerfBuffer::open(Map::of(map)?, PAGES)?),
             _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
         };
-        Ok(Buffer {
+        Ok(PolledBuffer {
             reader,
             bytes: Vec::new(),
             ends: Vec::new(),
@@ -80,14 +80,14 @@ impl Buffer {
     /// What to poll.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.reader {
-            Reader::Ring(ring) => ring.as_fd(),
-            Reader::Perf(perf) => perf.as_fd(),
+            ReaderState::Ring(ring) => ring.as_fd(),
+            ReaderState::Perf(perf) => perf.as_fd(),
         }
     }
 
     /// Begins a poll: what is there now is what it will hand over. Tells whether that is something.
     pub fn begin(&mut self) -> io::Result<bool> {
-        if let Reader::Ring(ring) = &self.reader {
+        if let ReaderState::Ring(ring) = &self.reader {
             self.mark = ring.end();
         }
         self.has_more = true;
@@ -112,7 +112,7 @@ impl Buffer {
         self.bytes.clear();
         self.ends.clear();
         self.next = 0;
-        let Buffer { reader, bytes, ends, mark, has_more, told, .. } = self;
+        let PolledBuffer { reader, bytes, ends, mark, has_more, told, .. } = self;
         if !*has_more {
             return Ok(false);
         }
@@ -122,11 +122,11 @@ impl Buffer {
             bytes.len() < MOST_BYTES
         };
         match reader {
-            Reader::Ring(ring) => {
+            ReaderState::Ring(ring) => {
                 let (_, more) = ring.consume(ROUND, keep);
                 *has_more = more && !ring.has_reached(*mark);
             }
-            Reader::Perf(perf) => {
+            ReaderState::Perf(perf) => {
                 *has_more = false;
                 perf.consume(|event| match event {
                     PerfEvent::Record(_, record) => {
@@ -142,16 +142,16 @@ impl Buffer {
     /// Bytes that the kernel may have put behind a record: up to 7 in a perf buffer.
     pub fn padding(&self) -> usize {
         match self.reader {
-            Reader::Ring(_) => 0,
-            Reader::Perf(_) => 7,
+            ReaderState::Ring(_) => 0,
+            ReaderState::Perf(_) => 7,
         }
     }
 
     /// What the kernel says was lost; none where it does not count.
     pub fn lost(&self) -> Option<u64> {
         match &self.reader {
-            Reader::Ring(_) => None,
-            Reader::Perf(perf) => Some(perf.lost().unwrap_or(self.told)),
+            ReaderState::Ring(_) => None,
+            ReaderState::Perf(perf) => Some(perf.lost().unwrap_or(self.told)),
         }
     }
 }

@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::interrupts::Interrupts;
 use crate::failure::{self, Failure};
 use crate::os::timespec;
-use crate::output::{Reader, Sink};
-use crate::wasm::wasi::{Answer, Errno, Output, Streams, Trouble};
+use crate::output::{ReaderState, Sink};
+use crate::wasm::wasi::{Answer, Errno, Output, Streams, WasiError};
 
 /// While records are handed over, what is written for them waits for each other up to this time.
 const GATHER: Duration = Duration::from_millis(10);
@@ -83,9 +83,9 @@ impl Console {
     }
 
     /// Ends the module.
-    fn ends(&mut self, end: End) -> Trouble {
+    fn ends(&mut self, end: End) -> WasiError {
         self.end.get_or_insert(end);
-        Trouble::End(wasmtime::Error::new(Ended))
+        WasiError::End(wasmtime::Error::new(Ended))
     }
 
     /// Writes what the reader takes.
@@ -95,8 +95,8 @@ impl Console {
         }
         self.flushed = Instant::now();
         match self.sink.flush() {
-            Ok(Reader::There) => Ok(()),
-            Ok(Reader::Gone) => Err(self.ends(End::Gone)),
+            Ok(ReaderState::There) => Ok(()),
+            Ok(ReaderState::Gone) => Err(self.ends(End::Gone)),
             Err(failure) => Err(self.ends(End::Failed(failure))),
         }
     }

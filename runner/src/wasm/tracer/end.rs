@@ -7,12 +7,12 @@ use wasmtime::{Linker, Module, Store, Trap};
 use super::console::{Console, End};
 use super::{MODULE, State};
 use crate::failure::{Failure, exit_code};
-use crate::output::{Reader, Sink, Written};
+use crate::output::{ReaderState, Sink, Written};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use crate::wasm::engine::{Limiter, missing_imports};
 use crate::wasm::trap;
-use crate::wasm::wasi::{self, Exit, Trouble};
+use crate::wasm::wasi::{self, Exit, WasiError};
 
 /// Why a module does not run on.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ impl From<Failure> for Stopped {
     }
 }
 
-impl From<Trouble> for Stopped {
-    fn from(trouble: Trouble) -> Stopped {
+impl From<WasiError> for Stopped {
+    fn from(trouble: WasiError) -> Stopped {
         match trouble {
-            Trouble::End(error) => Stopped::Running(error),
-            Trouble::Errno(errno) => Stopped::Running(wasmtime::format_err!("{errno:?}")),
+            WasiError::End(error) => Stopped::Running(error),
+            WasiError::Errno(errno) => Stopped::Running(wasmtime::format_err!("{errno:?}")),
         }
     }
 }
@@ -117,7 +117,7 @@ fn write_all(
     talk: &Talk,
 ) -> Result<(), Failure> {
     let written = match is_urgent {
-        true if sink.flush()? == Reader::There && sink.left() > 0 => Written::GivenUp,
+        true if sink.flush()? == ReaderState::There && sink.left() > 0 => Written::GivenUp,
         true => Written::All,
         false => sink.write_all(0, None, signals, talk)?,
     };

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::MapCore as _;
 
-use super::buffer::{Buffer, is_buffer};
+use super::buffer::{PolledBuffer, is_buffer};
 use super::tally::Tally;
 use crate::attach::{self, Attachment, Context, Owner};
 use crate::failure::{self, Failure, exit_code};
@@ -40,7 +40,7 @@ struct Loaded {
     // In this order they are dropped: attachments first.
     attachments: Vec<Attachment>,
     /// Buffers by the maps' names; none while one is being polled.
-    buffers: BTreeMap<String, Option<Buffer>>,
+    buffers: BTreeMap<String, Option<PolledBuffer>>,
     counters: Option<Rc<Counters>>,
     object: libbpf_rs::Object,
 }
@@ -115,7 +115,7 @@ impl Objects {
         // Before anything is attached, so that no record comes too early. What cannot be opened is
         // told when it is polled.
         for map in object.maps().filter(is_buffer) {
-            if let Ok(buffer) = Buffer::open(&map) {
+            if let Ok(buffer) = PolledBuffer::open(&map) {
                 buffers.insert(map.name().to_string_lossy().into_owned(), Some(buffer));
             }
         }
@@ -235,7 +235,7 @@ impl Objects {
             Some(slot) => slot.take().ok_or_else(|| errno(libc::EBUSY))?,
             None => {
                 let map = loaded.object.maps().find(|map| *map.name() == *name);
-                let buffer = Buffer::open(&map.ok_or_else(|| errno(libc::EBADF))?)?;
+                let buffer = PolledBuffer::open(&map.ok_or_else(|| errno(libc::EBADF))?)?;
                 loaded.buffers.insert(name.clone(), None);
                 buffer
             }
@@ -273,7 +273,7 @@ pub struct Polled {
     name: String,
     counters: Option<Rc<Counters>>,
     /// The buffer.
-    pub buffer: Buffer,
+    pub buffer: PolledBuffer,
 }
 
 fn bad_object(error: bpfpack_schemas::object::ObjectError) -> Failure {

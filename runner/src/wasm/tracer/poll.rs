@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use wasmtime::{AsContextMut as _, Caller};
 
 use super::State;
-use super::buffer::Buffer;
+use super::buffer::PolledBuffer;
 use super::calls::Callback;
 use super::console::Woken;
 use crate::wasm::memory;
-use crate::wasm::wasi::{Errno, Trouble};
+use crate::wasm::wasi::{Errno, WasiError};
 
 /// Polls that may wait for nothing, and find nothing, before the next one sleeps a little: a module
 /// that does nothing else would burn a CPU.
@@ -47,12 +47,12 @@ enum Stop {
     End(wasmtime::Error),
 }
 
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Stop {
+impl From<WasiError> for Stop {
+    fn from(trouble: WasiError) -> Stop {
         match trouble {
-            Trouble::Errno(errno @ Errno::Interrupted) => Stop::With(-i32::from(errno as u16)),
-            Trouble::Errno(_) => Stop::With(-libc::EIO),
-            Trouble::End(error) => Stop::End(error),
+            WasiError::Errno(errno @ Errno::Interrupted) => Stop::With(-i32::from(errno as u16)),
+            WasiError::Errno(_) => Stop::With(-libc::EIO),
+            WasiError::End(error) => Stop::End(error),
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn poll(caller: &mut Caller<'_, State>, ask: Ask) -> Result<i32, wasmtime::E
 }
 
 /// Waits until there are records, or the time is over.
-fn wait(state: &mut State, buffer: &mut Buffer, timeout: i32) -> Result<(), Stop> {
+fn wait(state: &mut State, buffer: &mut PolledBuffer, timeout: i32) -> Result<(), Stop> {
     let console = &mut state.console;
     console.check()?;
     if buffer.begin()? {
@@ -129,7 +129,7 @@ fn wait(state: &mut State, buffer: &mut Buffer, timeout: i32) -> Result<(), Stop
 
 fn hand_over(
     caller: &mut Caller<'_, State>,
-    buffer: &mut Buffer,
+    buffer: &mut PolledBuffer,
     ask: &Ask,
     size: u32,
 ) -> Result<(), Stop> {

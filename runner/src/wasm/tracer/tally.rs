@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What a module's buffers brought and lost, told when the run ends, as for packages.
 
-use super::buffer::Buffer;
+use super::buffer::PolledBuffer;
 use crate::instrument::Counters;
 use crate::losses;
 use crate::talk::Talk;
@@ -21,7 +21,7 @@ pub struct Tally {
 
 impl Tally {
     /// Adds a buffer that is not read any more. Those that the module never asked for do not count.
-    pub fn add(&mut self, name: &str, buffer: &Buffer, counters: Option<&Counters>) {
+    pub fn add(&mut self, name: &str, buffer: &PolledBuffer, counters: Option<&Counters>) {
         if !buffer.was_polled {
             return;
         }

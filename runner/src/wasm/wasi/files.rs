@@ -142,7 +142,7 @@ pub fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedF
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wasm::wasi::Trouble;
+    use crate::wasm::wasi::WasiError;
 
     #[test]
     fn only_files_and_directories_are_opened() {
@@ -155,8 +155,8 @@ mod tests {
         let mut open = |path: &str, follows| {
             let wish = Wish { is_directory: false, follows };
             files.open(3, path, wish).map_err(|trouble| match trouble {
-                Trouble::Errno(errno) => errno,
-                Trouble::End(error) => panic!("{error}"),
+                WasiError::Errno(errno) => errno,
+                WasiError::End(error) => panic!("{error}"),
             })
         };
         // To open it would fail: it is not tried.

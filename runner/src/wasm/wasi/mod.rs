@@ -50,7 +50,7 @@ pub enum Output {
 
 /// Why a call does not do what it was asked for.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum WasiError {
     /// The module is told.
     Errno(Errno),
     /// The module is ended.
@@ -58,7 +58,7 @@ pub enum Trouble {
 }
 
 /// What calls answer.
-pub type Answer<T> = Result<T, Trouble>;
+pub type Answer<T> = Result<T, WasiError>;
 
 /// How a module speaks and waits.
 pub trait Streams {
@@ -112,29 +112,29 @@ impl Wasi {
     }
 }
 
-impl From<Errno> for Trouble {
-    fn from(errno: Errno) -> Trouble {
-        Trouble::Errno(errno)
+impl From<Errno> for WasiError {
+    fn from(errno: Errno) -> WasiError {
+        WasiError::Errno(errno)
     }
 }
 
-impl From<rustix::io::Errno> for Trouble {
-    fn from(errno: rustix::io::Errno) -> Trouble {
-        Trouble::Errno(errno.into())
+impl From<rustix::io::Errno> for WasiError {
+    fn from(errno: rustix::io::Errno) -> WasiError {
+        WasiError::Errno(errno.into())
     }
 }
 
-impl From<OutOfBounds> for Trouble {
-    fn from(_: OutOfBounds) -> Trouble {
-        Trouble::Errno(Errno::Fault)
+impl From<OutOfBounds> for WasiError {
+    fn from(_: OutOfBounds) -> WasiError {
+        WasiError::Errno(Errno::Fault)
     }
 }
 
-impl From<BadText> for Trouble {
-    fn from(bad: BadText) -> Trouble {
+impl From<BadText> for WasiError {
+    fn from(bad: BadText) -> WasiError {
         match bad {
-            BadText::OutOfBounds(_) => Trouble::Errno(Errno::Fault),
-            BadText::NotUtf8(_) => Trouble::Errno(Errno::IllegalText),
+            BadText::OutOfBounds(_) => WasiError::Errno(Errno::Fault),
+            BadText::NotUtf8(_) => WasiError::Errno(Errno::IllegalText),
         }
     }
 }
@@ -143,8 +143,8 @@ impl From<BadText> for Trouble {
 fn number(answer: Answer<()>) -> Result<u32, wasmtime::Error> {
     match answer {
         Ok(()) => Ok(0),
-        Err(Trouble::Errno(errno)) => Ok(errno as u32),
-        Err(Trouble::End(error)) => Err(error),
+        Err(WasiError::Errno(errno)) => Ok(errno as u32),
+        Err(WasiError::End(error)) => Err(error),
     }
 }
 

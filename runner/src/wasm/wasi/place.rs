@@ -3,12 +3,12 @@
 
 use wasmtime::Caller;
 
-use super::{Answer, HasWasi, Trouble};
+use super::{Answer, HasWasi, WasiError};
 use crate::wasm::memory;
 
 /// A module's memory and its store's data.
 pub fn split<'c, T: HasWasi>(caller: &'c mut Caller<'_, T>) -> Answer<(&'c mut [u8], &'c mut T)> {
-    let memory = memory::of(caller).map_err(Trouble::End)?;
+    let memory = memory::of(caller).map_err(WasiError::End)?;
     Ok(memory.data_and_store_mut(caller))
 }
 
@@ -100,7 +100,7 @@ impl Pieces {
                         break;
                     }
                 }
-                Err(Trouble::Errno(_)) if done > 0 => break,
+                Err(WasiError::Errno(_)) if done > 0 => break,
                 Err(trouble) => return Err(trouble),
             }
         }

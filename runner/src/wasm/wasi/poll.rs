@@ -9,7 +9,7 @@ use wasmtime::Caller;
 
 use super::files::File;
 use super::system::clock;
-use super::{Answer, Errno, HasWasi, Output, Trouble, place};
+use super::{Answer, Errno, HasWasi, Output, WasiError, place};
 use crate::os::nanoseconds;
 
 /// Bytes of a subscription, and of an event.
@@ -76,7 +76,7 @@ fn wait<T: HasWasi>(waiting: &mut [Subscription], store: &mut T) -> Answer<()> {
     }
     let has_come = match store.streams().wait(time, has_input) {
         // Libraries take a sleep that fails for an error (Rust's panics): it was a short one.
-        Err(Trouble::Errno(Errno::Interrupted)) if first.is_some() => false,
+        Err(WasiError::Errno(Errno::Interrupted)) if first.is_some() => false,
         answer => answer?,
     };
     for subscription in waiting.iter_mut().filter(|one| one.answer.is_none()) {

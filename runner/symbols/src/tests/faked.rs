@@ -79,7 +79,7 @@ fn a_number_that_is_used_again_gives_no_wrong_names() {
     let own = maps::read(Path::new("/proc/self"), &mut Files::new(false)).0;
     let address = landmark_address();
     let mapping = own.iter().find(|one| (one.start..one.end).contains(&address)).unwrap();
-    let place = Place::Exact(BASE + address - mapping.start + mapping.offset);
+    let place = CodeAddress::Exact(BASE + address - mapping.start + mapping.offset);
     let is_landmark = |text: &str| text.contains("landmark");
 
     let faked = Faked::new(Path::new("/"));
@@ -117,8 +117,8 @@ fn what_is_mapped_later_is_found() {
     faked.is((100, 1), "");
     symbols.note(7);
     faked.is((100, 1), &map_of(&std::env::current_exe().unwrap()));
-    let text = shown(&mut symbols, 7, Place::Exact(BASE + 1));
-    assert!(text.contains(" [bpfpack_runner-"), "{text}");
+    let text = shown(&mut symbols, 7, CodeAddress::Exact(BASE + 1));
+    assert!(text.contains(" [bpfpack_symbols-"), "{text}");
 }
 
 #[test]
@@ -133,10 +133,10 @@ fn a_file_that_was_written_anew_has_no_names() {
     let mut symbols = faked.symbols();
     faked.is((100, 1), &map_of(&copy));
     // A stripped library has its dynamic symbols left.
-    let text = shown(&mut symbols, 7, Place::Exact(BASE + offset + 3));
+    let text = shown(&mut symbols, 7, CodeAddress::Exact(BASE + offset + 3));
     assert!(text.ends_with("malloc+0x3 [libc.so]"), "{text}");
     fs::File::options().append(true).open(&copy).unwrap().set_len(4096).unwrap();
-    let text = shown(&mut symbols, 7, Place::Exact(BASE + offset + 4));
+    let text = shown(&mut symbols, 7, CodeAddress::Exact(BASE + offset + 4));
     let (address, offset) = (BASE + offset + 4, offset + 4);
     assert_eq!(text, format!("{address:#x} [libc.so+{offset:#x}]"));
 }
@@ -148,7 +148,7 @@ fn names_of_cpp_are_demangled() {
     };
     let faked = Faked::new(Path::new("/"));
     faked.is((100, 1), &map_of(&path));
-    let text = shown(&mut faked.symbols(), 7, Place::Exact(BASE + offset));
+    let text = shown(&mut faked.symbols(), 7, CodeAddress::Exact(BASE + offset));
     assert!(text.starts_with("std::terminate()+0x0 [libstdc++.so"), "{text}");
 }
 
@@ -159,7 +159,7 @@ fn made_code_has_the_names_that_the_process_tells() {
     let faked = Faked::new(root.path());
     let mut symbols = faked.symbols();
     faked.is((100, 1), &format!("{BASE:x}-{:x} rwxp 00000000 00:00 0 \n", BASE + 4096));
-    let place = Place::Exact(BASE + 0x18);
+    let place = CodeAddress::Exact(BASE + 0x18);
     assert_eq!(shown(&mut symbols, 7, place), "0x7f1200000018 [anon]");
     let table = root.path().join("tmp/perf-3.map");
     let mut lines = String::from("7f1200000000 20 LazyCompile:~f a.js:1\n7f12000");
@@ -168,7 +168,7 @@ fn made_code_has_the_names_that_the_process_tells() {
     lines.push_str("00000 20 later\nnonsense\n");
     fs::write(&table, &lines).unwrap();
     assert_eq!(shown(&mut symbols, 7, place), "later+0x18 [jit]");
-    assert_eq!(shown(&mut symbols, 7, Place::Exact(BASE + 0x20)), "0x7f1200000020 [anon]");
+    assert_eq!(shown(&mut symbols, 7, CodeAddress::Exact(BASE + 0x20)), "0x7f1200000020 [anon]");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_table_of_made_code_is_no_link() {
     let faked = Faked::new(root.path());
     let mut symbols = faked.symbols();
     faked.is((100, 1), &format!("{BASE:x}-{:x} rwxp 00000000 00:00 0 \n", BASE + 4096));
-    let place = Place::Exact(BASE + 0x18);
+    let place = CodeAddress::Exact(BASE + 0x18);
     assert_eq!(shown(&mut symbols, 7, place), "0x7f1200000018 [anon]");
     fs::remove_file(root.path().join("tmp/perf-3.map")).unwrap();
     fs::write(root.path().join("tmp/perf-3.map"), line).unwrap();

@@ -35,14 +35,14 @@ fn outer(number: u64) -> u64 {
     inner(number) ^ black_box(5)
 }
 
-fn shown(symbols: &mut Engine, pid: u32, place: Place) -> String {
+fn shown(symbols: &mut Engine, pid: u32, place: CodeAddress) -> String {
     let (_, found) = symbols.user(pid, &[place]);
     let mut out = Vec::new();
     write_frame(place.address(), &found[0].frames[0], &mut out);
     String::from_utf8(out).unwrap()
 }
 
-fn frames(symbols: &mut Engine, pid: u32, places: &[Place]) -> Vec<Frames> {
+fn frames(symbols: &mut Engine, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
     symbols.user(pid, places).1.into_iter().map(|found| found.frames).collect()
 }
 
@@ -60,7 +60,11 @@ fn kernel_functions() {
     };
     let mut kernel = Kernel::new();
     kernel.warm();
-    let places = [Place::Exact(address + 2), Place::Return(address + 5), Place::Exact(1 << 40)];
+    let places = [
+        CodeAddress::Exact(address + 2),
+        CodeAddress::Return(address + 5),
+        CodeAddress::Exact(1 << 40),
+    ];
     let frames = kernel.frames(&places, true);
     let names: Vec<_> = frames.iter().map(|one| (one[0].name.as_deref(), one[0].offset)).collect();
     assert_eq!(names, [(Some("vfs_read"), 2), (Some("vfs_read"), 5), (None, 0)]);
@@ -71,14 +75,11 @@ fn kernel_functions() {
 fn own_functions_demangled_each_address_once() {
     let mut symbols = Engine::new(false);
     let (own, at) = (std::process::id(), landmark_address());
-    let text = shown(&mut symbols, own, Place::Exact(at + 1));
-    assert!(
-        text.starts_with("bpfpack_runner::symbols::tests::landmark+0x1 [bpfpack_runner-"),
-        "{text}"
-    );
+    let text = shown(&mut symbols, own, CodeAddress::Exact(at + 1));
+    assert!(text.starts_with("bpfpack_symbols::tests::landmark+0x1 [bpfpack_symbols-"), "{text}");
     let frames =
         frames(&mut symbols, own, &stack(&[at + 1, 5, at + 1, at + 1]).collect::<Vec<_>>());
-    assert_eq!(frames[1][..], [Frame::unknown(5)]);
+    assert_eq!(frames[1][..], [StackFrame::unknown(5)]);
     assert_eq!((frames[0][0].offset, frames[2][0].offset), (1, 1));
     assert!(Rc::ptr_eq(&frames[2], &frames[3]));
     assert!(!Rc::ptr_eq(&frames[0], &frames[2]), "the byte before may be of another line");
@@ -89,14 +90,15 @@ fn lines_and_inlined_calls() {
     let mut symbols = Engine::new(true);
     let start = outer as *const () as u64;
     assert_eq!(outer(2), 2);
-    let places: Vec<Place> = (start..start + 64).map(Place::Exact).collect();
+    let places: Vec<CodeAddress> = (start..start + 64).map(CodeAddress::Exact).collect();
     let frames = frames(&mut symbols, std::process::id(), &places);
     let inlined = frames.iter().find(|frames| frames.len() > 1 && frames[0].inlined).unwrap();
-    let ends = |frame: &Frame, end: &str| frame.name.as_deref().is_some_and(|n| n.ends_with(end));
+    let ends =
+        |frame: &StackFrame, end: &str| frame.name.as_deref().is_some_and(|n| n.ends_with(end));
     let within = inlined.iter().position(|frame| ends(frame, "inner")).unwrap();
     let (call, function) = (&inlined[within], inlined.last().unwrap());
     assert!(ends(function, "tests::outer") && !function.inlined, "{inlined:?}");
-    let line = |frame: &Frame| frame.source.clone().unwrap();
+    let line = |frame: &StackFrame| frame.source.clone().unwrap();
     assert!(line(call).0.ends_with("symbols/tests/mod.rs"), "{:?}", line(call));
     assert!(line(call).1 < line(function).1, "{inlined:?}");
 }
@@ -108,9 +110,10 @@ fn the_vdso() {
         return skipped("this kernel maps no vdso");
     };
     let start = u64::from_str_radix(line.split_once('-').unwrap().0, 16).unwrap();
-    let places: Vec<Place> = (start..start + 0x2000).step_by(16).map(Place::Exact).collect();
+    let places: Vec<CodeAddress> =
+        (start..start + 0x2000).step_by(16).map(CodeAddress::Exact).collect();
     let frames = frames(&mut Engine::new(false), std::process::id(), &places);
-    let is_clock = |frame: &Frame| {
+    let is_clock = |frame: &StackFrame| {
         frame.module.as_deref() == Some("[vdso]")
             && frame.name.as_deref().is_some_and(|name| name.contains("clock_gettime"))
     };
@@ -127,9 +130,9 @@ fn child() {
 }
 
 /// Runs `program`, a copy of this one; has `meanwhile` look at it, and waits for its end.
-fn run_child(program: &Path, meanwhile: impl FnOnce(u32)) -> (u32, Place) {
+fn run_child(program: &Path, meanwhile: impl FnOnce(u32)) -> (u32, CodeAddress) {
     let mut child = Command::new(program)
-        .args(["--exact", "symbols::tests::child", "--nocapture"])
+        .args(["--exact", "tests::child", "--nocapture"])
         .env("BPFPACK_TEST_CHILD", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -140,7 +143,7 @@ fn run_child(program: &Path, meanwhile: impl FnOnce(u32)) -> (u32, Place) {
     meanwhile(child.id());
     drop(child.stdin.take());
     assert!(lines.last().is_some() && child.wait().unwrap().success());
-    (child.id(), Place::Exact(address.unwrap()))
+    (child.id(), CodeAddress::Exact(address.unwrap()))
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn a_process_that_ended_keeps_its_names() {
         symbols.note(pid);
     });
     assert!(!Path::new("/proc").join(pid.to_string()).exists());
-    let name = "bpfpack_runner::symbols::tests::landmark+0x0";
+    let name = "bpfpack_symbols::tests::landmark+0x0";
     let text = shown(&mut symbols, pid, place);
     assert!(text.starts_with(name), "{text}");
     std::thread::sleep(FRESH);
@@ -177,5 +180,5 @@ fn a_deleted_program_keeps_its_names() {
         return skipped("this user may not open the files that a process maps");
     }
     let text = shown(&mut symbols, pid, place);
-    assert_eq!(text, "bpfpack_runner::symbols::tests::landmark+0x0 [a copy]");
+    assert_eq!(text, "bpfpack_symbols::tests::landmark+0x0 [a copy]");
 }
