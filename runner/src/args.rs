@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_render::{FormatKind, TimeColumn, formats};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -258,8 +258,8 @@ impl Args {
             return Err(usage(text.to_owned()).hint("build it with its default features"));
         }
         let format = match run.json {
-            true => FormatKind::named("json").unwrap_or_default(),
-            false => run.format.unwrap_or_default(),
+            true => formats::named("json").unwrap_or(formats::TEXT),
+            false => run.format.unwrap_or(formats::TEXT),
         };
         let outputs = outputs(format, run.output)?;
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bpfpack_frame::{Reading, Record, Time};
-use bpfpack_render::{FLAT_IS_OFF, Format, FormatKind, Settings, TimeColumn};
+use bpfpack_render::{FLAT_IS_OFF, Format, FormatKind, Settings, TimeColumn, formats};
 use bpfpack_schemas::btf::Btf;
 use bpfpack_spec::{Spec, Stream, View};
 
@@ -44,7 +44,7 @@ pub fn show(btf: &[u8], input: &[u8], take: &mut dyn FnMut(&Shown)) {
     let Ok(btf) = Btf::parse(btf) else { return };
     let Some((choice, records)) = Choice::take(input) else { return };
     for case in cases::of(&btf, &choice, &records) {
-        for name in FormatKind::names() {
+        for name in formats::names() {
             for meanings in [true, false] {
                 let looks = Looks::new(name, &choice, meanings, &case.spec);
                 show_case(&looks, &case, &choice, &records, take);
@@ -74,7 +74,7 @@ impl Looks<'_> {
             symbolizer,
             local_time: sys::local_time_of,
         };
-        Looks { kind: FormatKind::named(name).unwrap_or_default(), settings, spec }
+        Looks { kind: formats::named(name).unwrap_or(formats::TEXT), settings, spec }
     }
 
     /// A format whose run has begun.

@@ -6,7 +6,9 @@ use std::time::Instant;
 use bpfpack_failure::Failure;
 use bpfpack_spec::Source;
 
-use crate::{Frame, Next, Stage, Time};
+use crate::frame::Frame;
+use crate::stage::{Next, Stage};
+use crate::time::Time;
 
 /// The stages of a run, in their order.
 #[derive(Debug, Default)]
@@ -133,7 +135,7 @@ impl Next for Rest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Record;
+    use crate::frame::Record;
     use bpfpack_spec::fixtures::stream;
 
     /// Adds a letter to texts, and says when it ends.

@@ -7,7 +7,8 @@ use std::time::Instant;
 use bpfpack_failure::Failure;
 use bpfpack_spec::Source;
 
-use crate::{Frame, Time};
+use crate::frame::Frame;
+use crate::time::Time;
 
 /// Where frames go on to: the next stage, or the outputs.
 pub trait Next {

@@ -4,9 +4,9 @@
 use bpfpack_frame::Time;
 use bpfpack_spec::Stack;
 
-use crate::Settings;
 use crate::clock::TimeText;
 use crate::meaning::Names;
+use crate::settings::Settings;
 use crate::symbolize::SharedSymbolizer;
 
 /// What a format for programs remembers.

@@ -14,9 +14,11 @@ use bpfpack_frame::{Reading, Record, Time};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, Source, Stack};
 
+use crate::columns;
 use crate::common::{Common, Of};
+use crate::format::{Format, FormatKind, Heading, lines};
+use crate::settings::Settings;
 use crate::value::{json, text as words};
-use crate::{Format, FormatKind, Heading, Settings, columns};
 
 /// Cells between commas, in quotes where they hold one.
 pub(crate) static CSV: FormatKind = FormatKind {
@@ -273,7 +275,7 @@ impl Format for Delimited {
     }
 
     fn text(&mut self, time: Time, text: &[u8], out: &mut Vec<u8>) {
-        for line in crate::lines(text) {
+        for line in lines(text) {
             self.single("text", time, line, out);
         }
     }

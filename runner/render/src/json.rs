@@ -8,11 +8,11 @@ use bpfpack_schemas::printable;
 use bpfpack_spec::Stack;
 
 use crate::common::Common;
+use crate::format::{FormatKind, PerType};
 use crate::meaning::Names;
 use crate::objects::{Objects, Syntax};
 use crate::value::flat::{Flat, Part};
 use crate::value::json;
-use crate::{FormatKind, PerType};
 
 /// The JSON format.
 pub(crate) static KIND: FormatKind = FormatKind {
@@ -127,8 +127,9 @@ mod tests {
     use bpfpack_spec::{BufferType, RecordType, Stream, View};
 
     use super::*;
+    use crate::clock::TimeColumn;
     use crate::clock::tests::{TIME, clock};
-    use crate::{Format as _, TimeColumn};
+    use crate::format::Format as _;
 
     fn format(several: bool) -> Objects<Json> {
         Objects { common: Common { several, ..Common::default() }, syntax: Json::default() }

@@ -10,9 +10,10 @@ use bpfpack_frame::{Reading, Record, Time};
 use bpfpack_spec::{Source, Stack};
 
 use crate::common::{Common, Of};
+use crate::format::{Format, lines};
 use crate::meaning::Names;
+use crate::settings::Settings;
 use crate::value::json;
-use crate::{Format, Settings};
 
 /// How objects are written.
 pub(crate) trait Syntax: Debug {
@@ -142,7 +143,7 @@ impl<S: Syntax> Format for Objects<S> {
     }
 
     fn text(&mut self, time: Time, text: &[u8], out: &mut Vec<u8>) {
-        for line in crate::lines(text) {
+        for line in lines(text) {
             self.syntax.begin(out);
             self.time(Of::Record, time, out);
             self.text("text", line, out);

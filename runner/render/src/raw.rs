@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bpfpack_frame::{Reading, Record, Time};
 
-use crate::{Format, FormatKind};
+use crate::format::{Format, FormatKind};
 
 /// The raw format.
 pub(crate) static KIND: FormatKind =

@@ -3,42 +3,9 @@
 
 use std::fmt;
 
-use crate::clock::{LocalTime, TimeText};
+use crate::clock::{LocalTime, TimeColumn, TimeText};
 use crate::meaning::Names;
 use crate::symbolize::{SharedSymbolizer, kernel_names};
-
-/// The time that stands before a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeColumn {
-    /// None.
-    None,
-    /// The local time of day.
-    Wall,
-    /// Seconds since boot.
-    Boot,
-    /// Seconds since the record before.
-    Delta,
-}
-
-impl TimeColumn {
-    /// By its name on the command line.
-    #[must_use]
-    pub fn named(name: &str) -> Option<TimeColumn> {
-        TIME_COLUMNS.into_iter().find(|(known, _)| *known == name).map(|(_, column)| column)
-    }
-
-    /// The names of all.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        TIME_COLUMNS.into_iter().map(|(name, _)| name)
-    }
-}
-
-const TIME_COLUMNS: [(&str, TimeColumn); 4] = [
-    ("none", TimeColumn::None),
-    ("wall", TimeColumn::Wall),
-    ("boot", TimeColumn::Boot),
-    ("delta", TimeColumn::Delta),
-];
 
 /// The terminal that an output goes to.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,8 @@
 use bpfpack_schemas::printable;
 use bpfpack_spec::Stack;
 
-use crate::FormatKind;
 use crate::common::Common;
+use crate::format::FormatKind;
 use crate::objects::{Objects, Syntax};
 use crate::value::json;
 
@@ -74,8 +74,8 @@ mod tests {
     use bpfpack_spec::fixtures::{counter_view, stream};
 
     use super::*;
-    use crate::Format as _;
     use crate::clock::tests::TIME;
+    use crate::format::Format as _;
 
     #[test]
     fn records_and_elements() {

@@ -20,80 +20,16 @@ mod fields;
 pub mod fixtures;
 pub mod maps;
 mod printk;
+mod spec;
 mod stacks;
 mod stream;
 mod view;
-
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 pub use build::{Built, Inputs, Note, Options, build, labels};
 pub use error::SpecError;
 pub use fields::{check as check_fields, select as select_fields};
 pub use printk::{COMM as PRINTK_COMM, stream as printk};
+pub use spec::{Source, Spec};
 pub use stacks::{Location, Stack, StackEvent, StackMap, Stacks};
 pub use stream::{BufferType, RecordType, Stream};
 pub use view::{ReadFrom, Shape, View};
-
-/// The sources of a run, in the order of their numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
-    /// Buffers first, then what is read periodically, then what stages make.
-    pub sources: Vec<Source>,
-}
-
-/// Where frames come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Records come by themselves.
-    Stream(Arc<Stream>),
-    /// Readings are made periodically.
-    View(Arc<View>),
-}
-
-impl Source {
-    /// The map's or variable's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Source::Stream(stream) => &stream.name,
-            Source::View(view) => &view.name,
-        }
-    }
-
-    /// Its number among the sources of the run.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        match self {
-            Source::Stream(stream) => stream.index,
-            Source::View(view) => view.index,
-        }
-    }
-}
-
-impl Spec {
-    /// The buffers.
-    pub fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
-        self.sources.iter().filter_map(|source| match source {
-            Source::Stream(stream) => Some(stream),
-            Source::View(_) => None,
-        })
-    }
-
-    /// What is read periodically.
-    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
-        self.sources.iter().filter_map(|source| match source {
-            Source::View(view) => Some(view),
-            Source::Stream(_) => None,
-        })
-    }
-
-    /// Whether any source shows stacks, or records hold addresses of kernel code.
-    #[must_use]
-    pub fn has_addresses(&self) -> bool {
-        self.streams().any(|stream| stream.has_addresses())
-            || self.views().any(|view| !view.stacks.is_empty())
-    }
-}

@@ -4,15 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_render::{FormatKind, TimeColumn, formats};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::WasmArg;
 
 /// A format by its name.
 pub(super) fn format_parser() -> impl TypedValueParser<Value = &'static FormatKind> {
-    PossibleValuesParser::new(FormatKind::names())
-        .map(|name| FormatKind::named(&name).unwrap_or_default())
+    PossibleValuesParser::new(formats::names())
+        .map(|name| formats::named(&name).unwrap_or(formats::TEXT))
 }
 
 /// What stands before each record, by its name.
@@ -33,7 +33,7 @@ pub struct OutputArg {
 /// A file, perhaps with a format before it: `out.txt`, `csv:out.csv`, `-`.
 pub(super) fn output(text: &str) -> Result<OutputArg, String> {
     let with_format =
-        text.split_once(':').and_then(|(name, file)| Some((FormatKind::named(name)?, file)));
+        text.split_once(':').and_then(|(name, file)| Some((formats::named(name)?, file)));
     let (format, file) = match with_format {
         Some((format, file)) => (Some(format), file),
         None => (None, text),

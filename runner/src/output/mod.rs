@@ -298,7 +298,7 @@ fn next_part(at: usize, len: usize, most: usize) -> Range<usize> {
 }
 
 /// How the outputs look.
-pub(crate) fn formats(
+pub(crate) fn with_formats(
     plans: &[OutputPlan],
     settings: impl Fn(&OutputPlan) -> Settings,
 ) -> Vec<(OutputPlan, Box<dyn Format>)> {
@@ -312,7 +312,7 @@ mod tests {
     use bpfpack_frame::Entry;
     use bpfpack_spec::fixtures::{counter_view, stream};
 
-    use bpfpack_render::FormatKind;
+    use bpfpack_render::formats;
 
     use super::*;
 
@@ -329,11 +329,11 @@ mod tests {
 
     fn outputs(names: &[&str], folder: &std::path::Path, most: Option<u64>) -> Outputs {
         let plan = |name: &&str| OutputPlan {
-            format: FormatKind::named(name).unwrap(),
+            format: formats::named(name).unwrap(),
             file: Some(folder.join(name)),
         };
         let plans: Vec<OutputPlan> = names.iter().map(plan).collect();
-        Outputs::open(formats(&plans, settings), most).unwrap()
+        Outputs::open(with_formats(&plans, settings), most).unwrap()
     }
 
     fn reading(count: u8) -> Frame<'static> {

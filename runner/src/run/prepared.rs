@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::memory;
 use crate::os;
-use crate::output::formats;
+use crate::output::with_formats;
 use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::spec;
@@ -81,7 +81,7 @@ impl Prepared {
             symbolizer.borrow_mut().warm();
         }
         let settings = |output: &OutputPlan| settings(plan, output, &symbolizer);
-        let formats = formats(&plan.outputs, settings);
+        let formats = with_formats(&plan.outputs, settings);
         let symbolizer = Some(symbolizer).filter(|_| shows_names);
         Ok(Prepared { spec: all, chain, buffers, readers, formats, symbolizer, hurry })
     }

@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use super::cache::Recent;
 use super::files::{self, Files};
+use super::frame::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 use super::maps::Backing;
 use super::processes::{Located, Processes};
-use super::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 
 /// An offset into a file that is known, or was.
 type Spot = (files::Id, CodeAddress);

@@ -18,7 +18,7 @@ use blazesym::symbolize::{CodeInfo, Input, Reason, Sym, Symbolized, Symbolizer};
 use rustix::fs::MemfdFlags;
 
 use super::cache::Recent;
-use super::{CodeAddress, StackFrame, StackFrames};
+use super::frame::{CodeAddress, StackFrame, StackFrames};
 
 /// How many files are kept open. One that an address was looked up in takes two descriptors, with
 /// separate debugging information three: less than the usual limit of 1024.

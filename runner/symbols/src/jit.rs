@@ -13,7 +13,8 @@ use std::rc::Rc;
 
 use rustix::fs::OFlags;
 
-use super::{CodeAddress, StackFrame, maps};
+use super::frame::{CodeAddress, StackFrame};
+use super::maps;
 
 /// Bytes that are read of one process' file, altogether.
 const MAX_READ: u64 = 64 << 20;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::cache::Recent;
-use super::{CodeAddress, MAX_FRAMES, StackFrame};
+use super::frame::{CodeAddress, MAX_FRAMES, StackFrame};
 
 const KALLSYMS: &str = "/proc/kallsyms";
 

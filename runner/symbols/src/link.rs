@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::Instant;
 
-use super::CodeAddress;
+use super::frame::CodeAddress;
 use super::wire::{self, Reply};
 
 /// A connection to a worker that runs.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::CodeAddress;
 use super::cache::Recent;
 use super::files::Files;
+use super::frame::CodeAddress;
 use super::jit::Jit;
 use super::maps::{self, Backing, Image, Mapping};
 

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::budget::Budget;
+use super::budget::Patience;
+use super::frame::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 use super::link::{Link, Pending};
 use super::processes::FRESH;
 use super::wire::{MAX_PLACES, Reply, Request};
-use super::{CodeAddress, MAX_FRAMES, Patience, StackFrame, StackFrames, worker};
+use super::worker;
 use bpfpack_failure::talk::Talk;
 use bpfpack_sys::os;
 
@@ -358,7 +360,7 @@ impl Remote {
 mod tests {
     use std::io::Read as _;
 
-    use super::super::Hurry;
+    use super::super::budget::Hurry;
     use super::super::engine::Engine;
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::StackFrame;
+use super::frame::StackFrame;
 use bpfpack_schemas::printable;
 
 /// Appends a frame: `name+0x1a [module]`, or `0x7f12345678 [module+0x5678]` where it has no name;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::engine::Found;
-use super::{CodeAddress, StackFrame, StackFrames};
+use super::frame::{CodeAddress, StackFrame, StackFrames};
 
 /// Bytes of a message, its length not counted.
 pub const MAX_MESSAGE: usize = 4 << 20;

@@ -68,11 +68,6 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
 }
 
-/// What libbpf's calls return: 0, or an error's number below it.
-fn answer(result: c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
-}
-
 /// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to
 /// `take`. What is no UTF-8 in them becomes U+FFFD: they quote the object, which may be damaged.
 pub fn set_libbpf_print(most: u32, take: fn(String)) {

@@ -8,8 +8,6 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use libbpf_rs::MapType;
 
-use super::answer;
-
 /// A map, kept open, with the sizes of its elements.
 #[derive(Debug)]
 pub struct Map {
@@ -330,6 +328,11 @@ fn invalid() -> io::Error {
 /// Where a key is; null for maps without keys, queues for one, as the kernel wants it.
 fn pointer(key: &[u8]) -> *const c_void {
     if key.is_empty() { std::ptr::null() } else { key.as_ptr().cast() }
+}
+
+/// What libbpf's calls return: 0, or an error's number below it.
+pub(crate) fn answer(result: i32) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
 }
 
 #[cfg(test)]

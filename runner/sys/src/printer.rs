@@ -71,6 +71,6 @@ impl Printer {
         // SAFETY: the packet lives as long as the call, and nothing is written to.
         let result =
             unsafe { libbpf_sys::bpf_prog_test_run_opts(self.0.as_raw_fd(), &raw mut options) };
-        super::answer(result)
+        crate::map::answer(result)
     }
 }

@@ -10,14 +10,16 @@ use std::ops::Range;
 use bpfpack_frame::{Reading, Record, Time};
 use bpfpack_spec::{RecordType, Source, Stack, Stream};
 
+use crate::clock::TimeColumn;
 use crate::clock::TimeText;
 use crate::columns::{self, Column};
+use crate::format::{Format, FormatKind, Heading, PerType, lines};
 use crate::meaning::Names;
+use crate::settings::{Settings, Terminal};
 use crate::symbolize::SharedSymbolizer;
 use crate::value::flat::{Flat, Part};
 use crate::value::put;
 use crate::value::text as words;
-use crate::{Format, FormatKind, Heading, PerType, Settings, Terminal, TimeColumn};
 use readings::is_table;
 
 /// The text format.
@@ -301,7 +303,7 @@ impl Format for Text {
     }
 
     fn text(&mut self, _time: Time, text: &[u8], out: &mut Vec<u8>) {
-        for line in crate::lines(text) {
+        for line in lines(text) {
             // A terminal must not obey what processes call themselves; tabs are spaces to it.
             for (at, part) in line.split(|byte| *byte == b'\t').enumerate() {
                 out.extend((at > 0).then_some(b'\t'));

@@ -12,8 +12,9 @@ use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, View};
 
 use super::{Text, cells, pad, trim};
+use crate::format::Heading;
 use crate::value::text;
-use crate::{Heading, columns, histogram};
+use crate::{columns, histogram};
 
 /// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
 pub(super) fn is_table(view: &View, entries: &[Entry]) -> bool {
@@ -258,8 +259,8 @@ mod tests {
 
     use super::super::tests::{format, u32_};
     use super::*;
-    use crate::Format as _;
     use crate::clock::tests::TIME;
+    use crate::format::Format as _;
 
     /// A map of names to a count and two slots.
     fn histogram_view() -> View {

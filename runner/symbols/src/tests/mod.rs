@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use super::engine::Engine;
 use super::processes::FRESH;
+use std::rc::Rc;
+
+use super::kernel::Kernel;
 use super::*;
 
 fn skipped(why: &str) {
@@ -99,7 +102,7 @@ fn lines_and_inlined_calls() {
     let (call, function) = (&inlined[within], inlined.last().unwrap());
     assert!(ends(function, "tests::outer") && !function.inlined, "{inlined:?}");
     let line = |frame: &StackFrame| frame.source.clone().unwrap();
-    assert!(line(call).0.ends_with("symbols/tests/mod.rs"), "{:?}", line(call));
+    assert!(line(call).0.ends_with("symbols/src/tests/mod.rs"), "{:?}", line(call));
     assert!(line(call).1 < line(function).1, "{inlined:?}");
 }
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//! The table of formats.
+
+use crate::format::FormatKind;
+use crate::{delimited, json, raw, text, yaml};
+
+/// The formats. A new one is a file, and a line here.
+static FORMATS: [&FormatKind; 6] =
+    [&text::KIND, &json::KIND, &delimited::CSV, &delimited::TSV, &yaml::KIND, &raw::KIND];
+
+/// The format for people.
+pub static TEXT: &FormatKind = &text::KIND;
+
+/// A format by its name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static FormatKind> {
+    FORMATS.into_iter().find(|kind| kind.name == name)
+}
+
+/// The names of all formats.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|kind| kind.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_have_names_of_their_own() {
+        let names: Vec<_> = names().collect();
+        assert_eq!(names, ["text", "json", "csv", "tsv", "yaml", "raw"]);
+        for name in names {
+            assert_eq!(named(name).map(|kind| kind.name), Some(name));
+        }
+        assert!(named("xml").is_none());
+    }
+}
