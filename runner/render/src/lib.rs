@@ -13,6 +13,7 @@ mod histogram;
 mod json;
 mod meaning;
 mod objects;
+mod put;
 mod raw;
 mod settings;
 mod symbolize;

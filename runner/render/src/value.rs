@@ -3,5 +3,4 @@
 
 pub(crate) mod flat;
 pub(crate) mod json;
-pub(crate) mod put;
 pub(crate) mod text;

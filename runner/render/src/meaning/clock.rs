@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::number::padded;
 use crate::clock::LocalTime;
-use crate::value::put;
+use crate::put;
 
 /// What is older has no time of day that says when it was.
 const OLDEST: u64 = 24 * 3600 * SECOND;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Digits and strings, without an allocation: this runs for every value of every record.
 
-use crate::value::text;
+use crate::put;
 
 /// Appends a number. Always true, as for all that writes a value.
 pub fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
@@ -43,7 +43,7 @@ pub fn hex_digit(byte: u8) -> u8 {
 
 /// Appends a string that may hold anything, control characters escaped.
 pub fn clean(bytes: &[u8], out: &mut Vec<u8>) -> bool {
-    text::string(bytes, out);
+    put::string(bytes, out);
     true
 }
 

@@ -15,10 +15,10 @@ use crate::clock::TimeText;
 use crate::columns::{self, Column};
 use crate::format::{Format, FormatKind, Heading, PerType, lines};
 use crate::meaning::Names;
+use crate::put;
 use crate::settings::{Settings, Terminal};
 use crate::symbolize::SharedSymbolizer;
 use crate::value::flat::{Flat, Part};
-use crate::value::put;
 use crate::value::text as words;
 use readings::is_table;
 
@@ -117,7 +117,7 @@ impl Text {
             let _ = write!(line, "{:<time$} ", "TIME");
         }
         for Column { name, width, .. } in columns {
-            words::string(name.to_uppercase().as_bytes(), &mut line);
+            put::string(name.to_uppercase().as_bytes(), &mut line);
             let used = name.chars().count();
             line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
         }
@@ -166,7 +166,7 @@ impl Text {
         for stack in stacks {
             symbolizer.borrow_mut().frames(stack, record, &mut |frame| {
                 out.extend_from_slice(b"    ");
-                words::string(frame, out);
+                put::string(frame, out);
                 out.push(b'\n');
                 lines += 1;
             });
@@ -307,7 +307,7 @@ impl Format for Text {
             // A terminal must not obey what processes call themselves; tabs are spaces to it.
             for (at, part) in line.split(|byte| *byte == b'\t').enumerate() {
                 out.extend((at > 0).then_some(b'\t'));
-                words::string(part, out);
+                put::string(part, out);
             }
             out.push(b'\n');
             self.count(1);
@@ -315,7 +315,7 @@ impl Format for Text {
     }
 
     fn json(&mut self, _time: Time, json: &[u8], out: &mut Vec<u8>) {
-        words::string(json, out);
+        put::string(json, out);
         out.push(b'\n');
         self.count(1);
     }

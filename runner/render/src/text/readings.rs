@@ -13,6 +13,7 @@ use bpfpack_spec::{Shape, View};
 
 use super::{Text, cells, pad, trim};
 use crate::format::Heading;
+use crate::put;
 use crate::value::text;
 use crate::{columns, histogram};
 
@@ -52,7 +53,7 @@ impl Text {
         }
         if is_first && self.several {
             out.extend_from_slice(b"map = ");
-            text::string(view.name.as_bytes(), out);
+            put::string(view.name.as_bytes(), out);
             out.push(b'\n');
         }
         match is_table {
@@ -105,7 +106,7 @@ impl Text {
                 out.push(b'\n');
             }
             for member in others(view) {
-                text::string(member.name.as_bytes(), out);
+                put::string(member.name.as_bytes(), out);
                 out.extend_from_slice(b" = ");
                 // As existing loaders have it: numbers.
                 text::write_member(member, &entry.value, &mut None, out);

@@ -8,8 +8,8 @@ use bpfpack_decode::field::{part, text};
 use bpfpack_spec::{RecordType, StackEvent};
 
 use super::Text;
+use crate::put;
 use crate::symbolize::Symbolize;
-use crate::value::text as words;
 
 impl Text {
     /// Appends a stack with its process.
@@ -25,7 +25,7 @@ impl Text {
         let number = |field: Option<Field>| field.map(|field| field.unsigned(record));
         out.extend_from_slice(b"COMM: ");
         if let Some(comm) = event.comm {
-            words::string(text(part(record, comm.offset), comm.size), out);
+            put::string(text(part(record, comm.offset), comm.size), out);
         }
         let _ = write!(out, " (pid={})", number(event.pid).unwrap_or(0));
         if let Some(cpu) = number(event.cpu) {
@@ -73,7 +73,7 @@ fn numbered(
             line.extend_from_slice(name);
         }
         for part in line.split_inclusive(|byte| *byte == b'\n') {
-            words::string(part.strip_suffix(b"\n").unwrap_or(part), out);
+            put::string(part.strip_suffix(b"\n").unwrap_or(part), out);
             out.push(b'\n');
         }
     }

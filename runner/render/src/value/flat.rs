@@ -6,8 +6,8 @@
 use bpfpack_decode::field::{signed, unsigned};
 use bpfpack_decode::{Layout, Member};
 
-use super::put::{self, CHUNK};
 use crate::meaning;
+use crate::put::{self, CHUNK};
 
 /// Strings up to this size are written here.
 const LONGEST: usize = 64;

@@ -9,9 +9,9 @@ use bpfpack_decode::field::{float, part, signed, unsigned};
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_schemas::printable::{is_printable, json_escape};
 
-use super::put::{self, Scan, scan};
 use super::text::{MISSING, hex};
 use crate::meaning::{self, Names, Value};
+use crate::put::{self, Scan, scan};
 
 /// Appends a value.
 pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {

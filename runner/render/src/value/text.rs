@@ -9,8 +9,8 @@ use bpfpack_decode::{Layout, Member};
 use bpfpack_schemas::printable;
 
 use super::json;
-use super::put::{self, scan};
 use crate::meaning::{self, Names, Value};
+use crate::put::{self, scan, string};
 
 /// What stands where a record ends before a member.
 pub const MISSING: &[u8] = b"-";
@@ -125,16 +125,6 @@ fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
         _ if !found.is_plain => printable::append(&bytes[..found.len], out),
         Some(start) if found.len <= 16 => put::start(start, found.len, out),
         _ => out.extend_from_slice(&bytes[..found.len]),
-    }
-}
-
-/// Appends a string that may hold anything. What is appended is UTF-8.
-pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
-    let found = scan(bytes);
-    if found.is_plain && found.len == bytes.len() {
-        out.extend_from_slice(bytes);
-    } else {
-        printable::append(bytes, out);
     }
 }
 

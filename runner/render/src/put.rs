@@ -4,6 +4,8 @@
 //! copied with its room as a whole, and cut; and what was just written in small pieces is not read
 //! again in a large one, which processors are slow at.
 
+use bpfpack_schemas::printable;
+
 /// Bytes that are copied at once.
 pub const CHUNK: usize = 32;
 
@@ -193,6 +195,16 @@ pub fn scan(bytes: &[u8]) -> Scan {
     last[..rest.len()].copy_from_slice(rest);
     len += look(u64::from_le_bytes(last)).unwrap_or(0);
     Scan { len, is_plain: odd == 0, is_unquoted: quotes == 0 }
+}
+
+/// Appends a string that may hold anything. What is appended is UTF-8.
+pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    let found = scan(bytes);
+    if found.is_plain && found.len == bytes.len() {
+        out.extend_from_slice(bytes);
+    } else {
+        printable::append(bytes, out);
+    }
 }
 
 #[cfg(test)]
