@@ -15,7 +15,7 @@ CARGO ?= cargo
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN := $(CURDIR)/target/$(HOST)/release
 
-.PHONY: all deps test-deps build small demo test fuzz attack bench install fmt lint clean
+.PHONY: all deps test-deps build small demo test test-build fuzz attack bench install fmt lint clean
 
 all: build
 
@@ -35,9 +35,15 @@ small: deps
 demo: build
 	@examples/demo.sh $(BIN)
 
-test: test-deps build lint
+# ecli is optimized as a whole by one core, for minutes: the others build the tests meanwhile.
+test: test-deps
+	@$(MAKE) --no-print-directory -j2 build test-build
 	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh 5
 	BPFPACK_BIN_DIR=$(BIN) tests/run.sh
+
+test-build: test-deps lint
+	$(CARGO) test --no-run --locked --workspace
+	@tests/fuzz/build.sh
 
 fuzz: test-deps build
 	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh $(or $(SECONDS),60)
