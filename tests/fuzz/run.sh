@@ -1,25 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs each fuzz target for some seconds: tests/fuzz/run.sh [SECONDS]. Needs no nightly compiler and
-# no cargo-fuzz; longer runs with cargo-fuzz: cargo fuzz run --fuzz-dir tests/fuzz -s none object
+# Builds the fuzz targets (build.sh) and runs each for some seconds: tests/fuzz/run.sh [SECONDS].
+# Needs no nightly compiler and no cargo-fuzz.
 #
 # The seeds are made here, of the examples and fixtures of this tree.
 set -eu
 seconds=${1:-10}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 host=$(rustc -vV | sed -n 's/^host: //p')
-bin=${BPFPACK_BIN_DIR:-$root/target/$host/release}
+built=${CARGO_TARGET_DIR:-$root/target}/$host
+bin=${BPFPACK_BIN_DIR:-$built/release}
 target=$root/target/fuzz
 corpus=$target/corpus
-# What cargo-fuzz passes, without a sanitizer: coverage of branches and comparisons.
-RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-  -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
-export RUSTFLAGS
-# In the root, whose .cargo/config.toml says what libbpf is linked with.
-(cd "$root" && CARGO_TARGET_DIR=$target cargo build --quiet --release --locked \
-  --target "$host" --manifest-path tests/fuzz/Cargo.toml)
-unset RUSTFLAGS
+"$root/tests/fuzz/build.sh"
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
@@ -75,15 +68,28 @@ printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' cu
   >"$corpus/lines/event"
 printf '\377%s-1 (    1) [000] %s: 0x1: x\nCPU:1 [LOST 12 EVENTS]\n' '           <...>' 5 \
   >"$corpus/lines/old"
-for name in $targets; do
-  echo "fuzz: $name, $seconds s"
-  log=$seeds/$name.log
-  if ! "$target/$host/release/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -max_len=300000 -artifact_prefix="$target/$name-" -print_final_stats=1 \
-    "$corpus/$name" >"$log" 2>&1; then
+fuzz() {
+  log=$seeds/$1.log
+  if ! "$built/debug/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -max_len=300000 -artifact_prefix="$target/$1-" -print_final_stats=1 \
+    "$corpus/$1" >"$log" 2>&1; then
     tail -40 "$log" >&2
-    echo "fuzz: $name failed; its input is $target/$name-*" >&2
-    exit 1
+    echo "fuzz: $1 failed; its input is $target/$1-*" >&2
+    return 1
   fi
-  sed -n 's/^stat::number_of_executed_units: *//p' "$log" | sed 's/^/fuzz:   runs: /'
+  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  echo "fuzz: $1, $seconds s, runs: $runs"
+}
+# As many at a time as there are processors.
+finish() { for pid in $running; do wait "$pid" || failed=1; done; }
+failed=0
+running=
+count=0
+for name in $targets; do
+  fuzz "$name" &
+  running="$running $!"
+  count=$((count + 1))
+  [ $((count % $(nproc))) != 0 ] || { finish; running=; }
 done
+finish
+exit $failed

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 
 // It needs nothing else of its crate, where it is private.
-#[path = "../../../runner/src/collect/printk/line.rs"]
+#[path = "../../../runner/src/source/printk/line.rs"]
 mod line;
 
 use line::Piece;
