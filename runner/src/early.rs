@@ -14,7 +14,7 @@ use crate::sys::Signals;
 
 /// Ends this process when a signal comes, until it is dropped.
 #[derive(Debug)]
-pub struct Early {
+pub(crate) struct Early {
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -24,7 +24,7 @@ impl Early {
     ///
     /// # Errors
     /// When there is no descriptor, or no thread, for that.
-    pub fn watch(signals: &Signals) -> io::Result<Early> {
+    pub(crate) fn watch(signals: &Signals) -> io::Result<Early> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let (signals, stopped) = (signals.try_clone()?, Arc::clone(&stop));
         let watch = move || {

@@ -13,14 +13,14 @@ use crate::args::Origin;
 use crate::failure::{Failure, exit_code};
 
 /// How binary Wasm modules begin.
-pub const WASM: &[u8] = b"\0asm";
+pub(crate) const WASM: &[u8] = b"\0asm";
 /// How a package begins that was written as YAML.
 const YAML: &[u8] = b"bpf_object:";
 const ELF: &[u8] = b"\x7fELF";
 
 /// What can be run.
 #[derive(Debug)]
-pub enum Fetched {
+pub(crate) enum Fetched {
     /// A package.
     Package(Box<Package>),
     /// A Wasm module.
@@ -28,7 +28,7 @@ pub enum Fetched {
 }
 
 /// Reads and decodes what is to be run.
-pub fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
+pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     let name = match origin {
         Origin::Stdin => "standard input".to_owned(),
         Origin::File(path) => format!("`{}`", path.display()),

@@ -18,7 +18,7 @@ use crate::failure::{Failure, exit_code};
 
 /// What the arguments say.
 #[derive(Debug, Default)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Values for variables, in place of those in the object.
     pub assignments: Vec<Assignment>,
     /// `--verbose` of the package.
@@ -31,7 +31,7 @@ pub struct Arguments {
 
 /// A variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// The section, with its dot.
     pub section: String,
     /// The place in the section.
@@ -57,7 +57,7 @@ const MOST_NAME: usize = 128;
 const CLASH: &str = "help of the command itself";
 
 /// Reads the arguments behind the package's name; none where they asked for help, which is printed.
-pub fn parse(
+pub(crate) fn parse(
     meta: &Meta,
     elf: &BpfObject<'_>,
     btf: &Btf<'_>,

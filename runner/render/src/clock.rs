@@ -81,7 +81,8 @@ impl TimeText {
     pub(crate) fn text(&mut self, time: Time) -> &[u8] {
         // Frames that are read together have the same time, and its text. What passed since the one
         // before is another thing for the second.
-        if self.shown != Some(time) || self.column == TimeColumn::Delta {
+        let is_same = |shown: Time| (shown.wall, shown.boot) == (time.wall, time.boot);
+        if !self.shown.is_some_and(is_same) || self.column == TimeColumn::Delta {
             self.show(time);
         }
         &self.text

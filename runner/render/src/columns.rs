@@ -19,7 +19,7 @@ const MOST_TEXT: usize = 32;
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// What stands above it.
     pub name: String,
     /// What stands in it; none where records of this kind have nothing there.
@@ -29,7 +29,7 @@ pub struct Column {
 }
 
 /// The members of a struct; a value that is none is a member itself, with this name.
-pub fn members(layout: &Layout, name: &str) -> Vec<Member> {
+pub(crate) fn members(layout: &Layout, name: &str) -> Vec<Member> {
     match layout {
         Layout::Struct(record) => record.members.clone(),
         other => vec![Member::new(name, 0, other.clone())],
@@ -37,7 +37,7 @@ pub fn members(layout: &Layout, name: &str) -> Vec<Member> {
 }
 
 /// The columns of members; those with a meaning have the width of that where it is shown.
-pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> Vec<Column> {
+pub(crate) fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> Vec<Column> {
     let column = |member: &Member| {
         let name = member.name.chars().count();
         let meaning = member.meaning.filter(|_| meanings);
@@ -54,7 +54,7 @@ pub fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> 
 
 /// The columns of several kinds of records, so that all have the same: those of one name stand
 /// below each other.
-pub fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
+pub(crate) fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
     let mut all: Vec<Column> = Vec::new();
     let mut places = HashMap::new();
     for column in kinds.iter().flatten() {
@@ -106,7 +106,7 @@ fn usual(layout: &Layout, name: &str) -> usize {
 
 /// Makes wide text columns narrower until a row fits into so many characters, if that can be done.
 /// The last column has no width of its own but its name's.
-pub fn fit(columns: &mut [Column], room: usize) {
+pub(crate) fn fit(columns: &mut [Column], room: usize) {
     let Some((last, before_last)) = columns.split_last_mut() else { return };
     let last = last.name.chars().count().max(LEAST);
     loop {

@@ -12,7 +12,7 @@ const STARS: usize = 40;
 const WIDE_FROM: usize = 33;
 
 /// Appends a picture up to the last slot that is not zero; nothing where all are.
-pub fn draw(counts: &[u64], edges: Edges, unit: &str, out: &mut String) {
+pub(crate) fn draw(counts: &[u64], edges: Edges, unit: &str, out: &mut String) {
     let Some(last) = counts.iter().rposition(|count| *count > 0) else {
         return;
     };

@@ -52,13 +52,26 @@ fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
 impl Syntax for Json {
     const HAS_BARE_VALUES: bool = true;
 
+    #[inline]
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.has_keys = false;
         out.push(b'{');
     }
 
+    #[inline]
+    fn own_key(&mut self, key: &'static str, out: &mut Vec<u8>) {
+        if self.has_keys {
+            out.push(b',');
+        }
+        self.has_keys = true;
+        out.extend_from_slice(key.as_bytes());
+        out.push(b':');
+    }
+
     fn key(&mut self, key: &str, out: &mut Vec<u8>) {
-        out.extend(self.has_keys.then_some(b','));
+        if self.has_keys {
+            out.push(b',');
+        }
         self.has_keys = true;
         json::string(key.as_bytes(), out);
         out.push(b':');
@@ -80,7 +93,9 @@ impl Syntax for Json {
         if layout.members.is_empty() {
             return;
         }
-        out.extend(self.has_keys.then_some(b','));
+        if self.has_keys {
+            out.push(b',');
+        }
         self.has_keys = true;
         let has_names = names.is_some();
         let flat = self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
@@ -93,7 +108,7 @@ impl Syntax for Json {
     }
 
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>) {
-        self.key("stacks", out);
+        self.own_key(r#""stacks""#, out);
         let mut before = b'{';
         for stack in stacks {
             out.push(before);

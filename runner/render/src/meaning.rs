@@ -16,10 +16,10 @@ mod syscall;
 use bpfpack_decode::field::{Field, text, unsigned};
 use bpfpack_decode::meaning::Meaning;
 
-pub use names::{Kernel, Names};
+pub(crate) use names::{Kernel, Names};
 
 /// Whether the same value has the same text, now and later, whatever else is in the record.
-pub fn is_fixed(meaning: &Meaning) -> bool {
+pub(crate) fn is_fixed(meaning: &Meaning) -> bool {
     matches!(
         meaning,
         Meaning::Plain
@@ -41,7 +41,7 @@ pub fn is_fixed(meaning: &Meaning) -> bool {
 
 /// Whether all that it writes is printable ASCII without quotes, whatever the value: it is no
 /// name that somebody chose.
-pub fn is_plain(meaning: &Meaning) -> bool {
+pub(crate) fn is_plain(meaning: &Meaning) -> bool {
     !matches!(
         meaning,
         Meaning::Text
@@ -55,7 +55,7 @@ pub fn is_plain(meaning: &Meaning) -> bool {
 }
 
 /// How wide a column of its text is to be, so that it seldom moves.
-pub fn width(meaning: &Meaning) -> usize {
+pub(crate) fn width(meaning: &Meaning) -> usize {
     match meaning {
         Meaning::Plain | Meaning::Port | Meaning::Size => 6,
         Meaning::Family | Meaning::Signal | Meaning::Result => 10,
@@ -76,7 +76,7 @@ pub fn width(meaning: &Meaning) -> usize {
 
 /// A value of a member, and what is needed to write it.
 #[derive(Debug, Clone, Copy)]
-pub struct Value<'a> {
+pub(crate) struct Value<'a> {
     /// The member's bytes. They may go on behind it, or be too few.
     pub bytes: &'a [u8],
     /// Bytes of its type.
@@ -89,7 +89,12 @@ pub struct Value<'a> {
 
 /// Appends the text of a value. False, and nothing appended, where this value has no such meaning:
 /// an error's number that is none, a user without a name, a time that cannot be.
-pub fn write(meaning: &Meaning, value: Value<'_>, names: &mut Names, out: &mut Vec<u8>) -> bool {
+pub(crate) fn write(
+    meaning: &Meaning,
+    value: Value<'_>,
+    names: &mut Names,
+    out: &mut Vec<u8>,
+) -> bool {
     let Value { bytes, size, signed, record } = value;
     if names.exact && matches!(meaning, Meaning::Duration(_) | Meaning::Size) {
         return false;

@@ -23,6 +23,9 @@ pub(crate) trait Syntax: Debug {
     /// An object begins.
     fn begin(&mut self, out: &mut Vec<u8>);
 
+    /// Appends a key of this format's own, which is in quotes already; its value follows.
+    fn own_key(&mut self, key: &'static str, out: &mut Vec<u8>);
+
     /// Appends a key; its value follows.
     fn key(&mut self, key: &str, out: &mut Vec<u8>);
 
@@ -66,26 +69,30 @@ impl<S: Syntax> Objects<S> {
         Objects { common: Common::new(settings), syntax }
     }
 
+    #[inline]
     fn time(&mut self, of: Of, time: Time, out: &mut Vec<u8>) {
         if let Some(clock) = self.common.clock(of) {
-            self.syntax.key("time", out);
+            self.syntax.own_key(r#""time""#, out);
             clock.json(time, out);
             self.syntax.end_value(out);
         }
     }
 
-    fn text(&mut self, key: &str, value: &[u8], out: &mut Vec<u8>) {
-        self.syntax.key(key, out);
+    #[inline]
+    fn text(&mut self, key: &'static str, value: &[u8], out: &mut Vec<u8>) {
+        self.syntax.own_key(key, out);
         json::string(value, out);
         self.syntax.end_value(out);
     }
 
-    fn value(&mut self, key: &str, layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
-        self.syntax.key(key, out);
+    #[inline]
+    fn value(&mut self, key: &'static str, layout: &Layout, bytes: &[u8], out: &mut Vec<u8>) {
+        self.syntax.own_key(key, out);
         json::write(layout, bytes, &mut self.common.names, out);
         self.syntax.end_value(out);
     }
 
+    #[inline]
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) {
         if !stacks.is_empty() && self.common.names_frames() {
             self.syntax.stacks(stacks, record, &self.common, out);
@@ -112,14 +119,14 @@ impl<S: Syntax> Format for Objects<S> {
         self.syntax.begin(out);
         self.time(Of::Record, record.time, out);
         if self.common.several {
-            self.text("map", record.source.name.as_bytes(), out);
+            self.text(r#""map""#, record.source.name.as_bytes(), out);
         }
         if record.source.records.len() > 1 {
-            self.text("record", ty.name.as_bytes(), out);
+            self.text(r#""record""#, ty.name.as_bytes(), out);
         }
         match layout {
             Some(layout) => self.syntax.members(record, layout, &mut self.common.names, out),
-            None => self.value("value", &ty.layout, record.bytes, out),
+            None => self.value(r#""value""#, &ty.layout, record.bytes, out),
         }
         self.stacks(&ty.stacks, record.bytes, out);
         self.syntax.end(out);
@@ -131,12 +138,12 @@ impl<S: Syntax> Format for Objects<S> {
             self.syntax.begin(out);
             self.time(Of::Reading, reading.time, out);
             if self.common.several {
-                self.text("map", view.name.as_bytes(), out);
+                self.text(r#""map""#, view.name.as_bytes(), out);
             }
             if let Some(key) = &view.key {
-                self.value("key", key, &entry.key, out);
+                self.value(r#""key""#, key, &entry.key, out);
             }
-            self.value("value", &view.value, &entry.value, out);
+            self.value(r#""value""#, &view.value, &entry.value, out);
             self.stacks(&view.stacks, &entry.key, out);
             self.syntax.end(out);
         }
@@ -146,7 +153,7 @@ impl<S: Syntax> Format for Objects<S> {
         for line in lines(text) {
             self.syntax.begin(out);
             self.time(Of::Record, time, out);
-            self.text("text", line, out);
+            self.text(r#""text""#, line, out);
             self.syntax.end(out);
         }
     }

@@ -7,17 +7,17 @@
 use bpfpack_schemas::printable;
 
 /// Bytes that are copied at once.
-pub const CHUNK: usize = 32;
+pub(crate) const CHUNK: usize = 32;
 
 /// Appends the first `len` of so many bytes.
-pub fn start<const ROOM: usize>(bytes: &[u8; ROOM], len: usize, out: &mut Vec<u8>) {
+pub(crate) fn start<const ROOM: usize>(bytes: &[u8; ROOM], len: usize, out: &mut Vec<u8>) {
     let end = out.len() + len.min(ROOM);
     out.extend_from_slice(bytes);
     out.truncate(end);
 }
 
 /// Appends spaces.
-pub fn spaces(count: usize, out: &mut Vec<u8>) {
+pub(crate) fn spaces(count: usize, out: &mut Vec<u8>) {
     match count {
         0..=CHUNK => start(&[b' '; CHUNK], count, out),
         _ => out.resize(out.len() + count, b' '),
@@ -79,7 +79,7 @@ const PAIRS: [u16; 100] = {
 /// Writes a number to the start of `room`; returns its length. What is behind it is overwritten,
 /// too.
 #[inline(always)]
-pub fn number_to(value: u64, room: &mut [u8; 24]) -> usize {
+pub(crate) fn number_to(value: u64, room: &mut [u8; 24]) -> usize {
     if value < 10_000 {
         // Most are small: a process id, a length, a result.
         let (high, low) = ((value / 100) as usize, (value % 100) as usize);
@@ -123,7 +123,7 @@ fn large(value: u64, room: &mut [u8; 24]) -> usize {
 }
 
 /// Appends a number.
-pub fn number(value: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(&[0; 24]);
     if let Some(room) = out[begin..].first_chunk_mut() {
@@ -133,7 +133,7 @@ pub fn number(value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends a number with its sign.
-pub fn signed_number(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn signed_number(value: i64, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }
@@ -141,14 +141,14 @@ pub fn signed_number(value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends six digits, as behind the point of seconds.
-pub fn micros(value: u32, out: &mut Vec<u8>) {
+pub(crate) fn micros(value: u32, out: &mut Vec<u8>) {
     let text = (digits(u64::from(value) % 1_000_000) + ZEROS) >> 16;
     start(&text.to_le_bytes(), 6, out);
 }
 
 /// What is found in the bytes of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// Bytes before the first zero.
     pub len: usize,
     /// All of them are printable characters of ASCII.
@@ -158,7 +158,7 @@ pub struct Scan {
 }
 
 /// Looks through a string that a zero ends, eight bytes at a time.
-pub fn scan(bytes: &[u8]) -> Scan {
+pub(crate) fn scan(bytes: &[u8]) -> Scan {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     /// The high bit of each byte that is zero; perhaps also of some behind the first such.
@@ -198,7 +198,7 @@ pub fn scan(bytes: &[u8]) -> Scan {
 }
 
 /// Appends a string that may hold anything. What is appended is UTF-8.
-pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     if found.is_plain && found.len == bytes.len() {
         out.extend_from_slice(bytes);

@@ -24,6 +24,13 @@ struct Yaml {
     has_keys: bool,
 }
 
+impl Yaml {
+    fn indent(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.has_keys { b"  " } else { b"- " });
+        self.has_keys = true;
+    }
+}
+
 impl Syntax for Yaml {
     const HAS_BARE_VALUES: bool = false;
 
@@ -31,9 +38,14 @@ impl Syntax for Yaml {
         self.has_keys = false;
     }
 
+    fn own_key(&mut self, key: &'static str, out: &mut Vec<u8>) {
+        self.indent(out);
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b": ");
+    }
+
     fn key(&mut self, key: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(if self.has_keys { b"  " } else { b"- " });
-        self.has_keys = true;
+        self.indent(out);
         json::string(key.as_bytes(), out);
         out.extend_from_slice(b": ");
     }
@@ -45,7 +57,7 @@ impl Syntax for Yaml {
     fn end(&mut self, _out: &mut Vec<u8>) {}
 
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>) {
-        self.key("stacks", out);
+        self.own_key(r#""stacks""#, out);
         self.end_value(out);
         for stack in stacks {
             out.extend_from_slice(b"    ");

@@ -20,7 +20,7 @@ const BTF_EXT_MAGIC: u64 = 0xeb9f;
 
 /// An object, and where things are in it.
 #[derive(Debug)]
-pub struct Elf {
+pub(super) struct Elf {
     /// The object.
     pub bytes: Vec<u8>,
     /// Its sections, by index.
@@ -31,7 +31,7 @@ pub struct Elf {
 
 /// A section.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(super) struct Section {
     /// Its name.
     pub name: String,
     /// Its size in bytes.
@@ -47,7 +47,7 @@ pub struct Section {
 
 /// A symbol.
 #[derive(Debug, Clone)]
-pub struct Symbol {
+pub(super) struct Symbol {
     /// Its name.
     pub name: String,
     /// The section that it is in.
@@ -61,7 +61,7 @@ pub struct Symbol {
 
 impl Section {
     /// Whether it holds instructions.
-    pub fn is_code(&self) -> bool {
+    pub(super) fn is_code(&self) -> bool {
         self.kind == SHT_PROGBITS && self.flags & SHF_EXECINSTR != 0 && self.size > 0
     }
 
@@ -72,12 +72,12 @@ impl Section {
 
 impl Symbol {
     /// Whether it names a function.
-    pub fn is_function(&self) -> bool {
+    pub(super) fn is_function(&self) -> bool {
         self.kind == STT_FUNC
     }
 
     /// Whether it stands for a section as a whole.
-    pub fn is_section(&self) -> bool {
+    pub(super) fn is_section(&self) -> bool {
         self.kind == STT_SECTION
     }
 }
@@ -104,7 +104,7 @@ fn text(bytes: &[u8], at: usize) -> String {
 
 impl Elf {
     /// Finds everything in an object; none where it is damaged.
-    pub fn parse(object: &[u8]) -> Option<Elf> {
+    pub(super) fn parse(object: &[u8]) -> Option<Elf> {
         let table = size(object, 0x28, 8)?;
         let count = size(object, 0x3c, 2)?;
         let names = size(object, 0x3e, 2)?;
@@ -157,12 +157,12 @@ impl Elf {
     }
 
     /// What a section holds.
-    pub fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
+    pub(super) fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
         self.bytes.get(section.range())
     }
 
     /// The relocations of a section: their offset there, and their symbol.
-    pub fn relocations_of(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
+    pub(super) fn relocations_of(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
         self.relocation_places(Some(section)).filter_map(|(at, _)| {
             let symbol = size(&self.bytes, at + 12, 4)?;
             Some((number(&self.bytes, at, 8)?, self.symbols.get(symbol)?))
@@ -190,7 +190,7 @@ impl Elf {
     }
 
     /// Gives a section another content, at the end of the object.
-    pub fn replace(&mut self, index: usize, content: Vec<u8>) {
+    pub(super) fn replace(&mut self, index: usize, content: Vec<u8>) {
         let Some(section) = self.sections.get_mut(index) else { return };
         self.bytes.resize(self.bytes.len().next_multiple_of(16), 0);
         (section.offset, section.size) = (self.bytes.len(), content.len());
@@ -201,7 +201,7 @@ impl Elf {
     }
 
     /// Moves symbols by `moved(section, offset)`, and makes functions longer by `grown`.
-    pub fn move_symbols(
+    pub(super) fn move_symbols(
         &mut self,
         moved: &impl Fn(usize, u64) -> u64,
         grown: &impl Fn(usize, u64) -> u64,
@@ -217,7 +217,7 @@ impl Elf {
     }
 
     /// Moves the places of relocations.
-    pub fn move_relocations(&mut self, moved: &impl Fn(usize, u64) -> u64) {
+    pub(super) fn move_relocations(&mut self, moved: &impl Fn(usize, u64) -> u64) {
         let places: Vec<_> = self.relocation_places(None).collect();
         for (at, section) in places {
             if let Some(offset) = number(&self.bytes, at, 8) {
@@ -227,7 +227,7 @@ impl Elf {
     }
 
     /// Moves what `.BTF.ext` says of functions, lines and CO-RE relocations.
-    pub fn move_line_information(&mut self, moved: &impl Fn(usize, u64) -> u64) {
+    pub(super) fn move_line_information(&mut self, moved: &impl Fn(usize, u64) -> u64) {
         // Damaged information is left to libbpf, which says so.
         let places = self.line_places().unwrap_or_default();
         for (at, section) in places {

@@ -17,11 +17,11 @@ use bpfpack_schemas::object::helpers::RECORDING;
 use crate::sys::map::Map;
 use crate::sys::mapping::Mapping;
 
-pub use rewrite::Calls;
+pub(crate) use rewrite::Calls;
 
 /// The counts of a loaded object.
 #[derive(Debug)]
-pub struct Counters {
+pub(crate) struct Counters {
     memory: Mapping,
     /// Names of the buffers, by slot.
     buffers: Vec<String>,
@@ -44,7 +44,7 @@ struct Instrumented {
 ///
 /// # Errors
 /// What `load` says of the object as it is.
-pub fn load_counting<L, E>(
+pub(crate) fn load_counting<L, E>(
     elf: &BpfObject<'_>,
     object: &[u8],
     is_wanted: bool,
@@ -87,17 +87,17 @@ impl Counters {
     }
 
     /// Records that a buffer had no room for.
-    pub fn lost(&self, buffer: &str) -> u64 {
+    pub(crate) fn lost(&self, buffer: &str) -> u64 {
         self.buffers.iter().position(|name| name == buffer).map_or(0, |at| self.slot(at))
     }
 
     /// Records that were lost for a buffer that can not be told.
-    pub fn lost_somewhere(&self) -> u64 {
+    pub(crate) fn lost_somewhere(&self) -> u64 {
         self.slot(self.buffers.len())
     }
 
     /// Whether some calls are not counted.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.is_incomplete
     }
 }

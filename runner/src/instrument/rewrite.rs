@@ -87,7 +87,7 @@ struct Code {
 
 /// The calls of an object.
 #[derive(Debug)]
-pub struct Calls {
+pub(crate) struct Calls {
     elf: Elf,
     /// By the section's index.
     code: BTreeMap<usize, Code>,
@@ -127,7 +127,7 @@ impl Code {
 
 impl Calls {
     /// Finds them; none where there are none, or the object is not understood.
-    pub fn find(object: &[u8]) -> Option<Calls> {
+    pub(crate) fn find(object: &[u8]) -> Option<Calls> {
         let elf = Elf::parse(object)?;
         let mut code = BTreeMap::new();
         for (index, section) in elf.sections.iter().enumerate() {
@@ -140,7 +140,7 @@ impl Calls {
     }
 
     /// The names of the buffers that are known.
-    pub fn buffers(&self) -> Vec<String> {
+    pub(crate) fn buffers(&self) -> Vec<String> {
         let functions = self.code.values().flat_map(|code| &code.functions);
         let calls = functions.flat_map(|function| &function.calls);
         let mut names: Vec<_> = calls.filter_map(|call| call.buffer.clone()).collect();
@@ -151,7 +151,7 @@ impl Calls {
 
     /// The object with its calls counted in the value of the map `fd`, at the offset that `slot`
     /// gives for a buffer; and whether a call is too far from the end of its function for that.
-    pub fn counted(self, fd: i32, slot: impl Fn(Option<&str>) -> i32) -> (Vec<u8>, bool) {
+    pub(crate) fn counted(self, fd: i32, slot: impl Fn(Option<&str>) -> i32) -> (Vec<u8>, bool) {
         let Calls { mut elf, mut code } = self;
         let mut is_incomplete = false;
         for code in code.values_mut() {

@@ -8,7 +8,7 @@ use bpfpack_frame::{Record, Time};
 use bpfpack_spec::{Spec, Stream};
 use libbpf_rs::Object;
 
-use super::{Mark, RecordSource, Round, open, unusable};
+use super::{AnySource, Mark, Round, unusable};
 use crate::failure::Failure;
 use crate::talk::Talk;
 
@@ -21,7 +21,7 @@ const ROUND: usize = 1024;
 pub(crate) struct Buffer {
     /// What its records are.
     pub(crate) stream: Arc<Stream>,
-    source: Box<dyn RecordSource>,
+    source: AnySource,
     /// Records that were taken.
     pub(crate) taken: u64,
     /// Records in which nothing of what they should be was found.
@@ -44,18 +44,19 @@ impl Buffer {
     /// # Errors
     /// Names the buffer that cannot be read.
     pub(crate) fn open_all(object: &Object, spec: &Spec) -> Result<Vec<Buffer>, Failure> {
-        let buffer =
-            |stream: &Arc<Stream>| Ok(Buffer::new(Arc::clone(stream), open(object, stream)?));
+        let buffer = |stream: &Arc<Stream>| {
+            Ok(Buffer::new(Arc::clone(stream), AnySource::open(object, stream)?))
+        };
         spec.streams().map(buffer).collect()
     }
 
-    fn new(stream: Arc<Stream>, source: Box<dyn RecordSource>) -> Buffer {
+    fn new(stream: Arc<Stream>, source: AnySource) -> Buffer {
         Buffer { stream, source, taken: 0, malformed: 0, was_told: false }
     }
 
     /// What to poll.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.source.fd()
+        self.source.get().fd()
     }
 
     /// Hands the records of a round, or `most`, to `take`.
@@ -67,12 +68,12 @@ impl Buffer {
     ) -> Result<(), Failure> {
         let Buffer { stream, source, taken, malformed, .. } = self;
         let time = Time::now();
-        let mut record = |cpu: Option<u16>, bytes: &[u8]| {
+        let record = |cpu: Option<u16>, bytes: &[u8]| {
             let Verdict { is_shown, goes_on } = take(Record::new(stream, time, cpu, bytes));
             *(if is_shown { &mut *taken } else { &mut *malformed }) += 1;
             goes_on
         };
-        let found = source.drain(most.min(ROUND), &mut record);
+        let found = source.drain(most.min(ROUND), record);
         round.add(found.map_err(|error| unusable(stream, error.into()))?);
         Ok(())
     }
@@ -91,13 +92,13 @@ impl Buffer {
 
     /// How far there is something to be read now.
     pub(crate) fn mark(&self) -> Mark {
-        self.source.mark()
+        self.source.get().mark()
     }
 
     /// Whether all that there was at a mark has been read, another round having been.
     pub(crate) fn has_reached(&self, mark: &mut Mark) -> bool {
         match mark {
-            Mark::Position(end) => self.source.has_reached(*end),
+            Mark::Position(end) => self.source.get().has_reached(*end),
             Mark::Rounds(left) => {
                 *left = left.saturating_sub(1);
                 *left == 0
@@ -107,39 +108,44 @@ impl Buffer {
 
     /// What the source says was lost; none where it does not count.
     pub(crate) fn lost(&self) -> Option<u64> {
-        self.source.lost()
+        self.source.get().lost()
     }
 
     /// Whether programs of the package write to it by helpers, whose failures can be counted.
     pub(crate) fn is_written_by_programs(&self) -> bool {
-        self.source.is_written_by_programs()
+        self.source.get().is_written_by_programs()
     }
 
     /// What makes room for more records.
     pub(crate) fn how_to_enlarge(&self) -> Option<String> {
-        self.source.how_to_enlarge()
+        self.source.get().how_to_enlarge()
     }
 
     /// What its reader should know of it.
     pub(crate) fn note(&self) -> Option<String> {
-        self.source.note()
+        self.source.get().note()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::os::fd::AsFd as _;
 
     use bpfpack_spec::fixtures::stream;
 
+    use super::super::RecordSource;
     use super::*;
 
     /// Records from nowhere.
     #[derive(Debug)]
-    struct Fake(Vec<Vec<u8>>, std::fs::File);
+    pub(crate) struct Fake(Vec<Vec<u8>>, std::fs::File);
 
     impl RecordSource for Fake {
+        fn open(_object: &Object, _stream: &Stream) -> Option<Result<Fake, Failure>> {
+            None
+        }
+
         fn fd(&self) -> BorrowedFd<'_> {
             self.1.as_fd()
         }
@@ -147,7 +153,7 @@ mod tests {
         fn drain(
             &mut self,
             most: usize,
-            take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+            mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
         ) -> io::Result<Round> {
             let mut taken = 0;
             while taken < most && !self.0.is_empty() {
@@ -169,7 +175,7 @@ mod tests {
         let records = [&b"\x01\0\0\0a\0\0\0"[..], b"", b"\x02\0\0\0b\0\0\0"].map(<[u8]>::to_vec);
         let file = std::fs::File::open("/dev/null").unwrap();
         let fake = Fake(records.into(), file);
-        let mut buffer = Buffer::new(Arc::new(stream()), Box::new(fake));
+        let mut buffer = Buffer::new(Arc::new(stream()), AnySource::Fake(fake));
         let mut round = Round { taken: 1, fill: 2, more: false };
         let mut seen = Vec::new();
         let mut take = |record: Record<'_>| {

@@ -25,8 +25,13 @@ use crate::sys::map::Map;
 pub(crate) use buffer::{Buffer, Verdict};
 pub(crate) use pace::Pace;
 
-/// A source of records, opened. Records are handed over where they are: nothing is copied.
+/// A source of records. Records are handed over where they are: nothing is copied.
 pub(crate) trait RecordSource: Debug {
+    /// Opens what holds the records of a stream; none where that is not of this kind.
+    fn open(object: &Object, stream: &Stream) -> Option<Result<Self, Failure>>
+    where
+        Self: Sized;
+
     /// What is readable when there are records.
     fn fd(&self) -> BorrowedFd<'_>;
 
@@ -38,8 +43,10 @@ pub(crate) trait RecordSource: Debug {
     fn drain(
         &mut self,
         most: usize,
-        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
-    ) -> io::Result<Round>;
+        take: impl FnMut(Option<u16>, &[u8]) -> bool,
+    ) -> io::Result<Round>
+    where
+        Self: Sized;
 
     /// How far there is something to be read now.
     fn mark(&self) -> Mark;
@@ -70,18 +77,50 @@ pub(crate) trait RecordSource: Debug {
     }
 }
 
-/// Opens what holds the records of a stream. A new kind of source is a file, and a line here.
-fn open(object: &Object, stream: &Stream) -> Result<Box<dyn RecordSource>, Failure> {
-    match stream.buffer {
-        bpfpack_spec::BufferType::Ring => ring::open(map_of(object, stream)?, stream),
-        bpfpack_spec::BufferType::Perf { pages } => {
-            perf::open(map_of(object, stream)?, stream, pages)
+/// Makes one type of all kinds of sources, so that what is done for each record is compiled into the
+/// loop of its source: a call through a table for each would show.
+macro_rules! sources {
+    ($($(#[$attribute:meta])* $name:ident($source:ty),)*) => {
+        /// A source of records, opened.
+        #[derive(Debug)]
+        pub(crate) enum AnySource {
+            $($(#[$attribute])* $name($source),)*
         }
-        bpfpack_spec::BufferType::Printk => printk::open(),
-        bpfpack_spec::BufferType::Stage => {
-            Err(unusable(stream, anyhow::anyhow!("it has no buffer")))
+
+        impl AnySource {
+            fn open(object: &Object, stream: &Stream) -> Result<AnySource, Failure> {
+                $($(#[$attribute])* if let Some(opened) = <$source>::open(object, stream) {
+                    return opened.map(AnySource::$name);
+                })*
+                Err(unusable(stream, anyhow::anyhow!("it has no buffer")))
+            }
+
+            fn get(&self) -> &dyn RecordSource {
+                match self {
+                    $($(#[$attribute])* AnySource::$name(source) => source,)*
+                }
+            }
+
+            fn drain(
+                &mut self,
+                most: usize,
+                take: impl FnMut(Option<u16>, &[u8]) -> bool,
+            ) -> io::Result<Round> {
+                match self {
+                    $($(#[$attribute])* AnySource::$name(source) => source.drain(most, take),)*
+                }
+            }
         }
-    }
+    };
+}
+
+// A new kind of source is a file, and a line here.
+sources! {
+    Ring(ring::RingSource),
+    Perf(perf::PerfSource),
+    Printk(printk::PrintkSource),
+    #[cfg(test)]
+    Fake(buffer::tests::Fake),
 }
 
 fn map_of(object: &Object, stream: &Stream) -> Result<Map, Failure> {

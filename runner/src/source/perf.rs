@@ -4,15 +4,15 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use bpfpack_spec::Stream;
+use bpfpack_spec::{BufferType, Stream};
+use libbpf_rs::Object;
 
-use super::{FULL, Mark, RecordSource, Round, unusable};
+use super::{FULL, Mark, RecordSource, Round, map_of, unusable};
 use crate::failure::Failure;
-use crate::sys::map::Map;
 use crate::sys::perf::{PerfBuffer, PerfEvent};
 
 #[derive(Debug)]
-struct PerfSource {
+pub(crate) struct PerfSource {
     buffer: PerfBuffer,
     name: String,
     /// Bytes of the buffer of a CPU.
@@ -21,17 +21,18 @@ struct PerfSource {
     told: u64,
 }
 
-pub(super) fn open(
-    map: Map,
-    stream: &Stream,
-    pages: usize,
-) -> Result<Box<dyn RecordSource>, Failure> {
-    let buffer = PerfBuffer::open(map, pages).map_err(|error| unusable(stream, error.into()))?;
-    let size = pages * rustix::param::page_size();
-    Ok(Box::new(PerfSource { buffer, name: stream.name.clone(), size, told: 0 }))
-}
-
 impl RecordSource for PerfSource {
+    fn open(object: &Object, stream: &Stream) -> Option<Result<PerfSource, Failure>> {
+        let BufferType::Perf { pages } = stream.buffer else { return None };
+        let open = || {
+            let buffer = PerfBuffer::open(map_of(object, stream)?, pages);
+            let buffer = buffer.map_err(|error| unusable(stream, error.into()))?;
+            let size = pages * rustix::param::page_size();
+            Ok(PerfSource { buffer, name: stream.name.clone(), size, told: 0 })
+        };
+        Some(open())
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.buffer.as_fd()
     }
@@ -40,7 +41,7 @@ impl RecordSource for PerfSource {
     fn drain(
         &mut self,
         most: usize,
-        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
     ) -> io::Result<Round> {
         let (mut taken, mut bytes) = (0, 0);
         let told = &mut self.told;

@@ -14,13 +14,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::anyhow;
-use bpfpack_spec::PRINTK_COMM;
+use bpfpack_spec::{BufferType, PRINTK_COMM, Stream};
+use libbpf_rs::Object;
 
 use super::{Mark, RecordSource, Round};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
 use instance::{Instance, Settings};
-pub use line::Line;
+pub(super) use line::Line;
 use line::Piece;
 
 /// Bytes that are taken in one call.
@@ -38,19 +39,21 @@ const FORGOTTEN: &[u8] = b"<...>";
 
 /// What BPF programs print, as a source.
 #[derive(Debug)]
-struct PrintkSource {
+pub(crate) struct PrintkSource {
     pipe: TracePipe,
     ourselves: Ourselves,
     record: Vec<u8>,
 }
 
-/// Begins to take what is printed.
-pub(super) fn open() -> Result<Box<dyn RecordSource>, Failure> {
-    let (pipe, ourselves) = (TracePipe::open()?, Ourselves::look());
-    Ok(Box::new(PrintkSource { pipe, ourselves, record: Vec::new() }))
-}
-
 impl RecordSource for PrintkSource {
+    fn open(_object: &Object, stream: &Stream) -> Option<Result<PrintkSource, Failure>> {
+        let open = || {
+            let (pipe, ourselves) = (TracePipe::open()?, Ourselves::look());
+            Ok(PrintkSource { pipe, ourselves, record: Vec::new() })
+        };
+        (stream.buffer == BufferType::Printk).then(open)
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
@@ -59,7 +62,7 @@ impl RecordSource for PrintkSource {
     fn drain(
         &mut self,
         most: usize,
-        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
     ) -> io::Result<Round> {
         let PrintkSource { pipe, ourselves, record } = self;
         let mut taken = 0;
@@ -107,7 +110,7 @@ fn encode(line: &Line<'_>, record: &mut Vec<u8>) {
 
 /// A reader of what BPF programs print.
 #[derive(Debug)]
-pub struct TracePipe {
+pub(super) struct TracePipe {
     /// First, so that it is closed first: before that, an instance can not be removed.
     pipe: File,
     origin: Origin,
@@ -129,7 +132,7 @@ enum Origin {
 /// This process, as lines name it: where programs print what it does to show a line, that is no
 /// reason for another.
 #[derive(Debug)]
-pub struct Ourselves {
+pub(super) struct Ourselves {
     /// The number by which the kernel calls it; none in a container, where it is not known.
     pid: Option<u32>,
     comm: Vec<u8>,
@@ -137,14 +140,14 @@ pub struct Ourselves {
 
 impl Ourselves {
     /// Looks who we are.
-    pub fn look() -> Ourselves {
+    pub(super) fn look() -> Ourselves {
         let comm = std::fs::read("/proc/self/comm").unwrap_or_default();
         let pid = instance::sees_all_processes().then(std::process::id);
         Ourselves { pid, comm: comm.trim_ascii_end().to_vec() }
     }
 
     /// Whether a line was printed while we ran.
-    pub fn is(&self, line: &Line<'_>) -> bool {
+    pub(super) fn is(&self, line: &Line<'_>) -> bool {
         match self.pid {
             Some(pid) => line.pid == pid,
             None => line.comm == self.comm,
@@ -159,7 +162,7 @@ impl TracePipe {
     /// # Errors
     /// When tracefs is not mounted, when the user may not read it, or when the pipe that everybody
     /// shares is being read.
-    pub fn open() -> Result<TracePipe, Failure> {
+    pub(super) fn open() -> Result<TracePipe, Failure> {
         let root = kernel::tracefs().ok_or_else(not_there)?;
         let reason = match TracePipe::open_own(root) {
             Ok(pipe) => return Ok(pipe),
@@ -197,7 +200,7 @@ impl TracePipe {
 
     /// Why lines are taken from the pipe that everybody shares, and so away from others that read
     /// it; none where they are not.
-    pub fn shared(&self) -> Option<&str> {
+    pub(super) fn shared(&self) -> Option<&str> {
         match &self.origin {
             Origin::Own(_) => None,
             Origin::Shared(_, reason) => Some(reason),
@@ -206,7 +209,7 @@ impl TracePipe {
 
     /// Hands over what was printed, in the order of time, at most 64 KB of it, and does not wait
     /// for more. Returns how many bytes were read: 0 when there is nothing left.
-    pub fn read(&mut self, mut take: impl FnMut(Line<'_>)) -> io::Result<usize> {
+    pub(super) fn read(&mut self, mut take: impl FnMut(Line<'_>)) -> io::Result<usize> {
         let before = self.len;
         while ROOM - self.len >= LEAST {
             match self.pipe.read(&mut self.bytes[self.len..]) {
@@ -236,7 +239,7 @@ impl TracePipe {
 
     /// How many lines were overwritten before they were read. In the pipe that everybody shares,
     /// events of other kinds count, too.
-    pub fn lost(&self) -> u64 {
+    pub(super) fn lost(&self) -> u64 {
         match &self.origin {
             // What the pipe tells is part of this. The rest, behind the last line that was read, it
             // would tell with the next one.

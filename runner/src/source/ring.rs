@@ -4,25 +4,29 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use bpfpack_spec::Stream;
+use bpfpack_spec::{BufferType, Stream};
+use libbpf_rs::Object;
 
-use super::{FULL, Mark, RecordSource, Round, unusable};
+use super::{FULL, Mark, RecordSource, Round, map_of, unusable};
 use crate::failure::Failure;
-use crate::sys::map::Map;
 use crate::sys::ring::Ring;
 
 #[derive(Debug)]
-struct RingSource {
+pub(crate) struct RingSource {
     ring: Ring,
     name: String,
 }
 
-pub(super) fn open(map: Map, stream: &Stream) -> Result<Box<dyn RecordSource>, Failure> {
-    let ring = Ring::open(map).map_err(|error| unusable(stream, error.into()))?;
-    Ok(Box::new(RingSource { ring, name: stream.name.clone() }))
-}
-
 impl RecordSource for RingSource {
+    fn open(object: &Object, stream: &Stream) -> Option<Result<RingSource, Failure>> {
+        let open = || {
+            let ring = Ring::open(map_of(object, stream)?);
+            let ring = ring.map_err(|error| unusable(stream, error.into()))?;
+            Ok(RingSource { ring, name: stream.name.clone() })
+        };
+        (stream.buffer == BufferType::Ring).then(open)
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
     }
@@ -30,7 +34,7 @@ impl RecordSource for RingSource {
     fn drain(
         &mut self,
         most: usize,
-        take: &mut dyn FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
     ) -> io::Result<Round> {
         let fill = self.ring.pending() * FULL as usize / self.ring.size();
         let (taken, more) = self.ring.consume(most, |record| take(None, record));

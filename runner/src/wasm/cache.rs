@@ -31,7 +31,7 @@ const ENDING: &str = "cwasm";
 
 /// A folder with compiled modules.
 #[derive(Debug)]
-pub struct Cache {
+pub(super) struct Cache {
     folder: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl Cache {
     /// Opens the folder, and makes it if it is missing; none where it cannot be trusted, or not
     /// be made: then modules are compiled each time.
     #[must_use]
-    pub fn open(folder: &Path) -> Option<Cache> {
+    pub(super) fn open(folder: &Path) -> Option<Cache> {
         if !folder.is_absolute() {
             return None;
         }
@@ -50,7 +50,7 @@ impl Cache {
 
     /// The name of a module: of its bytes, and of all that its code depends on.
     #[must_use]
-    pub fn key(module: &[u8], engine: &[u8]) -> String {
+    pub(super) fn key(module: &[u8], engine: &[u8]) -> String {
         let mut sum = Sha256::new();
         sum.update((module.len() as u64).to_le_bytes());
         sum.update(module);
@@ -65,7 +65,7 @@ impl Cache {
     /// A compiled module, if it is there and whole, and for this engine and processor.
     #[must_use]
     #[allow(unsafe_code, reason = "the code is run as it is: what makes it ours is checked here")]
-    pub fn module(&self, key: &str, engine: &wasmtime::Engine) -> Option<Module> {
+    pub(super) fn module(&self, key: &str, engine: &wasmtime::Engine) -> Option<Module> {
         let code = self.read(key)?;
         // SAFETY: the bytes are what `Module::serialize` has made, since nothing but `keep` writes
         // them. Only this user and root can write to the folder and to the file (`open`, `read`).
@@ -97,7 +97,7 @@ impl Cache {
     }
 
     /// Keeps a compiled module, and removes what is too much. That it fails is no reason to end.
-    pub fn keep(&self, key: &str, module: &Module) {
+    pub(super) fn keep(&self, key: &str, module: &Module) {
         if let Ok(code) = module.serialize() {
             self.write(key, &code);
         }

@@ -26,7 +26,7 @@ const STACK: usize = 1 << 20;
 
 /// What a module may use.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes of its memory.
     pub memory: usize,
     /// How long a call of a post-processor may take.
@@ -35,7 +35,7 @@ pub struct Limits {
 
 /// Compiles modules. Running ones look at the epoch: where it has gone on, they trap.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     inner: wasmtime::Engine,
     limits: Limits,
     cache: Option<Cache>,
@@ -43,14 +43,14 @@ pub struct Engine {
 
 /// Says no where a module's memory or tables would grow beyond the limits.
 #[derive(Debug)]
-pub struct Limiter {
+pub(crate) struct Limiter {
     memory: usize,
     /// Whether it ever said no to memory: that explains a trap that comes of it.
     pub was_hit: bool,
 }
 
 /// What the data of every store has.
-pub trait Limited {
+pub(crate) trait Limited {
     /// The store's limits.
     fn limiter(&mut self) -> &mut Limiter;
 }
@@ -61,7 +61,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the compiler does not know the processor.
-    pub fn new(limits: Limits, largest: usize, cache: Option<&Path>) -> Result<Engine, Failure> {
+    pub(crate) fn new(
+        limits: Limits,
+        largest: usize,
+        cache: Option<&Path>,
+    ) -> Result<Engine, Failure> {
         let mut config = Config::new();
         // A tracer should start at once: winch compiles a module of 110 KB in 12 to 20 ms where
         // Cranelift takes 100, and what it makes is fast enough for millions of records a second.
@@ -81,13 +85,13 @@ impl Engine {
 
     /// wasmtime's own.
     #[must_use]
-    pub fn inner(&self) -> &wasmtime::Engine {
+    pub(crate) fn inner(&self) -> &wasmtime::Engine {
         &self.inner
     }
 
     /// What modules may use.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
 
@@ -95,7 +99,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it is no module.
-    pub fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
+    pub(crate) fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
         let key = self.cache.as_ref().map(|_| Cache::key(bytes, &self.code_version()));
         let cache = self.cache.as_ref().zip(key.as_deref());
         if let Some(module) = cache.and_then(|(cache, key)| cache.module(key, &self.inner)) {
@@ -137,13 +141,13 @@ impl Engine {
 
     /// What a store's data keeps of the limits.
     #[must_use]
-    pub fn limiter(&self) -> Limiter {
+    pub(crate) fn limiter(&self) -> Limiter {
         Limiter { memory: self.limits.memory, was_hit: false }
     }
 
     /// A store for one module, within the limits. It traps at once when the epoch goes on, unless
     /// its owner says otherwise.
-    pub fn store<T: Limited + 'static>(&self, data: T) -> Store<T> {
+    pub(crate) fn store<T: Limited + 'static>(&self, data: T) -> Store<T> {
         let mut store = Store::new(&self.inner, data);
         store.limiter(|data| data.limiter());
         store.set_epoch_deadline(1);
@@ -152,7 +156,7 @@ impl Engine {
 }
 
 /// What a module imports and a linker does not have.
-pub fn missing_imports<'m, T: 'static>(
+pub(crate) fn missing_imports<'m, T: 'static>(
     linker: &Linker<T>,
     store: &mut Store<T>,
     module: &'m Module,
@@ -164,7 +168,7 @@ pub fn missing_imports<'m, T: 'static>(
 impl Limiter {
     /// Adds to a failure what may have led to it.
     #[must_use]
-    pub fn explain(&self, failure: Failure) -> Failure {
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
         match self.was_hit {
             true => failure.hint("--wasm-memory sets the limit of its memory"),
             false => failure,

@@ -10,7 +10,7 @@ const VERSION: &str = "bpfpack_version";
 
 /// What a module is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModuleKind {
+pub(crate) enum ModuleKind {
     /// It owns its tracer, or is a program without one.
     Tracer,
     /// It sees what a package finds.
@@ -21,7 +21,7 @@ pub enum ModuleKind {
 
 /// Tells by what the module exports and imports.
 #[must_use]
-pub fn kind(module: &Module) -> ModuleKind {
+pub(crate) fn kind(module: &Module) -> ModuleKind {
     let exports = |name: &str| module.exports().any(|export| export.name() == name);
     // Those that TinyGo makes have `_start`, too.
     if exports(VERSION) {

@@ -5,7 +5,7 @@
 use wasmtime::{AsContext, AsContextMut, Caller, Extern, Memory};
 
 /// What the data of every store knows.
-pub trait Guest {
+pub(crate) trait Guest {
     /// The module's exported memory, once it is known.
     fn memory(&mut self) -> &mut Option<Memory>;
 }
@@ -13,7 +13,7 @@ pub trait Guest {
 /// A place outside of a module's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{len} bytes at {at:#x} are not inside of the module's memory")]
-pub struct OutOfBounds {
+pub(crate) struct OutOfBounds {
     /// First byte.
     pub at: u32,
     /// Bytes.
@@ -22,7 +22,7 @@ pub struct OutOfBounds {
 
 /// A text that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadText {
+pub(crate) enum BadText {
     /// It goes on outside of the memory.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
@@ -35,7 +35,7 @@ pub enum BadText {
 ///
 /// # Errors
 /// Where there is none: nothing can be handed over.
-pub fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Error> {
+pub(crate) fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Error> {
     if let Some(memory) = *caller.data_mut().memory() {
         return Ok(memory);
     }
@@ -45,19 +45,19 @@ pub fn of<T: Guest>(caller: &mut Caller<'_, T>) -> Result<Memory, wasmtime::Erro
 }
 
 /// A piece of a memory's bytes.
-pub fn piece(data: &[u8], at: u32, len: usize) -> Result<&[u8], OutOfBounds> {
+pub(crate) fn piece(data: &[u8], at: u32, len: usize) -> Result<&[u8], OutOfBounds> {
     let end = (at as usize).checked_add(len);
     end.and_then(|end| data.get(at as usize..end)).ok_or(OutOfBounds { at, len: len as u64 })
 }
 
 /// A piece of a memory's bytes, to be written.
-pub fn piece_mut(data: &mut [u8], at: u32, len: usize) -> Result<&mut [u8], OutOfBounds> {
+pub(crate) fn piece_mut(data: &mut [u8], at: u32, len: usize) -> Result<&mut [u8], OutOfBounds> {
     let end = (at as usize).checked_add(len);
     end.and_then(|end| data.get_mut(at as usize..end)).ok_or(OutOfBounds { at, len: len as u64 })
 }
 
 /// Bytes of the memory.
-pub fn bytes<T: 'static>(
+pub(crate) fn bytes<T: 'static>(
     store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,
@@ -67,7 +67,7 @@ pub fn bytes<T: 'static>(
 }
 
 /// Bytes of the memory, to be written.
-pub fn bytes_mut<T: 'static>(
+pub(crate) fn bytes_mut<T: 'static>(
     store: &mut impl AsContextMut<Data = T>,
     memory: Memory,
     at: u32,
@@ -77,7 +77,7 @@ pub fn bytes_mut<T: 'static>(
 }
 
 /// A text whose length is known.
-pub fn text<T: 'static>(
+pub(crate) fn text<T: 'static>(
     store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,
@@ -87,7 +87,7 @@ pub fn text<T: 'static>(
 }
 
 /// A text that ends at a zero.
-pub fn c_text<T: 'static>(
+pub(crate) fn c_text<T: 'static>(
     store: &impl AsContext<Data = T>,
     memory: Memory,
     at: u32,

@@ -4,14 +4,14 @@
 //! see what a package finds.
 
 mod cache;
-pub mod engine;
-pub mod kind;
-pub mod memory;
+pub(crate) mod engine;
+pub(crate) mod kind;
+pub(crate) mod memory;
 mod modules;
-pub mod post;
-pub mod tracer;
+pub(crate) mod post;
+pub(crate) mod tracer;
 mod trap;
-pub mod wasi;
+pub(crate) mod wasi;
 mod watch;
 
 use anyhow::anyhow;
@@ -25,13 +25,13 @@ use engine::{Engine, Limits};
 use kind::ModuleKind;
 use tracer::TracerPlan;
 
-pub use modules::Modules;
+pub(crate) use modules::Modules;
 
 /// Runs a module that is a whole tracer.
 ///
 /// # Errors
 /// When it is none, cannot be run, or fails.
-pub fn run_tracer(
+pub(crate) fn run_tracer(
     plan: &Plan,
     module: &[u8],
     signals: &Signals,

@@ -23,7 +23,7 @@ use crate::symbolizer::SharedSymbols;
 
 /// Post-processors, compiled or being compiled.
 #[derive(Debug)]
-pub struct Modules {
+pub(crate) struct Modules {
     /// What compiles them, until they are asked for.
     compiling: RefCell<Option<JoinHandle<Result<Ready, Failure>>>>,
     /// What it has made: it is asked for again where another kind of hook is tried.
@@ -49,7 +49,7 @@ impl Modules {
     ///
     /// # Errors
     /// When a file cannot be read, or `--wasm-arg` names a module that there is not.
-    pub fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
+    pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let wasm = &plan.wasm;
         let mut found = Vec::new();
         if !wasm.only_given {
@@ -135,13 +135,13 @@ impl Modules {
 
 /// What messages and `--wasm-arg` call a module: its file's name.
 #[must_use]
-pub fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     printable::clean(&name)
 }
 
 /// Reads a module from a file.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_MODULE_SIZE + 1).read_to_end(&mut bytes)?;

@@ -8,13 +8,13 @@ const MOST_FRAMES: usize = 12;
 
 /// Whether code of the module had begun to run: what fails inside of a function has its trace.
 #[must_use]
-pub fn has_run(error: &wasmtime::Error) -> bool {
+pub(super) fn has_run(error: &wasmtime::Error) -> bool {
     error.is::<Trap>() || error.is::<WasmBacktrace>()
 }
 
 /// The cause, without the place.
 #[must_use]
-pub fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
+pub(super) fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
     let Some(trap) = error.downcast_ref::<Trap>() else {
         return error.root_cause().to_string();
     };
@@ -40,7 +40,7 @@ fn after(text: String, is_out_of_memory: bool) -> String {
 
 /// The functions that were being called, innermost first, a line each; none where it is not known.
 #[must_use]
-pub fn frames(error: &wasmtime::Error) -> Option<String> {
+pub(super) fn frames(error: &wasmtime::Error) -> Option<String> {
     let trace = error.downcast_ref::<WasmBacktrace>()?;
     let frames = trace.frames();
     let mut lines: Vec<String> = frames

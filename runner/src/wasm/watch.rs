@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 /// Watches the calls of one thread.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     /// The thread, to be woken.
@@ -32,7 +32,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(engine: Engine, limit: Duration) -> std::io::Result<Watch> {
+    pub(super) fn start(engine: Engine, limit: Duration) -> std::io::Result<Watch> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -45,7 +45,7 @@ impl Watch {
 
     /// A call begins.
     #[inline]
-    pub fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.shared.serial.fetch_add(1, Ordering::SeqCst);
         if self.shared.is_parked.load(Ordering::SeqCst) {
             self.watcher.unpark();
@@ -54,7 +54,7 @@ impl Watch {
 
     /// The call has ended.
     #[inline]
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.shared.serial.fetch_add(1, Ordering::SeqCst);
     }
 }

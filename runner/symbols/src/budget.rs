@@ -94,7 +94,7 @@ impl Patience {
 
 /// The time that may be spent on waiting.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     patience: Patience,
     left: Duration,
     /// When time was added last.
@@ -107,25 +107,25 @@ pub struct Budget {
 
 impl Budget {
     /// All of it.
-    pub fn new(patience: Patience) -> Budget {
+    pub(crate) fn new(patience: Patience) -> Budget {
         let left = patience.share().0;
         let since = Instant::now();
         Budget { patience, left, since, is_answered: false, is_last: false }
     }
 
     /// Whether the run ends.
-    pub fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.patience.hurry().since().is_some()
     }
 
     /// Whether nothing may be waited for since the end has come, and was not seen yet.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         // Readings have a thread of their own.
         matches!(&self.patience, Patience::Records(hurry) if !self.is_last() && hurry.is_due())
     }
 
     /// How long an answer may be waited for.
-    pub fn left(&mut self) -> Duration {
+    pub(crate) fn left(&mut self) -> Duration {
         if self.is_due() {
             return Duration::ZERO;
         }
@@ -147,14 +147,14 @@ impl Budget {
     }
 
     /// A question is asked.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         if self.is_last {
             self.left += LAST_FOR_EACH;
         }
     }
 
     /// An answer was waited for, and came or did not.
-    pub fn spend(&mut self, time: Duration, is_answered: bool) {
+    pub(crate) fn spend(&mut self, time: Duration, is_answered: bool) {
         self.left = self.left.saturating_sub(time);
         self.is_answered |= is_answered;
     }

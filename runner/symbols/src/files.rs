@@ -25,16 +25,16 @@ use super::frame::{CodeAddress, StackFrame, StackFrames};
 const MAX_FILES: usize = 256;
 
 /// A device and an inode number.
-pub type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 /// A number for a file with this very content; never used twice.
-pub type Id = u32;
+pub(crate) type Id = u32;
 
 const VDSO: Id = 0;
 
 /// The open files.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     /// Whether debugging information is read for lines and inlined calls.
     lines: bool,
     ids: Recent<Identity, Id>,
@@ -45,14 +45,14 @@ pub struct Files {
 }
 
 impl Files {
-    pub fn new(lines: bool) -> Files {
+    pub(crate) fn new(lines: bool) -> Files {
         let (ids, open) = (Recent::new(MAX_FILES), Recent::new(MAX_FILES));
         Files { lines, ids, open, next: VDSO + 1, vdso: None }
     }
 
     /// The number of a file, which is opened if it was not yet, or has changed.
     /// None if it cannot be, or is no ELF file.
-    pub fn keep(
+    pub(crate) fn keep(
         &mut self,
         identity: Identity,
         module: &Rc<str>,
@@ -74,19 +74,19 @@ impl Files {
     }
 
     /// Whether a file is still open; it counts as used now.
-    pub fn has(&mut self, id: Id) -> bool {
+    pub(crate) fn has(&mut self, id: Id) -> bool {
         self.binary(id).is_some()
     }
 
     /// The number of the code that the kernel maps into every process, and its size in bytes.
-    pub fn vdso(&mut self) -> Option<(Id, u64)> {
+    pub(crate) fn vdso(&mut self) -> Option<(Id, u64)> {
         let lines = self.lines;
         let binary = self.vdso.get_or_insert_with(|| Binary::new(vdso()?, &"[vdso]".into(), lines));
         Some((VDSO, binary.as_ref()?.stamp.0))
     }
 
     /// The frames of offsets into a file, for each in turn; none if it is no longer open.
-    pub fn frames(&mut self, id: Id, places: &[CodeAddress]) -> Vec<StackFrames> {
+    pub(crate) fn frames(&mut self, id: Id, places: &[CodeAddress]) -> Vec<StackFrames> {
         let lines = self.lines;
         self.binary(id).map_or_else(Vec::new, |binary| binary.frames(lines, places))
     }

@@ -36,7 +36,7 @@ const MODULE: &str = "[jit]";
 
 /// The names of one process' made code.
 #[derive(Debug)]
-pub struct Jit {
+pub(crate) struct Jit {
     file: File,
     /// The file's path, for messages.
     name: String,
@@ -70,7 +70,7 @@ impl Jit {
     /// Opens the file of a process, if it has one: the path is as the process sees it, and so is
     /// the number in it. As anybody can make files there, it must be the process' owner's or root's;
     /// and as root reads it, it must not lead to what the process' owner may not read.
-    pub fn open(process: &Path) -> Option<Jit> {
+    pub(crate) fn open(process: &Path) -> Option<Jit> {
         let status = fs::read_to_string(process.join("status")).ok()?;
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
         let pid: u32 = numbers.split_ascii_whitespace().next_back()?.parse().ok()?;
@@ -92,13 +92,13 @@ impl Jit {
     }
 
     /// The frame of an address, by what was read so far.
-    pub fn frame(&self, place: CodeAddress) -> Option<StackFrame> {
+    pub(crate) fn frame(&self, place: CodeAddress) -> Option<StackFrame> {
         self.table.frame(place)
     }
 
     /// Reads what was added to the file. Returns what the user should know when the rest of it is
     /// given up.
-    pub fn read_on(&mut self) -> Option<String> {
+    pub(crate) fn read_on(&mut self) -> Option<String> {
         if self.given_up.is_some() {
             return None;
         }

@@ -25,23 +25,27 @@ const MAX_FUNCTION: u64 = 1 << 20;
 
 /// The kernel's names. Empty until the first question.
 #[derive(Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     table: Option<(Table, Instant)>,
     frames: Recent<CodeAddress, Rc<[StackFrame]>>,
 }
 
 impl Kernel {
-    pub fn new() -> Kernel {
+    pub(crate) fn new() -> Kernel {
         Kernel { table: None, frames: Recent::new(MAX_FRAMES) }
     }
 
     /// Reads the table, if it was not yet.
-    pub fn warm(&mut self) {
+    pub(crate) fn warm(&mut self) {
         self.table.get_or_insert_with(|| (Table::read(), Instant::now()));
     }
 
     /// The frames of addresses. The table is read again where it may be too old, and `may_read`.
-    pub fn frames(&mut self, places: &[CodeAddress], may_read: bool) -> Vec<Rc<[StackFrame]>> {
+    pub(crate) fn frames(
+        &mut self,
+        places: &[CodeAddress],
+        may_read: bool,
+    ) -> Vec<Rc<[StackFrame]>> {
         self.warm();
         if may_read {
             self.refresh(places);

@@ -8,6 +8,8 @@
 //! which never waits for long. Nothing here fails: what cannot be found out is missing in the
 //! frame.
 
+#![forbid(unsafe_code)]
+
 mod budget;
 mod cache;
 mod engine;
@@ -19,6 +21,7 @@ mod link;
 mod maps;
 mod processes;
 mod remote;
+mod setup;
 mod symbols;
 mod text;
 mod wire;
@@ -29,6 +32,6 @@ mod tests;
 
 pub use budget::{Hurry, Patience};
 pub use frame::{CodeAddress, StackFrame, StackFrames, stack};
-pub use remote::Setup;
+pub use setup::Setup;
 pub use symbols::Symbols;
 pub use text::write_frame;

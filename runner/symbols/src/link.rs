@@ -13,7 +13,7 @@ use super::wire::{self, Reply};
 
 /// A connection to a worker that runs.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     pub stream: UnixStream,
     /// None in tests, whose worker is a thread.
     child: Option<Child>,
@@ -27,7 +27,7 @@ pub struct Link {
 }
 
 #[derive(Debug)]
-pub struct Pending {
+pub(crate) struct Pending {
     pub id: u32,
     pub pid: u32,
     pub places: Vec<CodeAddress>,
@@ -35,7 +35,7 @@ pub struct Pending {
 
 impl Link {
     /// Nothing was asked yet.
-    pub fn new(stream: UnixStream, child: Option<Child>) -> Link {
+    pub(crate) fn new(stream: UnixStream, child: Option<Child>) -> Link {
         Link {
             stream,
             child,
@@ -50,7 +50,7 @@ impl Link {
     ///
     /// # Errors
     /// When the worker has ended, or its answer is none.
-    pub fn receive(&mut self) -> io::Result<Option<Reply>> {
+    pub(crate) fn receive(&mut self) -> io::Result<Option<Reply>> {
         let malformed = |_| io::Error::other("it says what nobody understands");
         loop {
             let wanted = match self.input.first_chunk() {
@@ -76,7 +76,7 @@ impl Link {
     }
 
     /// Ends the worker. Returns the signal that ended it before, if one did.
-    pub fn end(&mut self) -> Option<i32> {
+    pub(crate) fn end(&mut self) -> Option<i32> {
         let child = self.child.as_mut()?;
         let ended = child.try_wait().ok().flatten();
         if ended.is_none() {

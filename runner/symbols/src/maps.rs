@@ -15,7 +15,7 @@ use super::files::{Files, Id};
 
 /// Tells one program run from another under the same process number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Image {
+pub(crate) struct Image {
     /// When the process began, in clock ticks since boot: another one for a number used again.
     start: u64,
     /// Where code begins, code ends, and the stack begins: others after an exec. All 0 when the
@@ -25,7 +25,7 @@ pub struct Image {
 
 impl Image {
     /// Reads `/proc/PID/stat`: proc_pid_stat(5), fields 22, 26, 27 and 28.
-    pub fn read(process: &Path) -> Option<Image> {
+    pub(crate) fn read(process: &Path) -> Option<Image> {
         let stat = fs::read(process.join("stat")).ok()?;
         // The name in parentheses may hold anything, parentheses too.
         let end = stat.iter().rposition(|byte| *byte == b')')?;
@@ -36,14 +36,14 @@ impl Image {
     }
 
     /// Whether `now`, of the same number, is what is left of this process.
-    pub fn ended_as(&self, now: &Image) -> bool {
+    pub(crate) fn ended_as(&self, now: &Image) -> bool {
         self.start == now.start && self.places != [0; 3] && now.places == [0; 3]
     }
 }
 
 /// What is behind an executable part of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backing {
+pub(crate) enum Backing {
     /// An ELF file.
     File(Id),
     /// Memory, or a file that is no ELF file, or could not be opened: its code may have been made at
@@ -55,7 +55,7 @@ pub enum Backing {
 
 /// An executable part of a process' memory.
 #[derive(Debug)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     pub start: u64,
     /// The first address behind it.
     pub end: u64,
@@ -67,14 +67,14 @@ pub struct Mapping {
 }
 
 /// How many executable mappings of a process are read: a process may have 65,530 mappings.
-pub const MOST: usize = 16 << 10;
+pub(crate) const MOST: usize = 16 << 10;
 
 /// Bytes that are read of a process' list of mappings: a path in it may have 4 KB.
-pub const MAX_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads the executable mappings of a process, sorted by address, and has their files kept open.
 /// Says also whether there were more than are read.
-pub fn read(process: &Path, files: &mut Files) -> (Vec<Mapping>, bool) {
+pub(crate) fn read(process: &Path, files: &mut Files) -> (Vec<Mapping>, bool) {
     let Ok(maps) = File::open(process.join("maps")) else { return (Vec::new(), false) };
     let mut maps = BufReader::with_capacity(1 << 16, maps.take(MAX_BYTES));
     let mut found = Vec::new();
@@ -174,7 +174,7 @@ fn open(line: &Line<'_>, process: &Path) -> Option<File> {
 
 /// Opens a regular file by its path in the mount namespace of a process; none where `refused` flags
 /// do not allow it.
-pub fn inside(process: &Path, path: &[u8], refused: OFlags) -> Option<File> {
+pub(crate) fn inside(process: &Path, path: &[u8], refused: OFlags) -> Option<File> {
     let at = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(process.join("root"), at, Mode::empty()).ok()?;
     // Symbolic links are followed within that root. What is no file must not block.

@@ -19,7 +19,7 @@ const MAX_JITS: usize = 8;
 
 /// For so long it is not asked whether a process is still the same program, which takes 20 µs. If
 /// another one has its number meanwhile, that is mostly seen by its strange addresses.
-pub const FRESH: Duration = Duration::from_millis(200);
+pub(crate) const FRESH: Duration = Duration::from_millis(200);
 
 /// How long to wait before reading maps again that lacked an address, after this did not help:
 /// doubled each time. Stacks often hold addresses that are none.
@@ -42,7 +42,7 @@ struct Process {
 
 /// What is mapped at an address.
 #[derive(Debug, Clone)]
-pub struct Located {
+pub(crate) struct Located {
     pub backing: Backing,
     pub module: Rc<str>,
     /// Where in the file.
@@ -79,7 +79,7 @@ fn missing(located: &[Option<Located>], has_jit: bool, files: &mut Files) -> usi
 
 /// The processes that were noted.
 #[derive(Debug)]
-pub struct Processes {
+pub(crate) struct Processes {
     /// `/proc`; something else in tests.
     proc: PathBuf,
     known: Recent<u32, Process>,
@@ -91,7 +91,7 @@ pub struct Processes {
 }
 
 impl Processes {
-    pub fn new(proc: PathBuf) -> Processes {
+    pub(crate) fn new(proc: PathBuf) -> Processes {
         Processes {
             proc,
             known: Recent::new(MAX_PROCESSES),
@@ -102,17 +102,17 @@ impl Processes {
     }
 
     /// A number that changes when what is known of a process does; 0 where nothing is known.
-    pub fn generation(&mut self, pid: u32) -> u64 {
+    pub(crate) fn generation(&mut self, pid: u32) -> u64 {
         self.known.get(&pid).map_or(0, |process| process.generation)
     }
 
     /// What was given up since this was last asked, in words.
-    pub fn given_up(&mut self) -> Vec<String> {
+    pub(crate) fn given_up(&mut self) -> Vec<String> {
         std::mem::take(&mut self.given_up)
     }
 
     /// Makes sure that a process is known, and that what is known is of this one.
-    pub fn note(&mut self, pid: u32, files: &mut Files, now: Instant) {
+    pub(crate) fn note(&mut self, pid: u32, files: &mut Files, now: Instant) {
         if let Some(process) = self.known.get(&pid) {
             if now.duration_since(process.checked) < FRESH {
                 return;
@@ -130,7 +130,7 @@ impl Processes {
 
     /// What is mapped at each of the addresses. The mappings are read again if some are in none of
     /// them, since libraries are loaded and code is made at any time.
-    pub fn locate(
+    pub(crate) fn locate(
         &mut self,
         pid: u32,
         places: &[CodeAddress],
@@ -156,7 +156,7 @@ impl Processes {
     }
 
     /// What the process tells of code that it makes, up to now.
-    pub fn jit(&mut self, pid: u32) -> Option<&Jit> {
+    pub(crate) fn jit(&mut self, pid: u32) -> Option<&Jit> {
         let jit = self.jits.get(&pid)?;
         if let Some(what) = jit.read_on() {
             self.given_up.push(format!("process {pid}: {what}; its functions may have no names"));

@@ -6,22 +6,20 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Child;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bpfpack_sys::os;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::budget::Budget;
-use super::budget::Patience;
+use super::budget::{Budget, Patience};
 use super::frame::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 use super::link::{Link, Pending};
 use super::processes::FRESH;
+use super::setup::Setup;
 use super::wire::{MAX_PLACES, Reply, Request};
 use super::worker;
-use bpfpack_failure::talk::Talk;
-use bpfpack_sys::os;
 
 /// How long the worker may take for one process, without and with source lines, until it is ended.
 const STUCK: Duration = Duration::from_secs(2);
@@ -39,30 +37,9 @@ const MAX_LATE: usize = 1024;
 /// Notes that may wait for their answers. More are left out: a process is noted again soon.
 const MOST_NOTES: usize = 64;
 
-/// What the worker is started with.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The program that becomes the worker: ecli.
-    pub program: PathBuf,
-    /// Source files and lines are wanted.
-    pub lines: bool,
-    /// Bytes of memory that the worker may have.
-    pub memory: u64,
-    /// Where warnings on what was given up go.
-    pub talk: Talk,
-}
-
-#[cfg(any(test, fuzzing, feature = "fixtures"))]
-impl Setup {
-    /// A worker that cannot be started.
-    pub fn none() -> Setup {
-        Setup { program: "/".into(), lines: false, memory: 1 << 30, talk: Talk::silent() }
-    }
-}
-
 /// The worker, seen from outside.
 #[derive(Debug)]
-pub struct Remote {
+pub(crate) struct Remote {
     setup: Setup,
     budget: Budget,
     link: Option<Link>,
@@ -88,7 +65,7 @@ struct Known {
 
 impl Remote {
     /// Starts nothing yet.
-    pub fn new(setup: Setup, patience: Patience) -> Remote {
+    pub(crate) fn new(setup: Setup, patience: Patience) -> Remote {
         Remote {
             budget: Budget::new(patience),
             setup,
@@ -103,19 +80,19 @@ impl Remote {
     }
 
     /// Whether the run ends.
-    pub fn is_hurried(&self) -> bool {
+    pub(crate) fn is_hurried(&self) -> bool {
         self.budget.is_last()
     }
 
     /// Starts the worker now, rather than with the first question.
-    pub fn warm(&mut self) {
+    pub(crate) fn warm(&mut self) {
         if self.link.is_none() {
             self.start();
         }
     }
 
     /// Has a process looked at, without waiting for it.
-    pub fn note(&mut self, pid: u32) {
+    pub(crate) fn note(&mut self, pid: u32) {
         self.collect();
         if self.is_fresh(pid) || self.given_up.contains(&pid) {
             return;
@@ -128,7 +105,7 @@ impl Remote {
     }
 
     /// The frames of addresses of a process: without names where they are not known in time.
-    pub fn frames(&mut self, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
+    pub(crate) fn frames(&mut self, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
         self.collect();
         let is_known = self.is_fresh(pid)
             && self

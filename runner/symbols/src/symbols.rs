@@ -4,7 +4,8 @@
 use crate::budget::Patience;
 use crate::frame::{CodeAddress, StackFrames};
 use crate::kernel::Kernel;
-use crate::remote::{Remote, Setup};
+use crate::remote::Remote;
+use crate::setup::Setup;
 
 /// Everything that is known of addresses, with its caches. See the constants for their limits.
 #[derive(Debug)]

@@ -10,17 +10,17 @@ use super::engine::Found;
 use super::frame::{CodeAddress, StackFrame, StackFrames};
 
 /// Bytes of a message, its length not counted.
-pub const MAX_MESSAGE: usize = 4 << 20;
+pub(crate) const MAX_MESSAGE: usize = 4 << 20;
 
 /// Addresses of a request: a stack has 127.
-pub const MAX_PLACES: usize = 4096;
+pub(crate) const MAX_PLACES: usize = 4096;
 
 /// Bytes of a name.
 const MAX_TEXT: usize = 4 << 10;
 
 /// A question.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     /// Comes back with the answer.
     pub id: u32,
     pub pid: u32,
@@ -30,7 +30,7 @@ pub struct Request {
 
 /// An answer.
 #[derive(Debug, Default)]
-pub struct Reply {
+pub(crate) struct Reply {
     pub id: u32,
     /// Changes when what is known of the process does.
     pub generation: u64,
@@ -42,11 +42,11 @@ pub struct Reply {
 
 /// A message that breaks the rules.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub(crate) struct Malformed;
 
 impl Request {
     /// As a message.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; 4];
         out.extend(self.id.to_ne_bytes());
         out.extend(self.pid.to_ne_bytes());
@@ -58,7 +58,7 @@ impl Request {
     }
 
     /// From a message without its length.
-    pub fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
         let mut input = Input(bytes);
         let (id, pid) = (input.u32()?, input.u32()?);
         let mut places = Vec::new();
@@ -75,7 +75,7 @@ impl Request {
 
 impl Reply {
     /// As a message.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; 4];
         out.extend(self.id.to_ne_bytes());
         out.extend(self.generation.to_ne_bytes());
@@ -95,7 +95,7 @@ impl Reply {
     }
 
     /// From a message without its length.
-    pub fn decode(bytes: &[u8]) -> Result<Reply, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Reply, Malformed> {
         let mut input = Input(bytes);
         // A stack has the same module many times.
         let mut texts = HashMap::new();
@@ -119,7 +119,7 @@ impl Reply {
 }
 
 /// The length of a message that is to be read.
-pub fn length(bytes: [u8; 4]) -> Result<usize, Malformed> {
+pub(crate) fn length(bytes: [u8; 4]) -> Result<usize, Malformed> {
     let length = u32::from_ne_bytes(bytes) as usize;
     if length <= MAX_MESSAGE { Ok(length) } else { Err(Malformed) }
 }
@@ -142,10 +142,10 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
 
 /// Bits of a frame's first byte: what it has.
 mod has {
-    pub const NAME: u8 = 1;
-    pub const MODULE: u8 = 2;
-    pub const SOURCE: u8 = 4;
-    pub const INLINED: u8 = 8;
+    pub(super) const NAME: u8 = 1;
+    pub(super) const MODULE: u8 = 2;
+    pub(super) const SOURCE: u8 = 4;
+    pub(super) const INLINED: u8 = 8;
 }
 
 fn put_frame(frame: &StackFrame, out: &mut Vec<u8>) {

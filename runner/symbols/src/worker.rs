@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::engine::Engine;
-use super::remote::Setup;
+use super::setup::Setup;
 use super::wire::{self, Reply, Request};
 use bpfpack_sys::Signals;
 

@@ -5,7 +5,7 @@
 use super::{Btf, Kind};
 
 /// The id of a type that is made of itself, through typedefs, modifiers or arrays, if there is one.
-pub fn find(btf: &Btf<'_>) -> Option<u32> {
+pub(super) fn find(btf: &Btf<'_>) -> Option<u32> {
     // The number of the walk that saw a type first: one that sees its own again goes in circles.
     let mut seen = vec![0; btf.len() as usize + 1];
     for start in 1..=btf.len() {

@@ -21,7 +21,7 @@ const ENUM64: u32 = 19;
 
 /// The types of an object, taken apart.
 #[derive(Debug)]
-pub struct Types {
+pub(super) struct Types {
     /// Each type's bytes.
     types: Vec<Vec<u8>>,
     strings: Vec<u8>,
@@ -45,7 +45,7 @@ fn more(kind: u32, vlen: usize) -> usize {
 impl Types {
     /// Takes a good section apart.
     #[must_use]
-    pub fn parse(section: &[u8]) -> Types {
+    pub(super) fn parse(section: &[u8]) -> Types {
         let part = |at: usize, len: usize| {
             let start = word(section, 4) as usize + word(section, at) as usize;
             section.get(start..start + word(section, len) as usize).unwrap_or_default()
@@ -80,7 +80,7 @@ impl Types {
 
     /// The section.
     #[must_use]
-    pub fn build(&self) -> Vec<u8> {
+    pub(super) fn build(&self) -> Vec<u8> {
         let types = self.types.concat();
         let mut section = vec![0x9f, 0xeb, 1, 0];
         let len = types.len() as u32;
@@ -93,7 +93,7 @@ impl Types {
     }
 
     /// Adds something hostile; its id.
-    pub fn add_hostile(&mut self, random: &mut Random) -> u32 {
+    pub(super) fn add_hostile(&mut self, random: &mut Random) -> u32 {
         let own = self.next();
         let count = 1u32 << random.below(17);
         let int = self.add(INT, 0, 4, &[32]);
@@ -182,7 +182,7 @@ impl Types {
     }
 
     /// Makes a few of what refers to types refer to another one: members, elements, targets.
-    pub fn refer_to(&mut self, id: u32, random: &mut Random) {
+    pub(super) fn refer_to(&mut self, id: u32, random: &mut Random) {
         let count = self.types.len();
         for _ in 0..random.between(1, 6) {
             let bytes = &mut self.types[random.below(count)];
@@ -201,7 +201,7 @@ impl Types {
     }
 
     /// Changes a word of a type.
-    pub fn damage(&mut self, random: &mut Random) {
+    pub(super) fn damage(&mut self, random: &mut Random) {
         let count = self.types.len();
         let bytes = &mut self.types[random.below(count)];
         let at = random.below(bytes.len() / 4) * 4;

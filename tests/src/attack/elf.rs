@@ -4,7 +4,7 @@
 use super::random::Random;
 
 /// Sizes of what an ELF file of 64 bits is made of, in bytes.
-pub const HEADER: usize = 64;
+pub(super) const HEADER: usize = 64;
 const SECTION: usize = 64;
 const SYMBOL: usize = 24;
 const RELOCATION: usize = 16;
@@ -17,7 +17,7 @@ const DYNSYM: u32 = 11;
 
 /// A section, as its header has it.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(super) struct Section {
     /// Its name.
     pub name: String,
     kind: u32,
@@ -35,7 +35,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
 }
 
 /// Writes a number, where there is room for it.
-pub fn put(bytes: &mut [u8], at: usize, width: usize, number: u64) {
+pub(super) fn put(bytes: &mut [u8], at: usize, width: usize, number: u64) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(width)) {
         place.copy_from_slice(&number.to_le_bytes()[..width]);
     }
@@ -43,7 +43,7 @@ pub fn put(bytes: &mut [u8], at: usize, width: usize, number: u64) {
 
 /// The sections of a good object.
 #[must_use]
-pub fn sections(bytes: &[u8]) -> Vec<Section> {
+pub(super) fn sections(bytes: &[u8]) -> Vec<Section> {
     let table = number(bytes, 40, 8) as usize;
     let count = number(bytes, 60, 2) as usize;
     let names = number(bytes, 62, 2) as usize;
@@ -87,7 +87,7 @@ const HEADER_FIELDS: [(usize, usize); 14] = [
 
 /// Changes a few fields of a good object. What its programs do is not among them where `with_code` is
 /// false.
-pub fn change(bytes: &mut Vec<u8>, random: &mut Random, with_code: bool) {
+pub(super) fn change(bytes: &mut Vec<u8>, random: &mut Random, with_code: bool) {
     let sections = sections(bytes);
     if sections.is_empty() {
         return;
@@ -164,7 +164,7 @@ fn swap(bytes: &mut [u8], one: &Section, other: &Section) {
 }
 
 /// Puts other bytes into a section, at the file's end.
-pub fn replace(bytes: &mut Vec<u8>, section: &Section, content: &[u8]) {
+pub(super) fn replace(bytes: &mut Vec<u8>, section: &Section, content: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     let offset = bytes.len() as u64;
     bytes.extend(content);
@@ -178,7 +178,7 @@ const HARMFUL: [u8; 4] = [36, 58, 109, 117];
 
 /// Whether no instruction that could be anywhere in these bytes calls what harms others.
 #[must_use]
-pub fn is_harmless(bytes: &[u8]) -> bool {
+pub(super) fn is_harmless(bytes: &[u8]) -> bool {
     !bytes.windows(8).any(|code| {
         code[0] == 0x85 && code[1] >> 4 == 0 && HARMFUL.contains(&code[4]) && code[5..] == [0, 0, 0]
     })
@@ -186,7 +186,7 @@ pub fn is_harmless(bytes: &[u8]) -> bool {
 
 /// An ELF file for BPF, built from sections.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub(super) struct Builder {
     sections: Vec<Built>,
 }
 
@@ -201,13 +201,13 @@ struct Built {
 
 impl Builder {
     /// Adds a section; its number.
-    pub fn add(&mut self, name: &str, kind: u32, content: Vec<u8>) -> u32 {
+    pub(super) fn add(&mut self, name: &str, kind: u32, content: Vec<u8>) -> u32 {
         self.sections.push(Built { name: name.to_owned(), kind, links: [0, 0], content });
         self.sections.len() as u32
     }
 
     /// Sets what a section links to, and what its info says.
-    pub fn link(&mut self, section: u32, link: u32, info: u32) {
+    pub(super) fn link(&mut self, section: u32, link: u32, info: u32) {
         if let Some(section) = self.sections.get_mut(section as usize - 1) {
             section.links = [link, info];
         }
@@ -215,7 +215,7 @@ impl Builder {
 
     /// A program whose whole file is mapped as code, with nothing but these sections.
     #[must_use]
-    pub fn build_program(self, machine: u16) -> Vec<u8> {
+    pub(super) fn build_program(self, machine: u16) -> Vec<u8> {
         let mut bytes = self.build(machine);
         let table = bytes.len() as u64;
         // One segment, which begins with the file.
@@ -235,7 +235,7 @@ impl Builder {
 
     /// The file, of this machine type: 247 is BPF.
     #[must_use]
-    pub fn build(mut self, machine: u16) -> Vec<u8> {
+    pub(super) fn build(mut self, machine: u16) -> Vec<u8> {
         let last = self.add(".shstrtab", STRTAB, Vec::new());
         let mut names = vec![0];
         let mut headers = vec![0; SECTION];
@@ -287,7 +287,11 @@ impl Builder {
 
 /// Symbols of these names, all alike: their names' bytes, and the symbols.
 #[must_use]
-pub fn symbols(names: impl Iterator<Item = String>, section: u16, info: u8) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn symbols(
+    names: impl Iterator<Item = String>,
+    section: u16,
+    info: u8,
+) -> (Vec<u8>, Vec<u8>) {
     let (mut strings, mut table) = (vec![0], vec![0; SYMBOL]);
     for (at, name) in names.enumerate() {
         let mut symbol = [0; SYMBOL];

@@ -5,7 +5,7 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 /// Bytes as base64, padded.
 #[must_use]
-pub fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
         let number = three.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
@@ -21,7 +21,7 @@ pub fn base64(bytes: &[u8]) -> String {
 
 /// What base64 holds, up to the first character that is none of it.
 #[must_use]
-pub fn from_base64(text: &str) -> Vec<u8> {
+pub(super) fn from_base64(text: &str) -> Vec<u8> {
     let value = |byte: u8| DIGITS.iter().position(|digit| *digit == byte);
     let values: Vec<usize> = text.bytes().map_while(value).collect();
     let mut bytes = Vec::with_capacity(values.len() / 4 * 3);
@@ -35,7 +35,7 @@ pub fn from_base64(text: &str) -> Vec<u8> {
 
 /// A zlib stream of stored blocks: as large as what it holds, and right.
 #[must_use]
-pub fn stored(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x78, 0x01];
     let mut blocks = bytes.chunks(0xffff).peekable();
     if blocks.peek().is_none() {
@@ -55,7 +55,7 @@ pub fn stored(bytes: &[u8]) -> Vec<u8> {
 /// A zlib stream of so many zeros, rounded down to a multiple of 258, that is 1000 times smaller, or
 /// so: each repeats the one before it.
 #[must_use]
-pub fn bomb(zeros: usize) -> Vec<u8> {
+pub(super) fn bomb(zeros: usize) -> Vec<u8> {
     let repeats = zeros.saturating_sub(1) / 258;
     let mut bits = Bits::default();
     // The last block, with the fixed codes; the literal 0; then lengths of 258 at distance 1.
@@ -77,7 +77,7 @@ pub fn bomb(zeros: usize) -> Vec<u8> {
 
 /// How many zeros [`bomb`] holds.
 #[must_use]
-pub fn bomb_size(zeros: usize) -> usize {
+pub(super) fn bomb_size(zeros: usize) -> usize {
     1 + zeros.saturating_sub(1) / 258 * 258
 }
 

@@ -7,7 +7,7 @@ use super::random::Random;
 use super::texts;
 
 /// Changes a value somewhere.
-pub fn change(root: &mut Value, random: &mut Random) {
+pub(super) fn change(root: &mut Value, random: &mut Random) {
     let mut at = random.below(count(root));
     let Some(node) = node(root, &mut at) else { return };
     match random.below(12) {
@@ -53,7 +53,7 @@ fn node<'v>(value: &'v mut Value, at: &mut usize) -> Option<&'v mut Value> {
 }
 
 /// Any value.
-pub fn other(random: &mut Random) -> Value {
+pub(super) fn other(random: &mut Random) -> Value {
     match random.below(14) {
         0 => Value::Null,
         1 => Value::Bool(random.one_in(2)),
@@ -161,7 +161,7 @@ fn key(all: &Map<String, Value>, random: &mut Random) -> Option<String> {
 }
 
 /// The places of all values that a test accepts, by their path.
-pub fn places(root: &Value, is_wanted: &dyn Fn(&str, &Value) -> bool) -> Vec<String> {
+pub(super) fn places(root: &Value, is_wanted: &dyn Fn(&str, &Value) -> bool) -> Vec<String> {
     fn walk(
         value: &Value,
         path: &str,

@@ -16,7 +16,7 @@ use super::process::{Io, descendants};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Kills a run.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let names = ["hostile", "profile", "hello", "hardirqs", "opensnoop", "perf", "exits", "views"];
     let mut args: Vec<String> = vec!["run".into(), "-o".into(), "/dev/null".into()];
     // A module attaches what packages do not: to a network interface.

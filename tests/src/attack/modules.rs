@@ -33,7 +33,7 @@ const RUNS: Duration = Duration::from_millis(100);
 const ENDS: Duration = Duration::from_secs(3);
 
 /// Makes a module, and runs it.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     match case.random.below(10) {
         0..5 => {
             let made = wat::post(&mut case.random);
@@ -207,7 +207,7 @@ fn tracer(case: &mut Case<'_>) -> Verdict {
 ///
 /// # Errors
 /// When what is made is no module.
-pub fn post_processor(random: &mut Random) -> Result<Vec<u8>, String> {
+pub(super) fn post_processor(random: &mut Random) -> Result<Vec<u8>, String> {
     binary(&wat::post(random))
 }
 
@@ -215,6 +215,6 @@ pub fn post_processor(random: &mut Random) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// When what is made is no module.
-pub fn attaching(object: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn attaching(object: &[u8]) -> Result<Vec<u8>, String> {
     binary(&wat::attaching(object, &["wasm_net_xdp", "wasm_net_tc", "wasm_net_egress"]))
 }

@@ -29,7 +29,7 @@ const TIME: &str = "150ms";
 const SHOWN: &[&str] = FORMATS.split_at(5).0;
 
 /// Has a program show hostile names.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     match case.random.below(12) {
         0..2 => help(case),
         2..5 => names_of_a_package(case),

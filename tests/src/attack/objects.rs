@@ -11,7 +11,7 @@ use super::random::{Random, damage};
 use super::seeds::Seeds;
 
 /// Makes an object, and has one of the programs read it.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let seeds = case.seeds;
     let random = &mut case.random;
     let seed = seeds.any(random);

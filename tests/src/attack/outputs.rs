@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const LONG: &str = "60s";
 
 /// Has a program write to something hostile.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let victims = Victims::start(case, "calls", "made", 1)?;
     let run =
         Run { pid: victims.pids()[0], format: case.random.word(&["text", "json", "csv", "yaml"]) };
@@ -260,7 +260,7 @@ fn read(from: &mut File, most: usize, time: Duration) {
 }
 
 /// Whether a file holds something, and all of its last line.
-pub fn is_whole(bytes: &[u8], format: &str) -> Verdict {
+pub(super) fn is_whole(bytes: &[u8], format: &str) -> Verdict {
     if bytes.is_empty() {
         return Err("nothing was written to the file".into());
     }

@@ -20,7 +20,7 @@ use super::{json, texts};
 const LARGE: usize = 1 << 20;
 
 /// Formats that a package is shown in.
-pub const FORMATS: [&str; 6] = ["text", "json", "csv", "tsv", "yaml", "raw"];
+pub(super) const FORMATS: [&str; 6] = ["text", "json", "csv", "tsv", "yaml", "raw"];
 
 /// A package that may be anything.
 struct Made {
@@ -30,7 +30,7 @@ struct Made {
 }
 
 /// Makes a package, and has `ecli` read it: mostly for its help, else to run it for a moment.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let seed = case.seeds.any(&mut case.random);
     let random = &mut case.random;
     let made = match random.below(20) {
@@ -340,7 +340,7 @@ fn counted(seed: &Seed, random: &mut Random) -> Made {
 
 /// A package of another object, with what describes the seed's.
 #[must_use]
-pub fn with_object(seed: &Seed, object: &[u8]) -> String {
+pub(super) fn with_object(seed: &Seed, object: &[u8]) -> String {
     let mut package = seed.json.clone();
     package["bpf_object"] = base64(&stored(object)).into();
     package["bpf_object_size"] = object.len().into();

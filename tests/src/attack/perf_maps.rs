@@ -34,7 +34,7 @@ const MEMORY_OF_SYMBOLS: u64 = MEMORY + (256 << 20);
 const SECRET: &str = "0 ffffffffffffffff secret_of_root\n";
 
 /// Starts hostile processes, and traces them.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     // One thing is hostile at a time, and each in its turn: the file, or where stacks lead.
     let turn = case.number as usize / 2;
     let (kind, place) = match case.number % 2 {
@@ -156,7 +156,7 @@ fn watch(
 
 /// How long a process' main thread was ready to run, and others ran: that is not its fault.
 #[must_use]
-pub fn waited_for_cpu(pid: u32) -> Duration {
+pub(super) fn waited_for_cpu(pid: u32) -> Duration {
     schedule(pid, 1)
 }
 
@@ -168,7 +168,7 @@ fn schedule(pid: u32, at: usize) -> Duration {
 }
 
 /// Hostile processes. They, and what they have left in `/tmp`, are gone when this is dropped.
-pub struct Victims {
+pub(super) struct Victims {
     all: Vec<Started>,
     /// What they say goes on until they end.
     _output: Vec<std::io::PipeReader>,
@@ -179,7 +179,7 @@ impl Victims {
     ///
     /// # Errors
     /// When one cannot be started.
-    pub fn start(
+    pub(super) fn start(
         case: &mut Case<'_>,
         kind: &str,
         place: &str,
@@ -227,7 +227,7 @@ impl Victims {
 
     /// Their numbers.
     #[must_use]
-    pub fn pids(&self) -> Vec<u32> {
+    pub(super) fn pids(&self) -> Vec<u32> {
         self.all.iter().map(Started::pid).collect()
     }
 }

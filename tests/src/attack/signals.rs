@@ -23,7 +23,7 @@ const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 const ENDS: Duration = Duration::from_secs(1);
 
 /// Sends signals to a run.
-pub fn case(case: &mut Case<'_>) -> Verdict {
+pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     match case.random.below(10) {
         0 => while_reading(case),
         1 => huge(case),

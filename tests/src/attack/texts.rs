@@ -5,7 +5,7 @@ use super::random::Random;
 
 /// Pieces, of which names are made. None has a zero byte: names end there. Colours have numbers that the
 /// programs do not use themselves.
-pub const PIECES: [&str; 40] = [
+pub(super) const PIECES: [&str; 40] = [
     "\x1b[35;45m",
     "\x1b[7m",
     "\x1b[2J\x1b[H",
@@ -54,7 +54,7 @@ const NO_TEXT: [&[u8]; 6] =
 
 /// A hostile text.
 #[must_use]
-pub fn text(random: &mut Random) -> String {
+pub(super) fn text(random: &mut Random) -> String {
     let mut text = String::new();
     for _ in 0..=random.below(3) {
         if random.one_in(3) {
@@ -67,7 +67,7 @@ pub fn text(random: &mut Random) -> String {
 
 /// A hostile text of at most so many bytes, which may be no UTF-8.
 #[must_use]
-pub fn bytes(random: &mut Random, most: usize) -> Vec<u8> {
+pub(super) fn bytes(random: &mut Random, most: usize) -> Vec<u8> {
     let mut bytes = text(random).into_bytes();
     if random.one_in(3) {
         let at = random.below(bytes.len());
@@ -80,7 +80,7 @@ pub fn bytes(random: &mut Random, most: usize) -> Vec<u8> {
 
 /// The name of a file: hostile bytes without a slash, neither empty nor a folder's own.
 #[must_use]
-pub fn file_name(random: &mut Random) -> Vec<u8> {
+pub(super) fn file_name(random: &mut Random) -> Vec<u8> {
     let mut name = bytes(random, 200);
     name.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b'|');
     name.insert(0, b'f');

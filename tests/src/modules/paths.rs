@@ -4,7 +4,7 @@
 use super::tokens::Token;
 
 /// A path, and the name that its item has where it is used.
-pub struct Used {
+pub(super) struct Used {
     /// Its parts.
     pub parts: Vec<String>,
     /// The name: that of `as`, or the last part but `self`.
@@ -20,7 +20,7 @@ impl Used {
 }
 
 /// The paths that begin at a token: several where there are braces.
-pub fn paths(tokens: &[(Token, usize)]) -> Vec<Used> {
+pub(super) fn paths(tokens: &[(Token, usize)]) -> Vec<Used> {
     let mut all = Vec::new();
     read_paths(tokens, &mut 0, &[], &mut all);
     all

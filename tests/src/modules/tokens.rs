@@ -3,7 +3,7 @@
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub(super) enum Token {
     /// `use`.
     Use,
     /// Another identifier or keyword.
@@ -15,13 +15,13 @@ pub enum Token {
 }
 
 /// The tokens of a source with their lines, without those of items for tests.
-pub fn tokens(text: &str) -> Vec<(Token, usize)> {
+pub(super) fn tokens(text: &str) -> Vec<(Token, usize)> {
     split(text).0
 }
 
 /// The files of the modules for tests that a source declares, as `#[cfg(test)] mod tests;`: their
 /// names, without what a file's name ends in.
-pub fn test_modules(text: &str) -> Vec<String> {
+pub(super) fn test_modules(text: &str) -> Vec<String> {
     let (_, tests) = split(text);
     let mut found = Vec::new();
     for item in tests {

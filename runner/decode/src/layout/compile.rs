@@ -32,7 +32,7 @@ struct Left {
 }
 
 /// Compiles a type.
-pub fn layout(ty: Type<'_>) -> Layout {
+pub(super) fn layout(ty: Type<'_>) -> Layout {
     let mut left = Left { members: MAX_MEMBERS, enumerators: MAX_ENUMERATORS, values: MAX_VALUES };
     compile(ty, 0, &mut left)
 }

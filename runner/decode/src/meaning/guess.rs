@@ -9,7 +9,7 @@ mod time;
 use bpfpack_schemas::btf::{Kind, Type};
 
 use super::Meaning;
-pub use address::family;
+pub(super) use address::family;
 use address::{FAMILY, address, is_network};
 use time::time;
 
@@ -47,7 +47,7 @@ enum Form {
 }
 
 /// See [`Meaning::guess`].
-pub fn guess(member: &Hint<'_>) -> Option<Meaning> {
+pub(super) fn guess(member: &Hint<'_>) -> Option<Meaning> {
     let name = member.name.to_ascii_lowercase();
     let meaning = by_type(&name, member.ty).or_else(|| {
         let form = form(member.ty)?;

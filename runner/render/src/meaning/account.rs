@@ -11,19 +11,19 @@ const MOST: u64 = 4 << 20;
 
 /// Names by id, read when the first is asked for.
 #[derive(Debug, Default)]
-pub struct Accounts {
+pub(super) struct Accounts {
     users: Option<HashMap<u32, Box<str>>>,
     groups: Option<HashMap<u32, Box<str>>>,
 }
 
 impl Accounts {
     /// A user's name.
-    pub fn user(&mut self, id: u64) -> Option<&str> {
+    pub(super) fn user(&mut self, id: u64) -> Option<&str> {
         find(&mut self.users, "/etc/passwd", id)
     }
 
     /// A group's name.
-    pub fn group(&mut self, id: u64) -> Option<&str> {
+    pub(super) fn group(&mut self, id: u64) -> Option<&str> {
         find(&mut self.groups, "/etc/group", id)
     }
 }

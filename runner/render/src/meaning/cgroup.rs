@@ -22,7 +22,7 @@ const PART: u32 = 50;
 
 /// Paths by id.
 #[derive(Debug, Default)]
-pub struct Cgroups {
+pub(super) struct Cgroups {
     /// None for an id that no walk found. A cgroup that is gone keeps its path: ids do not come
     /// back, and records of it still arrive.
     paths: HashMap<u64, Option<Box<str>>>,
@@ -33,7 +33,7 @@ pub struct Cgroups {
 impl Cgroups {
     /// The path below the mount: `/system.slice/cron.service`. None where there is no such cgroup
     /// any more, and for what was made since the last walk, if that was just now.
-    pub fn path(&mut self, id: u64) -> Option<&str> {
+    pub(super) fn path(&mut self, id: u64) -> Option<&str> {
         if id != 0 && !self.paths.contains_key(&id) {
             self.look(id);
         }

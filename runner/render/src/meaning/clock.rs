@@ -28,7 +28,7 @@ const READ_AFTER: u64 = SECOND;
 
 /// Where the clocks stand, in nanoseconds.
 #[derive(Debug)]
-pub struct KernelClock {
+pub(super) struct KernelClock {
     local_time: LocalTime,
     /// The monotonic clock when the distances were read; 0 before.
     read_at: u64,
@@ -45,7 +45,7 @@ pub struct KernelClock {
 
 impl KernelClock {
     /// Nothing was read yet.
-    pub fn new(local_time: LocalTime) -> KernelClock {
+    pub(super) fn new(local_time: LocalTime) -> KernelClock {
         KernelClock {
             local_time,
             read_at: 0,
@@ -59,7 +59,7 @@ impl KernelClock {
 
     /// Appends a time as `HH:MM:SS.uuuuuu`; false where it is in the future, over a day ago, or
     /// before boot.
-    pub fn write(&mut self, value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(&mut self, value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
         let Some(value) = value.checked_mul(unit.nanoseconds()) else { return false };
         // The clocks are read again when a time is ahead of them, or they are old.
         if value > self.now || value.saturating_sub(self.read_at) > READ_AFTER {

@@ -6,7 +6,7 @@
 use super::number::decimal;
 
 /// The largest error number that the kernel returns.
-pub const MAX_ERRNO: i64 = 4095;
+pub(super) const MAX_ERRNO: i64 = 4095;
 
 /// By number, from 1 on; empty where there is none.
 #[rustfmt::skip]
@@ -66,7 +66,7 @@ const CAPABILITIES: [&str; 41] = [
 ];
 
 /// Appends the name of an error number, with its sign; 0 has none.
-pub fn errno(number: i64, out: &mut Vec<u8>) -> bool {
+pub(super) fn errno(number: i64, out: &mut Vec<u8>) -> bool {
     let Some(name) = errno_name(number.unsigned_abs()) else { return false };
     if number < 0 {
         out.push(b'-');
@@ -86,7 +86,7 @@ fn errno_name(number: u64) -> Option<&'static str> {
 }
 
 /// Appends the name of a signal: `SIGKILL`, `SIGRTMIN+3`.
-pub fn signal(number: u64, out: &mut Vec<u8>) -> bool {
+pub(super) fn signal(number: u64, out: &mut Vec<u8>) -> bool {
     match number {
         1..=31 => {
             out.extend_from_slice(b"SIG");
@@ -103,7 +103,7 @@ pub fn signal(number: u64, out: &mut Vec<u8>) -> bool {
 }
 
 /// The name of a capability.
-pub fn capability(number: u64) -> Option<&'static str> {
+pub(super) fn capability(number: u64) -> Option<&'static str> {
     CAPABILITIES.get(usize::try_from(number).ok()?).copied()
 }
 

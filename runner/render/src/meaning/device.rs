@@ -14,7 +14,7 @@ const MINOR_BITS: u32 = 20;
 
 /// Names by number.
 #[derive(Debug, Default)]
-pub struct Devices {
+pub(super) struct Devices {
     disks: Cache,
     interfaces: Cache,
     /// Any socket: what the kernel takes the question through. None where there can be none.
@@ -23,7 +23,7 @@ pub struct Devices {
 
 impl Devices {
     /// Appends the name of a block device: `vda1`; `0:21` where it has none. 0 is no device.
-    pub fn disk(&mut self, device: u64, out: &mut Vec<u8>) -> bool {
+    pub(super) fn disk(&mut self, device: u64, out: &mut Vec<u8>) -> bool {
         match self.disks.get(device, disk_name) {
             Some(name) => clean(name.as_bytes(), out),
             None => numbers(device, out),
@@ -31,7 +31,7 @@ impl Devices {
     }
 
     /// The name of an interface.
-    pub fn interface(&mut self, index: u64) -> Option<&str> {
+    pub(super) fn interface(&mut self, index: u64) -> Option<&str> {
         let Devices { interfaces, socket, .. } = self;
         interfaces.get(index, |index| {
             let index = u32::try_from(index).ok().filter(|index| *index > 0)?;
@@ -42,7 +42,7 @@ impl Devices {
 }
 
 /// Appends `major:minor`; 0 is no device.
-pub fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
+pub(super) fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
     let Some((major, minor)) = split(device) else { return false };
     decimal(major.into(), out);
     out.push(b':');

@@ -15,10 +15,10 @@ use crate::clock::LocalTime;
 const MOST: usize = 4096;
 
 /// Appends what an address of kernel code is; false where it is none.
-pub type Kernel = Box<dyn FnMut(u64, &mut Vec<u8>) -> bool>;
+pub(crate) type Kernel = Box<dyn FnMut(u64, &mut Vec<u8>) -> bool>;
 
 /// The names of this machine, as far as they were asked for. Nothing is read before.
-pub struct Names {
+pub(crate) struct Names {
     /// Numbers stay exact: time spans and sizes are not written in readable units, for programs that
     /// calculate with them.
     pub exact: bool,
@@ -33,7 +33,7 @@ pub struct Names {
 impl Names {
     /// Nothing is known yet; times of day are found by `local_time`.
     #[must_use]
-    pub fn new(local_time: LocalTime) -> Names {
+    pub(crate) fn new(local_time: LocalTime) -> Names {
         Names {
             exact: false,
             kernel: None,
@@ -80,7 +80,7 @@ pub(super) struct Cache(HashMap<u64, Option<Box<str>>>);
 
 impl Cache {
     /// The name, looked up if it was not yet.
-    pub fn get(
+    pub(super) fn get(
         &mut self,
         number: u64,
         look_up: impl FnOnce(u64) -> Option<String>,

@@ -43,7 +43,7 @@ fn version(family: Option<u64>) -> Option<Version> {
 }
 
 /// Appends an IPv4 address, or `-` where the family is the other.
-pub fn ipv4(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
+pub(super) fn ipv4(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     match (bytes, version(family)) {
         (_, Some(Version::Six)) => out.push(b'-'),
         ([a, b, c, d, ..], _) if size >= 4 => dotted([*a, *b, *c, *d], out),
@@ -53,7 +53,7 @@ pub fn ipv4(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -
 }
 
 /// Appends an IPv6 address, or `-` where the family is the other.
-pub fn ipv6(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
+pub(super) fn ipv6(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     match (bytes.first_chunk::<16>(), version(family)) {
         (_, Some(Version::Four)) => out.push(b'-'),
         (Some(address), _) if size >= 16 => colons(*address, out),
@@ -64,7 +64,7 @@ pub fn ipv6(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -
 
 /// Appends the address of a family. Without one, 16 bytes are IPv4 where only the first four are
 /// used: an IPv6 address that ends in 96 zero bits is a network's, not a host's, but for `::`.
-pub fn ip(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
+pub(super) fn ip(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     let address = bytes.first_chunk::<16>().filter(|_| size >= 16);
     match (address, version(family)) {
         (Some([a, b, c, d, ..]), Some(Version::Four)) => dotted([*a, *b, *c, *d], out),
@@ -96,7 +96,7 @@ fn colons(address: [u8; 16], out: &mut Vec<u8>) {
 }
 
 /// Appends a hardware address.
-pub fn mac(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> bool {
+pub(super) fn mac(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> bool {
     let Some(address) = bytes.first_chunk::<6>().filter(|_| size >= 6) else { return false };
     for (at, byte) in address.iter().enumerate() {
         if at > 0 {
@@ -108,22 +108,22 @@ pub fn mac(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends a number that is in network order.
-pub fn swapped(value: u64, size: usize, out: &mut Vec<u8>) -> bool {
+pub(super) fn swapped(value: u64, size: usize, out: &mut Vec<u8>) -> bool {
     decimal(value.swap_bytes() >> (64 - 8 * size.clamp(1, 8)), out)
 }
 
 /// The name of a family.
-pub fn family(number: u64) -> Option<&'static str> {
+pub(super) fn family(number: u64) -> Option<&'static str> {
     FAMILIES.get(usize::try_from(number).ok()?).copied()
 }
 
 /// The name of a TCP socket's state.
-pub fn socket_state(number: u64) -> Option<&'static str> {
+pub(super) fn socket_state(number: u64) -> Option<&'static str> {
     STATES.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
 }
 
 /// The name of a protocol above IP.
-pub fn protocol(number: u64) -> Option<&'static str> {
+pub(super) fn protocol(number: u64) -> Option<&'static str> {
     Some(match number {
         1 => "ICMP",
         2 => "IGMP",

@@ -4,7 +4,7 @@
 use crate::put;
 
 /// Appends a number. Always true, as for all that writes a value.
-pub fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
+pub(super) fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -20,14 +20,14 @@ pub fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends a number of `width` digits, with zeroes before it; higher digits are left out.
-pub fn padded(value: u64, width: u32, out: &mut Vec<u8>) {
+pub(super) fn padded(value: u64, width: u32, out: &mut Vec<u8>) {
     for place in (0..width).rev() {
         out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
     }
 }
 
 /// Appends a number as `0x1f`.
-pub fn hex(value: u64, out: &mut Vec<u8>) -> bool {
+pub(super) fn hex(value: u64, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(b"0x");
     let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
@@ -37,12 +37,12 @@ pub fn hex(value: u64, out: &mut Vec<u8>) -> bool {
 }
 
 /// The digit of the low half of a byte.
-pub fn hex_digit(byte: u8) -> u8 {
+pub(super) fn hex_digit(byte: u8) -> u8 {
     b"0123456789abcdef"[usize::from(byte & 0xf)]
 }
 
 /// Appends a string that may hold anything, control characters escaped.
-pub fn clean(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn clean(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     put::string(bytes, out);
     true
 }

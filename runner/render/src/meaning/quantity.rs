@@ -22,7 +22,7 @@ const SPANS: [(&str, u64); 7] =
 
 /// Appends a time span: `950ns`, `1.23ms`, `12.3s`, `20.6min`. At most seven bytes. In its own unit
 /// it is a whole number: no digit is written that was not measured.
-pub fn duration(value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
+pub(super) fn duration(value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
     let mut scale = 1;
     for (name, next) in &SPANS[index(unit)..] {
         // Rounding may give one of the next unit: 999.6us is 1.00ms.
@@ -36,7 +36,7 @@ pub fn duration(value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends a time span that may be below zero.
-pub fn signed_duration(value: i64, unit: Unit, out: &mut Vec<u8>) -> bool {
+pub(super) fn signed_duration(value: i64, unit: Unit, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     if value < 0 {
         out.push(b'-');
@@ -52,7 +52,7 @@ pub fn signed_duration(value: i64, unit: Unit, out: &mut Vec<u8>) -> bool {
 const SIZES: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
 
 /// Appends a size: `17`, `4.0K`, `123M`. At most five bytes.
-pub fn size(value: u64, out: &mut Vec<u8>) -> bool {
+pub(super) fn size(value: u64, out: &mut Vec<u8>) -> bool {
     let fits = |at: &usize| scaled(value, 1 << (10 * at), 0) < 1024;
     let at = (0..SIZES.len()).find(fits).unwrap_or_default();
     short(value, 1 << (10 * at), 2, SIZES[at], out);

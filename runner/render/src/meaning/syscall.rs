@@ -21,7 +21,7 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
 });
 
 /// The name of a system call's number.
-pub fn name(number: u64) -> Option<&'static str> {
+pub(super) fn name(number: u64) -> Option<&'static str> {
     let number = usize::try_from(number).ok()?;
     NAMES.get(number).copied().filter(|name| *name != HOLE)
 }

@@ -29,7 +29,7 @@ thread_local! {
 
 /// The members of a kind of records, compiled for a format.
 #[derive(Debug)]
-pub struct Flat {
+pub(crate) struct Flat {
     steps: Vec<Step>,
     /// Bytes that a record needs at most, but for what others write.
     room: usize,
@@ -83,7 +83,7 @@ enum Value {
 
 /// A member for a format.
 #[derive(Debug)]
-pub struct Part<'m> {
+pub(crate) struct Part<'m> {
     /// The member; none where records have none there: somebody else writes that.
     pub member: Option<&'m Member>,
     /// What stands before its value.
@@ -98,7 +98,7 @@ pub struct Part<'m> {
 
 impl Flat {
     /// Compiles members; none where something is too long for that.
-    pub fn new<'m>(parts: impl IntoIterator<Item = Part<'m>>) -> Option<Flat> {
+    pub(crate) fn new<'m>(parts: impl IntoIterator<Item = Part<'m>>) -> Option<Flat> {
         #[cfg(fuzzing)]
         if IS_OFF.get() {
             return None;
@@ -148,7 +148,7 @@ impl Flat {
 
     /// Appends the members of a record; false, and nothing appended, where it is too short.
     /// `other` appends the value of the member at an index.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         record: &[u8],
         out: &mut Vec<u8>,

@@ -14,7 +14,7 @@ use crate::meaning::{self, Names, Value};
 use crate::put::{self, Scan, scan};
 
 /// Appends a value.
-pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
         Layout::Int { size, signed } => integer(bytes, *size, *signed, out),
         Layout::Pointer => integer(bytes, 8, false, out),
@@ -77,7 +77,12 @@ pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut
 }
 
 /// Appends a struct's members, without the braces.
-pub fn write_members(record: &Struct, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+pub(crate) fn write_members(
+    record: &Struct,
+    bytes: &[u8],
+    names: &mut Option<Names>,
+    out: &mut Vec<u8>,
+) {
     for (at, member) in record.members.iter().enumerate() {
         if at > 0 {
             out.push(b',');
@@ -89,7 +94,12 @@ pub fn write_members(record: &Struct, bytes: &[u8], names: &mut Option<Names>, o
 }
 
 /// Appends the value of a member; `null` where the record ends before it.
-pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+pub(crate) fn write_member(
+    member: &Member,
+    record: &[u8],
+    names: &mut Option<Names>,
+    out: &mut Vec<u8>,
+) {
     if member.is_missing(record) {
         out.extend_from_slice(b"null");
         return;
@@ -142,7 +152,7 @@ fn is_number(text: &[u8]) -> bool {
 }
 
 /// The value of an enum, and its name if it has one.
-pub fn enumerator<'n>(
+pub(crate) fn enumerator<'n>(
     names: &'n [(i64, String)],
     bytes: &[u8],
     size: usize,
@@ -157,14 +167,14 @@ pub fn enumerator<'n>(
 }
 
 /// The name of an index, or the index.
-pub fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Result<&'n str, u128> {
+pub(crate) fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Result<&'n str, u128> {
     let index = unsigned(bytes, size);
     let name = usize::try_from(index).ok().and_then(|at| names.get(at));
     name.map(String::as_str).filter(|name| !name.is_empty()).ok_or(index)
 }
 
 /// Appends an integer; one of 16 bytes in quotes, since readers of JSON would round it.
-pub fn integer(bytes: &[u8], size: usize, is_signed: bool, out: &mut Vec<u8>) {
+pub(crate) fn integer(bytes: &[u8], size: usize, is_signed: bool, out: &mut Vec<u8>) {
     // The usual sizes without a way through 128 bits: this is most of the time of an event.
     match (size, is_signed, bytes) {
         (4, false, [a, b, c, d, ..]) => {
@@ -205,7 +215,7 @@ fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a JSON string; what is no UTF-8 becomes U+FFFD.
-pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     out.push(b'"');
     if found == (Scan { len: bytes.len(), is_plain: true, is_unquoted: true }) {

@@ -13,10 +13,10 @@ use crate::meaning::{self, Names, Value};
 use crate::put::{self, scan, string};
 
 /// What stands where a record ends before a member.
-pub const MISSING: &[u8] = b"-";
+pub(crate) const MISSING: &[u8] = b"-";
 
 /// Appends a value: a struct as its members, strings bare, everything else as in JSON.
-pub fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
         Layout::Int { size, signed } if *size < 16 => json::integer(bytes, *size, *signed, out),
         Layout::Text { size } => text_string(&bytes[..bytes.len().min(*size)], out),
@@ -83,7 +83,12 @@ fn list<'b>(
 }
 
 /// Appends the value of a member: what it stands for, where that is known and asked for.
-pub fn write_member(member: &Member, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
+pub(crate) fn write_member(
+    member: &Member,
+    record: &[u8],
+    names: &mut Option<Names>,
+    out: &mut Vec<u8>,
+) {
     if member.is_missing(record) {
         out.extend_from_slice(MISSING);
         return;
@@ -129,7 +134,7 @@ fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends bytes in hexadecimal.
-pub fn hex(bytes: &[u8], size: usize, out: &mut Vec<u8>) {
+pub(crate) fn hex(bytes: &[u8], size: usize, out: &mut Vec<u8>) {
     for byte in bytes.iter().take(size) {
         let _ = write!(out, "{byte:02x}");
     }

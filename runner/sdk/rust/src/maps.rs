@@ -12,7 +12,7 @@ pub struct Map {
 }
 
 /// The number of an error of Linux: 2, ENOENT, where there is no such key.
-pub type Errno = i32;
+pub(crate) type Errno = i32;
 
 fn result(code: i32) -> Result<(), Errno> {
     match code {

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The event that is raised for each call of `bpf_trace_printk` and `bpf_trace_vprintk`.
-pub const EVENT: &str = "events/bpf_trace/bpf_trace_printk";
+pub(super) const EVENT: &str = "events/bpf_trace/bpf_trace_printk";
 
 /// Its switch.
 const ENABLE: &str = "events/bpf_trace/bpf_trace_printk/enable";
@@ -56,7 +56,7 @@ const SHARED: [(&str, &str); 2] = [("tracing_on", "1"), (ENABLE, "1")];
 
 /// A trace instance that is gone when this is dropped. Its pipe has to be closed before.
 #[derive(Debug)]
-pub struct Instance {
+pub(super) struct Instance {
     pub(super) dir: PathBuf,
 }
 
@@ -65,7 +65,7 @@ impl Instance {
     ///
     /// # Errors
     /// `NotFound` where the kernel has no instances, or no such event.
-    pub fn make(tracefs: &Path) -> io::Result<Instance> {
+    pub(super) fn make(tracefs: &Path) -> io::Result<Instance> {
         let instances = tracefs.join("instances");
         remove_stale(&instances);
         let id = std::process::id();
@@ -93,12 +93,12 @@ impl Instance {
     }
 
     /// Opens the pipe.
-    pub fn pipe(&self) -> io::Result<File> {
+    pub(super) fn pipe(&self) -> io::Result<File> {
         open_pipe(&self.dir)
     }
 
     /// How many events did not find room, or were overwritten before they were read.
-    pub fn lost(&self) -> io::Result<u64> {
+    pub(super) fn lost(&self) -> io::Result<u64> {
         let mut lost = 0;
         for cpu in fs::read_dir(self.dir.join("per_cpu"))? {
             let stats = fs::read_to_string(cpu?.path().join("stats"))?;
@@ -142,20 +142,20 @@ fn remove_stale(instances: &Path) {
 }
 
 /// Whether the numbers in /proc are those by which the kernel itself calls processes.
-pub fn sees_all_processes() -> bool {
+pub(super) fn sees_all_processes() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_PID_NAMESPACE)
 }
 
 /// Settings of the top level, which are as before when this is dropped.
 #[derive(Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Files, and what was in them.
     changed: Vec<(PathBuf, String)>,
 }
 
 impl Settings {
     /// Changes what stands in the way of lines, and nothing else: others may be reading, too.
-    pub fn change(tracefs: &Path) -> Settings {
+    pub(super) fn change(tracefs: &Path) -> Settings {
         let mut changed = Vec::new();
         for (file, value) in FORM.iter().chain(&SHARED) {
             let path = tracefs.join(file);
@@ -180,7 +180,7 @@ impl Drop for Settings {
 
 /// Opens the pipe of the top level, and throws away what is in it: somebody else's program, which
 /// may have ended long ago, printed that.
-pub fn open_shared(tracefs: &Path) -> io::Result<File> {
+pub(super) fn open_shared(tracefs: &Path) -> io::Result<File> {
     let mut pipe = open_pipe(tracefs)?;
     let mut bytes = vec![0; 1 << 16];
     // A program that prints all the time must not keep us here: a read gives a page or two.

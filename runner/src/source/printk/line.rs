@@ -22,7 +22,7 @@ const LONGEST_COMM: usize = 64;
 
 /// What a program printed with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// The name of the thread on which the program ran, `<...>` where the kernel forgot it.
     pub comm: &'a [u8],
     /// Its number: what user space calls a thread's.
@@ -37,7 +37,7 @@ pub struct Line<'a> {
 
 /// What is found in a trace pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub(super) enum Piece<'a> {
     /// A program printed something.
     Printed(Line<'a>),
     /// The kernel overwrote so many events before they were read.
@@ -73,7 +73,7 @@ impl<'a> Open<'a> {
 
 /// Takes the pieces out of `bytes`; returns how many bytes are done with. Behind them is the begin
 /// of something that is not all there yet.
-pub fn pieces<'a>(bytes: &'a [u8], mut take: impl FnMut(Piece<'a>)) -> usize {
+pub(super) fn pieces<'a>(bytes: &'a [u8], mut take: impl FnMut(Piece<'a>)) -> usize {
     let mut open: Option<Open<'a>> = None;
     let mut at = 0;
     while let Some(len) = bytes[at..].iter().position(|byte| *byte == b'\n') {

@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 1 << 20;
 /// Why a declaration is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadDeclaration(String);
+pub(super) struct BadDeclaration(String);
 
 fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
     Err(BadDeclaration(text.into()))
@@ -28,7 +28,7 @@ fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
 
 /// Makes a source. `index` is its number among the sources; `fields` are the members that the user
 /// wants to see, all where there are none.
-pub fn declare(
+pub(super) fn declare(
     text: &str,
     index: usize,
     fields: &[String],

@@ -11,7 +11,7 @@ use super::sources::{ModuleSource, Row};
 
 /// What is described beside the sources.
 #[derive(Debug)]
-pub struct About<'a> {
+pub(super) struct About<'a> {
     /// The package's name.
     pub package: &'a str,
     /// What the output is.
@@ -26,7 +26,7 @@ pub struct About<'a> {
 
 /// The description, as text.
 #[must_use]
-pub fn describe(about: &About<'_>, sources: &[ModuleSource], maps: &Table) -> String {
+pub(super) fn describe(about: &About<'_>, sources: &[ModuleSource], maps: &Table) -> String {
     let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
         pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
     };

@@ -21,7 +21,7 @@ type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
 
 /// The name of the module that has them.
-pub const MODULE: &str = "bpfpack";
+pub(super) const MODULE: &str = "bpfpack";
 
 /// Bytes of a declaration: what is made of it is many times larger, and stays.
 const MOST_DECLARED: u32 = 64 << 10;
@@ -33,7 +33,7 @@ const PIECES_OF_ROW: usize = 2;
 const MOST_LOG: u32 = 64 << 10;
 
 /// Gives a linker all functions of the interface.
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "emit", emit)?;
     linker.func_wrap(MODULE, "rows", rows)?;
     linker.func_wrap(MODULE, "text", text)?;

@@ -64,7 +64,7 @@ impl<'de> Visitor<'de> for Any {
 ///
 /// # Errors
 /// Where it is no JSON value.
-pub fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let text = String::from_utf8_lossy(text);
     serde_json::from_str::<Any>(&text)?;
     let mut out = Vec::with_capacity(text.len());

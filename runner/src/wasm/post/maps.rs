@@ -16,13 +16,13 @@ struct Named {
 
 /// The maps of a package.
 #[derive(Debug, Default)]
-pub struct Table(Vec<Named>);
+pub(crate) struct Table(Vec<Named>);
 
 impl Table {
     /// The maps whose keys and values are bytes. In others they are descriptors of this process
     /// (maps of maps, of cgroups, of sockets, storage), which a module must not name; data sections
     /// are not among them, either.
-    pub fn of(object: &Object) -> Result<Table, Failure> {
+    pub(crate) fn of(object: &Object) -> Result<Table, Failure> {
         let mut maps = Vec::new();
         for map in object.maps() {
             let name = map.name().to_string_lossy().into_owned();
@@ -50,19 +50,19 @@ impl Table {
 
     /// A map by its number.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&Map> {
+    pub(crate) fn get(&self, number: u32) -> Option<&Map> {
         self.0.get(number as usize).map(|named| &named.map)
     }
 
     /// The number of a map.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|named| named.name == name)
     }
 
     /// What a module is told.
     #[must_use]
-    pub fn describe(&self) -> Value {
+    pub(crate) fn describe(&self) -> Value {
         let describe = |Named { name, map }: &Named| {
             json!({
                 "name": name, "type": type_name(map.map_type()),

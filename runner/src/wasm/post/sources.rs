@@ -19,7 +19,7 @@ pub(crate) enum ModuleSource {
 
 /// Where key and value are in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub(super) struct Row {
     /// Bytes of the key; 0 where there is none.
     pub key: usize,
     /// First byte of the value.
@@ -32,7 +32,7 @@ pub struct Row {
 
 /// Where a member is, as modules learn it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemberAt {
+pub(super) struct MemberAt {
     /// First byte.
     pub offset: u32,
     /// Bytes of it, or of an element.
@@ -74,7 +74,7 @@ impl ModuleSource {
 
     /// Finds a member by its name; in rows, of the key or the value.
     #[must_use]
-    pub fn member(&self, kind: usize, name: &str) -> Option<MemberAt> {
+    pub(super) fn member(&self, kind: usize, name: &str) -> Option<MemberAt> {
         match self {
             ModuleSource::Records(stream) if name.is_empty() => {
                 Some(MemberAt::whole(stream.records.get(kind)?.size))
@@ -115,7 +115,7 @@ impl ModuleSource {
 impl Row {
     /// The rows of a view.
     #[must_use]
-    pub fn of(view: &View) -> Row {
+    pub(super) fn of(view: &View) -> Row {
         let key = view.key.as_ref().map_or(0, Layout::size);
         let value = view.value.size();
         let value_at = key.next_multiple_of(8);
@@ -123,7 +123,7 @@ impl Row {
     }
 
     /// Appends a row.
-    pub fn put(&self, entry: &Entry, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, entry: &Entry, out: &mut Vec<u8>) {
         let from = out.len();
         out.extend_from_slice(&entry.key[..entry.key.len().min(self.key)]);
         out.resize(from + self.value_at, 0);
@@ -133,7 +133,7 @@ impl Row {
 
     /// The elements that rows are.
     #[must_use]
-    pub fn entries(&self, rows: &[u8]) -> Vec<Entry> {
+    pub(super) fn entries(&self, rows: &[u8]) -> Vec<Entry> {
         let entry = |row: &[u8]| Entry {
             key: row[..self.key].to_vec(),
             value: row[self.value_at..][..self.value].to_vec(),
@@ -191,7 +191,7 @@ impl MemberAt {
 
     /// As it stands in a module's memory.
     #[must_use]
-    pub fn bytes(&self) -> [u8; 24] {
+    pub(super) fn bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
         let words = [self.offset, self.size, self.ty, self.count, self.stride];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {

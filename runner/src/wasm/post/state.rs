@@ -16,7 +16,7 @@ use crate::wasm::memory::Guest;
 use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Wasi, WasiError};
 
 /// Bytes that a call may emit before ecli shows them.
-pub const MOST_EMITTED: usize = 64 << 20;
+pub(super) const MOST_EMITTED: usize = 64 << 20;
 
 /// What is kept of each piece beside its bytes, at least: pieces without bytes count, too.
 const PIECE: usize = 32;
@@ -29,7 +29,7 @@ const LONGEST_LINE: usize = 64 << 10;
 
 /// What all modules of a run share.
 #[derive(Debug)]
-pub struct World {
+pub(super) struct World {
     /// All sources, those of the package first.
     pub sources: RefCell<Vec<ModuleSource>>,
     /// How many of them there are before any module has declared one.
@@ -52,7 +52,7 @@ pub struct World {
 
 /// What a module has emitted: its bytes are in [`State::bytes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emitted {
+pub(super) enum Emitted {
     /// A record of a source.
     Record {
         /// The source.
@@ -81,7 +81,7 @@ pub enum Emitted {
 
 /// The data of a module's store.
 #[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     /// What all share.
     pub world: Rc<World>,
     /// What messages call it.
@@ -118,7 +118,7 @@ pub struct State {
 
 impl State {
     /// A module that was not called.
-    pub fn new(
+    pub(super) fn new(
         world: &Rc<World>,
         name: &str,
         parameters: Vec<(String, String)>,
@@ -151,7 +151,7 @@ impl State {
     ///
     /// # Errors
     /// When it is too much for one call.
-    pub fn keep(&mut self, what: Emitted, bytes: &[u8]) -> Result<(), TooMuch> {
+    pub(super) fn keep(&mut self, what: Emitted, bytes: &[u8]) -> Result<(), TooMuch> {
         self.keep_pieces(what, bytes, 1)
     }
 
@@ -159,7 +159,7 @@ impl State {
     ///
     /// # Errors
     /// When it is too much for one call.
-    pub fn keep_pieces(
+    pub(super) fn keep_pieces(
         &mut self,
         what: Emitted,
         bytes: &[u8],
@@ -176,7 +176,7 @@ impl State {
     }
 
     /// Hands over what was kept.
-    pub fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
+    pub(super) fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
         self.used = 0;
         (std::mem::take(&mut self.emitted), std::mem::take(&mut self.bytes))
     }
@@ -210,7 +210,7 @@ impl State {
     }
 
     /// Says lines on stderr, for a module. Where nobody listens, the last ones are kept.
-    pub fn say(&mut self, lines: &[u8]) {
+    pub(super) fn say(&mut self, lines: &[u8]) {
         if self.world.is_quiet {
             self.last_words.extend_from_slice(lines);
             let rest = self.last_words.len().saturating_sub(LAST_WORDS);
@@ -224,7 +224,7 @@ impl State {
     }
 
     /// What it has said last, where nobody listened.
-    pub fn take_last_words(&mut self) -> Option<String> {
+    pub(super) fn take_last_words(&mut self) -> Option<String> {
         let words = std::mem::take(&mut self.last_words);
         let clean = |line: &str| bpfpack_schemas::printable::clean(line);
         let lines: Vec<String> = String::from_utf8_lossy(&words).lines().map(clean).collect();
@@ -232,7 +232,7 @@ impl State {
     }
 
     /// Shows lines that were begun and never ended.
-    pub fn end_lines(&mut self) {
+    pub(super) fn end_lines(&mut self) {
         for (at, to) in [Output::Stdout, Output::Stderr].into_iter().enumerate() {
             let line = std::mem::take(&mut self.lines[at]);
             if !line.is_empty() {
@@ -272,7 +272,7 @@ impl HasWasi for State {
 /// A call emitted more than is kept.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it emitted more than {} MB in one call", MOST_EMITTED >> 20)]
-pub struct TooMuch;
+pub(super) struct TooMuch;
 
 impl Guest for State {
     fn memory(&mut self) -> &mut Option<Memory> {

@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 256 << 10;
 
 /// A buffer, with what was copied out of it and not handed over yet.
 #[derive(Debug)]
-pub struct PolledBuffer {
+pub(super) struct PolledBuffer {
     reader: ReaderState,
     /// Records behind each other, and where each ends.
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ enum ReaderState {
 }
 
 /// Whether a map is a buffer.
-pub fn is_buffer(map: &impl MapCore) -> bool {
+pub(super) fn is_buffer(map: &impl MapCore) -> bool {
     matches!(map.map_type(), MapType::RingBuf | MapType::PerfEventArray)
 }
 
@@ -57,7 +57,7 @@ impl PolledBuffer {
     ///
     /// # Errors
     /// When the map is none.
-    pub fn open(map: &impl MapCore) -> io::Result<PolledBuffer> {
+    pub(super) fn open(map: &impl MapCore) -> io::Result<PolledBuffer> {
         let reader = match map.map_type() {
             MapType::RingBuf => ReaderState::Ring(Ring::open(Map::of(map)?)?),
             MapType::PerfEventArray => ReaderState::Perf(PerfBuffer::open(Map::of(map)?, PAGES)?),
@@ -78,7 +78,7 @@ impl PolledBuffer {
     }
 
     /// What to poll.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match &self.reader {
             ReaderState::Ring(ring) => ring.as_fd(),
             ReaderState::Perf(perf) => perf.as_fd(),
@@ -86,7 +86,7 @@ impl PolledBuffer {
     }
 
     /// Begins a poll: what is there now is what it will hand over. Tells whether that is something.
-    pub fn begin(&mut self) -> io::Result<bool> {
+    pub(super) fn begin(&mut self) -> io::Result<bool> {
         if let ReaderState::Ring(ring) = &self.reader {
             self.mark = ring.end();
         }
@@ -96,7 +96,7 @@ impl PolledBuffer {
     }
 
     /// The next record, copied out already.
-    pub fn record(&mut self) -> Option<&[u8]> {
+    pub(super) fn record(&mut self) -> Option<&[u8]> {
         let end = *self.ends.get(self.next)?;
         let begin = if self.next == 0 { 0 } else { self.ends[self.next - 1] };
         self.next += 1;
@@ -105,7 +105,7 @@ impl PolledBuffer {
     }
 
     /// Copies more out, if all was handed over; false where nothing is left of this poll.
-    pub fn refill(&mut self) -> io::Result<bool> {
+    pub(super) fn refill(&mut self) -> io::Result<bool> {
         if self.next < self.ends.len() {
             return Ok(true);
         }
@@ -140,7 +140,7 @@ impl PolledBuffer {
     }
 
     /// Bytes that the kernel may have put behind a record: up to 7 in a perf buffer.
-    pub fn padding(&self) -> usize {
+    pub(super) fn padding(&self) -> usize {
         match self.reader {
             ReaderState::Ring(_) => 0,
             ReaderState::Perf(_) => 7,
@@ -148,7 +148,7 @@ impl PolledBuffer {
     }
 
     /// What the kernel says was lost; none where it does not count.
-    pub fn lost(&self) -> Option<u64> {
+    pub(super) fn lost(&self) -> Option<u64> {
         match &self.reader {
             ReaderState::Ring(_) => None,
             ReaderState::Perf(perf) => Some(perf.lost().unwrap_or(self.told)),

@@ -13,12 +13,12 @@ type In<'a> = Caller<'a, State>;
 type Result<T> = std::result::Result<T, wasmtime::Error>;
 
 /// What records are handed to: context, data, length.
-pub type Callback = TypedFunc<(u32, u32, u32), i32>;
+pub(super) type Callback = TypedFunc<(u32, u32, u32), i32>;
 
 /// The table that callbacks are in.
 const TABLE: &str = "__indirect_function_table";
 
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "wasm_load_bpf_object", load)?;
     linker.func_wrap(MODULE, "wasm_close_bpf_object", |mut caller: In<'_>, handle: u64| {
         if caller.data_mut().objects.close(handle) { 0 } else { -1 }

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 4096;
 
 /// Why a module was ended.
 #[derive(Debug)]
-pub enum End {
+pub(super) enum End {
     /// By a signal.
     Signal,
     /// Nobody reads the output any more.
@@ -35,11 +35,11 @@ pub enum End {
 /// What ends the module's code; [`Console::end`] says why.
 #[derive(Debug, thiserror::Error)]
 #[error("the module was ended")]
-pub struct Ended;
+pub(super) struct Ended;
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Woken {
+pub(super) enum Woken {
     /// One of the descriptors.
     Ready,
     /// The time.
@@ -48,7 +48,7 @@ pub enum Woken {
 
 /// A module's streams.
 #[derive(Debug)]
-pub struct Console {
+pub(super) struct Console {
     sink: Sink,
     /// What is safe to print of standard output and standard error, where they are terminals.
     printable: [Option<Pieces>; 2],
@@ -64,7 +64,7 @@ pub struct Console {
 
 impl Console {
     /// Writes to a sink.
-    pub fn new(sink: Sink, interrupts: Interrupts) -> Console {
+    pub(super) fn new(sink: Sink, interrupts: Interrupts) -> Console {
         let pieces = |is_terminal: bool| is_terminal.then(Pieces::default);
         Console {
             printable: [pieces(sink.is_terminal()), pieces(io::stderr().is_terminal())],
@@ -78,7 +78,7 @@ impl Console {
     }
 
     /// What is left to be written, and the signals.
-    pub fn into_parts(self) -> (Sink, Interrupts, Option<End>) {
+    pub(super) fn into_parts(self) -> (Sink, Interrupts, Option<End>) {
         (self.sink, self.interrupts, self.end)
     }
 
@@ -89,7 +89,7 @@ impl Console {
     }
 
     /// Writes what the reader takes.
-    pub fn flush(&mut self) -> Answer<()> {
+    pub(super) fn flush(&mut self) -> Answer<()> {
         if self.sink.left() == 0 {
             return Ok(());
         }
@@ -102,7 +102,7 @@ impl Console {
     }
 
     /// Whether the module has time left.
-    pub fn check_end(&mut self) -> Answer<()> {
+    pub(super) fn check_end(&mut self) -> Answer<()> {
         if self.interrupts.is_over() { Err(self.ends(End::Signal)) } else { Ok(()) }
     }
 
@@ -110,7 +110,7 @@ impl Console {
     ///
     /// # Errors
     /// [`Errno::Interrupted`].
-    pub fn check(&mut self) -> Answer<()> {
+    pub(super) fn check(&mut self) -> Answer<()> {
         self.check_end()?;
         if self.interrupts.has_come() && !self.was_told {
             self.was_told = true;
@@ -124,7 +124,11 @@ impl Console {
     /// # Errors
     /// [`Errno::Interrupted`] with the first signal; a module that knows of it and waits again is
     /// ended.
-    pub fn wait_for(&mut self, wanted: &[BorrowedFd<'_>], time: Option<Duration>) -> Answer<Woken> {
+    pub(super) fn wait_for(
+        &mut self,
+        wanted: &[BorrowedFd<'_>],
+        time: Option<Duration>,
+    ) -> Answer<Woken> {
         self.check()?;
         if self.was_told {
             self.flush()?;
@@ -136,7 +140,7 @@ impl Console {
     }
 
     /// Waits as above, but a signal just ends it.
-    pub fn nap(&mut self, wanted: &[BorrowedFd<'_>], time: Duration) -> Answer<Woken> {
+    pub(super) fn nap(&mut self, wanted: &[BorrowedFd<'_>], time: Duration) -> Answer<Woken> {
         match self.interrupts.has_come() {
             // The descriptor that tells of it would end each nap at once.
             true => {

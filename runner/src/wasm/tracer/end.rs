@@ -16,7 +16,7 @@ use crate::wasm::wasi::{self, Exit, WasiError};
 
 /// Why a module does not run on.
 #[derive(Debug)]
-pub enum Stopped {
+pub(super) enum Stopped {
     /// It never began.
     Before(Failure),
     /// What its code ended with.
@@ -39,7 +39,7 @@ impl From<WasiError> for Stopped {
 }
 
 /// Looks whether ecli has all that a module imports.
-pub fn check_imports(
+pub(super) fn check_imports(
     linker: &Linker<State>,
     store: &mut Store<State>,
     module: &Module,
@@ -60,7 +60,7 @@ pub fn check_imports(
 }
 
 /// A module that cannot be linked, or whose very first code has failed.
-pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
+pub(super) fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     if trap::has_run(&error) || error.is::<Exit>() {
         return Stopped::Running(error);
     }
@@ -69,13 +69,13 @@ pub fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
 }
 
 /// A module that cannot be started.
-pub fn no_start(name: &str) -> Failure {
+pub(super) fn no_start(name: &str) -> Failure {
     let error = anyhow!("`{name}` exports no function `_start` without parameters and results");
     Failure::new(exit_code::MODULE, error)
 }
 
 /// The exit code of a run, once everything is written.
-pub fn of(
+pub(super) fn of(
     result: Result<(), Stopped>,
     console: Console,
     signals: &Signals,

@@ -58,7 +58,7 @@ struct Shared {
 
 /// What signals have come.
 #[derive(Debug)]
-pub struct Interrupts {
+pub(super) struct Interrupts {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -68,7 +68,10 @@ impl Interrupts {
     ///
     /// # Errors
     /// When the system has no room for a thread or a descriptor.
-    pub fn watch(signals: &Signals, end: impl Fn() + Send + 'static) -> io::Result<Interrupts> {
+    pub(super) fn watch(
+        signals: &Signals,
+        end: impl Fn() + Send + 'static,
+    ) -> io::Result<Interrupts> {
         let shared = Arc::new(Shared {
             asked: Event::new()?,
             over: Event::new()?,
@@ -94,32 +97,32 @@ impl Interrupts {
     }
 
     /// Whether a signal has come.
-    pub fn has_come(&self) -> bool {
+    pub(super) fn has_come(&self) -> bool {
         self.shared.asked.has_been()
     }
 
     /// Whether the module's time is over.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.shared.over.has_been()
     }
 
     /// Whether there was a second signal.
-    pub fn is_urgent(&self) -> bool {
+    pub(super) fn is_urgent(&self) -> bool {
         self.shared.is_urgent.load(Ordering::Acquire)
     }
 
     /// To be polled for the first signal.
-    pub fn first(&self) -> BorrowedFd<'_> {
+    pub(super) fn first(&self) -> BorrowedFd<'_> {
         self.shared.asked.fd.as_fd()
     }
 
     /// To be polled for the end of the module's time.
-    pub fn last(&self) -> BorrowedFd<'_> {
+    pub(super) fn last(&self) -> BorrowedFd<'_> {
         self.shared.over.fd.as_fd()
     }
 
     /// Reads no more signals: from now on they are somebody else's.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.shared.stop.happen();
         if let Some(thread) = self.thread.take() {
             // It can not panic, and its end is all that counts.

@@ -13,17 +13,17 @@ use crate::wasm::memory;
 
 /// Commands, as in bpf(2).
 mod command {
-    pub const LOOK_UP: i32 = 1;
-    pub const UPDATE: i32 = 2;
-    pub const DELETE: i32 = 3;
-    pub const NEXT_KEY: i32 = 4;
-    pub const LOOK_UP_AND_DELETE: i32 = 21;
+    pub(super) const LOOK_UP: i32 = 1;
+    pub(super) const UPDATE: i32 = 2;
+    pub(super) const DELETE: i32 = 3;
+    pub(super) const NEXT_KEY: i32 = 4;
+    pub(super) const LOOK_UP_AND_DELETE: i32 = 21;
 }
 
 /// A number that is not one of the module's maps.
 const NO_MAP: i32 = -libc::EBADF;
 
-pub fn operate(
+pub(super) fn operate(
     mut caller: Caller<'_, State>,
     descriptor: i32,
     command: i32,

@@ -32,15 +32,15 @@ use interrupts::Interrupts;
 use objects::Objects;
 
 /// The name that modules import from.
-pub const MODULE: &str = "wasm_bpf";
+pub(crate) const MODULE: &str = "wasm_bpf";
 
 /// Modules of TinyGo import `wasm_bpf_buffer_poll` from one of these, and export the callback by
 /// the other's name.
-pub const WRAPPERS: [&str; 2] = ["callback-wrapper", "go-callback"];
+pub(crate) const WRAPPERS: [&str; 2] = ["callback-wrapper", "go-callback"];
 
 /// What a tracer's module is run with.
 #[derive(Debug, Clone, Default)]
-pub struct TracerPlan {
+pub(crate) struct TracerPlan {
     /// Its arguments, the first being the module's file name.
     pub arguments: Vec<String>,
     /// A file instead of standard output.
@@ -96,7 +96,7 @@ impl HasWasi for State {
 /// # Errors
 /// When it cannot be run, or fails. What it had loaded is detached, and what it had written is
 /// written, in any case.
-pub fn run(
+pub(crate) fn run(
     engine: &Engine,
     module: &Module,
     name: &str,

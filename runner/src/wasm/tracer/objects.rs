@@ -55,7 +55,7 @@ struct Descriptor {
 
 /// The objects.
 #[derive(Debug)]
-pub struct Objects {
+pub(super) struct Objects {
     loaded: BTreeMap<u64, Loaded>,
     descriptors: BTreeMap<i32, Descriptor>,
     next_handle: u64,
@@ -72,7 +72,7 @@ pub struct Objects {
 
 impl Objects {
     /// None yet.
-    pub fn new(counts: bool, max_memory: Option<u64>) -> Objects {
+    pub(super) fn new(counts: bool, max_memory: Option<u64>) -> Objects {
         Objects {
             loaded: BTreeMap::new(),
             descriptors: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Objects {
     }
 
     /// Loads an object; its handle.
-    pub fn load(&mut self, bytes: &[u8], talk: &Talk) -> Result<u64, Failure> {
+    pub(super) fn load(&mut self, bytes: &[u8], talk: &Talk) -> Result<u64, Failure> {
         if self.loaded.len() >= MOST {
             let error = anyhow::anyhow!("the module has {MOST} objects open: it may have no more");
             return Err(Failure::new(exit_code::LOAD, error));
@@ -126,7 +126,7 @@ impl Objects {
     }
 
     /// Detaches an object's programs, and forgets it; false where there is none.
-    pub fn close(&mut self, handle: u64) -> bool {
+    pub(super) fn close(&mut self, handle: u64) -> bool {
         let Some(mut loaded) = self.loaded.remove(&handle) else { return false };
         self.descriptors.retain(|_, descriptor| descriptor.handle != handle);
         self.closed += 1;
@@ -143,14 +143,14 @@ impl Objects {
     }
 
     /// Closes all.
-    pub fn close_all(&mut self) {
+    pub(super) fn close_all(&mut self) {
         while let Some(handle) = self.loaded.keys().next().copied() {
             self.close(handle);
         }
     }
 
     /// Attaches a program of an object, to the target that the module names.
-    pub fn attach(
+    pub(super) fn attach(
         &mut self,
         handle: u64,
         program: &str,
@@ -185,7 +185,7 @@ impl Objects {
     }
 
     /// The number of a map of an object; none where there is no such map.
-    pub fn map(&mut self, handle: u64, name: &str) -> Option<i32> {
+    pub(super) fn map(&mut self, handle: u64, name: &str) -> Option<i32> {
         let loaded = self.loaded.get(&handle)?;
         // Whatever stands before the point: the object's name, in the programs' own loaders.
         let section = name.find('.').map(|point| &name[point..]);
@@ -212,12 +212,12 @@ impl Objects {
     }
 
     /// Whether there is such an object.
-    pub fn has(&self, handle: u64) -> bool {
+    pub(super) fn has(&self, handle: u64) -> bool {
         self.loaded.contains_key(&handle)
     }
 
     /// The map of a number.
-    pub fn by_descriptor(&self, descriptor: i32) -> Option<&Map> {
+    pub(super) fn by_descriptor(&self, descriptor: i32) -> Option<&Map> {
         self.descriptors.get(&descriptor).map(|descriptor| &descriptor.map)
     }
 
@@ -226,7 +226,7 @@ impl Objects {
     /// # Errors
     /// `EBADF` where the object has no such map, `EINVAL` where it is no buffer, `EBUSY` while it is
     /// being polled.
-    pub fn take_buffer(&mut self, handle: u64, descriptor: i32) -> io::Result<Polled> {
+    pub(super) fn take_buffer(&mut self, handle: u64, descriptor: i32) -> io::Result<Polled> {
         let errno = io::Error::from_raw_os_error;
         let known = self.descriptors.get(&descriptor).filter(|known| known.handle == handle);
         let name = known.ok_or_else(|| errno(libc::EBADF))?.name.clone();
@@ -244,7 +244,7 @@ impl Objects {
     }
 
     /// Puts a buffer back; where its object was closed meanwhile, it is gone, too.
-    pub fn put_back(&mut self, polled: Polled, talk: &Talk) {
+    pub(super) fn put_back(&mut self, polled: Polled, talk: &Talk) {
         let Polled { handle, name, counters, buffer } = polled;
         if let Some(counters) = &counters {
             self.tally.look(&name, counters, talk);
@@ -259,7 +259,7 @@ impl Objects {
 
 /// Why a program is not attached.
 #[derive(Debug)]
-pub struct AttachFailure {
+pub(super) struct AttachFailure {
     /// A number of Linux, for the module.
     pub errno: i32,
     /// What the user sees.
@@ -268,7 +268,7 @@ pub struct AttachFailure {
 
 /// A buffer that is being polled.
 #[derive(Debug)]
-pub struct Polled {
+pub(super) struct Polled {
     handle: u64,
     name: String,
     counters: Option<Rc<Counters>>,

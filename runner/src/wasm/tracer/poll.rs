@@ -22,7 +22,7 @@ const IDLE: u32 = 16;
 const NAP: Duration = Duration::from_millis(1);
 
 /// What a module asks for.
-pub struct Ask {
+pub(super) struct Ask {
     /// The object.
     pub handle: u64,
     /// The module's number of the map.
@@ -66,7 +66,7 @@ impl From<io::Error> for Stop {
 /// Waits, and hands over. What it returns is 0, or what a callback returned below that, or an
 /// error's negative number. They are Linux's, as libbpf gives them, but for EINTR: the one that
 /// modules look at, and what their C library calls by that name is WASI's number.
-pub fn poll(caller: &mut Caller<'_, State>, ask: Ask) -> Result<i32, wasmtime::Error> {
+pub(super) fn poll(caller: &mut Caller<'_, State>, ask: Ask) -> Result<i32, wasmtime::Error> {
     let memory = memory::of(caller)?;
     let Ok(size) = u32::try_from(ask.size) else { return Ok(-libc::EINVAL) };
     if memory::bytes(&*caller, memory, ask.data, size).is_err() {

@@ -8,7 +8,7 @@ use crate::talk::Talk;
 
 /// The counts of a run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     taken: u64,
     lost: u64,
     /// Buffers that were polled.
@@ -21,7 +21,7 @@ pub struct Tally {
 
 impl Tally {
     /// Adds a buffer that is not read any more. Those that the module never asked for do not count.
-    pub fn add(&mut self, name: &str, buffer: &PolledBuffer, counters: Option<&Counters>) {
+    pub(super) fn add(&mut self, name: &str, buffer: &PolledBuffer, counters: Option<&Counters>) {
         if !buffer.was_polled {
             return;
         }
@@ -34,13 +34,13 @@ impl Tally {
     }
 
     /// Adds what concerns an object as a whole.
-    pub fn add_object(&mut self, counters: &Counters) {
+    pub(super) fn add_object(&mut self, counters: &Counters) {
         self.lost += counters.lost_somewhere();
         self.is_incomplete |= counters.is_incomplete();
     }
 
     /// Tells of the first loss while it happens.
-    pub fn look(&mut self, name: &str, counters: &Counters, talk: &Talk) {
+    pub(super) fn look(&mut self, name: &str, counters: &Counters, talk: &Talk) {
         if !self.was_told && counters.lost(name) > 0 {
             self.was_told = true;
             talk.warning(&format!(
@@ -50,7 +50,7 @@ impl Tally {
     }
 
     /// Tells what there was.
-    pub fn close(&self, talk: &Talk) {
+    pub(super) fn close(&self, talk: &Talk) {
         if self.buffers == 0 {
             return;
         }

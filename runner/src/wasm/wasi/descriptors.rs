@@ -11,28 +11,28 @@ use super::{Answer, Errno, HasWasi, MODULE, Output, number};
 
 /// Rights, by their bits.
 mod right {
-    pub const READ: u64 = 1 << 1;
-    pub const SEEK: u64 = 1 << 2;
-    pub const TELL: u64 = 1 << 5;
-    pub const WRITE: u64 = 1 << 6;
-    pub const OPEN: u64 = 1 << 13;
-    pub const LIST: u64 = 1 << 14;
-    pub const READ_LINK: u64 = 1 << 15;
-    pub const STAT_PATH: u64 = 1 << 18;
-    pub const STAT: u64 = 1 << 21;
-    pub const POLL: u64 = 1 << 27;
+    pub(super) const READ: u64 = 1 << 1;
+    pub(super) const SEEK: u64 = 1 << 2;
+    pub(super) const TELL: u64 = 1 << 5;
+    pub(super) const WRITE: u64 = 1 << 6;
+    pub(super) const OPEN: u64 = 1 << 13;
+    pub(super) const LIST: u64 = 1 << 14;
+    pub(super) const READ_LINK: u64 = 1 << 15;
+    pub(super) const STAT_PATH: u64 = 1 << 18;
+    pub(super) const STAT: u64 = 1 << 21;
+    pub(super) const POLL: u64 = 1 << 27;
     /// What can be done with a file.
-    pub const FILE: u64 = READ | SEEK | TELL | STAT | POLL;
+    pub(super) const FILE: u64 = READ | SEEK | TELL | STAT | POLL;
     /// What can be done with a directory.
-    pub const DIRECTORY: u64 = OPEN | LIST | READ_LINK | STAT_PATH | STAT;
+    pub(super) const DIRECTORY: u64 = OPEN | LIST | READ_LINK | STAT_PATH | STAT;
 }
 
 /// The right without which nothing is changed. Libraries ask for others of that kind (times, sizes)
 /// for files that they only read: those are left out.
-pub const CHANGING: u64 = right::WRITE;
+pub(super) const CHANGING: u64 = right::WRITE;
 
 /// A file's type, as WASI counts them.
-pub fn type_number(ty: FileType) -> u8 {
+pub(super) fn type_number(ty: FileType) -> u8 {
     match ty {
         FileType::BlockDevice => 1,
         FileType::CharacterDevice => 2,
@@ -47,7 +47,7 @@ pub fn type_number(ty: FileType) -> u8 {
 /// What streams are, whatever they are: libraries then write line by line.
 const TERMINAL: u8 = 2;
 
-pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
+pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     type In<'a, T> = Caller<'a, T>;
     linker.func_wrap(MODULE, "fd_close", |mut caller: In<'_, T>, fd: u32| {
         number(caller.data_mut().wasi().files.close(fd))
@@ -270,7 +270,7 @@ fn stat<T: HasWasi>(caller: &mut Caller<'_, T>, fd: u32, to: u32) -> Answer<()> 
 
 /// What is known of a file, as WASI lays it out.
 #[allow(clippy::unnecessary_cast, reason = "the numbers' types differ by architecture")]
-pub fn stat_bytes(stat: &Stat) -> [u8; 64] {
+pub(super) fn stat_bytes(stat: &Stat) -> [u8; 64] {
     let time = |seconds: i64, nanoseconds: u64| {
         let seconds = u64::try_from(seconds).unwrap_or(0);
         seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)

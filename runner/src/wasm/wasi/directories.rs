@@ -13,12 +13,12 @@ const FOLLOW: u32 = 1;
 
 /// What a file is opened for, by its bits.
 mod open {
-    pub const CREATE: u32 = 1;
-    pub const DIRECTORY: u32 = 2;
-    pub const TRUNCATE: u32 = 8;
+    pub(super) const CREATE: u32 = 1;
+    pub(super) const DIRECTORY: u32 = 2;
+    pub(super) const TRUNCATE: u32 = 8;
 }
 
-pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
+pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     type In<'a, T> = Caller<'a, T>;
     linker.func_wrap(MODULE, "fd_prestat_get", |mut caller: In<'_, T>, fd: u32, to: u32| {
         number(given(&mut caller, fd, |data, name| {

@@ -4,7 +4,7 @@
 /// Why a call was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
-pub enum Errno {
+pub(crate) enum Errno {
     /// The kernel does not let this user.
     Access = 2,
     /// Nothing is there now.

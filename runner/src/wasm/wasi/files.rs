@@ -22,7 +22,7 @@ const TRIES: usize = 16;
 
 /// What a descriptor stands for.
 #[derive(Debug)]
-pub enum File {
+pub(super) enum File {
     /// Standard input.
     Input,
     /// Standard output, or error.
@@ -37,11 +37,11 @@ pub enum File {
 
 /// The descriptors.
 #[derive(Debug)]
-pub struct Files(BTreeMap<u32, File>);
+pub(super) struct Files(BTreeMap<u32, File>);
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish {
+pub(super) struct Wish {
     /// It must be a directory.
     pub is_directory: bool,
     /// A symbolic link at the end of the path is followed.
@@ -50,7 +50,7 @@ pub struct Wish {
 
 impl Files {
     /// The three streams, and directories.
-    pub fn with(directories: &[PathBuf]) -> Result<Files, Failure> {
+    pub(super) fn with(directories: &[PathBuf]) -> Result<Files, Failure> {
         let streams = [File::Input, File::Output(Output::Stdout), File::Output(Output::Stderr)];
         let mut files: Vec<File> = streams.into();
         for path in directories {
@@ -65,12 +65,12 @@ impl Files {
     }
 
     /// What a descriptor stands for.
-    pub fn get(&self, descriptor: u32) -> Answer<&File> {
+    pub(super) fn get(&self, descriptor: u32) -> Answer<&File> {
         Ok(self.0.get(&descriptor).ok_or(Errno::BadDescriptor)?)
     }
 
     /// A regular file.
-    pub fn regular(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
+    pub(super) fn regular(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
         match self.get(descriptor)? {
             File::Regular(file) => Ok(file.as_fd()),
             File::Given(..) | File::Directory(_) => Err(Errno::IsDirectory.into()),
@@ -79,7 +79,7 @@ impl Files {
     }
 
     /// A directory.
-    pub fn directory(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
+    pub(super) fn directory(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
         match self.get(descriptor)? {
             File::Given(file, _) | File::Directory(file) => Ok(file.as_fd()),
             _ => Err(Errno::NotDirectory.into()),
@@ -87,13 +87,13 @@ impl Files {
     }
 
     /// Closes it.
-    pub fn close(&mut self, descriptor: u32) -> Answer<()> {
+    pub(super) fn close(&mut self, descriptor: u32) -> Answer<()> {
         self.0.remove(&descriptor).ok_or(Errno::BadDescriptor)?;
         Ok(())
     }
 
     /// Gives it another number, whose file is closed.
-    pub fn renumber(&mut self, from: u32, to: u32) -> Answer<()> {
+    pub(super) fn renumber(&mut self, from: u32, to: u32) -> Answer<()> {
         self.get(to)?;
         let file = self.0.remove(&from).ok_or(Errno::BadDescriptor)?;
         self.0.insert(to, file);
@@ -101,7 +101,7 @@ impl Files {
     }
 
     /// Opens a file below a directory, and gives it a number.
-    pub fn open(&mut self, directory: u32, path: &str, wish: Wish) -> Answer<u32> {
+    pub(super) fn open(&mut self, directory: u32, path: &str, wish: Wish) -> Answer<u32> {
         if self.0.len() >= MOST {
             return Err(Errno::TooManyFiles.into());
         }
@@ -124,7 +124,7 @@ impl Files {
 }
 
 /// Finds a file below a directory, of any kind, to be asked about, not to be read.
-pub fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedFd> {
+pub(super) fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedFd> {
     let mut flags = OFlags::CLOEXEC | OFlags::PATH;
     flags.set(OFlags::DIRECTORY, wish.is_directory);
     flags.set(OFlags::NOFOLLOW, !wish.follows);

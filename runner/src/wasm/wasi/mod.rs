@@ -25,14 +25,14 @@ use super::memory::{BadText, Guest, OutOfBounds};
 use crate::failure::Failure;
 use files::Files;
 
-pub use errno::Errno;
+pub(crate) use errno::Errno;
 
 /// The name that modules import from.
-pub const MODULE: &str = "wasi_snapshot_preview1";
+pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 
 /// What a module has of a system: its arguments, its environment, its files.
 #[derive(Debug)]
-pub struct Wasi {
+pub(crate) struct Wasi {
     arguments: Vec<String>,
     /// `NAME=VALUE` each.
     environment: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Wasi {
 
 /// Where a module's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// Data.
     Stdout,
     /// Talk.
@@ -50,7 +50,7 @@ pub enum Output {
 
 /// Why a call does not do what it was asked for.
 #[derive(Debug)]
-pub enum WasiError {
+pub(crate) enum WasiError {
     /// The module is told.
     Errno(Errno),
     /// The module is ended.
@@ -58,10 +58,10 @@ pub enum WasiError {
 }
 
 /// What calls answer.
-pub type Answer<T> = Result<T, WasiError>;
+pub(crate) type Answer<T> = Result<T, WasiError>;
 
 /// How a module speaks and waits.
-pub trait Streams {
+pub(crate) trait Streams {
     /// Takes output: of `bytes`, which are not empty, as many as it says, at least one.
     fn write(&mut self, to: Output, bytes: &[u8]) -> Answer<usize>;
 
@@ -77,7 +77,7 @@ pub trait Streams {
 }
 
 /// What the data of a store has for WASI.
-pub trait HasWasi: Guest + 'static {
+pub(crate) trait HasWasi: Guest + 'static {
     /// What the module has of a system.
     fn wasi(&mut self) -> &mut Wasi;
 
@@ -88,7 +88,7 @@ pub trait HasWasi: Guest + 'static {
 /// A module has ended itself, with a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the module has ended itself with code {0}")]
-pub struct Exit(pub u32);
+pub(crate) struct Exit(pub u32);
 
 impl Wasi {
     /// What is given to a module: arguments, the first being its name, variables, and directories
@@ -96,7 +96,7 @@ impl Wasi {
     ///
     /// # Errors
     /// When a directory can not be opened.
-    pub fn new(
+    pub(crate) fn new(
         arguments: Vec<String>,
         environment: &[(String, String)],
         directories: &[std::path::PathBuf],
@@ -107,7 +107,7 @@ impl Wasi {
 
     /// A directory that the module has opened, for the kernel.
     #[must_use]
-    pub fn directory(&self, descriptor: u32) -> Option<std::os::fd::BorrowedFd<'_>> {
+    pub(crate) fn directory(&self, descriptor: u32) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.files.directory(descriptor).ok()
     }
 }
@@ -152,7 +152,7 @@ fn number(answer: Answer<()>) -> Result<u32, wasmtime::Error> {
 ///
 /// # Errors
 /// When one is there already.
-pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
+pub(crate) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     system::link(linker)?;
     descriptors::link(linker)?;
     directories::link(linker)?;

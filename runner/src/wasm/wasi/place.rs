@@ -7,53 +7,55 @@ use super::{Answer, HasWasi, WasiError};
 use crate::wasm::memory;
 
 /// A module's memory and its store's data.
-pub fn split<'c, T: HasWasi>(caller: &'c mut Caller<'_, T>) -> Answer<(&'c mut [u8], &'c mut T)> {
+pub(super) fn split<'c, T: HasWasi>(
+    caller: &'c mut Caller<'_, T>,
+) -> Answer<(&'c mut [u8], &'c mut T)> {
     let memory = memory::of(caller).map_err(WasiError::End)?;
     Ok(memory.data_and_store_mut(caller))
 }
 
 /// Bytes at a place.
-pub fn at(data: &mut [u8], at: u32, len: u32) -> Answer<&mut [u8]> {
+pub(super) fn at(data: &mut [u8], at: u32, len: u32) -> Answer<&mut [u8]> {
     Ok(memory::piece_mut(data, at, len as usize)?)
 }
 
 /// A text.
-pub fn text(data: &mut [u8], place: u32, len: u32) -> Answer<&str> {
+pub(super) fn text(data: &mut [u8], place: u32, len: u32) -> Answer<&str> {
     let bytes = at(data, place, len)?;
     Ok(std::str::from_utf8(bytes).map_err(|_| memory::BadText::NotUtf8(place))?)
 }
 
 /// Writes bytes.
-pub fn put(data: &mut [u8], place: u32, bytes: &[u8]) -> Answer<()> {
+pub(super) fn put(data: &mut [u8], place: u32, bytes: &[u8]) -> Answer<()> {
     at(data, place, bytes.len() as u32)?.copy_from_slice(bytes);
     Ok(())
 }
 
 /// Writes a number of 4 bytes.
-pub fn put32(data: &mut [u8], place: u32, number: u32) -> Answer<()> {
+pub(super) fn put32(data: &mut [u8], place: u32, number: u32) -> Answer<()> {
     put(data, place, &number.to_le_bytes())
 }
 
 /// Writes a number of 8 bytes.
-pub fn put64(data: &mut [u8], place: u32, number: u64) -> Answer<()> {
+pub(super) fn put64(data: &mut [u8], place: u32, number: u64) -> Answer<()> {
     put(data, place, &number.to_le_bytes())
 }
 
 /// The number of 4 bytes at an offset of a piece of memory that is long enough.
-pub fn get32(bytes: &[u8], offset: usize) -> u32 {
+pub(super) fn get32(bytes: &[u8], offset: usize) -> u32 {
     let bytes = bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u32::from_le_bytes)
 }
 
 /// The number of 8 bytes at an offset of a piece of memory that is long enough.
-pub fn get64(bytes: &[u8], offset: usize) -> u64 {
+pub(super) fn get64(bytes: &[u8], offset: usize) -> u64 {
     let bytes = bytes.get(offset..offset + 8).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u64::from_le_bytes)
 }
 
 /// Pieces of memory that are read or written as one.
 #[derive(Debug)]
-pub struct Pieces(Vec<(u32, u32)>);
+pub(super) struct Pieces(Vec<(u32, u32)>);
 
 /// Pieces that are taken at once, as Linux has it.
 const MOST_PIECES: u32 = 1024;
@@ -65,7 +67,7 @@ const MOST_BYTES: u32 = 1 << 20;
 impl Pieces {
     /// Reads where they are, and looks whether they are inside of the memory. They are not empty,
     /// and together not too long.
-    pub fn read(data: &mut [u8], vectors: u32, count: u32) -> Answer<Pieces> {
+    pub(super) fn read(data: &mut [u8], vectors: u32, count: u32) -> Answer<Pieces> {
         if count > MOST_PIECES {
             return Err(super::Errno::Invalid.into());
         }
@@ -86,7 +88,7 @@ impl Pieces {
 
     /// Hands one after the other to `each`, which says how much it has done, until one is not done
     /// wholly. What was done before an error counts, and hides it.
-    pub fn each(
+    pub(super) fn each(
         &self,
         data: &mut [u8],
         mut each: impl FnMut(&mut [u8]) -> Answer<usize>,

@@ -39,7 +39,7 @@ struct Subscription {
     left: Option<Duration>,
 }
 
-pub fn oneoff<T: HasWasi>(
+pub(super) fn oneoff<T: HasWasi>(
     caller: &mut Caller<'_, T>,
     subscriptions: u32,
     events: u32,

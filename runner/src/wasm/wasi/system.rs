@@ -10,7 +10,7 @@ use crate::os::nanoseconds;
 /// Bytes of random numbers that are made at once.
 const RANDOM: usize = 1 << 20;
 
-pub fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
+pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     type In<'a, T> = Caller<'a, T>;
     linker.func_wrap(MODULE, "args_get", |mut caller: In<'_, T>, list: u32, texts: u32| {
         number(texts_of(&mut caller, |wasi| &wasi.arguments, list, texts))
@@ -99,7 +99,7 @@ fn sizes<T: HasWasi>(
 }
 
 /// A clock by WASI's number.
-pub fn clock(id: u32) -> Option<ClockId> {
+pub(super) fn clock(id: u32) -> Option<ClockId> {
     match id {
         0 => Some(ClockId::Realtime),
         1 => Some(ClockId::Monotonic),

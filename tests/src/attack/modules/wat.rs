@@ -8,10 +8,10 @@ use super::super::random::Random;
 use super::super::texts;
 
 /// A host function: its module, its name, its parameters, of which `l` is one of 64 bits, and its result.
-pub type Function = (&'static str, &'static str, &'static str, &'static str);
+pub(super) type Function = (&'static str, &'static str, &'static str, &'static str);
 
 /// What post-processors import.
-pub const POST: [Function; 21] = [
+pub(super) const POST: [Function; 21] = [
     ("bpfpack", "emit", "iiii", ""),
     ("bpfpack", "rows", "iii", ""),
     ("bpfpack", "text", "ii", ""),
@@ -36,7 +36,7 @@ pub const POST: [Function; 21] = [
 ];
 
 /// What tracers import.
-pub const TRACER: [Function; 6] = [
+pub(super) const TRACER: [Function; 6] = [
     ("wasm_bpf", "wasm_load_bpf_object", "ii", "l"),
     ("wasm_bpf", "wasm_close_bpf_object", "l", "i"),
     ("wasm_bpf", "wasm_attach_bpf_program", "lii", "i"),
@@ -46,7 +46,7 @@ pub const TRACER: [Function; 6] = [
 ];
 
 /// What all import of WASI.
-pub const WASI: [Function; 18] = [
+pub(super) const WASI: [Function; 18] = [
     ("wasi_snapshot_preview1", "args_get", "ii", "i"),
     ("wasi_snapshot_preview1", "args_sizes_get", "ii", "i"),
     ("wasi_snapshot_preview1", "environ_get", "ii", "i"),
@@ -68,7 +68,7 @@ pub const WASI: [Function; 18] = [
 ];
 
 /// Codes that modules end with: none of Rust's runtime among them.
-pub const CODES: [i32; 5] = [0, 1, 42, 77, 255];
+pub(super) const CODES: [i32; 5] = [0, 1, 42, 77, 255];
 
 /// Where texts stand in a module's memory: that many bytes each.
 const PLACE: usize = 256;
@@ -120,7 +120,7 @@ fn data(random: &mut Random) -> (String, usize) {
 }
 
 /// Where a module's object stands.
-pub const OBJECT: usize = 1 << 16;
+pub(super) const OBJECT: usize = 1 << 16;
 
 /// Writes functions that call others.
 struct Calls<'r> {
@@ -254,7 +254,7 @@ fn head(calls: &Calls<'_>, data: &str) -> String {
 }
 
 /// A post-processor that calls host functions with any numbers, in each function that it has.
-pub fn post(random: &mut Random) -> String {
+pub(super) fn post(random: &mut Random) -> String {
     let (data, texts) = data(random);
     let pages = random.between(4, 32);
     let functions: Vec<Function> = POST.iter().chain(&WASI).copied().collect();
@@ -299,7 +299,7 @@ pub fn post(random: &mut Random) -> String {
 }
 
 /// A tracer that loads an object, and calls host functions with any numbers.
-pub fn tracer(random: &mut Random, object: &[u8], programs: &[String]) -> String {
+pub(super) fn tracer(random: &mut Random, object: &[u8], programs: &[String]) -> String {
     let (data, texts) = data(random);
     let pages = 2 + object.len().div_ceil(1 << 16) + random.below(16);
     let functions: Vec<Function> = TRACER.iter().chain(&WASI).copied().collect();
@@ -339,7 +339,7 @@ pub fn tracer(random: &mut Random, object: &[u8], programs: &[String]) -> String
 }
 
 /// A tracer that attaches programs to the interface `lo`, and then does nothing for ever.
-pub fn attaching(object: &[u8], programs: &[&str]) -> String {
+pub(super) fn attaching(object: &[u8], programs: &[&str]) -> String {
     let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
     let mut text = format!(
         "(module
@@ -365,7 +365,7 @@ pub fn attaching(object: &[u8], programs: &[&str]) -> String {
 }
 
 /// A module that is large in one way. What it exports is a post-processor.
-pub fn large(random: &mut Random) -> String {
+pub(super) fn large(random: &mut Random) -> String {
     let count = 1usize << random.between(4, 16);
     let good = "(memory (export \"memory\") 4)
         (func (export \"bpfpack_version\") (result i32) (i32.const 1))

@@ -12,7 +12,7 @@ use crate::{milliseconds, path};
 const ROUNDS: usize = 15;
 
 /// ecc beside clang alone, with and without its cache.
-pub fn compile() -> Result<()> {
+pub(crate) fn compile() -> Result<()> {
     println!("compile: ecc beside `clang -O2 -g -target bpf -c`, {ROUNDS} rounds\n");
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86" };
     let names = ["clang alone", "ecc cold", "ecc again", "first edit", "later edits"];

@@ -16,7 +16,7 @@ use crate::path;
 
 /// Who shows the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub(crate) enum Who {
     Bare,
     Ecli,
     /// Another ecli: [`OTHER`].
@@ -24,17 +24,22 @@ pub enum Who {
 }
 
 /// Names the other ecli that this one is compared with.
-pub const OTHER: &str = "BPFPACK_BENCH_OTHER";
+pub(crate) const OTHER: &str = "BPFPACK_BENCH_OTHER";
 
 /// The other ecli, if one is named.
-pub fn other() -> Option<PathBuf> {
+pub(crate) fn other() -> Option<PathBuf> {
     std::env::var_os(OTHER).map(PathBuf::from)
 }
 
 impl Who {
-    pub const BOTH: [Who; 2] = [Who::Bare, Who::Ecli];
+    pub(crate) const BOTH: [Who; 2] = [Who::Bare, Who::Ecli];
 
-    pub fn name(self) -> &'static str {
+    /// The program that is `ecli` for it.
+    pub(crate) fn ecli(self) -> Result<PathBuf> {
+        if self == Who::Other { other().context(OTHER) } else { Ok(program("ecli")) }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Who::Bare => "bare",
             Who::Ecli => "ecli run",
@@ -44,14 +49,14 @@ impl Who {
 }
 
 /// The object and its package.
-pub struct Flood {
+pub(crate) struct Flood {
     dir: TempDir,
     package: String,
 }
 
 impl Flood {
     /// With records of 64 bytes, or of 48.
-    pub fn pack(wide: bool) -> Flood {
+    pub(crate) fn pack(wide: bool) -> Flood {
         let dir = scratch();
         let more: &[&str] = if wide { &["-D", "WIDE"] } else { &[] };
         let package = pack_with("tests/fixtures/flood.bpf.c", &dir, more);
@@ -59,7 +64,7 @@ impl Flood {
     }
 
     /// The package and its arguments, for `ecli run`.
-    pub fn run_args(&self, tid: i32, burst: u64) -> Vec<String> {
+    pub(crate) fn run_args(&self, tid: i32, burst: u64) -> Vec<String> {
         let values =
             [("target_pid", i64::from(tid)), ("carrier", Caller::NUMBER), ("burst", burst as i64)];
         let values = values.map(|(name, value)| format!("--{name}={value}"));
@@ -68,7 +73,7 @@ impl Flood {
 }
 
 /// One that shows records, attached.
-pub struct Consumer {
+pub(crate) struct Consumer {
     running: Running,
     /// What it had used when it was attached.
     start: Duration,
@@ -76,7 +81,13 @@ pub struct Consumer {
 
 impl Consumer {
     /// Starts it for the records of one thread, `burst` for each of its calls.
-    pub fn start(who: Who, flood: &Flood, json: bool, tid: i32, burst: u64) -> Result<Consumer> {
+    pub(crate) fn start(
+        who: Who,
+        flood: &Flood,
+        json: bool,
+        tid: i32,
+        burst: u64,
+    ) -> Result<Consumer> {
         let values =
             [("target_pid", i64::from(tid)), ("carrier", Caller::NUMBER), ("burst", burst as i64)];
         let mut args: Vec<String> = Vec::new();
@@ -91,33 +102,33 @@ impl Consumer {
                 args.push("run".into());
                 args.extend(json.then(|| "-j".into()));
                 args.extend(flood.run_args(tid, burst));
-                if who == Who::Ecli { program("ecli") } else { other().context(OTHER)? }
+                who.ecli()?
             }
         };
         Consumer::of(Running::tracing(program, &args))
     }
 
     /// One that runs already, and is attached.
-    pub fn of(running: Running) -> Result<Consumer> {
+    pub(crate) fn of(running: Running) -> Result<Consumer> {
         let start = cpu_of(running.pid())?;
         Ok(Consumer { running, start })
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
 
-    pub fn take_stdout(&mut self) -> ChildStdout {
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
         self.running.take_stdout()
     }
 
     /// The CPU time it has used since it was attached.
-    pub fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         Ok(cpu_of(self.running.pid())? - self.start)
     }
 
     /// Ends it as Ctrl-C does; returns what it said on stderr.
-    pub fn end(self) -> Result<String> {
+    pub(crate) fn end(self) -> Result<String> {
         let outcome = self.running.interrupt();
         ensure!(outcome.code == 0, "it ended with {}: {}", outcome.code, outcome.stderr);
         Ok(outcome.stderr)

@@ -24,7 +24,7 @@ const EVENTS: u64 = CALLS * BURST;
 const QUIET: Duration = Duration::from_millis(200);
 
 /// What a round came to.
-pub struct Round {
+pub(crate) struct Round {
     /// Records in a second, with or without room for them.
     produced: f64,
     /// Records shown in a second, from the first call to the last line.
@@ -35,7 +35,7 @@ pub struct Round {
 }
 
 /// Each size and format, ecli and the bare consumer by turns.
-pub fn events() -> Result<()> {
+pub(crate) fn events() -> Result<()> {
     println!(
         "events: {EVENTS} records as fast as they come, {BURST} for each system call, \
          {ROUNDS} rounds, interleaved\n"
@@ -93,7 +93,7 @@ fn report(what: &str, rounds: &[[Round; 2]]) {
 }
 
 /// One consumer for the records of so many calls.
-pub fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Round> {
+pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Round> {
     let caller = Caller::start()?;
     let mut consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
     let lines = Arc::new(AtomicU64::new(0));

@@ -11,7 +11,7 @@ use crate::consumer::{Consumer, Flood, Who};
 const TIME: Duration = Duration::from_secs(10);
 
 /// All of them at once: they do nothing, and so do not disturb each other.
-pub fn idle() -> Result<()> {
+pub(crate) fn idle() -> Result<()> {
     println!("idle: tracers without events, {} s, starting not counted\n", TIME.as_secs());
     let dir = scratch();
     let sampled = pack("tests/fixtures/edges.bpf.c", &dir);

@@ -16,7 +16,7 @@ const EVENTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// From just before the system call until the line has been read.
-pub fn latency() -> Result<()> {
+pub(crate) fn latency() -> Result<()> {
     let events = ROUNDS * EVENTS;
     println!("latency: from a system call to its line, {events} events, one each 20 ms\n");
     let flood = Flood::pack(false);
@@ -46,7 +46,7 @@ pub fn latency() -> Result<()> {
 }
 
 /// The times of some events.
-pub fn once(who: Who, flood: &Flood, json: bool, events: usize) -> Result<Vec<Duration>> {
+pub(crate) fn once(who: Who, flood: &Flood, json: bool, events: usize) -> Result<Vec<Duration>> {
     let mut consumer = Consumer::start(who, flood, json, thread_id(), 1)?;
     let stdout = consumer.take_stdout();
     let reader = std::thread::spawn(move || arrivals(stdout));

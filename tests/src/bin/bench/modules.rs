@@ -12,7 +12,7 @@ use bpfpack_tests::load::Caller;
 use bpfpack_tests::sys::cpu_of;
 use bpfpack_tests::{Running, pack, program, root, scratch};
 
-use crate::consumer::Flood;
+use crate::consumer::{Flood, Who};
 use crate::start_up::{Loader, compare};
 use crate::{median, path};
 
@@ -25,16 +25,16 @@ const BURST: u64 = 4;
 const LARGE: usize = 150 << 10;
 
 /// What a round came to.
-struct Round {
+pub(crate) struct Round {
     /// Records that were read in a second.
     read: f64,
     lost: f64,
     /// CPU nanoseconds of a record.
-    cpu: f64,
+    pub(crate) cpu: f64,
 }
 
 /// Throughput, then start.
-pub fn modules() -> Result<()> {
+pub(crate) fn modules() -> Result<()> {
     throughput()?;
     start()
 }
@@ -51,11 +51,11 @@ fn throughput() -> Result<()> {
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         rounds.push(if round % 2 == 0 {
-            let without = once(&flood, None)?;
-            [without, once(&flood, Some(&filter))?]
+            let without = once(Who::Ecli, &flood, None, CALLS)?;
+            [without, once(Who::Ecli, &flood, Some(&filter), CALLS)?]
         } else {
-            let with = once(&flood, Some(&filter))?;
-            [once(&flood, None)?, with]
+            let with = once(Who::Ecli, &flood, Some(&filter), CALLS)?;
+            [once(Who::Ecli, &flood, None, CALLS)?, with]
         });
     }
     let of = |at: usize, number: fn(&Round) -> f64| {
@@ -75,7 +75,7 @@ fn throughput() -> Result<()> {
 }
 
 /// Compiles a post-processor.
-fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
+pub(crate) fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
     let module = dir.join("module.wasm");
     let status = Command::new("clang")
         .args([
@@ -95,7 +95,8 @@ fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
     Ok(module)
 }
 
-fn once(flood: &Flood, filter: Option<&Path>) -> Result<Round> {
+/// Reads the records of so many calls, four each, with a filter or without.
+pub(crate) fn once(who: Who, flood: &Flood, filter: Option<&Path>, calls: u64) -> Result<Round> {
     let caller = Caller::start()?;
     let mut args: Vec<String> = vec!["run".into(), "-f".into(), "raw".into()];
     args.extend(["-o".into(), "/dev/null".into()]);
@@ -103,9 +104,9 @@ fn once(flood: &Flood, filter: Option<&Path>) -> Result<Round> {
         args.extend(["--wasm".into(), path(filter)]);
     }
     args.extend(flood.run_args(caller.tid(), BURST));
-    let running = Running::tracing(program("ecli"), &args);
+    let running = Running::tracing(who.ecli()?, &args);
     let before = cpu_of(running.pid())?;
-    let time = caller.call(CALLS);
+    let time = caller.call(calls);
     // What is left is read within some milliseconds.
     std::thread::sleep(Duration::from_millis(50));
     let cpu = cpu_of(running.pid())? - before;
@@ -118,7 +119,7 @@ fn once(flood: &Flood, filter: Option<&Path>) -> Result<Round> {
         let at = words.iter().position(|word| *word == what)?;
         words.get(at - 1)?.parse().ok()
     };
-    let all = (CALLS * BURST) as f64;
+    let all = (calls * BURST) as f64;
     let lost = number("lost").unwrap_or(0.0);
     let read = number("read").or(number("shown")).with_context(|| line.to_owned())?;
     ensure!((read + lost - all).abs() < 0.5, "{read} read and {lost} lost of {all}: {line}");

@@ -15,14 +15,14 @@ use crate::{milliseconds, path};
 const ROUNDS: usize = 41;
 
 /// A command line, and how many links it attaches.
-pub struct Loader {
+pub(crate) struct Loader {
     pub name: &'static str,
     pub command: Vec<String>,
     pub links: usize,
 }
 
 /// From exec to the last link attached, and the peak memory.
-pub fn start_up() -> Result<()> {
+pub(crate) fn start_up() -> Result<()> {
     println!("start-up: from exec to all links attached, {ROUNDS} rounds, interleaved\n");
     let bare = path(&program("ecli").with_file_name("bare-libbpf"));
     let ecli = path(&program("ecli"));
@@ -61,7 +61,7 @@ pub fn start_up() -> Result<()> {
 }
 
 /// Starts each of them again and again, by turns.
-pub fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
+pub(crate) fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
     let mut times = vec![Vec::new(); loaders.len()];
     let mut memory = vec![0; loaders.len()];
     for round in 0..ROUNDS {
@@ -93,7 +93,7 @@ pub fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
 }
 
 /// Starts a loader, waits for its links by asking the kernel, ends it.
-pub fn once(loader: &Loader) -> Result<(Duration, Usage)> {
+pub(crate) fn once(loader: &Loader) -> Result<(Duration, Usage)> {
     let last = bpfpack_tests::sys::links().into_iter().max().unwrap_or(0);
     let begin = Instant::now();
     let child = Command::new(&loader.command[0])

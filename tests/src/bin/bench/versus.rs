@@ -3,15 +3,16 @@
 //! the environment, as in `BPFPACK_BENCH_OTHER=/old/ecli make bench PARTS=versus`.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bpfpack_tests::load::Caller;
 use bpfpack_tests::sys::{Usage, carry, thread_id, wait_usage};
 use bpfpack_tests::{pack, program, scratch};
 
-use crate::consumer::{Flood, OTHER, Who, other};
+use crate::consumer::{Consumer, Flood, OTHER, Who, other};
 use crate::start_up::{self, Loader};
-use crate::{events, latency, median, path};
+use crate::{events, latency, median, modules, path};
 
 /// Pairs of each measurement.
 const PAIRS: usize = 31;
@@ -25,8 +26,9 @@ const EVENTS: usize = 10;
 /// Keys of the map that is read.
 const KEYS: i32 = 10_240;
 
-/// Start-up, event streams, latency, and readings of a full map; nothing where no other is named.
-pub fn versus() -> Result<()> {
+/// Start-up, event streams with and without a module, idleness, latency, and readings of a full map;
+/// nothing where no other is named.
+pub(crate) fn versus() -> Result<()> {
     let Some(other) = other() else {
         println!("versus: skipped, since {OTHER} does not name another ecli\n");
         return Ok(());
@@ -40,11 +42,27 @@ pub fn versus() -> Result<()> {
             pairs(&what, |who| Ok(events::once(who, &flood, json, CALLS)?.cpu))?;
         }
     }
+    let flood = Flood::pack(true);
+    let dir = scratch();
+    let filter = modules::compile("tests/fixtures/keep.c", dir.path())?;
+    pairs("events, 64 bytes, with a module: CPU of each", |who| {
+        Ok(modules::once(who, &flood, Some(&filter), CALLS)?.cpu)
+    })?;
     let flood = Flood::pack(false);
+    pairs("idle for a second, records: CPU", |who| idle(&flood, who))?;
     pairs("latency, text: median", |who| {
         Ok(median(&latency::once(who, &flood, false, EVENTS)?).as_secs_f64())
     })?;
     readings(&programs)
+}
+
+/// CPU seconds of one that waits for records of nobody: no thread has the id 0.
+fn idle(flood: &Flood, who: Who) -> Result<f64> {
+    let consumer = Consumer::start(who, flood, false, 0, 1)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let cpu = consumer.cpu()?.as_secs_f64();
+    let _ = consumer.end()?;
+    Ok(cpu)
 }
 
 fn start([this, other]: &[String; 2]) -> Result<()> {
@@ -82,7 +100,7 @@ fn readings([this, other]: &[String; 2]) -> Result<()> {
         // Until it is attached, calls are not seen: all keys are made again and again.
         for _ in 0..40 {
             (0..KEYS).for_each(carry);
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(wait_usage(child)?)
     };

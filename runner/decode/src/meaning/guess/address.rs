@@ -6,7 +6,7 @@ use crate::field::Field;
 use crate::meaning::Meaning;
 
 /// The family, or the version of IP, among the members of a record.
-pub fn family(siblings: &[Sibling<'_>]) -> Option<Field> {
+pub(crate) fn family(siblings: &[Sibling<'_>]) -> Option<Field> {
     let is_family = |sibling: &&Sibling<'_>| {
         let name = sibling.name.to_ascii_lowercase();
         let is_named = FAMILY.contains(&&*name) || IP_VERSION.contains(&&*name);
