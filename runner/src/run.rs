@@ -233,10 +233,10 @@ impl Run<'_> {
                 if most == 0 {
                     break;
                 }
-                let begin = outputs.drawn();
+                let most_drawn = outputs.drawn() + MOST_BYTES;
                 buffer.drain(most, &mut round, |record| Verdict {
                     is_shown: outputs.record(&record),
-                    goes_on: outputs.drawn() - begin < MOST_BYTES,
+                    goes_on: outputs.drawn() < most_drawn,
                 })?;
             } else {
                 through_stages(buffer, chain, outputs, &mut round)?;

@@ -115,6 +115,7 @@ impl Layout {
     }
 
     /// Its size in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
         match self {
             Layout::Int { size, .. }
@@ -241,6 +242,7 @@ impl Member {
     }
 
     /// Whether a record is too short to hold any of it.
+    #[inline]
     pub fn is_missing(&self, record: &[u8]) -> bool {
         self.offset >= record.len() && self.layout.size() > 0
     }

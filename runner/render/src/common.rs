@@ -50,6 +50,7 @@ impl Common {
     }
 
     /// The clock for a frame's time, where that is shown.
+    #[inline]
     pub(crate) fn clock(&mut self, of: Of) -> Option<&mut TimeText> {
         match of {
             Of::Record => self.clock.as_mut(),
@@ -63,6 +64,7 @@ impl Common {
     }
 
     /// Whether the frames of stacks are shown.
+    #[inline]
     pub(crate) fn names_frames(&self) -> bool {
         self.symbolizer.is_some()
     }

@@ -98,6 +98,7 @@ impl<T> Default for PerType<T> {
 }
 
 impl<T> PerType<T> {
+    #[inline]
     pub(crate) fn get(&mut self, stream: usize, ty: usize, make: impl FnOnce() -> T) -> &mut T {
         if self.0.len() <= stream {
             self.0.resize_with(stream + 1, Vec::new);
@@ -109,6 +110,7 @@ impl<T> PerType<T> {
         types[ty].get_or_insert_with(make)
     }
 
+    #[inline]
     pub(crate) fn known(&mut self, stream: usize, ty: usize) -> Option<&mut T> {
         self.0.get_mut(stream)?.get_mut(ty)?.as_mut()
     }

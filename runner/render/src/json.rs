@@ -77,12 +77,15 @@ impl Syntax for Json {
         out.push(b':');
     }
 
+    #[inline]
     fn end_value(&mut self, _out: &mut Vec<u8>) {}
 
+    #[inline]
     fn end(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"}\n");
     }
 
+    #[inline]
     fn members(
         &mut self,
         record: &Record<'_>,

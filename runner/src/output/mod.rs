@@ -40,7 +40,7 @@ pub(crate) struct Outputs {
     outputs: Vec<Output>,
     /// Records that may still be shown.
     left: u64,
-    /// Records that were shown, each once.
+    /// Records of stages that were shown, each once.
     shown: u64,
 }
 
@@ -88,24 +88,29 @@ impl Outputs {
         }
     }
 
-    /// Shows a record; false where it is too short for anything that its type has, and no output
-    /// shows its bytes.
+    /// Shows a record of a source; false where it is too short for anything that its type has, and no
+    /// output shows its bytes. Whoever hands it over has looked that one may be shown.
     #[inline]
     pub(crate) fn record(&mut self, record: &Record<'_>) -> bool {
-        let is_malformed = record.record_type().is_malformed(record.bytes);
-        if is_malformed && self.outputs.iter().all(|output| output.is_structured) {
-            return false;
+        if record.record_type().is_malformed(record.bytes) {
+            return self.malformed(record);
         }
-        if self.left > 0 {
-            self.left -= 1;
-            self.shown += 1;
-            for output in &mut self.outputs {
-                if !(is_malformed && output.is_structured) {
-                    output.format.record(record, &mut output.sink.bytes);
-                }
-            }
+        self.left -= 1;
+        for output in &mut self.outputs {
+            output.format.record(record, &mut output.sink.bytes);
         }
         true
+    }
+
+    #[cold]
+    fn malformed(&mut self, record: &Record<'_>) -> bool {
+        let mut is_shown = false;
+        for output in self.outputs.iter_mut().filter(|output| !output.is_structured) {
+            output.format.record(record, &mut output.sink.bytes);
+            is_shown = true;
+        }
+        self.left -= u64::from(is_shown);
+        is_shown
     }
 
     /// Records that may still be shown.
@@ -113,7 +118,7 @@ impl Outputs {
         self.left
     }
 
-    /// Records that were shown.
+    /// Records of stages that were shown.
     pub(crate) fn shown(&self) -> u64 {
         self.shown
     }
@@ -242,7 +247,11 @@ impl Next for Outputs {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.finish_drawing();
         match frame {
-            Frame::Record(record) => drop(self.record(&record)),
+            Frame::Record(record) => {
+                if self.left > 0 && self.record(&record) {
+                    self.shown += 1;
+                }
+            }
             Frame::Reading(reading) => {
                 for output in &mut self.outputs {
                     output.drawing = Some((Rc::clone(&reading), 0));
@@ -351,7 +360,8 @@ mod tests {
         outputs.start(&[Source::Stream(Arc::new(stream()))]);
         for name in [b"a", b"b", b"c"] {
             let bytes = [&b"\x07\0\0\0"[..], name, b"\0\0\0"].concat();
-            assert!(outputs.record(&Record::new(&source, Time::default(), None, &bytes)));
+            let record = Record::new(&source, Time::default(), None, &bytes);
+            outputs.frame(Frame::Record(record)).unwrap();
         }
         outputs.frame(reading(2)).unwrap();
         assert!(outputs.is_drawing() && outputs.draw() && !outputs.is_drawing());
