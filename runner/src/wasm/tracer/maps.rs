@@ -23,6 +23,7 @@ mod command {
 /// A number that is not one of the module's maps.
 const NO_MAP: i32 = -libc::EBADF;
 
+#[expect(clippy::too_many_arguments, reason = "the interface has so many")]
 pub(super) fn operate(
     mut caller: Caller<'_, State>,
     descriptor: i32,
