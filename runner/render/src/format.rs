@@ -100,14 +100,18 @@ impl<T> Default for PerType<T> {
 impl<T> PerType<T> {
     #[inline]
     pub(crate) fn get(&mut self, stream: usize, ty: usize, make: impl FnOnce() -> T) -> &mut T {
+        if self.0.get(stream).is_none_or(|types| types.len() <= ty) {
+            self.make_room(stream, ty);
+        }
+        self.0[stream][ty].get_or_insert_with(make)
+    }
+
+    #[cold]
+    fn make_room(&mut self, stream: usize, ty: usize) {
         if self.0.len() <= stream {
             self.0.resize_with(stream + 1, Vec::new);
         }
-        let types = &mut self.0[stream];
-        if types.len() <= ty {
-            types.resize_with(ty + 1, || None);
-        }
-        types[ty].get_or_insert_with(make)
+        self.0[stream].resize_with(ty + 1, || None);
     }
 
     #[inline]

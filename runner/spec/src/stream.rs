@@ -85,7 +85,7 @@ impl RecordType {
     }
 
     /// Whether a record is too short to hold anything of this.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn is_malformed(&self, record: &[u8]) -> bool {
         match &self.layout {

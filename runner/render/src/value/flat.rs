@@ -35,6 +35,9 @@ pub(crate) struct Flat {
     room: usize,
     /// A record has to have so many bytes, or a member could be missing.
     least: usize,
+    /// Where a record is written before it is appended: what is overwritten behind it is not
+    /// cleared for each record.
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -103,7 +106,7 @@ impl Flat {
         if IS_OFF.get() {
             return None;
         }
-        let mut flat = Flat { steps: Vec::new(), room: BEHIND, least: 0 };
+        let mut flat = Flat { steps: Vec::new(), room: BEHIND, least: 0, scratch: Vec::new() };
         for part in parts {
             let mut before = [0; CHUNK];
             let before_len = part.before.len();
@@ -143,6 +146,7 @@ impl Flat {
                 last: Last { key: 0, text: [0; KEPT], len: 0 },
             });
         }
+        flat.scratch = vec![0; flat.room];
         Some(flat)
     }
 
@@ -157,16 +161,16 @@ impl Flat {
         if record.len() < self.least {
             return false;
         }
-        let mut at = out.len();
-        out.resize(at + self.room, 0);
-        for (index, step) in self.steps.iter_mut().enumerate() {
+        let Flat { steps, room: longest, scratch, .. } = self;
+        let mut at = 0;
+        for (index, step) in steps.iter_mut().enumerate() {
             let start = at;
             let mut is_repeated = false;
             if let Some(size) = step.key {
                 let key = raw(&record[step.offset..], size);
                 is_repeated = key == step.last.key;
                 if is_repeated && step.last.len > 0 {
-                    if let Some(room) = out[at..].first_chunk_mut::<KEPT>() {
+                    if let Some(room) = scratch[at..].first_chunk_mut::<KEPT>() {
                         *room = step.last.text;
                     }
                     at += step.last.len;
@@ -175,7 +179,7 @@ impl Flat {
                 step.last.key = key;
                 step.last.len = 0;
             }
-            let Some(room) = out[at..].first_chunk_mut::<CHUNK>() else { return true };
+            let Some(room) = scratch[at..].first_chunk_mut::<CHUNK>() else { return true };
             *room = step.before;
             at += step.before_len;
             let begin = at;
@@ -199,48 +203,54 @@ impl Flat {
                 Value::Text { .. } | Value::Other { .. } => None,
             };
             let text = match step.value {
-                Value::Text { size, quoted } => text(&bytes[..size], quoted, &mut out[at..]),
+                Value::Text { size, quoted } => text(&bytes[..size], quoted, &mut scratch[at..]),
                 _ => None,
             };
             match (number, text) {
                 (Some((value, is_negative)), _) => {
-                    out[at] = b'-';
+                    scratch[at] = b'-';
                     at += usize::from(is_negative);
-                    if let Some(room) = out[at..].first_chunk_mut() {
+                    if let Some(room) = scratch[at..].first_chunk_mut() {
                         at += put::number_to(value, room);
                     }
                 }
                 (_, Some(len)) => at += len,
                 (None, None) => {
-                    out.truncate(at);
+                    let end = out.len();
                     other(index, out);
-                    at = out.len();
-                    out.resize(at + self.room, 0);
+                    let text = &out[end..];
+                    let needed = at + text.len() + *longest;
+                    if scratch.len() < needed {
+                        scratch.resize(needed, 0);
+                    }
+                    scratch[at..at + text.len()].copy_from_slice(text);
+                    at += text.len();
+                    out.truncate(end);
                 }
             }
             if let Some(width) = step.width {
                 // What others wrote may hold characters of several bytes.
                 let used = match (step.value, text) {
                     (Value::Other { is_ascii: false }, _) | (Value::Text { .. }, None) => {
-                        characters(&out[begin..at])
+                        characters(&scratch[begin..at])
                     }
                     _ => at - begin,
                 };
                 if width < CHUNK {
-                    if let Some(room) = out[at..].first_chunk_mut::<CHUNK>() {
+                    if let Some(room) = scratch[at..].first_chunk_mut::<CHUNK>() {
                         *room = [b' '; CHUNK];
                     }
-                } else if let Some(room) = out[at..].first_chunk_mut::<{ 2 * CHUNK }>() {
+                } else if let Some(room) = scratch[at..].first_chunk_mut::<{ 2 * CHUNK }>() {
                     *room = [b' '; 2 * CHUNK];
                 }
                 at += width.saturating_sub(used) + 1;
             }
             if is_repeated && at - start <= KEPT {
-                step.last.text[..at - start].copy_from_slice(&out[start..at]);
+                step.last.text[..at - start].copy_from_slice(&scratch[start..at]);
                 step.last.len = at - start;
             }
         }
-        out.truncate(at);
+        out.extend_from_slice(&scratch[..at]);
         true
     }
 }
