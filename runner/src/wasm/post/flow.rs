@@ -17,6 +17,10 @@ use crate::failure::{Failure, exit_code};
 /// and modules in a row may each make more of it.
 const MOST_WAITING: usize = 256 << 20;
 
+/// After so many bytes that a call has emitted it is looked at how many wait; what is emitted counts
+/// as some more than its bytes, since it is shown with names.
+const UNCHECKED: usize = 4096;
+
 /// The CPU of records whose buffer does not tell.
 const NO_CPU: u16 = u16::MAX;
 
@@ -130,6 +134,9 @@ impl PostProcessor {
         let time = self.time;
         let (emitted, bytes) = self.take_emitted();
         let mut rest = &bytes[..];
+        // Most of what a call emits is of one source.
+        let mut last: Option<(u32, ModuleSource)> = None;
+        let mut unchecked = 0;
         for what in &emitted {
             let (Emitted::Record { len, .. }
             | Emitted::Rows { len, .. }
@@ -138,20 +145,29 @@ impl PostProcessor {
             let (these, others) = rest.split_at(len);
             rest = others;
             match *what {
-                Emitted::Record { source, .. } => {
-                    if let Some(ModuleSource::Records(stream)) = self.source(source as usize) {
-                        next.frame(Frame::Record(Record::new(&stream, time, None, these)))?;
+                Emitted::Record { source, .. } | Emitted::Rows { source, .. } => {
+                    if last.as_ref().is_none_or(|(number, _)| *number != source) {
+                        last = self.source(source as usize).map(|found| (source, found));
                     }
-                }
-                Emitted::Rows { source, .. } => {
-                    if let Some(ModuleSource::Rows(source, row)) = self.source(source as usize) {
-                        let entries = row.entries(these);
-                        next.frame(Frame::Reading(Rc::new(Reading { source, time, entries })))?;
+                    match &last {
+                        Some((_, ModuleSource::Records(stream))) => {
+                            next.frame(Frame::Record(Record::new(stream, time, None, these)))?;
+                        }
+                        Some((_, ModuleSource::Rows(source, row))) => {
+                            let (source, entries) = (Arc::clone(source), row.entries(these));
+                            next.frame(Frame::Reading(Rc::new(Reading { source, time, entries })))?;
+                        }
+                        None => {}
                     }
                 }
                 Emitted::Text { .. } => next.frame(Frame::Text(time, these))?,
                 Emitted::Json { .. } => next.frame(Frame::Json(time, these))?,
             }
+            unchecked += len + 64;
+            if unchecked < UNCHECKED {
+                continue;
+            }
+            unchecked = 0;
             if next.waiting() > MOST_WAITING {
                 let most = MOST_WAITING >> 20;
                 let error = anyhow!("`{}` shows more than {most} MB at once", self.name());
