@@ -16,7 +16,7 @@ use crate::talk::Talk;
 
 /// What there is none of.
 #[derive(Debug)]
-pub enum Modules {}
+pub(crate) enum Modules {}
 
 fn refusal() -> Failure {
     let error = anyhow!("this ecli was built without Wasm, and can not run modules");
@@ -24,7 +24,7 @@ fn refusal() -> Failure {
 }
 
 /// Runs a module that is a whole tracer.
-pub fn run_tracer(
+pub(crate) fn run_tracer(
     _plan: &Plan,
     _module: &[u8],
     _signals: &Signals,
@@ -35,7 +35,7 @@ pub fn run_tracer(
 
 impl Modules {
     /// None, or a refusal.
-    pub fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
+    pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let packed = !packed.is_empty() && !plan.wasm.only_given;
         match packed || !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {
             true if packed => Err(refusal().hint("--no-wasm runs the package without its modules")),
@@ -45,7 +45,7 @@ impl Modules {
     }
 
     /// See [`Modules`].
-    pub fn start(
+    pub(crate) fn start(
         &self,
         _context: &Context<'_>,
         _object: &Object,
