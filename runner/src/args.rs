@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Failure, exit_code};
 pub use plan::{Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
-    OutputArg, duration, duration_with_unit, format_parser, map_entries, memory, output, size,
-    time_parser, variable, wasm_arg,
+    OutputArg, duration, duration_with_unit, format_parser, map_entries, memory, output_parser,
+    size, time_parser, variable, wasm_arg,
 };
 
 /// Run packages of eBPF tracers.
@@ -63,7 +63,7 @@ pub struct Run {
 
     /// Write to a file, not to standard output (-). With a format before it, as in csv:out.csv, this
     /// is one more output, beside the others; repeatable
-    #[arg(short, long, value_name = "[FORMAT:]FILE", value_parser = output)]
+    #[arg(short, long, value_name = "[FORMAT:]FILE", value_parser = output_parser())]
     pub output: Vec<OutputArg>,
 
     /// Show only these members of records, in this order: pid,comm
@@ -354,6 +354,9 @@ pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     fn plan(args: &[&str]) -> Result<Plan, String> {
@@ -425,6 +428,12 @@ mod tests {
         assert_eq!(of(&["-o", "csv:a.csv", "-o", "b"]).unwrap(), both);
         assert_eq!(of(&["-o", "csv:a.csv", "-o", "-"]).unwrap(), [csv.clone(), stdout]);
         assert_eq!(of(&["-o", "json:-", "-o", "csv:a.csv"]).unwrap(), [output("json", None), csv]);
+        let bytes = OsStr::from_bytes(b"csv:\xff");
+        let args =
+            [OsStr::new("ecli"), OsStr::new("run"), OsStr::new("-o"), bytes, OsStr::new("p")];
+        let any = Args::try_parse_from(args).unwrap().resolve().ok().unwrap().outputs;
+        let file = any[1].file.as_deref().unwrap();
+        assert_eq!(file.as_os_str(), OsStr::from_bytes(b"\xff"), "names may be any bytes");
         // What is no format is a part of the file's name.
         assert_eq!(of(&["-o", "xml:a"]).unwrap(), [output("text", Some("xml:a"))]);
         assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);

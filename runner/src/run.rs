@@ -151,6 +151,8 @@ impl Run<'_> {
             if let Some(end) = found.end() {
                 return Ok(end);
             }
+            // What follows a reading may have drawn the rest of it.
+            self.note_drawn();
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;

@@ -93,6 +93,34 @@ fn what_was_shown_and_what_was_lost_are_what_was_made() {
 }
 
 #[test]
+fn a_perf_buffer_is_read_to_its_end_however_much_waits() {
+    if !is_root() {
+        return;
+    }
+    const CALLS: u64 = 40;
+    const BURST: u64 = 100;
+    let dir = scratch();
+    let path = pack("tests/fixtures/losses.bpf.c", &dir);
+    let mut package: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    package["meta"]["perf_buffer_pages"] = 128.into();
+    std::fs::write(&path, package.to_string()).unwrap();
+    let us = see_us();
+    let mut args = vec!["run", "-j", "--only", "sent", &path, "--burst", "100"];
+    args.extend(us.iter().map(String::as_str));
+    let mut running = Running::ecli(&args);
+    let output = in_background(running.take_stdout());
+    running.signal(Signal::STOP);
+    for _ in 0..CALLS {
+        sys::carry(1);
+    }
+    running.signal(Signal::CONT);
+    let outcome = running.interrupt().succeeded();
+    assert_eq!(text(output).lines().count() as u64, CALLS * BURST, "{}", outcome.stderr);
+    let all = format!("{} shown, none lost", CALLS * BURST);
+    assert!(outcome.stderr.contains(&all), "{}", outcome.stderr);
+}
+
+#[test]
 fn a_loss_is_a_failure_where_that_is_asked_for() {
     if !is_root() {
         return;

@@ -14,6 +14,8 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub struct Chain {
     stages: Vec<Box<dyn Stage>>,
+    /// The exit code that a stage has ended the run with: the first one that was seen.
+    stopped: Option<u8>,
 }
 
 impl Chain {
@@ -85,9 +87,11 @@ impl Chain {
     }
 
     /// The exit code that a stage has ended the run with, if one has.
-    #[must_use]
-    pub fn stopped(&self) -> Option<u8> {
-        self.stages.iter().find_map(|stage| stage.stopped())
+    pub fn stopped(&mut self) -> Option<u8> {
+        if self.stopped.is_none() {
+            self.stopped = self.stages.iter().find_map(|stage| stage.stopped());
+        }
+        self.stopped
     }
 
     /// How often stages were called with what they had kept.

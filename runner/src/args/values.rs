@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! The values of options: text to what is meant, or why it is none.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_render::{FormatKind, TimeColumn, formats};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::WasmArg;
 
@@ -31,18 +33,27 @@ pub struct OutputArg {
 }
 
 /// A file, perhaps with a format before it: `out.txt`, `csv:out.csv`, `-`.
-pub(super) fn output(text: &str) -> Result<OutputArg, String> {
-    let with_format =
-        text.split_once(':').and_then(|(name, file)| Some((formats::named(name)?, file)));
+fn output(text: &OsStr) -> Result<OutputArg, String> {
+    let bytes = text.as_bytes();
+    let colon = bytes.iter().position(|byte| *byte == b':');
+    let with_format = colon.and_then(|colon| {
+        let name = std::str::from_utf8(&bytes[..colon]).ok()?;
+        Some((formats::named(name)?, &bytes[colon + 1..]))
+    });
     let (format, file) = match with_format {
         Some((format, file)) => (Some(format), file),
-        None => (None, text),
+        None => (None, bytes),
     };
     match file {
-        "" => Err("there is no file name; standard output is `-`".into()),
-        "-" => Ok(OutputArg { format, file: None }),
-        file => Ok(OutputArg { format, file: Some(file.into()) }),
+        b"" => Err("there is no file name; standard output is `-`".into()),
+        b"-" => Ok(OutputArg { format, file: None }),
+        file => Ok(OutputArg { format, file: Some(OsStr::from_bytes(file).into()) }),
     }
+}
+
+/// Parses an output. File names may be any bytes.
+pub(super) fn output_parser() -> impl TypedValueParser<Value = OutputArg> {
+    OsStringValueParser::new().try_map(|text| output(&text))
 }
 
 /// A map's name and a number.

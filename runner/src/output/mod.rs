@@ -70,7 +70,8 @@ impl Outputs {
             let sink = Sink::open(plan.file.as_ref())?;
             Ok(Output::new(format, plan.format.is_structured, sink))
         };
-        let outputs = formats.into_iter().map(output).collect::<Result<_, Failure>>()?;
+        let outputs = formats.into_iter().map(output).collect::<Result<Vec<_>, Failure>>()?;
+        check_files(&outputs)?;
         Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0 })
     }
 
@@ -97,7 +98,9 @@ impl Outputs {
         }
         self.left -= 1;
         for output in &mut self.outputs {
-            output.format.record(record, &mut output.sink.bytes);
+            if !output.is_gone {
+                output.format.record(record, &mut output.sink.bytes);
+            }
         }
         true
     }
@@ -105,7 +108,8 @@ impl Outputs {
     #[cold]
     fn malformed(&mut self, record: &Record<'_>) -> bool {
         let mut is_shown = false;
-        for output in self.outputs.iter_mut().filter(|output| !output.is_structured) {
+        let shows_bytes = |output: &&mut Output| !output.is_structured && !output.is_gone;
+        for output in self.outputs.iter_mut().filter(shows_bytes) {
             output.format.record(record, &mut output.sink.bytes);
             is_shown = true;
         }
@@ -159,22 +163,27 @@ impl Outputs {
     /// Writes what can be written without waiting. `Gone` when a reader is.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written; the others were.
     pub(crate) fn flush(&mut self) -> Result<ReaderState, Failure> {
-        let mut reader = ReaderState::There;
+        let (mut reader, mut failure) = (ReaderState::There, None);
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
-            if output.sink.flush()? == ReaderState::Gone {
-                (output.is_gone, reader) = (true, ReaderState::Gone);
+            match output.sink.flush() {
+                Ok(ReaderState::There) => {}
+                Ok(ReaderState::Gone) => (output.is_gone, reader) = (true, ReaderState::Gone),
+                Err(error) => {
+                    output.is_gone = true;
+                    failure.get_or_insert(error);
+                }
             }
         }
-        Ok(reader)
+        failure.map_or(Ok(reader), Err)
     }
 
     /// Writes until each has at most `rest` bytes left, waiting for slow readers; a signal ends that,
     /// or the time, if there is one. `Gone` when no reader is left.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written; the others were.
     pub(crate) fn write_all(
         &mut self,
         rest: usize,
@@ -182,14 +191,25 @@ impl Outputs {
         signals: &Signals,
         talk: &Talk,
     ) -> Result<Written, Failure> {
+        // What takes all at once is written before a slow reader is waited for.
+        let mut failure = self.flush().err();
+        let mut written = Written::All;
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
-            match output.sink.write_all(rest, until, signals, talk)? {
-                Written::All => {}
-                Written::Gone => output.is_gone = true,
-                Written::GivenUp => return Ok(Written::GivenUp),
+            match output.sink.write_all(rest, until, signals, talk) {
+                Ok(Written::All) => {}
+                Ok(Written::Gone) => output.is_gone = true,
+                Ok(Written::GivenUp) => written = Written::GivenUp,
+                Err(error) => {
+                    output.is_gone = true;
+                    failure.get_or_insert(error);
+                }
             }
         }
-        Ok(if self.all_gone() { Written::Gone } else { Written::All })
+        match failure {
+            Some(failure) => Err(failure),
+            None if self.all_gone() => Ok(Written::Gone),
+            None => Ok(written),
+        }
     }
 
     /// Whether no reader is left.
@@ -242,6 +262,22 @@ impl Outputs {
     }
 }
 
+/// A file has one output: two would write over each other.
+fn check_files(outputs: &[Output]) -> Result<(), Failure> {
+    for (at, output) in outputs.iter().enumerate() {
+        let file = output.sink.file();
+        let before = outputs[..at].iter().find(|other| file.is_some() && other.sink.file() == file);
+        if let Some(other) = before {
+            let (one, two) = (other.sink.name(), output.sink.name());
+            let error = anyhow::anyhow!("--output: {one} and {two} are the same file");
+            return Err(Failure::new(exit_code::USAGE, error).hint(
+                "each output is a file of its own: --output csv:out.csv --output json:out.json",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Frames that come from stages: each is shown behind all that came before.
 impl Next for Outputs {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
@@ -276,7 +312,8 @@ impl Outputs {
         text: &[u8],
         show: fn(&mut (dyn Format + 'static), Time, &[u8], &mut Vec<u8>),
     ) {
-        for Output { format, sink, .. } in &mut self.outputs {
+        for Output { format, sink, .. } in self.outputs.iter_mut().filter(|output| !output.is_gone)
+        {
             show(&mut **format, time, text, &mut sink.bytes);
         }
     }
@@ -378,6 +415,42 @@ mod tests {
         );
         assert_eq!(read("csv"), "pid,comm\n7,a\n7,b\nkey,value\n0,5\n1,5\n");
         assert!(read("raw").starts_with("\u{7}\0\0\0a\0\0\0\u{7}\0\0\0b\0\0\0\0\u{5}\0"));
+    }
+
+    #[test]
+    fn a_file_has_one_output_and_a_slow_reader_keeps_no_file_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("csv"), "").unwrap();
+        std::os::unix::fs::symlink("csv", folder.path().join("json")).unwrap();
+        let plans = ["json", "csv"].map(|name| OutputPlan {
+            format: formats::named(name).unwrap(),
+            file: Some(folder.path().join(name)),
+        });
+        let failure = Outputs::open(with_formats(&plans, settings), None).unwrap_err();
+        assert!(format!("{failure:?}").contains("are the same file"), "{failure:?}");
+        std::fs::remove_file(folder.path().join("json")).unwrap();
+
+        // A pipe that somebody has open, and does not read.
+        let pipe = folder.path().join("json");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        let mut outputs = outputs(&["json", "csv"], folder.path(), None);
+        let many = vec![b'x'; 4 << 20];
+        outputs.frame(Frame::Text(Time::default(), &many)).unwrap();
+        let (signal, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (signals, talk) = (Signals::fake(signal.into()), Talk::silent());
+        let now = Some(Instant::now());
+        assert_eq!(outputs.write_all(0, now, &signals, &talk).unwrap(), Written::GivenUp);
+        assert!(outputs.waiting() > 0);
+        let written = std::fs::metadata(folder.path().join("csv")).unwrap().len();
+        assert!(written >= many.len() as u64, "{written}");
     }
 
     #[test]

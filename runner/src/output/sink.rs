@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -120,6 +120,17 @@ impl Sink {
     /// Whether a person may look at it.
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_terminal()
+    }
+
+    /// Its name in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file system and the number of a regular file.
+    pub(crate) fn file(&self) -> Option<(u64, u64)> {
+        let metadata = self.file.metadata().ok().filter(|metadata| metadata.is_file())?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     /// Bytes that were not written yet.

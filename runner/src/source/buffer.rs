@@ -12,10 +12,6 @@ use super::{AnySource, Mark, Round, unusable};
 use crate::failure::Failure;
 use crate::talk::Talk;
 
-/// Records that are taken of a buffer before the loop looks at the others, the clock, the signals.
-/// What they are rendered to should still be in the processor's cache when it is written.
-const ROUND: usize = 1024;
-
 /// A buffer, opened.
 #[derive(Debug)]
 pub(crate) struct Buffer {
@@ -59,7 +55,7 @@ impl Buffer {
         self.source.get().fd()
     }
 
-    /// Hands the records of a round, or `most`, to `take`.
+    /// Hands the records of a round, or `most` where that is fewer, to `take`.
     pub(crate) fn drain(
         &mut self,
         most: usize,
@@ -73,7 +69,7 @@ impl Buffer {
             *(if is_shown { &mut *taken } else { &mut *malformed }) += 1;
             goes_on
         };
-        let found = source.drain(most.min(ROUND), record);
+        let found = source.drain(most, record);
         round.add(found.map_err(|error| unusable(stream, error.into()))?);
         Ok(())
     }

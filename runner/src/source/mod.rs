@@ -35,8 +35,9 @@ pub(crate) trait RecordSource: Debug {
     /// What is readable when there are records.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Hands up to `most` records to `take`, with their CPUs where they are known. Where `take`
-    /// answers false, no more are to come, if the source can keep them.
+    /// Hands up to `most` records to `take`, with their CPUs where they are known. Nobody wants
+    /// those beyond: a source that cannot keep records drops them, and one that can may hand over
+    /// fewer. Where `take` answers false, no more are to come, if the source can keep them.
     ///
     /// # Errors
     /// As the kernel has them.

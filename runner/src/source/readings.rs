@@ -116,7 +116,8 @@ impl Readings {
         Ok(Some(Readings { events, done, last, stop, wake }))
     }
 
-    /// An event that has happened. The thread waits until it is [`Readings::done`].
+    /// An event that has happened. Behind a reading, or keys that were seen, the thread waits until
+    /// that is [`Readings::done`].
     pub(crate) fn take(&self) -> Option<Event> {
         let mut number = [0; 8];
         let _ = rustix::io::read(&*self.wake, &mut number);
@@ -159,13 +160,15 @@ struct Events {
 }
 
 impl Events {
-    /// Hands an event over, and waits until it is done; false when nobody takes events any more.
+    /// Hands an event over, and waits until it is done, unless it is the last one; false when nobody
+    /// takes events any more.
     fn send(&self, event: Event) -> bool {
+        let is_last = matches!(event, Event::Enough | Event::Failed(_));
         if self.send.send(event).is_err() {
             return false;
         }
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-        self.is_done.recv().is_ok()
+        is_last || self.is_done.recv().is_ok()
     }
 }
 
@@ -341,6 +344,10 @@ fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{RecvError, TryRecvError};
+
+    use bpfpack_spec::fixtures::counter_view;
+
     use super::*;
 
     fn taken(entries: usize, left_out: u64, has_more: bool, is_given_up: bool) -> Collected {
@@ -361,5 +368,24 @@ mod tests {
         assert!(
             text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries")
         );
+    }
+
+    #[test]
+    fn the_thread_waits_behind_what_needs_memory_and_ends_behind_the_last_event() {
+        let (send, events) = sync_channel(1);
+        let (done, is_done) = channel();
+        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK).unwrap());
+        let to = Events { send, is_done, wake };
+        let thread = std::thread::spawn(move || {
+            let seen = to.send(Event::Seen(Arc::new(counter_view()), Vec::new()));
+            (seen, to.send(Event::Enough))
+        });
+        assert!(matches!(events.recv().unwrap(), Event::Seen(..)));
+        assert_eq!(events.try_recv().unwrap_err(), TryRecvError::Empty, "it waits");
+        done.send(()).unwrap();
+        assert!(matches!(events.recv().unwrap(), Event::Enough));
+        // Nobody says that the end is done.
+        assert!(matches!(events.recv(), Err(RecvError)), "it has ended");
+        assert_eq!(thread.join().unwrap(), (true, true));
     }
 }

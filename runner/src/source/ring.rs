@@ -11,6 +11,10 @@ use super::{FULL, Mark, RecordSource, Round, map_of, unusable};
 use crate::failure::Failure;
 use crate::sys::ring::Ring;
 
+/// Records that are taken before the loop looks at the other buffers, the clock, the signals. What
+/// they are rendered to should still be in the processor's cache when it is written.
+const ROUND: usize = 1024;
+
 #[derive(Debug)]
 pub(crate) struct RingSource {
     ring: Ring,
@@ -37,7 +41,7 @@ impl RecordSource for RingSource {
         mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
     ) -> io::Result<Round> {
         let fill = self.ring.pending() * FULL as usize / self.ring.size();
-        let (taken, more) = self.ring.consume(most, |record| take(None, record));
+        let (taken, more) = self.ring.consume(most.min(ROUND), |record| take(None, record));
         Ok(Round { taken, fill, more })
     }
 

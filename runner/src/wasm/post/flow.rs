@@ -17,10 +17,6 @@ use crate::failure::{Failure, exit_code};
 /// and modules in a row may each make more of it.
 const MOST_WAITING: usize = 256 << 20;
 
-/// After so many bytes that a call has emitted it is looked at how many wait; what is emitted counts
-/// as some more than its bytes, since it is shown with names.
-const UNCHECKED: usize = 4096;
-
 /// The CPU of records whose buffer does not tell.
 const NO_CPU: u16 = u16::MAX;
 
@@ -136,7 +132,6 @@ impl PostProcessor {
         let mut rest = &bytes[..];
         // Most of what a call emits is of one source.
         let mut last: Option<(u32, ModuleSource)> = None;
-        let mut unchecked = 0;
         for what in &emitted {
             let (Emitted::Record { len, .. }
             | Emitted::Rows { len, .. }
@@ -163,11 +158,6 @@ impl PostProcessor {
                 Emitted::Text { .. } => next.frame(Frame::Text(time, these))?,
                 Emitted::Json { .. } => next.frame(Frame::Json(time, these))?,
             }
-            unchecked += len + 64;
-            if unchecked < UNCHECKED {
-                continue;
-            }
-            unchecked = 0;
             if next.waiting() > MOST_WAITING {
                 let most = MOST_WAITING >> 20;
                 let error = anyhow!("`{}` shows more than {most} MB at once", self.name());

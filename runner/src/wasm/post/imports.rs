@@ -351,7 +351,8 @@ fn stop(mut call: Call<'_>, code: u32) -> Result<()> {
     let Ok(code) = u8::try_from(code) else {
         return Err(format_err!("stop: {code} is no exit code from 0 to 255"));
     };
-    call.data_mut().stop = Some(code);
+    // The first one counts.
+    call.data_mut().stop.get_or_insert(code);
     Ok(())
 }
 
