@@ -79,7 +79,8 @@ impl Graph {
 #[must_use]
 pub fn graph(src: &Path) -> Graph {
     let mut modules = BTreeMap::new();
-    for path in entries(src) {
+    let tests = test_files(src);
+    for path in entries(src).into_iter().filter(|path| !tests.contains(path)) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let is_root = path.is_file() && ["lib", "main"].contains(&name.as_str());
         let is_source = path.is_dir() || path.extension().is_some_and(|e| e == "rs");
@@ -268,7 +269,8 @@ mod tests {
     #[test]
     fn comments_texts_and_tests_do_not_count() {
         let graph = of(&[
-            ("lib.rs", "mod a; mod b;"),
+            ("lib.rs", "mod a; mod b;\n#[cfg(test)]\nmod tests;"),
+            ("tests/mod.rs", "use crate::f;"),
             (
                 "a.rs",
                 "//! [`crate::b`]\n/* crate::b /* nested */ crate::b */\n\
