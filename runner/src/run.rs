@@ -432,7 +432,7 @@ fn through_stages(
         if record.record_type().is_malformed(record.bytes) {
             return Verdict { is_shown: false, goes_on: true };
         }
-        failure = chain.frame(Frame::Record(record), outputs).err();
+        failure = chain.frame(Frame::Record(&record), outputs).err();
         if chain.calls() != calls {
             calls = chain.calls();
             is_late = since.elapsed() >= LONGEST_ROUND;

@@ -12,7 +12,7 @@ use crate::time::Time;
 #[derive(Debug)]
 pub enum Frame<'a> {
     /// A record of a buffer.
-    Record(Record<'a>),
+    Record(&'a Record<'a>),
     /// One pass over a map, or over variables. It is shared by all that show it.
     Reading(Rc<Reading>),
     /// Lines of text that a stage made.

@@ -20,6 +20,9 @@ pub trait Next {
 
     /// Bytes that wait for the readers of the outputs.
     fn waiting(&self) -> usize;
+
+    /// A stage has been called with what it had kept, which may have taken its time.
+    fn note_call(&mut self) {}
 }
 
 /// What transforms frames. A stage may keep frames for a while, drop them, or make others.
@@ -75,10 +78,5 @@ pub trait Stage: Debug {
     /// The exit code that it has ended the run with, if it has.
     fn stopped(&self) -> Option<u8> {
         None
-    }
-
-    /// How often it was called with what it had kept: each of these calls may have taken its time.
-    fn calls(&self) -> u64 {
-        0
     }
 }

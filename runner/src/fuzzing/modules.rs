@@ -163,7 +163,7 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         let bytes = vec![at as u8; size];
         let cpu = u16::try_from(at).ok();
         let record = Record::new(streams[at % 2], Time::now(), cpu, &bytes);
-        chain.frame(Frame::Record(record), out)?;
+        chain.frame(Frame::Record(&record), out)?;
     }
     chain.flush(out)?;
     let entry = |key: u32| Entry { key: key.to_le_bytes().into(), value: vec![1; 32] };

@@ -284,7 +284,7 @@ impl Next for Outputs {
         self.finish_drawing();
         match frame {
             Frame::Record(record) => {
-                if self.left > 0 && self.record(&record) {
+                if self.left > 0 && self.record(record) {
                     self.shown += 1;
                 }
             }
@@ -398,7 +398,7 @@ mod tests {
         for name in [b"a", b"b", b"c"] {
             let bytes = [&b"\x07\0\0\0"[..], name, b"\0\0\0"].concat();
             let record = Record::new(&source, Time::default(), None, &bytes);
-            outputs.frame(Frame::Record(record)).unwrap();
+            outputs.frame(Frame::Record(&record)).unwrap();
         }
         outputs.frame(reading(2)).unwrap();
         assert!(outputs.is_drawing() && outputs.draw() && !outputs.is_drawing());

@@ -25,7 +25,7 @@ impl Stage for PostProcessor {
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
         match frame {
             Frame::Record(record) if self.takes_records(record.source.index) => {
-                self.take_record(&record, next)
+                self.take_record(record, next)
             }
             Frame::Reading(reading) if self.takes_rows(reading.source.index) => {
                 self.take_reading(&reading, next)
@@ -51,6 +51,7 @@ impl Stage for PostProcessor {
             return Ok(());
         }
         let result = self.hand_over_batch();
+        next.note_call();
         self.deliver(result, next)
     }
 
@@ -74,10 +75,6 @@ impl Stage for PostProcessor {
 
     fn stopped(&self) -> Option<u8> {
         self.stop()
-    }
-
-    fn calls(&self) -> u64 {
-        self.calls
     }
 }
 
@@ -146,7 +143,8 @@ impl PostProcessor {
                     }
                     match &last {
                         Some((_, ModuleSource::Records(stream))) => {
-                            next.frame(Frame::Record(Record::new(stream, time, None, these)))?;
+                            let record = Record::new(stream, time, None, these);
+                            next.frame(Frame::Record(&record))?;
                         }
                         Some((_, ModuleSource::Rows(source, row))) => {
                             let (source, entries) = (Arc::clone(source), row.entries(these));

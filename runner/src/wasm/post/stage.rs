@@ -36,8 +36,6 @@ pub(crate) struct PostProcessor {
     pub(super) time: Time,
     /// Rows of a reading, to be handed over.
     pub(super) rows: Vec<u8>,
-    /// How often it was called with records.
-    pub(super) calls: u64,
     store: Store<State>,
     memory: Memory,
     watch: Rc<Watch>,
@@ -134,7 +132,6 @@ impl PostProcessor {
         let mut stage = PostProcessor {
             time: Time::now(),
             rows: Vec::new(),
-            calls: 0,
             store,
             memory,
             watch: Rc::clone(watch),
@@ -257,7 +254,6 @@ impl PostProcessor {
 
     /// Hands the batch over.
     pub(super) fn hand_over_batch(&mut self) -> Result<(), Failure> {
-        self.calls += 1;
         let time = self.time.monotonic as i64;
         let Batch { at, used, source, .. } = self.batch;
         self.batch.used = 0;

@@ -68,7 +68,7 @@ fn record(
     bytes: &[u8],
     seen: &mut dyn Next,
 ) -> Result<(), Failure> {
-    chain.frame(Frame::Record(Record::new(&stream(), Time::now(), cpu, bytes)), seen)
+    chain.frame(Frame::Record(&Record::new(&stream(), Time::now(), cpu, bytes)), seen)
 }
 
 /// Hands a reading over.
