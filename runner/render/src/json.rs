@@ -30,6 +30,17 @@ struct Json {
     flat: PerType<Option<Flat>>,
 }
 
+impl Json {
+    /// Appends the comma before a key, unless it is the first of the object.
+    #[inline]
+    fn comma(&mut self, out: &mut Vec<u8>) {
+        if self.has_keys {
+            out.push(b',');
+        }
+        self.has_keys = true;
+    }
+}
+
 /// The members of a record, to be written in one go.
 fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
     let mut keys = Vec::new();
@@ -60,19 +71,13 @@ impl Syntax for Json {
 
     #[inline]
     fn own_key(&mut self, key: &'static str, out: &mut Vec<u8>) {
-        if self.has_keys {
-            out.push(b',');
-        }
-        self.has_keys = true;
+        self.comma(out);
         out.extend_from_slice(key.as_bytes());
         out.push(b':');
     }
 
     fn key(&mut self, key: &str, out: &mut Vec<u8>) {
-        if self.has_keys {
-            out.push(b',');
-        }
-        self.has_keys = true;
+        self.comma(out);
         json::string(key.as_bytes(), out);
         out.push(b':');
     }
@@ -96,10 +101,7 @@ impl Syntax for Json {
         if layout.members.is_empty() {
             return;
         }
-        if self.has_keys {
-            out.push(b',');
-        }
-        self.has_keys = true;
+        self.comma(out);
         let has_names = names.is_some();
         let flat = self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
         let other = |at: usize, out: &mut Vec<u8>| {
