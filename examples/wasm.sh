@@ -29,7 +29,7 @@ clang=${CLANG:-clang}
 command -v "$clang" >/dev/null || needs "\`$clang\` is not there" "clang"
 echo 'int x;' >"$scratch/x.c"
 "$clang" --target=wasm32-unknown-unknown -c "$scratch/x.c" -o "$scratch/x.o" 2>/dev/null ||
-  needs "\`$clang\` can not compile for wasm32" "clang"
+  needs "\`$clang\` cannot compile for wasm32" "clang"
 "$clang" --target=wasm32-unknown-unknown -nostdlib -Wl,--no-entry "$scratch/x.o" \
   -o "$scratch/x.wasm" 2>/dev/null || needs "the linker \`wasm-ld\` is missing" "lld"
 echo 'int main(void) { return 0; }' >"$scratch/x.c"

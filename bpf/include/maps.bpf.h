@@ -5,7 +5,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-/* From the kernel's errno-base.h, which vmlinux.h can not bring: it has no macros. */
+/* From the kernel's errno-base.h, which vmlinux.h cannot bring: it has no macros. */
 #ifndef EEXIST
 #define EEXIST 17
 #endif

@@ -12,7 +12,7 @@ pub enum DumpError {
     #[error("not valid BTF: {0}")]
     Btf(std::io::Error),
     /// A type could not be printed.
-    #[error("BTF type {id} can not be written as C: {error}")]
+    #[error("BTF type {id} cannot be written as C: {error}")]
     Type {
         /// The type's id.
         id: u32,

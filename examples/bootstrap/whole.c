@@ -102,12 +102,12 @@ int main(int argc, char **argv)
 		return usage(argv[0]);
 	handle = wasm_load_bpf_object(object, object_end - object);
 	if (!handle) {
-		fputs("can not load the object\n", stderr);
+		fputs("cannot load the object\n", stderr);
 		return 1;
 	}
 	for (int i = 0; i < 2; i++) {
 		if (wasm_attach_bpf_program(handle, programs[i], NULL) < 0) {
-			fprintf(stderr, "can not attach `%s`\n", programs[i]);
+			fprintf(stderr, "cannot attach `%s`\n", programs[i]);
 			return 1;
 		}
 	}

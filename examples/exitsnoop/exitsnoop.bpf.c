@@ -4,7 +4,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* The kernel's name of it is a macro, which vmlinux.h can not bring. */
+/* The kernel's name of it is a macro, which vmlinux.h cannot bring. */
 #define SIGNAL_GROUP_EXIT 0x4
 
 /// @cmdarg {"long": "threads", "short": "t"}

@@ -77,7 +77,7 @@ static int entered(enum op op, u64 path, u64 newpath)
 	return 0;
 }
 
-/* A path that can not be read fails the call, too. */
+/* A path that cannot be read fails the call, too. */
 static void read_path(char *into, const char *path)
 {
 	if (bpf_probe_read_user_str(into, PATH_SIZE, path) < 0)

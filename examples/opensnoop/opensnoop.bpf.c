@@ -84,7 +84,7 @@ static int left(s64 ret)
 	record->ret = ret;
 	record->flags = call->flags;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	/* One that can not be read fails the call, too. */
+	/* One that cannot be read fails the call, too. */
 	if (bpf_probe_read_user_str(record->fname, sizeof(record->fname), call->fname) < 0)
 		record->fname[0] = 0;
 	bpf_ringbuf_submit(record, 0);

@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     pub(crate) header_only: bool,
 
-    /// Pack a Wasm module, too, which sees what is found before ecli shows it; may be given often
+    /// Pack a Wasm module, too, which sees what is found before ecli shows it; repeatable
     #[arg(long, value_name = "FILE", conflicts_with = "no_generate_package_json")]
     pub(crate) wasm: Vec<PathBuf>,
 
@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workspace_path: Option<PathBuf>,
 
-    /// More flags for clang; may be given often, and one may hold several, quoted as in a shell
+    /// More flags for clang, quoted as in a shell; repeatable
     #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
     pub(crate) additional_cflags: Vec<String>,
 

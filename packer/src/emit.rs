@@ -30,7 +30,7 @@ pub(crate) fn write(
     for (file, target) in files.into_iter().zip(targets) {
         let path = &target.path;
         let persisted = file.persist(path);
-        let persisted = persisted.with_context(|| format!("can not write `{}`", shown(path)));
+        let persisted = persisted.with_context(|| format!("cannot write `{}`", shown(path)));
         persisted.map_err(|error| Failure::new(exit_code::OUTPUT, error))?;
     }
     for (found, target) in found.iter().zip(targets) {
@@ -63,7 +63,7 @@ fn write_beside(
     let cause = |error| Failure::new(exit_code::OUTPUT, error);
     let dir = &plan.output;
     std::fs::create_dir_all(dir)
-        .with_context(|| format!("can not make the folder `{}`", shown(dir)))
+        .with_context(|| format!("cannot make the folder `{}`", shown(dir)))
         .map_err(cause)?;
     let mut json = String::new();
     let write = |target: &Target| {
@@ -76,7 +76,7 @@ fn write_beside(
             (package.object, package.wasm) = (Vec::new(), Vec::new());
         }
         let file = write_one(plan, target, &package, &mut json);
-        file.with_context(|| format!("can not write `{}`", shown(&target.path))).map_err(cause)
+        file.with_context(|| format!("cannot write `{}`", shown(&target.path))).map_err(cause)
     };
     targets.iter().map(write).collect()
 }

@@ -102,14 +102,14 @@ fn check_one(plan: &Plan, target: &Target) -> Result<Found, Failure> {
     };
     let inputs = [Some(&plan.source), plan.export_header.as_ref()];
     if inputs.into_iter().flatten().chain(&plan.wasm).any(|input| is_same(input, &target.path)) {
-        let text = format!("can not write `{path}`: it is read, too");
+        let text = format!("cannot write `{path}`: it is read, too");
         return refused(text, "write the results elsewhere: -o DIR");
     }
     let found = match look(&target.path, target.kind) {
         Ok(found) => found,
-        Err(_) if plan.force => Found::Other("a file that can not be read".to_owned()),
+        Err(_) if plan.force => Found::Other("a file that cannot be read".to_owned()),
         Err(error) => {
-            let text = format!("`{path}` is not replaced: can not see what it is: {error}");
+            let text = format!("`{path}` is not replaced: cannot see what it is: {error}");
             return refused(text, "write the results elsewhere (-o DIR), or replace it (--force)");
         }
     };
@@ -119,7 +119,7 @@ fn check_one(plan: &Plan, target: &Target) -> Result<Found, Failure> {
             refused(text, "write the results elsewhere (-o DIR), or replace it (--force)")
         }
         Found::Obstacle(what) => {
-            let text = format!("can not write `{path}`: it is {what}");
+            let text = format!("cannot write `{path}`: it is {what}");
             refused(text, "remove it, or write the results elsewhere (-o DIR)")
         }
         _ => Ok(found),

@@ -85,7 +85,7 @@ impl std::error::Error for Failure {}
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(
         exit_code::NO_INPUT,
-        anyhow::Error::new(error).context(format!("can not read `{}`", shown(path))),
+        anyhow::Error::new(error).context(format!("cannot read `{}`", shown(path))),
     )
 }
 
@@ -95,6 +95,6 @@ pub(crate) fn too_much(
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> Failure {
     let source = shown(source);
-    let error = anyhow::Error::new(error).context(format!("`{source}` can not be packed"));
+    let error = anyhow::Error::new(error).context(format!("`{source}` cannot be packed"));
     Failure::new(exit_code::DESCRIBE, error)
 }

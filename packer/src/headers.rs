@@ -186,10 +186,10 @@ fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
         Ok(())
     };
     write()
-        .with_context(|| format!("can not write clang's headers to `{}`", shown(dir)))
+        .with_context(|| format!("cannot write clang's headers to `{}`", shown(dir)))
         .map_err(|error| Failure::new(exit_code::OUTPUT, error))
 }
 
 fn other(error: io::Error) -> Failure {
-    Failure::new(exit_code::OTHER, anyhow!(error).context("can not make a folder for headers"))
+    Failure::new(exit_code::OTHER, anyhow!(error).context("cannot make a folder for headers"))
 }

@@ -31,10 +31,10 @@ fn read_one(path: &Path) -> Result<WasmModule, Failure> {
     let mut module = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_MODULE_SIZE + 1).read_to_end(&mut module))
-        .with_context(|| format!("can not read the module `{}`", shown(path)))
+        .with_context(|| format!("cannot read the module `{}`", shown(path)))
         .map_err(|error| Failure::new(exit_code::NO_INPUT, error))?;
     let bad = |what: String| {
-        let error = anyhow!("`{}` can not be packed: {what}", shown(path));
+        let error = anyhow!("`{}` cannot be packed: {what}", shown(path));
         Failure::new(exit_code::DESCRIBE, error)
     };
     // What ecli would not take is not written.

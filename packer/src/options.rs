@@ -65,7 +65,7 @@ impl DescribeOptions {
         let what = if is_object { String::new() } else { "the object made from ".to_owned() };
         let failure = Failure::new(
             exit_code::DESCRIBE,
-            anyhow::Error::new(error).context(format!("{what}`{source}` can not be packed")),
+            anyhow::Error::new(error).context(format!("{what}`{source}` cannot be packed")),
         );
         match hint {
             Some(hint) => failure.hint(hint),

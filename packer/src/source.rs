@@ -26,7 +26,7 @@ impl Source {
     pub(crate) fn read(options: &DescribeOptions) -> Result<Source, Failure> {
         let exported = match &options.export_header {
             Some(header) => export::structs(&read_text(header)?).map_err(|error| {
-                let text = format!("can not export the structs of `{}`: {error}", shown(header));
+                let text = format!("cannot export the structs of `{}`: {error}", shown(header));
                 Failure::new(exit_code::DESCRIBE, anyhow!(text))
             })?,
             None => Vec::new(),

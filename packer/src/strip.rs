@@ -21,7 +21,7 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 /// content of `.BTF`, where there is a new one.
 pub(crate) fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     strip(data, btf)
-        .context("can not remove the debug information from the object")
+        .context("cannot remove the debug information from the object")
         .map_err(|error| Failure::new(exit_code::DESCRIBE, error))
 }
 

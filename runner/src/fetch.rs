@@ -34,7 +34,7 @@ pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
         Origin::File(path) => format!("`{}`", path.display()),
     };
     let text = read(origin)
-        .with_context(|| format!("can not read {name}"))
+        .with_context(|| format!("cannot read {name}"))
         .map_err(|error| Failure::new(exit_code::PACKAGE, error))?;
     let is_wat = matches!(origin, Origin::File(path) if path.extension() == Some("wat".as_ref()));
     if text.starts_with(WASM) || is_wat {

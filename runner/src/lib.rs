@@ -62,7 +62,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
     let fetched = fetch::fetch(&plan.package)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
-    let signals = sys::Signals::catch().map_err(failure::system("can not catch signals"))?;
+    let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
         Fetched::Module(module) => return wasm::run_tracer(&plan, &module, &signals, &talk),

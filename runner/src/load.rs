@@ -98,7 +98,7 @@ pub(crate) fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
         .and_then(|builder| builder.open_memory(object))
         .map(Opened)
         .map_err(|error| {
-            let error = anyhow::Error::new(error).context("libbpf can not read `bpf_object`");
+            let error = anyhow::Error::new(error).context("libbpf cannot read `bpf_object`");
             Failure::new(exit_code::PACKAGE, error).details(take_log())
         })
 }
@@ -116,7 +116,7 @@ impl Opened {
                 Some(())
             });
             place.ok_or_else(|| {
-                let text = format!("the object's `{}` can not be changed", assignment.section);
+                let text = format!("the object's `{}` cannot be changed", assignment.section);
                 Failure::new(exit_code::PACKAGE, anyhow!(text))
             })?;
         }
@@ -155,7 +155,7 @@ impl Opened {
             let size = (is_stacks && map.value_size() == 0)
                 .then(|| described.and_then(|meta| meta.value_size).unwrap_or(DEFAULT_STACK_BYTES));
             let fail = |error: libbpf_rs::Error| {
-                let error = anyhow::Error::new(error).context(format!("can not size `{name}`"));
+                let error = anyhow::Error::new(error).context(format!("cannot size `{name}`"));
                 Failure::new(exit_code::LOAD, error)
             };
             if let Some(entries) = entries {
@@ -295,7 +295,7 @@ fn explain(
             }
         }
         None => {
-            let error = anyhow!("`{name}` ({section}) can not be loaded: {what}");
+            let error = anyhow!("`{name}` ({section}) cannot be loaded: {what}");
             let failure = Failure::new(exit_code::LOAD, error);
             if what.contains("kernel BTF type") {
                 failure.hint("this kernel does not have the function or tracepoint")

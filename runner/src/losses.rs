@@ -15,10 +15,10 @@ pub(crate) const TOO_LONG: &str = "some programs are too long for their losses t
 #[must_use]
 pub(crate) fn in_words(lost: u64, is_uncertain: bool) -> String {
     match (lost, is_uncertain) {
-        (0, true) => "losses can not be counted".to_owned(),
+        (0, true) => "losses cannot be counted".to_owned(),
         (0, false) => "none lost".to_owned(),
         (lost, false) => format!("{lost} lost"),
-        (lost, true) => format!("{lost} lost, and more that can not be counted"),
+        (lost, true) => format!("{lost} lost, and more that cannot be counted"),
     }
 }
 
@@ -102,7 +102,7 @@ struct Totals {
     buffers: Vec<OfBuffer>,
     /// Records that were shown, where stages chose.
     of_stages: Option<u64>,
-    /// Records that were lost for a buffer that cannot be told.
+    /// Records that an unknown buffer lost.
     somewhere: u64,
     /// Some programs do not count what they lose.
     is_incomplete: bool,
@@ -154,7 +154,7 @@ impl Totals {
         };
         let mut parts: Vec<String> = self.buffers.iter().map(part).collect();
         if self.somewhere > 0 {
-            parts.push(format!("{} lost of a buffer that can not be told", self.somewhere));
+            parts.push(format!("{} lost from an unknown buffer", self.somewhere));
         }
         format!("{text} ({})", parts.join("; "))
     }
@@ -163,7 +163,7 @@ impl Totals {
     fn strict_failure(&self) -> Option<String> {
         match self.lost() {
             0 if self.is_uncounted() || self.is_incomplete => {
-                Some("whether records were lost can not be told, as --strict asks".to_owned())
+                Some("--strict: it is unknown whether records were lost".to_owned())
             }
             0 => None,
             lost => Some(format!("{lost} records were lost, and --strict allows none")),
@@ -197,14 +197,14 @@ mod tests {
         assert_eq!(text, "2 records were lost, and --strict allows none");
         let mut one = totals(&[None]);
         one.buffers[0].malformed = 4;
-        assert_eq!(one.in_words(), "records: 10 shown, losses can not be counted, 4 malformed");
-        assert!(one.strict_failure().unwrap().contains("can not be told"));
+        assert_eq!(one.in_words(), "records: 10 shown, losses cannot be counted, 4 malformed");
+        assert!(one.strict_failure().unwrap().contains("it is unknown whether records were lost"));
         let several = Totals { somewhere: 5, is_incomplete: true, ..totals(&[Some(1), None]) };
         assert_eq!(
             several.in_words(),
-            "records: 21 shown, 6 lost, and more that can not be counted, some programs are too long \
-             for their losses to be counted (b0: 10 shown, 1 lost; b1: 11 shown, ? lost; 5 lost of a \
-             buffer that can not be told)"
+            "records: 21 shown, 6 lost, and more that cannot be counted, some programs are too long \
+             for their losses to be counted (b0: 10 shown, 1 lost; b1: 11 shown, ? lost; 5 lost from \
+             an unknown buffer)"
         );
         let incomplete = Totals { is_incomplete: true, ..totals(&[Some(0)]) };
         assert!(incomplete.strict_failure().is_some());

@@ -132,7 +132,7 @@ struct Wake {
 impl Run<'_> {
     /// Runs until a deadline, a signal, or the end of a reader.
     fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
-        // Stages have perhaps made something at their start, which may have been the end, too.
+        // A stage may have emitted frames, or stopped the run, when it started.
         self.chain.begin(&mut self.outputs)?;
         let mut wake = Wake::default();
         loop {
@@ -191,7 +191,7 @@ impl Run<'_> {
         let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let at_once = is_busy.then_some(Duration::ZERO);
         let timeout = nap.into_iter().chain(left).chain(at_once).min();
-        // That nobody reads the output any more is told without being asked for.
+        // poll(2) reports that a reader has gone without being asked for it.
         let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
         fds.extend(self.outputs.polls());
         let after_outputs = fds.len();
@@ -208,7 +208,7 @@ impl Run<'_> {
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
-            Err(error) => return Err(failure::system("can not wait for data")(error)),
+            Err(error) => return Err(failure::system("cannot wait for data")(error)),
         }
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let gone = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP);

@@ -47,7 +47,7 @@ impl Symbolizer {
             let Location::Map { map: name, .. } = &stack.location else { continue };
             let mut found = object.maps();
             let Some(map) = found.find(|map| map.name().to_str() == Some(name)) else { continue };
-            let map = Map::of(&map).map_err(system("can not keep a map open"))?;
+            let map = Map::of(&map).map_err(system("cannot keep a map open"))?;
             maps.insert(name.clone(), map);
         }
         Ok(Symbolizer { symbols, maps, bytes: Vec::new() })

@@ -49,7 +49,7 @@ fn files_that_are_no_packages() {
     let folder = case.dir.path().to_str().unwrap();
     let nowhere = format!("{folder}/nonsuch/package.json");
     ecli(&["run", &nowhere]).failed(3, &[&nowhere, "No such file"]);
-    ecli(&["run", folder]).failed(3, &[&format!("can not read `{folder}`"), "directory"]);
+    ecli(&["run", folder]).failed(3, &[&format!("cannot read `{folder}`"), "directory"]);
     let path = case.write("");
     let path = path.to_str().unwrap();
     ecli(&["run", path]).failed(3, &["is no package", "not JSON"]);
@@ -186,7 +186,7 @@ fn arguments() {
         outcome.failed(2, &["no program `nobody`", "on_call"]);
         let nowhere = format!("{}/nonsuch", dir.path().display());
         let outcome = ecli(&["run", "--cgroup", &nowhere, &package]);
-        outcome.failed(2, &[&format!("can not open the cgroup `{nowhere}`")]);
+        outcome.failed(2, &[&format!("cannot open the cgroup `{nowhere}`")]);
         let outcome = ecli(&["run", "--cgroup", "/sys", &package]);
         outcome.failed(2, &["no map of cgroups"]);
     }

@@ -281,20 +281,19 @@ fn no_compiler_or_one_without_bpf() {
     .unwrap();
     fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c", "-c", "./fake-clang"]);
-    outcome.failed(4, &["can not compile for BPF", "apt-get install clang"]);
+    outcome.failed(4, &["cannot compile for BPF", "apt-get install clang"]);
     assert!(!dir.path().join("package.json").exists());
 }
 
 #[test]
 fn files_that_are_not_there_or_can_not_be_written() {
     let dir = project();
-    ecc(dir.path(), &["nothing.bpf.c"])
-        .failed(3, &["can not read `nothing.bpf.c`", "No such file"]);
-    ecc(dir.path(), &["my-tool.bpf.c", "no.h"]).failed(3, &["can not read `no.h`"]);
-    ecc(dir.path(), &["my-tool.bpf.c", "--vmlinux", "no.h"]).failed(3, &["can not read `no.h`"]);
+    ecc(dir.path(), &["nothing.bpf.c"]).failed(3, &["cannot read `nothing.bpf.c`", "No such file"]);
+    ecc(dir.path(), &["my-tool.bpf.c", "no.h"]).failed(3, &["cannot read `no.h`"]);
+    ecc(dir.path(), &["my-tool.bpf.c", "--vmlinux", "no.h"]).failed(3, &["cannot read `no.h`"]);
     ecc(dir.path(), &["my-tool.bpf.c", "-o", "/proc/x"]).failed(7, &["/proc/x"]);
     fs::create_dir(dir.path().join("package.json")).unwrap();
-    ecc(dir.path(), &["my-tool.bpf.c"]).failed(7, &["can not write", "package.json"]);
+    ecc(dir.path(), &["my-tool.bpf.c"]).failed(7, &["cannot write", "package.json"]);
     assert_eq!(names(dir.path()), ["event.h", "my-tool.bpf.c", "package.json"]);
     fs::remove_dir(dir.path().join("package.json")).unwrap();
     let leftovers: Vec<_> = names(dir.path()).into_iter().filter(|n| n.starts_with('.')).collect();

@@ -143,7 +143,7 @@ fn objects_and_modules_that_can_not_be_packed_any_smaller() {
     fill_random(&random, b"\x7fELF\x02\x01\x01", len);
     is_small(dir.path(), &["random.bpf.o", "-o", "out"], len);
     ecc(dir.path(), &["random.bpf.o", "-o", "out"])
-        .failed(6, &["random.bpf.o", "can not be packed"]);
+        .failed(6, &["random.bpf.o", "cannot be packed"]);
 }
 
 #[test]

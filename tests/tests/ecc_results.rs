@@ -153,7 +153,7 @@ fn what_is_no_file_is_an_error_at_once() {
         let check = |what: &str| {
             for force in [&[][..], &["--force"]] {
                 let args = [&["x.bpf.c", "--wasm-header"], force].concat();
-                ecc(dir.path(), &args).failed(7, &["can not write", name, what]);
+                ecc(dir.path(), &args).failed(7, &["cannot write", name, what]);
             }
             assert_eq!(names(dir.path()).len(), 2);
         };

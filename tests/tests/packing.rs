@@ -281,7 +281,7 @@ fn objects_that_are_none() {
     swapped[5] = 2;
     fs::write(at("big-endian.bpf.o"), swapped).unwrap();
     for name in ["empty.bpf.o", "text.bpf.o", "cut.bpf.o", "other.bpf.o", "big-endian.bpf.o"] {
-        ecc(dir.path(), &[name]).failed(6, &[name, "can not be packed"]);
+        ecc(dir.path(), &[name]).failed(6, &[name, "cannot be packed"]);
     }
     // Each byte of the headers changed: an error or a package, and never a crash.
     for at_byte in (0..good.len().min(600)).step_by(3) {
@@ -324,7 +324,7 @@ fn a_full_disk_leaves_nothing_behind() {
         .current_dir(dir.path())
         .env("XDG_CACHE_HOME", cache);
     let outcome = outcome(&mut command);
-    outcome.failed(7, &["can not write", "No space left"]);
+    outcome.failed(7, &["cannot write", "No space left"]);
     assert_eq!(outcome.stdout, "", "files stayed behind");
 }
 
@@ -368,7 +368,7 @@ fn a_folder_that_can_not_be_written_is_named() {
     command
         .args(["-m", "sh", "-c", script, "sh"])
         .args([dir.path().as_os_str(), program("ecc").as_os_str()]);
-    outcome(&mut command).failed(7, &["can not write", "Read-only"]);
+    outcome(&mut command).failed(7, &["cannot write", "Read-only"]);
     assert_eq!(names(dir.path()), ["x.bpf.c"]);
 }
 

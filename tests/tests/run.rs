@@ -429,7 +429,7 @@ fn a_full_disk_is_an_error_of_its_own() {
         child.try_wait().unwrap().is_some()
     });
     let outcome: bpfpack_tests::Outcome = finished(child).into();
-    outcome.failed(7, &["can not write the output", "No space left"]);
+    outcome.failed(7, &["cannot write the output", "No space left"]);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn a_loss_is_a_failure_where_that_is_asked_for() {
     let outcome = run(&["--strict"], "5").succeeded();
     assert!(outcome.stderr.contains("records: 5 shown, none lost"), "{}", outcome.stderr);
     let outcome = run(&["--as-is"], "500").succeeded();
-    assert!(outcome.stderr.contains("losses can not be counted"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("losses cannot be counted"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn check_options(meta: &Meta, source: &Path, console: &Console) {
             for option in options.into_iter().flatten() {
                 if let Some((_, other)) = taken.iter().find(|(known, _)| *known == option) {
                     console.warning(format!(
-                        "{}: `{}` can not have the option `{option}`: {other} has it already",
+                        "{}: `{}` cannot have the option `{option}`: {other} has it already",
                         shown(source),
                         variable.name,
                     ));

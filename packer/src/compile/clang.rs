@@ -230,7 +230,7 @@ impl<'a> Compiler<'a> {
             self.attempt(self.command(), may_keep).map_err(|error| match error.kind() {
                 std::io::ErrorKind::FileTooLarge => too_much(&self.plan.source, error),
                 _ => {
-                    let what = format!("can not run `{}`", shown(self.clang));
+                    let what = format!("cannot run `{}`", shown(self.clang));
                     let error = anyhow::Error::new(error).context(what);
                     Failure::new(exit_code::NO_COMPILER, error)
                 }
@@ -238,7 +238,7 @@ impl<'a> Compiler<'a> {
         if matches!(attempt, Attempt::Refused { .. }) && !self.has_bpf_target() {
             return Err(Failure::new(
                 exit_code::NO_COMPILER,
-                anyhow!("`{}` can not compile for BPF", shown(self.clang)),
+                anyhow!("`{}` cannot compile for BPF", shown(self.clang)),
             )
             .hint("Debian's can: apt-get install clang"));
         }

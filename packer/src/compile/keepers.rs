@@ -45,7 +45,7 @@ impl Keepers {
             Ok(Keepers { overlay, _dir: dir })
         };
         make()
-            .context("can not prepare the source with its export types")
+            .context("cannot prepare the source with its export types")
             .map(Some)
             .map_err(|error| Failure::new(exit_code::OTHER, error))
     }

@@ -65,7 +65,7 @@ pub(crate) fn apply(compiler: &mut Compiler<'_>, messages: &str) -> Result<bool,
     if compiler.renamed.len() == before {
         return Ok(false);
     }
-    let made = rename(compiler).context("can not write a vmlinux.h with other names");
+    let made = rename(compiler).context("cannot write a vmlinux.h with other names");
     compiler.renaming = Some(made.map_err(|error| Failure::new(exit_code::OTHER, error))?);
     Ok(true)
 }

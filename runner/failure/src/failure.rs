@@ -114,7 +114,7 @@ pub fn system<E: Into<anyhow::Error>>(what: &'static str) -> impl Fn(E) -> Failu
 /// An object that cannot be run.
 pub fn bad_object(error: ObjectError) -> Failure {
     let no_btf = matches!(error, ObjectError::NoBtf);
-    let error = anyhow::Error::new(error).context("`bpf_object` of the package can not be used");
+    let error = anyhow::Error::new(error).context("`bpf_object` of the package cannot be used");
     let failure = Failure::new(exit_code::PACKAGE, error);
     if no_btf {
         return failure.hint("its packer has to compile with `-g`, and must not strip `.BTF`");

@@ -25,7 +25,7 @@
 
 #define WASM_BPF_IMPORT(name) __attribute__((import_module("wasm_bpf"), import_name(#name)))
 
-/* A handle; 0 where it can not be loaded. */
+/* A handle; 0 where it cannot be loaded. */
 WASM_BPF_IMPORT(wasm_load_bpf_object)
 uint64_t wasm_load_bpf_object(const void *object, int32_t size);
 /* Detaches its programs, too. */

@@ -37,26 +37,24 @@ pub(super) fn explain(
     let (named, refused) = match error {
         AttachError::NoTarget(target) => {
             let what = target.name().unwrap_or("a target");
-            return failure(format!("`{name}` ({section}) can not be attached without {what}"));
+            return failure(format!("`{name}` ({section}) cannot be attached without {what}"));
         }
         AttachError::BadTarget { named, error } => {
-            return failure(format!("can not attach `{name}` to `{named}`: {error}"));
+            return failure(format!("cannot attach `{name}` to `{named}`: {error}"));
         }
         AttachError::Refused { named, error, .. } => (named.as_deref(), error),
     };
     let text = format!("{refused:#}");
     let failure = match named {
-        Some(named) => failure(format!("can not attach `{name}` ({section}) to `{named}`: {text}")),
+        Some(named) => failure(format!("cannot attach `{name}` ({section}) to `{named}`: {text}")),
         None if is_unsupported(refused) => {
             return failure(format!(
-                "`{name}` can not be attached: this version does not know how to attach `{section}`"
+                "`{name}` cannot be attached: this version does not know how to attach `{section}`"
             ));
         }
         None => {
             let answer = text.strip_prefix("failed to attach BPF program: ").unwrap_or(&text);
-            failure(format!(
-                "can not attach `{name}` to `{section}`: the kernel answered: {answer}"
-            ))
+            failure(format!("cannot attach `{name}` to `{section}`: the kernel answered: {answer}"))
         }
     };
     let refusal = Refusal {
@@ -98,7 +96,7 @@ mod tests {
     #[test]
     fn what_is_known_of_a_kind_stands_in_place_of_libbpfs_words() {
         let text = explained("kprobe/vfs_read", &refused(libc::ENOENT));
-        assert!(text.contains("can not attach `f` to `kprobe/vfs_read`: the kernel answered: "));
+        assert!(text.contains("cannot attach `f` to `kprobe/vfs_read`: the kernel answered: "));
         assert!(text.contains("has no kprobes") && !text.contains("a guess of libbpf"), "{text}");
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
         assert!(text.contains("a guess of libbpf"), "{text}");
@@ -115,7 +113,7 @@ mod tests {
         };
         let no_tcx = || libbpf_rs::Error::from_raw_os_error(libc::EINVAL);
         let text = explained("tcx/egress", &named(no_tcx(), Some(libc::EINVAL)));
-        assert!(text.contains("can not attach `f` (tcx/egress) to `lo`: "), "{text}");
+        assert!(text.contains("cannot attach `f` (tcx/egress) to `lo`: "), "{text}");
         assert!(text.contains("a guess of libbpf") && text.contains("from 6.6 on"), "{text}");
         let text = explained("xdp", &named(no_tcx(), None));
         assert!(text.contains("a guess of libbpf") && !text.contains("@ifindex"), "{text}");
@@ -124,10 +122,10 @@ mod tests {
     #[test]
     fn targets_that_are_missing_or_bad_are_named() {
         let text = explained("cgroup/dev", &AttachError::NoTarget(Target::Cgroup));
-        assert!(text.contains("`f` (cgroup/dev) can not be attached without the path of a cgroup"));
+        assert!(text.contains("`f` (cgroup/dev) cannot be attached without the path of a cgroup"));
         let error = std::io::Error::from_raw_os_error(libc::ENODEV);
         let text = explained("xdp", &AttachError::BadTarget { named: "eth9".into(), error });
-        assert!(text.contains("can not attach `f` to `eth9`: No such device"), "{text}");
+        assert!(text.contains("cannot attach `f` to `eth9`: No such device"), "{text}");
     }
 
     #[test]

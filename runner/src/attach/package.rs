@@ -214,7 +214,7 @@ fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
         return Ok(());
     };
     let cgroup = File::open(path)
-        .with_context(|| format!("can not open the cgroup `{}`", path.display()))
+        .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
         .map_err(|error| Failure::new(exit_code::USAGE, error))?;
     let mut filled = 0;
     for map in loaded.cgroup_arrays() {

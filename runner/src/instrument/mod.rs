@@ -68,7 +68,7 @@ pub(crate) fn load_counting<L, E>(
 fn instrument(object: &[u8]) -> io::Result<Option<Instrumented>> {
     let Some(calls) = Calls::find(object) else { return Ok(None) };
     let buffers = calls.buffers();
-    // A slot for each buffer, and one for calls whose buffer can not be told.
+    // A slot for each buffer, and one for calls whose buffer is unknown.
     let size = (8 * (buffers.len() + 1)).next_multiple_of(rustix::param::page_size());
     let map = Map::array_in_memory("bpfpack_lost", size)?;
     let memory = Mapping::of_array(&map)?;
@@ -91,7 +91,7 @@ impl Counters {
         self.buffers.iter().position(|name| name == buffer).map_or(0, |at| self.slot(at))
     }
 
-    /// Records that were lost for a buffer that can not be told.
+    /// Records that were lost for an unknown buffer.
     pub(crate) fn lost_somewhere(&self) -> u64 {
         self.slot(self.buffers.len())
     }

@@ -90,7 +90,7 @@ impl Sink {
             }
         };
         let file = file
-            .with_context(|| format!("can not write {name}"))
+            .with_context(|| format!("cannot write {name}"))
             .map_err(|error| Failure::new(exit_code::OUTPUT, error))?;
         let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
         // Whether writes block belongs to what all processes share that have it open: ours is
@@ -188,7 +188,7 @@ impl Sink {
                 }
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(Written::GivenUp),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(failure::system("can not wait for the output")(error)),
+                Err(error) => return Err(failure::system("cannot wait for the output")(error)),
             }
         }
     }
@@ -229,7 +229,7 @@ impl Sink {
                 }
                 Err(error) => {
                     let error = anyhow::Error::new(error);
-                    let error = error.context(format!("can not write {}", self.name));
+                    let error = error.context(format!("cannot write {}", self.name));
                     return Err(Failure::new(exit_code::OUTPUT, error));
                 }
             }

@@ -146,7 +146,7 @@ impl Reader {
 }
 
 fn unusable(view: &View, error: anyhow::Error) -> Failure {
-    let error = error.context(format!("can not read the map `{}`", view.name));
+    let error = error.context(format!("cannot read the map `{}`", view.name));
     Failure::new(exit_code::OTHER, error)
 }
 

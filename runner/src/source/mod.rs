@@ -132,11 +132,11 @@ fn map_of(object: &Object, stream: &Stream) -> Result<Map, Failure> {
 }
 
 fn unusable(stream: &Stream, error: anyhow::Error) -> Failure {
-    let error = error.context(format!("can not read the buffer `{}`", stream.name));
+    let error = error.context(format!("cannot read the buffer `{}`", stream.name));
     Failure::new(exit_code::OTHER, error)
 }
 
-/// Parts of a buffer that a round tells its fill in.
+/// `Round::fill` counts parts of a buffer: a full one has so many.
 pub(crate) const FULL: u32 = 1024;
 
 /// What a round has found.

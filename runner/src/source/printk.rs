@@ -111,7 +111,7 @@ fn encode(line: &Line<'_>, record: &mut Vec<u8>) {
 /// A reader of what BPF programs print.
 #[derive(Debug)]
 pub(super) struct TracePipe {
-    /// First, so that it is closed first: before that, an instance can not be removed.
+    /// First, so that it is closed first: before that, an instance cannot be removed.
     pipe: File,
     origin: Origin,
     names: Names,
@@ -278,7 +278,7 @@ impl Names {
 }
 
 fn not_there() -> Failure {
-    let what = "what the programs print can not be read";
+    let what = "what the programs print cannot be read";
     match fs::read_dir("/sys/kernel/tracing") {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => not_readable(error),
         _ => Failure::new(exit_code::OTHER, anyhow!("{what}: tracefs is not mounted"))
@@ -288,7 +288,7 @@ fn not_there() -> Failure {
 
 fn not_readable(error: io::Error) -> Failure {
     let kind = error.kind();
-    let error = anyhow::Error::new(error).context("what the programs print can not be read");
+    let error = anyhow::Error::new(error).context("what the programs print cannot be read");
     match kind {
         io::ErrorKind::PermissionDenied => {
             Failure::new(exit_code::PERMISSION, error).hint("run it as root: sudo ecli run …")

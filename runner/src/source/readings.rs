@@ -102,7 +102,7 @@ impl Readings {
         }
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Arc::new)
-            .map_err(system("can not make an event descriptor"))?;
+            .map_err(system("cannot make an event descriptor"))?;
         let (send, events) = sync_channel(1);
         let (done, is_done) = channel();
         let (last, is_last) = channel();
@@ -112,7 +112,7 @@ impl Readings {
         std::thread::Builder::new()
             .name("readings".into())
             .spawn(move || schedule.run(&is_last, &to))
-            .map_err(system("can not start a thread"))?;
+            .map_err(system("cannot start a thread"))?;
         Ok(Some(Readings { events, done, last, stop, wake }))
     }
 
@@ -298,7 +298,7 @@ impl Schedule {
             Ok(taken) => taken,
             Err(error) => {
                 let error = anyhow::Error::new(error);
-                let error = error.context(format!("can not read the map `{}`", sampler.view.name));
+                let error = error.context(format!("cannot read the map `{}`", sampler.view.name));
                 to.send(Event::Failed(Failure::new(exit_code::OTHER, error)));
                 return false;
             }

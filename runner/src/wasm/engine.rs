@@ -77,7 +77,7 @@ impl Engine {
         config.generate_address_map(false);
         config.native_unwind_info(false);
         let inner = wasmtime::Engine::new(&config).map_err(|error| {
-            let error = anyhow!("{error:#}").context("Wasm modules can not be run here");
+            let error = anyhow!("{error:#}").context("Wasm modules cannot be run here");
             Failure::new(exit_code::OTHER, error)
         })?;
         Ok(Engine { inner, limits, cache: cache.and_then(Cache::open) })

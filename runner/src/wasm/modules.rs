@@ -86,7 +86,7 @@ impl Modules {
         let thread = std::thread::Builder::new()
             .name("wasm compiler".into())
             .spawn(compile)
-            .map_err(system("can not start a thread"))?;
+            .map_err(system("cannot start a thread"))?;
         Ok(Some(Modules { compiling: RefCell::new(Some(thread)), ready: OnceCell::new() }))
     }
 
@@ -102,7 +102,7 @@ impl Modules {
         chain: &mut Chain,
     ) -> Result<(), Failure> {
         let Context { plan, package, arguments, spec, .. } = *context;
-        let cpus = libbpf_rs::num_possible_cpus().map_err(system("can not tell how many CPUs"))?;
+        let cpus = libbpf_rs::num_possible_cpus().map_err(system("cannot tell how many CPUs"))?;
         let ready = self.ready()?;
         let told = post::Package {
             name: &package.meta.bpf_skel.obj_name,
@@ -148,7 +148,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         Ok(bytes)
     };
     let bytes = read()
-        .with_context(|| format!("can not read the module `{}`", path.display()))
+        .with_context(|| format!("cannot read the module `{}`", path.display()))
         .map_err(|error| Failure::new(exit_code::MODULE, error))?;
     module::check(&bytes)
         .with_context(|| format!("the module `{}` is too large", path.display()))

@@ -19,7 +19,7 @@ use crate::talk::Talk;
 pub(crate) enum Modules {}
 
 fn refusal() -> Failure {
-    let error = anyhow!("this ecli was built without Wasm, and can not run modules");
+    let error = anyhow!("this ecli was built without Wasm, and cannot run modules");
     Failure::new(exit_code::MODULE, error).hint("build it with its default features")
 }
 

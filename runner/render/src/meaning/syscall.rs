@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Names of system calls, by the machine's architecture: the numbers of asm/unistd_64.h (x86_64)
 //! and asm-generic/unistd.h (aarch64). From 424 on they are the same everywhere. A 32-bit program
-//! on a 64-bit machine has other numbers, which can not be told from these.
+//! on a 64-bit machine has other numbers, which cannot be told from these.
 
 use std::sync::LazyLock;
 

@@ -137,7 +137,7 @@ pub enum Error {
     NoTime(&'static str),
     /// A parameter is neither true nor false.
     NoBool(&'static str),
-    /// A source can not be declared so.
+    /// A source cannot be declared so.
     NotDeclared,
     /// What the module says itself.
     Other(&'static str),
@@ -152,7 +152,7 @@ impl fmt::Display for Error {
             Error::NoNumber(name) => write!(f, "--wasm-arg {name}: this is no number"),
             Error::NoTime(name) => write!(f, "--wasm-arg {name}: this is no time; 5ms and 2s are"),
             Error::NoBool(name) => write!(f, "--wasm-arg {name}: neither true nor false"),
-            Error::NotDeclared => f.write_str("a source can not be declared so"),
+            Error::NotDeclared => f.write_str("a source cannot be declared so"),
             Error::Other(text) => f.write_str(text),
         }
     }

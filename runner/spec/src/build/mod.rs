@@ -209,7 +209,7 @@ impl Builder<'_> {
                     record.give_meaning(name, meaning);
                 }
                 None => self.warn(format!(
-                    "`{name}` can not be shown as `{meaning}`: there are {}",
+                    "`{name}` cannot be shown as `{meaning}`: there are {}",
                     Meaning::all_names().collect::<Vec<_>>().join(", ")
                 )),
             }

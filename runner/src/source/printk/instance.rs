@@ -124,10 +124,10 @@ fn lost_in(stats: &str) -> u64 {
     stats.lines().filter_map(count).sum()
 }
 
-/// Removes instances of processes that were killed. What is in use can not be removed: the kernel
+/// Removes instances of processes that were killed. What is in use cannot be removed: the kernel
 /// answers EBUSY while a pipe is open.
 fn remove_stale(instances: &Path) {
-    // In a container, a process that can not be seen may well live.
+    // In a container, a process that cannot be seen may well live.
     if !sees_all_processes() {
         return;
     }

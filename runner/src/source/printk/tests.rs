@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::*;
 use crate::sys::printer::Printer;
 
-/// Where tracefs is; says what is missing where a test can not run. Where the environment says
+/// Where tracefs is; says what is missing where a test cannot run. Where the environment says
 /// `CI`, nothing may be missing.
 fn tracefs() -> Option<&'static Path> {
     let missing = match (rustix::process::geteuid().is_root(), kernel::tracefs()) {

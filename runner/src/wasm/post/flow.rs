@@ -94,7 +94,7 @@ impl PostProcessor {
             true => Ok(()),
             false => {
                 let size = record.bytes.len();
-                let error = anyhow!("`{}` can not take a record of {size} bytes", self.name());
+                let error = anyhow!("`{}` cannot take a record of {size} bytes", self.name());
                 Err(Failure::new(exit_code::MODULE_FAILED, error))
             }
         }

@@ -42,7 +42,7 @@ impl Table {
             if name.contains('.') || !is_plain {
                 continue;
             }
-            let map = Map::of(&map).map_err(system("can not keep a map open"))?;
+            let map = Map::of(&map).map_err(system("cannot keep a map open"))?;
             maps.push(Named { name, map });
         }
         Ok(Table(maps))

@@ -106,7 +106,7 @@ pub(crate) fn start(
         is_quiet: package.is_quiet,
     });
     let watch = Watch::start(engine.inner().clone(), engine.limits().time);
-    let watch = Rc::new(watch.map_err(system("can not start a thread"))?);
+    let watch = Rc::new(watch.map_err(system("cannot start a thread"))?);
     for Compiled { name, module, parameters } in modules {
         let wasi = Wasi::new(Vec::new(), environment, directories)?;
         let mut stage =

@@ -105,8 +105,8 @@ impl PostProcessor {
         });
         let unusable = |text: String| Failure::new(exit_code::MODULE, anyhow!("`{name}` {text}"));
         let mut linker = Linker::new(engine.inner());
-        imports::link(&mut linker).map_err(|error| unusable(format!("can not run: {error:#}")))?;
-        wasi::link(&mut linker).map_err(|error| unusable(format!("can not run: {error:#}")))?;
+        imports::link(&mut linker).map_err(|error| unusable(format!("cannot run: {error:#}")))?;
+        wasi::link(&mut linker).map_err(|error| unusable(format!("cannot run: {error:#}")))?;
         check_imports(&linker, &mut store, module, name)?;
         watch.begin();
         store.data_mut().began = Instant::now();
@@ -114,7 +114,7 @@ impl PostProcessor {
         watch.end();
         let instance = instance.map_err(|error| match trap::has_run(&error) {
             true => failed(&mut store, "the beginning", &error),
-            false => store.data().limiter.explain(unusable(format!("can not run: {error:#}"))),
+            false => store.data().limiter.explain(unusable(format!("cannot run: {error:#}"))),
         })?;
         let exports = Exports { name, instance };
         let memory = instance.get_memory(&mut store, "memory");

@@ -111,7 +111,7 @@ fn load(mut caller: In<'_>, at: u32, size: u32) -> Result<u64> {
     let bytes = end.and_then(|end| data.get(at as usize..end));
     let Some(bytes) = bytes else {
         let error = memory::OutOfBounds { at, len: size.into() };
-        talk::error(&format!("the module's object can not be loaded: {error}"));
+        talk::error(&format!("the module's object cannot be loaded: {error}"));
         return Ok(0);
     };
     match state.objects.load(bytes, &state.talk) {
@@ -132,7 +132,7 @@ fn attach(mut caller: In<'_>, handle: u64, program: u32, target: u32) -> Result<
         }
         (Err(error), _) | (_, Err(error)) => {
             talk::error(&format!(
-                "the module attaches a program whose name can not be read: {error}"
+                "the module attaches a program whose name cannot be read: {error}"
             ));
             return Ok(-libc::EFAULT);
         }

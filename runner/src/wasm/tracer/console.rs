@@ -175,7 +175,7 @@ impl Console {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => {
-                    let failure = failure::system("can not wait for data")(error);
+                    let failure = failure::system("cannot wait for data")(error);
                     return Err(self.ends(End::Failed(failure)));
                 }
             }
@@ -204,7 +204,7 @@ impl Console {
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => {
-                let failure = failure::system("can not wait for the output")(error);
+                let failure = failure::system("cannot wait for the output")(error);
                 Err(self.ends(End::Failed(failure)))
             }
         }

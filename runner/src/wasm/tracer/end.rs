@@ -64,7 +64,7 @@ pub(super) fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     if trap::has_run(&error) || error.is::<Exit>() {
         return Stopped::Running(error);
     }
-    let error = anyhow!("{error:#}").context(format!("`{name}` can not be linked"));
+    let error = anyhow!("{error:#}").context(format!("`{name}` cannot be linked"));
     Stopped::Before(Failure::new(exit_code::MODULE, error))
 }
 

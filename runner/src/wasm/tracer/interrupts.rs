@@ -125,7 +125,7 @@ impl Interrupts {
     pub(super) fn stop(&mut self) {
         self.shared.stop.happen();
         if let Some(thread) = self.thread.take() {
-            // It can not panic, and its end is all that counts.
+            // It cannot panic, and its end is all that counts.
             let _ = thread.join();
         }
     }

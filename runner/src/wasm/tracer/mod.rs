@@ -108,7 +108,7 @@ pub(crate) fn run(
     let sink = Sink::open(plan.output.as_ref())?;
     let running = engine.inner().clone();
     let interrupts = Interrupts::watch(signals, move || running.increment_epoch())
-        .map_err(failure::system("can not watch for signals"))?;
+        .map_err(failure::system("cannot watch for signals"))?;
     let mut store = engine.store(State {
         memory: None,
         limiter: engine.limiter(),

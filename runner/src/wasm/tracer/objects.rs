@@ -161,7 +161,7 @@ impl Objects {
             failure: Failure::new(exit_code::ATTACH, anyhow::anyhow!(text)),
         };
         let loaded = self.loaded.get_mut(&handle).ok_or_else(|| {
-            unknown(libc::EINVAL, format!("can not attach `{program}`: no object {handle}"))
+            unknown(libc::EINVAL, format!("cannot attach `{program}`: no object {handle}"))
         })?;
         let found = loaded.object.progs_mut().find(|found| *found.name() == *program);
         let found = found.ok_or_else(|| {
@@ -277,6 +277,6 @@ pub(super) struct Polled {
 }
 
 fn bad_object(error: bpfpack_schemas::object::ObjectError) -> Failure {
-    let error = anyhow::Error::new(error).context("the module's object can not be used");
+    let error = anyhow::Error::new(error).context("the module's object cannot be used");
     Failure::new(failure::exit_code::LOAD, error)
 }

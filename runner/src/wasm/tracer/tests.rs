@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Modules without a tracer: how they end, and what of the interface they can not misuse. What needs
+//! Modules without a tracer: how they end, and what of the interface they cannot misuse. What needs
 //! the kernel is in tests/.
 
 use std::os::fd::OwnedFd;

@@ -57,7 +57,7 @@ impl Files {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let name = path.display().to_string();
             let directory = rustix::fs::open(path, flags, Mode::empty())
-                .with_context(|| format!("can not open the directory `{name}` for the module"))
+                .with_context(|| format!("cannot open the directory `{name}` for the module"))
                 .map_err(|error| Failure::new(exit_code::USAGE, error))?;
             files.push(File::Given(directory, name));
         }

@@ -95,7 +95,7 @@ impl Wasi {
     /// whose files it may read.
     ///
     /// # Errors
-    /// When a directory can not be opened.
+    /// When a directory cannot be opened.
     pub(crate) fn new(
         arguments: Vec<String>,
         environment: &[(String, String)],

@@ -90,7 +90,7 @@ pub(crate) fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
         .arg("-o")
         .arg(&module)
         .status()
-        .context("clang can not be started")?;
+        .context("clang cannot be started")?;
     ensure!(status.success(), "{source} does not compile: is lld installed?");
     Ok(module)
 }

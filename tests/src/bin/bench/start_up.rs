@@ -102,7 +102,7 @@ pub(crate) fn once(loader: &Loader) -> Result<(Duration, Usage)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("can not start {}", loader.command[0]))?;
+        .with_context(|| format!("cannot start {}", loader.command[0]))?;
     let mut id = last;
     let mut seen = 0;
     while seen < loader.links {

@@ -50,7 +50,7 @@ fn what_is_no_post_processor() {
     let typed = module("", r#"(func (export "bpfpack_end"))"#);
     assert_refused(&typed, MODULE, &["bpfpack_end", "another type"]);
     let imports = r#"(import "bpfpack" "emit" (func (param i32)))"#;
-    assert_refused(&module(imports, ""), MODULE, &["can not run", "emit"]);
+    assert_refused(&module(imports, ""), MODULE, &["cannot run", "emit"]);
 }
 
 #[test]
