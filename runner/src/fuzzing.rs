@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_render::{FLAT_IS_OFF, Format, FormatKind, Settings, TimeColumn, formats};
 use bpfpack_schemas::btf::Btf;
 use bpfpack_spec::{Spec, Stream, View};
@@ -89,10 +89,11 @@ impl Looks<'_> {
         let time = Time::now();
         let piece = |bytes: &&[u8]| {
             let mut out = Vec::new();
-            let record = Record::new(stream, time, None, bytes);
-            // Those in which nothing is are shown as bytes alone.
-            if !(self.kind.is_structured && record.record_type().is_malformed(bytes)) {
-                format.record(&record, &mut out);
+            for records in Records::by_type(stream, time, None, &[bytes]) {
+                // Those in which nothing is are shown as bytes alone.
+                if !(self.kind.is_structured && records.are_malformed) {
+                    format.records(&records, &mut out);
+                }
             }
             out
         };

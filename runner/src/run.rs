@@ -7,7 +7,7 @@ mod prepared;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use bpfpack_frame::{Chain, Frame, Reading, Record};
+use bpfpack_frame::{Chain, Frame, Reading};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::args::Plan;
@@ -236,8 +236,8 @@ impl Run<'_> {
                     break;
                 }
                 let most_drawn = outputs.drawn() + MOST_BYTES;
-                buffer.drain(most, &mut round, |record| Verdict {
-                    is_shown: outputs.record(&record),
+                buffer.drain(most, &mut round, |records| Verdict {
+                    taken: outputs.records(records),
                     goes_on: outputs.drawn() < most_drawn,
                 })?;
             } else {
@@ -424,21 +424,20 @@ fn through_stages(
     let since = Instant::now();
     let (mut calls, mut is_late) = (chain.calls(), false);
     let mut failure = None;
-    buffer.drain(usize::MAX, round, |record: Record<'_>| {
-        if failure.is_some() {
-            return Verdict { is_shown: true, goes_on: false };
-        }
+    buffer.drain(usize::MAX, round, |records| {
         // Stages see nothing in which nothing was found.
-        if record.record_type().is_malformed(record.bytes) {
-            return Verdict { is_shown: false, goes_on: true };
+        if records.are_malformed {
+            return Verdict { taken: 0, goes_on: failure.is_none() };
         }
-        failure = chain.frame(Frame::Record(&record), outputs).err();
+        if failure.is_none() {
+            failure = chain.frame(Frame::Records(records), outputs).err();
+        }
         if chain.calls() != calls {
             calls = chain.calls();
             is_late = since.elapsed() >= LONGEST_ROUND;
         }
         let goes_on = failure.is_none() && !is_late && outputs.drawn() - begin < MOST_BYTES;
-        Verdict { is_shown: true, goes_on }
+        Verdict { taken: records.bytes.len() as u64, goes_on }
     })?;
     match failure {
         Some(failure) => Err(failure),

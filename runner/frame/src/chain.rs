@@ -148,7 +148,7 @@ impl Next for Rest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Record;
+    use crate::frame::Records;
     use bpfpack_spec::fixtures::stream;
 
     /// Adds a letter to texts, and says when it ends.
@@ -162,7 +162,7 @@ mod tests {
                     next.frame(Frame::Text(time, &[text, &[self.0]].concat()))
                 }
                 // Records of the second stage's letter are its own.
-                Frame::Record(record) if record.bytes == [self.0] => Ok(()),
+                Frame::Records(records) if records.bytes == [[self.0]] => Ok(()),
                 frame => next.frame(frame),
             }
         }
@@ -184,7 +184,7 @@ mod tests {
         fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
             self.0.push(match frame {
                 Frame::Text(_, text) => String::from_utf8_lossy(text).into_owned(),
-                Frame::Record(record) => format!("{:?}", record.bytes),
+                Frame::Records(records) => format!("{:?}", records.bytes),
                 other => format!("{other:?}"),
             });
             Ok(())
@@ -199,18 +199,21 @@ mod tests {
     fn frames_go_through_all_stages_in_their_order() {
         let (mut chain, mut out) = (Chain::default(), Out::default());
         let source = stream();
-        let record = |bytes| Record::new(&source, Time::default(), None, bytes);
-        chain.frame(Frame::Record(&record(b"a")), &mut out).unwrap();
+        let put = |bytes: &[&[u8]], chain: &mut Chain, out: &mut Out| {
+            let records = Records::by_type(&source, Time::default(), None, bytes).next().unwrap();
+            chain.frame(Frame::Records(&records), out).unwrap();
+        };
+        put(&[b"a"], &mut chain, &mut out);
         assert!(chain.is_empty() && chain.stopped().is_none());
         chain.push(Box::new(Letter(b'a')));
         chain.push(Box::new(Letter(b'b')));
         chain.frame(Frame::Text(Time::default(), b"x"), &mut out).unwrap();
-        chain.frame(Frame::Record(&record(b"a")), &mut out).unwrap();
-        chain.frame(Frame::Record(&record(b"b")), &mut out).unwrap();
-        chain.frame(Frame::Record(&record(b"c")), &mut out).unwrap();
+        put(&[b"a"], &mut chain, &mut out);
+        put(&[b"b"], &mut chain, &mut out);
+        put(&[b"c", b"d"], &mut chain, &mut out);
         chain.end(&mut out).unwrap();
         // What the first says at its end goes through the second.
-        assert_eq!(out.0, ["[97]", "xab", "[99]", "end b", "end "]);
+        assert_eq!(out.0, ["[[97]]", "xab", "[[99], [100]]", "end b", "end "]);
         assert_eq!(chain.stopped(), Some(3));
     }
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! What flows through a run. Sources produce frames, stages transform them, outputs consume them.
-//! A [`Frame`] is a record of a buffer or a reading of a map, or what a stage made of those.
+//! A [`Frame`] is a batch of records of a buffer, a reading of a map, or what a stage made of those.
 //!
 //! ```
 //! use bpfpack_failure::Failure;
 //! use bpfpack_frame::{Frame, Next, Stage};
 //!
-//! /// Lets only records of 48 bytes through.
+//! /// Lets only records of the first type through.
 //! #[derive(Debug)]
-//! struct Only48;
+//! struct OnlyFirst;
 //!
-//! impl Stage for Only48 {
+//! impl Stage for OnlyFirst {
 //!     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
 //!         match &frame {
-//!             Frame::Record(record) if record.bytes.len() != 48 => Ok(()),
+//!             Frame::Records(records) if records.ty != 0 => Ok(()),
 //!             _ => next.frame(frame),
 //!         }
 //!     }
@@ -27,6 +27,6 @@ mod stage;
 mod time;
 
 pub use chain::Chain;
-pub use frame::{Entry, Frame, Reading, Record};
+pub use frame::{Entry, Frame, Reading, Records};
 pub use stage::{Next, Stage};
 pub use time::Time;

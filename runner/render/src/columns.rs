@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use bpfpack_decode::{Layout, Member};
+use bpfpack_decode::histogram::SLOTS;
+use bpfpack_decode::{Layout, Member, Struct};
+use bpfpack_spec::{Shape, View};
 
 use crate::meaning;
 
@@ -34,6 +36,23 @@ pub(crate) fn members(layout: &Layout, name: &str) -> Vec<Member> {
         Layout::Struct(record) => record.members.clone(),
         other => vec![Member::new(name, 0, other.clone())],
     }
+}
+
+/// The members of a value, but for a histogram's slots.
+pub(crate) fn others(view: &View) -> impl Iterator<Item = &Member> {
+    let members = match &view.value {
+        Layout::Struct(Struct { members, .. }) => &members[..],
+        _ => &[],
+    };
+    let slots = match &view.shape {
+        Shape::Histogram { slots, .. } => Some(slots.offset),
+        _ => None,
+    };
+    let is_slots = move |member: &Member| {
+        member.name == SLOTS
+            || Some(member.offset) == slots && matches!(member.layout, Layout::Array { .. })
+    };
+    members.iter().filter(move |member| !is_slots(member))
 }
 
 /// The columns of members; those with a meaning have the width of that where it is shown.

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use bpfpack_decode::field::text;
 use bpfpack_decode::{Layout, Member};
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Entry, Reading, Records, Time};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, Source, Stack};
 
@@ -35,6 +35,9 @@ pub(crate) static TSV: FormatKind = FormatKind {
     is_structured: true,
     make: |settings| Box::new(Delimited::new(settings, Style::Tsv)),
 };
+
+/// The columns of a histogram's slot.
+const HISTOGRAM: [&str; 3] = ["low", "high", "count"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
@@ -155,6 +158,34 @@ impl Delimited {
         self.end_row(out);
     }
 
+    /// Begins a row of a reading: its time, map, and key. The line of names comes before the first.
+    fn begin_row(
+        &mut self,
+        reading: &Reading,
+        entry: &Entry,
+        keys: &[Member],
+        values: &[Member],
+        out: &mut Vec<u8>,
+    ) {
+        let view = &*reading.source;
+        if self.header_of != Some(Heading::View(view.index)) {
+            let members = keys.iter().chain(values);
+            let mut names: Vec<&str> = members.map(|member| member.name.as_str()).collect();
+            if matches!(view.shape, Shape::Histogram { .. }) {
+                names.extend(HISTOGRAM);
+            }
+            let has_time = self.common.stamps.is_some();
+            self.header(Heading::View(view.index), has_time, &names, &view.stacks, out);
+        }
+        self.put_time(Of::Reading, reading.time, out);
+        if self.common.several {
+            self.put_text(view.name.as_bytes(), out);
+        }
+        for member in keys {
+            self.put_member(member, entry.key(), out);
+        }
+    }
+
     /// Ends a row: the delimiter behind the last cell goes. A row may have no cells.
     fn end_row(&self, out: &mut Vec<u8>) {
         out.pop_if(|byte| *byte != b'\n');
@@ -201,8 +232,8 @@ impl Format for Delimited {
         self.common.several = sources.len() > 1;
     }
 
-    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let ty = record.record_type();
+    fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        let ty = records.record_type();
         let single;
         let members = match &ty.layout {
             Layout::Struct(layout) => &layout.members[..],
@@ -211,64 +242,59 @@ impl Format for Delimited {
                 &single
             }
         };
-        let heading = Heading::Records(record.source.index, record.ty);
+        let heading = Heading::Records(records.source.index, records.ty);
         if self.header_of != Some(heading) {
             let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
             self.header(heading, self.common.clock.is_some(), &names, &ty.stacks, out);
         }
-        self.put_time(Of::Record, record.time, out);
-        if self.common.several {
-            self.put_text(record.source.name.as_bytes(), out);
+        for bytes in records.bytes {
+            self.put_time(Of::Record, records.time, out);
+            if self.common.several {
+                self.put_text(records.source.name.as_bytes(), out);
+            }
+            for member in members {
+                self.put_member(member, bytes, out);
+            }
+            self.put_stacks(&ty.stacks, bytes, out);
+            self.end_row(out);
         }
-        for member in members {
-            self.put_member(member, record.bytes, out);
-        }
-        self.put_stacks(&ty.stacks, record.bytes, out);
-        self.end_row(out);
     }
 
     fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
         let view = &*reading.source;
         let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
         let (values, slots) = match &view.shape {
-            Shape::Histogram { slots, edges, .. } => (Vec::new(), Some((slots, edges))),
+            Shape::Histogram { slots, edges, .. } => {
+                (columns::others(view).cloned().collect(), Some((slots, edges)))
+            }
             _ => (columns::members(&view.value, "value"), None),
         };
         for entry in &reading.entries[part] {
-            let counts: Vec<Option<(usize, u64)>> = match slots {
-                Some((slots, _)) => {
-                    let counts: Vec<u64> = slots.counts(&entry.value).collect();
-                    let end = counts.iter().rposition(|count| *count > 0).map_or(0, |at| at + 1);
-                    counts.into_iter().enumerate().take(end).map(Some).collect()
-                }
-                None => vec![None],
-            };
-            for count in counts {
-                if self.header_of != Some(Heading::View(view.index)) {
-                    let members = keys.iter().chain(&values);
-                    let mut names: Vec<&str> = members.map(|m| m.name.as_str()).collect();
-                    names.extend(slots.iter().flat_map(|_| ["low", "high", "count"]));
-                    let has_time = self.common.stamps.is_some();
-                    self.header(Heading::View(view.index), has_time, &names, &view.stacks, out);
-                }
-                self.put_time(Of::Reading, reading.time, out);
-                if self.common.several {
-                    self.put_text(view.name.as_bytes(), out);
-                }
-                for member in &keys {
-                    self.put_member(member, &entry.key, out);
-                }
+            // A histogram's slots are rows, and what counts all of them has one of its own, so that
+            // the sum of a column counts nothing twice.
+            if slots.is_none() || !values.is_empty() {
+                self.begin_row(reading, entry, &keys, &values, out);
                 for member in &values {
-                    self.put_member(member, &entry.value, out);
+                    self.put_member(member, entry.value(), out);
                 }
-                if let (Some((slot, count)), Some((_, edges))) = (count, slots) {
-                    let (low, high) = edges.of(slot);
-                    for number in [low, high, count.into()] {
-                        let _ = write!(self.cell, "{number}");
-                        self.put(out);
-                    }
+                if slots.is_some() {
+                    (0..HISTOGRAM.len()).for_each(|_| self.put(out));
                 }
-                self.put_stacks(&view.stacks, &entry.key, out);
+                self.put_stacks(&view.stacks, entry.key(), out);
+                self.end_row(out);
+            }
+            let Some((slots, edges)) = slots else { continue };
+            let counts: Vec<u64> = slots.counts(entry.value()).collect();
+            let end = counts.iter().rposition(|count| *count > 0).map_or(0, |at| at + 1);
+            for (slot, count) in counts.into_iter().enumerate().take(end) {
+                self.begin_row(reading, entry, &keys, &values, out);
+                values.iter().for_each(|_| self.put(out));
+                let (low, high) = edges.of(slot);
+                for number in [low, high, count.into()] {
+                    let _ = write!(self.cell, "{number}");
+                    self.put(out);
+                }
+                self.put_stacks(&view.stacks, entry.key(), out);
                 self.end_row(out);
             }
         }
@@ -290,12 +316,12 @@ mod tests {
     use std::sync::Arc;
 
     use bpfpack_decode::{Edges, Slots, Struct};
-    use bpfpack_frame::Entry;
     use bpfpack_spec::fixtures::{counter_view, stream_of};
     use bpfpack_spec::{Stream, View};
 
     use super::*;
     use crate::clock::tests::TIME;
+    use crate::format::tests::show;
 
     fn format(style: Style, several: bool) -> Delimited {
         let common = Common { several, ..Common::default() };
@@ -312,7 +338,7 @@ mod tests {
     }
 
     fn record(format: &mut Delimited, bytes: &[u8], out: &mut Vec<u8>) {
-        format.record(&Record::new(&stream(), TIME, None, bytes), out);
+        show(format, &stream(), &[bytes], out);
     }
 
     #[test]
@@ -365,7 +391,7 @@ mod tests {
             ..counter_view()
         };
         let mut csv = format(Style::Csv, true);
-        let entries = vec![Entry { key: vec![3], value: vec![1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0] }];
+        let entries = vec![Entry::new(&[3], &[1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0])];
         let reading = Reading { source: Arc::new(View { index: 1, ..view }), time: TIME, entries };
         let mut out = Vec::new();
         for _ in 0..2 {
@@ -376,6 +402,28 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "map,key,low,high,count\ncounts,3,0,1,1\ncounts,3,2,3,5\ncounts,3,0,1,1\n\
              counts,3,2,3,5\nmap,pid,name,last\nrb,7,a,true\n"
+        );
+    }
+
+    #[test]
+    fn counters_beside_a_histogram_have_a_row_of_their_own() {
+        let number = |size| Layout::Int { size, signed: false };
+        let slots = Layout::Array { element: Box::new(number(4)), stride: 4, len: 2 };
+        let members = vec![Member::new("hits", 0, number(4)), Member::new("slots", 4, slots)];
+        let value = Layout::Struct(Struct { size: 12, members });
+        let slots = Slots { offset: 4, size: 4, len: 2 };
+        let shape = Shape::Histogram { slots, edges: Edges::Log2, unit: "usecs".into() };
+        let view = View { shape, value, ..counter_view() };
+        let entries = vec![
+            Entry::new(&[3], &[5, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]),
+            Entry::new(&[4], &[6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ];
+        let mut out = Vec::new();
+        let reading = Reading { source: Arc::new(view), time: TIME, entries };
+        format(Style::Csv, false).reading(&reading, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "key,hits,low,high,count\n3,5,,,\n3,,0,1,0\n3,,2,3,4\n4,6,,,\n"
         );
     }
 }

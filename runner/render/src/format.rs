@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::Source;
 
 use crate::settings::Settings;
@@ -45,8 +45,8 @@ pub trait Format: Debug {
     /// The run begins: these are all of its sources. Appends what stands before all frames.
     fn start(&mut self, _sources: &[Source], _out: &mut Vec<u8>) {}
 
-    /// Appends a record. It holds something of what its type has.
-    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
+    /// Appends records. Each holds something of what their type has.
+    fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>);
 
     /// Appends a part of a reading's entries. The parts come in order; the first begins at 0.
     fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>);
@@ -121,5 +121,24 @@ impl<T> PerType<T> {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use bpfpack_spec::Stream;
+
+    use super::*;
+    use crate::clock::tests::TIME;
+
+    /// Appends the records of a stream.
+    pub(crate) fn show(
+        format: &mut dyn Format,
+        stream: &Stream,
+        bytes: &[&[u8]],
+        out: &mut Vec<u8>,
+    ) {
+        Records::by_type(stream, TIME, None, bytes)
+            .for_each(|records| format.records(&records, out));
     }
 }

@@ -3,7 +3,7 @@
 //! `{"key": …, "value": …}`.
 
 use bpfpack_decode::Struct;
-use bpfpack_frame::Record;
+use bpfpack_frame::Records;
 use bpfpack_schemas::printable;
 use bpfpack_spec::Stack;
 
@@ -93,7 +93,8 @@ impl Syntax for Json {
     #[inline]
     fn members(
         &mut self,
-        record: &Record<'_>,
+        records: &Records<'_>,
+        record: &[u8],
         layout: &Struct,
         names: &mut Option<Names>,
         out: &mut Vec<u8>,
@@ -103,12 +104,12 @@ impl Syntax for Json {
         }
         self.comma(out);
         let has_names = names.is_some();
-        let flat = self.flat.get(record.source.index, record.ty, || compile(layout, has_names));
+        let flat = self.flat.get(records.source.index, records.ty, || compile(layout, has_names));
         let other = |at: usize, out: &mut Vec<u8>| {
-            json::write_member(&layout.members[at], record.bytes, names, out);
+            json::write_member(&layout.members[at], record, names, out);
         };
-        if !flat.as_mut().is_some_and(|flat| flat.write(record.bytes, out, other)) {
-            json::write_members(layout, record.bytes, names, out);
+        if !flat.as_mut().is_some_and(|flat| flat.write(record, out, other)) {
+            json::write_members(layout, record, names, out);
         }
     }
 
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn elements() {
-        let entries = || vec![Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
+        let entries = || vec![Entry::new(&[3], &5u64.to_le_bytes())];
         let reading = |view| Reading { source: Arc::new(view), time: TIME, entries: entries() };
         let mut out = Vec::new();
         format(false).reading(&reading(counter_view()), &mut out);
@@ -190,9 +191,13 @@ mod tests {
         let mut json = format(true);
         json.common.clock = Some(clock(TimeColumn::Boot));
         let mut out = Vec::new();
-        json.record(&Record::new(&stream, TIME, None, &[1, 0, 0, 0]), &mut out);
-        json.record(&Record::new(&stream, TIME, None, &[2, 0, 0, 0, 0, 0, 0, 0]), &mut out);
-        json.record(&Record { ty: 2, ..Record::new(&stream, TIME, None, &[1]) }, &mut out);
+        let bytes: [&[u8]; 2] = [&[1, 0, 0, 0], &[2, 0, 0, 0, 0, 0, 0, 0]];
+        for records in Records::by_type(&stream, TIME, None, &bytes) {
+            json.records(&records, &mut out);
+            if records.ty == 1 {
+                json.records(&Records { ty: 2, ..records }, &mut out);
+            }
+        }
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"time\":61.000000,\"map\":\"rb\",\"record\":\"a\",\"x\":1}\n\

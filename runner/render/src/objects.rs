@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use bpfpack_decode::{Layout, Struct};
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::{Source, Stack};
 
 use crate::common::{Common, Of};
@@ -35,17 +35,18 @@ pub(crate) trait Syntax: Debug {
     /// The object ends.
     fn end(&mut self, out: &mut Vec<u8>);
 
-    /// Appends the members of a record as keys and values.
+    /// Appends the members of one of some records as keys and values.
     fn members(
         &mut self,
-        record: &Record<'_>,
+        _records: &Records<'_>,
+        record: &[u8],
         layout: &Struct,
         names: &mut Option<Names>,
         out: &mut Vec<u8>,
     ) {
         for member in &layout.members {
             self.key(&member.name, out);
-            json::write_member(member, record.bytes, names, out);
+            json::write_member(member, record, names, out);
             self.end_value(out);
         }
     }
@@ -105,31 +106,35 @@ impl<S: Syntax> Format for Objects<S> {
         self.common.several = sources.len() > 1;
     }
 
-    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let ty = record.record_type();
+    fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        let ty = records.record_type();
         let layout = match &ty.layout {
             Layout::Struct(layout) => Some(layout),
-            other if S::HAS_BARE_VALUES => {
-                json::write(other, record.bytes, &mut self.common.names, out);
-                out.push(b'\n');
-                return;
-            }
             _ => None,
         };
-        self.syntax.begin(out);
-        self.time(Of::Record, record.time, out);
-        if self.common.several {
-            self.text(r#""map""#, record.source.name.as_bytes(), out);
+        for bytes in records.bytes {
+            if layout.is_none() && S::HAS_BARE_VALUES {
+                json::write(&ty.layout, bytes, &mut self.common.names, out);
+                out.push(b'\n');
+                continue;
+            }
+            self.syntax.begin(out);
+            self.time(Of::Record, records.time, out);
+            if self.common.several {
+                self.text(r#""map""#, records.source.name.as_bytes(), out);
+            }
+            if records.source.records.len() > 1 {
+                self.text(r#""record""#, ty.name.as_bytes(), out);
+            }
+            match layout {
+                Some(layout) => {
+                    self.syntax.members(records, bytes, layout, &mut self.common.names, out);
+                }
+                None => self.value(r#""value""#, &ty.layout, bytes, out),
+            }
+            self.stacks(&ty.stacks, bytes, out);
+            self.syntax.end(out);
         }
-        if record.source.records.len() > 1 {
-            self.text(r#""record""#, ty.name.as_bytes(), out);
-        }
-        match layout {
-            Some(layout) => self.syntax.members(record, layout, &mut self.common.names, out),
-            None => self.value(r#""value""#, &ty.layout, record.bytes, out),
-        }
-        self.stacks(&ty.stacks, record.bytes, out);
-        self.syntax.end(out);
     }
 
     fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
@@ -141,10 +146,10 @@ impl<S: Syntax> Format for Objects<S> {
                 self.text(r#""map""#, view.name.as_bytes(), out);
             }
             if let Some(key) = &view.key {
-                self.value(r#""key""#, key, &entry.key, out);
+                self.value(r#""key""#, key, entry.key(), out);
             }
-            self.value(r#""value""#, &view.value, &entry.value, out);
-            self.stacks(&view.stacks, &entry.key, out);
+            self.value(r#""value""#, &view.value, entry.value(), out);
+            self.stacks(&view.stacks, entry.key(), out);
             self.syntax.end(out);
         }
     }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Reading, Records, Time};
 
 use crate::format::{Format, FormatKind};
 
@@ -16,16 +16,16 @@ pub(crate) static KIND: FormatKind =
 struct Raw;
 
 impl Format for Raw {
-    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(record.bytes);
+    fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        records.bytes.iter().for_each(|bytes| out.extend_from_slice(bytes));
     }
 
     fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
         for entry in &reading.entries[part] {
             if reading.source.key.is_some() {
-                out.extend_from_slice(&entry.key);
+                out.extend_from_slice(entry.key());
             }
-            out.extend_from_slice(&entry.value);
+            out.extend_from_slice(entry.value());
         }
     }
 

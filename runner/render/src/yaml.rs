@@ -82,20 +82,21 @@ impl Syntax for Yaml {
 mod tests {
     use std::sync::Arc;
 
-    use bpfpack_frame::{Entry, Reading, Record};
+    use bpfpack_frame::{Entry, Reading};
     use bpfpack_spec::fixtures::{counter_view, stream};
 
     use super::*;
     use crate::clock::tests::TIME;
     use crate::format::Format as _;
+    use crate::format::tests::show;
 
     #[test]
     fn records_and_elements() {
         let common = Common { several: true, ..Common::default() };
         let mut yaml = Objects { common, syntax: Yaml::default() };
         let mut out = Vec::new();
-        yaml.record(&Record::new(&stream(), TIME, None, b"\x07\0\0\0a: b"), &mut out);
-        let entries = vec![Entry { key: vec![3], value: 5u64.to_le_bytes().into() }];
+        show(&mut yaml, &stream(), &[b"\x07\0\0\0a: b"], &mut out);
+        let entries = vec![Entry::new(&[3], &5u64.to_le_bytes())];
         let reading = Reading { source: Arc::new(counter_view()), time: TIME, entries };
         yaml.reading(&reading, &mut out);
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"

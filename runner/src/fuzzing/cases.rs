@@ -264,17 +264,20 @@ fn case(
 /// A reading as [`crate::source`] hands it on: records are keys, each with another as its value.
 fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<Entry> {
     let others = records.iter().cycle().skip(1);
-    let entry = |(key, value): (&&[u8], &&[u8])| Entry { key: key.to_vec(), value: value.to_vec() };
+    let entry = |(key, value): (&&[u8], &&[u8])| Entry::new(key, value);
     let mut entries: Vec<Entry> = records.iter().zip(others).map(entry).collect();
     let counters = value.counters(&[]);
     let before = entries.last().cloned();
     for entry in &mut entries {
-        combine(&mut entry.value, before.as_ref().map_or(&[], |e| &e.value), &counters, |a, b| {
-            a.wrapping_sub(b)
-        });
+        combine(
+            entry.value_mut(),
+            before.as_ref().map_or(&[], |e| e.value()),
+            &counters,
+            |a, b| a.wrapping_sub(b),
+        );
     }
     if let Some(key) = key {
-        entries.sort_by(|a, b| key.compare(&a.key, &b.key).then_with(|| a.key.cmp(&b.key)));
+        entries.sort_by(|a, b| key.compare(a.key(), b.key()).then_with(|| a.key().cmp(b.key())));
     }
     entries
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bpfpack_decode::{Edges, Layout, Member, Slots, Struct};
-use bpfpack_frame::{Chain, Entry, Frame, Next, Reading, Record, Time};
+use bpfpack_frame::{Chain, Entry, Frame, Next, Reading, Records, Time};
 use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stream, View};
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -91,12 +91,14 @@ struct Checked;
 impl Next for Checked {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         match frame {
-            Frame::Record(record) => assert!(record.bytes.len() <= MEMORY),
+            Frame::Records(records) => {
+                assert!(records.bytes.iter().all(|bytes| bytes.len() <= MEMORY));
+            }
             Frame::Reading(reading) => {
                 let view = &reading.source;
                 let key = view.key.as_ref().map_or(0, Layout::size);
                 for entry in &reading.entries {
-                    assert_eq!((entry.key.len(), entry.value.len()), (key, view.value.size()));
+                    assert_eq!((entry.key().len(), entry.value().len()), (key, view.value.size()));
                 }
             }
             Frame::Text(_, text) => assert!(text.len() <= MEMORY),
@@ -162,11 +164,12 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     for (at, size) in [1usize, 4, 8, 9, 64, 70_000].into_iter().enumerate() {
         let bytes = vec![at as u8; size];
         let cpu = u16::try_from(at).ok();
-        let record = Record::new(streams[at % 2], Time::now(), cpu, &bytes);
-        chain.frame(Frame::Record(&record), out)?;
+        for records in Records::by_type(streams[at % 2], Time::now(), cpu, &[&bytes, &bytes]) {
+            chain.frame(Frame::Records(&records), out)?;
+        }
     }
     chain.flush(out)?;
-    let entry = |key: u32| Entry { key: key.to_le_bytes().into(), value: vec![1; 32] };
+    let entry = |key: u32| Entry::new(&key.to_le_bytes(), &[1; 32]);
     for entries in [vec![entry(1), entry(2)], Vec::new()] {
         let Some(source) = spec.views().next().cloned() else { break };
         let reading = Reading { source, time: Time::now(), entries };

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bpfpack_frame::{Frame, Next, Reading, Record, Time};
+use bpfpack_frame::{Frame, Next, Reading, Records, Time};
 use bpfpack_render::{Format, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
@@ -89,32 +89,20 @@ impl Outputs {
         }
     }
 
-    /// Shows a record of a source; false where it is too short for anything that its type has, and no
-    /// output shows its bytes. Whoever hands it over has looked that one may be shown.
-    #[inline]
-    pub(crate) fn record(&mut self, record: &Record<'_>) -> bool {
-        if record.record_type().is_malformed(record.bytes) {
-            return self.malformed(record);
-        }
-        self.left -= 1;
-        for output in &mut self.outputs {
-            if !output.is_gone {
-                output.format.record(record, &mut output.sink.bytes);
+    /// Shows records of a source, but no more than may still be shown; returns how many. Those that
+    /// are too short for anything that their type has are shown where an output shows bytes.
+    pub(crate) fn records(&mut self, records: &Records<'_>) -> u64 {
+        let records = records.first(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let mut is_shown = !records.are_malformed;
+        for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
+            if !(records.are_malformed && output.is_structured) {
+                output.format.records(&records, &mut output.sink.bytes);
+                is_shown = true;
             }
         }
-        true
-    }
-
-    #[cold]
-    fn malformed(&mut self, record: &Record<'_>) -> bool {
-        let mut is_shown = false;
-        let shows_bytes = |output: &&mut Output| !output.is_structured && !output.is_gone;
-        for output in self.outputs.iter_mut().filter(shows_bytes) {
-            output.format.record(record, &mut output.sink.bytes);
-            is_shown = true;
-        }
-        self.left -= u64::from(is_shown);
-        is_shown
+        let shown = if is_shown { records.bytes.len() as u64 } else { 0 };
+        self.left -= shown;
+        shown
     }
 
     /// Records that may still be shown.
@@ -249,7 +237,6 @@ impl Outputs {
     }
 
     /// Bytes that were drawn since the sinks were last empty: what grows as frames come.
-    #[inline]
     pub(crate) fn drawn(&self) -> usize {
         self.outputs.iter().map(|output| output.sink.bytes.len()).sum()
     }
@@ -283,11 +270,7 @@ impl Next for Outputs {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.finish_drawing();
         match frame {
-            Frame::Record(record) => {
-                if self.left > 0 && self.record(record) {
-                    self.shown += 1;
-                }
-            }
+            Frame::Records(records) => self.shown += self.records(records),
             Frame::Reading(reading) => {
                 for output in &mut self.outputs {
                     output.drawing = Some((Rc::clone(&reading), 0));
@@ -383,7 +366,7 @@ mod tests {
     }
 
     fn reading(count: u8) -> Frame<'static> {
-        let entry = |key| Entry { key: vec![key], value: 5u64.to_le_bytes().into() };
+        let entry = |key| Entry::new(&[key], &5u64.to_le_bytes());
         let entries = (0..count).map(entry).collect();
         let (source, time) = (Arc::new(counter_view()), Time::default());
         Frame::Reading(Rc::new(Reading { source, time, entries }))
@@ -395,10 +378,11 @@ mod tests {
         let mut outputs = outputs(&["json", "csv", "raw"], folder.path(), Some(2));
         let source = stream();
         outputs.start(&[Source::Stream(Arc::new(stream()))]);
-        for name in [b"a", b"b", b"c"] {
-            let bytes = [&b"\x07\0\0\0"[..], name, b"\0\0\0"].concat();
-            let record = Record::new(&source, Time::default(), None, &bytes);
-            outputs.frame(Frame::Record(&record)).unwrap();
+        let bytes: [&[u8]; 3] = [b"\x07\0\0\0a\0\0\0", b"\x07\0\0\0b\0\0\0", b"\x07\0\0\0c\0\0\0"];
+        for part in [&bytes[..1], &bytes[1..]] {
+            for records in Records::by_type(&source, Time::default(), None, part) {
+                outputs.frame(Frame::Records(&records)).unwrap();
+            }
         }
         outputs.frame(reading(2)).unwrap();
         assert!(outputs.is_drawing() && outputs.draw() && !outputs.is_drawing());
@@ -457,9 +441,11 @@ mod tests {
     fn records_that_are_too_short_are_shown_as_bytes_alone() {
         let folder = tempfile::tempdir().unwrap();
         let source = stream();
-        let record = Record::new(&source, Time::default(), None, b"");
-        assert!(!outputs(&["json"], folder.path(), None).record(&record));
-        assert!(outputs(&["json", "raw"], folder.path(), None).record(&record));
+        let bytes: [&[u8]; 2] = [b"", b""];
+        let records = Records::by_type(&source, Time::default(), None, &bytes).next().unwrap();
+        assert_eq!(outputs(&["json"], folder.path(), None).records(&records), 0);
+        assert_eq!(outputs(&["json", "raw"], folder.path(), Some(1)).records(&records), 1);
+        assert_eq!(outputs(&["json", "raw"], folder.path(), None).records(&records), 2);
     }
 
     #[test]

@@ -152,9 +152,9 @@ impl Names {
         let since = Instant::now();
         while let Some(entry) = self.entries.get(self.done) {
             self.done += 1;
-            symbolizer.note(&self.view.stacks, &entry.key);
+            symbolizer.note(&self.view.stacks, entry.key());
             for stack in &self.view.stacks {
-                symbolizer.frames(stack, &entry.key, &mut |_| {});
+                symbolizer.frames(stack, entry.key(), &mut |_| {});
             }
             if since.elapsed() >= SLICE {
                 return self.done == self.entries.len();

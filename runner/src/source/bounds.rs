@@ -129,7 +129,7 @@ impl Collected {
 
     /// How many entries like this may be kept, where twice as many are collected.
     fn most_of(&self, entry: &Entry) -> usize {
-        self.most(2 * (entry.key.len() + entry.value.len()))
+        self.most(2 * (entry.key().len() + entry.value().len()))
     }
 
     /// Whether there is room for one more entry of this size, beside `count` others.
@@ -140,7 +140,7 @@ impl Collected {
     /// Takes an entry. Where they are too many, those with the largest counts stay. False when no
     /// more are to come.
     pub(crate) fn push(&mut self, entry: Entry, counters: &[Field]) -> bool {
-        if self.bounds.skips_zeros && entry.value.iter().all(|byte| *byte == 0) {
+        if self.bounds.skips_zeros && entry.value().iter().all(|byte| *byte == 0) {
             return self.goes_on();
         }
         if self.room == 0 {
@@ -166,7 +166,7 @@ impl Collected {
     /// Leaves all out but so many, those with the largest counts.
     fn choose(&mut self, most: usize, counters: &[Field]) {
         let count = |entry: &Entry| -> u128 {
-            let counts = counters.iter().map(|counter| counter.unsigned(&entry.value));
+            let counts = counters.iter().map(|counter| counter.unsigned(entry.value()));
             counts.fold(0, u128::saturating_add)
         };
         self.left_out += (self.entries.len() - most) as u64;
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn entry(key: u32, count: u64) -> Entry {
-        Entry { key: key.to_le_bytes().into(), value: count.to_le_bytes().into() }
+        Entry::new(&key.to_le_bytes(), &count.to_le_bytes())
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         }
         taken.finish(&counters);
         let mut counts: Vec<u128> =
-            { taken.entries.iter().map(|e| counters[0].unsigned(&e.value)).collect() };
+            { taken.entries.iter().map(|e| counters[0].unsigned(e.value())).collect() };
         counts.sort_unstable();
         assert_eq!(counts, (9990..10_000).collect::<Vec<u128>>());
         assert_eq!((taken.left_out, taken.has_more), (9990, false));

@@ -4,7 +4,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use bpfpack_frame::{Record, Time};
+use bpfpack_frame::{Records, Time};
 use bpfpack_spec::{Spec, Stream};
 use libbpf_rs::Object;
 
@@ -25,12 +25,12 @@ pub(crate) struct Buffer {
     was_told: bool,
 }
 
-/// What became of a record.
+/// What became of records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict {
-    /// It had something of what it should be.
-    pub(crate) is_shown: bool,
-    /// The next one may come.
+    /// How many had something of what they should be.
+    pub(crate) taken: u64,
+    /// The next ones may come.
     pub(crate) goes_on: bool,
 }
 
@@ -60,16 +60,21 @@ impl Buffer {
         &mut self,
         most: usize,
         round: &mut Round,
-        mut take: impl FnMut(Record<'_>) -> Verdict,
+        mut take: impl FnMut(&Records<'_>) -> Verdict,
     ) -> Result<(), Failure> {
         let Buffer { stream, source, taken, malformed, .. } = self;
         let time = Time::now();
-        let record = |cpu: Option<u16>, bytes: &[u8]| {
-            let Verdict { is_shown, goes_on } = take(Record::new(stream, time, cpu, bytes));
-            *(if is_shown { &mut *taken } else { &mut *malformed }) += 1;
-            goes_on
+        let take_batch = |cpu: Option<u16>, bytes: &[&[u8]]| {
+            let mut is_enough = false;
+            for records in Records::by_type(stream, time, cpu, bytes) {
+                let verdict = take(&records);
+                *taken += verdict.taken;
+                *malformed += records.bytes.len() as u64 - verdict.taken;
+                is_enough |= !verdict.goes_on;
+            }
+            !is_enough
         };
-        let found = source.drain(most, record);
+        let found = source.drain(most, take_batch);
         round.add(found.map_err(|error| unusable(stream, error.into()))?);
         Ok(())
     }
@@ -149,12 +154,12 @@ pub(super) mod tests {
         fn drain(
             &mut self,
             most: usize,
-            mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
+            mut take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
         ) -> io::Result<Round> {
             let mut taken = 0;
             while taken < most && !self.0.is_empty() {
                 taken += 1;
-                if !take(Some(3), &self.0.remove(0)) {
+                if !take(Some(3), &[&self.0.remove(0)]) {
                     break;
                 }
             }
@@ -174,11 +179,11 @@ pub(super) mod tests {
         let mut buffer = Buffer::new(Arc::new(stream()), AnySource::Fake(fake));
         let mut round = Round { taken: 1, fill: 2, more: false };
         let mut seen = Vec::new();
-        let mut take = |record: Record<'_>| {
-            assert_eq!((record.cpu, &*record.source.name), (Some(3), "rb"));
-            seen.push(record.bytes.len());
-            let is_shown = !record.record_type().is_malformed(record.bytes);
-            Verdict { is_shown, goes_on: is_shown }
+        let mut take = |records: &Records<'_>| {
+            assert_eq!((records.cpu, &*records.source.name), (Some(3), "rb"));
+            seen.push(records.bytes[0].len());
+            let goes_on = !records.are_malformed;
+            Verdict { taken: goes_on.into(), goes_on }
         };
         buffer.drain(usize::MAX, &mut round, &mut take).unwrap();
         assert_eq!(

@@ -2,6 +2,7 @@
 //! Reading maps: all elements of one, in batches where the kernel can, or the variables of a data
 //! section, in one copy.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -133,7 +134,7 @@ impl Reader {
             Reader::Map(reader) => {
                 let counters = &reader.counters;
                 let entry = |key: &[u8], value: &[u8]| {
-                    taken.push(Entry { key: key.to_vec(), value: reader.merge(value) }, counters)
+                    taken.push(Entry::new(key, &reader.merge(value)), counters)
                 };
                 reader.read(entry)?;
                 taken.finish(counters);
@@ -184,8 +185,10 @@ impl SlotsReader {
     }
 
     fn entries(&self, found: BTreeMap<Vec<u8>, Vec<u64>>) -> Vec<Entry> {
-        let bytes = |counts: Vec<u64>| counts.iter().flat_map(|c| c.to_le_bytes()).collect();
-        found.into_iter().map(|(key, counts)| Entry { key, value: bytes(counts) }).collect()
+        let bytes = |counts: Vec<u64>| -> Vec<u8> {
+            counts.iter().flat_map(|count| count.to_le_bytes()).collect()
+        };
+        found.into_iter().map(|(key, counts)| Entry::new(&key, &bytes(counts))).collect()
     }
 }
 
@@ -202,12 +205,12 @@ impl SectionReader {
         let entry = |index: usize| {
             let element =
                 |&Field { offset, size }: &Field| data.get(offset + index * size..)?.get(..size);
-            let value = self.parts.iter().filter_map(element).flatten().copied().collect();
-            Entry { key: (index as u32).to_le_bytes().into(), value }
+            let value: Vec<u8> = self.parts.iter().filter_map(element).flatten().copied().collect();
+            Entry::new(&(index as u32).to_le_bytes(), &value)
         };
         for index in 0..self.len {
             let entry = entry(index);
-            match taken.has_room(taken.entries.len(), entry.key.len() + entry.value.len()) {
+            match taken.has_room(taken.entries.len(), entry.key().len() + entry.value().len()) {
                 true => taken.entries.push(entry),
                 false => drop(taken.leave_out()),
             }
@@ -308,7 +311,7 @@ impl MapReader {
     pub(crate) fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_bytes()];
         match self.map.take(key, &mut value, 0) {
-            Ok(()) => Ok(Some(self.merge(&value))),
+            Ok(()) => Ok(Some(self.merge(&value).into_owned())),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
         }
@@ -316,9 +319,9 @@ impl MapReader {
 
     /// One value of those of all CPUs: counters are summed, everything else is taken from the
     /// first CPU that has anything.
-    fn merge(&self, value: &[u8]) -> Vec<u8> {
+    fn merge<'v>(&self, value: &'v [u8]) -> Cow<'v, [u8]> {
         let Some(cpus) = self.map.cpus() else {
-            return value.to_vec();
+            return value.into();
         };
         let size = self.map.value_size();
         let stride = size.next_multiple_of(8);
@@ -329,7 +332,7 @@ impl MapReader {
         for value in of_cpus {
             combine(&mut sum, value, &self.counters, u128::wrapping_add);
         }
-        sum
+        sum.into()
     }
 }
 
@@ -374,35 +377,33 @@ mod tests {
         }
         let sum = reader(map().on_cpus(3)).merge(&value);
         assert_eq!(sum, [&12u64.to_le_bytes()[..], b"abcd"].concat());
-        assert_eq!(reader(map().on_cpus(2)).merge(&[0; 32]), [0; 12]);
-        assert_eq!(reader(map()).merge(&[3; 12]), [3; 12]);
+        assert_eq!(reader(map().on_cpus(2)).merge(&[0; 32])[..], [0; 12]);
+        assert_eq!(reader(map()).merge(&[3; 12])[..], [3; 12]);
     }
 
     #[test]
     fn slots_that_are_elements_are_put_together() {
         let reader = reader(Map::fake(MapType::Hash, 8, 8, 1));
         let slots = SlotsReader { reader, slot: Field { offset: 4, size: 4 }, len: 3 };
-        let element = |disk: u32, slot: u32, count: u64| Entry {
-            key: [disk.to_le_bytes(), slot.to_le_bytes()].concat(),
-            value: count.to_le_bytes().into(),
+        let element = |disk: u32, slot: u32, count: u64| {
+            Entry::new(&[disk.to_le_bytes(), slot.to_le_bytes()].concat(), &count.to_le_bytes())
         };
         let put_together = |most: usize| {
             let bounds = Bounds { most, ..Bounds::none() };
             let (mut found, mut taken) = (BTreeMap::new(), Collected::new(&bounds, 1));
-            for Entry { key, value } in
-                [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
+            for entry in [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
             {
-                assert!(slots.put(&key, &value, &mut found, &mut taken));
+                assert!(slots.put(entry.key(), entry.value(), &mut found, &mut taken));
             }
             (slots.entries(found), taken.left_out)
         };
         let (found, left_out) = put_together(9);
         let counts = |entry: &Entry| -> Vec<u64> {
-            entry.value.chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
+            entry.value().chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
         };
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].key[0], counts(&found[0])), (1, vec![3, 0, 9]));
-        assert_eq!((found[1].key[0], counts(&found[1])), (7, vec![1, 0, 0]));
+        assert_eq!((found[0].key()[0], counts(&found[0])), (1, vec![3, 0, 9]));
+        assert_eq!((found[1].key()[0], counts(&found[1])), (7, vec![1, 0, 0]));
         assert_eq!(left_out, 0);
         let (found, left_out) = put_together(1);
         assert_eq!((found.len(), counts(&found[0]), left_out), (1, vec![3, 0, 9], 1));

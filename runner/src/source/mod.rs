@@ -35,16 +35,17 @@ pub(crate) trait RecordSource: Debug {
     /// What is readable when there are records.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Hands up to `most` records to `take`, with their CPUs where they are known. Nobody wants
-    /// those beyond: a source that cannot keep records drops them, and one that can may hand over
-    /// fewer. Where `take` answers false, no more are to come, if the source can keep them.
+    /// Hands up to `most` records to `take`, some at a time, with their CPU where it is known.
+    /// Nobody wants those beyond: a source that cannot keep records drops them, and one that can
+    /// may hand over fewer. Where `take` answers false, no more are to come, if the source can keep
+    /// them.
     ///
     /// # Errors
     /// As the kernel has them.
     fn drain(
         &mut self,
         most: usize,
-        take: impl FnMut(Option<u16>, &[u8]) -> bool,
+        take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
     ) -> io::Result<Round>
     where
         Self: Sized;
@@ -78,8 +79,8 @@ pub(crate) trait RecordSource: Debug {
     }
 }
 
-/// Makes one type of all kinds of sources, so that what is done for each record is compiled into the
-/// loop of its source: a call through a table for each would show.
+/// Makes one type of all kinds of sources, so that what is done for a record is compiled into the
+/// loop of its source: perf buffers hand over one at a time, and a call through a table would show.
 macro_rules! sources {
     ($($(#[$attribute:meta])* $name:ident($source:ty),)*) => {
         /// A source of records, opened.
@@ -105,7 +106,7 @@ macro_rules! sources {
             fn drain(
                 &mut self,
                 most: usize,
-                take: impl FnMut(Option<u16>, &[u8]) -> bool,
+                take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
             ) -> io::Result<Round> {
                 match self {
                     $($(#[$attribute])* AnySource::$name(source) => source.drain(most, take),)*

@@ -41,13 +41,13 @@ impl RecordSource for PerfSource {
     fn drain(
         &mut self,
         most: usize,
-        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
     ) -> io::Result<Round> {
         let (mut taken, mut bytes) = (0, 0);
         let told = &mut self.told;
         self.buffer.consume(|event| match event {
             PerfEvent::Record(cpu, record) if taken < most => {
-                take(u16::try_from(cpu).ok(), record);
+                take(u16::try_from(cpu).ok(), &[record]);
                 taken += 1;
                 bytes += record.len();
             }

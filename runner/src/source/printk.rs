@@ -62,7 +62,7 @@ impl RecordSource for PrintkSource {
     fn drain(
         &mut self,
         most: usize,
-        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
     ) -> io::Result<Round> {
         let PrintkSource { pipe, ourselves, record } = self;
         let mut taken = 0;
@@ -70,7 +70,7 @@ impl RecordSource for PrintkSource {
             // What ecli does to show a line is no reason for another.
             if !ourselves.is(&line) && taken < most {
                 encode(&line, record);
-                take(None, record);
+                take(None, &[record]);
                 taken += 1;
             }
         })?;

@@ -282,7 +282,7 @@ impl Schedule {
             if seen.len() > self.limits.keys {
                 seen.clear();
             }
-            entries.retain(|entry| seen.insert(hash(&entry.key)));
+            entries.retain(|entry| seen.insert(hash(entry.key())));
             if !entries.is_empty() && !to.send(Event::Seen(Arc::clone(view), entries)) {
                 return false;
             }
@@ -352,7 +352,7 @@ mod tests {
 
     fn taken(entries: usize, left_out: u64, has_more: bool, is_given_up: bool) -> Collected {
         let mut taken = Collected::new(&Bounds::none(), 1);
-        let entry = Entry { key: vec![1], value: vec![2] };
+        let entry = Entry::new(&[1], &[2]);
         (taken.entries, taken.left_out) = (vec![entry; entries], left_out);
         (taken.has_more, taken.is_given_up) = (has_more, is_given_up);
         taken

@@ -38,10 +38,10 @@ impl RecordSource for RingSource {
     fn drain(
         &mut self,
         most: usize,
-        mut take: impl FnMut(Option<u16>, &[u8]) -> bool,
+        mut take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
     ) -> io::Result<Round> {
         let fill = self.ring.pending() * FULL as usize / self.ring.size();
-        let (taken, more) = self.ring.consume(most.min(ROUND), |record| take(None, record));
+        let (taken, more) = self.ring.consume(most.min(ROUND), |records| take(None, records));
         Ok(Round { taken, fill, more })
     }
 

@@ -54,7 +54,8 @@ impl Sampler {
         }
         if let Some(key) = &self.view.key {
             let entries = &mut reading.entries;
-            entries.sort_by(|a, b| key.compare(&a.key, &b.key).then_with(|| a.key.cmp(&b.key)));
+            entries
+                .sort_by(|a, b| key.compare(a.key(), b.key()).then_with(|| a.key().cmp(b.key())));
         }
         Ok(reading)
     }
@@ -71,14 +72,14 @@ impl Sampler {
             return Ok(taken);
         }
         for entry in &mut reading.entries {
-            let unchanged = self.before.get(&entry.key).is_some_and(|old| *old == entry.value);
+            let unchanged = self.before.get(entry.key()).is_some_and(|old| old == entry.value());
             if !unchanged {
                 continue;
             }
-            match reader.take(&entry.key) {
+            match reader.take(entry.key()) {
                 Ok(Some(value)) => {
-                    entry.value = value;
-                    taken.insert(entry.key.clone());
+                    entry.value_mut().copy_from_slice(&value);
+                    taken.insert(entry.key().to_vec());
                 }
                 Ok(None) => {}
                 // The kernel cannot do it in one step: the map stays as full as it is.
@@ -94,20 +95,20 @@ impl Sampler {
         let mut before = HashMap::with_capacity(entries.len());
         let mut shown = Vec::new();
         for mut entry in entries {
-            let now = entry.value.clone();
-            if let Some(old) = self.before.get(&entry.key) {
+            let now = entry.value().to_vec();
+            if let Some(old) = self.before.get(entry.key()) {
                 // Counters only grow: a smaller one belongs to an element that the program has
                 // deleted and made again.
                 let has_grown = |c: &Field| c.unsigned(&now) >= c.unsigned(old);
                 let is_same_element = counters.iter().all(has_grown);
                 if is_same_element {
-                    combine(&mut entry.value, old, counters, u128::wrapping_sub);
+                    combine(entry.value_mut(), old, counters, u128::wrapping_sub);
                 }
             }
-            if counters.iter().any(|counter| counter.unsigned(&entry.value) != 0) {
+            if counters.iter().any(|counter| counter.unsigned(entry.value()) != 0) {
                 shown.push(entry.clone());
             }
-            before.insert(entry.key, now);
+            before.insert(entry.key().to_vec(), now);
         }
         self.before = before;
         shown
@@ -123,7 +124,7 @@ mod tests {
     use libbpf_rs::MapType;
 
     fn entry(key: u8, count: u64) -> Entry {
-        Entry { key: vec![key], value: count.to_le_bytes().into() }
+        Entry::new(&[key], &count.to_le_bytes())
     }
 
     #[test]

@@ -29,6 +29,23 @@ const AHEAD: usize = 512;
 /// Bytes of a line of the processor's cache.
 const LINE: usize = 64;
 
+/// Records that are handed over together, and about how many bytes they have: they are still in the
+/// processor's cache when they are rendered.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 16 << 10;
+
+/// Records that are handed over together.
+struct Batch<'r> {
+    records: [&'r [u8]; BATCH],
+    len: usize,
+    /// How many there were with those that programs have thrown away.
+    seen: usize,
+    /// Where the next one begins.
+    position: u64,
+    /// There may be more.
+    more: bool,
+}
+
 /// A ring buffer that this process reads.
 #[derive(Debug)]
 pub struct Ring {
@@ -108,17 +125,52 @@ impl Ring {
         let _ = at;
     }
 
-    /// Hands up to `most` records to `take`, in order, and gives their room back; fewer where it
-    /// answers that it has enough. Returns how many they were, and whether there may be more: what
-    /// programs throw away is passed over, but not without end.
-    pub fn consume(&mut self, most: usize, mut take: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
-        let mut position = self.position;
-        let mut given_back = position;
-        let (mut taken, mut passed) = (0, 0);
-        let mut end = self.written();
+    /// Hands up to `most` records to `take`, in order, some at a time, and gives their room back;
+    /// fewer where it answers that it has enough. Returns how many they were, and whether there may
+    /// be more: what programs throw away is passed over, but not without end.
+    pub fn consume(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(&[&[u8]]) -> bool,
+    ) -> (usize, bool) {
+        // A batch is no larger than the room that is given back at once.
+        let room = (self.size / 8).min(BATCH_BYTES);
+        let (mut taken, mut seen) = (0, 0);
+        let mut given_back = self.position;
         let mut more = true;
         let mut is_enough = false;
-        while taken + passed < most && !is_enough {
+        while more && seen < most && !is_enough {
+            let batch = self.batch(most - seen, room);
+            seen += batch.seen;
+            taken += batch.len;
+            more = batch.more;
+            if batch.len > 0 {
+                is_enough = !take(&batch.records[..batch.len]);
+            }
+            let position = batch.position;
+            if (position - given_back) as usize >= self.size / 8 {
+                self.consumer.number().store(position, Ordering::Release);
+                given_back = position;
+            }
+            self.position = position;
+        }
+        if self.position != given_back {
+            self.consumer.number().store(self.position, Ordering::Release);
+        }
+        (taken, more)
+    }
+
+    /// The next records, up to `most`, that come to about `room` bytes. Their room is not given
+    /// back.
+    #[inline]
+    fn batch(&self, most: usize, room: usize) -> Batch<'_> {
+        let begin = self.position;
+        let mut position = begin;
+        let mut end = self.written();
+        let mut more = true;
+        let mut records: [&[u8]; BATCH] = [&[]; BATCH];
+        let (mut len, mut seen) = (0, 0);
+        while seen < most && len < BATCH && position - begin < room as u64 {
             if position >= end {
                 end = self.written();
                 if position >= end {
@@ -137,34 +189,23 @@ impl Ring {
                 more = false;
                 break;
             }
-            let len = (length & !DISCARDED) as usize;
-            if length & DISCARDED != 0 {
-                passed += 1;
-            } else {
-                let len = len.min(self.size - HEADER);
+            let size = (length & !DISCARDED) as usize;
+            seen += 1;
+            if length & DISCARDED == 0 {
                 // SAFETY: the record begins in the first copy of the data and is not longer than
                 // the data, so that it ends in the second. It was submitted, and its room has not
                 // been given back: nobody writes to it.
-                let record = unsafe {
+                records[len] = unsafe {
                     std::slice::from_raw_parts(
                         self.producer.start.byte_add(at + HEADER).as_ptr(),
-                        len,
+                        size.min(self.size - HEADER),
                     )
                 };
-                is_enough = !take(record);
-                taken += 1;
+                len += 1;
             }
-            position += (len + HEADER).next_multiple_of(8) as u64;
-            if (position - given_back) as usize >= self.size / 8 {
-                self.consumer.number().store(position, Ordering::Release);
-                given_back = position;
-            }
+            position += (size + HEADER).next_multiple_of(8) as u64;
         }
-        self.position = position;
-        if position != given_back {
-            self.consumer.number().store(position, Ordering::Release);
-        }
-        (taken, more)
+        Batch { records, len, seen, position, more }
     }
 }
 
@@ -224,8 +265,8 @@ mod tests {
         let mut ring = Ring::open(map(SIZE)).unwrap();
         let pending = ring.pending();
         let mut seen: Vec<Vec<u8>> = Vec::new();
-        let mut take = |record: &[u8]| {
-            seen.push(record.to_vec());
+        let mut take = |records: &[&[u8]]| {
+            seen.extend(records.iter().map(|record| record.to_vec()));
             true
         };
         assert_eq!(ring.consume(1, &mut take), (1, true));

@@ -7,7 +7,7 @@ mod stacks;
 use std::io::Write as _;
 use std::ops::Range;
 
-use bpfpack_frame::{Reading, Record, Time};
+use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::{RecordType, Source, Stack, Stream};
 
 use crate::clock::TimeColumn;
@@ -158,6 +158,31 @@ impl Text {
         }
     }
 
+    /// Appends one of some records: a row, and the frames of its stacks.
+    #[inline]
+    fn row(&mut self, records: &Records<'_>, record: &[u8], out: &mut Vec<u8>) {
+        self.head(records.source, records.ty, out);
+        let from = out.len();
+        if self.clock.width() > 0 {
+            let width = self.clock.width();
+            let text = self.clock.text(records.time);
+            out.extend_from_slice(text);
+            let used = text.len();
+            put::spaces(width.saturating_sub(used) + 1, out);
+        }
+        let Text { tables, names, .. } = self;
+        if let Some(Table { columns, flat, .. }) = tables.known(records.source.index, records.ty) {
+            let other = |at: usize, out: &mut Vec<u8>| cell(&columns[at], record, names, out);
+            if !flat.as_mut().is_some_and(|flat| flat.write(record, out, other)) {
+                cells(columns, record, names, out);
+            }
+        }
+        trim(out, from);
+        out.push(b'\n');
+        let lines = 1 + self.frames(&records.record_type().stacks, record, out);
+        self.count(lines);
+    }
+
     /// The frames of the stacks of a record, indented below it; how many they are.
     fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
         let symbolizer = self.symbolizer.as_ref().filter(|_| self.shows_frames);
@@ -260,33 +285,14 @@ impl Format for Text {
         self.several = sources.len() > 1;
     }
 
-    fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let ty = record.record_type();
-        if let Some(event) = &ty.event {
-            self.event(ty, event, record.bytes, out);
-            return;
-        }
-        self.head(record.source, record.ty, out);
-        let from = out.len();
-        if self.clock.width() > 0 {
-            let width = self.clock.width();
-            let text = self.clock.text(record.time);
-            out.extend_from_slice(text);
-            let used = text.len();
-            put::spaces(width.saturating_sub(used) + 1, out);
-        }
-        let Text { tables, names, .. } = self;
-        if let Some(Table { columns, flat, .. }) = tables.known(record.source.index, record.ty) {
-            let bytes = record.bytes;
-            let other = |at: usize, out: &mut Vec<u8>| cell(&columns[at], bytes, names, out);
-            if !flat.as_mut().is_some_and(|flat| flat.write(bytes, out, other)) {
-                cells(columns, bytes, names, out);
+    fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        let ty = records.record_type();
+        for bytes in records.bytes {
+            match &ty.event {
+                Some(event) => self.event(ty, event, bytes, out),
+                None => self.row(records, bytes, out),
             }
         }
-        trim(out, from);
-        out.push(b'\n');
-        let lines = 1 + self.frames(&ty.stacks, record.bytes, out);
-        self.count(lines);
     }
 
     fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
@@ -328,7 +334,8 @@ mod tests {
     use bpfpack_spec::fixtures::stream_of;
 
     use super::*;
-    use crate::clock::tests::{TIME, clock};
+    use crate::clock::tests::clock;
+    use crate::format::tests::show;
 
     pub(super) fn format() -> Text {
         Text {
@@ -363,9 +370,7 @@ mod tests {
 
     fn shown(format: &mut Text, records: &[&[u8]]) -> String {
         let mut out = Vec::new();
-        for record in records {
-            format.record(&Record::new(&stream(), TIME, None, record), &mut out);
-        }
+        show(format, &stream(), records, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -5,13 +5,13 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use bpfpack_decode::field::{part, unsigned};
-use bpfpack_decode::histogram::SLOTS;
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_frame::{Entry, Reading};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, View};
 
 use super::{Text, cells, pad, trim};
+use crate::columns::others;
 use crate::format::Heading;
 use crate::put;
 use crate::value::text;
@@ -23,7 +23,7 @@ pub(super) fn is_table(view: &View, entries: &[Entry]) -> bool {
         Shape::Table => true,
         Shape::KeyValue => false,
         Shape::Histogram { slots, .. } => {
-            !entries.iter().any(|e| slots.counts(&e.value).any(|count| count > 0))
+            !entries.iter().any(|e| slots.counts(e.value()).any(|count| count > 0))
         }
     }
 }
@@ -86,11 +86,11 @@ impl Text {
                 out.extend_from_slice(self.stamps.text(reading.time));
                 pad(out, from, width);
             }
-            cells(&keys, &entry.key, &mut self.names, out);
-            cells(&values, &entry.value, &mut self.names, out);
+            cells(&keys, entry.key(), &mut self.names, out);
+            cells(&values, entry.value(), &mut self.names, out);
             trim(out, from);
             out.push(b'\n');
-            self.frames(&view.stacks, &entry.key, out);
+            self.frames(&view.stacks, entry.key(), out);
         }
     }
 
@@ -99,17 +99,17 @@ impl Text {
         let begin = out.len();
         let mut picture = String::new();
         for entry in entries {
-            let counts: Vec<u64> = slots.counts(&entry.value).collect();
+            let counts: Vec<u64> = slots.counts(entry.value()).collect();
             if let Some(key) = &view.key {
                 out.extend_from_slice(b"key = ");
-                text::write(key, &entry.key, &mut self.names, out);
+                text::write(key, entry.key(), &mut self.names, out);
                 out.push(b'\n');
             }
             for member in others(view) {
                 put::string(member.name.as_bytes(), out);
                 out.extend_from_slice(b" = ");
                 // As existing loaders have it: numbers.
-                text::write_member(member, &entry.value, &mut None, out);
+                text::write_member(member, entry.value(), &mut None, out);
                 out.push(b'\n');
             }
             picture.clear();
@@ -137,7 +137,7 @@ impl Text {
         let named = columns.iter().find(|member| Some(&member.name) == view.sort.as_ref());
         if let Some(first) = named.filter(is_number).or_else(|| columns.iter().find(is_number)) {
             sorted.sort_by_key(|entry| {
-                let bytes = part(&entry.value, first.offset);
+                let bytes = part(entry.value(), first.offset);
                 Reverse(unsigned(bytes, first.layout.size().min(16)))
             });
         }
@@ -152,17 +152,17 @@ impl Text {
             for (_, key) in &keys {
                 match key {
                     Key::Member(member) => {
-                        text::write_member(member, &entry.key, &mut self.names, &mut cell);
+                        text::write_member(member, entry.key(), &mut self.names, &mut cell);
                     }
                     Key::All(layout) => {
-                        text::write(layout, &entry.key, &mut self.names, &mut cell);
+                        text::write(layout, entry.key(), &mut self.names, &mut cell);
                     }
                 }
                 row.push(String::from_utf8_lossy(&cell).into_owned());
                 cell.clear();
             }
             for column in &columns {
-                text::write_member(column, &entry.value, &mut self.names, &mut cell);
+                text::write_member(column, entry.value(), &mut self.names, &mut cell);
                 row.push(String::from_utf8_lossy(&cell).into_owned());
                 cell.clear();
             }
@@ -176,7 +176,7 @@ impl Text {
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
             if let Some(entry) = at.checked_sub(1).map(|at| sorted[at]).filter(|_| has_stacks) {
-                self.frames(&view.stacks, &entry.key, out);
+                self.frames(&view.stacks, entry.key(), out);
             }
         }
         out.push(b'\n');
@@ -212,23 +212,6 @@ enum Key<'v> {
     All(&'v Layout),
 }
 
-/// The members of a value, but for a histogram's slots.
-fn others(view: &View) -> impl Iterator<Item = &Member> {
-    let members = match &view.value {
-        Layout::Struct(Struct { members, .. }) => &members[..],
-        _ => &[],
-    };
-    let slots = match &view.shape {
-        Shape::Histogram { slots, .. } => Some(slots.offset),
-        _ => None,
-    };
-    let is_slots = move |member: &Member| {
-        member.name == SLOTS
-            || Some(member.offset) == slots && matches!(member.layout, Layout::Array { .. })
-    };
-    members.iter().filter(move |member| !is_slots(member))
-}
-
 /// Rows as lines, columns as wide as their widest cell: numbers to the right.
 fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -259,6 +242,8 @@ mod tests {
     use bpfpack_spec::fixtures::counter_view;
 
     use super::super::tests::{format, u32_};
+    use bpfpack_decode::histogram::SLOTS;
+
     use super::*;
     use crate::clock::tests::TIME;
     use crate::format::Format as _;
@@ -289,7 +274,7 @@ mod tests {
     fn entry(name: &[u8; 8], count: u64, slots: [u32; 2]) -> Entry {
         let mut value = count.to_le_bytes().to_vec();
         value.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
-        Entry { key: name.to_vec(), value }
+        Entry::new(name, &value)
     }
 
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {

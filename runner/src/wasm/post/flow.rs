@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
-use bpfpack_frame::{Frame, Next, Reading, Record, Stage, Time};
+use bpfpack_frame::{Frame, Next, Reading, Records, Stage, Time};
 
 use super::sources::ModuleSource;
 use super::stage::PostProcessor;
@@ -21,11 +21,10 @@ const MOST_WAITING: usize = 256 << 20;
 const NO_CPU: u16 = u16::MAX;
 
 impl Stage for PostProcessor {
-    #[inline]
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
         match frame {
-            Frame::Record(record) if self.takes_records(record.source.index) => {
-                self.take_record(record, next)
+            Frame::Records(records) if self.takes_records(records.source.index) => {
+                self.take_records(records, next)
             }
             Frame::Reading(reading) if self.takes_rows(reading.source.index) => {
                 self.take_reading(&reading, next)
@@ -79,25 +78,24 @@ impl Stage for PostProcessor {
 }
 
 impl PostProcessor {
-    /// Puts a record into the batch, which is handed over before where it has no room.
-    #[inline]
-    fn take_record(&mut self, record: &Record<'_>, next: &mut dyn Next) -> Result<(), Failure> {
-        self.time = record.time;
-        let (source, ty) = (record.source.index as u32, record.ty as u16);
-        let cpu = record.cpu.unwrap_or(NO_CPU);
-        if self.add(source, ty, cpu, record.bytes) {
-            return Ok(());
-        }
-        self.flush(next)?;
-        self.make_room(record.bytes.len())?;
-        match self.add(source, ty, cpu, record.bytes) {
-            true => Ok(()),
-            false => {
-                let size = record.bytes.len();
+    /// Puts records into the batch, which is handed over whenever it has no room.
+    fn take_records(&mut self, records: &Records<'_>, next: &mut dyn Next) -> Result<(), Failure> {
+        self.time = records.time;
+        let (source, ty) = (records.source.index as u32, records.ty as u16);
+        let cpu = records.cpu.unwrap_or(NO_CPU);
+        let mut rest = &records.bytes[self.add(source, ty, cpu, records.bytes)..];
+        while let Some(first) = rest.first() {
+            self.flush(next)?;
+            self.make_room(first.len())?;
+            let added = self.add(source, ty, cpu, rest);
+            if added == 0 {
+                let size = first.len();
                 let error = anyhow!("`{}` cannot take a record of {size} bytes", self.name());
-                Err(Failure::new(exit_code::MODULE_FAILED, error))
+                return Err(Failure::new(exit_code::MODULE_FAILED, error));
             }
+            rest = &rest[added..];
         }
+        Ok(())
     }
 
     /// Hands a reading over as rows.
@@ -143,8 +141,9 @@ impl PostProcessor {
                     }
                     match &last {
                         Some((_, ModuleSource::Records(stream))) => {
-                            let record = Record::new(stream, time, None, these);
-                            next.frame(Frame::Record(&record))?;
+                            for records in Records::by_type(stream, time, None, &[these]) {
+                                next.frame(Frame::Records(&records))?;
+                            }
                         }
                         Some((_, ModuleSource::Rows(source, row))) => {
                             let (source, entries) = (Arc::clone(source), row.entries(these));

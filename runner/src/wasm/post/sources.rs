@@ -125,19 +125,16 @@ impl Row {
     /// Appends a row.
     pub(super) fn put(&self, entry: &Entry, out: &mut Vec<u8>) {
         let from = out.len();
-        out.extend_from_slice(&entry.key[..entry.key.len().min(self.key)]);
+        out.extend_from_slice(&entry.key()[..entry.key().len().min(self.key)]);
         out.resize(from + self.value_at, 0);
-        out.extend_from_slice(&entry.value[..entry.value.len().min(self.value)]);
+        out.extend_from_slice(&entry.value()[..entry.value().len().min(self.value)]);
         out.resize(from + self.stride, 0);
     }
 
     /// The elements that rows are.
     #[must_use]
     pub(super) fn entries(&self, rows: &[u8]) -> Vec<Entry> {
-        let entry = |row: &[u8]| Entry {
-            key: row[..self.key].to_vec(),
-            value: row[self.value_at..][..self.value].to_vec(),
-        };
+        let entry = |row: &[u8]| Entry::new(&row[..self.key], &row[self.value_at..][..self.value]);
         rows.chunks_exact(self.stride.max(1)).map(entry).collect()
     }
 }

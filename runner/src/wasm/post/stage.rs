@@ -212,29 +212,31 @@ impl PostProcessor {
         self.functions.sample.is_some() && source < self.declared.end
     }
 
-    /// Adds a record to the batch; false, and nothing added, where that has to be handed over
-    /// before.
-    #[inline]
-    pub(super) fn add(&mut self, source: u32, kind: u16, cpu: u16, record: &[u8]) -> bool {
-        let Batch { at, room, used, source: of } = self.batch;
-        let padded = HEADER + record.len().next_multiple_of(8);
-        if used + padded > room || (of != source && used > 0) {
-            return false;
+    /// Adds records to the batch, until it has to be handed over before the next. Returns how many
+    /// were added.
+    pub(super) fn add(&mut self, source: u32, kind: u16, cpu: u16, records: &[&[u8]]) -> usize {
+        let Batch { at, room, mut used, source: of } = self.batch;
+        if of != source && used > 0 {
+            return 0;
         }
-        let from = at as usize + used;
-        let Some(place) = self.memory.data_mut(&mut self.store).get_mut(from..from + padded) else {
-            return false;
-        };
-        let (header, rest) = place.split_at_mut(HEADER);
-        header[..4].copy_from_slice(&(record.len() as u32).to_le_bytes());
-        header[4..6].copy_from_slice(&kind.to_le_bytes());
-        header[6..].copy_from_slice(&cpu.to_le_bytes());
-        let (bytes, padding) = rest.split_at_mut(record.len());
-        bytes.copy_from_slice(record);
-        padding.fill(0);
-        self.batch.used += padded;
-        self.batch.source = source;
-        true
+        let memory = self.memory.data_mut(&mut self.store).get_mut(at as usize..);
+        let Some(place) = memory.and_then(|memory| memory.get_mut(..room)) else { return 0 };
+        let mut added = 0;
+        for record in records {
+            let padded = HEADER + record.len().next_multiple_of(8);
+            let Some(place) = place.get_mut(used..used + padded) else { break };
+            used += padded;
+            let (header, place) = place.split_at_mut(HEADER);
+            header[..4].copy_from_slice(&(record.len() as u32).to_le_bytes());
+            header[4..6].copy_from_slice(&kind.to_le_bytes());
+            header[6..].copy_from_slice(&cpu.to_le_bytes());
+            let (bytes, padding) = place.split_at_mut(record.len());
+            bytes.copy_from_slice(record);
+            padding.fill(0);
+            added += 1;
+        }
+        self.batch = Batch { at, room, used, source };
+        added
     }
 
     /// Makes room for a record of this size in the empty batch.

@@ -116,9 +116,11 @@ impl PolledBuffer {
         if !*has_more {
             return Ok(false);
         }
-        let mut keep = |record: &[u8]| {
-            bytes.extend_from_slice(record);
-            ends.push(bytes.len());
+        let mut keep = |records: &[&[u8]]| {
+            for record in records {
+                bytes.extend_from_slice(record);
+                ends.push(bytes.len());
+            }
             bytes.len() < MOST_BYTES
         };
         match reader {
@@ -130,7 +132,7 @@ impl PolledBuffer {
                 *has_more = false;
                 perf.consume(|event| match event {
                     PerfEvent::Record(_, record) => {
-                        keep(record);
+                        keep(&[record]);
                     }
                     PerfEvent::Lost(count) => *told += count,
                 })?;

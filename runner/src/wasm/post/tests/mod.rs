@@ -6,7 +6,7 @@ mod failures;
 use std::time::Duration;
 
 use bpfpack_decode::{Layout, Member, Struct};
-use bpfpack_frame::{Entry, Frame, Next, Reading, Record, Time};
+use bpfpack_frame::{Entry, Frame, Next, Reading, Records, Time};
 use bpfpack_spec::fixtures::{counter_view, stream_of};
 use bpfpack_spec::{Stream, View};
 
@@ -21,9 +21,13 @@ struct Seen(Vec<String>);
 impl Next for Seen {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.0.push(match frame {
-            Frame::Record(Record { source, bytes, .. }) => format!("{} {bytes:?}", source.name),
+            Frame::Records(Records { source, bytes, .. }) => {
+                let record = |bytes: &&[u8]| format!("{} {bytes:?}", source.name);
+                self.0.extend(bytes.iter().map(record));
+                return Ok(());
+            }
             Frame::Reading(reading) => {
-                let entry = |entry: &Entry| format!("{:?}={:?}", entry.key, entry.value);
+                let entry = |entry: &Entry| format!("{:?}={:?}", entry.key(), entry.value());
                 let entries: Vec<String> = reading.entries.iter().map(entry).collect();
                 format!("{} {}", reading.source.name, entries.join(" "))
             }
@@ -68,7 +72,9 @@ fn record(
     bytes: &[u8],
     seen: &mut dyn Next,
 ) -> Result<(), Failure> {
-    chain.frame(Frame::Record(&Record::new(&stream(), Time::now(), cpu, bytes)), seen)
+    let (source, bytes) = (stream(), [bytes]);
+    let mut records = Records::by_type(&source, Time::now(), cpu, &bytes);
+    records.try_for_each(|records| chain.frame(Frame::Records(&records), seen))
 }
 
 /// Hands a reading over.
@@ -206,7 +212,7 @@ fn a_batch_is_as_specified() {
 fn readings_come_as_rows() {
     let mut chain = started(&echo());
     let mut seen = Seen::default();
-    let entry = |key: u8, count: u64| Entry { key: vec![key], value: count.to_le_bytes().into() };
+    let entry = |key: u8, count: u64| Entry::new(&[key], &count.to_le_bytes());
     sample(&mut chain, &[entry(65, 66), entry(67, 68)], &mut seen);
     sample(&mut chain, &[], &mut seen);
     let row = |key: char, count: char| format!("{key}{}{count}{}", "\0".repeat(7), "\0".repeat(7));
