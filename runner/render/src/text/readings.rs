@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use bpfpack_decode::field::{part, unsigned};
-use bpfpack_decode::{Layout, Member, Struct};
+use bpfpack_decode::{Layout, Member};
 use bpfpack_frame::{Entry, Reading};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, View};
@@ -242,6 +242,7 @@ mod tests {
     use bpfpack_spec::fixtures::counter_view;
 
     use super::super::tests::{format, u32_};
+    use bpfpack_decode::Struct;
     use bpfpack_decode::histogram::SLOTS;
 
     use super::*;

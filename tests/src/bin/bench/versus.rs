@@ -2,6 +2,7 @@
 //! This ecli beside another one, in pairs: what a change costs, or brings. The other one is named by
 //! the environment, as in `BPFPACK_BENCH_OTHER=/old/ecli make bench PARTS=versus`.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub(crate) fn versus() -> Result<()> {
     };
     println!("versus: this ecli / {}, {PAIRS} pairs\n", other.display());
     let programs = [path(&program("ecli")), path(&other)];
+    programs.iter().try_for_each(forget)?;
     start(&programs)?;
     for (size, flood) in [(48, Flood::pack(false)), (64, Flood::pack(true))] {
         for (format, json) in [("text", false), ("json", true)] {
@@ -54,6 +56,16 @@ pub(crate) fn versus() -> Result<()> {
         Ok(median(&latency::once(who, &flood, false, EVENTS)?).as_secs_f64())
     })?;
     readings(&programs)
+}
+
+/// Takes a program out of the page cache, so that it comes there again as its pages are needed. How
+/// the cache holds a file decides how much of it each fault maps: of one that was just copied, 10 %
+/// more than of the same one that was read from the disk.
+fn forget(program: &String) -> Result<()> {
+    let file = File::open(program)?;
+    file.sync_all()?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 /// CPU seconds of one that waits for records of nobody: no thread has the id 0.
