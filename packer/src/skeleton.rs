@@ -37,6 +37,7 @@ pub(crate) fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
                     attach: program.section,
                     link: true,
                     autoload: None,
+                    optional: None,
                     frequency: None,
                     annotations: Default::default(),
                 })

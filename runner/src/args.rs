@@ -13,10 +13,10 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
-pub use plan::{Origin, OutputPlan, Plan, WasmArg, WasmPlan};
+pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
-    OutputArg, duration, duration_with_unit, format_parser, map_entries, memory, output_parser,
-    size, time_parser, variable, wasm_arg,
+    OutputArg, attach, duration, duration_with_unit, format_parser, map_entries, map_set, memory,
+    output_parser, size, time_parser, variable, wasm_arg,
 };
 
 /// Run packages of eBPF tracers.
@@ -43,6 +43,9 @@ enum Command {
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
 /// tracers have 10,240.
 const MAX_KEYS: u32 = 65_536;
+
+/// The part of the help with what programs are attached to.
+const TARGETS: &str = "Targets";
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -122,9 +125,45 @@ pub struct Run {
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub frequency: Option<u64>,
 
-    /// Give programs that filter by cgroup this one: a path below /sys/fs/cgroup
-    #[arg(long, value_name = "PATH")]
+    /// Attach a program, or all that a pattern (read_*) names, to a target: uprobe:FILE:FUNCTION,
+    /// usdt:FILE:PROVIDER:NAME, kprobe:FUNCTION, tp:CATEGORY/NAME, xdp:INTERFACE,
+    /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see the README), or off;
+    /// repeatable
+    #[arg(long, value_name = "PROGRAM=TARGET", value_parser = attach, help_heading = TARGETS)]
+    pub attach: Vec<AttachArg>,
+
+    /// The network interface of all programs that are attached to one: a name or a number
+    #[arg(long, value_name = "NAME", help_heading = TARGETS)]
+    pub interface: Option<String>,
+
+    /// The cgroup of all programs that are attached to one, and of those that filter by one: a path
+    /// below /sys/fs/cgroup
+    #[arg(long, value_name = "PATH", help_heading = TARGETS)]
     pub cgroup: Option<PathBuf>,
+
+    /// The program or library of all probes of user functions whose section names none. A name is
+    /// searched as the shell, or the dynamic loader, would
+    #[arg(long, value_name = "FILE", help_heading = TARGETS)]
+    pub binary: Option<String>,
+
+    /// Probe user functions only in this process, whose files, perhaps in a container, are meant
+    #[arg(long, value_name = "PID", help_heading = TARGETS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
+    pub pid: Option<u32>,
+
+    /// Put a value into a map before programs are attached; repeatable. The value is text as the
+    /// type of the map says; a program's name in a map of programs, an interface in a map of devices,
+    /// a path in a map of cgroups
+    #[arg(long, value_name = "MAP=KEY:VALUE", value_parser = map_set, help_heading = TARGETS)]
+    pub map_set: Vec<MapSetArg>,
+
+    /// Replace the XDP program that another one has attached. It comes back at the end
+    #[arg(long, help_heading = TARGETS)]
+    pub force: bool,
+
+    /// Attach what can be attached, and report the rest
+    #[arg(long, help_heading = TARGETS)]
+    pub loose: bool,
 
     /// Make a map with this many entries, whatever the package says
     #[arg(long, value_name = "MAP=N", value_parser = map_entries)]
@@ -293,6 +332,13 @@ impl Args {
             max_keys: run.max_keys as usize,
             pin: run.pin,
             symbolizer: "/proc/self/exe".into(),
+            attach: run.attach,
+            interface: run.interface,
+            binary: run.binary,
+            process: run.pid,
+            force: run.force,
+            loose: run.loose,
+            map_set: run.map_set,
             attach_all: run.attach_all,
             with: run.with,
             without: run.without,
@@ -353,13 +399,13 @@ pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
 
-    fn plan(args: &[&str]) -> Result<Plan, String> {
+    pub(crate) fn plan(args: &[&str]) -> Result<Plan, String> {
         Args::try_parse_from([&["ecli"], args].concat())
             .map_err(|error| error.to_string())?
             .resolve()

@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bpfpack_schemas::btf::Btf;
 
@@ -24,6 +26,8 @@ impl Capability {
     /// For network programs.
     pub(crate) const NET_ADMIN: Capability =
         Capability::new(12, "CAP_NET_ADMIN", "network programs");
+    /// For packet sockets.
+    pub(crate) const NET_RAW: Capability = Capability::new(13, "CAP_NET_RAW", "packet sockets");
     /// In place of all others.
     pub(crate) const SYS_ADMIN: Capability = Capability::new(21, "CAP_SYS_ADMIN", "everything");
     /// For programs that trace.
@@ -113,6 +117,27 @@ impl Facts for Running {
     }
 }
 
+/// The names of the functions that can be traced, each once.
+pub(crate) fn functions() -> Vec<String> {
+    let listed = tracefs().map(|dir| dir.join("available_filter_functions"));
+    let listed = listed.and_then(|path| fs::read_to_string(path).ok());
+    let mut names: Vec<String> = match listed {
+        Some(text) => text.lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect(),
+        None => {
+            let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+            let name = |line: &str| {
+                let mut words = line.split_whitespace().skip(1);
+                let (kind, name) = (words.next()?, words.next()?);
+                matches!(kind, "t" | "T").then(|| name.to_owned())
+            };
+            symbols.lines().filter_map(name).collect()
+        }
+    };
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Whether the kernel describes its types, which `tp_btf`, `fentry` and their kind need.
 pub(crate) fn has_btf() -> bool {
     Path::new(VMLINUX_BTF).exists()
@@ -127,9 +152,29 @@ pub(crate) fn btf() -> Option<Btf<'static>> {
 /// Where the file system with the tracepoints may be mounted.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// The file system with the tracepoints, where it is mounted at a place that libbpf looks at.
+/// The file system with the tracepoints: where it is mounted, or, as in many containers it is not, a
+/// mount of our own that nobody else sees, and that is gone with this process. None where this user
+/// may have neither.
 pub(crate) fn tracefs() -> Option<&'static Path> {
-    TRACEFS.iter().map(Path::new).find(|dir| dir.join("events").is_dir())
+    static OWN: OnceLock<Option<(OwnedFd, PathBuf)>> = OnceLock::new();
+    let mounted = TRACEFS.iter().map(Path::new).find(|dir| dir.join("events").is_dir());
+    mounted.or_else(|| {
+        let own = OWN.get_or_init(|| {
+            let mount = detached_tracefs().ok()?;
+            let path = format!("/proc/self/fd/{}", mount.as_raw_fd()).into();
+            Some((mount, path))
+        });
+        own.as_ref().map(|(_, path)| &**path)
+    })
+}
+
+/// A mount of tracefs that has no place among the others.
+fn detached_tracefs() -> rustix::io::Result<OwnedFd> {
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+    let context = rustix::mount::fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// Where the file system with the tracepoints is mounted, if this user may not look into it.

@@ -18,6 +18,7 @@ mod instrument;
 mod kernel;
 mod load;
 mod losses;
+mod map_values;
 mod memory;
 mod output;
 mod pins;

@@ -10,7 +10,9 @@ use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::printable;
-use libbpf_rs::{MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject};
+use libbpf_rs::{
+    MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject, ProgramAttachType, ProgramType,
+};
 
 use crate::failure::{Failure, bad_object, exit_code};
 use crate::memory;
@@ -75,6 +77,8 @@ pub(crate) fn holds_section(map: &str, section: &str) -> bool {
 pub(crate) struct Refused {
     /// The program, if one is to blame.
     pub(crate) program: Option<String>,
+    /// It is refused since what it attaches to is not there, or not to be had.
+    pub(crate) is_for_target: bool,
     /// What the user sees.
     pub(crate) failure: Failure,
 }
@@ -224,6 +228,54 @@ impl Opened {
         }
     }
 
+    /// Has programs loaded that are not, unless they are asked for: their section begins with `?`.
+    pub(crate) fn take_in(&mut self, wanted: impl Fn(&str) -> bool) {
+        for mut program in self.0.progs_mut() {
+            if program.name().to_str().is_some_and(&wanted) {
+                program.set_autoload(true);
+            }
+        }
+    }
+
+    /// Gives programs a type whose sections libbpf does not know, as `find` has it for a section.
+    pub(crate) fn set_types(&mut self, find: impl Fn(&str) -> Option<ProgramType>) {
+        for mut program in self.0.progs_mut() {
+            let is_unknown = program.prog_type() == ProgramType::Unspec;
+            let section = program.section().to_string_lossy().into_owned();
+            if let Some(ty) = find(&section).filter(|_| is_unknown) {
+                program.set_prog_type(ty);
+            }
+        }
+    }
+
+    /// The types of programs, by their names.
+    pub(crate) fn types(&self) -> Vec<(String, ProgramType)> {
+        let of = |program: libbpf_rs::OpenProgram<'_>| {
+            (program.name().to_string_lossy().into_owned(), program.prog_type())
+        };
+        self.0.progs().map(of).collect()
+    }
+
+    /// Has a program loaded for a function, of the kernel or of another program.
+    ///
+    /// # Errors
+    /// When libbpf does not know the function.
+    pub(crate) fn aim(
+        &mut self,
+        name: &str,
+        kind: Option<ProgramAttachType>,
+        other: Option<i32>,
+        function: &str,
+    ) -> libbpf_rs::Result<()> {
+        let program = self.0.progs_mut().find(|program| program.name().to_str() == Some(name));
+        program.map_or(Ok(()), |mut program| {
+            if let Some(kind) = kind {
+                program.set_attach_type(kind);
+            }
+            program.set_attach_target(other.unwrap_or(0), Some(function.to_owned()))
+        })
+    }
+
     /// Hands the object to the kernel. `hint` knows what the user can do where a program of a section
     /// is refused without a reason.
     pub(crate) fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
@@ -255,7 +307,7 @@ fn explain(
     ] {
         if format!("{error:#}").contains(&format!("(os error {number})")) {
             let failure = Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}"));
-            return Refused { program: None, failure };
+            return Refused { program: None, is_for_target: false, failure };
         }
     }
     let mut blamed = log.lines().filter_map(|line| {
@@ -269,9 +321,10 @@ fn explain(
     let Some((name, section, what)) = blamed else {
         let error = anyhow!("the kernel did not take the object: {error:#}");
         let failure = Failure::new(exit_code::LOAD, error).details(without_prefix(log));
-        return Refused { program: None, failure };
+        return Refused { program: None, is_for_target: false, failure };
     };
     let verifier = verifier_log(log, &name);
+    let is_for_target = verifier.is_none() && what.contains("kernel BTF type");
     let failure = match &verifier {
         Some(verifier) => {
             let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {error:#}");
@@ -304,7 +357,7 @@ fn explain(
             }
         }
     };
-    Refused { program: Some(name), failure }
+    Refused { program: Some(name), is_for_target, failure }
 }
 
 /// The verifier's words on a program, if it has any.

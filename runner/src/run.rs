@@ -7,7 +7,7 @@ mod prepared;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use bpfpack_frame::{Chain, Frame, Reading};
+use bpfpack_frame::{Chain, Frame, Reading, Time};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::args::Plan;
@@ -17,6 +17,7 @@ use crate::failure::{self, Failure, exit_code};
 use crate::losses::Losses;
 use crate::os;
 use crate::output::{Outputs, ReaderState, Written};
+use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
@@ -37,6 +38,9 @@ const LONGEST_ROUND: Duration = Duration::from_millis(100);
 /// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
 /// made of them long.
 const MOST_BYTES: usize = 1 << 20;
+
+/// How often programs are called beside others, where nothing says it.
+const CALLS: Duration = Duration::from_secs(1);
 
 /// Bytes that may wait while what is left at the end is read.
 const ROOM_AT_END: usize = 1 << 20;
@@ -66,13 +70,25 @@ pub(crate) fn run(
         signals.try_clone().map_err(failure::system("cannot watch signals"))?,
         limits.deadline,
     );
-    let mut outputs = Outputs::open(formats, plan.count.filter(|_| readers.is_empty()))?;
+    let called = tracing.called().map_err(failure::system("cannot open more files"))?;
+    let only_calls = buffers.is_empty() && readers.is_empty() && tracing.only_calls();
+    // Where nothing else is shown, they are called once, unless an interval is given.
+    let interval = plan.interval.or((!only_calls).then_some(CALLS));
+    let called = CalledPrograms::new(called, interval, start);
+    let counts_records = readers.is_empty() && !only_calls;
+    let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
     let mut run = Run {
         buffers,
         readings: Readings::start(readers, sees_stacks, start, limits)?,
+        most_calls: match plan.interval {
+            _ if !only_calls => None,
+            Some(_) => plan.count,
+            None => Some(plan.count.unwrap_or(1).min(1)),
+        },
+        called,
         has_enough: false,
         has_reading: false,
         names: None,
@@ -103,6 +119,10 @@ pub(crate) fn run(
 struct Run<'r> {
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
+    /// Programs that are called by the clock.
+    called: CalledPrograms,
+    /// How often they are, where nothing else is shown.
+    most_calls: Option<u64>,
     /// Each view was read as often as was asked for.
     has_enough: bool,
     /// A reading was taken, and is being drawn.
@@ -164,6 +184,7 @@ impl Run<'_> {
             }
             if self.outputs.has_room() {
                 self.show_readings(wake.readings)?;
+                self.call(Instant::now())?;
                 // Where the reader of an output is slow, ticks wait, as all else does.
                 if self.chain.next_tick().is_some_and(|at| at <= Instant::now()) {
                     self.chain.tick(&mut self.outputs)?;
@@ -186,8 +207,10 @@ impl Run<'_> {
         let has_room = self.outputs.has_room();
         let nap = self.pace.nap().filter(|_| has_room);
         let tick = self.chain.next_tick().filter(|_| has_room);
-        let is_busy = has_room && (self.outputs.is_drawing() || self.names.is_some());
-        let times = until.into_iter().chain(tick);
+        let call = self.called.next().filter(|_| has_room);
+        let draws = self.outputs.is_drawing() || self.names.is_some();
+        let is_busy = has_room && (draws || self.called.is_busy());
+        let times = until.into_iter().chain(tick).chain(call);
         let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let at_once = is_busy.then_some(Duration::ZERO);
         let timeout = nap.into_iter().chain(left).chain(at_once).min();
@@ -196,7 +219,7 @@ impl Run<'_> {
         fds.extend(self.outputs.polls());
         let after_outputs = fds.len();
         // One reading at a time is shown.
-        let takes_readings = has_room && !is_busy;
+        let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
         fds.extend(readings.map(|readings| PollFd::new(readings, PollFlags::IN)));
         let at_buffers = fds.len();
@@ -269,6 +292,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Calls programs whose time has come, for a moment.
+    fn call(&mut self, now: Instant) -> Result<(), Failure> {
+        match self.called.step(now)? {
+            Step::None => {}
+            Step::Text(text) if text.is_empty() => {}
+            Step::Text(text) => {
+                self.chain.frame(Frame::Text(Time::now(), &text), &mut self.outputs)?;
+                self.chain.flush(&mut self.outputs)?;
+            }
+            Step::Returned(_, 0) => {}
+            Step::Returned(name, code) => {
+                self.talk.warning(&format!("`{name}` returned {}", code.cast_signed()));
+            }
+        }
+        self.has_enough |= self.most_calls.is_some_and(|most| self.called.rounds() >= most);
+        Ok(())
+    }
+
     /// Lets the readings' thread go on where its reading was drawn.
     fn note_drawn(&mut self) {
         if self.has_reading && !self.outputs.is_drawing() {
@@ -306,6 +347,7 @@ impl Run<'_> {
         }
         if end != End::Enough {
             self.last_readings()?;
+            self.last_calls()?;
         }
         // A summary is shown, however many records were asked for.
         self.outputs.lift_limit();
@@ -366,6 +408,19 @@ impl Run<'_> {
                     break;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Calls programs once more, unless nothing else is shown: then the last time is over.
+    fn last_calls(&mut self) -> Result<(), Failure> {
+        if self.most_calls.is_some() && self.called.rounds() > 0 {
+            return Ok(());
+        }
+        self.called.begin_last();
+        while self.called.is_busy() && !self.is_impatient() {
+            self.call(Instant::now())?;
+            self.write_all(ROOM_AT_END)?;
         }
         Ok(())
     }

@@ -126,6 +126,18 @@ impl<'d> BpfObject<'d> {
         found.into_iter().map(|(_, _, program)| program).collect()
     }
 
+    /// The names of the programs that maps begin with, as those that call each other do.
+    pub fn programs_in_maps(&self) -> BTreeSet<String> {
+        let maps = self.elf.section_by_name(".maps");
+        let symbols = maps.into_iter().flat_map(|maps| maps.relocations());
+        let symbols = symbols.filter_map(|(_, relocation)| match relocation.target() {
+            object::RelocationTarget::Symbol(index) => self.elf.symbol_by_index(index).ok(),
+            _ => None,
+        });
+        let functions = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text);
+        functions.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect()
+    }
+
     /// The sections that become maps (`.data`, `.rodata`, `.bss`, with or without a suffix), in
     /// order. Empty ones are left out, as libbpf does.
     #[must_use]

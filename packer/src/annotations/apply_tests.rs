@@ -59,6 +59,7 @@ fn meta() -> Meta {
         attach: "xdp".into(),
         link: true,
         autoload: None,
+        optional: None,
         frequency: None,
         annotations: Default::default(),
     }];

@@ -34,6 +34,7 @@ impl Kind {
                 "tcopts",
                 "xdpopts",
                 "link",
+                "optional",
             ],
             Kind::Map => &[
                 "description",

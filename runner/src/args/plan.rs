@@ -52,6 +52,28 @@ pub struct WasmArg {
     pub value: String,
 }
 
+/// A target for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachArg {
+    /// The programs' names, as a pattern.
+    pub pattern: String,
+    /// What kind of hook it is.
+    pub kind: String,
+    /// Which one; none where they are not to be loaded.
+    pub target: Option<String>,
+}
+
+/// A value for a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapSetArg {
+    /// The map's name.
+    pub map: String,
+    /// The key, as text.
+    pub key: String,
+    /// The value, as text.
+    pub value: String,
+}
+
 /// An output that is asked for.
 #[derive(Clone, PartialEq)]
 pub struct OutputPlan {
@@ -125,6 +147,20 @@ pub struct Plan {
     /// The program that reads the files of other processes, when it is started under a name of its
     /// own: ecli.
     pub symbolizer: PathBuf,
+    /// Targets of programs, the last one counting.
+    pub attach: Vec<AttachArg>,
+    /// The interface of all programs that want one.
+    pub interface: Option<String>,
+    /// The program or library of all user functions whose section names none.
+    pub binary: Option<String>,
+    /// The process whose user functions are probed.
+    pub process: Option<u32>,
+    /// What others have attached is replaced.
+    pub force: bool,
+    /// What cannot be attached is left out.
+    pub loose: bool,
+    /// Values that maps get before anything is attached.
+    pub map_set: Vec<MapSetArg>,
     /// No choice among alternatives.
     pub attach_all: bool,
     /// Programs that are loaded in any case.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
-use super::WasmArg;
+use super::{AttachArg, MapSetArg, WasmArg};
 
 /// A format by its name.
 pub(super) fn format_parser() -> impl TypedValueParser<Value = &'static FormatKind> {
@@ -62,6 +62,27 @@ pub(super) fn map_entries(text: &str) -> Result<(String, u32), String> {
     let number = number.parse().ok().filter(|number| *number > 0);
     let number = number.ok_or("N must be a number from 1 to 4294967295")?;
     Ok((name.to_owned(), number))
+}
+
+/// A target for programs: `PROGRAM=KIND:TARGET`, or `PROGRAM=off`.
+pub(super) fn attach(text: &str) -> Result<AttachArg, String> {
+    let (pattern, target) = text.split_once('=').ok_or("it must be PROGRAM=TARGET")?;
+    if pattern.is_empty() {
+        return Err("PROGRAM is empty".into());
+    }
+    let (kind, target) = match target.split_once(':') {
+        Some((kind, target)) if !target.is_empty() => (kind, Some(target.to_owned())),
+        None if target == "off" => (target, None),
+        _ => return Err("TARGET must be KIND:NAME, as kprobe:vfs_read, or off".into()),
+    };
+    Ok(AttachArg { pattern: pattern.to_owned(), kind: kind.to_owned(), target })
+}
+
+/// A value for a map: `MAP=KEY:VALUE`.
+pub(super) fn map_set(text: &str) -> Result<MapSetArg, String> {
+    let parts = text.split_once('=').and_then(|(map, rest)| Some((map, rest.split_once(':')?)));
+    let (map, (key, value)) = parts.ok_or("it must be MAP=KEY:VALUE")?;
+    Ok(MapSetArg { map: map.to_owned(), key: key.to_owned(), value: value.to_owned() })
 }
 
 /// A value for modules: `key=value`, or `module:key=value`.
@@ -154,6 +175,20 @@ mod tests {
         for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn targets_and_values_of_maps() {
+        let arg = attach("read_*=usdt:/lib/libc.so.6:libc:setjmp").unwrap();
+        assert_eq!((&*arg.pattern, &*arg.kind), ("read_*", "usdt"));
+        assert_eq!(arg.target.as_deref(), Some("/lib/libc.so.6:libc:setjmp"));
+        assert_eq!(attach("f=off").unwrap().target, None);
+        for text in ["", "f", "=off", "f=", "f=kprobe", "f=kprobe:"] {
+            assert!(attach(text).is_err(), "{text}");
+        }
+        let arg = map_set("jumps=0:handle").unwrap();
+        assert_eq!((&*arg.map, &*arg.key, &*arg.value), ("jumps", "0", "handle"));
+        assert!(map_set("jumps=0").is_err() && map_set("jumps:0").is_err());
     }
 
     #[test]

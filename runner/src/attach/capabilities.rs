@@ -37,9 +37,10 @@ fn missing<'s>(
     sections: impl Iterator<Item = &'s str>,
     effective: Capabilities,
 ) -> Vec<Capability> {
-    let of_kinds: Vec<_> = sections.map(|section| ProgramKind::of(section).capability).collect();
+    let of_kinds: Vec<_> =
+        sections.filter_map(|section| ProgramKind::of(section).capability).collect();
     let mut needed = vec![Capability::BPF];
-    for capability in [Capability::PERFMON, Capability::NET_ADMIN] {
+    for capability in [Capability::PERFMON, Capability::NET_ADMIN, Capability::NET_RAW] {
         if of_kinds.contains(&capability) {
             needed.push(capability);
         }
@@ -62,6 +63,7 @@ mod tests {
         assert_eq!(names(&[], &[]), ["CAP_BPF"]);
         assert_eq!(names(&["tp/a/b", "kprobe/f"], &[]), ["CAP_BPF", "CAP_PERFMON"]);
         assert_eq!(names(&["xdp", "tc"], &[]), ["CAP_BPF", "CAP_NET_ADMIN"]);
+        assert_eq!(names(&["socket"], &[]), ["CAP_BPF", "CAP_NET_RAW"]);
         let both = ["xdp", "fentry/f"];
         assert_eq!(names(&both, &[]), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
         assert_eq!(names(&both, &[Capability::BPF, Capability::NET_ADMIN]), ["CAP_PERFMON"]);

@@ -32,6 +32,7 @@ pub(crate) enum AttachError {
 
 impl AttachError {
     /// A refusal of what the section alone says.
+    #[cfg(test)]
     pub(super) fn refused(error: impl Into<libbpf_rs::Error>) -> AttachError {
         AttachError::Refused { named: None, error: error.into(), errno: None }
     }

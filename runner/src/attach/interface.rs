@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: MIT
 //! Network interfaces by their names.
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
-
 use super::error::AttachError;
+use crate::os;
 
-/// The index of the interface of a name, in the network namespace of this process.
+/// An interface, and what is said about how to attach there: `eth0`, `eth0/egress`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named<'t> {
+    pub(super) interface: &'t str,
+    pub(super) rest: Option<&'t str>,
+}
+
+impl<'t> Named<'t> {
+    pub(super) fn parse(text: &'t str) -> Named<'t> {
+        match text.split_once('/') {
+            Some((interface, rest)) => Named { interface, rest: Some(rest) },
+            None => Named { interface: text, rest: None },
+        }
+    }
+}
+
+/// The index of the interface of a name, or of a number, in the network namespace of this process.
 ///
 /// # Errors
 /// When there is none.
 pub(super) fn index(name: &str) -> Result<u32, AttachError> {
-    // Any socket does.
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    );
-    let index = socket.and_then(|socket| rustix::net::netdevice::name_to_index(&socket, name));
-    index.map_err(|error| AttachError::BadTarget { named: name.to_owned(), error: error.into() })
+    os::interface_index(name)
+        .map_err(|error| AttachError::BadTarget { named: name.to_owned(), error })
 }
 
 #[cfg(test)]
@@ -26,7 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interfaces_by_name() {
+    fn interfaces_by_name_and_number() {
         assert_eq!(index("no-such-one").unwrap_err().errno(), libc::ENODEV);
+        assert_eq!(index("lo").unwrap(), index("1").unwrap());
+        assert!(index("4000000000").is_err() && index("-1").is_err());
+        let named = Named::parse("eth0/egress");
+        assert_eq!(named, Named { interface: "eth0", rest: Some("egress") });
+        assert_eq!(Named::parse("eth0").rest, None);
     }
 }

@@ -5,9 +5,15 @@
 //!
 //! The sections are those of libbpf 1.7 (`section_defs` in libbpf.c).
 
+use libbpf_rs::ProgramType;
+
 use super::hints::{self, AttachHint, LoadHint};
-use super::method::{Method, Owner};
-use super::{cgroup, netns, perf_event, section, tcx, xdp};
+use super::method::Method;
+use super::target::Target;
+use super::{
+    cgroup, iterator, netfilter, netns, perf_event, probe, section, socket_filter, socket_map,
+    syscall, tc, tracepoint, xdp,
+};
 use crate::kernel::Capability;
 
 /// A kind of programs.
@@ -16,12 +22,14 @@ pub(super) struct ProgramKind {
     /// Sections that name it. Each stands for itself, and for what has it before a slash.
     sections: &'static [&'static str],
     /// How its programs are attached.
-    method: Method,
-    /// Whether programs of packages are left to libbpf, which refuses them: a module names a target
-    /// for them, which nobody does for a package.
-    is_for_modules: bool,
+    pub(super) method: Method,
+    /// Its programs are attached, or called, through a map of the object.
+    pub(super) is_in_map: bool,
+    /// The type of programs whose section only begins like one of its own, as libbpf before 1.0 read
+    /// sections. None where libbpf finds it, or the section has to say more.
+    pub(super) ty: Option<ProgramType>,
     /// What its programs need beside `CAP_BPF`.
-    pub(super) capability: Capability,
+    pub(super) capability: Option<Capability>,
     /// Which kinds can stand in for it.
     pub(super) alternative: Option<Alternative>,
     /// Whether the kernel must describe its types.
@@ -63,8 +71,9 @@ const fn kind(sections: &'static [&'static str], method: Method) -> ProgramKind 
     ProgramKind {
         sections,
         method,
-        is_for_modules: false,
-        capability: Capability::PERFMON,
+        is_in_map: false,
+        ty: None,
+        capability: Some(Capability::PERFMON),
         alternative: None,
         needs_btf: false,
         is_lsm: false,
@@ -76,11 +85,26 @@ const fn kind(sections: &'static [&'static str], method: Method) -> ProgramKind 
 /// How rows of the table say more than sections and method.
 impl ProgramKind {
     const fn network(self) -> ProgramKind {
-        ProgramKind { capability: Capability::NET_ADMIN, ..self }
+        ProgramKind { capability: Some(Capability::NET_ADMIN), ..self }
     }
 
-    const fn modules(self) -> ProgramKind {
-        ProgramKind { is_for_modules: true, ..self }
+    /// It needs no capability but `CAP_BPF`, if that (kernel/bpf/syscall.c: `is_net_admin_prog_type`
+    /// and `is_perfmon_prog_type` do not have it).
+    const fn plain(self) -> ProgramKind {
+        ProgramKind { capability: None, ..self }
+    }
+
+    /// Its programs need `CAP_BPF` at most, and the socket that they filter more.
+    const fn packets(self) -> ProgramKind {
+        ProgramKind { capability: Some(Capability::NET_RAW), ..self }
+    }
+
+    const fn in_map(self) -> ProgramKind {
+        ProgramKind { is_in_map: true, ..self }
+    }
+
+    const fn of_type(self, ty: ProgramType) -> ProgramKind {
+        ProgramKind { ty: Some(ty), ..self }
     }
 
     const fn btf(self) -> ProgramKind {
@@ -128,77 +152,100 @@ impl ProgramKind {
 const SECTION: Method = section::METHOD;
 const OTHERS: LoadHint = hints::other_kinds;
 
+const fn elsewhere(why: &'static str) -> Method {
+    Method { target: Target::Elsewhere(why), attach: section::METHOD.attach }
+}
+
+/// Attached through a map of the package, not by itself.
+const CLOCKLESS: Method = elsewhere("the package has no map of operations with it");
+const IN_MAP: Method = elsewhere("it is for an element of a map of devices or CPUs: --map-set");
+const ROUTES: Method =
+    elsewhere("`ip route` attaches such programs to routes, from a pinned object");
+const ACTIONS: Method =
+    elsewhere("`tc action` attaches such programs; the section `tc` is for filters");
+const SOCKETS: Method =
+    elsewhere("only the program whose socket it is can attach it (SO_ATTACH_REUSEPORT_EBPF)");
+const REMOTES: Method = elsewhere("`ir-keytable` attaches such programs to a receiver");
+
 /// The table: a line a kind.
 #[rustfmt::skip]
 static KINDS: &[ProgramKind] = &[
     // Tracepoints.
     kind(&["tp_btf"], SECTION).btf().tracepoint(0).hint(hints::raw_tracepoint),
-    kind(&["raw_tp", "raw_tracepoint"], SECTION).tracepoint(1).hint(hints::raw_tracepoint),
-    kind(&["tp", "tracepoint"], SECTION).in_category(2).hint(hints::tracepoint),
-    kind(&["raw_tp.w", "raw_tracepoint.w"], SECTION),
+    kind(&["raw_tp", "raw_tracepoint"], tracepoint::RAW).tracepoint(1).hint(hints::raw_tracepoint),
+    kind(&["tp", "tracepoint"], tracepoint::METHOD).in_category(2).hint(hints::tracepoint),
+    kind(&["raw_tp.w", "raw_tracepoint.w"], tracepoint::RAW),
     // Functions of the kernel.
     kind(&["fentry", "fentry.s"], SECTION).btf().entry(0).load_hint(OTHERS),
     kind(&["fexit", "fexit.s"], SECTION).btf().exit(0).load_hint(OTHERS),
-    kind(&["kprobe"], SECTION).entry(1).hint(hints::function),
-    kind(&["kretprobe"], SECTION).exit(1).hint(hints::function),
-    kind(&["kprobe.multi", "kretprobe.multi"], SECTION).hint(hints::kprobes),
-    kind(&["kprobe.session"], SECTION),
-    kind(&["ksyscall", "kretsyscall"], SECTION).hint(hints::kprobes),
-    kind(&["fmod_ret"], SECTION).btf().load_hint(OTHERS),
-    kind(&["fmod_ret.s"], SECTION).btf(),
-    kind(&["fsession", "fsession.s"], SECTION).btf(),
+    kind(&["kprobe"], probe::FUNCTION).entry(1).hint(hints::function),
+    kind(&["kretprobe"], probe::FUNCTION).exit(1).hint(hints::function),
+    kind(&["kprobe.multi", "kretprobe.multi"], probe::FUNCTIONS).hint(hints::kprobes),
+    kind(&["kprobe.session"], SECTION).hint(hints::kprobes),
+    kind(&["ksyscall", "kretsyscall"], probe::SYSCALL).hint(hints::kprobes),
+    kind(&["fmod_ret", "fmod_ret.s"], SECTION).btf().load_hint(OTHERS),
+    kind(&["fsession", "fsession.s"], SECTION).btf().load_hint(OTHERS),
     // Functions of programs and libraries.
-    kind(&["uprobe", "uprobe.s", "uretprobe", "uretprobe.s"], SECTION),
-    kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], SECTION),
-    kind(&["uprobe.session", "uprobe.session.s"], SECTION),
-    kind(&["usdt", "usdt.s"], SECTION),
+    kind(&["uprobe", "uprobe.s", "uretprobe", "uretprobe.s"], probe::USER_FUNCTION),
+    kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], probe::USER_FUNCTIONS),
+    kind(&["uprobe.session", "uprobe.session.s"], probe::USER_FUNCTIONS),
+    kind(&["usdt", "usdt.s"], probe::USDT),
     // What else traces, or changes the kernel.
-    kind(&["perf_event"], perf_event::METHOD),
-    kind(&["iter", "iter.s"], SECTION).btf(),
+    kind(&["perf_event"], perf_event::METHOD).of_type(ProgramType::PerfEvent),
+    kind(&["iter", "iter.s"], iterator::METHOD).btf(),
     kind(&["lsm", "lsm.s"], SECTION).btf().lsm().load_hint(OTHERS),
-    kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm().modules(),
+    kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm(),
     kind(&["freplace"], SECTION).load_hint(OTHERS),
-    kind(&["struct_ops", "struct_ops.s"], SECTION).btf(),
-    kind(&["syscall"], SECTION),
+    kind(&["struct_ops", "struct_ops.s"], CLOCKLESS).btf().in_map(),
+    kind(&["syscall"], syscall::METHOD),
     // Interfaces.
-    kind(&["xdp"], xdp::METHOD).network().hint(hints::xdp),
-    kind(&["xdp.frags"], xdp::METHOD).network(),
-    kind(&["tc", "tcx", "classifier", "action"], tcx::METHOD).network().modules().hint(hints::tcx),
-    kind(&["netkit"], SECTION).network(),
-    kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], SECTION).network(),
+    kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
+    kind(&["xdp.frags"], xdp::METHOD).network().hint(hints::xdp),
+    kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network().in_map(),
+    kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls).hint(hints::tcx),
+    kind(&["action"], ACTIONS).network().of_type(ProgramType::SchedAct),
+    kind(&["netkit"], tc::NETKIT).network(),
+    kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], ROUTES).network(),
     // Network namespaces.
-    kind(&["sk_lookup", "flow_dissector"], netns::METHOD).network().modules(),
-    kind(&["netfilter"], SECTION).network(),
+    kind(&["sk_lookup", "flow_dissector"], netns::METHOD).network(),
+    kind(&["netfilter"], netfilter::METHOD).network(),
     // Cgroups.
-    kind(&["cgroup", "cgroup_skb", "sockops"], cgroup::METHOD).network().modules(),
+    kind(&["cgroup", "cgroup_skb", "sockops"], cgroup::METHOD).network(),
     // Sockets, and maps of them.
-    kind(&["sk_skb", "sk_msg", "sk_reuseport"], SECTION).network(),
-    kind(&["socket"], SECTION),
+    kind(&["sk_skb", "sk_msg"], socket_map::METHOD).network(),
+    kind(&["sk_reuseport"], SOCKETS).plain(),
+    kind(&["socket"], socket_filter::METHOD).packets().of_type(ProgramType::SocketFilter),
     // Remote controls.
-    kind(&["lirc_mode2"], SECTION),
+    kind(&["lirc_mode2"], REMOTES),
 ];
 
 /// What programs of other sections are: libbpf may know them.
 static UNKNOWN: ProgramKind = kind(&[], SECTION);
 
 impl ProgramKind {
-    /// The kind of the programs of a section: the one whose section is the longest that fits.
+    /// The kind of the programs of a section: the one whose section is the longest that fits; else
+    /// the one that an older section begins with.
     pub(super) fn of(section: &str) -> &'static ProgramKind {
-        let fits = |kind: &ProgramKind| {
-            let fitting = kind.sections.iter().filter(|known| is_in(section, known));
-            fitting.map(|known| known.len()).max()
+        // Not to be loaded unless it is asked for: what it is, is the same.
+        let section = section.strip_prefix('?').unwrap_or(section);
+        let longest = |fits: &dyn Fn(&str) -> bool| {
+            let fitting = KINDS.iter().filter_map(|kind| {
+                let sections = kind.sections.iter().filter(|known| fits(known));
+                sections.map(|known| known.len()).max().map(|length| (length, kind))
+            });
+            fitting.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
         };
-        let fitting = KINDS.iter().filter_map(|kind| fits(kind).map(|length| (length, kind)));
-        fitting.max_by_key(|(length, _)| *length).map_or(&UNKNOWN, |(_, kind)| kind)
+        let known = longest(&|known| is_in(section, known));
+        let older = || longest(&|known| begins(section, known)).filter(|kind| kind.ty.is_some());
+        known.or_else(older).unwrap_or(&UNKNOWN)
     }
+}
 
-    /// How a program of the kind is attached.
-    pub(super) fn method(&self, owner: Owner<'_>) -> Method {
-        match owner {
-            Owner::Package(_) if self.is_for_modules => section::METHOD,
-            _ => self.method,
-        }
-    }
+/// Whether an older section names a kind: `.xdp`, `socket1`, `xdp_pass`.
+fn begins(section: &str, known: &str) -> bool {
+    let section = section.strip_prefix('.').unwrap_or(section);
+    let rest = section.strip_prefix(known);
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// Whether a section is one that the table has, or continues it behind a slash.

@@ -2,10 +2,11 @@
 //! What all ways of attaching have in common: what they are given ([`Context`]), and what they
 //! return ([`Attachment`]). Each way is a file beside this one, with a constant `METHOD`.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use bpfpack_schemas::meta::ProgMeta;
-use libbpf_rs::{Link, ProgramMut};
+use libbpf_rs::{Link, MapHandle, ProgramMut};
 
 use super::error::AttachError;
 use super::target::Target;
@@ -28,6 +29,21 @@ pub(crate) enum Owner<'a> {
     Module,
 }
 
+/// What concerns all programs of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// How often programs sample, if the user says it: times a second on each CPU.
+    pub(crate) frequency: Option<u64>,
+    /// The program or library of user functions whose section names none.
+    pub(crate) binary: Option<String>,
+    /// The only process whose functions are probed, and whose files are meant.
+    pub(crate) process: Option<u32>,
+    /// What another one has attached is replaced.
+    pub(crate) replaces: bool,
+    /// The object's maps that programs may be attached to.
+    pub(crate) maps: Vec<(String, MapHandle)>,
+}
+
 /// A program that is to be attached, and what is known about where.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -35,12 +51,14 @@ pub(crate) struct Context<'a> {
     pub(crate) program: &'a ProgramMut<'a>,
     /// Its section.
     pub(crate) section: &'a str,
+    /// What kind of hook is meant: as the section begins, or as `--attach` has it.
+    pub(crate) kind: &'a str,
     /// Whose it is.
     pub(crate) owner: Owner<'a>,
     /// What the user or the module names as the target.
     pub(crate) named: Option<&'a str>,
-    /// How often it samples, if the user says it: times a second on each CPU.
-    pub(crate) frequency: Option<u64>,
+    /// What concerns all programs.
+    pub(crate) options: &'a Options,
 }
 
 impl Context<'_> {
@@ -52,6 +70,11 @@ impl Context<'_> {
         self.named.ok_or(AttachError::NoTarget(target))
     }
 
+    /// What stands behind the kind in the section, if anything does.
+    pub(super) fn rest_of_section(&self) -> Option<&str> {
+        self.section.split_once('/').map(|(_, rest)| rest).filter(|rest| !rest.is_empty())
+    }
+
     /// The package's annotations of the program.
     pub(super) fn annotations(&self) -> Option<&ProgMeta> {
         match self.owner {
@@ -60,31 +83,85 @@ impl Context<'_> {
         }
     }
 
+    /// A map of the object.
+    ///
+    /// # Errors
+    /// When there is none of the name that a program can be attached to.
+    pub(super) fn map(&self, name: &str) -> Result<&MapHandle, AttachError> {
+        let found = self.options.maps.iter().find(|(known, _)| known == name);
+        found.map(|(_, map)| map).ok_or_else(|| {
+            let known: Vec<&str> = self.options.maps.iter().map(|(name, _)| &**name).collect();
+            let text = match known.is_empty() {
+                true => "the package has no map that it could be".to_owned(),
+                false => format!("the package has no such map; it has {}", known.join(", ")),
+            };
+            AttachError::BadTarget { named: name.to_owned(), error: std::io::Error::other(text) }
+        })
+    }
+
     /// What libbpf returned, for the target that was named.
     pub(super) fn attached(
         &self,
         result: libbpf_rs::Result<Link>,
     ) -> Result<Vec<Attachment>, AttachError> {
-        let refused = |error| AttachError::Refused {
-            named: self.named.map(str::to_owned),
-            error,
-            errno: None,
-        };
-        result.map(|link| vec![Attachment::Link { _link: link }]).map_err(refused)
+        result.map(|link| vec![Attachment::Link(link)]).map_err(|error| self.refused(error))
+    }
+
+    /// A refusal of the target that was named, or of what the section says.
+    pub(super) fn refused(&self, error: impl Into<libbpf_rs::Error>) -> AttachError {
+        let named = self.named.map(str::to_owned);
+        AttachError::Refused { named, error: error.into(), errno: None }
+    }
+
+    /// A target that makes no sense.
+    pub(super) fn bad_target(&self, text: impl Into<String>) -> AttachError {
+        AttachError::BadTarget {
+            named: self.named.or(self.rest_of_section()).unwrap_or_default().to_owned(),
+            error: std::io::Error::other(text.into()),
+        }
     }
 }
 
 /// What keeps a program attached. Dropped, it is detached.
-#[derive(Debug)]
 pub(crate) enum Attachment {
     /// libbpf's.
-    Link {
-        /// The link.
-        _link: Link,
-    },
-    /// A link of the kernel's.
-    Descriptor {
-        /// The link.
-        _link: OwnedFd,
-    },
+    Link(#[expect(dead_code, reason = "it is detached when it is dropped")] Link),
+    /// libbpf's, of a program that is read by the clock.
+    Walk(Link),
+    /// A program that is called by the clock.
+    Call(OwnedFd),
+    /// A link, or a socket, of the kernel's: it is closed.
+    Descriptor(#[expect(dead_code, reason = "it is closed when it is dropped")] OwnedFd),
+    /// What undoes it.
+    Undone(#[expect(dead_code, reason = "it acts when it is dropped")] Undo),
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Attachment::Link(_) => "Link",
+            Attachment::Walk(_) => "Walk",
+            Attachment::Call(_) => "Call",
+            Attachment::Descriptor(_) => "Descriptor",
+            Attachment::Undone(_) => "Undone",
+        })
+    }
+}
+
+/// Undoes something when it is dropped: for what the kernel does not undo when this process ends.
+pub(crate) struct Undo(Option<Box<dyn FnOnce()>>);
+
+impl Undo {
+    /// Calls this when it is dropped.
+    pub(super) fn by(undo: impl FnOnce() + 'static) -> Undo {
+        Undo(Some(Box::new(undo)))
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(undo) = self.0.take() {
+            undo();
+        }
+    }
 }

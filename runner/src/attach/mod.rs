@@ -3,30 +3,45 @@
 //! attached; each way of attaching is a file with a constant `METHOD`; [`package`] brings a whole
 //! package to run. It depends on [`crate::load`] and [`crate::kernel`], and they not on it.
 
+mod aim;
 mod alternatives;
+mod assigned;
+mod binary;
+mod called;
 mod capabilities;
 mod cgroup;
 mod error;
 mod explain;
 mod hints;
 mod interface;
+mod iterator;
 mod kinds;
 mod method;
+mod netfilter;
 mod netns;
 mod package;
+mod pattern;
 mod perf_event;
+mod probe;
 mod program;
+mod renamed;
 mod section;
 mod selection;
+mod socket_filter;
+mod socket_map;
+mod syscall;
 mod target;
-mod tcx;
+mod tc;
+mod tracepoint;
+mod way;
 mod xdp;
 
+pub(crate) use called::{Called, How};
 pub(crate) use capabilities::check_capabilities;
 pub(crate) use package::{Attached, Input, load_and_attach};
 #[cfg(feature = "wasm")]
 pub(crate) use {
     explain::{load_hint, unasked_lsm},
-    method::{Attachment, Context, Owner},
+    method::{Attachment, Context, Options, Owner},
     program::{attach, failure},
 };

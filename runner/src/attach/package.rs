@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: MIT
 //! From a package to attached programs: chooses among alternatives, loads, attaches; goes back to a
-//! kind of a worse rank where the kernel refuses the better.
+//! kind of a worse rank, or to another name of a function, where the kernel refuses the better.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use bpfpack_schemas::Package;
-use bpfpack_schemas::object::BpfObject;
-use libbpf_rs::{MapCore as _, MapFlags, Object};
+use bpfpack_schemas::object::{BpfObject, Program};
+use libbpf_rs::{MapCore as _, MapHandle, MapType, Object, ProgramMut};
 
+use super::aim::aim;
 use super::alternatives::Alternatives;
+use super::assigned::Assignments;
+use super::called::Called;
+use super::error::AttachError;
 use super::explain::{load_hint, unasked_lsm};
-use super::method::{Attachment, Context, Owner};
+use super::kinds::ProgramKind;
+use super::method::{Attachment, Context, Options, Owner};
+use super::perf_event;
 use super::program::{attach, failure};
+use super::renamed::Renamed;
 use super::selection::Selection;
+use super::target::Target;
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
 use crate::load::{self, Loaded, Refused};
+use crate::map_values;
 use crate::memory;
 use crate::pins::Pins;
+use crate::sys;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -52,11 +61,35 @@ pub(crate) struct Attached<P> {
 /// Attached programs. Dropped, they are detached.
 #[derive(Debug)]
 pub(crate) struct Tracing {
-    attachments: Vec<Attachment>,
+    /// By the names of their programs.
+    attachments: Vec<(String, Attachment)>,
     /// How many programs are attached, each perhaps by several links.
     programs: usize,
+    /// What is attached to nothing, and why.
+    idle: Vec<Idle>,
+    /// Programs that sample as often as nothing says.
+    sampling: Vec<String>,
     /// Keeps the maps and programs.
     object: Object,
+}
+
+/// A program that is loaded and attached to nothing, since nothing names a target.
+#[derive(Debug)]
+struct Idle {
+    name: String,
+    section: String,
+    target: Target,
+}
+
+impl Idle {
+    fn describe(&self) -> String {
+        let Idle { name, section, target } = self;
+        let how = target.how_to_name(name);
+        match target.name() {
+            Some(what) => format!("`{name}` ({section}) is not attached: it needs {what}; {how}"),
+            None => format!("`{name}` ({section}) is not attached: {how}"),
+        }
+    }
 }
 
 impl<P> Attached<P> {
@@ -67,8 +100,30 @@ impl<P> Attached<P> {
 }
 
 impl Tracing {
+    /// The programs that are read, or called, by the clock.
+    ///
+    /// # Errors
+    /// When this process may not open more files.
+    pub(crate) fn called(&self) -> std::io::Result<Vec<Called>> {
+        let called = |(name, attachment): &(String, Attachment)| match attachment {
+            Attachment::Walk(link) => Some(Called::walk(name, link.as_fd())),
+            Attachment::Call(program) => Some(Called::call(name, program.as_fd())),
+            _ => None,
+        };
+        self.attachments.iter().filter_map(called).collect()
+    }
+
+    /// Whether all programs are such.
+    pub(crate) fn only_calls(&self) -> bool {
+        let is_called = |(_, attachment): &(String, Attachment)| {
+            matches!(attachment, Attachment::Walk(_) | Attachment::Call(_))
+        };
+        self.attachments.iter().all(is_called)
+    }
+
     /// Detaches the programs. The maps stay as long as the object is kept, and hold still.
     pub(crate) fn detach(self) -> Object {
+        // What was replaced comes back behind what replaced it.
         drop(self.attachments);
         self.object
     }
@@ -87,7 +142,13 @@ pub(crate) fn load_and_attach<P>(
     let Input { plan, package, elf, .. } = input;
     let programs = elf.programs();
     let annotations = &package.meta.bpf_skel.progs;
-    let selection = Selection::new(&programs, annotations, &plan.with, &plan.without)?;
+    let assignments = Assignments::new(&programs, plan)?;
+    let mut selection = Selection::new(&programs, annotations, &plan.with, &plan.without)?;
+    // Who names a target for a program wants it.
+    for (name, _) in assignments.iter() {
+        selection.want(name);
+    }
+    selection.off.extend(assignments.off.iter().cloned());
     let pins = Pins::new(plan.pin.as_deref())?;
     let mut alternatives = match plan.attach_all {
         true => Alternatives::default(),
@@ -100,32 +161,68 @@ pub(crate) fn load_and_attach<P>(
         alternatives.give_up_btf();
         reasons.push("the kernel has no BTF".to_owned());
     }
+    let mut renamed: Option<Renamed> = None;
+    let mut refused: BTreeMap<String, String> = BTreeMap::new();
     loop {
         let mut left_out: BTreeSet<String> = selection.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
-        match attempt(input, &pins, &left_out, &prepare) {
+        left_out.extend(refused.keys().cloned());
+        left_out.extend(renamed.iter().flat_map(Renamed::names));
+        let attempt =
+            Attempt { input, pins: &pins, left_out: &left_out, assignments: &assignments };
+        let Refused { program, is_for_target, failure } = match attempt.run(&prepare) {
             Ok(attached) => {
+                let notes = renamed.iter().flat_map(Renamed::describe);
                 report(&attached.tracing, &alternatives, &reasons, elf, talk)?;
-                for note in pins.keep() {
-                    talk.note(&note);
+                notes.for_each(|note| talk.note(&note));
+                for (name, reason) in &refused {
+                    talk.warning(&format!("`{name}` is left out: {reason}"));
                 }
+                pins.keep().iter().for_each(|note| talk.note(note));
                 return Ok(attached);
             }
-            Err(Refused { program: Some(program), failure }) if alternatives.give_up(&program) => {
+            Err(refused) => refused,
+        };
+        if let Some(program) = &program {
+            if alternatives.give_up(program) {
                 reasons.push(failure.message());
+                continue;
             }
-            Err(refused) => {
-                let tried =
-                    |reason: &String| format!("another kind of hook was tried first: {reason}");
-                let failure = reasons.iter().map(tried).fold(refused.failure, Failure::hint);
-                return Err(match refused.program {
-                    Some(program) if programs.len() > 1 => failure.hint(format!(
-                        "--without {program} leaves it out, if the package is of use without it"
-                    )),
-                    _ => failure,
-                });
+            let is_wanted = selection.wanted.contains(program) || plan.attach_all;
+            let renamed = renamed.get_or_insert_with(|| Renamed::new(elf));
+            if is_for_target
+                && !is_wanted
+                && renamed.leave_out(program, |name| left_out.contains(name), &kernel::Running)
+            {
+                continue;
+            }
+            if plan.loose || selection.optional.contains(program) {
+                refused.insert(program.clone(), failure.message());
+                continue;
             }
         }
+        return Err(give_up(failure, program, &reasons, &refused, programs.len()));
+    }
+}
+
+/// What the user sees where nothing more can be tried.
+fn give_up(
+    failure: Failure,
+    program: Option<String>,
+    reasons: &[String],
+    refused: &BTreeMap<String, String>,
+    programs: usize,
+) -> Failure {
+    let tried = |reason: &String| format!("another kind of hook was tried first: {reason}");
+    let failure = reasons.iter().map(tried).fold(failure, Failure::hint);
+    let left_out = refused.iter().map(|(name, reason)| format!("`{name}` was left out: {reason}"));
+    let failure = left_out.fold(failure, Failure::hint);
+    match program {
+        Some(program) if programs > 1 => failure.hint(format!(
+            "--without {program} leaves it out, if the package is of use without it; --loose leaves \
+             out all that cannot be attached"
+        )),
+        _ => failure,
     }
 }
 
@@ -140,6 +237,12 @@ fn report(
     elf: &BpfObject<'_>,
     talk: &Talk,
 ) -> Result<(), Failure> {
+    let count = tracing.programs;
+    if count == 0 {
+        let idle = tracing.idle.iter().map(Idle::describe);
+        let error = anyhow!("no program is left to be attached");
+        return Err(idle.fold(Failure::new(exit_code::USAGE, error), Failure::hint));
+    }
     for choice in alternatives.describe() {
         let why = match reasons.is_empty() {
             true => "both would count each event twice".to_owned(),
@@ -150,82 +253,172 @@ fn report(
     if let Some(warning) = unasked_lsm(elf) {
         talk.warning(warning);
     }
-    let count = tracing.programs;
-    if count == 0 {
-        let error = anyhow!("no program is left to be attached");
-        return Err(Failure::new(exit_code::USAGE, error));
+    tracing.idle.iter().for_each(|idle| talk.warning(&idle.describe()));
+    if !tracing.sampling.is_empty() {
+        talk.note(&format!(
+            "{} {} {} times a second on each CPU; --frequency sets another number",
+            tracing.sampling.join(", "),
+            if tracing.sampling.len() == 1 { "samples" } else { "sample" },
+            perf_event::FREQUENCY,
+        ));
     }
     let programs = if count == 1 { "program" } else { "programs" };
     talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
     Ok(())
 }
 
-fn attempt<P>(
-    input: &Input<'_>,
-    pins: &Pins,
-    left_out: &BTreeSet<String>,
-    prepare: impl Fn(&Object) -> Result<P, Failure>,
-) -> Result<Attached<P>, Refused> {
-    let Input { plan, package, elf, arguments } = input;
-    let skeleton = &package.meta.bpf_skel;
-    let general = |failure| Refused { program: None, failure };
-    let load = |object: &[u8]| -> Result<Loaded, Refused> {
-        let mut opened = load::open(&skeleton.obj_name, object).map_err(general)?;
-        opened.set_variables(arguments).map_err(general)?;
-        opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
-        memory::check(&opened.memory(), elf, plan.max_memory).map_err(general)?;
-        pins.place(&mut opened).map_err(general)?;
-        opened.leave_out(left_out);
-        opened.load(load_hint)
-    };
-    let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
-    fill_cgroup_arrays(plan, &mut loaded).map_err(general)?;
-    let prepared = prepare(&loaded.0).map_err(general)?;
-    let mut attachments = Vec::new();
-    let mut programs = 0;
-    for program in loaded.0.progs_mut() {
-        let name = program.name().to_string_lossy().into_owned();
-        if left_out.contains(&name) {
-            continue;
-        }
-        let section = program.section().to_string_lossy().into_owned();
-        load::take_log();
-        let of_program = attach(Context {
-            program: &program,
-            section: &section,
-            owner: Owner::Package(skeleton.progs.iter().find(|meta| meta.name == name)),
-            named: None,
-            frequency: plan.frequency,
-        });
-        let of_program = of_program.map_err(|error| {
-            let failure = failure(&name, &section, &error);
-            Refused { program: Some(name), failure }
-        })?;
-        attachments.extend(of_program);
-        programs += 1;
-    }
-    let tracing = Tracing { attachments, programs, object: loaded.0 };
-    Ok(Attached { tracing, prepared, counters })
+/// An attempt to load and attach, without some programs.
+struct Attempt<'a> {
+    input: &'a Input<'a>,
+    pins: &'a Pins,
+    left_out: &'a BTreeSet<String>,
+    assignments: &'a Assignments,
 }
 
-/// Puts the cgroup that the user names into the maps that programs test against.
-fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
-    let Some(path) = &plan.cgroup else {
-        return Ok(());
-    };
-    let cgroup = File::open(path)
-        .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
-        .map_err(|error| Failure::new(exit_code::USAGE, error))?;
-    let mut filled = 0;
-    for map in loaded.cgroup_arrays() {
-        map.update(&0u32.to_ne_bytes(), &cgroup.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-            .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
-            .map_err(|error| Failure::new(exit_code::USAGE, error))?;
-        filled += 1;
+impl Attempt<'_> {
+    fn run<P>(
+        &self,
+        prepare: impl Fn(&Object) -> Result<P, Failure>,
+    ) -> Result<Attached<P>, Refused> {
+        let Input { plan, package, elf, arguments } = self.input;
+        let skeleton = &package.meta.bpf_skel;
+        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let load = |object: &[u8]| -> Result<Loaded, Refused> {
+            let mut opened = load::open(&skeleton.obj_name, object).map_err(general)?;
+            opened.set_variables(arguments).map_err(general)?;
+            opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
+            memory::check(&opened.memory(), elf, plan.max_memory).map_err(general)?;
+            self.pins.place(&mut opened).map_err(general)?;
+            opened.set_types(|section| ProgramKind::of(section).ty);
+            opened.take_in(|name| !self.left_out.contains(name));
+            opened.leave_out(self.left_out);
+            aim(&mut opened, self.assignments, self.left_out)?;
+            opened.load(load_hint)
+        };
+        let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
+        let of_cgroup =
+            |program: &Program| ProgramKind::of(&program.section).method.target == Target::Cgroup;
+        let has_cgroup_programs = elf.programs().iter().any(of_cgroup);
+        map_values::fill(plan, elf, has_cgroup_programs, &mut loaded).map_err(general)?;
+        let prepared = prepare(&loaded.0).map_err(general)?;
+        let tracing = self.attach(loaded)?;
+        Ok(Attached { tracing, prepared, counters })
     }
-    if filled == 0 {
-        let error = anyhow!("the package has no map of cgroups that --cgroup could fill");
-        return Err(Failure::new(exit_code::USAGE, error));
+
+    fn attach(&self, mut loaded: Loaded) -> Result<Tracing, Refused> {
+        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let called = self.input.elf.programs_in_maps();
+        let options = self.options(&loaded.0).map_err(general)?;
+        let mut attachments = Vec::new();
+        let (mut idle, mut sampling) = (Vec::new(), Vec::new());
+        let mut programs = 0;
+        for program in loaded.0.progs_mut() {
+            let name = program.name().to_string_lossy().into_owned();
+            if self.left_out.contains(&name) {
+                continue;
+            }
+            let section = program.section().to_string_lossy().into_owned();
+            let assigned = self.assignments.of(&name);
+            let kind = ProgramKind::of(&section);
+            // Called by others, through a map: it is not attached to what they are attached to.
+            let is_called = called.contains(&name)
+                && (kind.method.target == Target::Interface || !section.contains('/'));
+            if assigned.is_none() && (kind.is_in_map || is_called) {
+                continue;
+            }
+            match self.attach_one(&program, &name, &section, &options) {
+                Ok(of_program) => {
+                    attachments.extend(of_program.into_iter().map(|it| (name.clone(), it)));
+                    programs += 1;
+                    let named = assigned.map(|assigned| &*assigned.target);
+                    let says_nothing = kind.method.target == Target::Event
+                        && perf_event::has_no_rate(&section, named)
+                        && options.frequency.is_none()
+                        && self.meta(&name).is_none_or(|meta| meta.frequency.is_none());
+                    sampling.extend(says_nothing.then(|| format!("`{name}`")));
+                }
+                Err(AttachError::NoTarget(target)) => idle.push(Idle { name, section, target }),
+                Err(error) => {
+                    let failure = failure(&name, &section, &error);
+                    let is_for_target = error.errno() != libc::EPERM;
+                    return Err(Refused { program: Some(name), is_for_target, failure });
+                }
+            }
+        }
+        let operations = attach_operations(&mut loaded.0).map_err(general)?;
+        programs += operations.len();
+        attachments.extend(operations);
+        Ok(Tracing { attachments, programs, idle, sampling, object: loaded.0 })
     }
-    Ok(())
+
+    fn meta(&self, name: &str) -> Option<&bpfpack_schemas::meta::ProgMeta> {
+        self.input.package.meta.bpf_skel.progs.iter().find(|meta| meta.name == name)
+    }
+
+    fn attach_one(
+        &self,
+        program: &ProgramMut<'_>,
+        name: &str,
+        section: &str,
+        options: &Options,
+    ) -> Result<Vec<Attachment>, AttachError> {
+        let assigned = self.assignments.of(name);
+        let is_loaded_for = assigned.and_then(|it| it.way()).is_some_and(|way| way.is_loaded_for);
+        let given = assigned.filter(|_| !is_loaded_for);
+        let of_section = section.split('/').next().unwrap_or(section);
+        load::take_log();
+        attach(Context {
+            program,
+            section,
+            kind: given.map_or(of_section, |assigned| &assigned.kind),
+            owner: Owner::Package(self.meta(name)),
+            named: given.map(|assigned| &*assigned.target),
+            options,
+        })
+    }
+
+    /// What concerns all programs.
+    fn options(&self, object: &Object) -> Result<Options, Failure> {
+        let Input { plan, elf, .. } = self.input;
+        let wants_maps = |program: Program| {
+            let of_section = ProgramKind::of(&program.section).method.target;
+            matches!(of_section, Target::SocketMap | Target::WalkedMap)
+        };
+        let mut maps = Vec::new();
+        if elf.programs().into_iter().any(wants_maps) {
+            for map in object.maps() {
+                let name = map.name().to_string_lossy().into_owned();
+                let handle = MapHandle::try_from(&map).map_err(|error| {
+                    let error = anyhow::Error::new(error).context(format!("cannot open `{name}`"));
+                    Failure::new(exit_code::OTHER, error)
+                })?;
+                maps.push((name, handle));
+            }
+        }
+        Ok(Options {
+            frequency: plan.frequency,
+            binary: plan.binary.clone(),
+            process: plan.process,
+            replaces: plan.force,
+            maps,
+        })
+    }
+}
+
+/// Attaches the operations of the kernel that programs stand for.
+fn attach_operations(object: &mut Object) -> Result<Vec<(String, Attachment)>, Failure> {
+    let mut attached = Vec::new();
+    for mut map in object.maps_mut() {
+        if map.map_type() != MapType::StructOps || !sys::attaches_by_itself(&map) {
+            continue;
+        }
+        let name = map.name().to_string_lossy().into_owned();
+        load::take_log();
+        let link = map.attach_struct_ops().map_err(|error| {
+            let error = anyhow!("cannot attach the operations `{name}`: {error:#}");
+            Failure::new(exit_code::ATTACH, error).details(load::take_log())
+        })?;
+        attached.push((name, Attachment::Link(link)));
+    }
+    Ok(attached)
 }

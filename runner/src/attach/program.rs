@@ -5,6 +5,8 @@ use super::error::AttachError;
 use super::explain::explain;
 use super::kinds::ProgramKind;
 use super::method::{Attachment, Context};
+use super::target::Target;
+use super::way;
 use crate::failure::Failure;
 use crate::{kernel, load};
 
@@ -14,7 +16,13 @@ use crate::{kernel, load};
 /// When what it attaches to is not named or not there, or the kernel refuses it. [`failure`] makes a
 /// message of it.
 pub(crate) fn attach(mut context: Context<'_>) -> Result<Vec<Attachment>, AttachError> {
-    let method = ProgramKind::of(context.section).method(context.owner);
+    let method = match way::named(context.kind) {
+        Some(way) if context.named.is_some() => way.method,
+        _ => ProgramKind::of(context.section).method,
+    };
+    if let Target::Elsewhere(_) = method.target {
+        return Err(AttachError::NoTarget(method.target));
+    }
     context.named = context.named.filter(|_| method.target.name().is_some());
     (method.attach)(&context)
 }

@@ -16,6 +16,8 @@ pub(super) struct Selection {
     pub(super) wanted: BTreeSet<String>,
     /// Programs that are not loaded.
     pub(super) off: BTreeSet<String>,
+    /// Programs that are left out where they cannot be loaded or attached.
+    pub(super) optional: BTreeSet<String>,
 }
 
 impl Selection {
@@ -48,6 +50,18 @@ impl Selection {
         };
         let mut wanted: BTreeSet<String> = annotated(true).collect();
         let mut off: BTreeSet<String> = annotated(false).collect();
+        // libbpf loads programs of such sections only when they are asked for. Where there are no
+        // others, each is a choice, and all are tried.
+        let is_asked = |program: &&Program| program.section.starts_with('?');
+        let optional: BTreeSet<String> = match programs.iter().all(|program| is_asked(&program)) {
+            true => programs.iter().map(|program| program.name.clone()).collect(),
+            false => {
+                let asked = programs.iter().filter(is_asked).map(|program| program.name.clone());
+                off.extend(asked.filter(|name| !wanted.contains(name)));
+                let annotated = annotations.iter().filter(|meta| meta.optional == Some(true));
+                annotated.map(|meta| meta.name.clone()).collect()
+            }
+        };
         for name in with {
             off.remove(name);
             wanted.insert(name.clone());
@@ -56,7 +70,15 @@ impl Selection {
             wanted.remove(name);
             off.insert(name.clone());
         }
-        Ok(Selection { wanted, off })
+        Ok(Selection { wanted, off, optional })
+    }
+}
+
+impl Selection {
+    /// Loads a program in any case.
+    pub(super) fn want(&mut self, name: &str) {
+        self.off.remove(name);
+        self.wanted.insert(name.to_owned());
     }
 }
 

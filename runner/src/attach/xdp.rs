@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 //! Programs that see packets as a network interface receives them, before the kernel looks at them.
 
-use std::io;
+use std::os::fd::AsFd as _;
 
 use bpfpack_schemas::meta::ProgMeta;
-use libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
+use libbpf_sys::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, XDP_FLAGS_UPDATE_IF_NOEXIST};
 
 use super::error::AttachError;
-use super::interface;
-use super::method::{Attachment, Context, Method, Owner};
+use super::interface::{self, Named};
+use super::method::{Attachment, Context, Method, Owner, Undo};
 use super::target::Target;
+use crate::sys;
+use crate::sys::xdp::Replaced;
 
 /// By the XDP hook of an interface.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
@@ -20,17 +22,59 @@ const DEFAULT_INTERFACE: i32 = 1;
 /// Attaches by a link, which takes the program down with this process, whatever happens to it.
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let annotations = context.annotations();
-    // A link never replaces another program: the flag that asks for that says nothing new.
     let flags = annotations.and_then(|meta| meta.annotations.flags).unwrap_or(0);
-    if flags & !i64::from(XDP_FLAGS_UPDATE_IF_NOEXIST) != 0 {
-        let error = io::Error::other("`flags` other than 0 and 1 are not supported");
-        return Err(AttachError::refused(error));
-    }
-    let interface = match (context.named, context.owner) {
-        (None, Owner::Package(_)) => annotated_interface(annotations),
-        _ => interface::index(context.named(Target::Interface)?)? as i32,
+    let annotated = flags_of(flags).map_err(|text| context.bad_target(text))?;
+    let (interface, mode) = match (context.named, context.owner) {
+        (None, Owner::Package(_)) => (annotated_interface(annotations), None),
+        _ => {
+            let named = Named::parse(context.named(Target::Interface)?);
+            (interface::index(named.interface)? as i32, named.rest)
+        }
     };
-    context.attached(context.program.attach_xdp(interface))
+    let flags = match mode {
+        None => annotated,
+        Some("generic") => XDP_FLAGS_SKB_MODE,
+        Some("native") => XDP_FLAGS_DRV_MODE,
+        Some(other) => {
+            let text = format!("`{other}` is no mode: there are generic and native");
+            return Err(context.bad_target(text));
+        }
+    };
+    // The one that is there is not ours: it comes back at the end.
+    let mut attached = Vec::new();
+    let mut link = link(context, interface, flags);
+    let is_busy = |errno: Option<i32>| matches!(errno, Some(libc::EBUSY | libc::EEXIST));
+    if context.options.replaces && link.as_ref().is_err_and(|error| is_busy(error.raw_os_error())) {
+        let replaced = Replaced::take_off(interface).map_err(|error| context.refused(error))?;
+        attached.push(Attachment::Undone(Undo::by(move || drop(replaced))));
+        link = self::link(context, interface, flags);
+    }
+    let link = link.map_err(|error| AttachError::Refused {
+        named: context.named.map(str::to_owned),
+        errno: error.raw_os_error(),
+        error: error.into(),
+    })?;
+    // Ours goes first.
+    attached.insert(0, Attachment::Descriptor(link));
+    Ok(attached)
+}
+
+fn link(
+    context: &Context<'_>,
+    interface: i32,
+    flags: u32,
+) -> std::io::Result<std::os::fd::OwnedFd> {
+    sys::create_link(context.program.as_fd(), interface as u32, libbpf_sys::BPF_XDP, flags)
+}
+
+/// The mode that the flags of a package ask for. A link never replaces another program: the flag that
+/// asks for that says nothing new.
+fn flags_of(flags: i64) -> Result<u32, String> {
+    let known = XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_SKB_MODE | XDP_FLAGS_DRV_MODE;
+    match u32::try_from(flags) {
+        Ok(flags) if flags & !known == 0 => Ok(flags & !XDP_FLAGS_UPDATE_IF_NOEXIST),
+        _ => Err(format!("its `flags` {flags} are more than a mode (0 to 7)")),
+    }
 }
 
 /// The interface that `@ifindex` says, or the default.
@@ -41,6 +85,14 @@ fn annotated_interface(annotations: Option<&ProgMeta>) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modes_by_the_flags_of_a_package() {
+        assert_eq!(flags_of(0), Ok(0));
+        assert_eq!(flags_of(1), Ok(0));
+        assert_eq!(flags_of(3), Ok(XDP_FLAGS_SKB_MODE));
+        assert!(flags_of(8).is_err() && flags_of(-1).is_err());
+    }
 
     #[test]
     fn interfaces_of_packages() {

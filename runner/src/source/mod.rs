@@ -4,6 +4,7 @@
 
 pub(crate) mod bounds;
 mod buffer;
+pub(crate) mod called;
 pub(crate) mod maps;
 mod pace;
 mod perf;

@@ -6,11 +6,13 @@
 pub mod map;
 pub mod mapping;
 pub mod os;
+pub mod packet;
 pub mod perf;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod printer;
 pub mod ring;
 mod signals;
+pub mod xdp;
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
@@ -21,22 +23,80 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use signals::Signals;
 
-/// Attaches a program to what an interface receives, or sends, by a link of its own (tcx): it is
-/// detached when the descriptor is closed.
+/// Attaches a program to an interface by a link of its own: it is detached when the descriptor is
+/// closed. `kind` is the kernel's `BPF_XDP`, `BPF_TCX_INGRESS` and the like; `flags` are those of an
+/// XDP program.
 ///
 /// # Errors
-/// `EINVAL` where the kernel has no such links: before 6.6.
-pub fn attach_tcx(program: BorrowedFd<'_>, interface: u32, is_egress: bool) -> io::Result<OwnedFd> {
-    let kind = if is_egress { libbpf_sys::BPF_TCX_EGRESS } else { libbpf_sys::BPF_TCX_INGRESS };
-    // SAFETY: the descriptor is open; options may be null.
+/// `EINVAL` where the kernel has no such links: tcx before 6.6.
+pub fn create_link(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    kind: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
+        flags,
+        ..Default::default()
+    };
+    // SAFETY: the descriptor is open; the options are valid, and as large as they say.
     let fd = unsafe {
-        libbpf_sys::bpf_link_create(program.as_raw_fd(), interface as c_int, kind, std::ptr::null())
+        libbpf_sys::bpf_link_create(
+            program.as_raw_fd(),
+            interface as c_int,
+            kind,
+            if flags == 0 { std::ptr::null() } else { &raw const options },
+        )
     };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
     // SAFETY: the kernel just made this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Detaches a program from a map of sockets. Whether it was attached is not told.
+pub fn detach_program(program: BorrowedFd<'_>, map: BorrowedFd<'_>, kind: u32) {
+    // SAFETY: the descriptors are open; nothing is written.
+    unsafe { libbpf_sys::bpf_prog_detach2(program.as_raw_fd(), map.as_raw_fd(), kind) };
+}
+
+/// Begins to read what a program writes that walks over something, by its link.
+///
+/// # Errors
+/// As the kernel has them.
+pub fn begin_walk(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open; no memory is handed over.
+    let fd = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Calls a program as a system call is; what it returns.
+///
+/// # Errors
+/// As the kernel has them.
+pub fn call_program(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut options = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
+        ..Default::default()
+    };
+    // SAFETY: the descriptor is open; the options are valid, as large as they say, and hand over no
+    // memory.
+    let result =
+        unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(options.retval) }
+}
+
+/// Whether libbpf attaches a map of this kind with the object, as the package says.
+pub fn attaches_by_itself(map: &libbpf_rs::MapMut<'_>) -> bool {
+    use libbpf_rs::AsRawLibbpf as _;
+    // SAFETY: the map is live, and borrowed.
+    unsafe { libbpf_sys::bpf_map__autoattach(map.as_libbpf_object().as_ptr()) }
 }
 
 /// Whether a map that was not loaded yet is to be pinned, or to be one that others have pinned.

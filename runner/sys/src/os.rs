@@ -39,3 +39,20 @@ pub fn nanoseconds(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
+
+/// The index of the network interface of a name, or of a number, in the network namespace of this
+/// process.
+///
+/// # Errors
+/// `ENODEV` when there is none.
+pub fn interface_index(name: &str) -> io::Result<u32> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice};
+    // Any socket does.
+    let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    let index = netdevice::name_to_index(&socket, name).or_else(|error| {
+        let index: u32 = name.parse().map_err(|_| error)?;
+        netdevice::index_to_name(&socket, index).map(|_| index)
+    });
+    Ok(index?)
+}

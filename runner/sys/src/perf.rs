@@ -172,37 +172,66 @@ extern "C" fn on_event(
     libbpf_sys::LIBBPF_PERF_EVENT_CONT
 }
 
-/// A clock that ticks on a CPU, for programs to be run by.
-#[derive(Debug, Clone, Copy)]
-pub enum CpuClock {
-    /// The processor's cycles.
-    Cycles,
-    /// A timer, where there is no counter of cycles.
-    Timer,
+/// Something that the kernel counts, by the numbers of `perf_event_attr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// `PERF_TYPE_*`.
+    pub ty: u32,
+    /// What it is among those of the type.
+    pub config: u64,
 }
 
-/// Opens an event that happens `frequency` times a second on a CPU, while it is not idle.
+/// How often an event runs a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// So many times a second.
+    Frequency(u64),
+    /// Each so many.
+    Period(u64),
+}
+
+/// Opens what counts on a CPU. A clock counts while the CPU is not idle.
 ///
 /// # Errors
-/// `ENOENT` or `EOPNOTSUPP` where the machine has no such clock, `ENODEV` where the CPU is offline.
-pub fn clock_event(clock: CpuClock, cpu: i32, frequency: u64) -> io::Result<OwnedFd> {
-    let (type_, config) = match clock {
-        CpuClock::Cycles => (libbpf_sys::PERF_TYPE_HARDWARE, libbpf_sys::PERF_COUNT_HW_CPU_CYCLES),
-        CpuClock::Timer => (libbpf_sys::PERF_TYPE_SOFTWARE, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK),
-    };
+/// `ENOENT` or `EOPNOTSUPP` where the machine does not count this, `ENODEV` where the CPU is offline.
+pub fn counting_event(counted: Counted, rate: Rate, cpu: i32) -> io::Result<OwnedFd> {
     let mut attr = libbpf_sys::perf_event_attr {
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
-        type_,
-        config: config.into(),
+        type_: counted.ty,
+        config: counted.config,
         ..Default::default()
     };
-    attr.__bindgen_anon_1.sample_freq = frequency;
-    attr.set_freq(1);
+    match rate {
+        Rate::Frequency(frequency) => {
+            attr.__bindgen_anon_1.sample_freq = frequency;
+            attr.set_freq(1);
+        }
+        Rate::Period(period) => attr.__bindgen_anon_1.sample_period = period,
+    }
+    open(&attr, cpu)
+}
+
+/// Opens a tracepoint, by the number that tracefs has for it.
+///
+/// # Errors
+/// As the kernel has them.
+pub fn tracepoint_event(number: u64) -> io::Result<OwnedFd> {
+    let attr = libbpf_sys::perf_event_attr {
+        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+        type_: libbpf_sys::PERF_TYPE_TRACEPOINT,
+        config: number,
+        ..Default::default()
+    };
+    // A program is called on all CPUs, whatever is said here.
+    open(&attr, 0)
+}
+
+fn open(attr: &libbpf_sys::perf_event_attr, cpu: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads `attr`, which is valid and as large as it says.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             -1,
             cpu,
             -1,

@@ -21,8 +21,12 @@ pub struct ProgMeta {
     /// better on the kernel at hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoload: Option<bool>,
-    /// bpfpack: how often a program in the section `perf_event` runs, times a second on each CPU. 1
-    /// when absent, as existing loaders have it.
+    /// bpfpack: `true`: the program is left out, with a note, where the kernel does not load or attach
+    /// it. Absent: that is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+    /// bpfpack: how often a program in the section `perf_event` runs, times a second on each CPU. 49
+    /// when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency: Option<u64>,
     /// What single program types are attached with, and unknown keys.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::target::Target;
 use super::*;
 
 /// All sections that libbpf 1.7 has a definition for.
@@ -20,7 +19,7 @@ const LIBBPF: &str = "socket sk_reuseport/migrate sk_reuseport kprobe uprobe upr
     struct_ops.s sk_lookup netfilter";
 
 fn target(section: &str) -> Target {
-    ProgramKind::of(section).method(Owner::Module).target
+    ProgramKind::of(section).method.target
 }
 
 #[test]
@@ -35,10 +34,7 @@ fn each_section_is_of_its_own_kind() {
                 std::ptr::eq(ProgramKind::of(&format!("{section}/x/y")), kind),
                 "{section}/x/y"
             );
-            assert!(
-                std::ptr::eq(ProgramKind::of(&format!("{section}_x")), &UNKNOWN),
-                "{section}_x"
-            );
+            assert!(!is_in(&format!("{section}_x"), section), "{section}_x");
         }
     }
 }
@@ -55,8 +51,8 @@ fn the_longest_section_decides() {
     assert!(is_in("uprobe.multi/x", "uprobe.multi") && !is_in("uprobe.multi/x", "uprobe"));
     assert!(std::ptr::eq(ProgramKind::of(""), &UNKNOWN));
     assert!(std::ptr::eq(ProgramKind::of("/xdp"), &UNKNOWN));
-    // libbpf reads a question mark as: not to be loaded unless it is asked for.
-    assert!(std::ptr::eq(ProgramKind::of("?xdp"), &UNKNOWN));
+    assert!(std::ptr::eq(ProgramKind::of("?xdp"), ProgramKind::of("xdp")));
+    assert_eq!(ProgramKind::of("xdp/devmap").method.target.name(), None);
 }
 
 #[test]
@@ -69,21 +65,34 @@ fn targets_by_section() {
     assert_eq!(target("tcx/egress"), Target::Interface);
     assert_eq!(target("xdp.frags"), Target::Interface);
     assert_eq!(target("sk_lookup"), Target::NetNs);
-    assert_eq!(target("perf_event"), Target::Clock);
-    assert_eq!(target("tp/sched/sched_switch"), Target::Section);
-    assert_eq!(target("socket1"), Target::Section);
+    assert_eq!(target("perf_event"), Target::Event);
+    assert_eq!(target("tp/sched/sched_switch"), Target::Tracepoint);
+    assert_eq!(target("fentry/vfs_read"), Target::Section);
+    assert_eq!(target("uretprobe.s/x:f"), Target::UserFunction);
+    assert_eq!(target("uprobe.multi/x:f*"), Target::UserFunction);
+    assert_eq!(target("netfilter"), Target::Netfilter);
+    assert_eq!(target("sk_skb/stream_parser"), Target::SocketMap);
+    assert_eq!(target("iter/bpf_map_elem"), Target::WalkedMap);
+    assert_eq!(target("syscall"), Target::Clock);
+    assert!(matches!(target("lwt_in"), Target::Elsewhere(_)));
 }
 
 #[test]
-fn packages_attach_what_has_a_default_target() {
-    let of_package = |section| ProgramKind::of(section).method(Owner::Package(None)).target;
-    assert_eq!(of_package("xdp"), Target::Interface);
-    assert_eq!(of_package("perf_event"), Target::Clock);
-    assert_eq!(of_package("tc/egress"), Target::Section);
-    assert_eq!(of_package("cgroup/connect4"), Target::Section);
-    for kind in KINDS {
-        let is_default = kind.sections.iter().all(|section| section.starts_with("xdp"));
-        assert_eq!(kind.is_for_modules, kind.method.target.name().is_some() && !is_default);
+fn older_sections_are_of_the_kind_that_they_begin_with() {
+    for (section, ty, target) in [
+        ("socket1", ProgramType::SocketFilter, Target::Interface),
+        ("socket/filter", ProgramType::SocketFilter, Target::Interface),
+        (".xdp", ProgramType::Xdp, Target::Interface),
+        ("xdp/lo", ProgramType::Xdp, Target::Interface),
+        ("xdp_pass", ProgramType::Xdp, Target::Interface),
+        ("classifier/egress/x", ProgramType::SchedCls, Target::Interface),
+        ("perf_event/type=0,config=3", ProgramType::PerfEvent, Target::Event),
+    ] {
+        let kind = ProgramKind::of(section);
+        assert_eq!((kind.ty, kind.method.target), (Some(ty), target), "{section}");
+    }
+    for section in ["socketry", "tcp_x", "kprobe_x", "xdpx", "?x"] {
+        assert!(std::ptr::eq(ProgramKind::of(section), &UNKNOWN), "{section}");
     }
 }
 
@@ -112,9 +121,11 @@ fn capabilities_by_section() {
     for section in
         ["xdp", "tc/egress", "netkit/peer", "cgroup/dev", "sk_msg", "sk_lookup", "lwt_in"]
     {
-        assert_eq!(ProgramKind::of(section).capability, Capability::NET_ADMIN, "{section}");
+        assert_eq!(ProgramKind::of(section).capability, Some(Capability::NET_ADMIN), "{section}");
     }
-    for section in ["kprobe/f", "tp/a/b", "lsm/x", "perf_event", "struct_ops/x", "socket", "what"] {
-        assert_eq!(ProgramKind::of(section).capability, Capability::PERFMON, "{section}");
+    for section in ["kprobe/f", "tp/a/b", "lsm/x", "perf_event", "struct_ops/x", "what"] {
+        assert_eq!(ProgramKind::of(section).capability, Some(Capability::PERFMON), "{section}");
     }
+    assert_eq!(ProgramKind::of("socket").capability, Some(Capability::NET_RAW));
+    assert_eq!(ProgramKind::of("sk_reuseport").capability, None);
 }

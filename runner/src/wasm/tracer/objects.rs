@@ -17,7 +17,7 @@ use libbpf_rs::MapCore as _;
 
 use super::buffer::{PolledBuffer, is_buffer};
 use super::tally::Tally;
-use crate::attach::{self, Attachment, Context, Owner};
+use crate::attach::{self, Attachment, Context, Options, Owner};
 use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::load;
@@ -172,9 +172,10 @@ impl Objects {
         let attachments = attach::attach(Context {
             program: &found,
             section: &section,
+            kind: section.split('/').next().unwrap_or_default(),
             owner: Owner::Module,
             named: target.filter(|target| !target.is_empty()),
-            frequency: None,
+            options: &Options::default(),
         });
         let attachments = attachments.map_err(|error| AttachFailure {
             errno: error.errno(),

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//! Programs whose target the kernel has to know when it loads them: functions that they trace by the
+//! kernel's type information, and functions of other programs that they replace.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::anyhow;
+use libbpf_rs::{Program, ProgramAttachType};
+
+use super::assigned::Assignments;
+use super::way;
+use crate::failure::{Failure, exit_code};
+use crate::load::{Opened, Refused};
+
+/// Has programs loaded for what the command line names.
+///
+/// # Errors
+/// When a way does not suit a program, or the kernel has no such function.
+pub(super) fn aim(
+    opened: &mut Opened,
+    assignments: &Assignments,
+    left_out: &std::collections::BTreeSet<String>,
+) -> Result<(), Refused> {
+    let types = opened.types();
+    for (name, assigned) in assignments.iter().filter(|(name, _)| !left_out.contains(*name)) {
+        let Some(way) = assigned.way() else { continue };
+        let ty = types.iter().find(|(known, _)| known == name).map(|(_, ty)| *ty);
+        if let Some(ty) = ty.filter(|ty| !way.suits(*ty)) {
+            let suiting = way::names_for(ty);
+            let text = format!("--attach: `{name}` cannot be attached by {}", way.name);
+            let failure = Failure::new(exit_code::USAGE, anyhow!(text));
+            let failure = match suiting.is_empty() {
+                true => failure,
+                false => failure.hint(format!("it can by {}", suiting.join(", "))),
+            };
+            return Err(Refused { program: None, is_for_target: false, failure });
+        }
+        if !way.is_loaded_for {
+            continue;
+        }
+        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let (other, function) = match way.name {
+            "freplace" => replaced(&assigned.target).map_err(general)?,
+            _ => (None, &*assigned.target),
+        };
+        let fd = other.as_ref().map(|other| other.as_raw_fd());
+        opened.aim(name, attach_type(way.name), fd, function).map_err(|error| {
+            let target = &assigned.target;
+            let error = anyhow!("cannot attach `{name}` to `{target}`: {error:#}");
+            let failure = Failure::new(exit_code::ATTACH, error)
+                .hint("this kernel does not have the function or tracepoint");
+            Refused { program: Some(name.to_owned()), is_for_target: true, failure }
+        })?;
+    }
+    Ok(())
+}
+
+/// What a kind of hook is to the kernel.
+fn attach_type(kind: &str) -> Option<ProgramAttachType> {
+    Some(match kind {
+        "fentry" => ProgramAttachType::TraceFentry,
+        "fexit" => ProgramAttachType::TraceFexit,
+        "fmod_ret" => ProgramAttachType::ModifyReturn,
+        "tp_btf" => ProgramAttachType::TraceRawTp,
+        _ => return None,
+    })
+}
+
+/// A program that is attached somewhere, and a function of it: `ID:FUNCTION`, or the path where it is
+/// pinned in place of the number.
+fn replaced(target: &str) -> Result<(Option<OwnedFd>, &str), Failure> {
+    let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
+    let (program, function) = target.rsplit_once(':').ok_or_else(|| {
+        usage(format!("--attach: `{target}` is no ID:FUNCTION or PATH:FUNCTION of a program"))
+    })?;
+    let fd = match program.parse() {
+        Ok(id) => Program::fd_from_id(id),
+        Err(_) => Program::fd_from_pinned_path(program),
+    };
+    let fd = fd.map_err(|error| usage(format!("--attach: no program `{program}`: {error:#}")))?;
+    Ok((Some(fd), function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_whose_functions_are_replaced() {
+        let failure = replaced("handle").unwrap_err();
+        assert_eq!(failure.exit_code(), exit_code::USAGE);
+        let failure = replaced("/sys/fs/bpf/no-such-one:handle").unwrap_err();
+        assert!(failure.message().contains("no program `/sys/fs/bpf/no-such-one`"));
+        assert!(attach_type("fexit").is_some() && attach_type("lsm").is_none());
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+//! The targets that the command line gives to programs: `--attach`, and the options that give all
+//! programs of a kind the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::anyhow;
+use bpfpack_schemas::object::Program;
+
+use super::kinds::ProgramKind;
+use super::pattern::matches;
+use super::target::Target;
+use super::way::{self, Way};
+use crate::args::{AttachArg, Plan};
+use crate::failure::{Failure, exit_code};
+
+/// A target that a program was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assigned {
+    /// What kind of hook it is.
+    pub(super) kind: String,
+    /// Which one.
+    pub(super) target: String,
+}
+
+impl Assigned {
+    /// The way that `--attach` names; none where the program's own kind is meant.
+    pub(super) fn way(&self) -> Option<&'static Way> {
+        way::named(&self.kind)
+    }
+}
+
+/// The targets of the programs of an object.
+#[derive(Debug, Default)]
+pub(super) struct Assignments {
+    by_program: BTreeMap<String, Assigned>,
+    /// Programs that are not to be loaded.
+    pub(super) off: BTreeSet<String>,
+}
+
+impl Assignments {
+    /// What a command line says about the programs of an object. Of several that concern a program,
+    /// the last counts, and `--attach` over the others.
+    ///
+    /// # Errors
+    /// When there is no such program, or no such way of attaching.
+    pub(super) fn new(programs: &[Program], plan: &Plan) -> Result<Assignments, Failure> {
+        let mut assignments = Assignments::default();
+        let interface = plan.interface.as_deref();
+        let cgroup = plan.cgroup.as_ref().and_then(|path| path.to_str());
+        for program in programs {
+            let target = match ProgramKind::of(&program.section).method.target {
+                Target::Interface => interface,
+                Target::Cgroup => cgroup,
+                _ => None,
+            };
+            if let Some(target) = target {
+                let section = program.section.trim_start_matches('?');
+                let kind = section.split('/').next().unwrap_or_default().to_owned();
+                let assigned = Assigned { kind, target: target.to_owned() };
+                assignments.by_program.insert(program.name.clone(), assigned);
+            }
+        }
+        let has_interface = |program: &Program| {
+            ProgramKind::of(&program.section).method.target == Target::Interface
+        };
+        if interface.is_some() && !programs.iter().any(has_interface) {
+            return Err(usage("--interface: the package has no program for an interface"));
+        }
+        for arg in &plan.attach {
+            assignments.add(programs, arg)?;
+        }
+        Ok(assignments)
+    }
+
+    fn add(&mut self, programs: &[Program], arg: &AttachArg) -> Result<(), Failure> {
+        let AttachArg { pattern, kind, target } = arg;
+        let fitting: Vec<&Program> =
+            programs.iter().filter(|program| matches(pattern, &program.name)).collect();
+        if fitting.is_empty() {
+            let names: Vec<&str> = programs.iter().map(|program| &*program.name).collect();
+            let failure = usage(format!("--attach: the package has no program `{pattern}`"));
+            return Err(failure.hint(format!("its programs are {}", names.join(", "))));
+        }
+        if kind != "off" && way::named(kind).is_none() {
+            let failure = usage(format!("--attach: `{kind}` is no kind of hook"));
+            return Err(failure.hint(format!("there are off, {}", way::names().join(", "))));
+        }
+        for program in fitting {
+            let name = &program.name;
+            match target {
+                None => {
+                    self.by_program.remove(name);
+                    self.off.insert(name.clone());
+                }
+                Some(target) => {
+                    let assigned = Assigned { kind: kind.clone(), target: target.clone() };
+                    self.off.remove(name);
+                    self.by_program.insert(name.clone(), assigned);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a program was given.
+    pub(super) fn of(&self, program: &str) -> Option<&Assigned> {
+        self.by_program.get(program)
+    }
+
+    /// What was given, by the programs' names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Assigned)> {
+        self.by_program.iter().map(|(name, assigned)| (&**name, assigned))
+    }
+}
+
+fn usage(text: impl Into<String>) -> Failure {
+    Failure::new(exit_code::USAGE, anyhow!(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::tests::plan;
+
+    fn programs() -> Vec<Program> {
+        [("read_in", "uprobe"), ("read_out", "uretprobe"), ("see", "xdp"), ("sock", "sockops")]
+            .map(|(name, section)| Program { name: name.into(), section: section.into() })
+            .into()
+    }
+
+    fn assigned(args: &[&str]) -> Result<Vec<String>, String> {
+        let plan = plan(&[&["run"], args, &["p.json"]].concat()).unwrap();
+        let made = Assignments::new(&programs(), &plan);
+        let made = made.map_err(|failure| format!("{failure:?}"))?;
+        let given = made.iter().map(|(name, a)| format!("{name} {} {}", a.kind, a.target));
+        Ok(given.chain(made.off.iter().map(|name| format!("{name} off"))).collect())
+    }
+
+    #[test]
+    fn targets_by_name_pattern_and_kind() {
+        let args = ["--attach", "read_*=uprobe:/bin/bash:readline", "--attach", "read_out=off"];
+        assert_eq!(assigned(&args).unwrap(), ["read_in uprobe /bin/bash:readline", "read_out off"]);
+        let args = ["--interface", "eth0", "--cgroup", "/c", "--attach", "see=xdp:lo/generic"];
+        assert_eq!(
+            assigned(&args).unwrap(),
+            ["see xdp lo/generic", "sock cgroup /c"]
+                .map(|text| { text.replace("sock cgroup", "sock sockops") })
+        );
+        let args = ["--attach", "see=off", "--attach", "see=xdp:lo"];
+        assert_eq!(assigned(&args).unwrap(), ["see xdp lo"]);
+    }
+
+    #[test]
+    fn what_there_is_not() {
+        let error = assigned(&["--attach", "write*=uprobe:x:y"]).unwrap_err();
+        assert!(error.contains("no program `write*`") && error.contains("read_in, read_out"));
+        let error = assigned(&["--attach", "see=xpd:lo"]).unwrap_err();
+        assert!(error.contains("`xpd` is no kind of hook") && error.contains("xdp, tc"), "{error}");
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+//! Programs and libraries by their names: found as the shell or the dynamic loader would, among the
+//! files of this process or of another one, which may be in a container.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+/// The name of the program of a process.
+pub(super) const SELF: &str = "/proc/self/exe";
+
+/// Where programs are beside the folders of `PATH`, which sudo may have shortened.
+const PROGRAMS: [&str; 6] =
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Where libraries are beside what `/etc/ld.so.conf` says.
+const LIBRARIES: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+
+/// A program or library, open as long as it is needed.
+#[derive(Debug)]
+pub(super) struct Binary {
+    /// What libbpf and the kernel open.
+    path: PathBuf,
+    /// Where it was found, for messages.
+    name: String,
+    _file: OwnedFd,
+}
+
+impl Binary {
+    /// Finds it. With a process, its files are meant, whatever its root is.
+    ///
+    /// # Errors
+    /// When there is none, or it is no regular file: libbpf would open it, and wait without an end
+    /// for a writer of a pipe.
+    pub(super) fn find(name: &str, process: Option<u32>) -> Result<Binary> {
+        let root = Root::of(process)?;
+        let candidates = match (name, process) {
+            (SELF, Some(process)) => return Binary::program_of(process),
+            (name, _) if name.contains('/') => vec![PathBuf::from(name)],
+            (name, process) => candidates(name, process, &root),
+        };
+        let mut error = None;
+        for candidate in candidates {
+            match root.open(&candidate) {
+                Ok(file) => return Binary::new(file, candidate, process),
+                Err(found) if found.kind() == ErrorKind::NotFound => {}
+                Err(found) => error = Some(found),
+            }
+        }
+        let not_found = || {
+            let text = match process {
+                Some(process) => format!("process {process} sees no such program or library"),
+                None => "there is no such program or library".to_owned(),
+            };
+            Error::new(ErrorKind::NotFound, text)
+        };
+        Err(error.unwrap_or_else(not_found))
+    }
+
+    fn program_of(process: u32) -> Result<Binary> {
+        let path = PathBuf::from(format!("/proc/{process}/exe"));
+        let file = File::open(&path)?.into();
+        Binary::new(file, path, Some(process))
+    }
+
+    fn new(file: OwnedFd, found: PathBuf, process: Option<u32>) -> Result<Binary> {
+        let mode = rustix::fs::fstat(&file)?.st_mode;
+        if !rustix::fs::FileType::from_raw_mode(mode).is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, "it is no program or library"));
+        }
+        let name = found.display().to_string();
+        let path = match process {
+            // The file that was found, whatever the path means to this process.
+            Some(_) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            None => found,
+        };
+        Ok(Binary { path, name, _file: file })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// For messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The root of a process.
+struct Root(Option<OwnedFd>);
+
+impl Root {
+    fn of(process: Option<u32>) -> Result<Root> {
+        let open = |process: u32| {
+            let path = format!("/proc/{process}/root");
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| {
+                let text = format!("cannot look at the files of process {process}: {error}");
+                Error::new(Error::from(error).kind(), text)
+            })
+        };
+        process.map(open).transpose().map(Root)
+    }
+
+    /// Opens a file below the root; links of the other process lead where they lead for it. A pipe
+    /// is not waited for.
+    fn open(&self, path: &Path) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(match &self.0 {
+            None => rustix::fs::open(path, flags, Mode::empty())?,
+            Some(root) => rustix::fs::openat2(
+                root.as_fd(),
+                path,
+                flags,
+                Mode::empty(),
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            )?,
+        })
+    }
+
+    fn read(&self, path: &Path) -> Option<String> {
+        let mut text = String::new();
+        let file = File::from(self.open(path).ok()?);
+        std::io::Read::read_to_string(&mut std::io::Read::take(file, 1 << 20), &mut text).ok()?;
+        Some(text)
+    }
+
+    /// The names in a folder, in order.
+    fn list(&self, folder: &Path) -> Vec<PathBuf> {
+        let names = || -> Option<Vec<PathBuf>> {
+            let folder = self.open(folder).ok()?;
+            let entries = rustix::fs::Dir::new(folder).ok()?;
+            let name = |entry: rustix::fs::DirEntry| {
+                PathBuf::from(OsStr::from_bytes(entry.file_name().to_bytes()))
+            };
+            Some(entries.filter_map(rustix::io::Result::ok).map(name).collect())
+        };
+        let mut names = names().unwrap_or_default();
+        names.sort();
+        names
+    }
+}
+
+/// Whether a name is one of a library: `libssl`, `libssl.so`, `libc.so.6`.
+fn is_library(name: &str) -> bool {
+    name.starts_with("lib") || name.contains(".so")
+}
+
+/// Whether a file is what a library's name means: itself, or with a version behind it. `libssl` is
+/// `libssl.so.3`, and `libc.so` is `libc.so.6`.
+fn is_version_of(file: &str, name: &str) -> bool {
+    let Some(rest) = file.strip_prefix(name) else { return false };
+    let is_version = |rest: &str| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    rest.is_empty()
+        || rest.strip_prefix(".so").is_some_and(is_version)
+        || name.ends_with(".so") && rest.starts_with('.') && is_version(rest)
+}
+
+/// Where something of a name may be, most likely first.
+fn candidates(name: &str, process: Option<u32>, root: &Root) -> Vec<PathBuf> {
+    if !is_library(name) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let of_path: Vec<PathBuf> = match process {
+            Some(_) => Vec::new(),
+            None => std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect(),
+        };
+        let folders = of_path.into_iter().chain(PROGRAMS.map(PathBuf::from));
+        return folders.map(|folder| folder.join(name)).collect();
+    }
+    let mut found = Vec::new();
+    // What a process has mapped is what it calls.
+    let maps = process.and_then(|p| std::fs::read_to_string(format!("/proc/{p}/maps")).ok());
+    found.extend(mapped(maps.as_deref().unwrap_or_default(), name));
+    for folder in library_folders(root) {
+        found.push(folder.join(name));
+        let names = root.list(&folder);
+        let is_it = |file: &&PathBuf| file.to_str().is_some_and(|file| is_version_of(file, name));
+        found.extend(names.iter().filter(is_it).map(|file| folder.join(file)));
+    }
+    found
+}
+
+/// The files of a library's name in the text of `/proc/PID/maps`.
+fn mapped(maps: &str, name: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in maps.lines() {
+        let Some(at) = line.find('/') else { continue };
+        let path = Path::new(&line[at..]);
+        let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if is_version_of(file, name) && !found.iter().any(|known| known == path) {
+            found.push(path.to_owned());
+        }
+    }
+    found
+}
+
+/// The folders in which the dynamic loader looks: those of `/etc/ld.so.conf` (ldconfig(8)), and its
+/// own.
+fn library_folders(root: &Root) -> Vec<PathBuf> {
+    let mut texts = vec![root.read(Path::new("/etc/ld.so.conf")).unwrap_or_default()];
+    let parts = Path::new("/etc/ld.so.conf.d");
+    for name in root.list(parts) {
+        if name.extension() == Some(OsStr::new("conf")) {
+            texts.extend(root.read(&parts.join(name)));
+        }
+    }
+    let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
+    let folders = lines.filter(|line| line.starts_with('/')).map(PathBuf::from);
+    let here = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let multiarch = ["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(&here));
+    folders.chain(multiarch).chain(LIBRARIES.map(PathBuf::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_libraries() {
+        assert!(is_library("libssl") && is_library("libc.so.6") && !is_library("bash"));
+        for (file, name, expected) in [
+            ("libssl.so.3", "libssl", true),
+            ("libssl.so", "libssl", true),
+            ("libc.so.6", "libc.so", true),
+            ("libc.so.6", "libc.so.6", true),
+            ("libcrypto.so.3", "libc", false),
+            ("libc.so.60", "libc.so.6", false),
+            ("libssl.so.3.bak", "libssl", false),
+            ("libssl3.so", "libssl", false),
+        ] {
+            assert_eq!(is_version_of(file, name), expected, "{file} {name}");
+        }
+        let maps = "7f0000-7f1000 r-xp 00000000 08:01 1 /usr/lib/libssl.so.3\n\
+                    7f1000-7f2000 r--p 00000000 08:01 1 /usr/lib/libssl.so.3\n\
+                    7f2000-7f3000 rw-p 00000000 00:00 0 [heap]\n";
+        assert_eq!(mapped(maps, "libssl"), [Path::new("/usr/lib/libssl.so.3")]);
+        assert!(mapped(maps, "libc").is_empty());
+    }
+
+    #[test]
+    fn found_as_the_shell_and_the_loader_find_them() {
+        let shell = Binary::find("sh", None).unwrap();
+        assert!(shell.path().is_absolute() && shell.name().ends_with("/sh"));
+        let libc = Binary::find("libc.so.6", None).unwrap();
+        assert!(libc.name().ends_with("/libc.so.6"), "{libc:?}");
+        let own = Binary::find(SELF, Some(std::process::id())).unwrap();
+        assert!(own.path().starts_with("/proc/self/fd"), "{own:?}");
+        let of_process = Binary::find("sh", Some(std::process::id())).unwrap();
+        assert!(of_process.path().starts_with("/proc/self/fd"), "{of_process:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let error = Binary::find("no-such-program", None).unwrap_err();
+        assert_eq!(error.to_string(), "there is no such program or library");
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        // It does not wait for a writer of the pipe.
+        let error = Binary::find(pipe.to_str().unwrap(), None).unwrap_err();
+        assert_eq!(error.to_string(), "it is no program or library");
+        assert!(Binary::find("sh", Some(u32::MAX >> 1)).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//! Programs that walk over something in the kernel, and write text: read by the clock.
+
+use std::os::fd::AsFd as _;
+
+use libbpf_rs::{MapCore as _, MapType};
+
+use super::error::AttachError;
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
+
+/// By what the section names, or a map of the package.
+pub(super) const METHOD: Method = Method { target: Target::WalkedMap, attach };
+
+/// Sections of programs that walk over a map.
+const OVER_MAPS: [&str; 2] = ["bpf_map_elem", "bpf_sk_storage_map"];
+
+fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
+    let program = context.program;
+    let is_over_map = context.rest_of_section().is_some_and(|walked| OVER_MAPS.contains(&walked));
+    let link = match (context.named, is_over_map) {
+        (Some(name), _) => program.attach_iter(context.map(name)?.as_fd()),
+        // There is only one that it could be.
+        (None, true) => match &walkable(context)[..] {
+            [name] => program.attach_iter(context.map(name)?.as_fd()),
+            _ => return Err(AttachError::NoTarget(Target::WalkedMap)),
+        },
+        (None, false) => program.attach(),
+    };
+    link.map(|link| vec![Attachment::Walk(link)]).map_err(|error| context.refused(error))
+}
+
+/// The names of the maps that the kernel walks over (kernel/bpf/map_iter.c), but those of sections.
+fn walkable<'c>(context: &'c Context<'_>) -> Vec<&'c str> {
+    let maps = context.options.maps.iter().filter(|(name, map)| {
+        let can = matches!(
+            map.map_type(),
+            MapType::Hash
+                | MapType::LruHash
+                | MapType::PercpuHash
+                | MapType::LruPercpuHash
+                | MapType::Array
+                | MapType::PercpuArray
+        );
+        can && !name.contains('.')
+    });
+    maps.map(|(name, _)| &**name).collect()
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//! Programs for a function or tracepoint under several names: kernels rename them, and a tracer holds
+//! a program for each name, of which one kernel has some.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bpfpack_schemas::object::{BpfObject, Program, State};
+
+use super::kinds::{Alternative, ProgramKind};
+use crate::kernel::Facts;
+
+/// The programs that stay for those that were left out, since the kernel has not what these attach
+/// to.
+#[derive(Debug)]
+pub(super) struct Renamed {
+    programs: Vec<Program>,
+    state: BTreeMap<String, State>,
+    /// Programs that are left out, and what stays in place of each.
+    pub(super) left_out: BTreeMap<String, Vec<String>>,
+}
+
+impl Renamed {
+    pub(super) fn new(elf: &BpfObject<'_>) -> Renamed {
+        let (programs, state) = (elf.programs(), elf.state_of_programs());
+        Renamed { programs, state, left_out: BTreeMap::new() }
+    }
+
+    /// Leaves a program out that the kernel has no target for, and with it others of which that can
+    /// be told at once. False where nothing else uses the same state: then nobody sees what it would.
+    pub(super) fn leave_out(
+        &mut self,
+        name: &str,
+        is_off: impl Fn(&str) -> bool,
+        kernel: &dyn Facts,
+    ) -> bool {
+        let Some(program) = self.programs.iter().find(|program| program.name == name).cloned()
+        else {
+            return false;
+        };
+        let others = self.others(&program, &is_off);
+        if others.is_empty() {
+            return false;
+        }
+        self.left_out.insert(name.to_owned(), others);
+        // Each attempt loads the whole object: what is known to be missing is not tried.
+        for program in self.programs.clone() {
+            if is_off(&program.name)
+                || self.left_out.contains_key(&program.name)
+                || !is_missing(&program, kernel)
+            {
+                continue;
+            }
+            let others = self.others(&program, &is_off);
+            if !others.is_empty() {
+                self.left_out.insert(program.name, others);
+            }
+        }
+        true
+    }
+
+    /// The programs that see the same under another name: of the same family, at the same end of a
+    /// function, with the same maps and variables.
+    fn others(&self, program: &Program, is_off: &impl Fn(&str) -> bool) -> Vec<String> {
+        let Some(kind) = ProgramKind::of(&program.section).alternative else { return Vec::new() };
+        let Some(state) = self.state.get(&program.name).filter(|state| !state.is_empty()) else {
+            return Vec::new();
+        };
+        let is_other = |other: &&Program| {
+            let of_kind =
+                |it: Alternative| (it.family, it.is_return) == (kind.family, kind.is_return);
+            other.name != program.name
+                && ProgramKind::of(&other.section).alternative.is_some_and(of_kind)
+                && !is_off(&other.name)
+                && !self.left_out.contains_key(&other.name)
+                && self.state.get(&other.name) == Some(state)
+        };
+        self.programs.iter().filter(is_other).map(|other| other.name.clone()).collect()
+    }
+
+    /// A line for each, for the user.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let section = |name: &str| {
+            let program = self.programs.iter().find(|program| program.name == name);
+            program.map_or("", |program| &program.section).to_owned()
+        };
+        let line = |(name, others): (&String, &Vec<String>)| {
+            let stay = others.iter().filter(|name| !self.left_out.contains_key(*name));
+            let stay: Vec<String> = stay.map(|n| format!("`{n}` ({})", section(n))).collect();
+            let section = section(name);
+            format!(
+                "left out: `{name}` ({section}), which this kernel does not have; {} stays",
+                stay.join(", ")
+            )
+        };
+        self.left_out.iter().map(line).collect()
+    }
+
+    /// The names of those that are left out.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.left_out.keys().cloned().collect()
+    }
+}
+
+/// Whether the kernel is known not to have what a program attaches to.
+fn is_missing(program: &Program, kernel: &dyn Facts) -> bool {
+    let Some(kind) = ProgramKind::of(&program.section).alternative else { return false };
+    let Some((_, target)) = program.section.split_once('/') else { return false };
+    match kind.family {
+        super::kinds::Family::Function => {
+            let function = target.split('+').next().unwrap_or(target);
+            !function.contains('*') && !kernel.has_function(function)
+        }
+        super::kinds::Family::Tracepoint => {
+            kind.has_category && kernel.has_tracepoint(target) == Some(false)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hints::tests::Faked;
+    use super::*;
+
+    /// Programs as name, section, and the maps that each uses, a letter for each.
+    fn renamed(programs: &[(&str, &str, &str)]) -> Renamed {
+        let of = |(name, section, _): &(&str, &str, &str)| Program {
+            name: (*name).into(),
+            section: (*section).into(),
+        };
+        let state = |(name, _, maps): &(&str, &str, &str)| {
+            ((*name).to_owned(), State::new(maps.bytes().map(u32::from).collect()))
+        };
+        Renamed {
+            programs: programs.iter().map(of).collect(),
+            state: programs.iter().map(state).collect(),
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn programs_under_another_name_stay() {
+        let mut found = renamed(&[
+            ("old", "kprobe/account_page_dirtied", "a"),
+            ("older", "fentry/account_page_dirty", "a"),
+            ("new", "kprobe/folio_account_dirtied", "a"),
+            ("exit", "kretprobe/folio_account_dirtied", "a"),
+            ("other", "kprobe/mark_page_accessed", "b"),
+        ]);
+        let kernel = Faked { function: "folio_account_dirtied", ..Faked::default() };
+        assert!(found.leave_out("old", |_| false, &kernel));
+        assert_eq!(Vec::from_iter(found.names()), ["old", "older"]);
+        assert!(!found.leave_out("other", |_| false, &kernel), "nothing has its state");
+        assert!(!found.leave_out("new", |_| false, &kernel), "it is the last");
+        assert_eq!(
+            found.describe()[0],
+            "left out: `old` (kprobe/account_page_dirtied), which this kernel does not have; \
+             `new` (kprobe/folio_account_dirtied) stays"
+        );
+    }
+
+    #[test]
+    fn programs_that_are_off_stand_for_nothing() {
+        let mut found = renamed(&[("a", "tp/x/a", "m"), ("b", "tp/x/b", "m"), ("c", "xdp", "m")]);
+        assert!(!found.leave_out("a", |name| name == "b", &Faked::default()));
+        assert!(!found.leave_out("c", |_| false, &Faked::default()));
+        assert!(!found.leave_out("nobody", |_| false, &Faked::default()));
+    }
+}

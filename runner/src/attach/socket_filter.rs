@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//! Programs that see a copy of the packets of an interface, as packet sockets have them.
+
+use std::os::fd::AsFd as _;
+
+use super::error::AttachError;
+use super::interface;
+use super::method::{Attachment, Context, Method};
+use super::target::Target;
+use crate::sys::packet;
+
+/// By a packet socket of ours, which nobody reads: the program is called before its queue.
+pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
+
+fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
+    let index = interface::index(context.named(Target::Interface)?)?;
+    let socket = packet::filtered_socket(index, context.program.as_fd());
+    socket
+        .map(|socket| vec![Attachment::Descriptor(socket)])
+        .map_err(|error| context.refused(error))
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+//! Values that user space puts into maps before programs run: `--map-set`, and the cgroup that
+//! programs filter by.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use bpfpack_schemas::argument::Argument;
+use bpfpack_schemas::btf::{Btf, Type};
+use bpfpack_schemas::object::BpfObject;
+use libbpf_rs::{MapCore as _, MapFlags, MapType, Object};
+
+use crate::args::{MapSetArg, Plan};
+use crate::failure::{self, Failure, exit_code};
+use crate::load::Loaded;
+use crate::os;
+
+/// Fills the maps of a loaded object as the command line says. Some of its programs may be attached
+/// to the cgroup that is named.
+///
+/// # Errors
+/// Names the map, and what is wrong with the value.
+pub(crate) fn fill(
+    plan: &Plan,
+    elf: &BpfObject<'_>,
+    has_cgroup_programs: bool,
+    loaded: &mut Loaded,
+) -> Result<(), Failure> {
+    fill_cgroup_arrays(plan, has_cgroup_programs, loaded)?;
+    if plan.map_set.is_empty() {
+        return Ok(());
+    }
+    let btf = elf.btf().map_err(failure::bad_object)?;
+    plan.map_set.iter().try_for_each(|arg| set(arg, &btf, &loaded.0))
+}
+
+fn usage(arg: &MapSetArg, text: impl std::fmt::Display) -> Failure {
+    let MapSetArg { map, key, value } = arg;
+    Failure::new(exit_code::USAGE, anyhow!("--map-set {map}={key}:{value}: {text}"))
+}
+
+fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
+    let map = object.maps().find(|map| map.name().to_str() == Some(&arg.map)).ok_or_else(|| {
+        let names = object.maps().map(|map| map.name().to_string_lossy().into_owned());
+        let names: Vec<String> = names.filter(|name| !name.contains('.')).collect();
+        usage(arg, "the package has no such map").hint(format!("its maps are {}", names.join(", ")))
+    })?;
+    let (key_type, value_type) = btf.map_types(&arg.map);
+    let key = bytes(&arg.key, key_type, map.key_size() as usize)
+        .map_err(|why| usage(arg, format!("the key: {why}")))?;
+    // What is open is open until the map has taken it.
+    let mut _file = None;
+    let descriptor = |fd: RawFd| fd.to_ne_bytes().to_vec();
+    let value = match map.map_type() {
+        MapType::ProgArray => {
+            let program =
+                object.progs().find(|program| program.name().to_str() == Some(&arg.value));
+            let program = program.ok_or_else(|| usage(arg, "the package has no such program"))?;
+            descriptor(std::os::fd::AsFd::as_fd(&program).as_raw_fd())
+        }
+        MapType::CgroupArray => {
+            let file = File::open(&arg.value).map_err(|error| usage(arg, error))?;
+            descriptor(_file.insert(file).as_raw_fd())
+        }
+        MapType::Devmap | MapType::DevmapHash => {
+            let index = os::interface_index(&arg.value).map_err(|error| usage(arg, error))?;
+            let mut value = index.to_ne_bytes().to_vec();
+            value.resize(map.value_size() as usize, 0);
+            value
+        }
+        MapType::Sockmap | MapType::Sockhash => {
+            return Err(usage(arg, "only the program whose socket it is can put it into a map"));
+        }
+        _ => bytes(&arg.value, value_type, map.value_size() as usize)
+            .map_err(|why| usage(arg, format!("the value: {why}")))?,
+    };
+    let is_per_cpu = crate::sys::map::is_per_cpu(map.map_type());
+    let result = match is_per_cpu {
+        true => {
+            let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1);
+            map.update_percpu(&key, &vec![value; cpus], MapFlags::ANY)
+        }
+        false => map.update(&key, &value, MapFlags::ANY),
+    };
+    result.map_err(|error| usage(arg, format!("the kernel answered: {error:#}")))
+}
+
+/// The bytes of a text, by a type, or, where the package does not tell it, as a whole number.
+fn bytes(text: &str, ty: Option<Type<'_>>, size: usize) -> Result<Vec<u8>, String> {
+    let of_type = ty.and_then(|ty| Argument::of(ty, size));
+    let number = || {
+        let is_number = matches!(size, 1 | 2 | 4 | 8);
+        is_number.then_some(Argument::Int { size, signed: false })
+    };
+    match of_type.or_else(number) {
+        Some(argument) => argument.parse(text),
+        None => Err(format!("text cannot say what its {size} bytes are")),
+    }
+}
+
+/// Puts the cgroup that the user names into the maps that programs test against.
+fn fill_cgroup_arrays(
+    plan: &Plan,
+    has_cgroup_programs: bool,
+    loaded: &mut Loaded,
+) -> Result<(), Failure> {
+    let Some(path) = &plan.cgroup else {
+        return Ok(());
+    };
+    let cgroup = open(path)?;
+    let mut filled = 0;
+    for map in loaded.cgroup_arrays() {
+        map.update(&0u32.to_ne_bytes(), &cgroup.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+            .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
+            .map_err(|error| Failure::new(exit_code::USAGE, error))?;
+        filled += 1;
+    }
+    if filled == 0 && !has_cgroup_programs {
+        let error = anyhow!(
+            "the package has no program for a cgroup, and no map of cgroups that --cgroup could fill"
+        );
+        return Err(Failure::new(exit_code::USAGE, error));
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path)
+        .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
+        .map_err(|error| Failure::new(exit_code::USAGE, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_where_no_type_is_known() {
+        assert_eq!(bytes("258", None, 4), Ok(vec![2, 1, 0, 0]));
+        assert!(bytes("258", None, 1).is_err());
+        assert_eq!(bytes("1", None, 12), Err("text cannot say what its 12 bytes are".into()));
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//! XDP programs that others have attached to an interface, without a link.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+/// A program that was taken off its interface. Dropped, it is attached again.
+#[derive(Debug)]
+pub struct Replaced {
+    interface: i32,
+    program: OwnedFd,
+    flags: u32,
+}
+
+impl Replaced {
+    /// Takes the program of an interface off it.
+    ///
+    /// # Errors
+    /// When there is none, or it is attached by a link, which only its owner can undo.
+    pub fn take_off(interface: i32) -> io::Result<Replaced> {
+        let mut found = libbpf_sys::bpf_xdp_query_opts {
+            sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as _,
+            ..Default::default()
+        };
+        // SAFETY: `found` is valid, and as large as it says.
+        check(unsafe { libbpf_sys::bpf_xdp_query(interface, 0, &raw mut found) })?;
+        let flags = match u32::from(found.attach_mode) {
+            libbpf_sys::XDP_ATTACHED_SKB => libbpf_sys::XDP_FLAGS_SKB_MODE,
+            libbpf_sys::XDP_ATTACHED_DRV => libbpf_sys::XDP_FLAGS_DRV_MODE,
+            libbpf_sys::XDP_ATTACHED_HW => libbpf_sys::XDP_FLAGS_HW_MODE,
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        };
+        // SAFETY: no memory is handed over.
+        let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(found.prog_id) };
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(-fd));
+        }
+        // SAFETY: the kernel just made this descriptor, and nobody else has it.
+        let program = unsafe { OwnedFd::from_raw_fd(fd) };
+        let options = libbpf_sys::bpf_xdp_attach_opts {
+            sz: size_of::<libbpf_sys::bpf_xdp_attach_opts>() as _,
+            old_prog_fd: program.as_raw_fd(),
+            ..Default::default()
+        };
+        // SAFETY: the options are valid, and as large as they say. It is taken off only if it is
+        // still the one that was found.
+        let result = unsafe { libbpf_sys::bpf_xdp_detach(interface, flags, &raw const options) };
+        check(result)?;
+        Ok(Replaced { interface, program, flags })
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        let flags = self.flags | libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
+        // SAFETY: the descriptor is open; options may be null. One that was attached meanwhile stays.
+        unsafe {
+            libbpf_sys::bpf_xdp_attach(
+                self.interface,
+                self.program.as_raw_fd(),
+                flags,
+                std::ptr::null(),
+            )
+        };
+    }
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_without_a_program_has_none_to_be_taken_off() {
+        // The largest index, which no interface has; or this user may not ask.
+        assert!(Replaced::take_off(i32::MAX).is_err());
+    }
+}
