@@ -126,7 +126,8 @@ pub struct Run {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
-    /// Make a map with this many entries, whatever the package says
+    /// Make a map with this many entries, a ring buffer with at least this many bytes, whatever the
+    /// package says
     #[arg(long, value_name = "MAP=N", value_parser = map_entries)]
     pub map_entries: Vec<(String, u32)>,
 
