@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! What no kernel could load: `ecc` completes it.
+//! What no kernel could load: `ecc` completes it, or refuses it, rather than pack it as it is.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::process::Command;
 
-use bpfpack_tests::{ecc, ecli, is_root, json, scratch};
+use bpfpack_tests::{ecc, ecli, is_root, json, names, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,6 +19,84 @@ fn source(declarations: &str, body: &str) -> TempDir {
     );
     fs::write(dir.path().join("x.bpf.c"), text).unwrap();
     dir
+}
+
+#[track_caller]
+fn packs(declarations: &str, body: &str) {
+    let dir = source(declarations, body);
+    let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
+    let _ = ecc(dir.path(), &["--check", "x.bpf.c"]).succeeded();
+    // An object in place of a source.
+    let _ = ecc(dir.path(), &["x.bpf.o", "-o", "again"]).succeeded();
+}
+
+#[track_caller]
+fn refuses(declarations: &str, body: &str, words: &[&str]) {
+    let dir = source(declarations, body);
+    for args in [&["x.bpf.c"][..], &["--check", "x.bpf.c"]] {
+        let outcome = ecc(dir.path(), args);
+        outcome.failed(6, words);
+        outcome.failed(6, &["no kernel can load the object", "hint: "]);
+        assert_eq!(outcome.stdout, "");
+    }
+    assert_eq!(names(dir.path()), ["x.bpf.c"]);
+}
+
+#[test]
+fn functions_that_nobody_defines_are_refused() {
+    let called = "`handle` (x.bpf.c:9) calls `memcmp`, which is not defined";
+    refuses("", "n += __builtin_memcmp(a, b, n);", &[called, "clang 15 or newer", "bpf_strncmp"]);
+    refuses("", "n += __builtin_strlen(a);", &["calls `strlen`", "bpf_probe_read_kernel_str"]);
+    let declared = "int own(int x);";
+    refuses(declared, "n += own(n);", &["calls `own`", "misspelt", "__always_inline", "__ksym"]);
+    // Of several in one function, and of a static function in `.text`.
+    let inner = "int own(int x);\n\
+        static __noinline int inner(int x)\n{\n\treturn own(x);\n}";
+    let words = ["`inner` (x.bpf.c:8), `handle` (x.bpf.c:14) call `own`"];
+    refuses(inner, "n += inner(n);\n\tn += own(n);", &words);
+    // What the source declares weak, and does not say is the kernel's.
+    refuses("extern int own(int x) __weak;", "if (own)\n\t\tn += own(n);", &["calls `own`"]);
+    refuses("extern int theirs;", "n += theirs;", &["uses `theirs`", "__kconfig"]);
+}
+
+#[test]
+fn what_the_kernel_or_the_object_has_is_packed() {
+    packs("extern int bpf_own(int x) __ksym;", "n += bpf_own(n);");
+    packs("extern int bpf_own(int x) __ksym __weak;", "if (bpf_own)\n\t\tn += bpf_own(n);");
+    packs("extern const int runqueues __ksym;", "n += (long)&runqueues;");
+    packs("extern int CONFIG_HZ __kconfig;", "n += CONFIG_HZ;");
+    packs("extern int CONFIG_HZ __kconfig __weak;", "n += CONFIG_HZ;");
+    packs("extern int LINUX_KERNEL_VERSION __kconfig;", "n += LINUX_KERNEL_VERSION;");
+    packs("", "bpf_printk(\"%d %d %d %d\", n, n, n, n);");
+    packs("", "__builtin_memcpy(a, b, 64);\n\t__builtin_memset(b, 0, 64);");
+    packs("static __noinline int inner(int x)\n{\n\treturn x * n;\n}", "n += inner(n);");
+    packs("__noinline int global(int x)\n{\n\treturn x * n;\n}", "n += global(n);");
+    packs("__weak int global(int x)\n{\n\treturn x * n;\n}", "n += global(n);");
+    // Declared, and not used.
+    packs("int own(int x);\nextern int theirs;", "n++;");
+}
+
+#[test]
+fn an_object_is_looked_at_as_a_source_is() {
+    let dir = scratch();
+    let text = "#define SEC(name) __attribute__((section(name), used))\n\
+        int own(int x);\n\
+        SEC(\"raw_tp/sys_enter\") int handle(int *ctx) { return own(*ctx); }\n\
+        char LICENSE[] SEC(\"license\") = \"GPL\";\n";
+    fs::write(dir.path().join("x.c"), text).unwrap();
+    let mut clang = Command::new("clang");
+    clang.args(["-g", "-O2", "-target", "bpf", "-c", "x.c", "-o", "x.bpf.o"]);
+    assert!(clang.current_dir(dir.path()).status().unwrap().success());
+    let words = ["x.bpf.o: `handle` (", "x.c:3) calls `own`", "bpftool gen object"];
+    ecc(dir.path(), &["x.bpf.o", "-o", "out"]).failed(6, &words);
+    assert!(!dir.path().join("out").exists());
+}
+
+#[test]
+fn what_clang_does_not_expand_has_the_same_hint() {
+    let dir = source("", "__builtin_memcpy(a, b, n);");
+    let words = ["built-in function 'memcpy'", "hint: BPF has no C library", "constant bound"];
+    ecc(dir.path(), &["x.bpf.c"]).failed(5, &words);
 }
 
 const RING: &str = "struct event { int n; };\nstruct {\n\
