@@ -43,6 +43,7 @@ mod report;
 mod skeleton;
 mod source;
 mod strip;
+mod undefined;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -131,6 +132,7 @@ fn describe(
     let mut found = annotations::tags(btf).map_err(too_many)?;
     found.extend(annotations::find(&source.text).map_err(too_many)?);
     skeleton::check_map_types(options, btf)?;
+    undefined::check(options, &facts.undefined)?;
     let mut meta = skeleton::meta(&options.name, elf, btf);
     meta.export_types = export::types(&source.exported, btf, options)?;
     if let Some(header) = options.export_header.as_ref().filter(|_| source.exported.is_empty()) {

@@ -165,7 +165,8 @@ pub struct Run {
     #[arg(long, help_heading = TARGETS)]
     pub loose: bool,
 
-    /// Make a map with this many entries, whatever the package says
+    /// Make a map with this many entries, a ring buffer with at least this many bytes, whatever the
+    /// package says
     #[arg(long, value_name = "MAP=N", value_parser = map_entries)]
     pub map_entries: Vec<(String, u32)>,
 

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+use bpfpack_schemas::map_type::check_entries;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::printable;
+use bpfpack_spec::maps::OpenSizes;
 use libbpf_rs::{
     MapMut, MapType, Object, ObjectBuilder, OpenMapMut, OpenObject, ProgramAttachType, ProgramType,
 };
@@ -40,25 +41,6 @@ pub(crate) fn capture_log(show: bool) {
         true => sys::set_libbpf_print(libbpf_sys::LIBBPF_DEBUG, show_and_keep),
         false => sys::set_libbpf_print(libbpf_sys::LIBBPF_WARN, keep),
     }
-}
-
-/// Whether a map of a type cannot be made without a number of entries. The others have none, or
-/// libbpf finds it.
-fn needs_entries(ty: MapType) -> bool {
-    matches!(
-        ty,
-        MapType::Hash
-            | MapType::Array
-            | MapType::PercpuHash
-            | MapType::PercpuArray
-            | MapType::LruHash
-            | MapType::LruPercpuHash
-            | MapType::LpmTrie
-            | MapType::StackTrace
-            | MapType::Queue
-            | MapType::Stack
-            | MapType::BloomFilter
-    )
 }
 
 /// What libbpf said since the last time.
@@ -128,7 +110,7 @@ impl Opened {
     }
 
     /// Gives maps the sizes that the package, or the user, wants, where their definitions leave them
-    /// to user space.
+    /// to user space. libbpf makes ring buffers as large as the kernel takes them.
     pub(crate) fn size_maps(
         &mut self,
         meta: &Meta,
@@ -149,23 +131,23 @@ impl Opened {
             let name = map.name().to_string_lossy().into_owned();
             let described = meta.bpf_skel.maps.iter().find(|meta| meta.name == name);
             let wanted = wanted.iter().find(|(map, _)| *map == name).map(|(_, entries)| *entries);
-            let is_stacks = map.map_type() == MapType::StackTrace;
-            let entries = wanted.or_else(|| {
-                let is_open = map.max_entries() == 0 && needs_entries(map.map_type());
-                let default = if is_stacks { DEFAULT_STACKS } else { DEFAULT_ENTRIES };
-                let described = described.and_then(|meta| meta.max_entries);
-                is_open.then(|| described.unwrap_or(default))
-            });
-            let size = (is_stacks && map.value_size() == 0)
-                .then(|| described.and_then(|meta| meta.value_size).unwrap_or(DEFAULT_STACK_BYTES));
+            let ty = map.map_type() as u32;
+            if let Some(entries) = wanted {
+                check_entries(ty, entries).map_err(|error| {
+                    let error = anyhow::Error::new(error);
+                    let error = error.context(format!("--map-entries {name}={entries}"));
+                    Failure::new(exit_code::USAGE, error)
+                })?;
+            }
+            let sizes = OpenSizes::of((ty, map.max_entries(), map.value_size()), described, wanted);
             let fail = |error: libbpf_rs::Error| {
                 let error = anyhow::Error::new(error).context(format!("cannot size `{name}`"));
                 Failure::new(exit_code::LOAD, error)
             };
-            if let Some(entries) = entries {
+            if let Some(entries) = sizes.max_entries {
                 map.set_max_entries(entries).map_err(fail)?;
             }
-            if let Some(size) = size {
+            if let Some(size) = sizes.stack_bytes {
                 map.set_key_size(4).map_err(fail)?;
                 map.set_value_size(size).map_err(fail)?;
             }

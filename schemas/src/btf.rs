@@ -7,6 +7,7 @@
 //! are followed to a fixed depth.
 
 mod endless;
+mod externs;
 mod kind;
 
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Types of maps, as in the kernel's `enum bpf_map_type`, and sizes for those that leave them open.
 
-use crate::meta::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+use crate::meta::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 
 /// A hash map.
 pub const HASH: u32 = 1;
@@ -31,9 +31,41 @@ pub const STACK: u32 = 23;
 pub const RINGBUF: u32 = 27;
 /// A Bloom filter.
 pub const BLOOM_FILTER: u32 = 30;
+/// A ring buffer that user space writes to.
+pub const USER_RINGBUF: u32 = 31;
 
-/// Whether a map of a type cannot be made without a number of entries. The others have none, or
-/// libbpf finds it.
+/// Bytes of the largest ring buffer: the largest power of two that a number of entries can be.
+pub const MAX_RING_BYTES: u32 = 1 << 31;
+
+/// A number of entries that no map of the type can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntriesError {
+    /// None.
+    #[error("a map needs at least 1 entry, a ring buffer 1 byte")]
+    None,
+    /// A ring buffer that would be too large.
+    #[error("a ring buffer has at most {MAX_RING_BYTES} bytes (2 GiB)")]
+    RingTooLarge,
+}
+
+/// Checks a number of entries (for a ring buffer, of bytes) that somebody asks for.
+///
+/// The kernel takes ring buffers of a power of two of pages alone. Other sizes are no errors: libbpf
+/// makes the next larger one of them (`adjust_ringbuf_sz`), by the page size of the machine where it
+/// runs. Where there is no larger one, it leaves the number as it is, and the kernel answers EINVAL.
+///
+/// # Errors
+/// When no loader can make such a map.
+pub fn check_entries(ty: u32, entries: u32) -> Result<(), EntriesError> {
+    match ty {
+        _ if entries == 0 => Err(EntriesError::None),
+        RINGBUF | USER_RINGBUF if entries > MAX_RING_BYTES => Err(EntriesError::RingTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a map of a type cannot be made without a number of entries (a ring buffer, of bytes). The
+/// others have none, or libbpf finds it.
 #[must_use]
 pub fn needs_entries(ty: u32) -> bool {
     matches!(
@@ -47,14 +79,21 @@ pub fn needs_entries(ty: u32) -> bool {
             | STACK_TRACE
             | QUEUE
             | STACK
+            | RINGBUF
             | BLOOM_FILTER
+            | USER_RINGBUF
     )
 }
 
-/// Entries of a map whose definition has none, where the package gives no number either.
+/// Entries of a map whose definition has none, where the package gives no number either; bytes of a
+/// ring buffer.
 #[must_use]
 pub fn default_entries(ty: u32) -> u32 {
-    if ty == STACK_TRACE { DEFAULT_STACKS } else { DEFAULT_ENTRIES }
+    match ty {
+        STACK_TRACE => DEFAULT_STACKS,
+        RINGBUF | USER_RINGBUF => DEFAULT_RING_BYTES,
+        _ => DEFAULT_ENTRIES,
+    }
 }
 
 /// How many entries, and how many bytes for a value, a map is to be given: for what its definition
@@ -66,13 +105,63 @@ pub fn open_sizes(
     value_size: Option<u32>,
 ) -> (Option<u32>, Option<u32>) {
     let has = |number: Option<u32>| number.is_some_and(|number| number > 0);
-    let entries = match ty {
-        STACK_TRACE => Some(DEFAULT_STACKS),
-        HASH | ARRAY | PERCPU_HASH | PERCPU_ARRAY | LRU_HASH | LRU_PERCPU_HASH => {
-            Some(DEFAULT_ENTRIES)
-        }
-        _ => None,
-    };
+    let is_open = !has(max_entries)
+        && matches!(
+            ty,
+            HASH | ARRAY
+                | PERCPU_HASH
+                | PERCPU_ARRAY
+                | LRU_HASH
+                | LRU_PERCPU_HASH
+                | STACK_TRACE
+                | RINGBUF
+                | USER_RINGBUF
+        );
     let size = (ty == STACK_TRACE && !has(value_size)).then_some(DEFAULT_STACK_BYTES);
-    (entries.filter(|_| !has(max_entries)), size)
+    (is_open.then(|| default_entries(ty)), size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_definition_leaves_open_gets_a_size() {
+        assert_eq!(open_sizes(HASH, None, None), (Some(10240), None));
+        assert_eq!(open_sizes(HASH, Some(5), None), (None, None));
+        assert_eq!(open_sizes(STACK_TRACE, None, Some(80)), (Some(8192), None));
+        assert_eq!(open_sizes(STACK_TRACE, Some(5), Some(0)), (None, Some(1016)));
+        for ring in [RINGBUF, USER_RINGBUF] {
+            assert!(needs_entries(ring));
+            assert_eq!(open_sizes(ring, None, None), (Some(262_144), None));
+            assert_eq!(open_sizes(ring, Some(0), None), (Some(262_144), None));
+            assert_eq!(open_sizes(ring, Some(4096), None), (None, None));
+        }
+        assert!(!needs_entries(PERF_EVENT_ARRAY), "libbpf takes the number of CPUs");
+        assert_eq!(open_sizes(PERF_EVENT_ARRAY, None, None), (None, None));
+    }
+
+    #[test]
+    fn the_default_of_ring_buffers_suits_all_sizes_of_pages() {
+        assert!(DEFAULT_RING_BYTES.is_power_of_two());
+        let pages = [4 << 10, 16 << 10, 64 << 10];
+        assert!(pages.into_iter().all(|page| DEFAULT_RING_BYTES.is_multiple_of(page)));
+    }
+
+    #[test]
+    fn numbers_that_no_map_can_have() {
+        for ring in [RINGBUF, USER_RINGBUF] {
+            // What is no power of two of pages becomes one.
+            for bytes in [1, 4095, 4096, 5000, 12288, 262_144, MAX_RING_BYTES - 1, MAX_RING_BYTES] {
+                assert_eq!(check_entries(ring, bytes), Ok(()), "{bytes}");
+            }
+            assert_eq!(check_entries(ring, MAX_RING_BYTES + 1), Err(EntriesError::RingTooLarge));
+            assert_eq!(check_entries(ring, u32::MAX), Err(EntriesError::RingTooLarge));
+            assert_eq!(check_entries(ring, 0), Err(EntriesError::None));
+        }
+        assert_eq!(check_entries(HASH, u32::MAX), Ok(()));
+        assert_eq!(check_entries(HASH, 0), Err(EntriesError::None));
+        let text = EntriesError::RingTooLarge.to_string();
+        assert!(text.contains("at most 2147483648 bytes"), "{text}");
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 pub use meanings::MEANINGS;
 pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, XdpOptions};
-pub use view::{DEFAULT_ENTRIES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
+pub use view::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordMeta, Scale, SlotPosition, ViewKind, ViewMeta};
 
 /// Version of the bpfpack keys, written as `meta.bpfpack.version`.
@@ -260,7 +260,7 @@ pub struct MapMeta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
     /// bpfpack: how many entries to make the map with, where its definition leaves that to user
-    /// space.
+    /// space; of a ring buffer, how many bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_entries: Option<u32>,
     /// bpfpack: the size of a value in bytes, where the map's definition leaves that to user space:

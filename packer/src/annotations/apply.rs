@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind as BtfKind};
+use bpfpack_schemas::map_type::check_entries;
 use bpfpack_schemas::meta::{
     Doc, MEANINGS, MapMeta, ProgMeta, RecordMeta, Skeleton, Variable, ViewMeta,
 };
@@ -291,6 +292,12 @@ impl Target<'_> {
             (Target::Variable(variable), "view") => {
                 variable.view = Some(merged(variable.view.take(), value)?);
                 Ok(())
+            }
+            (Target::Map(map), "max_entries") => {
+                set_key(*map, name, value)?;
+                let ty = btf.map_number(&map.name, "type").unwrap_or(0);
+                let check = |entries| check_entries(ty, entries).map_err(|e| e.to_string());
+                map.max_entries.map_or(Ok(()), check)
             }
             (Target::Program(program), _) => set_key(*program, name, value),
             (Target::Map(map), _) => set_key(*map, name, value),

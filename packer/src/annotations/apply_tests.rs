@@ -112,6 +112,21 @@ fn values_that_no_loader_could_read_are_refused_with_their_place() {
 }
 
 #[test]
+fn numbers_of_entries_that_no_map_can_have() {
+    let entries = |text: &str| {
+        let source = format!("/// @max_entries {text}\nstruct {{}} hists SEC(\".maps\");");
+        applied(&source).map(|meta| meta.bpf_skel.maps[0].max_entries)
+    };
+    assert_eq!(entries("4096").unwrap(), Some(4096));
+    for (text, words) in [("0", "at least 1 entry"), ("many", "expected u32"), ("-1", "u32")] {
+        let failure = entries(text).unwrap_err();
+        assert_eq!(failure.exit_code, exit_code::DESCRIBE);
+        let text = failure.to_string();
+        assert!(text.contains("x.bpf.c:1:1: `@max_entries`: ") && text.contains(words), "{text}");
+    }
+}
+
+#[test]
 fn slips_are_left_out() {
     let found = applied(
         "/// @sample {broken\nstruct {} hists;\n/// @name x\nint targ_pid;\n\

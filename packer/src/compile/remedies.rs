@@ -21,6 +21,7 @@ use crate::cache::{Kind, hex, keep_newest, new_folder};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::Input;
+use crate::undefined::c_library;
 
 /// Rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
@@ -128,6 +129,13 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
              or newer and --mcpu v4, or divide unsigned ones"
                 .to_owned(),
         );
+    }
+    let in_library = |diagnostic: &Diagnostic| {
+        let is_it = diagnostic.text.starts_with("A call to built-in function");
+        quoted(&diagnostic.text).next().filter(|_| is_it).and_then(c_library)
+    };
+    if let Some(hint) = diagnostics(messages).iter().find_map(in_library) {
+        return Some(hint.to_owned());
     }
     let dir = &compiler.headers.dir;
     let vmlinux = fs::read_to_string(dir.join("vmlinux.h")).unwrap_or_default();

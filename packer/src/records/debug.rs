@@ -366,6 +366,13 @@ impl<'d> Debug<'d> {
         self.rows.get(behind.checked_sub(1)?)?.1
     }
 
+    /// The same as `file:line`.
+    pub(crate) fn location_text(&self, address: u64) -> Option<String> {
+        let location = self.location(address)?;
+        let name = self.files.get(location.file as usize)?.name.trim_start_matches("./");
+        Some(format!("{name}:{}", location.line))
+    }
+
     /// The names of a function's parameters, in order.
     pub(crate) fn parameters(&self, function: u32) -> Vec<&'d str> {
         self.children(function)

@@ -22,6 +22,7 @@ mod expression;
 pub(crate) mod flow;
 mod sections;
 mod source;
+pub(crate) mod undefined;
 pub(crate) mod units;
 pub(crate) mod value;
 
@@ -36,6 +37,7 @@ use debug::{Debug, address};
 use evaluate::{Evaluator, Scope};
 use flow::{Call, Flow, helper};
 use source::Sources;
+use undefined::Undefined;
 use units::Slotting;
 use value::Value;
 
@@ -48,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
     pub(crate) slots: BTreeMap<String, Slotting>,
+    /// What the code uses and nobody defines.
+    pub(crate) undefined: Vec<Undefined>,
 }
 
 /// What is written to a buffer, by the object's BTF.
@@ -74,11 +78,13 @@ pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), Obj
     let sources = Sources::read(&debug, is_ours);
     let evaluator = Evaluator { debug: &debug, sources: &sources, flow: &flow };
     let slots = slots(&evaluator);
+    let location = |section, offset| debug.location_text(address(section, offset));
+    let undefined = undefined::find(elf.elf(), btf, &flow.functions, location);
     let (found, nowhere) = find(Finder { btf, debug: &debug, flow: &flow, evaluator });
     let Some(mut builder) = btf::Builder::new(section, btf, &debug) else {
         return Err(ObjectError::Btf(BtfError::Header));
     };
-    let mut facts = Facts { slots, nowhere, ..Facts::default() };
+    let mut facts = Facts { slots, nowhere, undefined, ..Facts::default() };
     for (map, buffer) in found {
         let mut written = Written { structs: Vec::new(), unknown: buffer.unknown };
         for item in buffer.structs {
@@ -367,15 +373,8 @@ impl<'f> Finder<'f, '_> {
     }
 
     fn location(&self, call: &Call) -> String {
-        let location = self.debug.location(address(call.at.0, call.at.1));
-        match location.and_then(|location| {
-            Some((self.debug.files.get(location.file as usize)?, location.line))
-        }) {
-            Some((file, line)) => {
-                let name = file.name.trim_start_matches("./");
-                format!("{name}:{line}")
-            }
-            None => format!("function `{}`", self.flow.functions[call.function].name),
-        }
+        let location = self.debug.location_text(address(call.at.0, call.at.1));
+        let function = &self.flow.functions[call.function].name;
+        location.unwrap_or_else(|| format!("function `{function}`"))
     }
 }

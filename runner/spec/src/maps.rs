@@ -26,7 +26,7 @@ pub struct MapDefinition {
 /// The sizes that a map is given, where its definition does not have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenSizes {
-    /// Entries, in place of those of the definition.
+    /// Entries, in place of those of the definition; bytes, for a ring buffer.
     pub max_entries: Option<u32>,
     /// Bytes of a stack, for a stack trace map, in place of those of the definition.
     pub stack_bytes: Option<u32>,
@@ -103,11 +103,11 @@ mod tests {
         assert_eq!(of(map_type::HASH, 0, 8, Some(&described), None), (Some(77), None));
         assert_eq!(of(map_type::HASH, 0, 8, Some(&described), Some(5)), (Some(5), None));
         assert_eq!(of(map_type::HASH, 3, 8, Some(&described), None), (None, None));
-        assert_eq!(
-            of(map_type::RINGBUF, 0, 0, None, None),
-            (None, None),
-            "libbpf says what is wrong"
-        );
+        assert_eq!(of(map_type::RINGBUF, 0, 0, None, None), (Some(256 << 10), None));
+        assert_eq!(of(map_type::RINGBUF, 0, 0, Some(&described), None), (Some(77), None));
+        assert_eq!(of(map_type::RINGBUF, 4096, 0, None, Some(8192)), (Some(8192), None));
+        assert_eq!(of(map_type::USER_RINGBUF, 4096, 0, None, None), (None, None));
+        assert_eq!(of(map_type::PERF_EVENT_ARRAY, 0, 4, None, None), (None, None));
         assert_eq!(of(map_type::STACK_TRACE, 0, 0, None, None), (Some(8192), Some(1016)));
         assert_eq!(of(map_type::STACK_TRACE, 9, 0, Some(&described), None), (None, Some(80)));
         assert_eq!(of(map_type::STACK_TRACE, 9, 8, Some(&described), None), (None, None));

@@ -138,6 +138,27 @@ fn enums_by_tag_and_by_enumerator() {
 }
 
 #[test]
+fn externs_are_what_libbpf_finds_in_the_kernel() {
+    let mut b = Builder::default();
+    let int = b.add(Kind::Int, "int", 0, 4, &[0x0100_0020]);
+    let proto = b.add(Kind::FuncProto, "", 0, int, &[]);
+    // Linkage 2: extern.
+    let kfunc = b.add(Kind::Func, "bpf_kfunc", 2, proto, &[]);
+    let variable = b.add(Kind::Var, "runqueues", 0, int, &[2]);
+    b.add(Kind::Func, "elsewhere", 2, proto, &[]);
+    let config = b.add(Kind::Var, "CONFIG_HZ", 0, int, &[2]);
+    let own = b.add(Kind::Var, "own", 0, int, &[1]);
+    b.add(Kind::Datasec, ".ksyms", 2, 0, &[kfunc, 0, 0, variable, 0, 4]);
+    b.add(Kind::Datasec, ".kconfig", 1, 4, &[config, 0, 4]);
+    b.add(Kind::Datasec, ".bss", 1, 4, &[own, 0, 4]);
+    let bytes = b.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    let found: Vec<&str> = btf.externs().into_iter().collect();
+    assert_eq!(found, ["CONFIG_HZ", "bpf_kfunc", "runqueues"]);
+    assert!(Btf::parse(&Builder::default().bytes()).unwrap().externs().is_empty());
+}
+
+#[test]
 fn what_is_larger_than_a_path_is_no_argument() {
     let mut b = Builder::default();
     let char = b.add(Kind::Int, "char", 0, 1, &[0x0100_0008]);
@@ -179,7 +200,7 @@ proptest::proptest! {
                 let _ = (ty.size(), ty.spelling(), ty.resolved().id, ty.vars().len());
                 let _ = (ty.members().count(), ty.enumerators().count());
             }
-            let _ = btf.find_enum("x");
+            let _ = (btf.find_enum("x").is_some(), btf.externs().len());
         }
     }
 }

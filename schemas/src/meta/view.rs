@@ -13,6 +13,10 @@ pub const DEFAULT_STACKS: u32 = 8192;
 /// Bytes of such a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
 pub const DEFAULT_STACK_BYTES: u32 = 127 * 8;
 
+/// Bytes of such a ring buffer, which all CPUs share: what most tracers ask for, room for a few
+/// thousand records. As a power of two and a multiple of 64 KiB, it suits all sizes of pages.
+pub const DEFAULT_RING_BYTES: u32 = 256 << 10;
+
 /// bpfpack: a struct that programs write to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
