@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+// Tells of each line that is entered in a bash.
+#include <vmlinux.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/// @cmdarg {"long": "pid", "short": "p"}
+/// @description Only this shell; 0: all
+const volatile u32 target_pid = 0;
+
+/// @cmdarg {"long": "uid", "short": "u"}
+/// @description Only shells of this user; -1: of all
+const volatile s64 target_uid = -1;
+
+struct entered {
+	u32 pid;
+	u32 uid;
+	char comm[16];
+	/* Cut where it is longer. */
+	char line[256];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} lines SEC(".maps");
+
+/*
+ * Debian's bash has readline inside; where it uses the shared library, the function is there. It has
+ * just written the text, so that its pages are in memory.
+ */
+SEC("uretprobe//bin/bash:readline")
+int BPF_URETPROBE(readline_returned, const char *text)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	u32 uid = bpf_get_current_uid_gid();
+	struct entered *record;
+
+	/* Null: the input has ended. */
+	if (!text)
+		return 0;
+	if ((target_pid && target_pid != pid) || (target_uid != -1 && target_uid != uid))
+		return 0;
+	record = bpf_ringbuf_reserve(&lines, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->pid = pid;
+	record->uid = uid;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	if (bpf_probe_read_user_str(record->line, sizeof(record->line), text) < 0)
+		record->line[0] = 0;
+	bpf_ringbuf_submit(record, 0);
+	return 0;
+}
+
+/// @brief Lines that are entered in bash
+char LICENSE[] SEC("license") = "GPL";

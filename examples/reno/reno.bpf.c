@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+// A congestion control of TCP that does as the kernel's Reno, and counts what it is asked.
+#include <vmlinux.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+enum count {
+	CONNECTIONS,
+	ACKS,
+	SEGMENTS,
+	REDUCTIONS,
+	RECOVERIES,
+	TIMEOUTS,
+	UNDONE,
+	NR_COUNTS,
+};
+
+/* One for each CPU, so that they do not wait for each other's counts. */
+/// @sample {"interval": 1000, "key_labels": ["connections", "acks", "segments", "reductions",
+///          "recoveries", "timeouts", "undone"]}
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, u64);
+	__uint(max_entries, NR_COUNTS);
+} counts SEC(".maps");
+
+static void add(u32 key, u64 number)
+{
+	u64 *count = bpf_map_lookup_elem(&counts, &key);
+
+	/* A process that sends can be interrupted by a packet that comes in. */
+	if (count)
+		__sync_fetch_and_add(count, number);
+}
+
+SEC("struct_ops")
+void BPF_PROG(reno_init, struct sock *sk)
+{
+	add(CONNECTIONS, 1);
+}
+
+/* How large the window may grow fast, once packets were lost. */
+SEC("struct_ops")
+u32 BPF_PROG(reno_ssthresh, struct sock *sk)
+{
+	add(REDUCTIONS, 1);
+	return tcp_reno_ssthresh(sk);
+}
+
+/* The other side has got packets: the window grows. */
+SEC("struct_ops")
+void BPF_PROG(reno_cong_avoid, struct sock *sk, u32 ack, u32 acked)
+{
+	add(ACKS, 1);
+	add(SEGMENTS, acked);
+	tcp_reno_cong_avoid(sk, ack, acked);
+}
+
+/* Nothing was lost after all. */
+SEC("struct_ops")
+u32 BPF_PROG(reno_undo_cwnd, struct sock *sk)
+{
+	add(UNDONE, 1);
+	return tcp_reno_undo_cwnd(sk);
+}
+
+SEC("struct_ops")
+void BPF_PROG(reno_set_state, struct sock *sk, u8 state)
+{
+	if (state == TCP_CA_Recovery)
+		add(RECOVERIES, 1);
+	else if (state == TCP_CA_Loss)
+		add(TIMEOUTS, 1);
+}
+
+/* With a link, it goes when ecli does. */
+SEC(".struct_ops.link")
+struct tcp_congestion_ops reno = {
+	.init = (void *)reno_init,
+	.ssthresh = (void *)reno_ssthresh,
+	.cong_avoid = (void *)reno_cong_avoid,
+	.undo_cwnd = (void *)reno_undo_cwnd,
+	.set_state = (void *)reno_set_state,
+	.name = "counted_reno",
+};
+
+/// @brief A congestion control of TCP that counts what it is asked
+char LICENSE[] SEC("license") = "GPL";
