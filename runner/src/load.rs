@@ -238,6 +238,15 @@ impl Opened {
         self.0.progs().map(of).collect()
     }
 
+    /// Has programs loaded to be attached by links of user functions.
+    pub(crate) fn link_user_functions(&mut self, names: &BTreeSet<String>) {
+        for mut program in self.0.progs_mut() {
+            if program.name().to_str().is_some_and(|name| names.contains(name)) {
+                program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
+            }
+        }
+    }
+
     /// Has a program loaded for a function, of the kernel or of another program.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ impl Assigned {
 #[derive(Debug, Default)]
 pub(super) struct Assignments {
     by_program: BTreeMap<String, Assigned>,
+    /// Programs that `--attach` names a target for.
+    pub(super) wanted: BTreeSet<String>,
     /// Programs that are not to be loaded.
     pub(super) off: BTreeSet<String>,
 }
@@ -70,6 +72,10 @@ impl Assignments {
         for arg in &plan.attach {
             assignments.add(programs, arg)?;
         }
+        // Who names a program wants it, whatever a pattern says of all.
+        for name in &plan.with {
+            assignments.off.remove(name);
+        }
         Ok(assignments)
     }
 
@@ -90,12 +96,13 @@ impl Assignments {
             let name = &program.name;
             match target {
                 None => {
-                    self.by_program.remove(name);
+                    self.wanted.remove(name);
                     self.off.insert(name.clone());
                 }
                 Some(target) => {
                     let assigned = Assigned { kind: kind.clone(), target: target.clone() };
                     self.off.remove(name);
+                    self.wanted.insert(name.clone());
                     self.by_program.insert(name.clone(), assigned);
                 }
             }
@@ -133,7 +140,9 @@ mod tests {
         let plan = plan(&[&["run"], args, &["p.json"]].concat()).unwrap();
         let made = Assignments::new(&programs(), &plan);
         let made = made.map_err(|failure| format!("{failure:?}"))?;
-        let given = made.iter().map(|(name, a)| format!("{name} {} {}", a.kind, a.target));
+        let is_on = |(name, _): &(&str, &Assigned)| !made.off.contains(*name);
+        let given =
+            made.iter().filter(is_on).map(|(name, a)| format!("{name} {} {}", a.kind, a.target));
         Ok(given.chain(made.off.iter().map(|name| format!("{name} off"))).collect())
     }
 
@@ -149,6 +158,9 @@ mod tests {
         );
         let args = ["--attach", "see=off", "--attach", "see=xdp:lo"];
         assert_eq!(assigned(&args).unwrap(), ["see xdp lo"]);
+        let args = ["--attach", "*=off", "--with", "see", "--interface", "lo"];
+        let off = ["read_in off", "read_out off", "sock off"];
+        assert_eq!(assigned(&args).unwrap(), [&["see xdp lo"], &off[..]].concat());
     }
 
     #[test]

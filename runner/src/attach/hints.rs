@@ -76,14 +76,15 @@ pub(super) fn raw_tracepoint(_: &Refusal<'_>) -> Option<String> {
 
 /// XDP.
 pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
-    let text = "the annotation `@ifindex N` says on which interface";
-    (!refusal.is_named).then(|| text.to_owned())
-}
-
-/// Traffic of an interface.
-pub(super) fn tcx(refusal: &Refusal<'_>) -> Option<String> {
-    let text = "programs of traffic are attached by tcx: kernels from 6.6 on";
-    (refusal.is_named && refusal.errno == libc::EINVAL).then(|| text.to_owned())
+    let text = match refusal.errno {
+        libc::EBUSY | libc::EEXIST => {
+            "another XDP program is there; --force replaces it, and brings it back at the end"
+        }
+        libc::EOPNOTSUPP => "its driver has no XDP; INTERFACE/generic attaches without it",
+        _ if !refusal.is_named => "--interface NAME attaches it to another interface",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Kinds that some kernels do not have, where others do the same.
@@ -160,9 +161,9 @@ pub(super) mod tests {
     fn hooks_of_interfaces() {
         let kernel = &Faked::default();
         let refusal = Refusal { target: "", is_named: false, errno: libc::EINVAL, kernel };
-        assert!(xdp(&refusal).is_some() && tcx(&refusal).is_none());
-        let named = Refusal { is_named: true, ..refusal };
-        assert!(xdp(&named).is_none() && tcx(&named).is_some());
-        assert!(tcx(&Refusal { errno: libc::EEXIST, ..named }).is_none());
+        assert!(xdp(&refusal).unwrap().contains("--interface NAME"));
+        assert!(xdp(&Refusal { is_named: true, ..refusal }).is_none());
+        let busy = Refusal { is_named: true, errno: libc::EBUSY, ..refusal };
+        assert!(xdp(&busy).unwrap().contains("--force"));
     }
 }

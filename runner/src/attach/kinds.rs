@@ -202,7 +202,7 @@ static KINDS: &[ProgramKind] = &[
     kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
     kind(&["xdp.frags"], xdp::METHOD).network().hint(hints::xdp),
     kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network().in_map(),
-    kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls).hint(hints::tcx),
+    kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls),
     kind(&["action"], ACTIONS).network().of_type(ProgramType::SchedAct),
     kind(&["netkit"], tc::NETKIT).network(),
     kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], ROUTES).network(),

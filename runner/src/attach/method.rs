@@ -20,6 +20,13 @@ pub(super) struct Method {
     pub(super) attach: fn(&Context<'_>) -> Result<Vec<Attachment>, AttachError>,
 }
 
+impl Method {
+    /// Whether it is the same as another one.
+    pub(super) fn is(&self, other: Method) -> bool {
+        std::ptr::fn_addr_eq(self.attach, other.attach) && self.target == other.target
+    }
+}
+
 /// Whose program it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner<'a> {
@@ -148,12 +155,37 @@ impl fmt::Debug for Attachment {
     }
 }
 
+/// Links that are dropped one after the other. To detach a probe, the kernel waits until no CPU runs
+/// its programs any more, 10 to 20 ms: of many, these times pass together.
+const IN_A_ROW: usize = 4;
+
+/// Threads that drop links at the same time.
+const TOGETHER: usize = 64;
+
+/// Detaches programs; then undoes what the kernel does not undo with them.
+pub(super) fn detach(attachments: Vec<Attachment>) {
+    let is_link = |attachment: &Attachment| !matches!(attachment, Attachment::Undone(_));
+    let (mut links, undone): (Vec<_>, Vec<_>) = attachments.into_iter().partition(is_link);
+    if links.len() > IN_A_ROW {
+        let size = links.len().div_ceil(TOGETHER);
+        std::thread::scope(|scope| {
+            while !links.is_empty() {
+                let part = links.split_off(links.len().saturating_sub(size));
+                // Where there can be no thread, nothing is lost: it is done here.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(part));
+            }
+        });
+    }
+    drop(links);
+    drop(undone);
+}
+
 /// Undoes something when it is dropped: for what the kernel does not undo when this process ends.
-pub(crate) struct Undo(Option<Box<dyn FnOnce()>>);
+pub(crate) struct Undo(Option<Box<dyn FnOnce() + Send>>);
 
 impl Undo {
     /// Calls this when it is dropped.
-    pub(super) fn by(undo: impl FnOnce() + 'static) -> Undo {
+    pub(super) fn by(undo: impl FnOnce() + Send + 'static) -> Undo {
         Undo(Some(Box::new(undo)))
     }
 }

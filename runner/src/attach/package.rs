@@ -12,13 +12,14 @@ use libbpf_rs::{MapCore as _, MapHandle, MapType, Object, ProgramMut};
 
 use super::aim::aim;
 use super::alternatives::Alternatives;
-use super::assigned::Assignments;
+use super::assigned::{Assigned, Assignments};
 use super::called::Called;
 use super::error::AttachError;
 use super::explain::{load_hint, unasked_lsm};
 use super::kinds::ProgramKind;
-use super::method::{Attachment, Context, Options, Owner};
+use super::method::{Attachment, Context, Options, Owner, detach};
 use super::perf_event;
+use super::probe;
 use super::program::{attach, failure};
 use super::renamed::Renamed;
 use super::selection::Selection;
@@ -69,6 +70,8 @@ pub(crate) struct Tracing {
     idle: Vec<Idle>,
     /// Programs that sample as often as nothing says.
     sampling: Vec<String>,
+    /// Programs that sample by a clock of which nothing says which.
+    by_clock: Vec<String>,
     /// Keeps the maps and programs.
     object: Object,
 }
@@ -123,8 +126,7 @@ impl Tracing {
 
     /// Detaches the programs. The maps stay as long as the object is kept, and hold still.
     pub(crate) fn detach(self) -> Object {
-        // What was replaced comes back behind what replaced it.
-        drop(self.attachments);
+        detach(self.attachments.into_iter().map(|(_, attachment)| attachment).collect());
         self.object
     }
 }
@@ -145,9 +147,7 @@ pub(crate) fn load_and_attach<P>(
     let assignments = Assignments::new(&programs, plan)?;
     let mut selection = Selection::new(&programs, annotations, &plan.with, &plan.without)?;
     // Who names a target for a program wants it.
-    for (name, _) in assignments.iter() {
-        selection.want(name);
-    }
+    assignments.wanted.iter().for_each(|name| selection.want(name));
     selection.off.extend(assignments.off.iter().cloned());
     let pins = Pins::new(plan.pin.as_deref())?;
     let mut alternatives = match plan.attach_all {
@@ -256,15 +256,25 @@ fn report(
     tracing.idle.iter().for_each(|idle| talk.warning(&idle.describe()));
     if !tracing.sampling.is_empty() {
         talk.note(&format!(
-            "{} {} {} times a second on each CPU; --frequency sets another number",
-            tracing.sampling.join(", "),
-            if tracing.sampling.len() == 1 { "samples" } else { "sample" },
+            "{} {} times a second on each CPU; --frequency sets another number",
+            one_or_more(&tracing.sampling, "samples", "sample"),
             perf_event::FREQUENCY,
+        ));
+    }
+    if !tracing.by_clock.is_empty() && perf_event::counts_no_cycles() {
+        talk.note(&format!(
+            "this machine counts no cycles: {} by cpu-clock",
+            one_or_more(&tracing.by_clock, "samples", "sample")
         ));
     }
     let programs = if count == 1 { "program" } else { "programs" };
     talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
     Ok(())
+}
+
+/// Names, and what they do.
+fn one_or_more(names: &[String], one: &str, more: &str) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { one } else { more })
 }
 
 /// An attempt to load and attach, without some programs.
@@ -293,6 +303,7 @@ impl Attempt<'_> {
             opened.take_in(|name| !self.left_out.contains(name));
             opened.leave_out(self.left_out);
             aim(&mut opened, self.assignments, self.left_out)?;
+            opened.link_user_functions(&self.linked());
             opened.load(load_hint)
         };
         let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
@@ -305,12 +316,30 @@ impl Attempt<'_> {
         Ok(Attached { tracing, prepared, counters })
     }
 
+    /// The programs of user functions that get links of their own.
+    fn linked(&self) -> BTreeSet<String> {
+        let is_linked = |program: &Program| {
+            let assigned = self.assignments.of(&program.name);
+            let method = match assigned.and_then(Assigned::way) {
+                Some(way) => way.method,
+                None => ProgramKind::of(&program.section).method,
+            };
+            let named = assigned.map(|assigned| &*assigned.target);
+            method.is(probe::USER_FUNCTION) && probe::can_be_linked(&program.section, named)
+        };
+        let programs = self.input.elf.programs();
+        let names: BTreeSet<String> =
+            programs.into_iter().filter(is_linked).map(|program| program.name).collect();
+        let is_wanted = !names.is_empty() && self.input.plan.process.is_none();
+        if is_wanted && sys::has_links_of_user_functions() { names } else { BTreeSet::new() }
+    }
+
     fn attach(&self, mut loaded: Loaded) -> Result<Tracing, Refused> {
         let general = |failure| Refused { program: None, is_for_target: false, failure };
         let called = self.input.elf.programs_in_maps();
         let options = self.options(&loaded.0).map_err(general)?;
         let mut attachments = Vec::new();
-        let (mut idle, mut sampling) = (Vec::new(), Vec::new());
+        let (mut idle, mut sampling, mut by_clock) = (Vec::new(), Vec::new(), Vec::new());
         let mut programs = 0;
         for program in loaded.0.progs_mut() {
             let name = program.name().to_string_lossy().into_owned();
@@ -331,7 +360,11 @@ impl Attempt<'_> {
                     attachments.extend(of_program.into_iter().map(|it| (name.clone(), it)));
                     programs += 1;
                     let named = assigned.map(|assigned| &*assigned.target);
-                    let says_nothing = kind.method.target == Target::Event
+                    let samples = kind.method.target == Target::Event;
+                    if samples && perf_event::names_no_event(&section, named) {
+                        by_clock.push(format!("`{name}`"));
+                    }
+                    let says_nothing = samples
                         && perf_event::has_no_rate(&section, named)
                         && options.frequency.is_none()
                         && self.meta(&name).is_none_or(|meta| meta.frequency.is_none());
@@ -348,7 +381,7 @@ impl Attempt<'_> {
         let operations = attach_operations(&mut loaded.0).map_err(general)?;
         programs += operations.len();
         attachments.extend(operations);
-        Ok(Tracing { attachments, programs, idle, sampling, object: loaded.0 })
+        Ok(Tracing { attachments, programs, idle, sampling, by_clock, object: loaded.0 })
     }
 
     fn meta(&self, name: &str) -> Option<&bpfpack_schemas::meta::ProgMeta> {

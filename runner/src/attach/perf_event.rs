@@ -137,10 +137,25 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     Ok(links?.into_iter().map(Attachment::Link).collect())
 }
 
-/// Whether nothing said how often a program of a section samples: the user should know.
+/// Whether nothing says how often a program of a section samples: the user should know.
 pub(super) fn has_no_rate(section: &str, named: Option<&str>) -> bool {
+    said(section, named).rate.is_none()
+}
+
+/// Whether nothing says by which event a program of a section samples.
+pub(super) fn names_no_event(section: &str, named: Option<&str>) -> bool {
+    said(section, named).counted.is_none()
+}
+
+fn said(section: &str, named: Option<&str>) -> Sampling {
     let text = named.or(section.split_once('/').map(|(_, rest)| rest));
-    text.and_then(|text| Sampling::parse(text).ok()).is_none_or(|sampling| sampling.rate.is_none())
+    text.and_then(|text| Sampling::parse(text).ok()).unwrap_or_default()
+}
+
+/// Whether this machine counts no cycles.
+pub(super) fn counts_no_cycles() -> bool {
+    let event = perf::counting_event(CLOCKS[0], Rate::Frequency(1), 0);
+    event.is_err_and(|error| has_none(&error.into()))
 }
 
 /// Whether an error is that the machine does not count this.
@@ -218,6 +233,9 @@ mod tests {
         assert!(has_no_rate("perf_event", None));
         assert!(has_no_rate("perf_event", Some("cpu-clock")));
         assert!(!has_no_rate("perf_event", Some("cpu-clock@9hz")));
+        assert!(names_no_event("perf_event", None));
+        assert!(names_no_event("perf_event/frequency=9", None));
+        assert!(!names_no_event("perf_event", Some("cpu-clock")));
         assert!(!has_no_rate("perf_event/type=1,config=0,frequency=9", None));
     }
 }

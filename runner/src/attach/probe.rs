@@ -4,7 +4,7 @@
 
 use std::io::{Error, ErrorKind};
 
-use libbpf_rs::UprobeOpts;
+use libbpf_rs::{ProgramAttachType, UprobeMultiOpts, UprobeOpts};
 
 use super::binary::{self, Binary};
 use super::error::AttachError;
@@ -152,17 +152,35 @@ fn offset(text: &str) -> Result<(&str, usize), String> {
     }
 }
 
+/// Whether a program of user functions can be attached by a link of its own: the kernel detaches
+/// many of those in the time that one probe of a perf event takes (100 ms for each of them were seen).
+/// They know no place inside of a function; and of one process, those of kernels before 6.10 see only
+/// the first thread.
+pub(super) fn can_be_linked(section: &str, named: Option<&str>) -> bool {
+    let text = named.or(section.split_once('/').map(|(_, rest)| rest));
+    let function = text.map(|text| Probed::parse(text).rest);
+    function.is_some_and(|function| {
+        offset(function).is_ok_and(|(name, at)| at == 0 && !name.is_empty())
+    })
+}
+
 fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let probed = probed(context, Target::UserFunction)?;
     let (function, offset) = offset(probed.rest).map_err(|text| context.bad_target(text))?;
     let binary = probed.open(context)?;
-    let options = UprobeOpts {
-        retprobe: is_return(context.kind),
-        func_name: (!function.is_empty()).then(|| function.to_owned()),
-        ..Default::default()
+    let (program, retprobe) = (context.program, is_return(context.kind));
+    let link = match program.attach_type() {
+        ProgramAttachType::TraceUprobeMulti => {
+            let syms = vec![function.to_owned()];
+            let options = UprobeMultiOpts { syms, retprobe, ..Default::default() };
+            program.attach_uprobe_multi_with_opts(process(context), binary.path(), "", options)
+        }
+        _ => {
+            let func_name = (!function.is_empty()).then(|| function.to_owned());
+            let options = UprobeOpts { retprobe, func_name, ..Default::default() };
+            program.attach_uprobe_with_opts(process(context), binary.path(), offset, options)
+        }
     };
-    let program = context.program;
-    let link = program.attach_uprobe_with_opts(process(context), binary.path(), offset, options);
     link.map(|link| vec![Attachment::Link(link)]).map_err(|error| {
         if error.kind() == libbpf_rs::ErrorKind::NotFound && !function.is_empty() {
             let text = format!("`{}` has no function `{function}`", binary.name());

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use bpfpack_schemas::meta::{ProgMeta, TcAttachPoint};
-use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook, TcHookBuilder};
+use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHookBuilder};
 
 use super::error::AttachError;
 use super::interface::{self, Named};
@@ -78,29 +78,49 @@ fn attach_filter(
             let _ = builder.hook(TC_INGRESS | TC_EGRESS).destroy();
         }
     })?;
-    // What `undo` needs lives as long as it.
-    let program: OwnedFd = program.try_clone_to_owned()?;
-    Ok(Undo::by(move || undo(hook, interface, had_qdisc, &program)))
+    let filter = Filter {
+        program: program.try_clone_to_owned()?,
+        interface,
+        is_egress,
+        handle: hook.get_handle(),
+        priority: hook.get_priority(),
+        had_qdisc,
+    };
+    Ok(Undo::by(move || filter.undo()))
 }
 
-/// Takes a filter away, and the qdisc, where it was made for it and nothing else is there.
-fn undo(mut hook: TcHook, interface: i32, had_qdisc: bool, program: &OwnedFd) {
-    let _ = hook.detach();
-    if had_qdisc {
-        return;
-    }
-    let mut builder = TcHookBuilder::new(program.as_fd());
-    builder.ifindex(interface);
-    let is_used = [TC_INGRESS, TC_EGRESS].into_iter().any(|point| {
-        // Others' filters have other numbers: any that answers is one.
-        (1..=8).any(|priority| {
-            let mut hook = builder.hook(point);
-            hook.handle(1).priority(priority);
-            hook.query().is_ok()
-        })
-    });
-    if !is_used {
-        let _ = builder.hook(TC_INGRESS | TC_EGRESS).destroy();
+/// A filter of ours.
+struct Filter {
+    program: OwnedFd,
+    interface: i32,
+    is_egress: bool,
+    handle: u32,
+    priority: u32,
+    had_qdisc: bool,
+}
+
+impl Filter {
+    /// Takes it away, and the qdisc, where that was made for it and nothing else is there.
+    fn undo(self) {
+        let mut builder = TcHookBuilder::new(self.program.as_fd());
+        builder.ifindex(self.interface);
+        let mut hook = builder.hook(if self.is_egress { TC_EGRESS } else { TC_INGRESS });
+        let _ = hook.handle(self.handle).priority(self.priority).detach();
+        if self.had_qdisc {
+            return;
+        }
+        // Filters of others that came meanwhile: those with the priorities that people give, and the
+        // kernel (net/sched/cls_api.c: `tcf_auto_prio`, from 49152 down).
+        let is_used = [TC_INGRESS, TC_EGRESS].into_iter().any(|point| {
+            (1..=32).chain(49_121..=49_152).any(|priority| {
+                let mut hook = builder.hook(point);
+                hook.handle(1).priority(priority);
+                hook.query().is_ok()
+            })
+        });
+        if !is_used {
+            let _ = builder.hook(TC_INGRESS | TC_EGRESS).destroy();
+        }
     }
 }
 

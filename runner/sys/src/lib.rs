@@ -56,6 +56,58 @@ pub fn create_link(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether the kernel has links of user functions (uprobe_multi, from 6.6 on): one that it has refuses
+/// a path that is no file, and the others do not look at it.
+#[must_use]
+pub fn has_links_of_user_functions() -> bool {
+    let instruction = |code: u8| libbpf_sys::bpf_insn { code, ..Default::default() };
+    // r0 = 0; exit
+    let program = [instruction(0xb7), instruction(0x95)];
+    let mut options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_TRACE_UPROBE_MULTI,
+        ..Default::default()
+    };
+    // SAFETY: the instructions, the strings and the options are valid, and as large as is said.
+    let fd = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_KPROBE,
+            c"probe".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as _,
+            &raw mut options,
+        )
+    };
+    if fd < 0 {
+        return false;
+    }
+    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let offset = 0u64;
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.uprobe_multi.path = c"/".as_ptr();
+    options.__bindgen_anon_1.uprobe_multi.offsets = &raw const offset;
+    options.__bindgen_anon_1.uprobe_multi.cnt = 1;
+    // SAFETY: what the options point to lives until the call has returned.
+    let link = unsafe {
+        libbpf_sys::bpf_link_create(
+            program.as_raw_fd(),
+            -1,
+            libbpf_sys::BPF_TRACE_UPROBE_MULTI,
+            &raw const options,
+        )
+    };
+    if link >= 0 {
+        // SAFETY: as above; it cannot be.
+        drop(unsafe { OwnedFd::from_raw_fd(link) });
+    }
+    link == -libc::EBADF
+}
+
 /// Detaches a program from a map of sockets. Whether it was attached is not told.
 pub fn detach_program(program: BorrowedFd<'_>, map: BorrowedFd<'_>, kind: u32) {
     // SAFETY: the descriptors are open; nothing is written.

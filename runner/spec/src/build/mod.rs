@@ -23,8 +23,8 @@ use bpfpack_decode::meaning::Meaning;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Type};
 use bpfpack_schemas::meta::{self, MapMeta};
-use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::object::helpers::PRINTING;
+use bpfpack_schemas::object::{BpfObject, Program};
 use bpfpack_schemas::printable;
 
 use crate::error::SpecError;
@@ -131,7 +131,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
         }
         if object.calls_helper(&PRINTING) {
             builder.sources.push(Source::Stream(Arc::new(printk::stream())));
-        } else {
+        } else if !object.programs().iter().any(writes_text) {
             let text = "the package has nothing to show; its programs run until Ctrl-C";
             builder.notes.push(Note::Info(text.to_owned()));
         }
@@ -139,6 +139,11 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
     let spec = Spec { sources: std::mem::take(&mut builder.sources) };
     builder.check_single(&spec)?;
     Ok(Built { spec, notes: builder.notes })
+}
+
+/// Whether a program writes text when it is read: that is shown.
+fn writes_text(program: &Program) -> bool {
+    program.section.split(['/', '.']).next() == Some("iter")
 }
 
 /// What is found so far.
