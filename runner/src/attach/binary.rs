@@ -41,12 +41,17 @@ impl Binary {
         let root = Root::of(process)?;
         let candidates = match (name, process) {
             (SELF, Some(process)) => return Binary::program_of(process),
-            (name, _) if name.contains('/') => vec![PathBuf::from(name)],
+            (name, _) if name.contains('/') => {
+                let path = PathBuf::from(name);
+                return Binary::new(root.open(&path)?, path, process);
+            }
             (name, process) => candidates(name, process, &root),
         };
         let mut error = None;
         for candidate in candidates {
             match root.open(&candidate) {
+                // A script, or what the linker reads in place of a library (`libc.so`).
+                Ok(file) if !is_elf(&file) => {}
                 Ok(file) => return Binary::new(file, candidate, process),
                 Err(found) if found.kind() == ErrorKind::NotFound => {}
                 Err(found) => error = Some(found),
@@ -90,6 +95,12 @@ impl Binary {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Whether a file begins as programs and libraries do.
+fn is_elf(file: &OwnedFd) -> bool {
+    let mut magic = [0; 4];
+    rustix::io::pread(file, &mut magic, 0).is_ok_and(|read| read == 4) && magic == *b"\x7fELF"
 }
 
 /// The root of a process.

@@ -38,7 +38,9 @@ impl Renamed {
             return false;
         };
         let others = self.others(&program, &is_off);
-        if others.is_empty() {
+        // A kernel without kprobes has none under another name either.
+        let needs_kprobes = program.section.trim_start_matches('?').starts_with('k');
+        if others.is_empty() || needs_kprobes && !kernel.has_kprobes() {
             return false;
         }
         self.left_out.insert(name.to_owned(), others);
@@ -147,6 +149,8 @@ mod tests {
             ("other", "kprobe/mark_page_accessed", "b"),
         ]);
         let kernel = Faked { function: "folio_account_dirtied", ..Faked::default() };
+        assert!(!found.leave_out("old", |_| false, &kernel), "there are no kprobes");
+        let kernel = Faked { kprobes: true, ..kernel };
         assert!(found.leave_out("old", |_| false, &kernel));
         assert_eq!(Vec::from_iter(found.names()), ["old", "older"]);
         assert!(!found.leave_out("other", |_| false, &kernel), "nothing has its state");
