@@ -2,8 +2,10 @@
 //! Programs of all kinds are attached to what the command line names, and nothing of that is left.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use bpfpack_tests::{Outcome, Running, can, ecli, eventually, is_root, pack, run, scratch, sys};
 use tempfile::TempDir;
@@ -81,12 +83,23 @@ fn user_functions_of_a_process_by_the_name_of_a_library() {
         return;
     }
     let package = Package::only("on_user");
-    let pid = std::process::id().to_string();
-    let running = Running::ecli(&package.args(Some("uprobe:libc.so.6:getppid"), &["--pid", &pid]));
-    // By the library's `getppid`.
-    (0..7).for_each(|_| assert!(std::os::unix::process::parent_id() > 0));
-    let outcome = running.interrupt().succeeded();
-    assert_eq!(calls(&outcome, "USER"), 7, "{}\n{}", outcome.stdout, outcome.stderr);
+    // It calls a function of its library, which is none of ours, for each line.
+    let calling = |more: fn(String) -> Vec<String>| {
+        let mut bash = Command::new("bash")
+            .args(["-c", "while read line; do umask 022; done"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let more = more(bash.id().to_string());
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let running = Running::ecli(&package.args(Some("uprobe:libc.so.6:umask"), &more));
+        bash.stdin.take().unwrap().write_all(&b"again\n".repeat(7)).unwrap();
+        assert!(bash.wait().unwrap().success());
+        let outcome = running.interrupt().succeeded();
+        calls(&outcome, "USER")
+    };
+    assert_eq!(calling(|pid| vec!["--pid".to_owned(), pid]), 7);
+    assert!(calling(|_| Vec::new()) >= 7);
     let outcome = ecli(&package.args(Some("uprobe:libc.so.6:no_such_function"), &[]));
     outcome.failed(5, &["libc.so.6` has no function `no_such_function`"]);
     let outcome = ecli(&package.args(Some("uprobe:no-such-program:main"), &[]));
@@ -107,7 +120,8 @@ fn packets_of_an_interface() {
         ("on_socket", "SOCKET", "socket:lo"),
         ("on_filter", "FILTER", "netfilter:ipv4/local_in"),
     ] {
-        let running = Running::ecli(&Package::only(name).args(Some(target), &[]));
+        let package = Package::only(name);
+        let running = Running::ecli(&package.args(Some(target), &[]));
         send(10);
         let outcome = running.interrupt().succeeded();
         // A packet socket sees what is sent, and what is received.
@@ -115,8 +129,8 @@ fn packets_of_an_interface() {
         assert_eq!(calls(&outcome, hook), expected, "{target}: {}", outcome.stderr);
         assert_eq!(network_state(), before, "{target}");
     }
-    let args = Package::only("on_egress").args(None, &["--interface", "lo"]);
-    let running = Running::ecli(&args);
+    let package = Package::only("on_egress");
+    let running = Running::ecli(&package.args(None, &["--interface", "lo"]));
     send(3);
     assert_eq!(calls(&running.interrupt().succeeded(), "EGRESS"), 3);
 }
@@ -128,7 +142,8 @@ fn a_killed_run_leaves_nothing_at_an_interface() {
     }
     let before = network_state();
     for (name, target) in [("on_xdp", "xdp:lo"), ("on_egress", "tc:lo")] {
-        let running = Running::ecli(&Package::only(name).args(Some(target), &[]));
+        let package = Package::only(name);
+        let running = Running::ecli(&package.args(Some(target), &[]));
         assert!(!running.held().links.is_empty(), "{target}");
         running.signal(rustix::process::Signal::KILL);
         assert_eq!(running.wait().code, 128 + 9);
@@ -314,5 +329,7 @@ fn values_of_maps() {
     let package = Package::only("on_call");
     let set = |value: &str| ecli(&package.args(None, &["-d", "50ms", "--map-set", value]));
     set("nothing=0:1").failed(2, &["--map-set nothing=0:1: the package has no such map", "counts"]);
-    set("counts=0:1").failed(2, &["text cannot say what its"]);
+    set("counts=x:1").failed(2, &["--map-set counts=x:1: the key: it is no whole number"]);
+    let outcome = set("counts=0:41").succeeded();
+    assert_eq!((calls(&outcome, "USER"), calls(&outcome, "CALL")), (41, 1), "{}", outcome.stdout);
 }

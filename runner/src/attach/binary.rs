@@ -2,6 +2,7 @@
 //! Programs and libraries by their names: found as the shell or the dynamic loader would, among the
 //! files of this process or of another one, which may be in a container.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolKind};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// The name of the program of a process.
@@ -87,6 +89,31 @@ impl Binary {
         Ok(Binary { path, name, _file: file })
     }
 
+    /// Where a function of a name begins in the file; several places, where it has several versions.
+    /// libbpf 1.7 does not find them in a library without a symbol table of its own (`err` is left
+    /// over in `elf_resolve_syms_offsets`), and by a pattern, two versions that are one function would
+    /// count twice.
+    ///
+    /// # Errors
+    /// When the file is no program or library.
+    pub(super) fn offsets(&self, function: &str) -> Result<Vec<usize>> {
+        let bad = |error: object::Error| Error::new(ErrorKind::InvalidData, error);
+        let cache = ReadCache::new(File::open(&self.path)?);
+        let elf = object::File::parse(&cache).map_err(bad)?;
+        let mut found = addresses(elf.dynamic_symbols(), function);
+        if found.is_empty() {
+            found = addresses(elf.symbols(), function);
+        }
+        let offset = |address: u64| {
+            elf.segments().find_map(|segment| {
+                let at = address.checked_sub(segment.address())?;
+                let (offset, size) = segment.file_range();
+                (at < size).then(|| usize::try_from(offset + at).ok())?
+            })
+        };
+        Ok(found.into_iter().filter_map(offset).collect())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -95,6 +122,19 @@ impl Binary {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// The addresses of the functions of a name, each once.
+fn addresses<'d, S: ObjectSymbol<'d>>(
+    symbols: impl Iterator<Item = S>,
+    name: &str,
+) -> BTreeSet<u64> {
+    let is_it = |symbol: &S| {
+        symbol.kind() == SymbolKind::Text
+            && !symbol.is_undefined()
+            && symbol.name_bytes() == Ok(name.as_bytes())
+    };
+    symbols.filter(is_it).map(|symbol| symbol.address()).collect()
 }
 
 /// Whether a file begins as programs and libraries do.
@@ -260,6 +300,8 @@ mod tests {
         assert!(shell.path().is_absolute() && shell.name().ends_with("/sh"));
         let libc = Binary::find("libc.so.6", None).unwrap();
         assert!(libc.name().ends_with("/libc.so.6"), "{libc:?}");
+        assert_eq!(libc.offsets("getppid").unwrap().len(), 1);
+        assert!(libc.offsets("no_such_function").unwrap().is_empty());
         let own = Binary::find(SELF, Some(std::process::id())).unwrap();
         assert!(own.path().starts_with("/proc/self/fd"), "{own:?}");
         let of_process = Binary::find("sh", Some(std::process::id())).unwrap();

@@ -171,8 +171,12 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
     let (program, retprobe) = (context.program, is_return(context.kind));
     let link = match program.attach_type() {
         ProgramAttachType::TraceUprobeMulti => {
-            let syms = vec![function.to_owned()];
-            let options = UprobeMultiOpts { syms, retprobe, ..Default::default() };
+            let offsets = binary.offsets(function).map_err(|error| context.refused(error))?;
+            if offsets.is_empty() {
+                let text = format!("`{}` has no function `{function}`", binary.name());
+                return Err(context.bad_target(text));
+            }
+            let options = UprobeMultiOpts { offsets, retprobe, ..Default::default() };
             program.attach_uprobe_multi_with_opts(process(context), binary.path(), "", options)
         }
         _ => {
