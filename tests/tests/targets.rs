@@ -153,7 +153,12 @@ fn a_killed_run_leaves_nothing_at_an_interface() {
 
 #[test]
 fn an_xdp_program_of_somebody_else_stays_or_comes_back() {
-    if !has_network() {
+    // ip mounts a BPF file system where there is none, and leaves folders in it.
+    if !has_network() || !can("needs mounts of its own", sys::own_mounts().is_ok()) {
+        return;
+    }
+    let bpffs = run("mount", &["-t", "bpf", "none", "/sys/fs/bpf"]);
+    if !can("needs to mount bpf", bpffs.code == 0) {
         return;
     }
     let package = Package::only("on_xdp");
@@ -332,4 +337,49 @@ fn values_of_maps() {
     set("counts=x:1").failed(2, &["--map-set counts=x:1: the key: it is no whole number"]);
     let outcome = set("counts=0:41").succeeded();
     assert_eq!((calls(&outcome, "USER"), calls(&outcome, "CALL")), (41, 1), "{}", outcome.stdout);
+}
+
+#[test]
+fn examples_of_the_network() {
+    if !has_network() {
+        return;
+    }
+    for (example, options) in [
+        ("xdpcount", ["--interface", "lo"]),
+        ("tcbytes", ["--interface", "lo"]),
+        ("nfcount", ["--attach", "count=netfilter:ipv4/local_in"]),
+    ] {
+        let dir = scratch();
+        let package = pack(&format!("examples/{example}/{example}.bpf.c"), &dir);
+        let args = [&["run", "-j", "--decode"], &options[..], &[package.as_str()]].concat();
+        let running = Running::ecli(&args);
+        send(10);
+        let outcome = running.interrupt().succeeded();
+        let row = outcome.stdout.lines().rfind(|line| line.contains("UDP"));
+        let row = row.unwrap_or_else(|| panic!("{example}: {}", outcome.stdout));
+        assert!(row.contains("\"packets\":10"), "{example}: {row}");
+    }
+}
+
+#[test]
+fn probes_that_a_library_defines() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let package = pack("examples/throws/throws.bpf.c", &dir);
+    let source = dir.path().join("throws.cc");
+    let text = "#include <stdexcept>\n\
+        int main() { for (int i = 0; i < 100; i++) try { throw std::runtime_error(\"x\"); } \
+        catch (const std::exception &) {} }\n";
+    std::fs::write(&source, text).unwrap();
+    let throws = dir.path().join("throws");
+    let args = [source.as_os_str(), "-o".as_ref(), throws.as_os_str()];
+    let _ = run("g++", &args).succeeded();
+    let running = Running::ecli(&["run", "-j", &package]);
+    let _ = run::<&str>(&throws, &[]).succeeded();
+    let outcome = running.interrupt().succeeded();
+    let row = outcome.stdout.lines().rfind(|line| line.contains("\"comm\":\"throws\""));
+    let row = row.unwrap_or_else(|| panic!("{}", outcome.stdout));
+    assert!(row.contains("\"thrown\":100,\"rethrown\":0,\"caught\":100"), "{row}");
 }
