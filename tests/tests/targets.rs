@@ -383,3 +383,26 @@ fn probes_that_a_library_defines() {
     let row = row.unwrap_or_else(|| panic!("{}", outcome.stdout));
     assert!(row.contains("\"thrown\":100,\"rethrown\":0,\"caught\":100"), "{row}");
 }
+
+#[test]
+fn tracepoints_need_no_mounted_tracefs() {
+    if !is_root() || !can("needs mounts of its own", sys::own_mounts().is_ok()) {
+        return;
+    }
+    for place in [c"/sys/kernel/tracing", c"/sys/kernel/debug/tracing", c"/sys/kernel/debug"] {
+        while sys::unmount(place, 0) == 0 {}
+    }
+    let dir = scratch();
+    let package = pack("examples/sigsnoop/sigsnoop.bpf.c", &dir);
+    let running = Running::ecli(&["run", "-j", &package]);
+    let _ = run("sh", &["-c", "kill -CONT $$"]).succeeded();
+    let outcome = running.interrupt().succeeded();
+    assert!(outcome.stdout.contains("\"comm\":\"sh\""), "{}", outcome.stdout);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains("tracefs"), "{mounts}");
+    let package = pack("examples/hello/hello.bpf.c", &dir);
+    let running = Running::ecli(&["run", &package]);
+    let _ = run("true", &[] as &[&str]).succeeded();
+    let outcome = running.interrupt().succeeded();
+    assert!(outcome.stdout.starts_with("TIME"), "{}", outcome.stdout);
+}
