@@ -9,7 +9,6 @@
 pub mod args;
 mod attach;
 mod context;
-mod early;
 mod ending;
 mod fetch;
 #[cfg(fuzzing)]
@@ -78,14 +77,14 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    // Pins are removed where a run fails, which a signal must leave time for.
-    let early = plan.pin.is_none().then(|| early::Early::watch(&signals)).transpose();
-    let early = Cell::new(early.map_err(failure::system("cannot watch signals"))?);
+    // To verify programs can take seconds, and until they are attached there is nothing to undo: a
+    // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
+    let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
     let context = Context { plan: &plan, package: &package, arguments: &arguments, spec: &spec };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
-        drop(early.take());
+        drop(passing.take());
         Prepared::new(&context, modules.as_ref(), object)
     };
     let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments: &arguments };

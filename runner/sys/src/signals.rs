@@ -2,6 +2,7 @@
 //! The signals that end a run.
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
@@ -14,19 +15,13 @@ pub struct Signals(OwnedFd);
 impl Signals {
     /// Blocks the signals for this process, and opens a descriptor that tells of them.
     pub fn catch() -> io::Result<Signals> {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset makes a valid set of the memory that is given; the other calls take
-        // it by reference.
+        let set = set();
+        // SAFETY: the set is valid; the calls take it by reference.
         let fd = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
-            libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
-            // Where it is ignored, as below nohup, it stays so.
-            libc::sigaddset(set.as_mut_ptr(), libc::SIGHUP);
-            if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
         };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -35,19 +30,18 @@ impl Signals {
         Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// Lets the signals do what they do by default, which is to end this process, until what this
+    /// returns is dropped. To be called by the thread that has caught them.
+    #[must_use]
+    pub fn pass(&self) -> Passing {
+        change(libc::SIG_UNBLOCK);
+        Passing(PhantomData)
+    }
+
     /// Takes the signals that have come, so that only another one is seen again.
     pub fn take(&self) {
         let mut signals = [0u8; 128 * 4];
         while rustix::io::read(&self.0, &mut signals).is_ok_and(|len| len > 0) {}
-    }
-
-    /// The number of a signal that has come, which is taken.
-    pub fn next(&self) -> Option<i32> {
-        // signalfd(2): a `signalfd_siginfo` of 128 bytes, whose first number is the signal's.
-        let mut signal = [0u8; 128];
-        let len = rustix::io::read(&self.0, &mut signal).ok()?;
-        let number = signal.first_chunk().filter(|_| len == 128)?;
-        Some(i32::from_ne_bytes(*number))
     }
 
     /// Whether there are some to be taken.
@@ -66,6 +60,36 @@ impl Signals {
     pub fn fake(fd: OwnedFd) -> Signals {
         Signals(fd)
     }
+}
+
+/// As long as this is there, the signals of this thread are not caught.
+#[derive(Debug)]
+pub struct Passing(PhantomData<*const ()>);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        change(libc::SIG_BLOCK);
+    }
+}
+
+/// The signals.
+fn set() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset makes a valid set of the memory that is given.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// Changes which signals this thread has blocked.
+fn change(how: i32) {
+    let set = set();
+    // SAFETY: the set is valid. With a valid `how`, the call cannot fail.
+    unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) };
 }
 
 impl AsFd for Signals {
