@@ -2,6 +2,7 @@
 //! What this kernel and this user can do. Features are asked for, not concluded from a version. What
 //! follows from the answers is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -67,8 +68,13 @@ pub(crate) trait Facts {
     /// Whether kprobes can be attached.
     fn has_kprobes(&self) -> bool;
 
+    /// Those of some names that functions have.
+    fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String>;
+
     /// Whether there is a function of this name that could be traced.
-    fn has_function(&self, name: &str) -> bool;
+    fn has_function(&self, name: &str) -> bool {
+        !self.functions_among(&BTreeSet::from([name])).is_empty()
+    }
 
     /// Whether tracepoints can be seen.
     fn tracefs(&self) -> Tracefs;
@@ -99,9 +105,10 @@ impl Facts for Running {
             || TRACEFS.iter().any(|dir| Path::new(dir).join("kprobe_events").exists())
     }
 
-    fn has_function(&self, name: &str) -> bool {
+    fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String> {
         let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
+        let of_lines = symbols.lines().filter_map(|line| line.split_whitespace().nth(2));
+        of_lines.filter(|name| names.contains(name)).map(str::to_owned).collect()
     }
 
     fn tracefs(&self) -> Tracefs {

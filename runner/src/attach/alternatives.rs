@@ -99,6 +99,14 @@ impl Alternatives {
         true
     }
 
+    /// Leaves programs out of the choice: they are not loaded.
+    pub(super) fn forget(&mut self, programs: &BTreeSet<String>) {
+        for group in &mut self.groups {
+            group.members.retain(|(_, program)| !programs.contains(&program.name));
+        }
+        self.groups.retain(|group| group.members.len() > 1);
+    }
+
     /// Gives up the hooks that need the kernel's BTF.
     pub(super) fn give_up_btf(&mut self) {
         self.lowest = ranks_without_btf().collect();

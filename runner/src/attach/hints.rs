@@ -97,6 +97,7 @@ pub(super) fn other_kinds(kind: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     use super::*;
@@ -115,8 +116,8 @@ pub(super) mod tests {
             self.kprobes
         }
 
-        fn has_function(&self, name: &str) -> bool {
-            name == self.function
+        fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String> {
+            names.iter().filter(|name| **name == self.function).map(|n| (*n).to_owned()).collect()
         }
 
         fn tracefs(&self) -> Tracefs {

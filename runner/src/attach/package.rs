@@ -184,16 +184,22 @@ pub(crate) fn load_and_attach<P>(
             Err(refused) => refused,
         };
         if let Some(program) = &program {
+            let is_wanted = selection.wanted.contains(program) || plan.attach_all;
+            let may_be_renamed = is_for_target && !is_wanted;
+            let renamed = renamed.get_or_insert_with(|| Renamed::new(elf));
+            let is_off = |name: &str| selection.off.contains(name) || refused.contains_key(name);
+            // What another kind of hook would not find either.
+            let is_missing = may_be_renamed && renamed.is_missing(program, &kernel::Running);
+            if is_missing && renamed.leave_out(program, is_off, &kernel::Running) {
+                alternatives.forget(&renamed.names());
+                continue;
+            }
             if alternatives.give_up(program) {
                 reasons.push(failure.message());
                 continue;
             }
-            let is_wanted = selection.wanted.contains(program) || plan.attach_all;
-            let renamed = renamed.get_or_insert_with(|| Renamed::new(elf));
-            if is_for_target
-                && !is_wanted
-                && renamed.leave_out(program, |name| left_out.contains(name), &kernel::Running)
-            {
+            let is_off = |name: &str| left_out.contains(name);
+            if may_be_renamed && renamed.leave_out(program, is_off, &kernel::Running) {
                 continue;
             }
             if plan.loose || selection.optional.contains(program) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::object::{BpfObject, Program, State};
 
-use super::kinds::{Alternative, ProgramKind};
+use super::kinds::{Alternative, Family, ProgramKind};
 use crate::kernel::Facts;
 
 /// The programs that stay for those that were left out, since the kernel has not what these attach
@@ -45,11 +45,8 @@ impl Renamed {
         }
         self.left_out.insert(name.to_owned(), others);
         // Each attempt loads the whole object: what is known to be missing is not tried.
-        for program in self.programs.clone() {
-            if is_off(&program.name)
-                || self.left_out.contains_key(&program.name)
-                || !is_missing(&program, kernel)
-            {
+        for program in self.missing(kernel) {
+            if is_off(&program.name) || self.left_out.contains_key(&program.name) {
                 continue;
             }
             let others = self.others(&program, &is_off);
@@ -60,16 +57,35 @@ impl Renamed {
         true
     }
 
-    /// The programs that see the same under another name: of the same family, at the same end of a
-    /// function, with the same maps and variables.
+    /// Whether the kernel is known not to have what a program attaches to.
+    pub(super) fn is_missing(&self, name: &str, kernel: &dyn Facts) -> bool {
+        self.missing(kernel).iter().any(|program| program.name == name)
+    }
+
+    /// The programs of which the kernel is known not to have what they attach to.
+    fn missing(&self, kernel: &dyn Facts) -> Vec<Program> {
+        let functions: BTreeSet<&str> = self.programs.iter().filter_map(function).collect();
+        let known = kernel.functions_among(&functions);
+        // A kernel that shows none hides them.
+        let are_shown = !known.is_empty();
+        let is_missing = |program: &&Program| match function(program) {
+            Some(function) => are_shown && !known.contains(function),
+            None => tracepoint(program).is_some_and(|it| kernel.has_tracepoint(it) == Some(false)),
+        };
+        self.programs.iter().filter(is_missing).cloned().collect()
+    }
+
+    /// The programs that see the same under another name: at the same end of a function, or at a
+    /// tracepoint, with the same maps and variables.
     fn others(&self, program: &Program, is_off: &impl Fn(&str) -> bool) -> Vec<String> {
         let Some(kind) = ProgramKind::of(&program.section).alternative else { return Vec::new() };
         let Some(state) = self.state.get(&program.name).filter(|state| !state.is_empty()) else {
             return Vec::new();
         };
         let is_other = |other: &&Program| {
+            // A tracepoint may stand for a function: kernels turn one into the other.
             let of_kind =
-                |it: Alternative| (it.family, it.is_return) == (kind.family, kind.is_return);
+                |it: Alternative| it.family != kind.family || it.is_return == kind.is_return;
             other.name != program.name
                 && ProgramKind::of(&other.section).alternative.is_some_and(of_kind)
                 && !is_off(&other.name)
@@ -103,19 +119,19 @@ impl Renamed {
     }
 }
 
-/// Whether the kernel is known not to have what a program attaches to.
-fn is_missing(program: &Program, kernel: &dyn Facts) -> bool {
-    let Some(kind) = ProgramKind::of(&program.section).alternative else { return false };
-    let Some((_, target)) = program.section.split_once('/') else { return false };
-    match kind.family {
-        super::kinds::Family::Function => {
-            let function = target.split('+').next().unwrap_or(target);
-            !function.contains('*') && !kernel.has_function(function)
-        }
-        super::kinds::Family::Tracepoint => {
-            kind.has_category && kernel.has_tracepoint(target) == Some(false)
-        }
-    }
+/// The function that a program attaches to.
+fn function(program: &Program) -> Option<&str> {
+    let kind = ProgramKind::of(&program.section).alternative?;
+    let (_, target) = program.section.split_once('/')?;
+    let function = target.split('+').next()?;
+    (kind.family == Family::Function && !function.contains('*')).then_some(function)
+}
+
+/// The tracepoint that a program attaches to, where its section names the category, too.
+fn tracepoint(program: &Program) -> Option<&str> {
+    let kind = ProgramKind::of(&program.section).alternative?;
+    let (_, target) = program.section.split_once('/')?;
+    kind.has_category.then_some(target)
 }
 
 #[cfg(test)]
@@ -160,6 +176,19 @@ mod tests {
             "left out: `old` (kprobe/account_page_dirtied), which this kernel does not have; \
              `new` (kprobe/folio_account_dirtied) stays"
         );
+    }
+
+    #[test]
+    fn tracepoints_stand_for_functions() {
+        let mut found = renamed(&[
+            ("old", "kprobe/blk_account_io_start", "a"),
+            ("exit", "kretprobe/blk_account_io_start", "b"),
+            ("new", "tp_btf/block_io_start", "a"),
+        ]);
+        let kernel = Faked { kprobes: true, function: "vfs_read", ..Faked::default() };
+        assert!(!found.is_missing("old", &kernel), "functions may be hidden");
+        assert!(found.leave_out("old", |_| false, &kernel));
+        assert!(!found.leave_out("exit", |_| false, &kernel));
     }
 
     #[test]
