@@ -157,7 +157,8 @@ pub struct Run {
     #[arg(long, value_name = "MAP=KEY:VALUE", value_parser = map_set, help_heading = TARGETS)]
     pub map_set: Vec<MapSetArg>,
 
-    /// Replace the XDP program that another one has attached. It comes back at the end
+    /// Replace the XDP program that another one has attached. It comes back at the end, but not
+    /// after kill -9
     #[arg(long, help_heading = TARGETS)]
     pub force: bool,
 

@@ -247,6 +247,14 @@ impl Opened {
         }
     }
 
+    /// Has a program loaded for a kind of hook.
+    pub(crate) fn set_attach_type(&mut self, name: &str, kind: ProgramAttachType) {
+        let program = self.0.progs_mut().find(|program| program.name().to_str() == Some(name));
+        if let Some(mut program) = program {
+            program.set_attach_type(kind);
+        }
+    }
+
     /// Has a program loaded for a function, of the kernel or of another program.
     ///
     /// # Errors

@@ -58,6 +58,9 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
             let program =
                 object.progs().find(|program| program.name().to_str() == Some(&arg.value));
             let program = program.ok_or_else(|| usage(arg, "the package has no such program"))?;
+            if !program.autoload() {
+                return Err(usage(arg, format!("`{}` is not loaded", arg.value)));
+            }
             descriptor(std::os::fd::AsFd::as_fd(&program).as_raw_fd())
         }
         MapType::CgroupArray => {

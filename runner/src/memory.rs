@@ -4,7 +4,7 @@
 //! are made.
 
 use anyhow::anyhow;
-use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::{BpfObject, Program};
 use libbpf_rs::MapType;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -104,8 +104,14 @@ const OWN_FILES: u64 = 12;
 /// # Errors
 /// When it may not.
 fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
-    // A program has its link, too.
-    let needed = OWN_FILES + maps as u64 + 2 * elf.programs().len() as u64;
+    // A program has its link, too, and perhaps an event: one for each CPU where it samples.
+    let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1) as u64;
+    let files = |program: Program| match program.section.starts_with("perf_event") {
+        true => 1 + 2 * cpus,
+        false => 3,
+    };
+    let of_programs: u64 = elf.programs().into_iter().map(files).sum();
+    let needed = OWN_FILES + maps as u64 + of_programs;
     let limit = getrlimit(Resource::Nofile);
     // None stands for no limit.
     if limit.current.is_none_or(|current| current >= needed) {

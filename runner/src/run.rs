@@ -4,6 +4,7 @@
 
 mod prepared;
 
+use std::collections::HashSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,7 @@ pub(crate) fn run(
             None => Some(plan.count.unwrap_or(1).min(1)),
         },
         called,
+        returned: HashSet::new(),
         has_enough: false,
         has_reading: false,
         names: None,
@@ -121,6 +123,8 @@ struct Run<'r> {
     readings: Option<Readings>,
     /// Programs that are called by the clock.
     called: CalledPrograms,
+    /// What they have returned, and was told.
+    returned: HashSet<(String, u32)>,
     /// How often they are, where nothing else is shown.
     most_calls: Option<u64>,
     /// Each view was read as often as was asked for.
@@ -303,7 +307,9 @@ impl Run<'_> {
             }
             Step::Returned(_, 0) => {}
             Step::Returned(name, code) => {
-                self.talk.warning(&format!("`{name}` returned {}", code.cast_signed()));
+                if self.returned.insert((name.clone(), code)) {
+                    self.talk.warning(&format!("`{name}` returned {}", code.cast_signed()));
+                }
             }
         }
         self.has_enough |= self.most_calls.is_some_and(|most| self.called.rounds() >= most);
@@ -342,12 +348,14 @@ impl Run<'_> {
         if self.outputs.all_gone() {
             return Ok(());
         }
+        if end != End::Enough {
+            self.last_calls()?;
+        }
         if !self.buffers.is_empty() && self.outputs.left() > 0 {
             self.last_records()?;
         }
         if end != End::Enough {
             self.last_readings()?;
-            self.last_calls()?;
         }
         // A summary is shown, however many records were asked for.
         self.outputs.lift_limit();
@@ -414,10 +422,11 @@ impl Run<'_> {
 
     /// Calls programs once more, unless nothing else is shown: then the last time is over.
     fn last_calls(&mut self) -> Result<(), Failure> {
-        if self.most_calls.is_some() && self.called.rounds() > 0 {
-            return Ok(());
+        // A round that has begun is ended.
+        let is_over = self.most_calls.is_some() && self.called.rounds() > 0;
+        if !is_over {
+            self.called.begin_last();
         }
-        self.called.begin_last();
         while self.called.is_busy() && !self.is_impatient() {
             self.call(Instant::now())?;
             self.write_all(ROOM_AT_END)?;

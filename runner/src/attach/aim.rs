@@ -11,8 +11,10 @@ use super::assigned::Assignments;
 use super::way;
 use crate::failure::{Failure, exit_code};
 use crate::load::{Opened, Refused};
+use crate::sys;
 
-/// Has programs loaded for what the command line names.
+/// Has programs loaded for what the command line names. Returns the programs that others replace a
+/// function of: they have to be open until the object is loaded.
 ///
 /// # Errors
 /// When a way does not suit a program, or the kernel has no such function.
@@ -20,8 +22,9 @@ pub(super) fn aim(
     opened: &mut Opened,
     assignments: &Assignments,
     left_out: &std::collections::BTreeSet<String>,
-) -> Result<(), Refused> {
+) -> Result<Vec<OwnedFd>, Refused> {
     let types = opened.types();
+    let mut replaced_programs = Vec::new();
     for (name, assigned) in assignments.iter().filter(|(name, _)| !left_out.contains(*name)) {
         let Some(way) = assigned.way() else { continue };
         let ty = types.iter().find(|(known, _)| known == name).map(|(_, ty)| *ty);
@@ -36,6 +39,9 @@ pub(super) fn aim(
             return Err(Refused { program: None, is_for_target: false, failure });
         }
         if !way.is_loaded_for {
+            if let Some(kind) = attach_type(way.name) {
+                opened.set_attach_type(name, kind);
+            }
             continue;
         }
         let general = |failure| Refused { program: None, is_for_target: false, failure };
@@ -44,6 +50,7 @@ pub(super) fn aim(
             _ => (None, &*assigned.target),
         };
         let fd = other.as_ref().map(|other| other.as_raw_fd());
+        replaced_programs.extend(other);
         opened.aim(name, attach_type(way.name), fd, function).map_err(|error| {
             let target = &assigned.target;
             let error = anyhow!("cannot attach `{name}` to `{target}`: {error:#}");
@@ -52,7 +59,7 @@ pub(super) fn aim(
             Refused { program: Some(name.to_owned()), is_for_target: true, failure }
         })?;
     }
-    Ok(())
+    Ok(replaced_programs)
 }
 
 /// What a kind of hook is to the kernel.
@@ -62,6 +69,12 @@ fn attach_type(kind: &str) -> Option<ProgramAttachType> {
         "fexit" => ProgramAttachType::TraceFexit,
         "fmod_ret" => ProgramAttachType::ModifyReturn,
         "tp_btf" => ProgramAttachType::TraceRawTp,
+        "kprobe.multi" | "kretprobe.multi" => ProgramAttachType::KprobeMulti,
+        "uprobe.multi" | "uretprobe.multi" => ProgramAttachType::TraceUprobeMulti,
+        // libbpf attaches these by links of user functions where the kernel has them.
+        "usdt" if sys::has_links_of_user_functions() => ProgramAttachType::TraceUprobeMulti,
+        // None: it is the number 0.
+        "kprobe" | "kretprobe" | "ksyscall" | "kretsyscall" => ProgramAttachType::CgroupInetIngress,
         _ => return None,
     })
 }

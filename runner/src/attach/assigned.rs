@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use bpfpack_schemas::object::Program;
+use libbpf_rs::ProgramType;
 
 use super::kinds::ProgramKind;
 use super::pattern::matches;
@@ -69,6 +70,7 @@ impl Assignments {
         if interface.is_some() && !programs.iter().any(has_interface) {
             return Err(usage("--interface: the package has no program for an interface"));
         }
+        check_options(programs, plan)?;
         for arg in &plan.attach {
             assignments.add(programs, arg)?;
         }
@@ -119,6 +121,29 @@ impl Assignments {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Assigned)> {
         self.by_program.iter().map(|(name, assigned)| (&**name, assigned))
     }
+}
+
+/// Whether options that are only for some programs are for any.
+fn check_options(programs: &[Program], plan: &Plan) -> Result<(), Failure> {
+    let of_sections = programs.iter().map(|program| ProgramKind::of(&program.section).method);
+    let named = plan.attach.iter().filter_map(|arg| way::named(&arg.kind)).map(|way| way.method);
+    let targets: Vec<Target> = of_sections.chain(named).map(|method| method.target).collect();
+    let has_user_functions =
+        targets.contains(&Target::UserFunction) || targets.contains(&Target::Usdt);
+    let has_xdp =
+        programs.iter().any(|it| ProgramKind::of(&it.section).ty == Some(ProgramType::Xdp))
+            || plan.attach.iter().any(|arg| arg.kind == "xdp");
+    for (option, is_given, is_used) in [
+        ("--pid", plan.process.is_some(), has_user_functions),
+        ("--binary", plan.binary.is_some(), has_user_functions),
+        ("--force", plan.force, has_xdp),
+    ] {
+        if is_given && !is_used {
+            let what = if option == "--force" { "XDP" } else { "user functions" };
+            return Err(usage(format!("{option}: the package has no program for {what}")));
+        }
+    }
+    Ok(())
 }
 
 fn usage(text: impl Into<String>) -> Failure {

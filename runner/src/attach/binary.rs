@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolKind};
+use object::elf::{STB_LOCAL, STT_FUNC, STT_GNU_IFUNC};
+use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// The name of the program of a process.
@@ -100,9 +101,9 @@ impl Binary {
         let bad = |error: object::Error| Error::new(ErrorKind::InvalidData, error);
         let cache = ReadCache::new(File::open(&self.path)?);
         let elf = object::File::parse(&cache).map_err(bad)?;
-        let mut found = addresses(elf.dynamic_symbols(), function);
+        let mut found = addresses(elf.dynamic_symbols(), function)?;
         if found.is_empty() {
-            found = addresses(elf.symbols(), function);
+            found = addresses(elf.symbols(), function)?;
         }
         let offset = |address: u64| {
             elf.segments().find_map(|segment| {
@@ -124,17 +125,40 @@ impl Binary {
     }
 }
 
-/// The addresses of the functions of a name, each once.
+/// The addresses of the functions of a name, each once: a library may have several versions of one.
+///
+/// # Errors
+/// Where only the name tells different functions of single source files apart; and where what the
+/// name means is chosen when the program starts (`STT_GNU_IFUNC`).
 fn addresses<'d, S: ObjectSymbol<'d>>(
     symbols: impl Iterator<Item = S>,
     name: &str,
-) -> BTreeSet<u64> {
-    let is_it = |symbol: &S| {
-        symbol.kind() == SymbolKind::Text
-            && !symbol.is_undefined()
-            && symbol.name_bytes() == Ok(name.as_bytes())
-    };
-    symbols.filter(is_it).map(|symbol| symbol.address()).collect()
+) -> Result<BTreeSet<u64>> {
+    let (mut global, mut local) = (BTreeSet::new(), BTreeSet::new());
+    for symbol in symbols {
+        if symbol.is_undefined() || symbol.name_bytes() != Ok(name.as_bytes()) {
+            continue;
+        }
+        match symbol.flags() {
+            SymbolFlags::Elf { st_info, .. } if st_info.st_type() == STT_FUNC => {
+                let is_local = st_info.st_bind() == STB_LOCAL;
+                if is_local { &mut local } else { &mut global }.insert(symbol.address());
+            }
+            SymbolFlags::Elf { st_info, .. } if st_info.st_type() == STT_GNU_IFUNC => {
+                let text = format!(
+                    "`{name}` stands for one of several functions, which is chosen when a program \
+                     starts: name that one"
+                );
+                return Err(Error::new(ErrorKind::InvalidInput, text));
+            }
+            _ => {}
+        }
+    }
+    if global.is_empty() && local.len() > 1 {
+        let text = format!("it has {} functions `{name}`: name a place, as 0x1234", local.len());
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    Ok(if global.is_empty() { local } else { global })
 }
 
 /// Whether a file begins as programs and libraries do.
@@ -302,6 +326,8 @@ mod tests {
         assert!(libc.name().ends_with("/libc.so.6"), "{libc:?}");
         assert_eq!(libc.offsets("getppid").unwrap().len(), 1);
         assert!(libc.offsets("no_such_function").unwrap().is_empty());
+        let error = libc.offsets("strlen").unwrap_err();
+        assert!(error.to_string().contains("chosen when a program starts"), "{error}");
         let own = Binary::find(SELF, Some(std::process::id())).unwrap();
         assert!(own.path().starts_with("/proc/self/fd"), "{own:?}");
         let of_process = Binary::find("sh", Some(std::process::id())).unwrap();

@@ -19,7 +19,10 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let program = context.program;
     let is_over_map = context.rest_of_section().is_some_and(|walked| OVER_MAPS.contains(&walked));
     let link = match (context.named, is_over_map) {
-        (Some(name), _) => program.attach_iter(context.map(name)?.as_fd()),
+        (Some(name), true) => program.attach_iter(context.map(name)?.as_fd()),
+        (Some(_), false) => {
+            return Err(context.bad_target("only programs of `iter/bpf_map_elem` walk over a map"));
+        }
         // There is only one that it could be.
         (None, true) => match &walkable(context)[..] {
             [name] => program.attach_iter(context.map(name)?.as_fd()),

@@ -195,12 +195,12 @@ static KINDS: &[ProgramKind] = &[
     kind(&["iter", "iter.s"], iterator::METHOD).btf(),
     kind(&["lsm", "lsm.s"], SECTION).btf().lsm().load_hint(OTHERS),
     kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm(),
-    kind(&["freplace"], SECTION).load_hint(OTHERS),
+    kind(&["freplace"], SECTION).btf().load_hint(OTHERS),
     kind(&["struct_ops", "struct_ops.s"], CLOCKLESS).btf().in_map(),
     kind(&["syscall"], syscall::METHOD),
     // Interfaces.
     kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
-    kind(&["xdp.frags"], xdp::METHOD).network().hint(hints::xdp),
+    kind(&["xdp.frags"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
     kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network().in_map(),
     kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls),
     kind(&["action"], ACTIONS).network().of_type(ProgramType::SchedAct),
@@ -238,6 +238,15 @@ impl ProgramKind {
         let known = longest(&|known| is_in(section, known));
         let older = || longest(&|known| begins(section, known)).filter(|kind| kind.ty.is_some());
         known.or_else(older).unwrap_or(&UNKNOWN)
+    }
+}
+
+impl ProgramKind {
+    /// Whether the kernel does not even load a program of a section, since nothing names what it is
+    /// for.
+    pub(super) fn lacks_name(&self, section: &str) -> bool {
+        let is_named = section.split_once('/').is_some_and(|(_, rest)| !rest.is_empty());
+        self.needs_btf && self.method.target == Target::Section && !is_named
     }
 }
 

@@ -177,7 +177,8 @@ pub(super) fn detach(attachments: Vec<Attachment>) {
         });
     }
     drop(links);
-    drop(undone);
+    // What was made last goes first.
+    undone.into_iter().rev().for_each(drop);
 }
 
 /// Undoes something when it is dropped: for what the kernel does not undo when this process ends.

@@ -76,6 +76,9 @@ pub(crate) struct Tracing {
     object: Object,
 }
 
+/// Why a program is attached to nothing that others call.
+const CALLED: &str = "others call it through a map; --attach attaches it by itself, too";
+
 /// A program that is loaded and attached to nothing, since nothing names a target.
 #[derive(Debug)]
 struct Idle {
@@ -146,8 +149,9 @@ pub(crate) fn load_and_attach<P>(
     let annotations = &package.meta.bpf_skel.progs;
     let assignments = Assignments::new(&programs, plan)?;
     let mut selection = Selection::new(&programs, annotations, &plan.with, &plan.without)?;
-    // Who names a target for a program wants it.
-    assignments.wanted.iter().for_each(|name| selection.want(name));
+    // Who names a target for a program wants it, unless it is left out by its name.
+    let wanted = assignments.wanted.iter().filter(|name| !plan.without.contains(name));
+    wanted.for_each(|name| selection.want(name));
     selection.off.extend(assignments.off.iter().cloned());
     let pins = Pins::new(plan.pin.as_deref())?;
     let mut alternatives = match plan.attach_all {
@@ -156,6 +160,19 @@ pub(crate) fn load_and_attach<P>(
             Alternatives::find(elf, |name| !selection.off.contains(name), selection.wanted.clone())
         }
     };
+    let is_nameless = |program: &&Program| {
+        ProgramKind::of(&program.section).lacks_name(&program.section)
+            && assignments.of(&program.name).is_none()
+            && !selection.off.contains(&program.name)
+    };
+    let nameless: Vec<Idle> = programs
+        .iter()
+        .filter(is_nameless)
+        .map(|Program { name, section }| {
+            let (name, section) = (name.clone(), section.clone());
+            Idle { name, section, target: Target::Typed }
+        })
+        .collect();
     let mut reasons = Vec::new();
     if alternatives.exist() && !kernel::has_btf() {
         alternatives.give_up_btf();
@@ -167,13 +184,15 @@ pub(crate) fn load_and_attach<P>(
         let mut left_out: BTreeSet<String> = selection.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
         left_out.extend(refused.keys().cloned());
+        left_out.extend(nameless.iter().map(|idle| idle.name.clone()));
         left_out.extend(renamed.iter().flat_map(Renamed::names));
         let attempt =
             Attempt { input, pins: &pins, left_out: &left_out, assignments: &assignments };
         let Refused { program, is_for_target, failure } = match attempt.run(&prepare) {
-            Ok(attached) => {
+            Ok(mut attached) => {
+                attached.tracing.idle.extend(nameless);
                 let notes = renamed.iter().flat_map(Renamed::describe);
-                report(&attached.tracing, &alternatives, &reasons, elf, talk)?;
+                report(&attached.tracing, &alternatives, (&reasons, &refused), elf, talk)?;
                 notes.for_each(|note| talk.note(&note));
                 for (name, reason) in &refused {
                     talk.warning(&format!("`{name}` is left out: {reason}"));
@@ -239,15 +258,18 @@ fn give_up(
 fn report(
     tracing: &Tracing,
     alternatives: &Alternatives,
-    reasons: &[String],
+    (reasons, refused): (&[String], &BTreeMap<String, String>),
     elf: &BpfObject<'_>,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let count = tracing.programs;
     if count == 0 {
-        let idle = tracing.idle.iter().map(Idle::describe);
-        let error = anyhow!("no program is left to be attached");
-        return Err(idle.fold(Failure::new(exit_code::USAGE, error), Failure::hint));
+        let code = if refused.is_empty() { exit_code::USAGE } else { exit_code::ATTACH };
+        let failure = Failure::new(code, anyhow!("no program is left to be attached"));
+        let reasons = refused.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
+        return Err(reasons
+            .chain(tracing.idle.iter().map(Idle::describe))
+            .fold(failure, Failure::hint));
     }
     for choice in alternatives.describe() {
         let why = match reasons.is_empty() {
@@ -259,7 +281,13 @@ fn report(
     if let Some(warning) = unasked_lsm(elf) {
         talk.warning(warning);
     }
-    tracing.idle.iter().for_each(|idle| talk.warning(&idle.describe()));
+    for idle in &tracing.idle {
+        match idle.target {
+            // As its author means it.
+            Target::Elsewhere(CALLED) => talk.note(&idle.describe()),
+            _ => talk.warning(&idle.describe()),
+        }
+    }
     if !tracing.sampling.is_empty() {
         talk.note(&format!(
             "{} {} times a second on each CPU; --frequency sets another number",
@@ -308,9 +336,12 @@ impl Attempt<'_> {
             opened.set_types(|section| ProgramKind::of(section).ty);
             opened.take_in(|name| !self.left_out.contains(name));
             opened.leave_out(self.left_out);
-            aim(&mut opened, self.assignments, self.left_out)?;
+            let replaced = aim(&mut opened, self.assignments, self.left_out)?;
             opened.link_user_functions(&self.linked());
-            opened.load(load_hint)
+            let loaded = opened.load(load_hint);
+            // Until here it has to be open.
+            drop(replaced);
+            loaded
         };
         let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
         let of_cgroup =
@@ -333,18 +364,25 @@ impl Attempt<'_> {
             let named = assigned.map(|assigned| &*assigned.target);
             method.is(probe::USER_FUNCTION) && probe::can_be_linked(&program.section, named)
         };
-        let programs = self.input.elf.programs();
+        let Input { elf, plan, .. } = self.input;
+        // Programs that call each other have to be of one kind.
+        if !elf.programs_in_maps().is_empty() || !plan.map_set.is_empty() {
+            return BTreeSet::new();
+        }
+        let programs = elf.programs();
         let names: BTreeSet<String> =
             programs.into_iter().filter(is_linked).map(|program| program.name).collect();
-        let is_wanted = !names.is_empty() && self.input.plan.process.is_none();
+        let is_wanted = !names.is_empty() && plan.process.is_none();
         if is_wanted && sys::has_links_of_user_functions() { names } else { BTreeSet::new() }
     }
 
     fn attach(&self, mut loaded: Loaded) -> Result<Tracing, Refused> {
         let general = |failure| Refused { program: None, is_for_target: false, failure };
-        let called = self.input.elf.programs_in_maps();
+        let Input { elf, plan, .. } = self.input;
+        let mut called = elf.programs_in_maps();
+        called.extend(plan.map_set.iter().map(|arg| arg.value.clone()));
         let options = self.options(&loaded.0).map_err(general)?;
-        let mut attachments = Vec::new();
+        let mut attachments: Vec<(String, Attachment)> = Vec::new();
         let (mut idle, mut sampling, mut by_clock) = (Vec::new(), Vec::new(), Vec::new());
         let mut programs = 0;
         for program in loaded.0.progs_mut() {
@@ -358,7 +396,12 @@ impl Attempt<'_> {
             // Called by others, through a map: it is not attached to what they are attached to.
             let is_called = called.contains(&name)
                 && (kind.method.target == Target::Interface || !section.contains('/'));
-            if assigned.is_none() && (kind.is_in_map || is_called) {
+            let is_wanted = self.assignments.wanted.contains(&name);
+            if kind.is_in_map && !is_wanted {
+                continue;
+            }
+            if is_called && !is_wanted {
+                idle.push(Idle { name, section, target: Target::Elsewhere(CALLED) });
                 continue;
             }
             match self.attach_one(&program, &name, &section, &options) {
@@ -379,8 +422,10 @@ impl Attempt<'_> {
                 Err(AttachError::NoTarget(target)) => idle.push(Idle { name, section, target }),
                 Err(error) => {
                     let failure = failure(&name, &section, &error);
-                    let is_for_target = error.errno() != libc::EPERM;
-                    return Err(Refused { program: Some(name), is_for_target, failure });
+                    let program = Some(name).filter(|_| !error.is_exhausted());
+                    // What is attached already is detached as at the end of a run.
+                    detach(attachments.into_iter().map(|(_, attachment)| attachment).collect());
+                    return Err(Refused { program, is_for_target: error.is_for_target(), failure });
                 }
             }
         }

@@ -122,17 +122,19 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let rate = named
         .or_else(|| context.options.frequency.map(Rate::Frequency))
         .or(sampling.rate)
-        .or_else(|| annotated().map(Rate::Frequency))
+        .or_else(|| annotated().filter(|frequency| *frequency > 0).map(Rate::Frequency))
         .unwrap_or(Rate::Frequency(FREQUENCY));
     let links = match sampling.counted {
         // What was asked for, and nothing else in its place: numbers of another event look like data.
-        Some(counted) => links(context, counted, rate).map_err(|error| missing(context, error)),
+        Some(counted) => {
+            links(context, counted, rate).map_err(|error| missing(context, rate, error))
+        }
         None => links(context, CLOCKS[0], rate)
             .or_else(|error| match has_none(&error) {
                 true => links(context, CLOCKS[1], rate),
                 false => Err(error),
             })
-            .map_err(|error| context.refused(error)),
+            .map_err(|error| missing(context, rate, error)),
     };
     Ok(links?.into_iter().map(Attachment::Link).collect())
 }
@@ -164,7 +166,20 @@ fn has_none(error: &libbpf_rs::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
-fn missing(context: &Context<'_>, error: libbpf_rs::Error) -> AttachError {
+/// The kernel's limit of samples a second (`kernel.perf_event_max_sample_rate`).
+fn most_samples() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").ok()?;
+    text.trim().parse().ok()
+}
+
+fn missing(context: &Context<'_>, rate: Rate, error: libbpf_rs::Error) -> AttachError {
+    if let (Rate::Frequency(wanted), Some(most)) = (rate, most_samples())
+        && wanted > most
+    {
+        return context.bad_target(format!(
+            "{wanted} times a second are more than kernel.perf_event_max_sample_rate allows: {most}"
+        ));
+    }
     if !has_none(&error) {
         return context.refused(error);
     }

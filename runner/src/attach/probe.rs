@@ -171,7 +171,15 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
     let (program, retprobe) = (context.program, is_return(context.kind));
     let link = match program.attach_type() {
         ProgramAttachType::TraceUprobeMulti => {
-            let offsets = binary.offsets(function).map_err(|error| context.refused(error))?;
+            let offsets = match function {
+                // A place in the file.
+                "" => vec![offset],
+                _ => {
+                    let begins =
+                        binary.offsets(function).map_err(|error| context.refused(error))?;
+                    begins.into_iter().map(|begin| begin + offset).collect()
+                }
+            };
             if offsets.is_empty() {
                 let text = format!("`{}` has no function `{function}`", binary.name());
                 return Err(context.bad_target(text));

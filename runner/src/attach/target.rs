@@ -6,6 +6,8 @@
 pub(crate) enum Target {
     /// What its section says.
     Section,
+    /// A function of the kernel, or what else its type information names.
+    Typed,
     /// A function of the kernel.
     Function,
     /// Functions of the kernel, by a pattern.
@@ -41,6 +43,7 @@ impl Target {
     pub(super) fn name(self) -> Option<&'static str> {
         Some(match self {
             Target::Section | Target::Clock | Target::Elsewhere(_) => return None,
+            Target::Typed => "a function or hook that the kernel describes",
             Target::Function => "a function of the kernel",
             Target::Functions => "a pattern of functions of the kernel",
             Target::Tracepoint => "a tracepoint",
@@ -61,6 +64,7 @@ impl Target {
         let example = match self {
             Target::Elsewhere(why) => return why.to_owned(),
             Target::Section | Target::Clock => return "attach it to something else".to_owned(),
+            Target::Typed => "fentry:vfs_read",
             Target::Function => "kprobe:vfs_read",
             Target::Functions => "kprobe.multi:vfs_*",
             Target::Tracepoint => "tp:sched/sched_switch",

@@ -11,6 +11,7 @@ use super::interface::{self, Named};
 use super::method::{Attachment, Context, Method, Owner, Undo};
 use super::target::Target;
 use crate::sys;
+use crate::sys::filters::has_filters;
 
 /// By the tcx hook of an interface, or, in kernels before 6.6, by a filter of its own.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
@@ -109,15 +110,8 @@ impl Filter {
         if self.had_qdisc {
             return;
         }
-        // Filters of others that came meanwhile: those with the priorities that people give, and the
-        // kernel (net/sched/cls_api.c: `tcf_auto_prio`, from 49152 down).
-        let is_used = [TC_INGRESS, TC_EGRESS].into_iter().any(|point| {
-            (1..=32).chain(49_121..=49_152).any(|priority| {
-                let mut hook = builder.hook(point);
-                hook.handle(1).priority(priority);
-                hook.query().is_ok()
-            })
-        });
+        // Others may have come meanwhile. Where the kernel does not tell, it stays.
+        let is_used = has_filters(self.interface).unwrap_or(true);
         if !is_used {
             let _ = builder.hook(TC_INGRESS | TC_EGRESS).destroy();
         }

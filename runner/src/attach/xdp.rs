@@ -12,6 +12,7 @@ use super::method::{Attachment, Context, Method, Owner, Undo};
 use super::target::Target;
 use crate::sys;
 use crate::sys::xdp::Replaced;
+use crate::talk;
 
 /// By the XDP hook of an interface.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
@@ -45,8 +46,19 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let mut link = link(context, interface, flags);
     let is_busy = |errno: Option<i32>| matches!(errno, Some(libc::EBUSY | libc::EEXIST));
     if context.options.replaces && link.as_ref().is_err_and(|error| is_busy(error.raw_os_error())) {
-        let replaced = Replaced::take_off(interface).map_err(|error| context.refused(error))?;
-        attached.push(Attachment::Undone(Undo::by(move || drop(replaced))));
+        let replaced = Replaced::take_off(interface).map_err(|error| {
+            context.bad_target(format!(
+                "the XDP program that is there cannot be taken off ({error}): one that is attached \
+                 by a link only its owner can detach"
+            ))
+        })?;
+        attached.push(Attachment::Undone(Undo::by(move || {
+            if let Err(error) = replaced.put_back() {
+                talk::warning(&format!(
+                    "the XDP program that --force replaced is not attached again: {error}"
+                ));
+            }
+        })));
         link = self::link(context, interface, flags);
     }
     let link = link.map_err(|error| AttachError::Refused {

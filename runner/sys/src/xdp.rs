@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// A program that was taken off its interface. Dropped, it is attached again.
+/// A program that was taken off its interface.
 #[derive(Debug)]
 pub struct Replaced {
     interface: i32,
@@ -48,20 +48,18 @@ impl Replaced {
         check(result)?;
         Ok(Replaced { interface, program, flags })
     }
-}
 
-impl Drop for Replaced {
-    fn drop(&mut self) {
+    /// Attaches it again, unless another one was attached meanwhile.
+    ///
+    /// # Errors
+    /// As the kernel has them.
+    pub fn put_back(self) -> io::Result<()> {
         let flags = self.flags | libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
-        // SAFETY: the descriptor is open; options may be null. One that was attached meanwhile stays.
-        unsafe {
-            libbpf_sys::bpf_xdp_attach(
-                self.interface,
-                self.program.as_raw_fd(),
-                flags,
-                std::ptr::null(),
-            )
-        };
+        let program = self.program.as_raw_fd();
+        // SAFETY: the descriptor is open; options may be null.
+        check(unsafe {
+            libbpf_sys::bpf_xdp_attach(self.interface, program, flags, std::ptr::null())
+        })
     }
 }
 

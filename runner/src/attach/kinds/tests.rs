@@ -97,6 +97,13 @@ fn older_sections_are_of_the_kind_that_they_begin_with() {
 }
 
 #[test]
+fn programs_that_name_nothing() {
+    let lacks = |section| ProgramKind::of(section).lacks_name(section);
+    assert!(lacks("fentry") && lacks("lsm") && lacks("fexit/") && lacks("freplace"));
+    assert!(!lacks("fentry/vfs_read") && !lacks("kprobe") && !lacks("iter") && !lacks("xdp"));
+}
+
+#[test]
 fn ranks_of_a_family_are_complete() {
     let mut ranks: BTreeMap<(Family, bool), BTreeSet<Rank>> = BTreeMap::new();
     for alternative in KINDS.iter().filter_map(|kind| kind.alternative) {
