@@ -54,22 +54,31 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
     let mut _file = None;
     let descriptor = |fd: RawFd| fd.to_ne_bytes().to_vec();
     let value = match map.map_type() {
-        MapType::ProgArray => {
-            let program =
-                object.progs().find(|program| program.name().to_str() == Some(&arg.value));
-            let program = program.ok_or_else(|| usage(arg, "the package has no such program"))?;
-            if !program.autoload() {
-                return Err(usage(arg, format!("`{}` is not loaded", arg.value)));
-            }
-            descriptor(std::os::fd::AsFd::as_fd(&program).as_raw_fd())
-        }
+        MapType::ProgArray => descriptor(program(arg, &arg.value, object)?),
         MapType::CgroupArray => {
             let file = File::open(&arg.value).map_err(|error| usage(arg, error))?;
             descriptor(_file.insert(file).as_raw_fd())
         }
-        MapType::Devmap | MapType::DevmapHash => {
-            let index = os::interface_index(&arg.value).map_err(|error| usage(arg, error))?;
-            let mut value = index.to_ne_bytes().to_vec();
+        // `struct bpf_devmap_val` and `struct bpf_cpumap_val`: a number, and perhaps a program.
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
+            let (first, called) = match arg.value.split_once('/') {
+                Some((first, called)) => (first, Some(called)),
+                None => (&*arg.value, None),
+            };
+            let number = match map.map_type() {
+                MapType::Cpumap => bytes(first, None, 4).map_err(|why| usage(arg, why))?,
+                _ => {
+                    let index = os::interface_index(first).map_err(|error| usage(arg, error))?;
+                    index.to_ne_bytes().to_vec()
+                }
+            };
+            let mut value = number;
+            if let Some(called) = called {
+                value.extend(descriptor(program(arg, called, object)?));
+            }
+            if value.len() > map.value_size() as usize {
+                return Err(usage(arg, "the map has no room for a program"));
+            }
             value.resize(map.value_size() as usize, 0);
             value
         }
@@ -88,6 +97,18 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
         false => map.update(&key, &value, MapFlags::ANY),
     };
     result.map_err(|error| usage(arg, format!("the kernel answered: {error:#}")))
+}
+
+/// The descriptor of a loaded program.
+fn program(arg: &MapSetArg, name: &str, object: &Object) -> Result<RawFd, Failure> {
+    let program = object.progs().find(|program| program.name().to_str() == Some(name));
+    let program =
+        program.ok_or_else(|| usage(arg, format!("the package has no program `{name}`")))?;
+    // One that is not loaded has a number that is none.
+    match std::os::fd::AsFd::as_fd(&program).as_raw_fd() {
+        fd if fd >= 0 && program.autoload() => Ok(fd),
+        _ => Err(usage(arg, format!("`{name}` is not loaded"))),
+    }
 }
 
 /// The bytes of a text, by a type, or, where the package does not tell it, as a whole number.

@@ -425,9 +425,7 @@ fn programs_that_others_call_are_not_attached_with_them() {
         return;
     }
     let dir = scratch();
-    let package = pack_text(
-        "calls",
-        r#"
+    let text = r#"
         u64 first, second;
         int callee(struct __sk_buff *skb);
         struct {
@@ -445,10 +443,16 @@ fn programs_that_others_call_are_not_attached_with_them() {
             __sync_fetch_and_add(&second, 1);
             return -1;
         }
-        "#,
-        &dir,
-    );
-    for options in [&[][..], &["--interface", "lo"]] {
+        "#;
+    let package = pack_text("calls", text, &dir);
+    let other = scratch();
+    let empty = text.replace(" = { .values = { [0] = (void *)&callee } }", "");
+    let empty = pack_text("empty", &empty, &other);
+    for (package, options) in [
+        (&package, &[][..]),
+        (&package, &["--interface", "lo"]),
+        (&empty, &["--map-set", "jumps=0:callee"]),
+    ] {
         let args = [&["run", "-j", "--only", "second"], options, &[package.as_str()]].concat();
         let running = Running::ecli(&args);
         send(10);
@@ -456,6 +460,8 @@ fn programs_that_others_call_are_not_attached_with_them() {
         let last = outcome.stdout.lines().last().unwrap_or_default();
         assert!(last.contains("10") && !last.contains("20"), "{options:?}: {last}");
     }
+    let args = ["run", "--without", "callee", "--map-set", "jumps=0:callee", &empty];
+    ecli(&args).failed(2, &["--map-set jumps=0:callee: `callee` is not loaded"]);
     let outcome = ecli(&["run", "-d", "10ms", "--interface", "lo", &package]).succeeded();
     for words in ["tracing with 1 program", "`callee` (tc/egress) is not attached: others call it"]
     {

@@ -158,7 +158,8 @@ const fn elsewhere(why: &'static str) -> Method {
 
 /// Attached through a map of the package, not by itself.
 const CLOCKLESS: Method = elsewhere("the package has no map of operations with it");
-const IN_MAP: Method = elsewhere("it is for an element of a map of devices or CPUs: --map-set");
+const IN_MAP: Method =
+    elsewhere("it is for an element of a map: --map-set MAP=KEY:INTERFACE/PROGRAM");
 const ROUTES: Method =
     elsewhere("`ip route` attaches such programs to routes, from a pinned object");
 const ACTIONS: Method =
@@ -201,7 +202,7 @@ static KINDS: &[ProgramKind] = &[
     // Interfaces.
     kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
     kind(&["xdp.frags"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
-    kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network().in_map(),
+    kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network(),
     kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls),
     kind(&["action"], ACTIONS).network().of_type(ProgramType::SchedAct),
     kind(&["netkit"], tc::NETKIT).network(),

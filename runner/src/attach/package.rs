@@ -24,7 +24,7 @@ use super::program::{attach, failure};
 use super::renamed::Renamed;
 use super::selection::Selection;
 use super::target::Target;
-use crate::args::Plan;
+use crate::args::{MapSetArg, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
@@ -380,7 +380,8 @@ impl Attempt<'_> {
         let general = |failure| Refused { program: None, is_for_target: false, failure };
         let Input { elf, plan, .. } = self.input;
         let mut called = elf.programs_in_maps();
-        called.extend(plan.map_set.iter().map(|arg| arg.value.clone()));
+        let in_map = |arg: &MapSetArg| arg.value.rsplit('/').next().unwrap_or_default().to_owned();
+        called.extend(plan.map_set.iter().map(in_map));
         let options = self.options(&loaded.0).map_err(general)?;
         let mut attachments: Vec<(String, Attachment)> = Vec::new();
         let (mut idle, mut sampling, mut by_clock) = (Vec::new(), Vec::new(), Vec::new());
@@ -395,7 +396,8 @@ impl Attempt<'_> {
             let kind = ProgramKind::of(&section);
             // Called by others, through a map: it is not attached to what they are attached to.
             let is_called = called.contains(&name)
-                && (kind.method.target == Target::Interface || !section.contains('/'));
+                && (matches!(kind.method.target, Target::Interface | Target::Elsewhere(_))
+                    || !section.contains('/'));
             let is_wanted = self.assignments.wanted.contains(&name);
             if kind.is_in_map && !is_wanted {
                 continue;

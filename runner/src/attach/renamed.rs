@@ -106,7 +106,8 @@ impl Renamed {
             let stay: Vec<String> = stay.map(|n| format!("`{n}` ({})", section(n))).collect();
             let section = section(name);
             format!(
-                "left out: `{name}` ({section}), which this kernel does not have; {} stays",
+                "left out: `{name}`, for this kernel has no `{section}`, or lets nothing attach to \
+                 it; in its place: {}",
                 stay.join(", ")
             )
         };
@@ -173,8 +174,8 @@ mod tests {
         assert!(!found.leave_out("new", |_| false, &kernel), "it is the last");
         assert_eq!(
             found.describe()[0],
-            "left out: `old` (kprobe/account_page_dirtied), which this kernel does not have; \
-             `new` (kprobe/folio_account_dirtied) stays"
+            "left out: `old`, for this kernel has no `kprobe/account_page_dirtied`, or lets nothing \
+             attach to it; in its place: `new` (kprobe/folio_account_dirtied)"
         );
     }
 
