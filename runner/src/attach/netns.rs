@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::AttachError;
-use super::method::{Attachment, Context, Method};
+use super::method::{Attachment, Context, Method, Owner};
 use super::target::Target;
 use crate::os;
 
@@ -17,7 +17,11 @@ pub(super) const METHOD: Method = Method { target: Target::NetNs, attach };
 const OWN: &str = "/proc/self/ns/net";
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
-    let path = context.named.unwrap_or(OWN);
+    // Modules mean their own. A package has no default: such programs decide for all sockets.
+    let path = match context.owner {
+        Owner::Module => context.named.unwrap_or(OWN),
+        Owner::Package(_) => context.named(Target::NetNs)?,
+    };
     let namespace = open(path)
         .map_err(|error| AttachError::BadTarget { named: path.to_owned(), error: error.into() })?;
     context.attached(context.program.attach_netns(namespace.as_raw_fd()))
