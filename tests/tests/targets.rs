@@ -400,7 +400,8 @@ fn tracepoints_need_no_mounted_tracefs() {
     let _ = run("sh", &["-c", "kill -CONT $$"]).succeeded();
     let outcome = running.interrupt().succeeded();
     assert!(outcome.stdout.contains("\"comm\":\"sh\""), "{}", outcome.stdout);
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    // Of this thread, which has mounts of its own.
+    let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
     assert!(!mounts.contains("tracefs"), "{mounts}");
     let package = pack("examples/hello/hello.bpf.c", &dir);
     let running = Running::ecli(&["run", &package]);
