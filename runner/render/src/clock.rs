@@ -76,6 +76,11 @@ impl TimeText {
         }
     }
 
+    /// Whether frames of the same time have the same text.
+    pub(crate) fn repeats(&self) -> bool {
+        self.column != TimeColumn::Delta
+    }
+
     /// The text for a frame of this time.
     #[inline]
     pub(crate) fn text(&mut self, time: Time) -> &[u8] {

@@ -158,18 +158,45 @@ impl Text {
         }
     }
 
-    /// Appends one of some records: a row, and the frames of its stacks.
-    #[inline]
-    fn row(&mut self, records: &Records<'_>, record: &[u8], out: &mut Vec<u8>) {
-        self.head(records.source, records.ty, out);
-        let from = out.len();
-        if self.clock.width() > 0 {
-            let width = self.clock.width();
-            let text = self.clock.text(records.time);
-            out.extend_from_slice(text);
-            let used = text.len();
-            put::spaces(width.saturating_sub(used) + 1, out);
+    /// Appends records that have rows: with names above them as often as a terminal needs it, and the
+    /// frames of their stacks below.
+    fn rows(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        let mut time = Vec::new();
+        let stacks = &records.record_type().stacks;
+        // What stands before a record, and its columns, are looked for once where that does not
+        // change below a terminal's screenful.
+        let at_once = match self.screen.is_none() && self.clock.repeats() {
+            true => records.bytes.len(),
+            false => 1,
+        };
+        for part in records.bytes.chunks(at_once.max(1)) {
+            self.head(records.source, records.ty, out);
+            self.time(records.time, &mut time);
+            for record in part {
+                self.row(records, &time, record, out);
+                let lines =
+                    1 + if stacks.is_empty() { 0 } else { self.frames(stacks, record, out) };
+                self.count(lines);
+            }
         }
+    }
+
+    /// Puts what stands before a record of this time.
+    fn time(&mut self, time: Time, into: &mut Vec<u8>) {
+        into.clear();
+        let width = self.clock.width();
+        if width > 0 {
+            let text = self.clock.text(time);
+            into.extend_from_slice(text);
+            put::spaces(width.saturating_sub(text.len()) + 1, into);
+        }
+    }
+
+    /// Appends a row.
+    #[inline]
+    fn row(&mut self, records: &Records<'_>, time: &[u8], record: &[u8], out: &mut Vec<u8>) {
+        let from = out.len();
+        out.extend_from_slice(time);
         let Text { tables, names, .. } = self;
         if let Some(Table { columns, flat, .. }) = tables.known(records.source.index, records.ty) {
             let other = |at: usize, out: &mut Vec<u8>| cell(&columns[at], record, names, out);
@@ -179,8 +206,6 @@ impl Text {
         }
         trim(out, from);
         out.push(b'\n');
-        let lines = 1 + self.frames(&records.record_type().stacks, record, out);
-        self.count(lines);
     }
 
     /// The frames of the stacks of a record, indented below it; how many they are.
@@ -287,11 +312,9 @@ impl Format for Text {
 
     fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
         let ty = records.record_type();
-        for bytes in records.bytes {
-            match &ty.event {
-                Some(event) => self.event(ty, event, bytes, out),
-                None => self.row(records, bytes, out),
-            }
+        match &ty.event {
+            Some(event) => records.bytes.iter().for_each(|it| self.event(ty, event, it, out)),
+            None => self.rows(records, out),
         }
     }
 

@@ -68,13 +68,16 @@ fn forget(program: &String) -> Result<()> {
     Ok(())
 }
 
-/// CPU seconds of one that waits for records of nobody: no thread has the id 0.
+/// CPU seconds of one that waits for records of nobody: no thread has the id 0. What it does right
+/// after it says that it traces belongs to its start. One that does nothing at all has a microsecond.
 fn idle(flood: &Flood, who: Who) -> Result<f64> {
     let consumer = Consumer::start(who, flood, false, 0, 1)?;
+    std::thread::sleep(Duration::from_millis(100));
+    let begin = consumer.cpu()?;
     std::thread::sleep(Duration::from_secs(1));
-    let cpu = consumer.cpu()?.as_secs_f64();
+    let cpu = (consumer.cpu()? - begin).as_secs_f64();
     let _ = consumer.end()?;
-    Ok(cpu)
+    Ok(cpu.max(1e-6))
 }
 
 fn start([this, other]: &[String; 2]) -> Result<()> {
