@@ -64,6 +64,11 @@ impl Syntax for Json {
     const HAS_BARE_VALUES: bool = true;
 
     #[inline]
+    fn has_keys(&mut self) -> &mut bool {
+        &mut self.has_keys
+    }
+
+    #[inline]
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.has_keys = false;
         out.push(b'{');

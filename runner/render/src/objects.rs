@@ -9,6 +9,7 @@ use bpfpack_decode::{Layout, Struct};
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::{Source, Stack};
 
+use crate::clock::TimeText;
 use crate::common::{Common, Of};
 use crate::format::{Format, lines};
 use crate::meaning::Names;
@@ -19,6 +20,9 @@ use crate::value::json;
 pub(crate) trait Syntax: Debug {
     /// Records that are no structs stand for themselves, not as the key `value` of an object.
     const HAS_BARE_VALUES: bool;
+
+    /// Whether the object has keys by now, to be remembered and set again.
+    fn has_keys(&mut self) -> &mut bool;
 
     /// An object begins.
     fn begin(&mut self, out: &mut Vec<u8>);
@@ -70,6 +74,18 @@ impl<S: Syntax> Objects<S> {
         Objects { common: Common::new(settings), syntax }
     }
 
+    /// Appends what stands before the members of records.
+    fn begin(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
+        self.syntax.begin(out);
+        self.time(Of::Record, records.time, out);
+        if self.common.several {
+            self.text(r#""map""#, records.source.name.as_bytes(), out);
+        }
+        if records.source.records.len() > 1 {
+            self.text(r#""record""#, records.record_type().name.as_bytes(), out);
+        }
+    }
+
     #[inline]
     fn time(&mut self, of: Of, time: Time, out: &mut Vec<u8>) {
         if let Some(clock) = self.common.clock(of) {
@@ -112,20 +128,22 @@ impl<S: Syntax> Format for Objects<S> {
             Layout::Struct(layout) => Some(layout),
             _ => None,
         };
+        // What objects begin with is the same for all, unless it is the time since the one before.
+        let repeats = self.common.clock.as_ref().is_none_or(TimeText::repeats);
+        let (mut begin, mut has_keys) = (Vec::new(), false);
         for bytes in records.bytes {
             if layout.is_none() && S::HAS_BARE_VALUES {
                 json::write(&ty.layout, bytes, &mut self.common.names, out);
                 out.push(b'\n');
                 continue;
             }
-            self.syntax.begin(out);
-            self.time(Of::Record, records.time, out);
-            if self.common.several {
-                self.text(r#""map""#, records.source.name.as_bytes(), out);
+            if begin.is_empty() || !repeats {
+                begin.clear();
+                self.begin(records, &mut begin);
+                has_keys = *self.syntax.has_keys();
             }
-            if records.source.records.len() > 1 {
-                self.text(r#""record""#, ty.name.as_bytes(), out);
-            }
+            out.extend_from_slice(&begin);
+            *self.syntax.has_keys() = has_keys;
             match layout {
                 Some(layout) => {
                     self.syntax.members(records, bytes, layout, &mut self.common.names, out);

@@ -34,6 +34,10 @@ impl Yaml {
 impl Syntax for Yaml {
     const HAS_BARE_VALUES: bool = false;
 
+    fn has_keys(&mut self) -> &mut bool {
+        &mut self.has_keys
+    }
+
     fn begin(&mut self, _out: &mut Vec<u8>) {
         self.has_keys = false;
     }
