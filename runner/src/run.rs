@@ -3,6 +3,7 @@
 //! and the readings that a thread makes by the clock. Nothing else wakes us.
 
 mod prepared;
+mod stages;
 
 use std::collections::HashSet;
 use std::sync::mpsc::RecvTimeoutError;
@@ -25,16 +26,13 @@ use crate::sys::Signals;
 use crate::talk::Talk;
 pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
+use stages::through_stages;
 
 /// How long the readings' thread may take to end once nothing is wanted of it.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
 /// A program that was running when it was detached has ended after this.
 const LAST_RECORDS: Duration = Duration::from_millis(2);
-
-/// How long stages may take for records of a buffer before the loop looks at signals, and the
-/// clock: each call may take as long as the user lets it, and a round has many.
-const LONGEST_ROUND: Duration = Duration::from_millis(100);
 
 /// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
 /// made of them long.
@@ -474,38 +472,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-}
-
-/// Takes a round of a buffer through the stages.
-fn through_stages(
-    buffer: &mut Buffer,
-    chain: &mut Chain,
-    outputs: &mut Outputs,
-    round: &mut Round,
-) -> Result<(), Failure> {
-    let begin = outputs.drawn();
-    let since = Instant::now();
-    let (mut calls, mut is_late) = (chain.calls(), false);
-    let mut failure = None;
-    buffer.drain(usize::MAX, round, |records| {
-        // Stages see nothing in which nothing was found.
-        if records.are_malformed {
-            return Verdict { taken: 0, goes_on: failure.is_none() };
-        }
-        if failure.is_none() {
-            failure = chain.frame(Frame::Records(records), outputs).err();
-        }
-        if chain.calls() != calls {
-            calls = chain.calls();
-            is_late = since.elapsed() >= LONGEST_ROUND;
-        }
-        let goes_on = failure.is_none() && !is_late && outputs.drawn() - begin < MOST_BYTES;
-        Verdict { taken: records.bytes.len() as u64, goes_on }
-    })?;
-    match failure {
-        Some(failure) => Err(failure),
-        None => chain.flush(outputs),
     }
 }
 

@@ -25,6 +25,7 @@ mod perf_event;
 mod probe;
 mod program;
 mod renamed;
+mod report;
 mod section;
 mod selection;
 mod socket_filter;

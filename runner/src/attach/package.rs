@@ -15,13 +15,14 @@ use super::alternatives::Alternatives;
 use super::assigned::{Assigned, Assignments};
 use super::called::Called;
 use super::error::AttachError;
-use super::explain::{load_hint, unasked_lsm};
+use super::explain::load_hint;
 use super::kinds::ProgramKind;
 use super::method::{Attachment, Context, Options, Owner, detach};
 use super::perf_event;
 use super::probe;
 use super::program::{attach, failure};
 use super::renamed::Renamed;
+use super::report::{CALLED, Findings, Idle, give_up, report};
 use super::selection::Selection;
 use super::target::Target;
 use crate::args::{MapSetArg, Plan};
@@ -62,39 +63,21 @@ pub(crate) struct Attached<P> {
 /// Attached programs. Dropped, they are detached.
 #[derive(Debug)]
 pub(crate) struct Tracing {
-    /// By the names of their programs.
-    attachments: Vec<(String, Attachment)>,
-    /// How many programs are attached, each perhaps by several links.
-    programs: usize,
-    /// What is attached to nothing, and why.
-    idle: Vec<Idle>,
-    /// Programs that sample as often as nothing says.
-    sampling: Vec<String>,
-    /// Programs that sample by a clock of which nothing says which.
-    by_clock: Vec<String>,
+    attachments: Attachments,
+    /// What the user should know of them.
+    findings: Findings,
     /// Keeps the maps and programs.
     object: Object,
 }
 
-/// Why a program is attached to nothing that others call.
-const CALLED: &str = "others call it through a map; --attach attaches it by itself, too";
+/// What keeps programs attached, by the programs' names. Dropped, they are detached, in the order that
+/// leaves nothing behind.
+#[derive(Debug, Default)]
+struct Attachments(Vec<(String, Attachment)>);
 
-/// A program that is loaded and attached to nothing, since nothing names a target.
-#[derive(Debug)]
-struct Idle {
-    name: String,
-    section: String,
-    target: Target,
-}
-
-impl Idle {
-    fn describe(&self) -> String {
-        let Idle { name, section, target } = self;
-        let how = target.how_to_name(name);
-        match target.name() {
-            Some(what) => format!("`{name}` ({section}) is not attached: it needs {what}; {how}"),
-            None => format!("`{name}` ({section}) is not attached: {how}"),
-        }
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        detach(self.0.drain(..).map(|(_, attachment)| attachment).collect());
     }
 }
 
@@ -116,7 +99,7 @@ impl Tracing {
             Attachment::Call(program) => Some(Called::call(name, program.as_fd())),
             _ => None,
         };
-        self.attachments.iter().filter_map(called).collect()
+        self.attachments.0.iter().filter_map(called).collect()
     }
 
     /// Whether all programs are such.
@@ -124,12 +107,12 @@ impl Tracing {
         let is_called = |(_, attachment): &(String, Attachment)| {
             matches!(attachment, Attachment::Walk(_) | Attachment::Call(_))
         };
-        self.attachments.iter().all(is_called)
+        self.attachments.0.iter().all(is_called)
     }
 
     /// Detaches the programs. The maps stay as long as the object is kept, and hold still.
     pub(crate) fn detach(self) -> Object {
-        detach(self.attachments.into_iter().map(|(_, attachment)| attachment).collect());
+        drop(self.attachments);
         self.object
     }
 }
@@ -190,9 +173,9 @@ pub(crate) fn load_and_attach<P>(
             Attempt { input, pins: &pins, left_out: &left_out, assignments: &assignments };
         let Refused { program, is_for_target, failure } = match attempt.run(&prepare) {
             Ok(mut attached) => {
-                attached.tracing.idle.extend(nameless);
+                attached.tracing.findings.idle.extend(nameless);
                 let notes = renamed.iter().flat_map(Renamed::describe);
-                report(&attached.tracing, &alternatives, (&reasons, &refused), elf, talk)?;
+                report(&attached.tracing.findings, &alternatives, (&reasons, &refused), elf, talk)?;
                 notes.for_each(|note| talk.note(&note));
                 for (name, reason) in &refused {
                     talk.warning(&format!("`{name}` is left out: {reason}"));
@@ -228,87 +211,6 @@ pub(crate) fn load_and_attach<P>(
         }
         return Err(give_up(failure, program, &reasons, &refused, programs.len()));
     }
-}
-
-/// What the user sees where nothing more can be tried.
-fn give_up(
-    failure: Failure,
-    program: Option<String>,
-    reasons: &[String],
-    refused: &BTreeMap<String, String>,
-    programs: usize,
-) -> Failure {
-    let tried = |reason: &String| format!("another kind of hook was tried first: {reason}");
-    let failure = reasons.iter().map(tried).fold(failure, Failure::hint);
-    let left_out = refused.iter().map(|(name, reason)| format!("`{name}` was left out: {reason}"));
-    let failure = left_out.fold(failure, Failure::hint);
-    match program {
-        Some(program) if programs > 1 => failure.hint(format!(
-            "--without {program} leaves it out, if the package is of use without it; --loose leaves \
-             out all that cannot be attached"
-        )),
-        _ => failure,
-    }
-}
-
-/// Notes what is attached, and why not something else.
-///
-/// # Errors
-/// When nothing is.
-fn report(
-    tracing: &Tracing,
-    alternatives: &Alternatives,
-    (reasons, refused): (&[String], &BTreeMap<String, String>),
-    elf: &BpfObject<'_>,
-    talk: &Talk,
-) -> Result<(), Failure> {
-    let count = tracing.programs;
-    if count == 0 {
-        let code = if refused.is_empty() { exit_code::USAGE } else { exit_code::ATTACH };
-        let failure = Failure::new(code, anyhow!("no program is left to be attached"));
-        let reasons = refused.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
-        return Err(reasons
-            .chain(tracing.idle.iter().map(Idle::describe))
-            .fold(failure, Failure::hint));
-    }
-    for choice in alternatives.describe() {
-        let why = match reasons.is_empty() {
-            true => "both would count each event twice".to_owned(),
-            false => reasons.join("; "),
-        };
-        talk.note(&format!("{choice} ({why})"));
-    }
-    if let Some(warning) = unasked_lsm(elf) {
-        talk.warning(warning);
-    }
-    for idle in &tracing.idle {
-        match idle.target {
-            // As its author means it.
-            Target::Elsewhere(CALLED) => talk.note(&idle.describe()),
-            _ => talk.warning(&idle.describe()),
-        }
-    }
-    if !tracing.sampling.is_empty() {
-        talk.note(&format!(
-            "{} {} times a second on each CPU; --frequency sets another number",
-            one_or_more(&tracing.sampling, "samples", "sample"),
-            perf_event::FREQUENCY,
-        ));
-    }
-    if !tracing.by_clock.is_empty() && perf_event::counts_no_cycles() {
-        talk.note(&format!(
-            "this machine counts no cycles: {} by cpu-clock",
-            one_or_more(&tracing.by_clock, "samples", "sample")
-        ));
-    }
-    let programs = if count == 1 { "program" } else { "programs" };
-    talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
-    Ok(())
-}
-
-/// Names, and what they do.
-fn one_or_more(names: &[String], one: &str, more: &str) -> String {
-    format!("{} {}", names.join(", "), if names.len() == 1 { one } else { more })
 }
 
 /// An attempt to load and attach, without some programs.
@@ -383,9 +285,8 @@ impl Attempt<'_> {
         let in_map = |arg: &MapSetArg| arg.value.rsplit('/').next().unwrap_or_default().to_owned();
         called.extend(plan.map_set.iter().map(in_map));
         let options = self.options(&loaded.0).map_err(general)?;
-        let mut attachments: Vec<(String, Attachment)> = Vec::new();
-        let (mut idle, mut sampling, mut by_clock) = (Vec::new(), Vec::new(), Vec::new());
-        let mut programs = 0;
+        let mut attachments = Attachments::default();
+        let mut findings = Findings::default();
         for program in loaded.0.progs_mut() {
             let name = program.name().to_string_lossy().into_owned();
             if self.left_out.contains(&name) {
@@ -403,38 +304,38 @@ impl Attempt<'_> {
                 continue;
             }
             if is_called && !is_wanted {
-                idle.push(Idle { name, section, target: Target::Elsewhere(CALLED) });
+                findings.idle.push(Idle { name, section, target: Target::Elsewhere(CALLED) });
                 continue;
             }
             match self.attach_one(&program, &name, &section, &options) {
                 Ok(of_program) => {
-                    attachments.extend(of_program.into_iter().map(|it| (name.clone(), it)));
-                    programs += 1;
+                    attachments.0.extend(of_program.into_iter().map(|it| (name.clone(), it)));
+                    findings.programs += 1;
                     let named = assigned.map(|assigned| &*assigned.target);
                     let samples = kind.method.target == Target::Event;
                     if samples && perf_event::names_no_event(&section, named) {
-                        by_clock.push(format!("`{name}`"));
+                        findings.by_clock.push(format!("`{name}`"));
                     }
                     let says_nothing = samples
                         && perf_event::has_no_rate(&section, named)
                         && options.frequency.is_none()
                         && self.meta(&name).is_none_or(|meta| meta.frequency.is_none());
-                    sampling.extend(says_nothing.then(|| format!("`{name}`")));
+                    findings.sampling.extend(says_nothing.then(|| format!("`{name}`")));
                 }
-                Err(AttachError::NoTarget(target)) => idle.push(Idle { name, section, target }),
+                Err(AttachError::NoTarget(target)) => {
+                    findings.idle.push(Idle { name, section, target });
+                }
                 Err(error) => {
                     let failure = failure(&name, &section, &error);
                     let program = Some(name).filter(|_| !error.is_exhausted());
-                    // What is attached already is detached as at the end of a run.
-                    detach(attachments.into_iter().map(|(_, attachment)| attachment).collect());
                     return Err(Refused { program, is_for_target: error.is_for_target(), failure });
                 }
             }
         }
         let operations = attach_operations(&mut loaded.0).map_err(general)?;
-        programs += operations.len();
-        attachments.extend(operations);
-        Ok(Tracing { attachments, programs, idle, sampling, by_clock, object: loaded.0 })
+        findings.programs += operations.len();
+        attachments.0.extend(operations);
+        Ok(Tracing { attachments, findings, object: loaded.0 })
     }
 
     fn meta(&self, name: &str) -> Option<&bpfpack_schemas::meta::ProgMeta> {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+//! What the user hears of what is attached: what was chosen, what is left out, what is attached to
+//! nothing, and why.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use bpfpack_schemas::object::BpfObject;
+
+use super::alternatives::Alternatives;
+use super::explain::unasked_lsm;
+use super::perf_event;
+use super::target::Target;
+use crate::failure::{Failure, exit_code};
+use crate::talk::Talk;
+
+/// What was found while programs were attached.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// How many programs are attached, each perhaps by several links.
+    pub(super) programs: usize,
+    /// What is attached to nothing, and why.
+    pub(super) idle: Vec<Idle>,
+    /// Programs that sample as often as nothing says.
+    pub(super) sampling: Vec<String>,
+    /// Programs that sample by a clock of which nothing says which.
+    pub(super) by_clock: Vec<String>,
+}
+
+/// Why a program is attached to nothing that others call.
+pub(super) const CALLED: &str = "others call it through a map; --attach attaches it by itself, too";
+
+/// A program that is loaded and attached to nothing, since nothing names a target.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) name: String,
+    pub(super) section: String,
+    pub(super) target: Target,
+}
+
+impl Idle {
+    fn describe(&self) -> String {
+        let Idle { name, section, target } = self;
+        let how = target.how_to_name(name);
+        match target.name() {
+            Some(what) => format!("`{name}` ({section}) is not attached: it needs {what}; {how}"),
+            None => format!("`{name}` ({section}) is not attached: {how}"),
+        }
+    }
+}
+
+/// What the user sees where nothing more can be tried.
+pub(super) fn give_up(
+    failure: Failure,
+    program: Option<String>,
+    reasons: &[String],
+    refused: &BTreeMap<String, String>,
+    programs: usize,
+) -> Failure {
+    let tried = |reason: &String| format!("another kind of hook was tried first: {reason}");
+    let failure = reasons.iter().map(tried).fold(failure, Failure::hint);
+    let left_out = refused.iter().map(|(name, reason)| format!("`{name}` was left out: {reason}"));
+    let failure = left_out.fold(failure, Failure::hint);
+    match program {
+        Some(program) if programs > 1 => failure.hint(format!(
+            "--without {program} leaves it out, if the package is of use without it; --loose leaves \
+             out all that cannot be attached"
+        )),
+        _ => failure,
+    }
+}
+
+/// Notes what is attached, and why not something else.
+///
+/// # Errors
+/// When nothing is.
+pub(super) fn report(
+    findings: &Findings,
+    alternatives: &Alternatives,
+    (reasons, refused): (&[String], &BTreeMap<String, String>),
+    elf: &BpfObject<'_>,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    let count = findings.programs;
+    if count == 0 {
+        let code = if refused.is_empty() { exit_code::USAGE } else { exit_code::ATTACH };
+        let failure = Failure::new(code, anyhow!("no program is left to be attached"));
+        let reasons = refused.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
+        return Err(reasons
+            .chain(findings.idle.iter().map(Idle::describe))
+            .fold(failure, Failure::hint));
+    }
+    for choice in alternatives.describe() {
+        let why = match reasons.is_empty() {
+            true => "both would count each event twice".to_owned(),
+            false => reasons.join("; "),
+        };
+        talk.note(&format!("{choice} ({why})"));
+    }
+    if let Some(warning) = unasked_lsm(elf) {
+        talk.warning(warning);
+    }
+    for idle in &findings.idle {
+        match idle.target {
+            // As its author means it.
+            Target::Elsewhere(CALLED) => talk.note(&idle.describe()),
+            _ => talk.warning(&idle.describe()),
+        }
+    }
+    if !findings.sampling.is_empty() {
+        talk.note(&format!(
+            "{} {} times a second on each CPU; --frequency sets another number",
+            one_or_more(&findings.sampling, "samples", "sample"),
+            perf_event::FREQUENCY,
+        ));
+    }
+    if !findings.by_clock.is_empty() && perf_event::counts_no_cycles() {
+        talk.note(&format!(
+            "this machine counts no cycles: {} by cpu-clock",
+            one_or_more(&findings.by_clock, "samples", "sample")
+        ));
+    }
+    let programs = if count == 1 { "program" } else { "programs" };
+    talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
+    Ok(())
+}
+
+/// Names, and what they do.
+fn one_or_more(names: &[String], one: &str, more: &str) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { one } else { more })
+}
