@@ -118,6 +118,35 @@ impl Syntax for Json {
         }
     }
 
+    fn objects(
+        &mut self,
+        records: &Records<'_>,
+        layout: &Struct,
+        begin: &[u8],
+        names: &mut Option<Names>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if layout.members.is_empty() {
+            return false;
+        }
+        let has_names = names.is_some();
+        let flat = self.flat.get(records.source.index, records.ty, || compile(layout, has_names));
+        let Some(flat) = flat else { return false };
+        let comma: &[u8] = if self.has_keys { b"," } else { b"" };
+        let begin = [begin, comma].concat();
+        for record in records.bytes {
+            out.extend_from_slice(&begin);
+            let other = |at: usize, out: &mut Vec<u8>| {
+                json::write_member(&layout.members[at], record, names, out);
+            };
+            if !flat.write(record, out, other) {
+                json::write_members(layout, record, names, out);
+            }
+            out.extend_from_slice(b"}\n");
+        }
+        true
+    }
+
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>) {
         self.own_key(r#""stacks""#, out);
         let mut before = b'{';

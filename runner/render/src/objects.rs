@@ -55,6 +55,19 @@ pub(crate) trait Syntax: Debug {
         }
     }
 
+    /// Appends whole objects for records that have nothing but members behind what all begin with;
+    /// false, and nothing appended, where they have to be written one by one.
+    fn objects(
+        &mut self,
+        _records: &Records<'_>,
+        _layout: &Struct,
+        _begin: &[u8],
+        _names: &mut Option<Names>,
+        _out: &mut Vec<u8>,
+    ) -> bool {
+        false
+    }
+
     /// Appends the frames of stacks under the key `stacks`. There is one stack at least.
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>);
 
@@ -131,6 +144,15 @@ impl<S: Syntax> Format for Objects<S> {
         // What objects begin with is the same for all, unless it is the time since the one before.
         let repeats = self.common.clock.as_ref().is_none_or(TimeText::repeats);
         let (mut begin, mut has_keys) = (Vec::new(), false);
+        let has_stacks = !ty.stacks.is_empty() && self.common.names_frames();
+        if let Some(layout) = layout.filter(|_| repeats && !has_stacks) {
+            self.begin(records, &mut begin);
+            let names = &mut self.common.names;
+            if self.syntax.objects(records, layout, &begin, names, out) {
+                return;
+            }
+            begin.clear();
+        }
         for bytes in records.bytes {
             if layout.is_none() && S::HAS_BARE_VALUES {
                 json::write(&ty.layout, bytes, &mut self.common.names, out);
