@@ -9,6 +9,7 @@ pub mod load;
 pub mod modules;
 pub mod stream;
 pub mod sys;
+pub mod targets;
 pub mod wait;
 pub mod wasm;
 

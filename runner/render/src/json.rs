@@ -60,6 +60,23 @@ fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
     }))
 }
 
+/// Appends the members of a record, in one go where that can be.
+#[inline]
+fn write(
+    flat: Option<&mut Flat>,
+    layout: &Struct,
+    record: &[u8],
+    names: &mut Option<Names>,
+    out: &mut Vec<u8>,
+) {
+    let other = |at: usize, out: &mut Vec<u8>| {
+        json::write_member(&layout.members[at], record, names, out);
+    };
+    if !flat.is_some_and(|flat| flat.write(record, out, other)) {
+        json::write_members(layout, record, names, out);
+    }
+}
+
 impl Syntax for Json {
     const HAS_BARE_VALUES: bool = true;
 
@@ -110,12 +127,7 @@ impl Syntax for Json {
         self.comma(out);
         let has_names = names.is_some();
         let flat = self.flat.get(records.source.index, records.ty, || compile(layout, has_names));
-        let other = |at: usize, out: &mut Vec<u8>| {
-            json::write_member(&layout.members[at], record, names, out);
-        };
-        if !flat.as_mut().is_some_and(|flat| flat.write(record, out, other)) {
-            json::write_members(layout, record, names, out);
-        }
+        write(flat.as_mut(), layout, record, names, out);
     }
 
     fn objects(
@@ -136,12 +148,7 @@ impl Syntax for Json {
         let begin = [begin, comma].concat();
         for record in records.bytes {
             out.extend_from_slice(&begin);
-            let other = |at: usize, out: &mut Vec<u8>| {
-                json::write_member(&layout.members[at], record, names, out);
-            };
-            if !flat.write(record, out, other) {
-                json::write_members(layout, record, names, out);
-            }
+            write(Some(flat), layout, record, names, out);
             out.extend_from_slice(b"}\n");
         }
         true

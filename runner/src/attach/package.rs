@@ -169,8 +169,13 @@ pub(crate) fn load_and_attach<P>(
         left_out.extend(refused.keys().cloned());
         left_out.extend(nameless.iter().map(|idle| idle.name.clone()));
         left_out.extend(renamed.iter().flat_map(Renamed::names));
-        let attempt =
-            Attempt { input, pins: &pins, left_out: &left_out, assignments: &assignments };
+        let attempt = Attempt {
+            input,
+            programs: &programs,
+            pins: &pins,
+            left_out: &left_out,
+            assignments: &assignments,
+        };
         let Refused { program, is_for_target, failure } = match attempt.run(&prepare) {
             Ok(mut attached) => {
                 attached.tracing.findings.idle.extend(nameless);
@@ -216,6 +221,8 @@ pub(crate) fn load_and_attach<P>(
 /// An attempt to load and attach, without some programs.
 struct Attempt<'a> {
     input: &'a Input<'a>,
+    /// Those of the object.
+    programs: &'a [Program],
     pins: &'a Pins,
     left_out: &'a BTreeSet<String>,
     assignments: &'a Assignments,
@@ -248,7 +255,7 @@ impl Attempt<'_> {
         let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
         let of_cgroup =
             |program: &Program| ProgramKind::of(&program.section).method.target == Target::Cgroup;
-        let has_cgroup_programs = elf.programs().iter().any(of_cgroup);
+        let has_cgroup_programs = self.programs.iter().any(of_cgroup);
         map_values::fill(plan, elf, has_cgroup_programs, &mut loaded).map_err(general)?;
         let prepared = prepare(&loaded.0).map_err(general)?;
         let tracing = self.attach(loaded)?;
@@ -271,9 +278,8 @@ impl Attempt<'_> {
         if !elf.programs_in_maps().is_empty() || !plan.map_set.is_empty() {
             return BTreeSet::new();
         }
-        let programs = elf.programs();
-        let names: BTreeSet<String> =
-            programs.into_iter().filter(is_linked).map(|program| program.name).collect();
+        let linked = self.programs.iter().filter(|program| is_linked(program));
+        let names: BTreeSet<String> = linked.map(|program| program.name.clone()).collect();
         let is_wanted = !names.is_empty() && plan.process.is_none();
         if is_wanted && sys::has_links_of_user_functions() { names } else { BTreeSet::new() }
     }
@@ -366,13 +372,13 @@ impl Attempt<'_> {
 
     /// What concerns all programs.
     fn options(&self, object: &Object) -> Result<Options, Failure> {
-        let Input { plan, elf, .. } = self.input;
-        let wants_maps = |program: Program| {
+        let plan = self.input.plan;
+        let wants_maps = |program: &Program| {
             let of_section = ProgramKind::of(&program.section).method.target;
             matches!(of_section, Target::SocketMap | Target::WalkedMap)
         };
         let mut maps = Vec::new();
-        if elf.programs().into_iter().any(wants_maps) {
+        if self.programs.iter().any(wants_maps) {
             for map in object.maps() {
                 let name = map.name().to_string_lossy().into_owned();
                 let handle = MapHandle::try_from(&map).map_err(|error| {

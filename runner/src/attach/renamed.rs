@@ -2,6 +2,7 @@
 //! Programs for a function or tracepoint under several names: kernels rename them, and a tracer holds
 //! a program for each name, of which one kernel has some.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::object::{BpfObject, Program, State};
@@ -15,6 +16,9 @@ use crate::kernel::Facts;
 pub(super) struct Renamed {
     programs: Vec<Program>,
     state: BTreeMap<String, State>,
+    /// The names of the programs of which the kernel is known not to have what they attach to: to look
+    /// for it is to read the kernel's whole table of symbols.
+    missing: OnceCell<BTreeSet<String>>,
     /// Programs that are left out, and what stays in place of each.
     pub(super) left_out: BTreeMap<String, Vec<String>>,
 }
@@ -22,7 +26,7 @@ pub(super) struct Renamed {
 impl Renamed {
     pub(super) fn new(elf: &BpfObject<'_>) -> Renamed {
         let (programs, state) = (elf.programs(), elf.state_of_programs());
-        Renamed { programs, state, left_out: BTreeMap::new() }
+        Renamed { programs, state, missing: OnceCell::new(), left_out: BTreeMap::new() }
     }
 
     /// Leaves a program out that the kernel has no target for, and with it others of which that can
@@ -45,8 +49,11 @@ impl Renamed {
         }
         self.left_out.insert(name.to_owned(), others);
         // Each attempt loads the whole object: what is known to be missing is not tried.
-        for program in self.missing(kernel) {
-            if is_off(&program.name) || self.left_out.contains_key(&program.name) {
+        for program in self.programs.clone() {
+            if !self.is_missing(&program.name, kernel)
+                || is_off(&program.name)
+                || self.left_out.contains_key(&program.name)
+            {
                 continue;
             }
             let others = self.others(&program, &is_off);
@@ -59,11 +66,10 @@ impl Renamed {
 
     /// Whether the kernel is known not to have what a program attaches to.
     pub(super) fn is_missing(&self, name: &str, kernel: &dyn Facts) -> bool {
-        self.missing(kernel).iter().any(|program| program.name == name)
+        self.missing.get_or_init(|| self.find_missing(kernel)).contains(name)
     }
 
-    /// The programs of which the kernel is known not to have what they attach to.
-    fn missing(&self, kernel: &dyn Facts) -> Vec<Program> {
+    fn find_missing(&self, kernel: &dyn Facts) -> BTreeSet<String> {
         let functions: BTreeSet<&str> = self.programs.iter().filter_map(function).collect();
         let known = kernel.functions_among(&functions);
         // A kernel that shows none hides them.
@@ -72,7 +78,7 @@ impl Renamed {
             Some(function) => are_shown && !known.contains(function),
             None => tracepoint(program).is_some_and(|it| kernel.has_tracepoint(it) == Some(false)),
         };
-        self.programs.iter().filter(is_missing).cloned().collect()
+        self.programs.iter().filter(is_missing).map(|program| program.name.clone()).collect()
     }
 
     /// The programs that see the same under another name: at the same end of a function, or at a
@@ -152,6 +158,7 @@ mod tests {
         Renamed {
             programs: programs.iter().map(of).collect(),
             state: programs.iter().map(state).collect(),
+            missing: OnceCell::new(),
             left_out: BTreeMap::new(),
         }
     }

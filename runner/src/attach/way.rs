@@ -16,7 +16,7 @@ pub(super) struct Way {
     pub(super) name: &'static str,
     /// How it attaches.
     pub(super) method: Method,
-    /// The types of programs that it suits; any where there are none, for the kernel says it.
+    /// The types of programs that it suits.
     types: &'static [Type],
     /// The program is loaded for its target.
     pub(super) is_loaded_for: bool,
@@ -80,7 +80,7 @@ pub(super) fn names() -> Vec<&'static str> {
 impl Way {
     /// Whether it suits programs of a type.
     pub(super) fn suits(&self, ty: Type) -> bool {
-        self.types.is_empty() || self.types.contains(&ty)
+        self.types.contains(&ty)
     }
 }
 
