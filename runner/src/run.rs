@@ -328,7 +328,7 @@ impl Run<'_> {
             Event::Reading(pass) => {
                 let left_out = pass.left_out;
                 let (source, time, entries) = (pass.view, pass.time, pass.entries);
-                let reading = Frame::Reading(Reading { source, time, entries }.into());
+                let reading = Frame::Reading(Reading::new(source, time, entries).into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
                 self.chain.flush(&mut self.outputs)?;

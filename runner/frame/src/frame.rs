@@ -76,14 +76,26 @@ impl<'a> Records<'a> {
 }
 
 /// One pass over a map, or over variables.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reading {
     /// What was read.
     pub source: Arc<View>,
     /// When it was read.
     pub time: Time,
-    /// What was found, in the order of the keys.
+    /// What was found, in the order in which it is shown.
     pub entries: Vec<Entry>,
+    /// Its number among the readings of the source, from 1 on.
+    pub number: u64,
+    /// Entries that were found, and are not among these.
+    pub hidden: u64,
+}
+
+impl Reading {
+    /// The first reading of a source, made now, which shows all that was found.
+    #[must_use]
+    pub fn new(source: Arc<View>, time: Time, entries: Vec<Entry>) -> Reading {
+        Reading { source, time, entries, number: 1, hidden: 0 }
+    }
 }
 
 /// A key and its value: for a data section, an index and what the variables hold there.

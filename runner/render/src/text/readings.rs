@@ -281,7 +281,7 @@ mod tests {
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
         let mut out = Vec::new();
         let (source, entries) = (Arc::new(view.clone()), entries.to_vec());
-        format.reading(&Reading { source, time: TIME, entries }, &mut out);
+        format.reading(&Reading::new(source, TIME, entries), &mut out);
         String::from_utf8(out).unwrap()
     }
 
