@@ -226,7 +226,8 @@ fn spec() -> Spec {
         leave_out_zeros: false,
         sort: None,
         stacks: Vec::new(),
-        wide_key: false,
+        average: None,
+        per_cpu: false,
     };
     let sources = vec![
         stream(0, "rb", vec![ty("a", 8)]),
