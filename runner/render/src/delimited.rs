@@ -178,6 +178,10 @@ impl Delimited {
             self.header(Heading::View(view.index), has_time, &names, &view.stacks, out);
         }
         self.put_time(Of::Reading, reading.time, out);
+        if self.common.stamps.is_some() {
+            let _ = write!(self.cell, "{}", reading.number);
+            self.put(out);
+        }
         if self.common.several {
             self.put_text(view.name.as_bytes(), out);
         }
@@ -204,7 +208,9 @@ impl Delimited {
         let time = has_time.then_some("time");
         let is_of_source = !matches!(heading, Heading::Stage(_));
         let map = (self.common.several && is_of_source).then_some("map");
-        for name in time.into_iter().chain(map).chain(names.iter().copied()) {
+        let is_of_view = matches!(heading, Heading::View(_));
+        let number = time.filter(|_| is_of_view).map(|_| "reading");
+        for name in time.into_iter().chain(number).chain(map).chain(names.iter().copied()) {
             self.put_text(name.as_bytes(), out);
         }
         if self.common.names_frames() {

@@ -19,6 +19,7 @@ mod settings;
 mod symbolize;
 mod text;
 mod value;
+mod width;
 mod yaml;
 
 pub use clock::{LocalTime, TimeColumn, utc};

@@ -62,7 +62,9 @@ impl Settings {
     /// The clocks of records and of readings, in formats that show a time only where it is asked
     /// for. What `--time` says goes for both.
     pub(crate) fn clocks(&self) -> (Option<TimeText>, Option<TimeText>) {
-        let clock = |column: TimeColumn| Some(self.clock(column)).filter(|c| c.width() > 0);
+        let clock = |column: TimeColumn| {
+            Some(self.clock(column).for_programs()).filter(|clock| clock.width() > 0)
+        };
         let stamp = self.timestamps.then_some(TimeColumn::Wall);
         (self.time.and_then(clock), self.time.or(stamp).and_then(clock))
     }

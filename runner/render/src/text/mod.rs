@@ -3,6 +3,7 @@
 
 mod readings;
 mod stacks;
+pub(crate) mod table;
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -20,6 +21,7 @@ use crate::settings::{Settings, Terminal};
 use crate::symbolize::SharedSymbolizer;
 use crate::value::flat::{Flat, Part};
 use crate::value::text as words;
+use crate::width;
 use readings::is_table;
 
 /// The text format.
@@ -117,8 +119,8 @@ impl Text {
             let _ = write!(line, "{:<time$} ", "TIME");
         }
         for Column { name, width, .. } in columns {
-            put::string(name.to_uppercase().as_bytes(), &mut line);
-            let used = name.chars().count();
+            put::string(name.as_bytes(), &mut line);
+            let used = width::of(name.as_bytes());
             line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
         }
         trim(&mut line, 0);
@@ -280,11 +282,7 @@ fn trim(line: &mut Vec<u8>, from: usize) {
 
 /// Appends spaces up to a column's width, and one; `from` is where its cell begins.
 fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
-    let cell = &out[from..];
-    let used = match cell.is_ascii() {
-        true => cell.len(),
-        false => String::from_utf8_lossy(cell).chars().count(),
-    };
+    let used = width::of(&out[from..]);
     put::spaces(width.saturating_sub(used) + 1, out);
 }
 
