@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::Source;
@@ -48,8 +49,9 @@ pub trait Format: Debug {
     /// Appends records. Each holds something of what their type has.
     fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>);
 
-    /// Appends a part of a reading's entries. The parts come in order; the first begins at 0.
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>);
+    /// Appends a part of a reading's entries. The parts come in order; the first begins at 0. Of a
+    /// reading without entries there is one part, which is empty.
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>);
 
     /// How many entries of a reading may be a part.
     fn most_entries(&self, _reading: &Reading) -> usize {
@@ -57,8 +59,9 @@ pub trait Format: Debug {
     }
 
     /// Appends a reading as a whole.
-    fn reading(&mut self, reading: &Reading, out: &mut Vec<u8>) {
-        self.entries(reading, 0..reading.entries.len(), out);
+    fn reading(&mut self, reading: Reading, out: &mut Vec<u8>) {
+        let reading = Rc::new(reading);
+        self.entries(&reading, 0..reading.entries.len(), out);
     }
 
     /// Appends lines of text that a stage made.

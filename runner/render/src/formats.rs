@@ -2,14 +2,24 @@
 //! The table of formats.
 
 use crate::format::FormatKind;
-use crate::{delimited, json, raw, text, yaml};
+use crate::{delimited, heatmap, json, raw, text, yaml};
 
 /// The formats. A new one is a file, and a line here.
-static FORMATS: &[&FormatKind] =
-    &[&text::KIND, &json::KIND, &delimited::CSV, &delimited::TSV, &yaml::KIND, &raw::KIND];
+static FORMATS: &[&FormatKind] = &[
+    &text::KIND,
+    &json::KIND,
+    &delimited::CSV,
+    &delimited::TSV,
+    &yaml::KIND,
+    &raw::KIND,
+    &heatmap::KIND,
+];
 
 /// The format for people.
 pub static TEXT: &FormatKind = &text::KIND;
+
+/// Histograms over time.
+pub static HEAT_MAP: &FormatKind = &heatmap::KIND;
 
 /// A format by its name.
 #[must_use]

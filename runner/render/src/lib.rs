@@ -9,6 +9,7 @@ mod common;
 mod delimited;
 mod format;
 pub mod formats;
+mod heatmap;
 mod histogram;
 mod json;
 mod meaning;

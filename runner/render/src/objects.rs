@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_decode::{Layout, Struct};
 use bpfpack_frame::{Reading, Records, Time};
@@ -179,7 +180,7 @@ impl<S: Syntax> Format for Objects<S> {
         }
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         let view = &*reading.source;
         for entry in &reading.entries[part] {
             self.syntax.begin(out);

@@ -273,7 +273,7 @@ impl Next for Outputs {
             Frame::Records(records) => self.shown += self.records(records),
             Frame::Reading(reading) => {
                 for output in &mut self.outputs {
-                    output.drawing = Some((Rc::clone(&reading), 0));
+                    output.begin(&reading);
                 }
             }
             Frame::Text(time, text) if self.may_show() => self.text(time, text, Format::text),
@@ -305,6 +305,15 @@ impl Outputs {
 impl Output {
     fn new(format: Box<dyn Format>, is_structured: bool, sink: Sink) -> Output {
         Output { format, is_structured, sink, drawing: None, is_gone: false }
+    }
+
+    /// Begins to draw a reading.
+    fn begin(&mut self, reading: &Rc<Reading>) {
+        if reading.entries.is_empty() && !self.is_gone {
+            self.format.entries(reading, 0..0, &mut self.sink.bytes);
+        } else {
+            self.drawing = Some((Rc::clone(reading), 0));
+        }
     }
 
     /// Draws a part of a reading; false where nothing is left of one.

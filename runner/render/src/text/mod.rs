@@ -7,6 +7,7 @@ pub(crate) mod table;
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::{RecordType, Source, Stack, Stream};
@@ -316,7 +317,7 @@ impl Format for Text {
         }
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         self.draw(reading, part, out);
     }
 

@@ -206,7 +206,7 @@ mod tests {
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
         let mut out = Vec::new();
         let (source, entries) = (Arc::new(view.clone()), entries.to_vec());
-        format.reading(&Reading::new(source, TIME, entries), &mut out);
+        format.reading(Reading::new(source, TIME, entries), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -267,7 +267,7 @@ mod tests {
         );
         reading.hidden = 34;
         let mut out = Vec::new();
-        format().reading(&reading, &mut out);
+        format().reading(reading, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "NAME  COUNT\na         3\n(34 more are not shown)\n\n"
