@@ -71,6 +71,7 @@ impl Looks<'_> {
             time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
             meanings,
             terminal: None,
+            message: None,
             symbolizer,
             local_time: sys::local_time_of,
         };

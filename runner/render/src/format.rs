@@ -8,6 +8,7 @@ use std::rc::Rc;
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::Source;
 
+use crate::live::Key;
 use crate::settings::Settings;
 
 /// Entries of a reading that are drawn at once, so that a large one can be ended.
@@ -69,6 +70,12 @@ pub trait Format: Debug {
 
     /// Appends a JSON value that a stage made: it is on one line.
     fn json(&mut self, time: Time, json: &[u8], out: &mut Vec<u8>);
+
+    /// Takes a key that was pressed.
+    fn press(&mut self, _key: Key, _out: &mut Vec<u8>) {}
+
+    /// The terminal has another size, or there is something to be told.
+    fn redraw(&mut self, _out: &mut Vec<u8>) {}
 
     /// The run is over. Appends what stands behind all frames.
     fn end(&mut self, _out: &mut Vec<u8>) {}

@@ -2,7 +2,7 @@
 //! The table of formats.
 
 use crate::format::FormatKind;
-use crate::{delimited, heatmap, json, raw, text, yaml};
+use crate::{delimited, heatmap, json, live, raw, text, yaml};
 
 /// The formats. A new one is a file, and a line here.
 static FORMATS: &[&FormatKind] = &[
@@ -17,6 +17,9 @@ static FORMATS: &[&FormatKind] = &[
 
 /// The format for people.
 pub static TEXT: &FormatKind = &text::KIND;
+
+/// Readings on a terminal, drawn in place. It is no format that is asked for by its name.
+pub static LIVE: &FormatKind = &live::KIND;
 
 /// Histograms over time.
 pub static HEAT_MAP: &FormatKind = &heatmap::KIND;

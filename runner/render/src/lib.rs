@@ -12,6 +12,7 @@ pub mod formats;
 mod heatmap;
 mod histogram;
 mod json;
+mod live;
 mod meaning;
 mod objects;
 mod put;
@@ -25,7 +26,8 @@ mod yaml;
 
 pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
-pub use settings::{Settings, Terminal};
+pub use live::{Key, keys};
+pub use settings::{LastMessage, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]
 pub use value::flat::IS_OFF as FLAT_IS_OFF;

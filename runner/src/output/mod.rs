@@ -360,6 +360,7 @@ mod tests {
             time: None,
             meanings: false,
             terminal: None,
+            message: None,
             symbolizer: None,
             local_time: bpfpack_render::utc,
         }

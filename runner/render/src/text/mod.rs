@@ -23,7 +23,7 @@ use crate::symbolize::SharedSymbolizer;
 use crate::value::flat::{Flat, Part};
 use crate::value::text as words;
 use crate::width;
-use readings::is_table;
+pub(crate) use readings::is_table;
 
 /// The text format.
 pub(crate) static KIND: FormatKind = FormatKind {
@@ -41,7 +41,7 @@ const LINES: usize = 1024;
 const PICTURES: usize = 128;
 
 /// The text format and what it remembers.
-struct Text {
+pub(crate) struct Text {
     /// Print the time before each reading.
     timestamps: bool,
     /// Several sources: each reading says which it is of.
@@ -95,7 +95,7 @@ impl Screen {
 
 impl Text {
     /// Nothing was printed yet.
-    fn new(settings: &Settings) -> Text {
+    pub(crate) fn new(settings: &Settings) -> Text {
         let column = settings.time.unwrap_or(TimeColumn::Wall);
         Text {
             timestamps: settings.timestamps,
@@ -212,7 +212,7 @@ impl Text {
     }
 
     /// The frames of the stacks of a record, indented below it; how many they are.
-    fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
+    pub(crate) fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
         let symbolizer = self.symbolizer.as_ref().filter(|_| self.shows_frames);
         let Some(symbolizer) = symbolizer.filter(|_| !stacks.is_empty()) else { return 0 };
         let mut lines = 0;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use bpfpack_frame::{Entry, Reading};
+use bpfpack_frame::{Entry, Reading, Time};
 use bpfpack_spec::{Shape, View};
 
 use super::table::{self, Rows};
@@ -17,7 +17,7 @@ use crate::put;
 use crate::value::text;
 
 /// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
-pub(super) fn is_table(view: &View, entries: &[Entry]) -> bool {
+pub(crate) fn is_table(view: &View, entries: &[Entry]) -> bool {
     match &view.shape {
         Shape::Table => true,
         Shape::KeyValue => false,
@@ -104,7 +104,7 @@ impl Text {
         }
     }
 
-    fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
+    pub(crate) fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
         let Some(histogram) = Histogram::of(view) else { return };
         let begin = out.len();
         let mut picture = String::new();
@@ -135,10 +135,10 @@ impl Text {
 
     /// Counters in columns, with the stacks of their keys below each row.
     fn table(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
-        let columns = table::columns(view, self.shows_frames, self.names.is_some());
+        let columns = self.table_columns(view);
         let mut rows = Rows::new(&columns);
         for entry in entries {
-            rows.push(columns.iter().map(|it| it.cell(entry, &mut self.names)).collect());
+            rows.push(self.cells(&columns, entry));
         }
         for (at, line) in rows.lines().enumerate() {
             out.extend_from_slice(line.as_bytes());
@@ -147,6 +147,23 @@ impl Text {
                 self.frames(&view.stacks, entry.key(), out);
             }
         }
+    }
+}
+
+impl Text {
+    /// The columns of a view as a table.
+    pub(crate) fn table_columns(&self, view: &View) -> Vec<table::Column> {
+        table::columns(view, self.shows_frames, self.names.is_some())
+    }
+
+    /// The cells of a row.
+    pub(crate) fn cells(&mut self, columns: &[table::Column], entry: &Entry) -> Vec<String> {
+        columns.iter().map(|column| column.cell(entry, &mut self.names)).collect()
+    }
+
+    /// The time of a reading.
+    pub(crate) fn stamp(&mut self, time: Time) -> &[u8] {
+        self.stamps.text(time)
     }
 }
 

@@ -19,8 +19,6 @@ const GAP: usize = 2;
 pub(crate) struct Column {
     /// What stands above it.
     pub(crate) title: String,
-    /// The member's name, by which tables are sorted.
-    pub(crate) name: String,
     member: Member,
     is_key: bool,
     /// Numbers stand to the right.
@@ -35,8 +33,7 @@ impl Column {
                 None | Some(Meaning::Plain | Meaning::Size | Meaning::Duration(_)) => true,
                 Some(_) => false,
             };
-        let (title, name) = (title(&member, has_names), member.name.clone());
-        Column { title, name, member, is_key, is_number }
+        Column { title: title(&member, has_names), member, is_key, is_number }
     }
 
     /// The text of an entry's cell.
