@@ -15,6 +15,7 @@ mod fetch;
 pub mod fuzzing;
 mod instrument;
 mod kernel;
+mod keyboard;
 mod load;
 mod losses;
 mod map_values;
@@ -77,11 +78,12 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    spec::check_arrangement(&plan, &spec, modules.is_some())?;
+    spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
-    let context = Context { plan: &plan, package: &package, arguments: &arguments, spec: &spec };
+    let context =
+        Context { plan: &plan, package: &package, arguments: &arguments, spec: &spec, talk: &talk };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.

@@ -10,12 +10,14 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
+use bpfpack_render::Key;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure, exit_code};
+use crate::keyboard::Keyboard;
 use crate::losses::Losses;
 use crate::os;
 use crate::output::{Outputs, ReaderState, Written};
@@ -54,7 +56,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let start = Instant::now();
     let (tracing, prepared, counters) = attached.split();
-    let Prepared { spec, chain, buffers, readers, formats, symbolizer, hurry } = prepared;
+    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry } = prepared;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
     }
@@ -79,7 +81,12 @@ pub(crate) fn run(
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
+    let keyboard = is_live.then(|| {
+        talk.hold();
+        Keyboard::open()
+    });
     let mut run = Run {
+        keyboard: keyboard.flatten(),
         buffers,
         readings: Readings::start(readers, sees_stacks, start, limits)?,
         most_calls: match plan.interval {
@@ -90,6 +97,7 @@ pub(crate) fn run(
         called,
         returned: HashSet::new(),
         has_enough: false,
+        has_quit: false,
         has_reading: false,
         names: None,
         chain,
@@ -105,10 +113,14 @@ pub(crate) fn run(
     run.ending.begin();
     let _maps = tracing.detach();
     talk.detail("detached");
-    end.and_then(|end| run.finish(end)).inspect_err(|_| {
-        // What was made before the failure is shown.
+    let shown = end.and_then(|end| run.finish(end));
+    if shown.is_err() {
+        // What was made before the failure is shown, and a screen is given back.
+        run.outputs.end();
         let _ = run.write_all(0);
-    })?;
+    }
+    talk.release();
+    shown?;
     if !run.outputs.all_gone() {
         let of_stages = run.chain.sees_records().then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
@@ -117,6 +129,8 @@ pub(crate) fn run(
 }
 
 struct Run<'r> {
+    /// The keys of a live screen.
+    keyboard: Option<Keyboard>,
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
     /// Programs that are called by the clock.
@@ -127,6 +141,8 @@ struct Run<'r> {
     most_calls: Option<u64>,
     /// Each view was read as often as was asked for.
     has_enough: bool,
+    /// A key has ended the run.
+    has_quit: bool,
     /// A reading was taken, and is being drawn.
     has_reading: bool,
     /// Stacks whose names are being looked for, before a reading shows them.
@@ -149,6 +165,7 @@ struct Wake {
     readings: bool,
     buffers: bool,
     gone: bool,
+    keys: bool,
 }
 
 impl Run<'_> {
@@ -163,7 +180,7 @@ impl Run<'_> {
                 is_gone,
                 is_enough: self.has_enough && !self.outputs.is_drawing(),
                 none_left: self.outputs.left() == 0,
-                is_signalled: wake.signal,
+                is_signalled: wake.signal || self.has_quit,
                 is_stopped: self.chain.stopped().is_some(),
                 is_over: deadline.is_some_and(|deadline| Instant::now() >= deadline),
             };
@@ -179,6 +196,9 @@ impl Run<'_> {
             if wake.gone {
                 continue;
             }
+            if wake.keys {
+                self.take_keys();
+            }
             if wake.buffers {
                 let round = self.drain()?;
                 self.pace.after(round, Instant::now());
@@ -192,6 +212,18 @@ impl Run<'_> {
                     self.chain.tick(&mut self.outputs)?;
                 }
             }
+        }
+    }
+
+    /// Takes the keys that were pressed.
+    fn take_keys(&mut self) {
+        match self.keyboard.as_ref().and_then(Keyboard::take) {
+            Some(keys) => {
+                self.has_quit |= keys.contains(&Key::Quit);
+                keys.into_iter().for_each(|key| self.outputs.press(key));
+            }
+            // Nobody can press any more.
+            None => self.keyboard = None,
         }
     }
 
@@ -224,6 +256,8 @@ impl Run<'_> {
         let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
         fds.extend(readings.map(|readings| PollFd::new(readings, PollFlags::IN)));
+        let at_keys = fds.len();
+        fds.extend(self.keyboard.iter().map(|keys| PollFd::new(keys, PollFlags::IN)));
         let at_buffers = fds.len();
         if has_room && nap.is_none() {
             let fds_of = self.buffers.iter().map(Buffer::fd);
@@ -241,7 +275,8 @@ impl Run<'_> {
         let wake = Wake {
             signal: ready(&fds[0]),
             gone: are_gone.contains(&true),
-            readings: fds[after_outputs..at_buffers].iter().any(ready),
+            readings: fds[after_outputs..at_keys].iter().any(ready),
+            keys: fds[at_keys..at_buffers].iter().any(ready),
             buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
         };
         if wake.gone {

@@ -34,6 +34,9 @@ const SHADES: [u8; 8] = *b".:-=+*#@";
 const COLORS: [u8; 8] = [53, 60, 66, 72, 71, 113, 148, 226];
 const BRIGHT: usize = 3;
 
+/// The scale of a map before it grows.
+const LEAST_BITS: u32 = 8;
+
 /// Columns where no terminal says how many it has.
 const COLUMNS: usize = 80;
 
@@ -63,8 +66,8 @@ impl std::fmt::Debug for HeatMap {
 struct Map {
     /// The slots that have counted anything.
     slots: Range<usize>,
-    /// Level n begins at 2^(n · step).
-    step: u32,
+    /// Counts up to 2^bits have a shade of their own: level n of 8 begins at 2^(n · bits / 8).
+    bits: u32,
     /// Columns of the terminal that there are for cells.
     room: usize,
 }
@@ -82,7 +85,8 @@ impl Map {
             };
         }
         let most = self.cells(counts).max().unwrap_or(0).max(1);
-        self.step = self.step.max(1).max((most.ilog2() + 1).div_ceil(SHADES.len() as u32));
+        // By two at a time, so that the scale seldom changes.
+        self.bits = self.bits.max(LEAST_BITS).max((most.ilog2() + 1).next_multiple_of(2));
     }
 
     /// Slots of a cell.
@@ -105,8 +109,14 @@ impl Map {
 
     /// The level of a count; none for nothing.
     fn level(&self, count: u64) -> Option<usize> {
-        let bits = count.checked_ilog2()?;
-        Some(((bits / self.step.max(1)) as usize).min(SHADES.len() - 1))
+        let levels = (0..SHADES.len()).rev();
+        (count > 0).then(|| levels.into_iter().find(|it| count >= self.begin(*it)).unwrap_or(0))
+    }
+
+    /// The least count of a level.
+    fn begin(&self, level: usize) -> u64 {
+        let exponent = level as f64 * f64::from(self.bits) / SHADES.len() as f64;
+        exponent.exp2().round() as u64
     }
 
     /// The lower edges of cells, where there is room for them.
@@ -177,12 +187,11 @@ impl HeatMap {
         let Some(Some(map)) = self.maps.get(view.index) else { return };
         let name = if self.several { format!("{}: ", view.name) } else { String::new() };
         put::string(format!("{name}{}, counts from:", histogram.unit).as_bytes(), out);
-        let levels = if map.step * SHADES.len() as u32 > 64 { 64 / map.step } else { 8 };
-        for level in 0..levels as usize {
+        for level in 0..SHADES.len() {
             out.extend_from_slice(b"  ");
             self.cell(Some(level), 1, out);
             out.push(b' ');
-            out.extend_from_slice(short(1i128 << (level as u32 * map.step)).as_bytes());
+            out.extend_from_slice(short(map.begin(level).into()).as_bytes());
         }
         out.push(b'\n');
         let key = if view.key.is_some() { KEY + 1 } else { 0 };
@@ -341,9 +350,9 @@ mod tests {
         09:05:07 ......******@@@@@@
         09:05:07       ::::::######
         09:05:07
-        usecs, counts from:  . 1  : 8  - 64  = 512  + 4K  * 32K  # 256K  @ 2M
+        usecs, counts from:  . 1  : 5  - 23  = 108  + 512  * 2K  # 11K  @ 55K
         TIME     2    4    8    16   32   64   128  256  512  1K   2K   4K
-        09:05:07 .....                                                  *****
+        09:05:07 .....                                                  @@@@@
         ");
     }
 
@@ -362,9 +371,9 @@ mod tests {
         let text = shown(&mut map(Some(terminal)), &view, entries);
         assert!(text.lines().skip(1).all(|line| width::of(line.as_bytes()) < 40), "{text}");
         insta::assert_snapshot!(text, @r"
-        usecs, counts from:  . 1  : 16  - 256  = 4K  + 64K  * 1M  # 16M  @ 256M
+        usecs, counts from:  . 1  : 11  - 128  = 1K  + 16K  * 185K  # 2M  @ 23M
         TIME     KEY              0 64 32K
-        09:05:07 a name of 20 le… .:--=+**#
+        09:05:07 a name of 20 le… .:-=+**#@
         09:05:07 日本                .
         ");
     }

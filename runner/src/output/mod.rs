@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Records, Time};
-use bpfpack_render::{Format, Settings};
+use bpfpack_render::{Format, Key, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
 
@@ -146,6 +146,13 @@ impl Outputs {
 
     fn finish_drawing(&mut self) {
         self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
+    }
+
+    /// Takes a key that was pressed.
+    pub(crate) fn press(&mut self, key: Key) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.press(key, &mut sink.bytes);
+        }
     }
 
     /// Writes what can be written without waiting. `Gone` when a reader is.

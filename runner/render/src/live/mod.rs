@@ -16,7 +16,7 @@ use bpfpack_stage::Column;
 use crate::format::{Format, FormatKind};
 use crate::put;
 use crate::settings::{LastMessage, Settings, Terminal};
-use crate::text::table::{self, Rows};
+use crate::text::table::Rows;
 use crate::text::{Text, is_table};
 use crate::width;
 pub use keys::{Key, keys};
