@@ -189,9 +189,9 @@ impl Live {
     fn sorted_by(&self, view: &View) -> (String, bool) {
         let chosen = self.chosen.clone().filter(|(name, _)| Column::find(view, name).is_some());
         chosen.unwrap_or_else(|| {
-            let usual = Column::usual(view);
-            let is_usual = |(_, column): &(String, Column)| Some(column) == usual.as_ref();
-            let found = Column::all(view).into_iter().find(is_usual);
+            let leading = Column::leading(view);
+            let is_leading = |(_, column): &(String, Column)| Some(column) == leading.as_ref();
+            let found = Column::all(view).into_iter().find(is_leading);
             (found.map_or_else(|| "key".to_owned(), |(name, _)| put::text(name.as_bytes())), false)
         })
     }

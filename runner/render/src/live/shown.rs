@@ -86,7 +86,7 @@ impl Shown {
     pub(super) fn arrange(&mut self, turned: bool, chosen: &Chosen) {
         let view = &self.last.source;
         let turned = turned && self.can_turn();
-        if !turned && chosen.is_none() {
+        if !turned && chosen.is_none() && Column::usual(view) == Column::leading(view) {
             self.drawn = Rc::clone(&self.last);
             return;
         }
@@ -100,7 +100,7 @@ impl Shown {
             .and_then(|(name, is_ascending)| Some((Column::find(view, name)?, *is_ascending)));
         let (column, is_ascending) = match found {
             Some((column, is_ascending)) => (Some(column), is_ascending),
-            None => (Column::usual(view), false),
+            None => (Column::leading(view), false),
         };
         let entries = sort_entries(view, column.as_ref(), is_ascending, usize::MAX, entries);
         self.drawn = Rc::new(Reading { source: view.clone(), entries, ..*self.last });
