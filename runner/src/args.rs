@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::failure::{Failure, exit_code};
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
-    OutputArg, attach, duration, duration_with_unit, format_parser, map_entries, map_set, memory,
+    OutputArg, attach, duration, format_parser, map_entries, map_set, memory,
     output_parser, size, time_parser, variable, wasm_arg,
 };
 
@@ -100,7 +100,7 @@ pub struct Run {
     #[arg(long)]
     pub strict: bool,
 
-    /// Read the maps this often, whatever the package says: 500 (milliseconds), 500ms, 2s, 1m
+    /// Read the maps this often, whatever the package says: 2 (seconds), 0.5, 500ms, 1m
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
 
@@ -108,8 +108,8 @@ pub struct Run {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// End after this time (2s, 500ms, 1m); the maps are read once more then
-    #[arg(short, long, value_name = "TIME", value_parser = duration_with_unit)]
+    /// End after this time (2, 500ms, 1m); the maps are read once more then
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
 
     /// Show at each reading what came since the one before, not since the start
@@ -221,8 +221,8 @@ pub struct Run {
     #[arg(help_heading = WASM)]
     pub wasm_memory: usize,
 
-    /// How long a call of a module may take: 500ms, 2s
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration_with_unit)]
+    /// How long a call of a module may take: 500ms, 2 (seconds)
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     #[arg(help_heading = WASM)]
     pub wasm_time: Duration,
 
