@@ -1,44 +1,28 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] as they are written, [`Plan`] as they are meant.
 
+mod line;
+mod near;
 mod plan;
+mod sort;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 use crate::failure::{Failure, exit_code};
+use line::usage;
+pub use line::{Args, clap_answer};
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
-    OutputArg, attach, duration, format_parser, map_entries, map_set, memory,
-    output_parser, size, time_parser, variable, wasm_arg,
+    OutputArg, attach, duration, format_parser, map_entries, map_set, memory, output_parser, size,
+    time_parser, variable, wasm_arg,
 };
-
-/// Run packages of eBPF tracers.
-#[derive(Debug, Parser)]
-#[command(name = "ecli", version, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    /// `ecli PACKAGE …` is the same as `ecli run PACKAGE …`
-    #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
-    #[arg(trailing_var_arg = true, hide = true)]
-    command_line: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Load a package, attach its programs, and show what they find until Ctrl-C
-    Run(Run),
-}
 
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
 /// tracers have 10,240.
@@ -50,10 +34,12 @@ const TARGETS: &str = "Targets";
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
 
-/// What `ecli run` takes before the package's name.
+/// The options of `ecli run`.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
-#[command(override_usage = "ecli run [OPTIONS] PACKAGE [ARGUMENTS OF THE PACKAGE]...")]
+#[command(
+    override_usage = "ecli run [OPTIONS] PACKAGE [OPTIONS AND ARGUMENTS OF THE PACKAGE] [-- CMD ARGS]..."
+)]
 pub struct Run {
     /// Print JSON, an object a line: the same as --format json
     #[arg(short, long)]
@@ -107,6 +93,10 @@ pub struct Run {
     /// End after this many readings of the maps; where there are only records, after as many records
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+
+    /// Wait for the first reading that has data, or the first record; show it, and end
+    #[arg(long, conflicts_with = "count")]
+    pub once: bool,
 
     /// End after this time (2, 500ms, 1m); the maps are read once more then
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -252,48 +242,23 @@ pub struct Run {
     pub prog_type: Option<String>,
 
     /// The package, or a Wasm module that is a whole tracer (a file, or - for standard input); then
-    /// arguments that are its own: `ecli run PACKAGE --help` lists them
+    /// arguments that are its own (`ecli run PACKAGE --help` lists them), and options as above where
+    /// it has none of the name. Behind `--`, a command: it is started when all is attached, and
+    /// traced until it ends
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
-    pub command_line: Vec<String>,
+    pub command_line: Vec<OsString>,
 }
 
-impl Args {
-    /// The command line of this process; none where it asked for help, which is printed.
-    ///
-    /// # Errors
-    /// With clap's message, which quotes what was given.
-    pub fn read() -> Result<Option<Args>, Failure> {
-        match Args::try_parse() {
-            Ok(args) => Ok(Some(args)),
-            Err(error) => clap_answer(&error).map(|()| None),
-        }
-    }
-
+impl Run {
     /// Settles what is meant. No file is touched.
-    ///
-    /// # Errors
-    /// When the package's name makes no sense.
-    pub fn resolve(self) -> Result<Plan, Failure> {
-        let mut run = match self.command {
-            Some(Command::Run(run)) => run,
-            None => Run {
-                command_line: self.command_line,
-                ..Run::try_parse_from(["ecli", "-"])
-                    .map_err(|error| Failure::new(exit_code::USAGE, error))?
-            },
-        };
-        let name = run.command_line.first().cloned().unwrap_or_default();
-        let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
-        if name.starts_with('-') && name != "-" {
-            return Err(usage(format!("unknown option `{name}`")).hint(
-                "options come before the package's name: ecli run [OPTIONS] PACKAGE [ARGUMENTS]",
-            ));
-        }
-        if name.contains("://") {
-            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
-                .hint("download it, look at it, and run the file"));
-        }
+    fn plan(
+        self,
+        package: Origin,
+        arguments: Vec<String>,
+        command: Option<Vec<OsString>>,
+    ) -> Result<Plan, Failure> {
+        let run = self;
         if run.lines && !cfg!(feature = "debug-info") {
             let text = "--lines: this ecli was built without what reads debugging information";
             return Err(usage(text.to_owned()).hint("build it with its default features"));
@@ -307,13 +272,10 @@ impl Args {
             let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
             return Err(usage(text.to_owned()));
         }
-        let package = match name.as_str() {
-            "-" => Origin::Stdin,
-            path => Origin::File(path.into()),
-        };
         Ok(Plan {
             package,
-            arguments: std::mem::take(&mut run.command_line),
+            arguments,
+            command,
             outputs,
             fields: run.fields,
             only: run.only,
@@ -325,6 +287,7 @@ impl Args {
             frequency: run.frequency,
             interval: run.interval,
             count: run.count,
+            once: run.once,
             duration: run.duration,
             clear: run.clear,
             timestamp: run.timestamp,
@@ -333,7 +296,7 @@ impl Args {
             max_memory: run.max_memory,
             max_keys: run.max_keys as usize,
             pin: run.pin,
-            symbolizer: "/proc/self/exe".into(),
+            program: "/proc/self/exe".into(),
             attach: run.attach,
             interface: run.interface,
             binary: run.binary,
@@ -382,24 +345,6 @@ fn outputs(format: &'static FormatKind, given: Vec<OutputArg>) -> Result<Vec<Out
     Ok(outputs)
 }
 
-/// Prints help that was asked for.
-///
-/// # Errors
-/// With the message, where it is one.
-pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return Ok(());
-    }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = error.print();
-        return Err(Failure::told(exit_code::USAGE));
-    }
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
-    Err(Failure::new(exit_code::USAGE, anyhow!(text)))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::ffi::OsStr;
@@ -408,10 +353,10 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn plan(args: &[&str]) -> Result<Plan, String> {
-        Args::try_parse_from([&["ecli"], args].concat())
-            .map_err(|error| error.to_string())?
-            .resolve()
-            .map_err(|failure| failure.message())
+        let words = [&["ecli"], args].concat().iter().map(OsString::from).collect();
+        let args = Args::of(words).map_err(|error| error.to_string())?;
+        // As of a module: what is behind the name is not looked at.
+        args.of_module().map_err(|failure| failure.message())
     }
 
     #[test]
@@ -479,7 +424,8 @@ pub(crate) mod tests {
         let bytes = OsStr::from_bytes(b"csv:\xff");
         let args =
             [OsStr::new("ecli"), OsStr::new("run"), OsStr::new("-o"), bytes, OsStr::new("p")];
-        let any = Args::try_parse_from(args).unwrap().resolve().ok().unwrap().outputs;
+        let args = args.map(OsString::from).into();
+        let any = Args::of(args).unwrap().of_module().ok().unwrap().outputs;
         let file = any[1].file.as_deref().unwrap();
         assert_eq!(file.as_os_str(), OsStr::from_bytes(b"\xff"), "names may be any bytes");
         // What is no format is a part of the file's name.

@@ -12,7 +12,7 @@ const LEAST: Duration = Duration::from_millis(300);
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// A signal, or the time: what is left is shown.
+    /// A signal, the time, or the end of the command: what is left is shown.
     Detach,
     /// As many readings or records as were asked for.
     Enough,
@@ -33,6 +33,8 @@ pub(crate) struct Found {
     pub(crate) is_signalled: bool,
     /// A stage has ended the run.
     pub(crate) is_stopped: bool,
+    /// The command has ended.
+    pub(crate) has_run: bool,
     /// The time is over.
     pub(crate) is_over: bool,
 }
@@ -45,6 +47,7 @@ impl Found {
             Found { is_enough: true, .. } | Found { none_left: true, .. } => Some(End::Enough),
             Found { is_signalled: true, .. }
             | Found { is_stopped: true, .. }
+            | Found { has_run: true, .. }
             | Found { is_over: true, .. } => Some(End::Detach),
             _ => None,
         }
@@ -100,6 +103,7 @@ mod tests {
             none_left: true,
             is_signalled: true,
             is_stopped: true,
+            has_run: true,
             is_over: true,
         };
         assert_eq!(all.end(), Some(End::Gone), "nobody sees what is left");
@@ -108,6 +112,7 @@ mod tests {
         for end in [
             Found { is_signalled: true, ..found },
             Found { is_stopped: true, ..found },
+            Found { has_run: true, ..found },
             Found { is_over: true, ..found },
         ] {
             assert_eq!(end.end(), Some(End::Detach), "{end:?}");

@@ -2,28 +2,30 @@
 //! Connects one run: sources, stages and outputs. One loop takes records when the kernel wakes us,
 //! and the readings that a thread makes by the clock. Nothing else wakes us.
 
+mod polls;
 mod prepared;
 mod stages;
 
 use std::collections::HashSet;
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
-use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::args::Plan;
 use crate::attach::Attached;
+use crate::command::Command;
 use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure, exit_code};
 use crate::losses::Losses;
-use crate::os;
 use crate::output::{Outputs, ReaderState, Written};
 use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
+use polls::{Polls, Wake};
 pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 use stages::through_stages;
@@ -49,6 +51,7 @@ const ROOM_AT_END: usize = 1 << 20;
 pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
+    command: Option<Command>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
@@ -76,6 +79,9 @@ pub(crate) fn run(
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
+    if plan.once && !only_calls {
+        outputs.show_once(readers.len());
+    }
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
@@ -84,7 +90,7 @@ pub(crate) fn run(
         readings: Readings::start(readers, sees_stacks, start, limits)?,
         most_calls: match plan.interval {
             _ if !only_calls => None,
-            Some(_) => plan.count,
+            Some(_) => plan.count.or(plan.once.then_some(1)),
             None => Some(plan.count.unwrap_or(1).min(1)),
         },
         called,
@@ -95,13 +101,15 @@ pub(crate) fn run(
         chain,
         outputs,
         symbolizer,
+        command,
+        is_signalled: false,
         signals,
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
         ending: Ending::new(hurry),
         talk,
     };
-    let end = run.until(limits.deadline);
+    let end = run.begin().and_then(|()| run.until(limits.deadline));
     run.ending.begin();
     let _maps = tracing.detach();
     talk.detail("detached");
@@ -113,7 +121,8 @@ pub(crate) fn run(
         let of_stages = (!run.chain.is_empty()).then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
     }
-    Ok(run.chain.stopped().unwrap_or(0))
+    let ended = run.command.take().and_then(|command| command.end(run.is_signalled));
+    Ok(run.chain.stopped().or(ended).unwrap_or(0))
 }
 
 struct Run<'r> {
@@ -135,6 +144,10 @@ struct Run<'r> {
     outputs: Outputs,
     /// Who names the addresses of stacks, where they are shown.
     symbolizer: Option<SharedSymbolizer>,
+    /// What runs meanwhile.
+    command: Option<Command>,
+    /// A signal has ended it.
+    is_signalled: bool,
     signals: &'r Signals,
     pace: Pace,
     losses: Losses,
@@ -142,33 +155,31 @@ struct Run<'r> {
     talk: &'r Talk,
 }
 
-/// What ended a sleep.
-#[derive(Debug, Default)]
-struct Wake {
-    signal: bool,
-    readings: bool,
-    buffers: bool,
-    gone: bool,
-}
-
 impl Run<'_> {
-    /// Runs until a deadline, a signal, or the end of a reader.
-    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
+    /// Begins, with the command that is to be traced.
+    fn begin(&mut self) -> Result<(), Failure> {
         // A stage may have emitted frames, or stopped the run, when it started.
         self.chain.begin(&mut self.outputs)?;
+        self.command.iter_mut().try_for_each(Command::run)
+    }
+
+    /// Runs until a deadline, a signal, or the end of the command or of a reader.
+    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
         let mut wake = Wake::default();
         loop {
             let is_gone = wake.gone || self.flush()? == ReaderState::Gone;
             let found = Found {
                 is_gone,
                 is_enough: self.has_enough && !self.outputs.is_drawing(),
-                none_left: self.outputs.left() == 0,
+                none_left: self.outputs.is_enough(),
                 is_signalled: wake.signal,
+                has_run: wake.command,
                 is_stopped: self.chain.stopped().is_some(),
                 is_over: deadline.is_some_and(|deadline| Instant::now() >= deadline),
             };
             if wake.signal {
                 self.signals.take();
+                self.is_signalled = true;
             }
             if let Some(end) = found.end() {
                 return Ok(end);
@@ -178,6 +189,11 @@ impl Run<'_> {
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;
+            }
+            if wake.asks {
+                self.signals.take_reading();
+                self.readings.iter().for_each(Readings::now);
+                self.called.begin();
             }
             if wake.buffers {
                 let round = self.drain()?;
@@ -216,33 +232,30 @@ impl Run<'_> {
         let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let at_once = is_busy.then_some(Duration::ZERO);
         let timeout = nap.into_iter().chain(left).chain(at_once).min();
+        let mut polls = Polls::default();
+        let signal = polls.add_reads([self.signals.as_fd()]);
+        let asks = polls.add_reads(self.signals.reading());
+        let command = polls.add_reads(self.command.iter().map(Command::as_fd));
         // poll(2) reports that a reader has gone without being asked for it.
-        let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
-        fds.extend(self.outputs.polls());
-        let after_outputs = fds.len();
+        let outputs = polls.add(self.outputs.polls());
         // One reading at a time is shown.
         let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
-        fds.extend(readings.map(|readings| PollFd::new(readings, PollFlags::IN)));
-        let at_buffers = fds.len();
-        if has_room && nap.is_none() {
-            let fds_of = self.buffers.iter().map(Buffer::fd);
-            fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let readings = polls.add_reads(readings.map(Readings::as_fd));
+        let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
+        let buffers = self.buffers.iter().filter(|_| takes_records);
+        let buffers = polls.add_reads(buffers.map(Buffer::fd));
+        if !polls.wait(timeout)? {
+            return Ok(Wake::default());
         }
-        let timeout = timeout.map(os::timespec);
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
-            Err(error) => return Err(failure::system("cannot wait for data")(error)),
-        }
-        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let gone = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP);
-        let are_gone: Vec<bool> = fds[1..after_outputs].iter().map(gone).collect();
+        let are_gone = polls.are_gone(outputs);
         let wake = Wake {
-            signal: ready(&fds[0]),
+            signal: polls.is_ready(signal),
+            asks: polls.is_ready(asks),
+            command: polls.is_ready(command),
             gone: are_gone.contains(&true),
-            readings: fds[after_outputs..at_buffers].iter().any(ready),
-            buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
+            readings: polls.is_ready(readings),
+            buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {
             self.outputs.note_gone(are_gone.into_iter());
@@ -328,10 +341,12 @@ impl Run<'_> {
             Event::Reading(pass) => {
                 let left_out = pass.left_out;
                 let (source, time, entries) = (pass.view, pass.time, pass.entries);
+                let view = source.index;
                 let reading = Frame::Reading(Reading { source, time, entries }.into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
                 self.chain.flush(&mut self.outputs)?;
+                self.outputs.note_read(view);
                 left_out.iter().for_each(|text| self.talk.warning(text));
             }
             Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),

@@ -104,7 +104,7 @@ fn stages(
 /// What finds names of addresses.
 fn setup(plan: &Plan) -> Setup {
     Setup {
-        program: plan.symbolizer.clone(),
+        program: plan.program.clone(),
         lines: plan.lines,
         memory: plan.memory(),
         talk: Talk::new(plan.quiet, plan.verbose),

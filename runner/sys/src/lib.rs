@@ -3,6 +3,7 @@
 //! What needs no unsafe code is in `os`.
 #![allow(unsafe_code)]
 
+pub mod command;
 pub mod filters;
 pub mod map;
 pub mod mapping;
