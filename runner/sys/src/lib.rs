@@ -12,6 +12,7 @@ pub mod packet;
 pub mod perf;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod printer;
+pub mod program;
 pub mod ring;
 mod signals;
 pub mod xdp;
