@@ -67,4 +67,5 @@ pub use token::Op;
 pub use tree::{Address, Network, Number, Test, Text, Value, Version};
 
 #[cfg(test)]
+#[cfg(test)]
 mod tests;

@@ -172,11 +172,13 @@ pub enum Value {
 impl Test {
     /// Evaluates it; none is unknown. `parts` are the bytes of the scope's parts, `derived` gives
     /// its calculated numbers by their index.
+    #[inline]
     pub(crate) fn eval(
         &self,
         parts: &[&[u8]],
         derived: &dyn Fn(usize) -> Option<Value>,
     ) -> Option<bool> {
+        // The usual ones without a call that has room for all others.
         match self {
             Test::Range { number, low, high } => {
                 number.read(parts).map(|value| *low <= value && value <= *high)
@@ -184,6 +186,17 @@ impl Test {
             Test::Text { text, op: Op::Eq, constant } if text.joined.is_none() => {
                 text.is(parts, constant)
             }
+            _ => self.eval_other(parts, derived),
+        }
+    }
+
+    fn eval_other(
+        &self,
+        parts: &[&[u8]],
+        derived: &dyn Fn(usize) -> Option<Value>,
+    ) -> Option<bool> {
+        match self {
+            Test::Range { .. } | Test::Unknown => None,
             Test::All(tests) => {
                 let mut all = Some(true);
                 for test in tests {
@@ -207,7 +220,6 @@ impl Test {
                 any
             }
             Test::Not(test) => test.eval(parts, derived).map(|is| !is),
-            Test::Unknown => None,
             Test::Ranges { number, ranges } => {
                 let value = number.read(parts)?;
                 let at = ranges.partition_point(|(_, high)| *high < value);
