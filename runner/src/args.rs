@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
+use bpfpack_stage::{Arrangement, Grouping, Sort};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -16,7 +17,7 @@ use crate::failure::{Failure, exit_code};
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 use values::{
     OutputArg, attach, duration, duration_with_unit, format_parser, map_entries, map_set, memory,
-    output_parser, size, time_parser, variable, wasm_arg,
+    output_parser, size, sort, time_parser, variable, wasm_arg,
 };
 
 /// Run packages of eBPF tracers.
@@ -46,6 +47,9 @@ const MAX_KEYS: u32 = 65_536;
 
 /// The part of the help with what programs are attached to.
 const TARGETS: &str = "Targets";
+
+/// The part of the help with what of the maps is shown, and how.
+const READINGS: &str = "Readings of maps";
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -113,8 +117,35 @@ pub struct Run {
     pub duration: Option<Duration>,
 
     /// Show at each reading what came since the one before, not since the start
-    #[arg(long)]
+    #[arg(long, help_heading = READINGS)]
     pub clear: bool,
+
+    /// Show counters per second, over the time since the reading before
+    #[arg(long, help_heading = READINGS)]
+    pub rate: bool,
+
+    /// Sort by a column, largest first, or smallest first with :asc. The columns are the members of
+    /// keys and values, and of histograms total, average, p50, p90, p99 and max
+    #[arg(long, value_name = "COLUMN[:asc]", value_parser = sort, help_heading = READINGS)]
+    pub sort: Option<Sort>,
+
+    /// Show the first N entries of each reading
+    #[arg(long, value_name = "N", help_heading = READINGS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// Put entries together whose keys have the same member: their counters are added, and of other
+    /// numbers, as a maximum, the largest is shown
+    #[arg(long, value_name = "MEMBER", conflicts_with = "merge", help_heading = READINGS)]
+    pub by: Option<String>,
+
+    /// Put all entries of a map together
+    #[arg(long, help_heading = READINGS)]
+    pub merge: bool,
+
+    /// Keep apart what each CPU counted, in maps that have a value for each CPU
+    #[arg(long, help_heading = READINGS)]
+    pub per_cpu: bool,
 
     /// Print the time before each reading (in text)
     #[arg(short = 'T', long)]
@@ -327,6 +358,13 @@ impl Args {
             count: run.count,
             duration: run.duration,
             clear: run.clear,
+            per_cpu: run.per_cpu,
+            arrangement: Arrangement {
+                grouping: run.by.map(Grouping::By).or(run.merge.then_some(Grouping::Merge)),
+                rate: run.rate,
+                sort: run.sort,
+                top: run.top.map(|top| top as usize),
+            },
             timestamp: run.timestamp,
             cgroup: run.cgroup,
             map_entries: run.map_entries,

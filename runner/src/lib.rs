@@ -77,6 +77,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
+    spec::check_arrangement(&plan, &spec, modules.is_some())?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));

@@ -20,7 +20,7 @@ use crate::losses::Losses;
 use crate::os;
 use crate::output::{Outputs, ReaderState, Written};
 use crate::source::called::{CalledPrograms, Step};
-use crate::source::readings::{Event, Limits, Readings};
+use crate::source::readings::{Event, Limits, Pass, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
@@ -110,7 +110,7 @@ pub(crate) fn run(
         let _ = run.write_all(0);
     })?;
     if !run.outputs.all_gone() {
-        let of_stages = (!run.chain.is_empty()).then_some(run.outputs.shown());
+        let of_stages = run.chain.sees_records().then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
     }
     Ok(run.chain.stopped().unwrap_or(0))
@@ -255,7 +255,7 @@ impl Run<'_> {
         let Run { buffers, chain, outputs, .. } = self;
         let mut round = Round::default();
         for buffer in buffers {
-            if chain.is_empty() {
+            if !chain.sees_records() {
                 let most = usize::try_from(outputs.left()).unwrap_or(usize::MAX);
                 if most == 0 {
                     break;
@@ -326,9 +326,9 @@ impl Run<'_> {
     fn take_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Reading(pass) => {
-                let left_out = pass.left_out;
-                let (source, time, entries) = (pass.view, pass.time, pass.entries);
-                let reading = Frame::Reading(Reading { source, time, entries }.into());
+                let Pass { view, time, entries, hidden, left_out } = pass;
+                let reading = Reading { hidden, ..Reading::new(view, time, entries) };
+                let reading = Frame::Reading(reading.into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
                 self.chain.flush(&mut self.outputs)?;

@@ -33,6 +33,11 @@ pub trait Stage: Debug {
     /// When the stage fails, here and below.
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure>;
 
+    /// Whether it does anything with records. Where no stage does, they go straight to the outputs.
+    fn sees_records(&self) -> bool {
+        true
+    }
+
     /// The sources that it adds to those of the package.
     fn sources(&self) -> Vec<Source> {
         Vec::new()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_stage::Arrangement;
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
 const MEMORY: u64 = 256 << 20;
@@ -132,6 +133,10 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
     pub clear: bool,
+    /// What each CPU counted is kept apart.
+    pub per_cpu: bool,
+    /// How readings are arranged.
+    pub arrangement: Arrangement,
     /// The time before each reading of a histogram.
     pub timestamp: bool,
     /// Content of maps of cgroups.
