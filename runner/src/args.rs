@@ -15,9 +15,10 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, exit_code};
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
+pub(crate) use values::expr_failure;
 use values::{
-    OutputArg, attach, duration, duration_with_unit, format_parser, map_entries, map_set, memory,
-    output_parser, size, sort, time_parser, variable, wasm_arg,
+    OutputArg, attach, duration, duration_with_unit, expr, format_parser, map_entries, map_set,
+    memory, output_parser, size, sort, time_parser, variable, wasm_arg,
 };
 
 /// Run packages of eBPF tracers.
@@ -76,6 +77,19 @@ pub struct Run {
     /// Show only these members of records, in this order: pid,comm
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub fields: Vec<String>,
+
+    /// Show only records, and entries of maps, for which this is true: 'comm == dd && lat_us > 1ms'.
+    /// == != < <= > >= compare a member with a constant, ~ and !~ with a regular expression, in with
+    /// a list or a network: pid in (1, 2), saddr in 10.0.0.0/8; && || ! and parentheses connect them.
+    /// Constants are numbers (with ns, us, ms, s, min, h, or K, M, G), text, addresses, and names of
+    /// enums, errors, signals, users and others. Histograms have total, average, p50, p90, p99 and
+    /// max. Repeatable: all have to be true
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Vec<String>,
+
+    /// End once a record, or a reading with an entry, was shown for which this is true
+    #[arg(long, value_name = "EXPR")]
+    pub until: Option<String>,
 
     /// Show only this map or buffer; repeatable
     #[arg(long, value_name = "MAP")]
@@ -346,6 +360,12 @@ impl Args {
             package,
             arguments: std::mem::take(&mut run.command_line),
             outputs,
+            filters: run
+                .filter
+                .iter()
+                .map(|text| expr("--filter", text))
+                .collect::<Result<_, _>>()?,
+            until: run.until.map(|text| expr("--until", &text)).transpose()?,
             fields: run.fields,
             only: run.only,
             time: run.time,

@@ -161,7 +161,8 @@ impl Run<'_> {
             let is_gone = wake.gone || self.flush()? == ReaderState::Gone;
             let found = Found {
                 is_gone,
-                is_enough: self.has_enough && !self.outputs.is_drawing(),
+                is_enough: (self.has_enough || self.chain.is_enough())
+                    && !self.outputs.is_drawing(),
                 none_left: self.outputs.left() == 0,
                 is_signalled: wake.signal,
                 is_stopped: self.chain.stopped().is_some(),
@@ -255,6 +256,9 @@ impl Run<'_> {
         let Run { buffers, chain, outputs, .. } = self;
         let mut round = Round::default();
         for buffer in buffers {
+            if chain.is_enough() {
+                break;
+            }
             if !chain.sees_records() {
                 let most = usize::try_from(outputs.left()).unwrap_or(usize::MAX);
                 if most == 0 {
@@ -286,7 +290,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.note_drawn();
-        if is_ready && let Some(event) = self.readings.as_ref().and_then(Readings::take) {
+        if is_ready
+            && !self.chain.is_enough()
+            && let Some(event) = self.readings.as_ref().and_then(Readings::take)
+        {
             self.take_event(event)?;
             self.outputs.draw();
             self.note_drawn();
@@ -349,7 +356,7 @@ impl Run<'_> {
         if end != End::Enough {
             self.last_calls()?;
         }
-        if !self.buffers.is_empty() && self.outputs.left() > 0 {
+        if !self.buffers.is_empty() && self.outputs.left() > 0 && !self.chain.is_enough() {
             self.last_records()?;
         }
         if end != End::Enough {

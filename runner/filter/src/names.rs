@@ -8,8 +8,17 @@ pub trait Names {
     /// All that have a name, where they can be listed.
     fn all(&self, meaning: Meaning) -> Vec<(i128, String)>;
 
-    /// The number of a name.
+    /// The number of a name by a meaning whose names cannot be listed.
+    fn unlisted(&self, _meaning: Meaning, _name: &str) -> Option<i128> {
+        None
+    }
+
+    /// The number of a name. One that is written in small letters, or without what all begin with
+    /// (`SIG`, `AF_`, `CAP_`), is the same unless there is another one.
     fn number(&self, meaning: Meaning, name: &str) -> Option<i128> {
+        if let Some(number) = self.unlisted(meaning, name) {
+            return Some(number);
+        }
         let prefix = match meaning {
             Meaning::Signal => "SIG",
             Meaning::Family => "AF_",

@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bpfpack_filter::Expr;
 use bpfpack_render::{FormatKind, TimeColumn};
 use bpfpack_stage::Arrangement;
 
@@ -109,6 +110,10 @@ pub struct Plan {
     pub arguments: Vec<String>,
     /// Where frames go, and how they look there.
     pub outputs: Vec<OutputPlan>,
+    /// What is kept of records and readings: all have to hold.
+    pub filters: Vec<Expr>,
+    /// What ends the run once it is shown.
+    pub until: Option<Expr>,
     /// The members of records that are shown; all where there are none.
     pub fields: Vec<String>,
     /// The maps and buffers that are shown; all where there are none.

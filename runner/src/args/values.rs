@@ -6,9 +6,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use bpfpack_filter::{Expr, FilterError};
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Sort;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+
+use crate::failure::{Failure, exit_code};
 
 use super::{AttachArg, MapSetArg, WasmArg};
 
@@ -69,6 +73,18 @@ pub(super) fn sort(text: &str) -> Result<Sort, String> {
         return Err("COLUMN is empty".into());
     }
     Ok(Sort { column: column.to_owned(), is_ascending })
+}
+
+/// An expression of an option.
+pub(super) fn expr(option: &str, text: &str) -> Result<Expr, Failure> {
+    Expr::parse(text).map_err(|error| expr_failure(option, &error))
+}
+
+/// What is wrong with an expression of an option, and where.
+pub(crate) fn expr_failure(option: &str, error: &FilterError) -> Failure {
+    let failure = Failure::new(exit_code::USAGE, anyhow!("{option}: {error}"));
+    let failure = failure.details(error.marked());
+    error.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
 }
 
 /// A map's name and a number.

@@ -100,9 +100,12 @@ fn stages(
     symbols: &SharedSymbols,
 ) -> Result<Chain, Failure> {
     let mut chain = Chain::default();
+    context.filters.stage().into_iter().for_each(|stage| chain.push(stage));
     if let Some(modules) = modules {
         modules.start(context, object, symbols, &mut chain)?;
     }
+    let behind = context.filters.behind(&context.spec.sources, &chain.sources())?;
+    behind.into_iter().for_each(|stage| chain.push(stage));
     Ok(chain)
 }
 
