@@ -3,6 +3,7 @@
 
 mod line;
 mod near;
+mod outputs;
 mod plan;
 mod sort;
 mod values;
@@ -11,17 +12,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
+use bpfpack_stage::{Arrangement, Grouping, Sort};
 use clap::Parser;
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 use line::usage;
 pub use line::{Args, clap_answer};
+use outputs::outputs;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
+pub(crate) use values::expr_failure;
 use values::{
-    OutputArg, attach, duration, format_parser, map_entries, map_set, memory, output_parser, size,
-    time_parser, variable, wasm_arg,
+    OutputArg, attach, duration, expr, format_parser, map_entries, map_set, memory, output_parser,
+    size, sort, time_parser, variable, wasm_arg,
 };
 
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
@@ -30,6 +33,9 @@ const MAX_KEYS: u32 = 65_536;
 
 /// The part of the help with what programs are attached to.
 const TARGETS: &str = "Targets";
+
+/// The part of the help with what of the maps is shown, and how.
+const READINGS: &str = "Readings of maps";
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -58,6 +64,19 @@ pub struct Run {
     /// Show only these members of records, in this order: pid,comm
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub fields: Vec<String>,
+
+    /// Show only records, and entries of maps, for which this is true: 'comm == dd && lat_us > 1ms'.
+    /// == != < <= > >= compare a member with a constant, ~ and !~ with a regular expression, in with
+    /// a list or a network: pid in (1, 2), saddr in 10.0.0.0/8; && || ! and parentheses connect them.
+    /// Constants are numbers (with ns, us, ms, s, min, h, or K, M, G), text, addresses, and names of
+    /// enums, errors, signals, users and others. Histograms have total, average, p50, p90, p99 and
+    /// max. Repeatable: all have to be true
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Vec<String>,
+
+    /// End once a record, or a reading with an entry, was shown for which this is true
+    #[arg(long, value_name = "EXPR")]
+    pub until: Option<String>,
 
     /// Show only this map or buffer; repeatable
     #[arg(long, value_name = "MAP")]
@@ -103,8 +122,35 @@ pub struct Run {
     pub duration: Option<Duration>,
 
     /// Show at each reading what came since the one before, not since the start
-    #[arg(long)]
+    #[arg(long, help_heading = READINGS)]
     pub clear: bool,
+
+    /// Show counters per second, over the time since the reading before
+    #[arg(long, help_heading = READINGS)]
+    pub rate: bool,
+
+    /// Sort by a column, largest first, or smallest first with :asc. The columns are the members of
+    /// keys and values, and of histograms total, average, p50, p90, p99 and max
+    #[arg(long, value_name = "COLUMN[:asc]", value_parser = sort, help_heading = READINGS)]
+    pub sort: Option<Sort>,
+
+    /// Show the first N entries of each reading
+    #[arg(long, value_name = "N", help_heading = READINGS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// Put entries together whose keys have the same member: their counters are added, and of other
+    /// numbers, as a maximum, the largest is shown
+    #[arg(long, value_name = "MEMBER", conflicts_with = "merge", help_heading = READINGS)]
+    pub by: Option<String>,
+
+    /// Put all entries of a map together
+    #[arg(long, help_heading = READINGS)]
+    pub merge: bool,
+
+    /// Keep apart what each CPU counted, in maps that have a value for each CPU
+    #[arg(long, help_heading = READINGS)]
+    pub per_cpu: bool,
 
     /// Print the time before each reading (in text)
     #[arg(short = 'T', long)]
@@ -277,6 +323,12 @@ impl Run {
             arguments,
             command,
             outputs,
+            filters: run
+                .filter
+                .iter()
+                .map(|text| expr("--filter", text))
+                .collect::<Result<_, _>>()?,
+            until: run.until.map(|text| expr("--until", &text)).transpose()?,
             fields: run.fields,
             only: run.only,
             time: run.time,
@@ -290,6 +342,13 @@ impl Run {
             once: run.once,
             duration: run.duration,
             clear: run.clear,
+            per_cpu: run.per_cpu,
+            arrangement: Arrangement {
+                grouping: run.by.map(Grouping::By).or(run.merge.then_some(Grouping::Merge)),
+                rate: run.rate,
+                sort: run.sort,
+                top: run.top.map(|top| top as usize),
+            },
             timestamp: run.timestamp,
             cgroup: run.cgroup,
             map_entries: run.map_entries,
@@ -324,32 +383,8 @@ impl Run {
     }
 }
 
-/// The outputs that the command line asks for. Those with a format of their own stand beside the
-/// others; standard output is one unless another file takes its place.
-fn outputs(format: &'static FormatKind, given: Vec<OutputArg>) -> Result<Vec<OutputPlan>, Failure> {
-    let mut outputs: Vec<OutputPlan> = Vec::new();
-    let replaces = |arg: &OutputArg| arg.format.is_none() || arg.file.is_none();
-    if !given.iter().any(replaces) {
-        outputs.push(OutputPlan { format, file: None });
-    }
-    for OutputArg { format: own, file } in given {
-        if outputs.iter().any(|output| output.file == file) {
-            let name = file.map_or("-".to_owned(), |file| file.display().to_string());
-            let error = anyhow!("--output: `{name}` is given twice");
-            return Err(Failure::new(exit_code::USAGE, error).hint(
-                "each output is a file of its own: --output csv:out.csv --output json:out.json",
-            ));
-        }
-        outputs.push(OutputPlan { format: own.unwrap_or(format), file });
-    }
-    Ok(outputs)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
-
     use super::*;
 
     pub(crate) fn plan(args: &[&str]) -> Result<Plan, String> {
@@ -397,44 +432,6 @@ pub(crate) mod tests {
         assert!(plan(&["run", "-j", "--format", "csv", "p"]).is_err());
         assert!(plan(&["run", "--format", "xml", "p"]).is_err());
         assert!(plan(&["run", "--raw", "--decode", "p"]).is_err());
-    }
-
-    #[test]
-    fn outputs_stand_beside_each_other() {
-        let of = |args: &[&str]| -> Result<Vec<(String, Option<String>)>, String> {
-            let args = [&["run"], args, &["p"]].concat();
-            let of = |output: OutputPlan| {
-                let file = output.file.map(|file| file.display().to_string());
-                (output.format.name.to_owned(), file)
-            };
-            Ok(plan(&args)?.outputs.into_iter().map(of).collect())
-        };
-        let output = |format: &str, file: Option<&str>| (format.into(), file.map(str::to_owned));
-        let stdout = output("text", None);
-        assert_eq!(of(&[]).unwrap(), std::slice::from_ref(&stdout));
-        assert_eq!(of(&["-f", "csv", "-o", "a"]).unwrap(), [output("csv", Some("a"))]);
-        assert_eq!(of(&["-o", "a", "-o", "b"]).unwrap().len(), 2);
-        let csv = output("csv", Some("a.csv"));
-        assert_eq!(of(&["-o", "csv:a.csv"]).unwrap(), [stdout.clone(), csv.clone()]);
-        assert_eq!(of(&["-j", "--output=csv:a.csv"]).unwrap(), [output("json", None), csv.clone()]);
-        let both = [csv.clone(), output("text", Some("b"))];
-        assert_eq!(of(&["-o", "csv:a.csv", "-o", "b"]).unwrap(), both);
-        assert_eq!(of(&["-o", "csv:a.csv", "-o", "-"]).unwrap(), [csv.clone(), stdout]);
-        assert_eq!(of(&["-o", "json:-", "-o", "csv:a.csv"]).unwrap(), [output("json", None), csv]);
-        let bytes = OsStr::from_bytes(b"csv:\xff");
-        let args =
-            [OsStr::new("ecli"), OsStr::new("run"), OsStr::new("-o"), bytes, OsStr::new("p")];
-        let args = args.map(OsString::from).into();
-        let any = Args::of(args).unwrap().of_module().ok().unwrap().outputs;
-        let file = any[1].file.as_deref().unwrap();
-        assert_eq!(file.as_os_str(), OsStr::from_bytes(b"\xff"), "names may be any bytes");
-        // What is no format is a part of the file's name.
-        assert_eq!(of(&["-o", "xml:a"]).unwrap(), [output("text", Some("xml:a"))]);
-        assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);
-        assert!(of(&["-o", "csv:a", "-o", "json:a"]).unwrap_err().contains("`a` is given twice"));
-        assert!(of(&["-o", "csv:-", "-o", "json:-"]).unwrap_err().contains("`-` is given twice"));
-        assert!(of(&["-o", "csv:"]).unwrap_err().contains("no file"));
-        assert!(of(&["-o", "raw:a", "--fields", "pid"]).unwrap_err().contains("--fields"));
     }
 
     #[test]

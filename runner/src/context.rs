@@ -5,6 +5,7 @@ use bpfpack_schemas::Package;
 use bpfpack_spec::Spec;
 
 use crate::args::Plan;
+use crate::filter::Filters;
 use crate::vars::Arguments;
 
 /// A package, and what is to be done with it.
@@ -18,4 +19,6 @@ pub(crate) struct Context<'a> {
     pub(crate) arguments: &'a Arguments,
     /// What is shown of it.
     pub(crate) spec: &'a Spec,
+    /// What is kept of that.
+    pub(crate) filters: &'a Filters,
 }

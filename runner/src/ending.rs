@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::failure::{Failure, exit_code};
 use crate::symbols::Hurry;
 
 /// What is left at the end has so much time at least, however many signals come: timeout(1) sends
@@ -87,6 +88,15 @@ impl Ending {
     pub(crate) fn is_over(&self) -> bool {
         self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
+}
+
+/// Nobody reads the output, and a signal says not to wait.
+pub(crate) fn not_written(left: usize) -> Failure {
+    let error = anyhow::anyhow!(
+        "{left} bytes of output were not written, and records may be left: a signal came while \
+         the reader of the output took nothing"
+    );
+    Failure::new(exit_code::OUTPUT, error)
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl Looks<'_> {
         let mut piece = || {
             let mut out = Vec::new();
             let (source, entries) = (Arc::clone(view), case.entries.clone());
-            format.reading(&Reading { source, time: Time::now(), entries }, &mut out);
+            format.reading(&Reading::new(source, Time::now(), entries), &mut out);
             out
         };
         let pieces = vec![piece(), piece()];

@@ -12,6 +12,7 @@ mod command;
 mod context;
 mod ending;
 mod fetch;
+mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod instrument;
@@ -45,6 +46,7 @@ use bpfpack_sys::{self as sys, os};
 use command::Command;
 use context::Context;
 use fetch::Fetched;
+use filter::Filters;
 use run::Prepared;
 
 pub use bpfpack_failure::Failure;
@@ -87,17 +89,20 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
+    spec::check_arrangement(&plan, &spec, modules.is_some())?;
+    let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
-    let context = Context { plan: &plan, package: &package, arguments: &arguments, spec: &spec };
+    let (arguments, filters) = (&arguments, &filters);
+    let context = Context { plan: &plan, package: &package, arguments, spec: &spec, filters };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
         drop(passing.take());
         Prepared::new(&context, modules.as_ref(), object)
     };
-    let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments: &arguments };
+    let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, &talk, prepare)?;
     run::run(&plan, attached, command, &signals, &talk)
 }

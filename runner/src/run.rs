@@ -16,12 +16,12 @@ use bpfpack_frame::{Chain, Frame, Reading, Time};
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::command::Command;
-use crate::ending::{End, Ending, Found};
-use crate::failure::{self, Failure, exit_code};
+use crate::ending::{End, Ending, Found, not_written};
+use crate::failure::{self, Failure};
 use crate::losses::Losses;
 use crate::output::{Outputs, ReaderState, Written};
 use crate::source::called::{CalledPrograms, Step};
-use crate::source::readings::{Event, Limits, Readings};
+use crate::source::readings::{Event, Limits, Pass, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
@@ -118,7 +118,7 @@ pub(crate) fn run(
         let _ = run.write_all(0);
     })?;
     if !run.outputs.all_gone() {
-        let of_stages = (!run.chain.is_empty()).then_some(run.outputs.shown());
+        let of_stages = run.chain.sees_records().then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
     }
     let ended = run.command.take().and_then(|command| command.end(run.is_signalled));
@@ -170,7 +170,8 @@ impl Run<'_> {
             let is_gone = wake.gone || self.flush()? == ReaderState::Gone;
             let found = Found {
                 is_gone,
-                is_enough: self.has_enough && !self.outputs.is_drawing(),
+                is_enough: (self.has_enough || self.chain.is_enough())
+                    && !self.outputs.is_drawing(),
                 none_left: self.outputs.is_enough(),
                 is_signalled: wake.signal,
                 has_run: wake.command,
@@ -268,7 +269,10 @@ impl Run<'_> {
         let Run { buffers, chain, outputs, .. } = self;
         let mut round = Round::default();
         for buffer in buffers {
-            if chain.is_empty() {
+            if chain.is_enough() {
+                break;
+            }
+            if !chain.sees_records() {
                 let most = usize::try_from(outputs.left()).unwrap_or(usize::MAX);
                 if most == 0 {
                     break;
@@ -299,7 +303,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.note_drawn();
-        if is_ready && let Some(event) = self.readings.as_ref().and_then(Readings::take) {
+        if is_ready
+            && !self.chain.is_enough()
+            && let Some(event) = self.readings.as_ref().and_then(Readings::take)
+        {
             self.take_event(event)?;
             self.outputs.draw();
             self.note_drawn();
@@ -339,14 +346,14 @@ impl Run<'_> {
     fn take_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Reading(pass) => {
-                let left_out = pass.left_out;
-                let (source, time, entries) = (pass.view, pass.time, pass.entries);
-                let view = source.index;
-                let reading = Frame::Reading(Reading { source, time, entries }.into());
+                let Pass { view, time, entries, hidden, left_out } = pass;
+                let index = view.index;
+                let reading = Reading { hidden, ..Reading::new(view, time, entries) };
+                let reading = Frame::Reading(reading.into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
                 self.chain.flush(&mut self.outputs)?;
-                self.outputs.note_read(view);
+                self.outputs.note_read(index);
                 left_out.iter().for_each(|text| self.talk.warning(text));
             }
             Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),
@@ -364,7 +371,7 @@ impl Run<'_> {
         if end != End::Enough {
             self.last_calls()?;
         }
-        if !self.buffers.is_empty() && self.outputs.left() > 0 {
+        if !self.buffers.is_empty() && self.outputs.left() > 0 && !self.chain.is_enough() {
             self.last_records()?;
         }
         if end != End::Enough {
@@ -479,7 +486,7 @@ impl Run<'_> {
             match self.outputs.write_all(rest, until, self.signals, self.talk)? {
                 Written::All | Written::Gone => return Ok(()),
                 Written::GivenUp if self.ending.is_over() => {
-                    return Err(given_up(self.outputs.waiting()));
+                    return Err(not_written(self.outputs.waiting()));
                 }
                 Written::GivenUp => {
                     self.signals.take();
@@ -488,13 +495,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// Nobody reads the output, and a signal says not to wait.
-fn given_up(left: usize) -> Failure {
-    let error = anyhow::anyhow!(
-        "{left} bytes of output were not written, and records may be left: a signal came while \
-         the reader of the output took nothing"
-    );
-    Failure::new(exit_code::OUTPUT, error)
 }

@@ -8,6 +8,7 @@ use bpfpack_schemas::Package;
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_spec::{Inputs, Note, Options, Spec, SpecError, labels};
+use bpfpack_stage::ArrangementError;
 
 use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
@@ -30,7 +31,8 @@ pub(crate) fn build(
         only: plan.only.clone(),
         fields: plan.fields.clone(),
         interval: plan.interval,
-        differences: plan.clear,
+        differences: plan.clear || plan.arrangement.rate,
+        per_cpu: plan.per_cpu,
         map_entries: plan.map_entries.clone(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
     };
@@ -56,6 +58,29 @@ pub(crate) fn build(
         }
     }
     Ok(built.spec)
+}
+
+/// Whether readings can be arranged as it is asked for, before anything is loaded. Modules may bring
+/// views of their own.
+///
+/// # Errors
+/// When no view has what is asked for.
+pub(crate) fn check_arrangement(
+    plan: &Plan,
+    spec: &Spec,
+    has_modules: bool,
+) -> Result<(), Failure> {
+    if has_modules {
+        return Ok(());
+    }
+    let views: Vec<_> = spec.views().cloned().collect();
+    plan.arrangement.stages(&views).map(drop).map_err(arrangement_failure)
+}
+
+/// What the user sees where readings cannot be arranged as it is asked for.
+pub(crate) fn arrangement_failure(error: ArrangementError) -> Failure {
+    let hint = error.hint();
+    Failure::new(exit_code::USAGE, error).hint(hint)
 }
 
 /// What the user sees where nothing can be shown as it is asked for.

@@ -307,6 +307,13 @@ pub struct SampleMeta {
     /// bpfpack: lower edge of slot 0 of a `linear_hist`. 0 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<i64>,
+    /// bpfpack: the member of a histogram's value that holds the sum of all values, in the unit of
+    /// the slots: the average is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
+    /// bpfpack: the member that says how many values `sum` is of. The sum of the slots when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<String>,
     /// bpfpack: members that are no counters, such as a maximum: shown as they are where
     /// `clear_map` shows differences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

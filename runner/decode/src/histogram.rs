@@ -37,6 +37,92 @@ pub enum Edges {
     },
 }
 
+/// Where the values of a histogram are, as far as its slots tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// How many values there are.
+    pub total: u128,
+    /// The slots that hold the 50th, 90th and 99th percentile, and the largest value.
+    slots: [usize; 4],
+}
+
+/// A share of the values, or the largest one, and what it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantile {
+    /// Half of the values are not above it.
+    P50,
+    /// Nine tenths of them.
+    P90,
+    /// 99 of 100.
+    P99,
+    /// All of them.
+    Max,
+}
+
+impl Quantile {
+    /// All, in their order.
+    pub const ALL: [Quantile; 4] = [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::Max];
+
+    /// Its name in all outputs and expressions.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantile::P50 => "p50",
+            Quantile::P90 => "p90",
+            Quantile::P99 => "p99",
+            Quantile::Max => "max",
+        }
+    }
+
+    fn percent(self) -> u128 {
+        match self {
+            Quantile::P50 => 50,
+            Quantile::P90 => 90,
+            Quantile::P99 => 99,
+            Quantile::Max => 100,
+        }
+    }
+}
+
+impl Summary {
+    /// What counts say; none where nothing was counted. The percentile p of n values is in the slot
+    /// of the value that has the rank ⌈n · p / 100⌉ when they are sorted: no value is made up
+    /// between the edges of a slot.
+    #[must_use]
+    pub fn of(counts: impl Iterator<Item = u64> + Clone) -> Option<Summary> {
+        let total: u128 = counts.clone().map(u128::from).sum();
+        if total == 0 {
+            return None;
+        }
+        let rank = |quantile: Quantile| (total * quantile.percent()).div_ceil(100).max(1);
+        let ranks = Quantile::ALL.map(rank);
+        let (mut slots, mut known, mut below) = ([0; 4], 0, 0);
+        for (slot, count) in counts.enumerate() {
+            below += u128::from(count);
+            while known < slots.len() && below >= ranks[known] {
+                slots[known] = slot;
+                known += 1;
+            }
+        }
+        Some(Summary { total, slots })
+    }
+
+    /// The slot that a quantile is in.
+    #[must_use]
+    pub fn slot(&self, quantile: Quantile) -> usize {
+        self.slots[quantile as usize]
+    }
+}
+
+/// The values that a slot counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// The least one.
+    pub low: i128,
+    /// The largest one; none for the last slot, in which programs count all that is beyond.
+    pub high: Option<i128>,
+}
+
 impl Slots {
     /// The slots of a value: its member `slots`, if that is an array of integers of 4 or 8 bytes.
     pub fn of(layout: &Layout) -> Option<Slots> {
@@ -65,8 +151,29 @@ impl Slots {
         }
     }
 
+    /// The values that one of them counts.
+    #[must_use]
+    pub fn bucket(&self, edges: Edges, slot: usize) -> Bucket {
+        let (low, high) = edges.of(slot);
+        // Nothing of 64 bits is beyond that.
+        let is_open = slot + 1 >= self.len && high < i128::from(u64::MAX);
+        Bucket { low, high: (!is_open).then_some(high) }
+    }
+
+    /// What the counts in a value say; none where nothing was counted.
+    #[must_use]
+    pub fn summary(&self, value: &[u8]) -> Option<Summary> {
+        Summary::of(self.counts(value))
+    }
+
+    /// The sum of the counts in a value.
+    #[must_use]
+    pub fn total(&self, value: &[u8]) -> u128 {
+        self.counts(value).map(u128::from).sum()
+    }
+
     /// The counts in a value.
-    pub fn counts<'v>(&self, value: &'v [u8]) -> impl DoubleEndedIterator<Item = u64> + 'v {
+    pub fn counts<'v>(&self, value: &'v [u8]) -> impl DoubleEndedIterator<Item = u64> + Clone + 'v {
         let Slots { offset, size, len } = *self;
         (0..len).map(move |at| {
             let bytes = value.get(offset + at * size..).unwrap_or_default();
@@ -117,6 +224,32 @@ mod tests {
         assert_eq!(edges.of(0), (-10, -6));
         assert_eq!(edges.of(2), (0, 4));
         assert_eq!(Edges::Linear { origin: 0, step: 1 }.of(3), (3, 3));
+    }
+
+    #[test]
+    fn percentiles_are_the_slots_of_ranks() {
+        assert_eq!(Summary::of([0, 0].into_iter()), None);
+        let slots = |counts: &[u64]| {
+            let summary = Summary::of(counts.iter().copied()).unwrap();
+            (summary.total, Quantile::ALL.map(|quantile| summary.slot(quantile)))
+        };
+        assert_eq!(slots(&[0, 1]), (1, [1, 1, 1, 1]));
+        assert_eq!(slots(&[1, 1]), (2, [0, 1, 1, 1]));
+        // The 50th of 100 is in the first slot, the 99th in the second, the 100th in the last.
+        assert_eq!(slots(&[50, 40, 9, 0, 1, 0]), (100, [0, 1, 2, 4]));
+        assert_eq!(slots(&[49, 41, 9, 0, 1, 0]), (100, [1, 1, 2, 4]));
+        let most = u128::from(u64::MAX);
+        assert_eq!(slots(&[u64::MAX, 0, u64::MAX]), (2 * most, [0, 2, 2, 2]));
+    }
+
+    #[test]
+    fn the_last_slot_has_no_upper_edge_unless_it_holds_all_there_can_be() {
+        let slots = |len| Slots { offset: 0, size: 4, len };
+        let bucket = |low, high| Bucket { low, high };
+        assert_eq!(slots(3).bucket(Edges::Log2, 1), bucket(2, Some(3)));
+        assert_eq!(slots(3).bucket(Edges::Log2, 2), bucket(4, None));
+        assert_eq!(slots(64).bucket(Edges::Log2, 63).high, Some(u64::MAX.into()));
+        assert_eq!(slots(65).bucket(Edges::Log2Zero, 64).high, Some(u64::MAX.into()));
     }
 
     #[test]

@@ -169,6 +169,36 @@ impl Layout {
         }
     }
 
+    /// The beginning of a value as a number: where those of two values differ, the values have the
+    /// same order. Many values are sorted by it at once.
+    pub fn prefix(&self, bytes: &[u8]) -> u128 {
+        const SIGN: u128 = 1 << 127;
+        let begin = |bytes: &[u8]| {
+            let mut all = [0; 16];
+            let len = bytes.len().min(16);
+            all[..len].copy_from_slice(&bytes[..len]);
+            u128::from_be_bytes(all)
+        };
+        match self {
+            Layout::Int { size, signed: true } | Layout::Enum { size, .. } => {
+                signed(bytes, *size) as u128 ^ SIGN
+            }
+            Layout::Int { size, .. } | Layout::Label { size, .. } => unsigned(bytes, *size),
+            Layout::Pointer => unsigned(bytes, 8),
+            Layout::Float { size } => {
+                // The order of `total_cmp`: all bits of what is negative are turned around.
+                let bits = float(bytes, *size).to_bits();
+                let mask = if bits >> 63 == 1 { u64::MAX } else { 1 << 63 };
+                (bits ^ mask).into()
+            }
+            Layout::Text { size } => begin(text(bytes, *size)),
+            Layout::Bool | Layout::Bytes { .. } | Layout::Rest { .. } => begin(bytes),
+            Layout::Array { element, len, .. } if *len > 0 => element.prefix(bytes),
+            Layout::Array { .. } => 0,
+            Layout::Struct(record) => record.members.first().map_or(0, |first| first.prefix(bytes)),
+        }
+    }
+
     /// The integers in it that count something. Enums, bools,
     /// strings, bitfields and the members named in `except` are not counters.
     pub fn counters(&self, except: &[String]) -> Vec<Field> {
@@ -247,6 +277,14 @@ impl Member {
         self.offset >= record.len() && self.layout.size() > 0
     }
 
+    /// The beginning of its value as a number, in the order of values: see [`Layout::prefix`].
+    pub fn prefix(&self, record: &[u8]) -> u128 {
+        match self.bits {
+            Some(_) => self.raw(record),
+            None => self.layout.prefix(part(record, self.offset)),
+        }
+    }
+
     /// The bits of a bitfield, or of an integer, as a number.
     pub fn raw(&self, bytes: &[u8]) -> u128 {
         match self.bits {
@@ -322,6 +360,41 @@ mod tests {
             members: vec![member("name", 0, text), member("cpu", 4, u32_)],
         });
         assert_eq!(both.compare(b"a\0\0\0\x02\0\0\0", b"a\0\0\0\x01\x01\0\0"), Ordering::Less);
+    }
+
+    #[test]
+    fn prefixes_have_the_order_of_values() {
+        let member = Member::new;
+        let int = |size, signed| Layout::Int { size, signed };
+        let bits = Member { bits: Some((2, 3)), ..member("bits", 0, int(4, false)) };
+        let both = vec![member("a", 0, int(2, false)), member("b", 2, int(2, true))];
+        let layouts = [
+            int(4, true),
+            int(8, false),
+            int(16, true),
+            Layout::Text { size: 5 },
+            Layout::Float { size: 4 },
+            Layout::Float { size: 8 },
+            Layout::Bytes { size: 16 },
+            Layout::Array { element: Box::new(int(2, true)), stride: 2, len: 3 },
+            Layout::Struct(Struct { size: 4, members: both }),
+            Layout::Struct(Struct { size: 4, members: vec![bits] }),
+        ];
+        let mut state = 7u64;
+        let mut value = || -> Vec<u8> {
+            let byte = |_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                [0, 1, 0x7f, 0x80, 0xff, (state >> 40) as u8][(state >> 33) as usize % 6]
+            };
+            (0..16).map(byte).collect()
+        };
+        for _ in 0..2000 {
+            let (a, b) = (value(), value());
+            for layout in &layouts {
+                let order = layout.prefix(&a).cmp(&layout.prefix(&b));
+                assert!(order.is_eq() || order == layout.compare(&a, &b), "{layout:?} {a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

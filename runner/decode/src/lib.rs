@@ -9,5 +9,5 @@ pub mod layout;
 pub mod meaning;
 
 pub use field::Field;
-pub use histogram::{Edges, Slots};
+pub use histogram::{Bucket, Edges, Quantile, Slots, Summary};
 pub use layout::{Layout, Member, Struct};

@@ -26,10 +26,10 @@ impl Chain {
         self.stages.push(stage);
     }
 
-    /// Whether frames go straight to the outputs.
+    /// Whether records go through stages, and not straight to the outputs.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.stages.is_empty()
+    pub fn sees_records(&self) -> bool {
+        self.stages.iter().any(|stage| stage.sees_records())
     }
 
     /// The sources that stages add.
@@ -94,6 +94,12 @@ impl Chain {
             self.stopped = self.stages.iter().find_map(|stage| stage.stopped());
         }
         self.stopped
+    }
+
+    /// Whether a stage wants nothing more to be shown.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.stages.iter().any(|stage| stage.is_enough())
     }
 
     /// How often stages were called with what they had kept.
@@ -204,7 +210,7 @@ mod tests {
             chain.frame(Frame::Records(&records), out).unwrap();
         };
         put(&[b"a"], &mut chain, &mut out);
-        assert!(chain.is_empty() && chain.stopped().is_none());
+        assert!(!chain.sees_records() && chain.stopped().is_none());
         chain.push(Box::new(Letter(b'a')));
         chain.push(Box::new(Letter(b'b')));
         chain.frame(Frame::Text(Time::default(), b"x"), &mut out).unwrap();

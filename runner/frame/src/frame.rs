@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bpfpack_decode::Layout;
 use bpfpack_spec::{RecordType, Stream, View};
 
 use crate::time::Time;
@@ -76,14 +77,26 @@ impl<'a> Records<'a> {
 }
 
 /// One pass over a map, or over variables.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reading {
     /// What was read.
     pub source: Arc<View>,
     /// When it was read.
     pub time: Time,
-    /// What was found, in the order of the keys.
+    /// What was found, in the order in which it is shown.
     pub entries: Vec<Entry>,
+    /// Its number among the readings of the source, from 1 on.
+    pub number: u64,
+    /// Entries that were found, and are not among these.
+    pub hidden: u64,
+}
+
+impl Reading {
+    /// The first reading of a source, made now, which shows all that was found.
+    #[must_use]
+    pub fn new(source: Arc<View>, time: Time, entries: Vec<Entry>) -> Reading {
+        Reading { source, time, entries, number: 1, hidden: 0 }
+    }
 }
 
 /// A key and its value: for a data section, an index and what the variables hold there.
@@ -123,9 +136,25 @@ impl Entry {
     }
 }
 
+/// Entries in the order of their keys.
+#[must_use]
+pub fn in_key_order(key: &Layout, entries: Vec<Entry>) -> Vec<Entry> {
+    let mut order: Vec<(u128, u32)> =
+        entries.iter().zip(0..).map(|(entry, at)| (key.prefix(entry.key()), at)).collect();
+    order.sort_unstable_by(|a, b| {
+        let keys = || (entries[a.1 as usize].key(), entries[b.1 as usize].key());
+        a.0.cmp(&b.0).then_with(|| {
+            let (a, b) = keys();
+            key.compare(a, b).then_with(|| a.cmp(b))
+        })
+    });
+    let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|(_, at)| entries[at as usize].take()).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use bpfpack_decode::{Layout, Member, Struct};
+    use bpfpack_decode::{Member, Struct};
     use bpfpack_spec::BufferType;
 
     use super::*;

@@ -27,6 +27,6 @@ mod stage;
 mod time;
 
 pub use chain::Chain;
-pub use frame::{Entry, Frame, Reading, Records};
+pub use frame::{Entry, Frame, Reading, Records, in_key_order};
 pub use stage::{Next, Stage};
 pub use time::Time;

@@ -33,6 +33,11 @@ pub trait Stage: Debug {
     /// When the stage fails, here and below.
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure>;
 
+    /// Whether it does anything with records. Where no stage does, they go straight to the outputs.
+    fn sees_records(&self) -> bool {
+        true
+    }
+
     /// The sources that it adds to those of the package.
     fn sources(&self) -> Vec<Source> {
         Vec::new()
@@ -73,6 +78,11 @@ pub trait Stage: Debug {
     /// As above.
     fn end(&mut self, _time: Time, _next: &mut dyn Next) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Whether nothing more is to be shown: the run ends as if all was shown that was asked for.
+    fn is_enough(&self) -> bool {
+        false
     }
 
     /// The exit code that it has ended the run with, if it has.

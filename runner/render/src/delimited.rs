@@ -392,7 +392,7 @@ mod tests {
         };
         let mut csv = format(Style::Csv, true);
         let entries = vec![Entry::new(&[3], &[1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0])];
-        let reading = Reading { source: Arc::new(View { index: 1, ..view }), time: TIME, entries };
+        let reading = Reading::new(Arc::new(View { index: 1, ..view }), TIME, entries);
         let mut out = Vec::new();
         for _ in 0..2 {
             csv.reading(&reading, &mut out);
@@ -419,7 +419,7 @@ mod tests {
             Entry::new(&[4], &[6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         ];
         let mut out = Vec::new();
-        let reading = Reading { source: Arc::new(view), time: TIME, entries };
+        let reading = Reading::new(Arc::new(view), TIME, entries);
         format(Style::Csv, false).reading(&reading, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn elements() {
         let entries = || vec![Entry::new(&[3], &5u64.to_le_bytes())];
-        let reading = |view| Reading { source: Arc::new(view), time: TIME, entries: entries() };
+        let reading = |view| Reading::new(Arc::new(view), TIME, entries());
         let mut out = Vec::new();
         format(false).reading(&reading(counter_view()), &mut out);
         format(true).reading(&reading(View { key: None, ..counter_view() }), &mut out);

@@ -23,6 +23,7 @@ mod yaml;
 
 pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
+pub use meaning::{named_numbers, number_named};
 pub use settings::{Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]

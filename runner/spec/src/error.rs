@@ -18,6 +18,9 @@ pub enum SpecError {
     /// Bytes alone do not say which source they are of.
     #[error("--format raw shows one map or buffer, and the package has several")]
     SeveralSources(Vec<String>),
+    /// `--per-cpu`, and no map has a value for each CPU.
+    #[error("--per-cpu: the package shows no map that has a value for each CPU")]
+    NothingPerCpu,
     /// `--fields` names a member that no record has.
     #[error("--fields: records have no member `{name}`")]
     UnknownField {
@@ -41,6 +44,10 @@ impl SpecError {
             }
             SpecError::SeveralSources(names) => {
                 format!("--only chooses one of {}", names.join(", "))
+            }
+            SpecError::NothingPerCpu => {
+                "such maps have the type BPF_MAP_TYPE_PERCPU_HASH or BPF_MAP_TYPE_PERCPU_ARRAY"
+                    .into()
             }
             SpecError::UnknownField { known, .. } if known.is_empty() => {
                 "the package has no records".into()

@@ -24,7 +24,8 @@ pub fn counter_view() -> View {
         leave_out_zeros: false,
         sort: None,
         stacks: Vec::new(),
-        wide_key: false,
+        average: None,
+        per_cpu: false,
     }
 }
 

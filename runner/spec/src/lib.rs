@@ -32,4 +32,4 @@ pub use printk::{COMM as PRINTK_COMM, stream as printk};
 pub use spec::{Source, Spec};
 pub use stacks::{Location, Stack, StackEvent, StackMap, Stacks};
 pub use stream::{BufferType, RecordType, Stream};
-pub use view::{ReadFrom, Shape, View};
+pub use view::{Average, ReadFrom, Shape, View};

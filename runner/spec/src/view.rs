@@ -39,8 +39,32 @@ pub struct View {
     /// The stacks that its keys name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<Stack>,
-    /// In text, each member of a key has a column of its own.
-    pub wide_key: bool,
+    /// What the average of a histogram's values is made of, where a program keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
+    /// An entry is what one CPU counted; its key ends in the member `cpu`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_cpu: bool,
+}
+
+/// Numbers in the value of a histogram that its average is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Average {
+    /// The sum of all values, in the unit of the slots.
+    pub sum: Field,
+    /// How many they are; the sum of the slots where there is no such number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Field>,
+}
+
+impl Average {
+    /// The average of the values in a histogram of so many; none where nothing was summed.
+    #[must_use]
+    pub fn of(&self, value: &[u8], total: u128) -> Option<f64> {
+        let count = self.count.map_or(total, |count| count.unsigned(value));
+        let sum = self.sum.unsigned(value);
+        (sum > 0 && count > 0).then(|| sum as f64 / count as f64)
+    }
 }
 
 /// What entries are read from.

@@ -7,7 +7,9 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bpfpack_filter::Expr;
 use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_stage::Arrangement;
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
 const MEMORY: u64 = 256 << 20;
@@ -111,6 +113,10 @@ pub struct Plan {
     pub command: Option<Vec<OsString>>,
     /// Where frames go, and how they look there.
     pub outputs: Vec<OutputPlan>,
+    /// What is kept of records and readings: all have to hold.
+    pub filters: Vec<Expr>,
+    /// What ends the run once it is shown.
+    pub until: Option<Expr>,
     /// The members of records that are shown; all where there are none.
     pub fields: Vec<String>,
     /// The maps and buffers that are shown; all where there are none.
@@ -137,6 +143,10 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
     pub clear: bool,
+    /// What each CPU counted is kept apart.
+    pub per_cpu: bool,
+    /// How readings are arranged.
+    pub arrangement: Arrangement,
     /// The time before each reading of a histogram.
     pub timestamp: bool,
     /// Content of maps of cgroups.

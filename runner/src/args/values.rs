@@ -6,8 +6,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
+use bpfpack_filter::{Expr, FilterError};
 use bpfpack_render::{FormatKind, TimeColumn, formats};
+use bpfpack_stage::Sort;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+
+use crate::failure::{Failure, exit_code};
 
 use super::{AttachArg, MapSetArg, WasmArg};
 
@@ -54,6 +59,32 @@ fn output(text: &OsStr) -> Result<OutputArg, String> {
 /// Parses an output. File names may be any bytes.
 pub(super) fn output_parser() -> impl TypedValueParser<Value = OutputArg> {
     OsStringValueParser::new().try_map(|text| output(&text))
+}
+
+/// A column, and which end comes first: `COLUMN`, `COLUMN:asc`, `COLUMN:desc`.
+pub(super) fn sort(text: &str) -> Result<Sort, String> {
+    let (column, is_ascending) = match text.rsplit_once(':') {
+        Some((column, "asc")) => (column, true),
+        Some((column, "desc")) => (column, false),
+        Some((_, order)) => return Err(format!("`{order}` is no order: there are asc and desc")),
+        None => (text, false),
+    };
+    if column.is_empty() {
+        return Err("COLUMN is empty".into());
+    }
+    Ok(Sort { column: column.to_owned(), is_ascending })
+}
+
+/// An expression of an option.
+pub(super) fn expr(option: &str, text: &str) -> Result<Expr, Failure> {
+    Expr::parse(text).map_err(|error| expr_failure(option, &error))
+}
+
+/// What is wrong with an expression of an option, and where.
+pub(crate) fn expr_failure(option: &str, error: &FilterError) -> Failure {
+    let failure = Failure::new(exit_code::USAGE, anyhow!("{option}: {error}"));
+    let failure = failure.details(error.marked());
+    error.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
 }
 
 /// A map's name and a number.
@@ -181,6 +212,16 @@ mod tests {
         let arg = map_set("jumps=0:handle").unwrap();
         assert_eq!((&*arg.map, &*arg.key, &*arg.value), ("jumps", "0", "handle"));
         assert!(map_set("jumps=0").is_err() && map_set("jumps:0").is_err());
+    }
+
+    #[test]
+    fn columns_to_sort_by() {
+        let by = |column: &str, is_ascending| Ok(Sort { column: column.into(), is_ascending });
+        assert_eq!((sort("p99"), sort("comm:asc")), (by("p99", false), by("comm", true)));
+        assert_eq!(sort("count/s:desc"), by("count/s", false));
+        for text in ["", ":asc", "count:up", "count:"] {
+            assert!(sort(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -297,7 +297,8 @@ fn view(key: Option<Layout>, value: Layout, shape: Shape) -> View {
         leave_out_zeros: false,
         sort: None,
         stacks,
-        wide_key: false,
+        average: None,
+        per_cpu: false,
     }
 }
 

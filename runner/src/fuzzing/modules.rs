@@ -172,7 +172,7 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     let entry = |key: u32| Entry::new(&key.to_le_bytes(), &[1; 32]);
     for entries in [vec![entry(1), entry(2)], Vec::new()] {
         let Some(source) = spec.views().next().cloned() else { break };
-        let reading = Reading { source, time: Time::now(), entries };
+        let reading = Reading::new(source, Time::now(), entries);
         chain.frame(Frame::Reading(Rc::new(reading)), out)?;
     }
     chain.tick(out)?;
@@ -226,7 +226,8 @@ fn spec() -> Spec {
         leave_out_zeros: false,
         sort: None,
         stacks: Vec::new(),
-        wide_key: false,
+        average: None,
+        per_cpu: false,
     };
     let sources = vec![
         stream(0, "rb", vec![ty("a", 8)]),

@@ -374,7 +374,7 @@ mod tests {
         let entry = |key| Entry::new(&[key], &5u64.to_le_bytes());
         let entries = (0..count).map(entry).collect();
         let (source, time) = (Arc::new(counter_view()), Time::default());
-        Frame::Reading(Rc::new(Reading { source, time, entries }))
+        Frame::Reading(Rc::new(Reading::new(source, time, entries)))
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
         source.index = index;
         let entry = |count: &u64| Entry::new(&[1], &count.to_le_bytes());
         let entries = counts.iter().map(entry).collect();
-        Reading { source: Arc::new(source), time: Time::default(), entries }
+        Reading::new(Arc::new(source), Time::default(), entries)
     }
 
     #[test]

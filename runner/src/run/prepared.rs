@@ -62,10 +62,15 @@ impl Prepared {
             None => Patience::Readings(hurry.clone()),
         };
         let symbols = Rc::new(RefCell::new(Symbols::new(setup(plan), patience)));
-        let chain = stages(context, modules, object, &symbols)?;
+        let mut chain = stages(context, modules, object, &symbols)?;
         let mut sources = spec.sources.clone();
         sources.extend(chain.sources());
         let all = Spec { sources };
+        let views: Vec<Arc<View>> = all.views().cloned().collect();
+        if !views.is_empty() {
+            let arranged = plan.arrangement.stages(&views).map_err(spec::arrangement_failure)?;
+            arranged.into_iter().for_each(|stage| chain.push(stage));
+        }
         check_fields(all.streams().map(|stream| &**stream), &plan.fields).map_err(spec::failure)?;
         let perf = spec.streams().filter_map(|stream| match stream.buffer {
             bpfpack_spec::BufferType::Perf { pages } => Some((&*stream.name, pages)),
@@ -95,9 +100,12 @@ fn stages(
     symbols: &SharedSymbols,
 ) -> Result<Chain, Failure> {
     let mut chain = Chain::default();
+    context.filters.stage().into_iter().for_each(|stage| chain.push(stage));
     if let Some(modules) = modules {
         modules.start(context, object, symbols, &mut chain)?;
     }
+    let behind = context.filters.behind(&context.spec.sources, &chain.sources())?;
+    behind.into_iter().for_each(|stage| chain.push(stage));
     Ok(chain)
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct MapReader {
     pub(crate) counters: Vec<Field>,
     /// Whether elements can be taken out.
     pub(crate) is_hash: bool,
+    /// What each CPU counted is handed on as an element of its own, the CPU behind its key.
+    pub(crate) per_cpu: bool,
 }
 
 /// Arrays of one length in a data section, read side by side: entry i holds element i of each.
@@ -101,7 +103,7 @@ impl Reader {
             let counters =
                 counters.unwrap_or_else(|| vec![Field { offset: 0, size: map.value_size() }]);
             let is_hash = !matches!(map.map_type(), MapType::Array | MapType::PercpuArray);
-            Ok(MapReader { map, counters, is_hash })
+            Ok(MapReader { map, counters, is_hash, per_cpu: view.per_cpu })
         };
         Ok(Some(match &view.from {
             ReadFrom::Map { map } => Reader::Map(map_reader(map, Some(view.counters.clone()))?),
@@ -133,10 +135,7 @@ impl Reader {
         match self {
             Reader::Map(reader) => {
                 let counters = &reader.counters;
-                let entry = |key: &[u8], value: &[u8]| {
-                    taken.push(Entry::new(key, &reader.merge(value)), counters)
-                };
-                reader.read(entry)?;
+                reader.read(|key, value| taken.push(Entry::new(key, value), counters))?;
                 taken.finish(counters);
             }
             Reader::Section(section) => section.read(&mut taken)?,
@@ -155,7 +154,7 @@ impl SlotsReader {
     fn read(&self, taken: &mut Collected) -> io::Result<()> {
         let mut found = BTreeMap::new();
         let reader = &self.reader;
-        reader.read(|key, value| self.put(key, &reader.merge(value), &mut found, taken))?;
+        reader.read(|key, value| self.put(key, value, &mut found, taken))?;
         taken.entries = self.entries(found);
         Ok(())
     }
@@ -220,8 +219,27 @@ impl SectionReader {
 }
 
 impl MapReader {
-    /// Hands each element to `take`, until it returns false.
+    /// Hands each element to `take`, until it returns false: the values of all CPUs as one, or
+    /// those that have counted anything one by one.
     fn read(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        let Some(cpus) = self.map.cpus().filter(|_| self.per_cpu) else {
+            return self.read_elements(|key, value| take(key, &self.merge(value)));
+        };
+        let stride = self.map.value_size().next_multiple_of(8);
+        let mut key_of_cpu = Vec::new();
+        self.read_elements(|key, value| {
+            (0..cpus).all(|cpu| {
+                let value = &part(value, cpu * stride)[..self.map.value_size()];
+                key_of_cpu.clear();
+                key_of_cpu.extend_from_slice(key);
+                key_of_cpu.extend_from_slice(&(cpu as u32).to_le_bytes());
+                value.iter().all(|byte| *byte == 0) || take(&key_of_cpu, value)
+            })
+        })
+    }
+
+    /// Hands each element to `take` as it is in the map.
+    fn read_elements(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         match self.read_batches(&mut take) {
             // Kernels before 5.6, and some types of maps, have no batches.
             Err(error)
@@ -359,7 +377,8 @@ mod tests {
     use super::*;
 
     fn reader(map: Map) -> MapReader {
-        MapReader { map, counters: vec![Field { offset: 0, size: 8 }], is_hash: true }
+        let counters = vec![Field { offset: 0, size: 8 }];
+        MapReader { map, counters, is_hash: true, per_cpu: false }
     }
 
     /// A map of values of 12 bytes.

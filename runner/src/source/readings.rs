@@ -54,6 +54,8 @@ pub(crate) struct Pass {
     pub(crate) time: Time,
     /// What was found, in the order of the keys.
     pub(crate) entries: Vec<Entry>,
+    /// How many elements are known that are not among the entries.
+    pub(crate) hidden: u64,
     /// What is not among the entries, in words.
     pub(crate) left_out: Option<String>,
 }
@@ -330,8 +332,8 @@ impl Schedule {
         let left_out =
             left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_told);
         *was_told |= left_out.is_some();
-        let (time, entries) = (Time::now(), taken.entries);
-        to.send(Event::Reading(Pass { view, time, entries, left_out }))
+        let (time, hidden, entries) = (Time::now(), taken.left_out, taken.entries);
+        to.send(Event::Reading(Pass { view, time, entries, hidden, left_out }))
     }
 }
 

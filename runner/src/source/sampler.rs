@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
-use bpfpack_frame::Entry;
+use bpfpack_frame::{Entry, in_key_order};
 use bpfpack_spec::View;
 
 use super::bounds::{Bounds, Collected, Wanted};
@@ -48,14 +48,16 @@ impl Sampler {
         }
         if self.view.differences {
             let taken = self.relieve(&mut reading)?;
-            reading.entries = self.difference(std::mem::take(&mut reading.entries));
+            let before = std::mem::take(&mut self.before);
+            reading.entries = self.difference(std::mem::take(&mut reading.entries), &before);
+            if reading.left_out > 0 || reading.has_more {
+                self.remember(before, bounds.most);
+            }
             // An element of the same key begins at zero.
             self.before.retain(|key, _| !taken.contains(key));
         }
         if let Some(key) = &self.view.key {
-            let entries = &mut reading.entries;
-            entries
-                .sort_by(|a, b| key.compare(a.key(), b.key()).then_with(|| a.key().cmp(b.key())));
+            reading.entries = in_key_order(key, std::mem::take(&mut reading.entries));
         }
         Ok(reading)
     }
@@ -68,7 +70,9 @@ impl Sampler {
             return Ok(taken);
         };
         let count = reading.entries.len() as u64 + reading.left_out;
-        if !reader.is_hash || count * 4 < u64::from(reader.map.max_entries()) * 3 {
+        // The elements of one CPU are no elements of the map: it stays as full as it is.
+        if !reader.is_hash || reader.per_cpu || count * 4 < u64::from(reader.map.max_entries()) * 3
+        {
             return Ok(taken);
         }
         for entry in &mut reading.entries {
@@ -90,13 +94,29 @@ impl Sampler {
         Ok(taken)
     }
 
-    fn difference(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+    /// Keeps what elements held that are not in this reading, but may still be in the map: when one
+    /// comes back, it is not counted again.
+    fn remember(&mut self, before: HashMap<Vec<u8>, Vec<u8>>, most: usize) {
+        for (key, value) in before {
+            if self.before.len() >= most.saturating_mul(2) {
+                return;
+            }
+            self.before.entry(key).or_insert(value);
+        }
+    }
+
+    /// What came since `before`.
+    fn difference(
+        &mut self,
+        entries: Vec<Entry>,
+        old_values: &HashMap<Vec<u8>, Vec<u8>>,
+    ) -> Vec<Entry> {
         let counters = &self.view.counters;
         let mut before = HashMap::with_capacity(entries.len());
         let mut shown = Vec::new();
         for mut entry in entries {
             let now = entry.value().to_vec();
-            if let Some(old) = self.before.get(entry.key()) {
+            if let Some(old) = old_values.get(entry.key()) {
                 // Counters only grow: a smaller one belongs to an element that the program has
                 // deleted and made again.
                 let has_grown = |c: &Field| c.unsigned(&now) >= c.unsigned(old);
@@ -132,12 +152,23 @@ mod tests {
         let map = Map::fake(MapType::Array, 4, 8, 1);
         let reader = Reader::Section(SectionReader { map, parts: Vec::new(), len: 0 });
         let mut sampler = Sampler::new(Arc::new(counter_view()), reader);
-        assert_eq!(sampler.difference(vec![entry(1, 5), entry(2, 0)]), [entry(1, 5)]);
-        assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), [entry(1, 2), entry(2, 1)]);
-        assert_eq!(sampler.difference(vec![entry(1, 7), entry(2, 1)]), []);
+        let mut next = |entries: Vec<Entry>, has_more: bool| {
+            let before = std::mem::take(&mut sampler.before);
+            let shown = sampler.difference(entries, &before);
+            if has_more {
+                sampler.remember(before, 9);
+            }
+            shown
+        };
+        assert_eq!(next(vec![entry(1, 5), entry(2, 0)], false), [entry(1, 5)]);
+        assert_eq!(next(vec![entry(1, 7), entry(2, 1)], false), [entry(1, 2), entry(2, 1)]);
+        assert_eq!(next(vec![entry(1, 7), entry(2, 1)], false), []);
         // deleted and made again by the program
-        assert_eq!(sampler.difference(vec![entry(1, 3)]), [entry(1, 3)]);
+        assert_eq!(next(vec![entry(1, 3)], false), [entry(1, 3)]);
         // gone and come back
-        assert_eq!(sampler.difference(vec![entry(2, 1)]), [entry(2, 1)]);
+        assert_eq!(next(vec![entry(2, 1)], false), [entry(2, 1)]);
+        // Left out of a reading that does not show all, and then among the largest again.
+        assert_eq!(next(vec![entry(1, 9)], true), [entry(1, 9)]);
+        assert_eq!(next(vec![entry(2, 5)], false), [entry(2, 4)]);
     }
 }

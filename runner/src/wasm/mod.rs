@@ -45,6 +45,11 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
         let why = "is a whole tracer: --wasm and --wasm-arg are for packages";
         return Err(refuse(exit_code::USAGE, why).hint("its arguments come after its name"));
     }
+    if !plan.filters.is_empty() || plan.until.is_some() {
+        let why =
+            "is a whole tracer, and writes its own output: --filter and --until are for packages";
+        return Err(refuse(exit_code::USAGE, why));
+    }
     let [output] = &plan.outputs[..] else {
         let why = "is a whole tracer, and writes its own output: it has one";
         return Err(refuse(exit_code::USAGE, why).hint("-o FILE writes that to a file"));

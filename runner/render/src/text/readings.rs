@@ -186,16 +186,12 @@ impl Text {
     fn keys<'v>(&self, view: &'v View) -> Vec<(String, Key<'v>)> {
         let Some(key) = &view.key else { return Vec::new() };
         match key {
-            Layout::Struct(record)
-                if view.wide_key || !view.stacks.is_empty() && self.shows_frames =>
-            {
-                record
-                    .members
-                    .iter()
-                    .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
-                    .map(|member| (title(&member.name), Key::Member(member)))
-                    .collect()
-            }
+            Layout::Struct(record) if !view.stacks.is_empty() && self.shows_frames => record
+                .members
+                .iter()
+                .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
+                .map(|member| (title(&member.name), Key::Member(member)))
+                .collect(),
             _ => vec![("KEY".to_owned(), Key::All(key))],
         }
     }
@@ -281,7 +277,7 @@ mod tests {
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
         let mut out = Vec::new();
         let (source, entries) = (Arc::new(view.clone()), entries.to_vec());
-        format.reading(&Reading { source, time: TIME, entries }, &mut out);
+        format.reading(&Reading::new(source, TIME, entries), &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use bpfpack_decode::{Layout, Slots};
+use bpfpack_decode::{Layout, Member, Slots, Struct};
 use bpfpack_schemas::map_type;
 
 use super::Builder;
+use super::average::average;
 use super::purpose::Purpose;
 use crate::maps::MapDefinition;
 use crate::{ReadFrom, Source, View};
@@ -39,14 +40,18 @@ impl Builder<'_> {
         let sort = purpose.sort.clone();
         let index = self.sources.len();
         let slot = purpose.slot_in_key(&key);
+        let per_cpu = self.inputs.options.per_cpu && is_per_cpu(map.ty);
+        let key_size = map.key_size as usize;
         let view = if let Some(slot) = slot {
             let len = purpose.slots_in_keys();
             let element = Box::new(Layout::Int { size: 8, signed: false });
             let value = Layout::Array { element, stride: 8, len };
             let key = without(key, slot.offset).map(|key| self.with_labels(key, &purpose.sample));
+            let key = if per_cpu { Some(with_cpu(key, key_size)) } else { key };
             let shape = self.shape(&map.name, &purpose, &value);
             View {
                 index,
+                average: None,
                 from: ReadFrom::Slots { map: map.name.clone(), slot, len },
                 name: map.name,
                 key,
@@ -58,15 +63,17 @@ impl Builder<'_> {
                 leave_out_zeros: true,
                 sort,
                 stacks: Vec::new(),
-                wide_key: false,
+                per_cpu,
             }
         } else {
             let shape = self.shape(&map.name, &purpose, &value);
             let key = self.with_labels(key, &purpose.sample);
             // The only element of an array has no name.
             let key = Some(key).filter(|_| is_hash || map.max_entries > 1 || !purpose.is_table);
+            let key = if per_cpu { Some(with_cpu(key, key_size)) } else { key };
             View {
                 index,
+                average: average(&value, &shape, &purpose.sample),
                 from: ReadFrom::Map { map: map.name.clone() },
                 name: map.name,
                 key,
@@ -78,7 +85,7 @@ impl Builder<'_> {
                 leave_out_zeros: !is_hash,
                 sort,
                 stacks,
-                wide_key: false,
+                per_cpu,
             }
         };
         self.sources.push(Source::View(Arc::new(view)));
@@ -121,6 +128,21 @@ fn without(key: Layout, offset: usize) -> Option<Layout> {
     let Layout::Struct(mut record) = key else { return None };
     record.members.retain(|member| member.offset != offset);
     (!record.members.is_empty()).then_some(Layout::Struct(record))
+}
+
+/// A key with the CPU behind it.
+fn with_cpu(key: Option<Layout>, size: usize) -> Layout {
+    let mut members = match key {
+        Some(Layout::Struct(record)) => record.members,
+        Some(key) => vec![Member::new("key", 0, key)],
+        None => Vec::new(),
+    };
+    members.push(Member::new("cpu", size, Layout::Int { size: 4, signed: false }));
+    Layout::Struct(Struct { size: size + 4, members })
+}
+
+fn is_per_cpu(ty: u32) -> bool {
+    matches!(ty, map_type::PERCPU_HASH | map_type::LRU_PERCPU_HASH | map_type::PERCPU_ARRAY)
 }
 
 /// Whether a map of this type can be read, and if so, whether its elements come and go.

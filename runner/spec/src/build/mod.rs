@@ -8,6 +8,7 @@
 //! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
 //!   nothing else to show.
 
+mod average;
 mod maps;
 mod only;
 mod purpose;
@@ -73,6 +74,8 @@ pub struct Options {
     pub interval: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
     pub differences: bool,
+    /// What each CPU counted is an entry of its own.
+    pub per_cpu: bool,
     /// Entries that maps are made with, by their names.
     pub map_entries: Vec<(String, u32)>,
     /// An output cannot tell sources apart.
@@ -137,6 +140,9 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
         }
     }
     let spec = Spec { sources: std::mem::take(&mut builder.sources) };
+    if options.per_cpu && !spec.views().any(|view| view.per_cpu) {
+        return Err(SpecError::NothingPerCpu);
+    }
     builder.check_single(&spec)?;
     Ok(Built { spec, notes: builder.notes })
 }

@@ -9,6 +9,7 @@ use bpfpack_schemas::btf::SectionVar;
 use bpfpack_schemas::meta::{DUMMY_PREFIX, Variable};
 
 use super::Builder;
+use super::average::average;
 use super::purpose::Purpose;
 use crate::{ReadFrom, Shape, Source, View};
 
@@ -117,6 +118,7 @@ impl Builder<'_> {
         let sample = &purpose.sample;
         let view = View {
             index: self.sources.len(),
+            average: average(&value, &shape, sample),
             name,
             from: ReadFrom::Section { section: section.to_owned(), parts, len: len.unwrap_or(1) },
             key: len.map(|_| self.with_labels(index, sample)),
@@ -128,7 +130,7 @@ impl Builder<'_> {
             leave_out_zeros: true,
             sort: purpose.sort,
             stacks: Vec::new(),
-            wide_key: false,
+            per_cpu: false,
         };
         self.sources.push(Source::View(Arc::new(view)));
     }

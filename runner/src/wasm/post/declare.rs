@@ -126,7 +126,8 @@ fn view(
         leave_out_zeros: false,
         sort,
         stacks: Vec::new(),
-        wide_key: true,
+        average: None,
+        per_cpu: false,
     })
 }
 

@@ -147,7 +147,9 @@ impl PostProcessor {
                         }
                         Some((_, ModuleSource::Rows(source, row))) => {
                             let (source, entries) = (Arc::clone(source), row.entries(these));
-                            next.frame(Frame::Reading(Rc::new(Reading { source, time, entries })))?;
+                            next.frame(Frame::Reading(Rc::new(Reading::new(
+                                source, time, entries,
+                            ))))?;
                         }
                         None => {}
                     }

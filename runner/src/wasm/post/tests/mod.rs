@@ -80,7 +80,7 @@ fn record(
 /// Hands a reading over.
 fn sample(chain: &mut Chain, entries: &[Entry], seen: &mut Seen) {
     let (source, entries) = (Arc::new(view()), entries.to_vec());
-    let reading = Reading { source, time: Time::now(), entries };
+    let reading = Reading::new(source, Time::now(), entries);
     chain.frame(Frame::Reading(Rc::new(reading)), seen).unwrap();
     chain.flush(seen).unwrap();
 }

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+//! Keys that are put together: those with the same member, or all.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::{Field, Layout, Member, Struct};
+use bpfpack_failure::Failure;
+use bpfpack_frame::{Entry, Frame, Next, Reading, Stage, in_key_order};
+use bpfpack_spec::View;
+
+use crate::arrangement::{Grouping, unknown};
+use crate::error::ArrangementError;
+
+/// Puts the entries of readings together.
+#[derive(Debug)]
+pub(crate) struct Grouped {
+    groups: Vec<Group>,
+}
+
+/// How the keys of a view are put together.
+#[derive(Debug)]
+struct Group {
+    from: Arc<View>,
+    to: Arc<View>,
+    /// What is left of a key; nothing where all are one.
+    member: Option<Member>,
+    /// Numbers in a value that count nothing: of several, the largest is shown.
+    gauges: Vec<Field>,
+}
+
+impl Grouped {
+    /// For all views that have the member, or any key.
+    ///
+    /// # Errors
+    /// When none has it.
+    pub(crate) fn new(
+        views: &[Arc<View>],
+        grouping: &Grouping,
+    ) -> Result<Grouped, ArrangementError> {
+        let keyed = || views.iter().filter_map(|view| Some((view, view.key.as_ref()?)));
+        let Grouping::By(name) = grouping else {
+            let groups = keyed().map(|(view, _)| Group::new(view, None)).collect();
+            return Ok(Grouped { groups });
+        };
+        let find = |(view, key): (&Arc<View>, &Layout)| {
+            let mut members = members(key).into_iter();
+            let member = members.find(|member| member.name.eq_ignore_ascii_case(name))?;
+            Some(Group::new(view, Some(member)))
+        };
+        let groups: Vec<Group> = keyed().filter_map(find).collect();
+        if groups.is_empty() {
+            let names = keyed().flat_map(|(_, key)| members(key)).map(|member| member.name);
+            return Err(unknown("--by", "key member", name, names));
+        }
+        Ok(Grouped { groups })
+    }
+
+    /// What a view becomes.
+    pub(crate) fn view(&self, view: &Arc<View>) -> Arc<View> {
+        Arc::clone(self.group(view).map_or(view, |group| &group.to))
+    }
+
+    fn group(&self, view: &Arc<View>) -> Option<&Group> {
+        self.groups.iter().find(|group| Arc::ptr_eq(&group.from, view))
+    }
+}
+
+fn members(key: &Layout) -> Vec<Member> {
+    match key {
+        Layout::Struct(record) => record.members.clone(),
+        other => vec![Member::new("key", 0, other.clone())],
+    }
+}
+
+impl Group {
+    fn new(view: &Arc<View>, member: Option<Member>) -> Group {
+        let key = member.as_ref().map(|member| {
+            let size = member.layout.size();
+            // Beside it stands nothing any more that says an address's family, or a text's length.
+            let meaning = member.meaning.map(alone);
+            let alone =
+                Member { meaning, ..Member::new(member.name.clone(), 0, member.layout.clone()) };
+            Layout::Struct(Struct { size, members: vec![alone] })
+        });
+        let gauges = view.value.counters(&[]);
+        let gauges = gauges.into_iter().filter(|field| !view.counters.contains(field)).collect();
+        let to = View { key, stacks: Vec::new(), ..(**view).clone() };
+        Group { from: Arc::clone(view), to: Arc::new(to), member, gauges }
+    }
+
+    fn key(&self, entry: &Entry) -> Vec<u8> {
+        let Some(member) = &self.member else { return Vec::new() };
+        let (mut number, size) = ([0; 16], member.layout.size());
+        let bytes = member.bytes(entry.key(), &mut number);
+        let mut key = bytes[..bytes.len().min(size)].to_vec();
+        key.resize(size, 0);
+        key
+    }
+
+    fn entries(&self, entries: &[Entry]) -> Vec<Entry> {
+        let mut groups: Vec<Entry> = Vec::new();
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        for entry in entries {
+            let key = self.key(entry);
+            match places.get(&key) {
+                Some(place) => self.add(groups[*place].value_mut(), entry.value()),
+                None => {
+                    groups.push(Entry::new(&key, entry.value()));
+                    places.insert(key, groups.len() - 1);
+                }
+            }
+        }
+        match &self.to.key {
+            Some(key) => in_key_order(key, groups),
+            None => groups,
+        }
+    }
+
+    /// Adds the counters of a value to those of another. A sum that has no room is the largest
+    /// number: it does not begin at zero again.
+    fn add(&self, into: &mut [u8], value: &[u8]) {
+        for field in &self.from.counters {
+            let number = field.unsigned(value);
+            if number > 0 {
+                put(into, *field, number.saturating_add(field.unsigned(into)));
+            }
+        }
+        for field in &self.gauges {
+            put(into, *field, field.unsigned(value).max(field.unsigned(into)));
+        }
+    }
+}
+
+/// Writes a number, or the largest one that there is room for.
+fn put(into: &mut [u8], field: Field, number: u128) {
+    let most = u128::MAX >> (128 - 8 * field.size.clamp(1, 16));
+    if let Some(bytes) = into.get_mut(field.offset..field.offset + field.size) {
+        bytes.copy_from_slice(&number.min(most).to_le_bytes()[..field.size]);
+    }
+}
+
+/// A meaning that asks for nothing beside the value.
+fn alone(meaning: Meaning) -> Meaning {
+    match meaning {
+        Meaning::Ipv4(_) => Meaning::Ipv4(None),
+        Meaning::Ipv6(_) => Meaning::Ipv6(None),
+        Meaning::Ip(_) => Meaning::Ip(None),
+        other => other,
+    }
+}
+
+impl Stage for Grouped {
+    fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
+        let Frame::Reading(reading) = &frame else { return next.frame(frame) };
+        let Some(group) = self.group(&reading.source) else { return next.frame(frame) };
+        let (source, entries) = (Arc::clone(&group.to), group.entries(&reading.entries));
+        // What a reading leaves out are elements of the map, and no groups.
+        let grouped = Reading { source, entries, hidden: 0, ..**reading };
+        next.frame(Frame::Reading(Rc::new(grouped)))
+    }
+
+    fn sees_records(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bpfpack_frame::Time;
+    use bpfpack_spec::fixtures::counter_view;
+
+    use super::*;
+    use crate::fixtures::Out;
+
+    fn int(size: usize) -> Layout {
+        Layout::Int { size, signed: false }
+    }
+
+    /// Names and CPUs to a counter of one byte less than what is added, and a maximum.
+    fn view() -> View {
+        let key = vec![Member::new("cpu", 0, int(4)), Member::new("name", 4, int(1))];
+        let value = vec![Member::new("count", 0, int(4)), Member::new("max", 4, int(4))];
+        View {
+            key: Some(Layout::Struct(Struct { size: 5, members: key })),
+            value: Layout::Struct(Struct { size: 8, members: value }),
+            counters: vec![Field { offset: 0, size: 4 }],
+            ..counter_view()
+        }
+    }
+
+    fn entry(cpu: u32, name: u8, count: u32, max: u32) -> Entry {
+        let key = [&cpu.to_le_bytes()[..], &[name]].concat();
+        Entry::new(&key, &[count.to_le_bytes(), max.to_le_bytes()].concat())
+    }
+
+    fn grouped(grouping: &Grouping, entries: Vec<Entry>) -> (Arc<View>, Vec<(Vec<u8>, u32, u32)>) {
+        let view = Arc::new(view());
+        let mut stage = Grouped::new(std::slice::from_ref(&view), grouping).unwrap();
+        let mut out = Out::default();
+        let reading = Reading::new(view, Time::default(), entries);
+        stage.frame(Frame::Reading(reading.into()), &mut out).unwrap();
+        let reading = out.0.pop().unwrap();
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        let entry = |entry: &Entry| {
+            let value = entry.value();
+            (entry.key().to_vec(), number(&value[..4]), number(&value[4..]))
+        };
+        (Arc::clone(&reading.source), reading.entries.iter().map(entry).collect())
+    }
+
+    #[test]
+    fn counters_are_added_and_of_the_others_the_largest_is_shown() {
+        let entries = || vec![entry(0, 7, 2, 90), entry(0, 3, 1, 1), entry(1, 7, u32::MAX, 5)];
+        let (view, found) = grouped(&Grouping::By("NAME".into()), entries());
+        assert_eq!(found, [(vec![3], 1, 1), (vec![7], u32::MAX, 90)]);
+        let Some(Layout::Struct(key)) = &view.key else { panic!() };
+        assert_eq!((key.size, &*key.members[0].name, key.members[0].offset), (1, "name", 0));
+        let (view, found) = grouped(&Grouping::Merge, entries());
+        assert_eq!(found, [(vec![], u32::MAX, 90)]);
+        assert_eq!(view.key, None);
+        assert_eq!(grouped(&Grouping::Merge, vec![]).1, []);
+    }
+
+    #[test]
+    fn a_member_has_to_be_in_one_of_the_keys() {
+        let by = |name: &str| Grouping::By(name.into());
+        let views = [Arc::new(view()), Arc::new(counter_view())];
+        let error = Grouped::new(&views, &by("pid")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--by: no map or variable that is read has a key member `pid`"
+        );
+        assert_eq!(error.hint(), "there are cpu, name, key");
+        let grouped = Grouped::new(&views, &by("cpu")).unwrap();
+        assert!(Arc::ptr_eq(&grouped.view(&views[1]), &views[1]), "it has none, and stays");
+    }
+}
