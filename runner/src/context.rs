@@ -5,6 +5,7 @@ use bpfpack_schemas::Package;
 use bpfpack_spec::Spec;
 
 use crate::args::Plan;
+use crate::filter::Filters;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -21,4 +22,6 @@ pub(crate) struct Context<'a> {
     pub(crate) spec: &'a Spec,
     /// Who hears what the user should know.
     pub(crate) talk: &'a Talk,
+    /// What is kept of that.
+    pub(crate) filters: &'a Filters,
 }

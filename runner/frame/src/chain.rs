@@ -96,6 +96,12 @@ impl Chain {
         self.stopped
     }
 
+    /// Whether a stage wants nothing more to be shown.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.stages.iter().any(|stage| stage.is_enough())
+    }
+
     /// How often stages were called with what they had kept.
     #[must_use]
     pub fn calls(&self) -> u64 {

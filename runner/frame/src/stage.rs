@@ -80,6 +80,11 @@ pub trait Stage: Debug {
         Ok(())
     }
 
+    /// Whether nothing more is to be shown: the run ends as if all was shown that was asked for.
+    fn is_enough(&self) -> bool {
+        false
+    }
+
     /// The exit code that it has ended the run with, if it has.
     fn stopped(&self) -> Option<u8> {
         None

@@ -27,6 +27,7 @@ mod yaml;
 pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
 pub use live::{Key, keys};
+pub use meaning::{named_numbers, number_named};
 pub use settings::{LastMessage, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]

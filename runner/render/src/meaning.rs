@@ -7,6 +7,7 @@ mod cgroup;
 mod clock;
 mod code;
 mod device;
+mod known;
 mod names;
 mod net;
 mod number;
@@ -16,6 +17,7 @@ mod syscall;
 use bpfpack_decode::field::{Field, text, unsigned};
 use bpfpack_decode::meaning::Meaning;
 
+pub use known::{named_numbers, number_named};
 pub(crate) use names::{Kernel, Names};
 
 /// Whether the same value has the same text, now and later, whatever else is in the record.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! What is to be done, as it is meant: [`Plan`].
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bpfpack_filter::Expr;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
 
@@ -125,8 +127,14 @@ pub struct Plan {
     pub package: Origin,
     /// The package's own arguments, the first being its name.
     pub arguments: Vec<String>,
+    /// A command that is run while there is tracing.
+    pub command: Option<Vec<OsString>>,
     /// Where frames go, and how they look there.
     pub outputs: Vec<OutputPlan>,
+    /// What is kept of records and readings: all have to hold.
+    pub filters: Vec<Expr>,
+    /// What ends the run once it is shown.
+    pub until: Option<Expr>,
     /// The members of records that are shown; all where there are none.
     pub fields: Vec<String>,
     /// The maps and buffers that are shown; all where there are none.
@@ -147,6 +155,8 @@ pub struct Plan {
     pub interval: Option<Duration>,
     /// Readings until it ends.
     pub count: Option<u64>,
+    /// It ends with the first record, or the first reading of each view.
+    pub once: bool,
     /// Time until it ends.
     pub duration: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
@@ -169,9 +179,9 @@ pub struct Plan {
     pub max_keys: usize,
     /// Where maps may be pinned.
     pub pin: Option<PathBuf>,
-    /// The program that reads the files of other processes, when it is started under a name of its
-    /// own: ecli.
-    pub symbolizer: PathBuf,
+    /// The program that reads the files of other processes, or waits to become the command, when it
+    /// is started under a name of its own: ecli.
+    pub program: PathBuf,
     /// Targets of programs, the last one counting.
     pub attach: Vec<AttachArg>,
     /// The interface of all programs that want one.

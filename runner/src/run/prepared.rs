@@ -105,9 +105,12 @@ fn stages(
     symbols: &SharedSymbols,
 ) -> Result<Chain, Failure> {
     let mut chain = Chain::default();
+    context.filters.stage().into_iter().for_each(|stage| chain.push(stage));
     if let Some(modules) = modules {
         modules.start(context, object, symbols, &mut chain)?;
     }
+    let behind = context.filters.behind(&context.spec.sources, &chain.sources())?;
+    behind.into_iter().for_each(|stage| chain.push(stage));
     Ok(chain)
 }
 
@@ -115,7 +118,7 @@ fn stages(
 fn setup(context: &Context<'_>) -> Setup {
     let Context { plan, talk, .. } = *context;
     Setup {
-        program: plan.symbolizer.clone(),
+        program: plan.program.clone(),
         lines: plan.lines,
         memory: plan.memory(),
         talk: talk.clone(),
@@ -126,7 +129,7 @@ fn setup(context: &Context<'_>) -> Setup {
 /// stand between, and where somebody can look at it for a while.
 fn is_live(plan: &Plan, spec: &Spec, has_modules: bool) -> bool {
     let is_dumb = || std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    let is_one_reading = plan.count == Some(1);
+    let is_one_reading = plan.once || plan.count == Some(1);
     !plan.no_redraw
         && !is_one_reading
         && !has_modules

@@ -37,7 +37,8 @@ pub(super) fn through_stages(
             calls = chain.calls();
             is_late = since.elapsed() >= LONGEST_ROUND;
         }
-        let goes_on = failure.is_none() && !is_late && outputs.drawn() - begin < MOST_BYTES;
+        let is_done = is_late || chain.is_enough();
+        let goes_on = failure.is_none() && !is_done && outputs.drawn() - begin < MOST_BYTES;
         Verdict { taken: records.bytes.len() as u64, goes_on }
     })?;
     match failure {

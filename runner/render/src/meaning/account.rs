@@ -22,10 +22,32 @@ impl Accounts {
         find(&mut self.users, "/etc/passwd", id)
     }
 
+    /// All users.
+    pub(super) fn all_users(mut self) -> Vec<(i128, String)> {
+        self.user(0);
+        all(self.users)
+    }
+
+    /// All groups.
+    pub(super) fn all_groups(mut self) -> Vec<(i128, String)> {
+        self.group(0);
+        all(self.groups)
+    }
+
     /// A group's name.
     pub(super) fn group(&mut self, id: u64) -> Option<&str> {
         find(&mut self.groups, "/etc/group", id)
     }
+}
+
+fn all(names: Option<HashMap<u32, Box<str>>>) -> Vec<(i128, String)> {
+    let mut all: Vec<_> = names
+        .into_iter()
+        .flatten()
+        .map(|(id, name)| (i128::from(id), String::from(name)))
+        .collect();
+    all.sort_unstable();
+    all
 }
 
 fn find<'n>(names: &'n mut Option<HashMap<u32, Box<str>>>, path: &str, id: u64) -> Option<&'n str> {

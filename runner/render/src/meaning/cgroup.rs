@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A walk ends after this many folders.
@@ -55,6 +55,15 @@ impl Cgroups {
         self.paths.entry(id).or_insert(None);
         self.next = Some(start + PAUSE.max(start.elapsed() * PART));
     }
+}
+
+/// The id of the cgroup with this path below the mount.
+pub(super) fn id(path: &str) -> Option<u64> {
+    let below = path.strip_prefix('/')?;
+    let is_below = Path::new(below).components().all(|part| matches!(part, Component::Normal(_)));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let folder = mount(&mounts)?.join(is_below.then_some(below)?);
+    fs::metadata(folder).ok().filter(fs::Metadata::is_dir).map(|folder| folder.ino())
 }
 
 /// Where the hierarchy of version 2 is mounted, from /proc/self/mountinfo. One that is mounted

@@ -49,6 +49,25 @@ pub(super) fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
     decimal(minor.into(), out)
 }
 
+/// The number of `8:1`, or of a disk.
+pub(super) fn number(name: &str) -> Option<u64> {
+    let part = |digits: &str, bits: u32| {
+        let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+        let number = digits.parse::<u64>().ok().filter(|_| is_number);
+        number.filter(|number| *number < 1 << bits)
+    };
+    let numbers = |text: &str| {
+        let (major, minor) = text.trim_end().split_once(':')?;
+        Some(part(major, 32 - MINOR_BITS)? << MINOR_BITS | part(minor, MINOR_BITS)?)
+    };
+    numbers(name).or_else(|| {
+        let name = name.replace('/', "!");
+        let is_name = !name.is_empty() && !name.starts_with('.');
+        let file = is_name.then(|| format!("/sys/class/block/{name}/dev"))?;
+        numbers(&fs::read_to_string(file).ok()?)
+    })
+}
+
 fn split(device: u64) -> Option<(u32, u32)> {
     let device = u32::try_from(device).ok().filter(|device| *device != 0)?;
     Some((device >> MINOR_BITS, device & ((1 << MINOR_BITS) - 1)))
@@ -61,7 +80,7 @@ fn disk_name(device: u64) -> Option<String> {
     Some(target.file_name()?.to_string_lossy().replace('!', "/"))
 }
 
-fn open() -> Option<OwnedFd> {
+pub(super) fn open() -> Option<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()
 }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//! A filter: an expression that is bound to the members of frames of one kind.
+
+use crate::compile::Compiler;
+use crate::error::{FilterError, names};
+use crate::expr::Expr;
+use crate::names::Names;
+use crate::scope::Scope;
+use crate::tree::{Test, Value};
+
+/// An expression that is compiled for frames of one kind.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    test: Test,
+    missing: Vec<String>,
+}
+
+impl Filter {
+    /// Compiles an expression whose names all have to be in the scope.
+    ///
+    /// # Errors
+    /// When a name is not, or a value cannot be compared as it is to be.
+    pub fn compile(
+        expr: &Expr,
+        scope: &Scope<'_>,
+        names: &dyn Names,
+    ) -> Result<Filter, FilterError> {
+        let mut filters = Filter::compile_all(expr, std::slice::from_ref(scope), names)?;
+        // There is one for each scope.
+        Ok(filters.remove(0))
+    }
+
+    /// Compiles an expression for several kinds of frames. Each name has to be in one of them:
+    /// where it is in others only, comparisons with it are unknown.
+    ///
+    /// # Errors
+    /// When a name is in no scope, or a value cannot be compared as it is to be.
+    pub fn compile_all(
+        expr: &Expr,
+        scopes: &[Scope<'_>],
+        known: &dyn Names,
+    ) -> Result<Vec<Filter>, FilterError> {
+        let mut missing = Vec::new();
+        let filters = scopes.iter().map(|scope| {
+            let mut compiler = Compiler::new(expr.text(), scope, known);
+            let test = compiler.test(&expr.root)?;
+            missing.push(compiler.missing);
+            Ok(test)
+        });
+        let tests: Vec<Test> = filters.collect::<Result<_, _>>()?;
+        let in_all = |span| missing.iter().all(|missing| missing.contains(span));
+        if let Some(span) = missing.first().into_iter().flatten().find(|span| in_all(span)) {
+            let name = &expr.text()[span.clone()];
+            let message = format!("there is no member `{name}`");
+            let mut known: Vec<&str> = Vec::new();
+            for name in scopes.iter().flat_map(Scope::names) {
+                if !known.contains(&name) && known.len() < 256 {
+                    known.push(name);
+                }
+            }
+            let hint = match known.is_empty() {
+                true => "there are no members".to_owned(),
+                false => names("the members are", name, known.into_iter()),
+            };
+            return Err(FilterError::new(expr.text(), span.clone(), message).hint(hint));
+        }
+        let filter = |(test, missing): (Test, Vec<std::ops::Range<usize>>)| {
+            let mut missing: Vec<String> =
+                missing.into_iter().map(|span| expr.text()[span].to_owned()).collect();
+            missing.dedup();
+            Filter { test, missing }
+        };
+        Ok(tests.into_iter().zip(missing).map(filter).collect())
+    }
+
+    /// Whether a frame is kept: whether the expression is true for it, not false and not unknown.
+    /// `parts` are the bytes of the scope's parts, and `derived` gives its calculated numbers by
+    /// their index.
+    #[inline]
+    #[must_use]
+    pub fn matches(&self, parts: &[&[u8]], derived: &dyn Fn(usize) -> Option<Value>) -> bool {
+        self.test.eval(parts, derived) == Some(true)
+    }
+
+    /// Whether a record is kept, which is one part, and of which nothing is calculated.
+    #[inline]
+    #[must_use]
+    pub fn matches_record(&self, record: &[u8]) -> bool {
+        self.matches(&[record], &|_| None)
+    }
+
+    /// The names of the expression that its frames do not have.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Whether it may keep any of its frames: whether enough of the names are there.
+    #[must_use]
+    pub fn can_match(&self) -> bool {
+        self.test.can_be().0
+    }
+
+    /// What is compared with what.
+    #[must_use]
+    pub fn test(&self) -> &Test {
+        &self.test
+    }
+
+    /// Keeps what both keep.
+    #[must_use]
+    pub fn and(mut self, other: Filter) -> Filter {
+        self.missing.extend(other.missing);
+        Filter { test: Test::All(vec![self.test, other.test]), ..self }
+    }
+}

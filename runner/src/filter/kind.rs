@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+//! The kinds of frames that there are, and what names mean in them.
+
+use bpfpack_decode::meaning::{Meaning, Unit};
+use bpfpack_decode::{Quantile, Slots};
+use bpfpack_filter::{Derived, Part, Scope, Value};
+use bpfpack_frame::Entry;
+use bpfpack_spec::{RecordType, Shape, Source, View};
+
+/// What is calculated of a histogram: the names of quantiles follow these.
+const CALCULATED: [&str; 2] = ["total", "average"];
+
+/// Records of a type, or entries of a view.
+pub(super) enum Kind<'s> {
+    Record(&'s Source, usize, &'s RecordType),
+    View(&'s View),
+}
+
+impl<'s> Kind<'s> {
+    /// All that sources have.
+    pub(super) fn all(sources: &'s [Source]) -> Vec<Kind<'s>> {
+        let kinds = |source: &'s Source| -> Vec<Kind<'s>> {
+            match source {
+                Source::Stream(stream) => {
+                    let types = stream.records.iter().enumerate();
+                    types.map(|(at, ty)| Kind::Record(source, at, ty)).collect()
+                }
+                Source::View(view) => vec![Kind::View(view)],
+            }
+        };
+        sources.iter().flat_map(kinds).collect()
+    }
+
+    /// The index of its source, and of the type of its records.
+    pub(super) fn key(&self) -> (usize, usize) {
+        match self {
+            Kind::Record(source, ty, _) => (source.index(), *ty),
+            Kind::View(view) => (view.index, 0),
+        }
+    }
+
+    /// What it is called in a message.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Kind::Record(Source::Stream(stream), _, ty) if stream.records.len() > 1 => {
+                format!("`{}` of `{}`", ty.name, stream.name)
+            }
+            Kind::Record(source, ..) => format!("`{}`", source.name()),
+            Kind::View(view) => format!("`{}`", view.name),
+        }
+    }
+
+    /// What names mean: all members, whichever are shown.
+    pub(super) fn scope(&self) -> Scope<'s> {
+        let view = match self {
+            Kind::Record(_, _, ty) => return Scope::record(ty.all()),
+            Kind::View(view) => view,
+        };
+        let part = |qualifier, layout| Part { qualifier: Some(qualifier), layout };
+        let key = view.key.iter().map(|key| part("key", key));
+        let parts = key.chain([part("value", &view.value)]).collect();
+        let Shape::Histogram { unit, .. } = &view.shape else {
+            return Scope { parts, derived: Vec::new() };
+        };
+        let [total, average] = CALCULATED;
+        let meaning = meaning(unit);
+        let calculated = [(total, None), (average, meaning)].into_iter();
+        let quantiles = Quantile::ALL.into_iter().map(|quantile| (quantile.name(), meaning));
+        let derived = calculated.chain(quantiles).map(|(name, meaning)| Derived { name, meaning });
+        Scope { parts, derived: derived.collect() }
+    }
+}
+
+/// What the values of a histogram stand for.
+fn meaning(unit: &str) -> Option<Meaning> {
+    let unit = match unit {
+        "ns" | "nsec" | "nsecs" | "nanoseconds" => Unit::Nanoseconds,
+        "us" | "usec" | "usecs" | "microseconds" => Unit::Microseconds,
+        "ms" | "msec" | "msecs" | "milliseconds" => Unit::Milliseconds,
+        "s" | "sec" | "secs" | "seconds" => Unit::Seconds,
+        "bytes" => return Some(Meaning::Size),
+        _ => return None,
+    };
+    Some(Meaning::Duration(unit))
+}
+
+/// A number that is calculated of a histogram, by its index. That of a quantile is the upper end of
+/// its bucket; the last bucket, in which all is that is beyond, has none, and is above all numbers.
+pub(super) fn calculated(view: &View, entry: &Entry, index: usize) -> Option<Value> {
+    let Shape::Histogram { slots, edges, .. } = &view.shape else { return None };
+    let count = |slots: &Slots| slots.total(entry.value());
+    match index {
+        0 => Some(Value::Int(i128::try_from(count(slots)).unwrap_or(i128::MAX))),
+        1 => view.average?.of(entry.value(), count(slots)).map(Value::Float),
+        _ => {
+            let quantile = *Quantile::ALL.get(index - CALCULATED.len())?;
+            let slot = slots.summary(entry.value())?.slot(quantile);
+            Some(Value::Int(slots.bucket(*edges, slot).high.unwrap_or(i128::MAX)))
+        }
+    }
+}
