@@ -9,10 +9,15 @@
 
 #define MAX_SLOTS 36
 #define MAX_TASKS 10240
+#define TASK_RUNNING 0
 
 /// @cmdarg {"long": "off-cpu", "short": "O"}
 /// @description Times off the CPU instead of those on it
 const volatile bool off_cpu = false;
+
+/// @cmdarg {"long": "preempted", "short": "r"}
+/// @description Only of tasks that leave the CPU though they could go on
+const volatile bool only_preempted = false;
 
 /// @cmdarg {"long": "processes", "short": "P"}
 /// @description A histogram for each process
@@ -62,6 +67,20 @@ struct {
 	__uint(max_entries, MAX_TASKS);
 } hists SEC(".maps");
 
+/* Kernels before 5.14 have `state` in place of `__state`. */
+struct task_struct___before_5_14 {
+	long state;
+} __attribute__((preserve_access_index));
+
+static s64 state_of(struct task_struct *task)
+{
+	struct task_struct___before_5_14 *old = (void *)task;
+
+	if (bpf_core_field_exists(old->state))
+		return BPF_CORE_READ(old, state);
+	return BPF_CORE_READ(task, __state);
+}
+
 /* The idle task is none of interest, and has the same number on all CPUs. */
 static bool is_chosen(struct task_struct *task, u32 tid)
 {
@@ -106,6 +125,7 @@ static void end(struct task_struct *task, u64 now)
 	if (!since || *since > now)
 		return;
 	time = (now - *since) / (in_ms ? 1000000 : 1000);
+	bpf_map_delete_elem(&start, &tid);
 	hist = hist_of(task, tid);
 	if (!hist)
 		return;
@@ -113,15 +133,18 @@ static void end(struct task_struct *task, u64 now)
 	__sync_fetch_and_add(&hist->slots[log2_slot(time, MAX_SLOTS)], 1);
 }
 
-static int switched(struct task_struct *from, struct task_struct *to)
+static int switched(bool preempt, struct task_struct *from, struct task_struct *to)
 {
+	bool is_counted = !only_preempted || preempt || state_of(from) == TASK_RUNNING;
 	u64 now = bpf_ktime_get_ns();
 
 	if (off_cpu) {
-		begin(from, now);
+		if (is_counted)
+			begin(from, now);
 		end(to, now);
 	} else {
-		end(from, now);
+		if (is_counted)
+			end(from, now);
 		begin(to, now);
 	}
 	return 0;
@@ -130,14 +153,14 @@ static int switched(struct task_struct *from, struct task_struct *to)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *from, struct task_struct *to)
 {
-	return switched(from, to);
+	return switched(preempt, from, to);
 }
 
 /* For kernels that do not load the other; ecli attaches one of the two. */
 SEC("raw_tp/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *from, struct task_struct *to)
 {
-	return switched(from, to);
+	return switched(preempt, from, to);
 }
 
 /// @brief Histograms of how long tasks run on a CPU, or stay off it
