@@ -48,7 +48,8 @@ pub(crate) fn run_tracer(
         return Err(refuse(exit_code::USAGE, why).hint("its arguments come after its name"));
     }
     if !plan.filters.is_empty() || plan.until.is_some() {
-        let why = "is a whole tracer, and writes its own output: --filter and --until are for packages";
+        let why =
+            "is a whole tracer, and writes its own output: --filter and --until are for packages";
         return Err(refuse(exit_code::USAGE, why));
     }
     let [output] = &plan.outputs[..] else {
