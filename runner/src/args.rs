@@ -1,46 +1,31 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] as they are written, [`Plan`] as they are meant.
 
+mod line;
+mod near;
+mod outputs;
 mod plan;
+mod sort;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::{Arrangement, Grouping, Sort};
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
+use line::usage;
+pub use line::{Args, clap_answer};
+use outputs::outputs;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 pub(crate) use values::expr_failure;
 use values::{
-    OutputArg, attach, duration, duration_with_unit, expr, format_parser, map_entries, map_set,
-    memory, output_parser, size, sort, time_parser, variable, wasm_arg,
+    OutputArg, attach, duration, expr, format_parser, map_entries, map_set, memory, output_parser,
+    size, sort, time_parser, variable, wasm_arg,
 };
-
-/// Run packages of eBPF tracers.
-#[derive(Debug, Parser)]
-#[command(name = "ecli", version, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    /// `ecli PACKAGE …` is the same as `ecli run PACKAGE …`
-    #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
-    #[arg(trailing_var_arg = true, hide = true)]
-    command_line: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Load a package, attach its programs, and show what they find until Ctrl-C
-    Run(Run),
-}
 
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
 /// tracers have 10,240.
@@ -55,16 +40,19 @@ const READINGS: &str = "Readings of maps";
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
 
-/// What `ecli run` takes before the package's name.
+/// The options of `ecli run`.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
-#[command(override_usage = "ecli run [OPTIONS] PACKAGE [ARGUMENTS OF THE PACKAGE]...")]
+#[command(
+    override_usage = "ecli run [OPTIONS] PACKAGE [OPTIONS AND ARGUMENTS OF THE PACKAGE] [-- CMD ARGS]..."
+)]
 pub struct Run {
     /// Print JSON, an object a line: the same as --format json
     #[arg(short, long)]
     pub json: bool,
 
-    /// What to print: text for people, json (an object a line), csv, tsv, yaml, or raw (the bytes)
+    /// What to print: text for people, json (an object a line), csv, tsv, yaml, heatmap
+    /// (see --heatmap), or raw (the bytes)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
     #[arg(hide_possible_values = true, value_parser = format_parser())]
     pub format: Option<&'static FormatKind>,
@@ -118,7 +106,7 @@ pub struct Run {
     #[arg(long)]
     pub strict: bool,
 
-    /// Read the maps this often, whatever the package says: 500 (milliseconds), 500ms, 2s, 1m
+    /// Read the maps this often, whatever the package says: 2 (seconds), 0.5, 500ms, 1m
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
 
@@ -126,13 +114,27 @@ pub struct Run {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// End after this time (2s, 500ms, 1m); the maps are read once more then
-    #[arg(short, long, value_name = "TIME", value_parser = duration_with_unit)]
+    /// Wait for the first reading that has data, or the first record; show it, and end
+    #[arg(long, conflicts_with = "count")]
+    pub once: bool,
+
+    /// End after this time (2, 500ms, 1m); the maps are read once more then
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
 
     /// Show at each reading what came since the one before, not since the start
     #[arg(long, help_heading = READINGS)]
     pub clear: bool,
+
+    /// Draw histograms over time: a line for each reading, a cell for each slot, the denser the more
+    /// it counted in the interval. Keys are put together unless --by keeps those of a member apart.
+    /// The same as --format heatmap
+    #[arg(long, conflicts_with_all = ["json", "format"], help_heading = READINGS)]
+    pub heatmap: bool,
+
+    /// Write each reading below the one before, also on a terminal, where readings are drawn in place
+    #[arg(long, help_heading = READINGS)]
+    pub no_redraw: bool,
 
     /// Show counters per second, over the time since the reading before
     #[arg(long, help_heading = READINGS)]
@@ -266,8 +268,8 @@ pub struct Run {
     #[arg(help_heading = WASM)]
     pub wasm_memory: usize,
 
-    /// How long a call of a module may take: 500ms, 2s
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration_with_unit)]
+    /// How long a call of a module may take: 500ms, 2 (seconds)
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     #[arg(help_heading = WASM)]
     pub wasm_time: Duration,
 
@@ -297,68 +299,42 @@ pub struct Run {
     pub prog_type: Option<String>,
 
     /// The package, or a Wasm module that is a whole tracer (a file, or - for standard input); then
-    /// arguments that are its own: `ecli run PACKAGE --help` lists them
+    /// arguments that are its own (`ecli run PACKAGE --help` lists them), and options as above where
+    /// it has none of the name. Behind `--`, a command: it is started when all is attached, and
+    /// traced until it ends
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
-    pub command_line: Vec<String>,
+    pub command_line: Vec<OsString>,
 }
 
-impl Args {
-    /// The command line of this process; none where it asked for help, which is printed.
-    ///
-    /// # Errors
-    /// With clap's message, which quotes what was given.
-    pub fn read() -> Result<Option<Args>, Failure> {
-        match Args::try_parse() {
-            Ok(args) => Ok(Some(args)),
-            Err(error) => clap_answer(&error).map(|()| None),
-        }
-    }
-
+impl Run {
     /// Settles what is meant. No file is touched.
-    ///
-    /// # Errors
-    /// When the package's name makes no sense.
-    pub fn resolve(self) -> Result<Plan, Failure> {
-        let mut run = match self.command {
-            Some(Command::Run(run)) => run,
-            None => Run {
-                command_line: self.command_line,
-                ..Run::try_parse_from(["ecli", "-"])
-                    .map_err(|error| Failure::new(exit_code::USAGE, error))?
-            },
-        };
-        let name = run.command_line.first().cloned().unwrap_or_default();
-        let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
-        if name.starts_with('-') && name != "-" {
-            return Err(usage(format!("unknown option `{name}`")).hint(
-                "options come before the package's name: ecli run [OPTIONS] PACKAGE [ARGUMENTS]",
-            ));
-        }
-        if name.contains("://") {
-            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
-                .hint("download it, look at it, and run the file"));
-        }
+    fn plan(
+        self,
+        package: Origin,
+        arguments: Vec<String>,
+        command: Option<Vec<OsString>>,
+    ) -> Result<Plan, Failure> {
+        let run = self;
         if run.lines && !cfg!(feature = "debug-info") {
             let text = "--lines: this ecli was built without what reads debugging information";
             return Err(usage(text.to_owned()).hint("build it with its default features"));
         }
-        let format = match run.json {
-            true => formats::named("json").unwrap_or(formats::TEXT),
-            false => run.format.unwrap_or(formats::TEXT),
+        let format = match (run.json, run.heatmap) {
+            (true, _) => formats::named("json").unwrap_or(formats::TEXT),
+            (_, true) => formats::HEAT_MAP,
+            _ => run.format.unwrap_or(formats::TEXT),
         };
         let outputs = outputs(format, run.output)?;
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
             return Err(usage(text.to_owned()));
         }
-        let package = match name.as_str() {
-            "-" => Origin::Stdin,
-            path => Origin::File(path.into()),
-        };
+        let has_heat_map = outputs.iter().any(|output| output.format == formats::HEAT_MAP);
         Ok(Plan {
             package,
-            arguments: std::mem::take(&mut run.command_line),
+            arguments,
+            command,
             outputs,
             filters: run
                 .filter
@@ -376,11 +352,16 @@ impl Args {
             frequency: run.frequency,
             interval: run.interval,
             count: run.count,
+            once: run.once,
             duration: run.duration,
             clear: run.clear,
+            no_redraw: run.no_redraw,
             per_cpu: run.per_cpu,
             arrangement: Arrangement {
-                grouping: run.by.map(Grouping::By).or(run.merge.then_some(Grouping::Merge)),
+                grouping: run
+                    .by
+                    .map(Grouping::By)
+                    .or((run.merge || has_heat_map).then_some(Grouping::Merge)),
                 rate: run.rate,
                 sort: run.sort,
                 top: run.top.map(|top| top as usize),
@@ -391,7 +372,7 @@ impl Args {
             max_memory: run.max_memory,
             max_keys: run.max_keys as usize,
             pin: run.pin,
-            symbolizer: "/proc/self/exe".into(),
+            program: "/proc/self/exe".into(),
             attach: run.attach,
             interface: run.interface,
             binary: run.binary,
@@ -419,57 +400,15 @@ impl Args {
     }
 }
 
-/// The outputs that the command line asks for. Those with a format of their own stand beside the
-/// others; standard output is one unless another file takes its place.
-fn outputs(format: &'static FormatKind, given: Vec<OutputArg>) -> Result<Vec<OutputPlan>, Failure> {
-    let mut outputs: Vec<OutputPlan> = Vec::new();
-    let replaces = |arg: &OutputArg| arg.format.is_none() || arg.file.is_none();
-    if !given.iter().any(replaces) {
-        outputs.push(OutputPlan { format, file: None });
-    }
-    for OutputArg { format: own, file } in given {
-        if outputs.iter().any(|output| output.file == file) {
-            let name = file.map_or("-".to_owned(), |file| file.display().to_string());
-            let error = anyhow!("--output: `{name}` is given twice");
-            return Err(Failure::new(exit_code::USAGE, error).hint(
-                "each output is a file of its own: --output csv:out.csv --output json:out.json",
-            ));
-        }
-        outputs.push(OutputPlan { format: own.unwrap_or(format), file });
-    }
-    Ok(outputs)
-}
-
-/// Prints help that was asked for.
-///
-/// # Errors
-/// With the message, where it is one.
-pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return Ok(());
-    }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = error.print();
-        return Err(Failure::told(exit_code::USAGE));
-    }
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
-    Err(Failure::new(exit_code::USAGE, anyhow!(text)))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
-
     use super::*;
 
     pub(crate) fn plan(args: &[&str]) -> Result<Plan, String> {
-        Args::try_parse_from([&["ecli"], args].concat())
-            .map_err(|error| error.to_string())?
-            .resolve()
-            .map_err(|failure| failure.message())
+        let words = [&["ecli"], args].concat().iter().map(OsString::from).collect();
+        let args = Args::of(words).map_err(|error| error.to_string())?;
+        // As of a module: what is behind the name is not looked at.
+        args.of_module().map_err(|failure| failure.message())
     }
 
     #[test]
@@ -510,43 +449,6 @@ pub(crate) mod tests {
         assert!(plan(&["run", "-j", "--format", "csv", "p"]).is_err());
         assert!(plan(&["run", "--format", "xml", "p"]).is_err());
         assert!(plan(&["run", "--raw", "--decode", "p"]).is_err());
-    }
-
-    #[test]
-    fn outputs_stand_beside_each_other() {
-        let of = |args: &[&str]| -> Result<Vec<(String, Option<String>)>, String> {
-            let args = [&["run"], args, &["p"]].concat();
-            let of = |output: OutputPlan| {
-                let file = output.file.map(|file| file.display().to_string());
-                (output.format.name.to_owned(), file)
-            };
-            Ok(plan(&args)?.outputs.into_iter().map(of).collect())
-        };
-        let output = |format: &str, file: Option<&str>| (format.into(), file.map(str::to_owned));
-        let stdout = output("text", None);
-        assert_eq!(of(&[]).unwrap(), std::slice::from_ref(&stdout));
-        assert_eq!(of(&["-f", "csv", "-o", "a"]).unwrap(), [output("csv", Some("a"))]);
-        assert_eq!(of(&["-o", "a", "-o", "b"]).unwrap().len(), 2);
-        let csv = output("csv", Some("a.csv"));
-        assert_eq!(of(&["-o", "csv:a.csv"]).unwrap(), [stdout.clone(), csv.clone()]);
-        assert_eq!(of(&["-j", "--output=csv:a.csv"]).unwrap(), [output("json", None), csv.clone()]);
-        let both = [csv.clone(), output("text", Some("b"))];
-        assert_eq!(of(&["-o", "csv:a.csv", "-o", "b"]).unwrap(), both);
-        assert_eq!(of(&["-o", "csv:a.csv", "-o", "-"]).unwrap(), [csv.clone(), stdout]);
-        assert_eq!(of(&["-o", "json:-", "-o", "csv:a.csv"]).unwrap(), [output("json", None), csv]);
-        let bytes = OsStr::from_bytes(b"csv:\xff");
-        let args =
-            [OsStr::new("ecli"), OsStr::new("run"), OsStr::new("-o"), bytes, OsStr::new("p")];
-        let any = Args::try_parse_from(args).unwrap().resolve().ok().unwrap().outputs;
-        let file = any[1].file.as_deref().unwrap();
-        assert_eq!(file.as_os_str(), OsStr::from_bytes(b"\xff"), "names may be any bytes");
-        // What is no format is a part of the file's name.
-        assert_eq!(of(&["-o", "xml:a"]).unwrap(), [output("text", Some("xml:a"))]);
-        assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);
-        assert!(of(&["-o", "csv:a", "-o", "json:a"]).unwrap_err().contains("`a` is given twice"));
-        assert!(of(&["-o", "csv:-", "-o", "json:-"]).unwrap_err().contains("`-` is given twice"));
-        assert!(of(&["-o", "csv:"]).unwrap_err().contains("no file"));
-        assert!(of(&["-o", "raw:a", "--fields", "pid"]).unwrap_err().contains("--fields"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bpfpack_spec::Spec;
 
 use crate::args::Plan;
 use crate::filter::Filters;
+use crate::talk::Talk;
 use crate::vars::Arguments;
 
 /// A package, and what is to be done with it.
@@ -19,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) arguments: &'a Arguments,
     /// What is shown of it.
     pub(crate) spec: &'a Spec,
+    /// Who hears what the user should know.
+    pub(crate) talk: &'a Talk,
     /// What is kept of that.
     pub(crate) filters: &'a Filters,
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::failure::{Failure, exit_code};
 use crate::symbols::Hurry;
 
 /// What is left at the end has so much time at least, however many signals come: timeout(1) sends
@@ -12,7 +13,7 @@ const LEAST: Duration = Duration::from_millis(300);
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// A signal, or the time: what is left is shown.
+    /// A signal, the time, or the end of the command: what is left is shown.
     Detach,
     /// As many readings or records as were asked for.
     Enough,
@@ -33,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) is_signalled: bool,
     /// A stage has ended the run.
     pub(crate) is_stopped: bool,
+    /// The command has ended.
+    pub(crate) has_run: bool,
     /// The time is over.
     pub(crate) is_over: bool,
 }
@@ -45,6 +48,7 @@ impl Found {
             Found { is_enough: true, .. } | Found { none_left: true, .. } => Some(End::Enough),
             Found { is_signalled: true, .. }
             | Found { is_stopped: true, .. }
+            | Found { has_run: true, .. }
             | Found { is_over: true, .. } => Some(End::Detach),
             _ => None,
         }
@@ -86,6 +90,15 @@ impl Ending {
     }
 }
 
+/// Nobody reads the output, and a signal says not to wait.
+pub(crate) fn not_written(left: usize) -> Failure {
+    let error = anyhow::anyhow!(
+        "{left} bytes of output were not written, and records may be left: a signal came while \
+         the reader of the output took nothing"
+    );
+    Failure::new(exit_code::OUTPUT, error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +113,7 @@ mod tests {
             none_left: true,
             is_signalled: true,
             is_stopped: true,
+            has_run: true,
             is_over: true,
         };
         assert_eq!(all.end(), Some(End::Gone), "nobody sees what is left");
@@ -108,6 +122,7 @@ mod tests {
         for end in [
             Found { is_signalled: true, ..found },
             Found { is_stopped: true, ..found },
+            Found { has_run: true, ..found },
             Found { is_over: true, ..found },
         ] {
             assert_eq!(end.end(), Some(End::Detach), "{end:?}");

@@ -73,6 +73,7 @@ impl Looks<'_> {
             time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
             meanings,
             terminal: None,
+            message: None,
             symbolizer,
             local_time: sys::local_time_of,
         };
@@ -108,7 +109,7 @@ impl Looks<'_> {
         let mut piece = || {
             let mut out = Vec::new();
             let (source, entries) = (Arc::clone(view), case.entries.clone());
-            format.reading(&Reading::new(source, Time::now(), entries), &mut out);
+            format.reading(Reading::new(source, Time::now(), entries), &mut out);
             out
         };
         let pieces = vec![piece(), piece()];

@@ -8,6 +8,7 @@
 
 pub mod args;
 mod attach;
+mod command;
 mod context;
 mod ending;
 mod fetch;
@@ -16,6 +17,7 @@ mod filter;
 pub mod fuzzing;
 mod instrument;
 mod kernel;
+mod keyboard;
 mod load;
 mod losses;
 mod map_values;
@@ -23,6 +25,7 @@ mod memory;
 mod output;
 mod pins;
 mod run;
+mod scope;
 mod source;
 mod spec;
 mod symbolizer;
@@ -41,6 +44,7 @@ use libbpf_rs::Object;
 use bpfpack_failure::{self as failure, talk};
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
+use command::Command;
 use context::Context;
 use fetch::Fetched;
 use filter::Filters;
@@ -48,10 +52,11 @@ use run::Prepared;
 
 pub use bpfpack_failure::Failure;
 
-/// Becomes the process that reads the files of other processes, where the command line asks for
-/// that; otherwise returns none at once. To be called first by a program that runs packages.
-pub fn symbolizer() -> Option<std::process::ExitCode> {
-    symbols::worker::run_if_asked()
+/// Becomes the process that reads the files of other processes, or the one that waits to become a
+/// command, where the command line asks for that; otherwise returns none at once. To be called first
+/// by a program that runs packages.
+pub fn other_process() -> Option<std::process::ExitCode> {
+    symbols::worker::run_if_asked().or_else(command::waiting::run_if_asked)
 }
 
 /// Runs what the command line asks for; the exit code, which only modules choose.
@@ -59,33 +64,40 @@ pub fn symbolizer() -> Option<std::process::ExitCode> {
 /// # Errors
 /// With everything detached; what was shown before stays shown.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
-    let plan = args.resolve()?;
-    output::check_terminal(&plan.outputs)?;
-    let talk = talk::Talk::new(plan.quiet, plan.verbose);
-    let fetched = fetch::fetch(&plan.package)?;
+    let fetched = fetch::fetch(&args.package()?)?;
     // From here on, signals are read from a descriptor, so that nothing is left behind.
     let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
-        Fetched::Module(module) => return wasm::run_tracer(&plan, &module, &signals, &talk),
+        Fetched::Module(module) => return wasm::run_tracer(&args.of_module()?, &module, &signals),
     };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;
-    let Some(arguments) = vars::parse(&package.meta, &elf, &btf, &plan.arguments)? else {
+    let variables = vars::Variables::of(&package.meta, &elf, &btf);
+    // What is behind the package's name is understood now that its arguments are known.
+    let known = args.has_more().then(|| variables.command(&args.name()));
+    let plan = args.of_package(known.as_ref())?;
+    let Some(given) = variables.parse(known, &plan.arguments)? else {
         return Ok(0); // --help or --version of the package
     };
+    output::check::terminal(&plan.outputs)?;
+    let talk = talk::Talk::new(plan.quiet, plan.verbose);
+    let command = Command::start(&plan, &signals, &talk)?;
+    let chosen = scope::through_arguments(&plan, command.as_ref(), &given, &talk)?;
+    let arguments = given.arguments(&chosen)?;
     let modules = wasm::Modules::find(&plan, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    spec::check_arrangement(&plan, &spec, modules.is_some())?;
+    spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
     let (arguments, filters) = (&arguments, &filters);
-    let context = Context { plan: &plan, package: &package, arguments, spec: &spec, filters };
+    let context =
+        Context { plan: &plan, package: &package, arguments, spec: &spec, filters, talk: &talk };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
@@ -94,5 +106,5 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     };
     let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, &talk, prepare)?;
-    run::run(&plan, attached, &signals, &talk)
+    run::run(&plan, attached, command, &signals, &talk)
 }

@@ -70,6 +70,7 @@ impl Losses {
         of_stages: Option<u64>,
         talk: &Talk,
     ) -> Result<(), Failure> {
+        buffers.iter().filter_map(Buffer::last_note).for_each(|note| talk.note(&note));
         let of_buffer = |buffer: &Buffer| OfBuffer {
             name: buffer.stream.name.clone(),
             taken: buffer.taken,

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = bpfpack_runner::symbolizer() {
+    if let Some(code) = bpfpack_runner::other_process() {
         return code;
     }
     match bpfpack_runner::args::Args::read().and_then(|args| match args {

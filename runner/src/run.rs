@@ -2,28 +2,32 @@
 //! Connects one run: sources, stages and outputs. One loop takes records when the kernel wakes us,
 //! and the readings that a thread makes by the clock. Nothing else wakes us.
 
+mod polls;
 mod prepared;
 mod stages;
 
 use std::collections::HashSet;
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
-use rustix::event::{PollFd, PollFlags, poll};
+use bpfpack_render::Key;
 
 use crate::args::Plan;
 use crate::attach::Attached;
-use crate::ending::{End, Ending, Found};
-use crate::failure::{self, Failure, exit_code};
+use crate::command::Command;
+use crate::ending::{End, Ending, Found, not_written};
+use crate::failure::{self, Failure};
+use crate::keyboard::Keyboard;
 use crate::losses::Losses;
-use crate::os;
 use crate::output::{Outputs, ReaderState, Written};
 use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Pass, Readings};
 use crate::source::{Buffer, Mark, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
+use polls::{Polls, Wake};
 pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 use stages::through_stages;
@@ -49,12 +53,13 @@ const ROOM_AT_END: usize = 1 << 20;
 pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
+    command: Option<Command>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
     let start = Instant::now();
     let (tracing, prepared, counters) = attached.split();
-    let Prepared { spec, chain, buffers, readers, formats, symbolizer, hurry } = prepared;
+    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry } = prepared;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
     }
@@ -76,47 +81,65 @@ pub(crate) fn run(
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
+    if plan.once && !only_calls {
+        outputs.show_once(readers.len());
+    }
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
+    let keyboard = is_live.then(|| {
+        talk.hold();
+        Keyboard::open()
+    });
     let mut run = Run {
+        keyboard: keyboard.flatten(),
         buffers,
         readings: Readings::start(readers, sees_stacks, start, limits)?,
         most_calls: match plan.interval {
             _ if !only_calls => None,
-            Some(_) => plan.count,
+            Some(_) => plan.count.or(plan.once.then_some(1)),
             None => Some(plan.count.unwrap_or(1).min(1)),
         },
         called,
         returned: HashSet::new(),
         has_enough: false,
+        has_quit: false,
         has_reading: false,
         names: None,
         chain,
         outputs,
         symbolizer,
+        command,
+        is_signalled: false,
         signals,
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
         ending: Ending::new(hurry),
         talk,
     };
-    let end = run.until(limits.deadline);
+    let end = run.begin().and_then(|()| run.until(limits.deadline));
     run.ending.begin();
     let _maps = tracing.detach();
     talk.detail("detached");
-    end.and_then(|end| run.finish(end)).inspect_err(|_| {
-        // What was made before the failure is shown.
+    let shown = end.and_then(|end| run.finish(end));
+    if shown.is_err() {
+        // What was made before the failure is shown, and a screen is given back.
+        run.outputs.end();
         let _ = run.write_all(0);
-    })?;
+    }
+    talk.release();
+    shown?;
     if !run.outputs.all_gone() {
         let of_stages = run.chain.sees_records().then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
     }
-    Ok(run.chain.stopped().unwrap_or(0))
+    let ended = run.command.take().and_then(|command| command.end(run.is_signalled));
+    Ok(run.chain.stopped().or(ended).unwrap_or(0))
 }
 
 struct Run<'r> {
+    /// The keys of a live screen.
+    keyboard: Option<Keyboard>,
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
     /// Programs that are called by the clock.
@@ -127,6 +150,8 @@ struct Run<'r> {
     most_calls: Option<u64>,
     /// Each view was read as often as was asked for.
     has_enough: bool,
+    /// A key has ended the run.
+    has_quit: bool,
     /// A reading was taken, and is being drawn.
     has_reading: bool,
     /// Stacks whose names are being looked for, before a reading shows them.
@@ -135,6 +160,10 @@ struct Run<'r> {
     outputs: Outputs,
     /// Who names the addresses of stacks, where they are shown.
     symbolizer: Option<SharedSymbolizer>,
+    /// What runs meanwhile.
+    command: Option<Command>,
+    /// A signal has ended it.
+    is_signalled: bool,
     signals: &'r Signals,
     pace: Pace,
     losses: Losses,
@@ -142,20 +171,16 @@ struct Run<'r> {
     talk: &'r Talk,
 }
 
-/// What ended a sleep.
-#[derive(Debug, Default)]
-struct Wake {
-    signal: bool,
-    readings: bool,
-    buffers: bool,
-    gone: bool,
-}
-
 impl Run<'_> {
-    /// Runs until a deadline, a signal, or the end of a reader.
-    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
+    /// Begins, with the command that is to be traced.
+    fn begin(&mut self) -> Result<(), Failure> {
         // A stage may have emitted frames, or stopped the run, when it started.
         self.chain.begin(&mut self.outputs)?;
+        self.command.iter_mut().try_for_each(Command::run)
+    }
+
+    /// Runs until a deadline, a signal, or the end of the command or of a reader.
+    fn until(&mut self, deadline: Option<Instant>) -> Result<End, Failure> {
         let mut wake = Wake::default();
         loop {
             let is_gone = wake.gone || self.flush()? == ReaderState::Gone;
@@ -163,13 +188,15 @@ impl Run<'_> {
                 is_gone,
                 is_enough: (self.has_enough || self.chain.is_enough())
                     && !self.outputs.is_drawing(),
-                none_left: self.outputs.left() == 0,
-                is_signalled: wake.signal,
+                none_left: self.outputs.is_enough(),
+                is_signalled: wake.signal || self.has_quit,
+                has_run: wake.command,
                 is_stopped: self.chain.stopped().is_some(),
                 is_over: deadline.is_some_and(|deadline| Instant::now() >= deadline),
             };
             if wake.signal {
                 self.signals.take();
+                self.is_signalled = true;
             }
             if let Some(end) = found.end() {
                 return Ok(end);
@@ -179,6 +206,14 @@ impl Run<'_> {
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;
+            }
+            if wake.keys {
+                self.take_keys();
+            }
+            if wake.asks {
+                self.signals.take_reading();
+                self.readings.iter().for_each(Readings::now);
+                self.called.begin();
             }
             if wake.buffers {
                 let round = self.drain()?;
@@ -193,6 +228,18 @@ impl Run<'_> {
                     self.chain.tick(&mut self.outputs)?;
                 }
             }
+        }
+    }
+
+    /// Takes the keys that were pressed.
+    fn take_keys(&mut self) {
+        match self.keyboard.as_ref().and_then(Keyboard::take) {
+            Some(keys) => {
+                self.has_quit |= keys.contains(&Key::Quit);
+                keys.into_iter().for_each(|key| self.outputs.press(key));
+            }
+            // Nobody can press any more.
+            None => self.keyboard = None,
         }
     }
 
@@ -217,33 +264,32 @@ impl Run<'_> {
         let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let at_once = is_busy.then_some(Duration::ZERO);
         let timeout = nap.into_iter().chain(left).chain(at_once).min();
+        let mut polls = Polls::default();
+        let signal = polls.add_reads([self.signals.as_fd()]);
+        let asks = polls.add_reads(self.signals.reading());
+        let command = polls.add_reads(self.command.iter().map(Command::as_fd));
         // poll(2) reports that a reader has gone without being asked for it.
-        let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
-        fds.extend(self.outputs.polls());
-        let after_outputs = fds.len();
+        let outputs = polls.add(self.outputs.polls());
         // One reading at a time is shown.
         let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
-        fds.extend(readings.map(|readings| PollFd::new(readings, PollFlags::IN)));
-        let at_buffers = fds.len();
-        if has_room && nap.is_none() {
-            let fds_of = self.buffers.iter().map(Buffer::fd);
-            fds.extend(fds_of.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let readings = polls.add_reads(readings.map(Readings::as_fd));
+        let keys = polls.add_reads(self.keyboard.iter().map(Keyboard::as_fd));
+        let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
+        let buffers = self.buffers.iter().filter(|_| takes_records);
+        let buffers = polls.add_reads(buffers.map(Buffer::fd));
+        if !polls.wait(timeout)? {
+            return Ok(Wake::default());
         }
-        let timeout = timeout.map(os::timespec);
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
-            Err(error) => return Err(failure::system("cannot wait for data")(error)),
-        }
-        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let gone = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP);
-        let are_gone: Vec<bool> = fds[1..after_outputs].iter().map(gone).collect();
+        let are_gone = polls.are_gone(outputs);
         let wake = Wake {
-            signal: ready(&fds[0]),
+            signal: polls.is_ready(signal),
+            asks: polls.is_ready(asks),
+            command: polls.is_ready(command),
             gone: are_gone.contains(&true),
-            readings: fds[after_outputs..at_buffers].iter().any(ready),
-            buffers: nap.is_some() || fds[at_buffers..].iter().any(ready),
+            readings: polls.is_ready(readings),
+            keys: polls.is_ready(keys),
+            buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {
             self.outputs.note_gone(are_gone.into_iter());
@@ -334,11 +380,13 @@ impl Run<'_> {
         match event {
             Event::Reading(pass) => {
                 let Pass { view, time, entries, hidden, left_out } = pass;
+                let index = view.index;
                 let reading = Reading { hidden, ..Reading::new(view, time, entries) };
                 let reading = Frame::Reading(reading.into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
                 self.chain.flush(&mut self.outputs)?;
+                self.outputs.note_read(index);
                 left_out.iter().for_each(|text| self.talk.warning(text));
             }
             Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),
@@ -471,7 +519,7 @@ impl Run<'_> {
             match self.outputs.write_all(rest, until, self.signals, self.talk)? {
                 Written::All | Written::Gone => return Ok(()),
                 Written::GivenUp if self.ending.is_over() => {
-                    return Err(given_up(self.outputs.waiting()));
+                    return Err(not_written(self.outputs.waiting()));
                 }
                 Written::GivenUp => {
                     self.signals.take();
@@ -480,13 +528,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// Nobody reads the output, and a signal says not to wait.
-fn given_up(left: usize) -> Failure {
-    let error = anyhow::anyhow!(
-        "{left} bytes of output were not written, and records may be left: a signal came while \
-         the reader of the output took nothing"
-    );
-    Failure::new(exit_code::OUTPUT, error)
 }

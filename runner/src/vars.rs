@@ -54,51 +54,118 @@ struct Settable<'m> {
 /// Bytes of the longest name of an option.
 const MOST_NAME: usize = 128;
 
+/// What the help ends with.
+const OWN: &str = "Options of ecli are accepted here, too, where the package has none of the name: \
+                   `ecli run --help` lists them. Behind `--`, a command: it is started when all is \
+                   attached, and traced until it ends.";
+
 const CLASH: &str = "help of the command itself";
 
-/// Reads the arguments behind the package's name; none where they asked for help, which is printed.
-pub(crate) fn parse(
-    meta: &Meta,
-    elf: &BpfObject<'_>,
-    btf: &Btf<'_>,
-    arguments: &[String],
-) -> Result<Option<Arguments>, Failure> {
-    let variables = settable(meta, elf, btf);
-    // Most packages run without arguments; then nothing has to be parsed.
-    let matches = match arguments {
-        [] | [_] => None,
-        [package, rest @ ..] => match command(meta, &variables, package).try_get_matches_from(rest)
-        {
-            Ok(matches) => Some(matches),
-            Err(error) => {
-                return clap_answer(&error).map(|()| None).map_err(|failure| match error.kind() {
-                    clap::error::ErrorKind::UnknownArgument => failure.hint(
-                        "options of ecli come before the package: ecli run [OPTIONS] PACKAGE …",
-                    ),
-                    _ => failure,
-                });
-            }
-        },
-    };
-    let matches = matches.as_ref();
-    let mut result = Arguments { verbose: is_set(matches, "verbose"), ..Default::default() };
-    for variable in &variables {
-        let bytes = variable.value(matches)?;
-        let value = bytes.as_deref().unwrap_or(&variable.initial);
-        if value.iter().any(|byte| *byte != 0) {
-            result.nonzero.insert(variable.meta.name.clone());
-        }
-        result.values.push((variable.meta.name.clone(), variable.kind.show(value)));
-        if let Some(bytes) = bytes {
-            let Settable { section, offset, .. } = variable;
-            result.assignments.push(Assignment {
-                section: section.clone(),
-                offset: *offset,
-                bytes,
-            });
+/// The variables of a package that can be set.
+#[derive(Debug)]
+pub(crate) struct Variables<'m> {
+    meta: &'m Meta,
+    settable: Vec<Settable<'m>>,
+}
+
+/// Variables, and the words that set them.
+#[derive(Debug)]
+pub(crate) struct Given<'m> {
+    variables: Vec<Settable<'m>>,
+    /// None where there are no words: then nothing has to be parsed.
+    matches: Option<ArgMatches>,
+}
+
+impl<'m> Variables<'m> {
+    /// Those of a package.
+    pub(crate) fn of(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Variables<'m> {
+        Variables { meta, settable: settable(meta, elf, btf) }
+    }
+
+    /// What understands their arguments.
+    pub(crate) fn command(&self, package: &str) -> Command {
+        command(self.meta, &self.settable, package)
+    }
+
+    /// Reads arguments, the first being the package's name; none where they asked for help, which is
+    /// printed. Most packages run without any, and need no `command`.
+    ///
+    /// # Errors
+    /// With clap's message.
+    pub(crate) fn parse(
+        self,
+        command: Option<Command>,
+        arguments: &[String],
+    ) -> Result<Option<Given<'m>>, Failure> {
+        let words = arguments.iter().skip(1);
+        let matches = command.map(|command| command.try_get_matches_from(words)).transpose();
+        match matches {
+            Ok(matches) => Ok(Some(Given { variables: self.settable, matches })),
+            Err(error) => clap_answer(&error).map(|()| None),
         }
     }
-    Ok(Some(result))
+}
+
+/// A variable that the command line may set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    /// The variable's name.
+    pub(crate) name: &'a str,
+    /// The option's name.
+    pub(crate) long: &'a str,
+    /// Its letter.
+    pub(crate) short: Option<char>,
+    /// Its type.
+    pub(crate) kind: &'a Argument,
+}
+
+/// A value for a variable that the command line does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Its number among the candidates.
+    pub(crate) variable: usize,
+    /// Its value.
+    pub(crate) text: String,
+}
+
+impl Given<'_> {
+    /// The variables, by their names and types.
+    pub(crate) fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.variables.iter().map(Settable::candidate).collect()
+    }
+
+    /// Whether the command line has a value of a candidate.
+    pub(crate) fn is_given(&self, variable: usize) -> bool {
+        let id = self.variables[variable].id();
+        let matches = self.matches.as_ref();
+        matches.is_some_and(|matches| matches!(matches.try_get_one::<String>(&id), Ok(Some(_))))
+    }
+
+    /// The values of all variables.
+    ///
+    /// # Errors
+    /// When a text is no value of a variable.
+    pub(crate) fn arguments(&self, chosen: &[Chosen]) -> Result<Arguments, Failure> {
+        let matches = self.matches.as_ref();
+        let mut result = Arguments { verbose: is_set(matches, "verbose"), ..Default::default() };
+        for (at, variable) in self.variables.iter().enumerate() {
+            let bytes = match chosen.iter().find(|chosen| chosen.variable == at) {
+                Some(chosen) => Some(variable.bytes(&chosen.text)?),
+                None => variable.value(matches)?,
+            };
+            let value = bytes.as_deref().unwrap_or(&variable.initial);
+            if value.iter().any(|byte| *byte != 0) {
+                result.nonzero.insert(variable.meta.name.clone());
+            }
+            result.values.push((variable.meta.name.clone(), variable.kind.show(value)));
+            if let Some(bytes) = bytes {
+                let Settable { section, offset, .. } = variable;
+                let (section, offset) = (section.clone(), *offset);
+                result.assignments.push(Assignment { section, offset, bytes });
+            }
+        }
+        Ok(result)
+    }
 }
 
 /// Whether a switch was given; one that does not exist was not.
@@ -142,9 +209,8 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
         .max_term_width(100)
         .disable_help_flag(true)
         .disable_version_flag(true);
-    if let Some(details) = doc.details {
-        command = command.after_help(lines(&details).into_owned());
-    }
+    let details = doc.details.map_or(String::new(), |details| format!("{}\n\n", lines(&details)));
+    command = command.after_help(details + OWN);
     let mut names = Names::default();
     for variable in variables {
         for arg in variable.args(&mut names) {
@@ -245,6 +311,18 @@ impl Settable<'_> {
         args
     }
 
+    fn candidate(&self) -> Candidate<'_> {
+        let cmdarg = self.meta.cmdarg.as_ref();
+        let short = cmdarg.and_then(|arg| arg.short.as_ref()?.chars().next());
+        Candidate { name: &self.meta.name, long: self.long(), short, kind: &self.kind }
+    }
+
+    /// The name of its option, unless it is a switch.
+    fn long(&self) -> &str {
+        let long = self.meta.cmdarg.as_ref().and_then(|arg| arg.long.as_deref());
+        long.unwrap_or(&self.meta.name)
+    }
+
     fn id(&self) -> String {
         format!("{}:{}", self.section, self.meta.name)
     }
@@ -281,8 +359,7 @@ impl Settable<'_> {
 
     fn bytes(&self, text: &str) -> Result<Vec<u8>, Failure> {
         self.kind.parse(text).map_err(|why| {
-            let cmdarg = self.meta.cmdarg.as_ref();
-            let long = cmdarg.and_then(|arg| arg.long.as_deref()).unwrap_or(&self.meta.name);
+            let long = self.long();
             let error = anyhow!("`{text}` is no value for `--{long}` ({}): {why}", self.meta.ty);
             Failure::new(exit_code::USAGE, error)
         })

@@ -26,6 +26,10 @@ pub mod exit_code {
     pub const MODULE: u8 = 9;
     /// A Wasm module failed: it trapped, took too long, or said so.
     pub const MODULE_FAILED: u8 = 10;
+    /// The command behind `--` cannot be executed. Shells use the same.
+    pub const NOT_EXECUTED: u8 = 126;
+    /// There is no command of this name. Shells use the same.
+    pub const NO_COMMAND: u8 = 127;
 }
 
 /// A message for the user, with the exit code.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! What is to be done, as it is meant: [`Plan`].
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_filter::Expr;
-use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
@@ -95,9 +96,27 @@ impl fmt::Debug for OutputPlan {
 }
 
 impl OutputPlan {
+    /// Whether it is text for somebody who looks at a terminal.
+    pub(crate) fn is_screen(&self) -> bool {
+        self.format == formats::TEXT && self.is_terminal()
+    }
+
+    /// The same, drawn in place where that is asked for and it can be.
+    pub(crate) fn on_screen(&self, is_live: bool) -> OutputPlan {
+        let is_live = is_live && self.is_screen();
+        OutputPlan { format: if is_live { formats::LIVE } else { self.format }, ..self.clone() }
+    }
+
     /// Whether it goes to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()
+    }
+}
+
+impl Plan {
+    /// Whether histograms are drawn over time.
+    pub(crate) fn has_heat_map(&self) -> bool {
+        self.outputs.iter().any(|output| output.format == formats::HEAT_MAP)
     }
 }
 
@@ -108,6 +127,8 @@ pub struct Plan {
     pub package: Origin,
     /// The package's own arguments, the first being its name.
     pub arguments: Vec<String>,
+    /// A command that is run while there is tracing.
+    pub command: Option<Vec<OsString>>,
     /// Where frames go, and how they look there.
     pub outputs: Vec<OutputPlan>,
     /// What is kept of records and readings: all have to hold.
@@ -134,10 +155,14 @@ pub struct Plan {
     pub interval: Option<Duration>,
     /// Readings until it ends.
     pub count: Option<u64>,
+    /// It ends with the first record, or the first reading of each view.
+    pub once: bool,
     /// Time until it ends.
     pub duration: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
     pub clear: bool,
+    /// Readings are not drawn in place.
+    pub no_redraw: bool,
     /// What each CPU counted is kept apart.
     pub per_cpu: bool,
     /// How readings are arranged.
@@ -154,9 +179,9 @@ pub struct Plan {
     pub max_keys: usize,
     /// Where maps may be pinned.
     pub pin: Option<PathBuf>,
-    /// The program that reads the files of other processes, when it is started under a name of its
-    /// own: ecli.
-    pub symbolizer: PathBuf,
+    /// The program that reads the files of other processes, or waits to become the command, when it
+    /// is started under a name of its own: ecli.
+    pub program: PathBuf,
     /// Targets of programs, the last one counting.
     pub attach: Vec<AttachArg>,
     /// The interface of all programs that want one.

@@ -164,21 +164,13 @@ fn bytes(text: &str) -> Result<Option<u64>, String> {
     Ok(number.checked_mul(1 << unit))
 }
 
-/// A time whose unit is said: without, people mean seconds, and programs milliseconds.
-pub(super) fn duration_with_unit(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(_) => Err(format!("a unit is missing: `{text}s`, or `{text}ms`")),
-        Err(_) => duration(text),
-    }
-}
-
-/// A time: a number with `ms`, `s`, `m` or `h`; milliseconds without.
+/// A time: a number with `ms`, `s`, `m` or `h`; seconds without.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
     let unit_ms = match unit {
-        "" | "ms" => 1.0,
-        "s" => 1e3,
+        "ms" => 1.0,
+        "" | "s" => 1e3,
         "m" | "min" => 60e3,
         "h" => 3600e3,
         _ => return Err(format!("unknown unit `{unit}`; there are ms, s, m and h")),
@@ -198,11 +190,11 @@ mod tests {
 
     #[test]
     fn times() {
-        assert_eq!(duration("1000"), Ok(Duration::from_secs(1)));
+        assert_eq!(duration("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("500ms"), duration("0.5"));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration_with_unit("2m"), duration("2m"));
-        assert!(duration_with_unit("5").unwrap_err().contains("`5s`"));
         for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
             assert!(duration(text).is_err(), "{text}");
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Where frames end: outputs, each a format and a file. All of them show the same frames.
 
+pub(crate) mod check;
+mod once;
 mod sink;
 
 use std::ops::Range;
@@ -8,31 +10,19 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Records, Time};
-use bpfpack_render::{Format, Settings};
+use bpfpack_render::{Format, Key, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
 
 use crate::args::OutputPlan;
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 use crate::sys::Signals;
 use crate::talk::Talk;
+use once::Once;
 pub(crate) use sink::{ReaderState, Sink, Written};
 
 /// How long a reading is drawn before the buffers are looked at again.
 const SLICE: Duration = Duration::from_millis(2);
-
-/// Whether the outputs may be what is asked for.
-///
-/// # Errors
-/// When raw bytes would go to a terminal, which obeys some of them.
-pub(crate) fn check_terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
-    if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
-        let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
-        return Err(Failure::new(exit_code::USAGE, error)
-            .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
-    }
-    Ok(())
-}
 
 /// The outputs of a run.
 #[derive(Debug)]
@@ -42,6 +32,8 @@ pub(crate) struct Outputs {
     left: u64,
     /// Records of stages that were shown, each once.
     shown: u64,
+    /// One round is shown.
+    once: Option<Once>,
 }
 
 /// A format and where it goes.
@@ -71,8 +63,13 @@ impl Outputs {
             Ok(Output::new(format, plan.format.is_structured, sink))
         };
         let outputs = formats.into_iter().map(output).collect::<Result<Vec<_>, Failure>>()?;
-        check_files(&outputs)?;
-        Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0 })
+        check::files(&outputs)?;
+        Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0, once: None })
+    }
+
+    /// Only the first record is to be shown, or the first reading with data, of all of so many views.
+    pub(crate) fn show_once(&mut self, views: usize) {
+        (self.left, self.once) = (1, Some(Once::new(views)));
     }
 
     /// The run begins: these are all of its sources.
@@ -110,6 +107,19 @@ impl Outputs {
         self.left
     }
 
+    /// Whether all was shown that is to be, apart from readings that are counted elsewhere.
+    pub(crate) fn is_enough(&self) -> bool {
+        match &self.once {
+            Some(once) if once.has_begun() => once.is_over() && !self.is_drawing(),
+            _ => self.left == 0,
+        }
+    }
+
+    /// A reading of a view has gone through the stages.
+    pub(crate) fn note_read(&mut self, view: usize) {
+        self.once.iter_mut().for_each(|once| once.note_read(view));
+    }
+
     /// Records of stages that were shown.
     pub(crate) fn shown(&self) -> u64 {
         self.shown
@@ -117,7 +127,7 @@ impl Outputs {
 
     /// No frame counts any more: what follows is shown in any case.
     pub(crate) fn lift_limit(&mut self) {
-        self.left = u64::MAX;
+        (self.left, self.once) = (u64::MAX, None);
     }
 
     /// Draws of the reading that is being shown, for a moment; true when all is drawn.
@@ -146,6 +156,13 @@ impl Outputs {
 
     fn finish_drawing(&mut self) {
         self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
+    }
+
+    /// Takes a key that was pressed.
+    pub(crate) fn press(&mut self, key: Key) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.press(key, &mut sink.bytes);
+        }
     }
 
     /// Writes what can be written without waiting. `Gone` when a reader is.
@@ -247,22 +264,16 @@ impl Outputs {
         self.left -= u64::from(may);
         may
     }
-}
 
-/// A file has one output: two would write over each other.
-fn check_files(outputs: &[Output]) -> Result<(), Failure> {
-    for (at, output) in outputs.iter().enumerate() {
-        let file = output.sink.file();
-        let before = outputs[..at].iter().find(|other| file.is_some() && other.sink.file() == file);
-        if let Some(other) = before {
-            let (one, two) = (other.sink.name(), output.sink.name());
-            let error = anyhow::anyhow!("--output: {one} and {two} are the same file");
-            return Err(Failure::new(exit_code::USAGE, error).hint(
-                "each output is a file of its own: --output csv:out.csv --output json:out.json",
-            ));
+    /// Whether a reading may be shown. With it, records come to their end.
+    fn may_show_reading(&mut self, reading: &Reading) -> bool {
+        let Some(once) = &mut self.once else { return true };
+        let may = self.left + u64::from(once.has_begun()) > 0 && once.shows(reading);
+        if once.has_begun() {
+            self.left = 0;
         }
+        may
     }
-    Ok(())
 }
 
 /// Frames that come from stages: each is shown behind all that came before.
@@ -271,9 +282,10 @@ impl Next for Outputs {
         self.finish_drawing();
         match frame {
             Frame::Records(records) => self.shown += self.records(records),
+            Frame::Reading(reading) if !self.may_show_reading(&reading) => {}
             Frame::Reading(reading) => {
                 for output in &mut self.outputs {
-                    output.drawing = Some((Rc::clone(&reading), 0));
+                    output.begin(&reading);
                 }
             }
             Frame::Text(time, text) if self.may_show() => self.text(time, text, Format::text),
@@ -305,6 +317,15 @@ impl Outputs {
 impl Output {
     fn new(format: Box<dyn Format>, is_structured: bool, sink: Sink) -> Output {
         Output { format, is_structured, sink, drawing: None, is_gone: false }
+    }
+
+    /// Begins to draw a reading.
+    fn begin(&mut self, reading: &Rc<Reading>) {
+        if reading.entries.is_empty() && !self.is_gone {
+            self.format.entries(reading, 0..0, &mut self.sink.bytes);
+        } else {
+            self.drawing = Some((Rc::clone(reading), 0));
+        }
     }
 
     /// Draws a part of a reading; false where nothing is left of one.
@@ -351,6 +372,7 @@ mod tests {
             time: None,
             meanings: false,
             terminal: None,
+            message: None,
             symbolizer: None,
             local_time: bpfpack_render::utc,
         }

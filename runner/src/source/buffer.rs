@@ -126,6 +126,11 @@ impl Buffer {
     pub(crate) fn note(&self) -> Option<String> {
         self.source.get().note()
     }
+
+    /// What its reader should know of it at the end.
+    pub(crate) fn last_note(&self) -> Option<String> {
+        self.source.get().last_note()
+    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,11 @@ impl CalledPrograms {
     /// Calls them once more, whatever the time is.
     pub(crate) fn begin_last(&mut self) {
         self.interval = None;
+        self.begin();
+    }
+
+    /// Calls them now, beside the times when they are due.
+    pub(crate) fn begin(&mut self) {
         if self.round.is_none() && !self.programs.is_empty() {
             self.round = Some((0, None));
         }

@@ -78,6 +78,11 @@ pub(crate) trait RecordSource: Debug {
     fn note(&self) -> Option<String> {
         None
     }
+
+    /// What its reader should know of it at the end.
+    fn last_note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Makes one type of all kinds of sources, so that what is done for a record is compiled into the

@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: MIT
 //! What BPF programs print with `bpf_printk`. The kernel raises a trace event for it, of which a
 //! trace instance of our own gets a copy: no line is taken away from somebody else. Lines do not
-//! tell which program printed them, so those of all programs that run on the machine are read.
+//! tell which program printed them, so those of all programs that run on the machine are read; those
+//! that no format string of ours can have made are left out.
 
+mod formats;
 mod instance;
 mod line;
+mod others;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
 use anyhow::anyhow;
 use bpfpack_spec::{BufferType, PRINTK_COMM, Stream};
-use libbpf_rs::Object;
+use libbpf_rs::{MapCore as _, MapFlags, Object};
 
 use super::{Mark, RecordSource, Round};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
+use formats::{Format, Insn};
 use instance::{Instance, Settings};
 pub(super) use line::Line;
 use line::Piece;
+use others::Others;
 
 /// Bytes that are taken in one call.
 const ROOM: usize = 1 << 16;
@@ -42,14 +48,25 @@ const FORGOTTEN: &[u8] = b"<...>";
 pub(crate) struct PrintkSource {
     pipe: TracePipe,
     ourselves: Ourselves,
+    /// What our programs may print; none where that cannot be told.
+    formats: Option<Vec<Format>>,
+    /// Lines that were left out since others printed them.
+    foreign: u64,
+    /// What is to be said of programs of others.
+    others: Option<String>,
     record: Vec<u8>,
 }
 
 impl RecordSource for PrintkSource {
-    fn open(_object: &Object, stream: &Stream) -> Option<Result<PrintkSource, Failure>> {
+    fn open(object: &Object, stream: &Stream) -> Option<Result<PrintkSource, Failure>> {
         let open = || {
             let (pipe, ourselves) = (TracePipe::open()?, Ourselves::look());
-            Ok(PrintkSource { pipe, ourselves, record: Vec::new() })
+            let formats = formats_of(object);
+            // Where ours print nothing, nothing of others looks like it.
+            let prints = formats.as_ref().is_none_or(|formats| !formats.is_empty());
+            let others = prints.then(|| Others::look(object));
+            let others = others.and_then(|others| others.in_words(formats.is_some()));
+            Ok(PrintkSource { pipe, ourselves, formats, foreign: 0, others, record: Vec::new() })
         };
         (stream.buffer == BufferType::Printk).then(open)
     }
@@ -64,11 +81,19 @@ impl RecordSource for PrintkSource {
         most: usize,
         mut take: impl FnMut(Option<u16>, &[&[u8]]) -> bool,
     ) -> io::Result<Round> {
-        let PrintkSource { pipe, ourselves, record } = self;
+        let PrintkSource { pipe, ourselves, formats, foreign, record, .. } = self;
+        let fits = |text: &[u8]| {
+            formats.as_ref().is_none_or(|formats| formats.iter().any(|format| format.fits(text)))
+        };
         let mut taken = 0;
         let bytes = pipe.read(|line| {
             // What ecli does to show a line is no reason for another.
-            if !ourselves.is(&line) && taken < most {
+            if ourselves.is(&line) {
+                return;
+            }
+            if !fits(line.text) {
+                *foreign += 1;
+            } else if taken < most {
                 encode(&line, record);
                 take(None, &[record]);
                 taken += 1;
@@ -90,12 +115,43 @@ impl RecordSource for PrintkSource {
     }
 
     fn note(&self) -> Option<String> {
-        let why = self.pipe.shared()?;
-        Some(format!(
-            "the lines of bpf_printk are taken from the trace pipe that all share ({why}): \
-             other readers of it miss them"
-        ))
+        let shared = self.pipe.shared().map(|why| {
+            format!(
+                "the lines of bpf_printk are taken from the trace pipe that all share ({why}): \
+                 other readers of it miss them"
+            )
+        });
+        let notes: Vec<String> = shared.into_iter().chain(self.others.clone()).collect();
+        Some(notes.join("; ")).filter(|notes| !notes.is_empty())
     }
+
+    fn last_note(&self) -> Option<String> {
+        let (lines, were) = if self.foreign == 1 { ("line", "was") } else { ("lines", "were") };
+        let text = format!("{} {lines} of other programs {were} left out", self.foreign);
+        (self.foreign > 0).then_some(text)
+    }
+}
+
+/// The format strings of the programs that were loaded; none where they cannot be told.
+fn formats_of(object: &Object) -> Option<Vec<Format>> {
+    let mut places = BTreeSet::new();
+    for program in object.progs().filter(|program| program.autoload()) {
+        let insn = |insn: &libbpf_sys::bpf_insn| Insn {
+            code: insn.code,
+            dst: insn.dst_reg(),
+            src: insn.src_reg(),
+            off: insn.off,
+            imm: insn.imm,
+        };
+        let code: Vec<Insn> = program.insns().iter().map(insn).collect();
+        places.extend(formats::places(&code)?);
+    }
+    let format = |(fd, offset): (i32, i32)| {
+        let map = object.maps().find(|map| map.as_fd().as_raw_fd() == fd)?;
+        let value = map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).ok()??;
+        formats::text_at(&value, offset).map(Format::of)
+    };
+    places.into_iter().map(format).collect()
 }
 
 /// Makes a record of a line, as `bpfpack_spec::printk` describes it.

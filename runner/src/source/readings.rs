@@ -66,12 +66,21 @@ pub(crate) struct Readings {
     events: Receiver<Event>,
     /// Sending lets the thread go on behind an event.
     done: Sender<()>,
-    /// Sending asks for the last reading of each view.
-    last: Sender<()>,
+    /// Sending asks for readings beside those of the clock.
+    requests: Sender<Request>,
     /// Ends readings that are being made.
     stop: Stop,
     /// Readable when there is an event.
     wake: Arc<OwnedFd>,
+}
+
+/// Readings that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Request {
+    /// One of each view, beside those of the clock.
+    Now,
+    /// The last of each view.
+    Last,
 }
 
 /// When readings end, and what they may take.
@@ -107,15 +116,15 @@ impl Readings {
             .map_err(system("cannot make an event descriptor"))?;
         let (send, events) = sync_channel(1);
         let (done, is_done) = channel();
-        let (last, is_last) = channel();
+        let (requests, requested) = channel();
         let to = Events { send, is_done, wake: Arc::clone(&wake) };
         let stop = Stop::default();
         let schedule = Schedule::new(views, (start, limits), sees_stacks, stop.clone());
         std::thread::Builder::new()
             .name("readings".into())
-            .spawn(move || schedule.run(&is_last, &to))
+            .spawn(move || schedule.run(&requested, &to))
             .map_err(system("cannot start a thread"))?;
-        Ok(Some(Readings { events, done, last, stop, wake }))
+        Ok(Some(Readings { events, done, requests, stop, wake }))
     }
 
     /// An event that has happened. Behind a reading, or keys that were seen, the thread waits until
@@ -131,10 +140,15 @@ impl Readings {
         let _ = self.done.send(());
     }
 
+    /// Asks for a reading of each view at once. Those of the clock come when they are due.
+    pub(crate) fn now(&self) {
+        let _ = self.requests.send(Request::Now);
+    }
+
     /// Asks for a last reading of each view. One that is being made is given up.
     pub(crate) fn finish(&self) {
         self.stop.want(Wanted::Last);
-        let _ = self.last.send(());
+        let _ = self.requests.send(Request::Last);
     }
 
     /// Ends the last readings with what was read so far.
@@ -208,14 +222,19 @@ impl Schedule {
         Schedule { views: views.into_iter().map(schedule).collect(), limits, sees_stacks, stop }
     }
 
-    fn run(mut self, is_last: &Receiver<()>, to: &Events) {
+    fn run(mut self, requested: &Receiver<Request>, to: &Events) {
         loop {
             let next = self.views.iter().map(|scheduled| scheduled.next).min();
             let wait = next.map_or(Duration::MAX, |n| n.saturating_duration_since(Instant::now()));
             let has_stacks = |view: &Scheduled| !view.sampler.view.stacks.is_empty();
             let look = self.sees_stacks && self.views.iter().any(has_stacks);
-            match is_last.recv_timeout(if look { wait.min(LOOK) } else { wait }) {
-                Ok(()) => break,
+            let request = requested.recv_timeout(if look { wait.min(LOOK) } else { wait });
+            // Those that came meanwhile are one.
+            let all = |first| requested.try_iter().fold(first, Request::max);
+            match request.map(all) {
+                Ok(Request::Last) => break,
+                Ok(Request::Now) if self.read_all(Wanted::All, to) => continue,
+                Ok(Request::Now) => return,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -249,11 +268,12 @@ impl Schedule {
                 return;
             }
         }
-        for at in 0..self.views.len() {
-            if !self.read(at, Wanted::Last, to) {
-                return;
-            }
-        }
+        self.read_all(Wanted::Last, to);
+    }
+
+    /// Reads each view; false when that is the end.
+    fn read_all(&mut self, wanted: Wanted, to: &Events) -> bool {
+        (0..self.views.len()).all(|at| self.read(at, wanted, to))
     }
 
     fn bounds(&self, wanted: Wanted, interval: Duration) -> Bounds {

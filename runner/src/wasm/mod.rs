@@ -19,6 +19,7 @@ use anyhow::anyhow;
 use crate::args::{Origin, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::load;
+use crate::output;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use engine::{Engine, Limits};
@@ -31,12 +32,9 @@ pub(crate) use modules::Modules;
 ///
 /// # Errors
 /// When it is none, cannot be run, or fails.
-pub(crate) fn run_tracer(
-    plan: &Plan,
-    module: &[u8],
-    signals: &Signals,
-    talk: &Talk,
-) -> Result<u8, Failure> {
+pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Result<u8, Failure> {
+    output::check::terminal(&plan.outputs)?;
+    let talk = Talk::new(plan.quiet, plan.verbose);
     load::capture_log(plan.verbose);
     let name = match &plan.package {
         Origin::Stdin => "standard input".to_owned(),
@@ -81,5 +79,5 @@ pub(crate) fn run_tracer(
         as_is: plan.as_is,
         max_memory: plan.max_memory,
     };
-    tracer::run(&engine, &module, &name, &plan, signals, talk)
+    tracer::run(&engine, &module, &name, &plan, signals, &talk)
 }

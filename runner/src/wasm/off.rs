@@ -12,7 +12,6 @@ use crate::context::Context;
 use crate::failure::{Failure, exit_code};
 use crate::symbolizer::SharedSymbols;
 use crate::sys::Signals;
-use crate::talk::Talk;
 
 /// What there is none of.
 #[derive(Debug)]
@@ -24,12 +23,7 @@ fn refusal() -> Failure {
 }
 
 /// Runs a module that is a whole tracer.
-pub(crate) fn run_tracer(
-    _plan: &Plan,
-    _module: &[u8],
-    _signals: &Signals,
-    _talk: &Talk,
-) -> Result<u8, Failure> {
+pub(crate) fn run_tracer(_plan: &Plan, _module: &[u8], _signals: &Signals) -> Result<u8, Failure> {
     Err(refusal())
 }
 

@@ -3,6 +3,7 @@
 //! What needs no unsafe code is in `os`.
 #![allow(unsafe_code)]
 
+pub mod command;
 pub mod filters;
 pub mod map;
 pub mod mapping;
@@ -11,6 +12,7 @@ pub mod packet;
 pub mod perf;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod printer;
+pub mod program;
 pub mod ring;
 mod signals;
 pub mod xdp;

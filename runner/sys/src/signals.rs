@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The signals that end a run.
+//! The signals that end a run, and the one that asks for a reading.
 
 use std::io;
 use std::marker::PhantomData;
@@ -8,26 +8,45 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// SIGINT, SIGTERM and SIGHUP as something to poll.
+/// Those that end a run.
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// The one that asks for a reading.
+const READING: [i32; 1] = [libc::SIGUSR1];
+
+/// SIGINT, SIGTERM and SIGHUP as something to poll, and SIGUSR1 as something else.
 #[derive(Debug)]
-pub struct Signals(OwnedFd);
+pub struct Signals {
+    ending: OwnedFd,
+    /// None for a test.
+    reading: Option<OwnedFd>,
+    /// What was blocked before, the lowest bit for signal 1.
+    before: u64,
+}
 
 impl Signals {
-    /// Blocks the signals for this process, and opens a descriptor that tells of them.
+    /// Blocks the signals for this process, and opens descriptors that tell of them.
     pub fn catch() -> io::Result<Signals> {
-        let set = set();
-        // SAFETY: the set is valid; the calls take it by reference.
-        let fd = unsafe {
-            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: signalfd just made this descriptor, and nobody else has it.
-        Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let before = block(&ENDING)?;
+        block(&READING)?;
+        Ok(Signals { ending: open(&ENDING)?, reading: Some(open(&READING)?), before })
+    }
+
+    /// The signals that were blocked before these were caught, the lowest bit for signal 1.
+    #[must_use]
+    pub fn blocked_before(&self) -> u64 {
+        self.before
+    }
+
+    /// What is readable when SIGUSR1 has come.
+    #[must_use]
+    pub fn reading(&self) -> Option<BorrowedFd<'_>> {
+        self.reading.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// Takes SIGUSR1, if it has come.
+    pub fn take_reading(&self) {
+        self.reading.iter().for_each(drain);
     }
 
     /// Lets the signals do what they do by default, which is to end this process, until what this
@@ -40,25 +59,25 @@ impl Signals {
 
     /// Takes the signals that have come, so that only another one is seen again.
     pub fn take(&self) {
-        let mut signals = [0u8; 128 * 4];
-        while rustix::io::read(&self.0, &mut signals).is_ok_and(|len| len > 0) {}
+        drain(&self.ending);
     }
 
     /// Whether there are some to be taken.
     pub fn have_come(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&at_once)) == Ok(1)
+        poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
     }
 
     /// The same signals, for another owner.
     pub fn try_clone(&self) -> io::Result<Signals> {
-        self.0.try_clone().map(Signals)
+        let reading = self.reading.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(Signals { ending: self.ending.try_clone()?, reading, before: self.before })
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
     #[cfg(any(test, fuzzing, feature = "fixtures"))]
     pub fn fake(fd: OwnedFd) -> Signals {
-        Signals(fd)
+        Signals { ending: fd, reading: None, before: 0 }
     }
 }
 
@@ -72,28 +91,58 @@ impl Drop for Passing {
     }
 }
 
-/// The signals.
-fn set() -> libc::sigset_t {
+/// A set of signals.
+pub(crate) fn set(signals: &[i32]) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset makes a valid set of the memory that is given.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(set.as_mut_ptr(), signal);
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
         }
         set.assume_init()
     }
 }
 
-/// Changes which signals this thread has blocked.
+/// Blocks signals for this process; what was blocked before.
+fn block(signals: &[i32]) -> io::Result<u64> {
+    let (wanted, mut before) = (set(signals), set(&[]));
+    // SAFETY: both sets are valid; the call takes them by reference.
+    if unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const wanted, &raw mut before) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the set is valid, and the signals are some that there are.
+    let is_blocked = |signal: &i32| unsafe { libc::sigismember(&raw const before, *signal) == 1 };
+    Ok((1..=64).filter(is_blocked).fold(0, |bits, signal| bits | 1 << (signal - 1)))
+}
+
+/// Opens a descriptor that tells of signals, which are blocked.
+fn open(signals: &[i32]) -> io::Result<OwnedFd> {
+    let set = set(signals);
+    // SAFETY: the set is valid; the call takes it by reference.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: signalfd just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes the signals that a descriptor tells of.
+fn drain(fd: &OwnedFd) {
+    let mut signals = [0u8; 128 * 4];
+    while rustix::io::read(fd, &mut signals).is_ok_and(|len| len > 0) {}
+}
+
+/// Changes whether this thread has the signals blocked that end a run.
 fn change(how: i32) {
-    let set = set();
+    let set = set(&ENDING);
     // SAFETY: the set is valid. With a valid `how`, the call cannot fail.
     unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) };
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.ending.as_fd()
     }
 }

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+//! The command line, read in two steps: what stands before the package's name, and, when the package
+//! was read, what is behind it: its own arguments, more options of ecli, and a command.
+
+use std::ffi::{OsStr, OsString};
+
+use anyhow::anyhow;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use super::sort::{Sorted, sort};
+use super::{Origin, Plan, Run};
+use crate::failure::{Failure, exit_code};
+
+/// The command line of `ecli`, of which the part before the package's name was understood.
+#[derive(Debug)]
+pub struct Args {
+    /// The words before the package's name.
+    before: Vec<OsString>,
+    /// What they mean.
+    run: Run,
+    name: OsString,
+    behind: Vec<OsString>,
+}
+
+/// Run packages of eBPF tracers.
+#[derive(Debug, Parser)]
+#[command(name = "ecli", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// `ecli PACKAGE …` is the same as `ecli run PACKAGE …`
+    #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
+    #[arg(trailing_var_arg = true, hide = true)]
+    command_line: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load a package, attach its programs, and show what they find until Ctrl-C
+    Run(Run),
+}
+
+impl Args {
+    /// The command line of this process; none where it asked for help, which is printed.
+    ///
+    /// # Errors
+    /// With clap's message, which quotes what was given.
+    pub fn read() -> Result<Option<Args>, Failure> {
+        match Args::of(std::env::args_os().collect()) {
+            Ok(args) => Ok(Some(args)),
+            Err(error) => clap_answer(&error).map(|()| None),
+        }
+    }
+
+    pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
+        let cli = Cli::try_parse_from(&words)?;
+        let (mut before, mut run) = match cli.command {
+            Some(Command::Run(run)) => (words, run),
+            None => {
+                let words: Vec<OsString> = ["ecli", "run"]
+                    .map(OsString::from)
+                    .into_iter()
+                    .chain(cli.command_line)
+                    .collect();
+                let run = Run::try_parse_from(&words[1..])?;
+                (words, run)
+            }
+        };
+        let mut line = std::mem::take(&mut run.command_line);
+        before.truncate(before.len() - line.len());
+        before.pop_if(|word| word == "--");
+        let name = line.remove(0);
+        Ok(Args { before, run, name, behind: line })
+    }
+
+    /// What is to be run. No file is touched.
+    ///
+    /// # Errors
+    /// When the package's name makes no sense.
+    pub(crate) fn package(&self) -> Result<Origin, Failure> {
+        let name = self.name.to_string_lossy();
+        if name.starts_with('-') && name != "-" {
+            return Err(usage(format!("unknown option `{name}`")).hint(format!(
+                "what is an argument of the package comes behind its name: ecli run PACKAGE {name}"
+            )));
+        }
+        if name.contains("://") {
+            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
+                .hint("download it, look at it, and run the file"));
+        }
+        Ok(match &*name {
+            "-" => Origin::Stdin,
+            _ => Origin::File((&self.name).into()),
+        })
+    }
+
+    /// The package's name, as messages have it.
+    pub(crate) fn name(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+
+    /// Whether there is anything behind the package's name.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Settles what is meant with a module that is a whole tracer: what is behind its name is its own.
+    ///
+    /// # Errors
+    /// When that is no text, or options contradict each other.
+    pub(crate) fn of_module(self) -> Result<Plan, Failure> {
+        let package = self.behind.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
+        self.settle(Sorted { package, ..Sorted::default() })
+    }
+
+    /// Settles what is meant with a package whose arguments are these; none of `arguments` where
+    /// nothing is behind its name.
+    ///
+    /// # Errors
+    /// When something behind its name is no option of the package, nor of ecli.
+    pub(crate) fn of_package(self, arguments: Option<&clap::Command>) -> Result<Plan, Failure> {
+        let sorted = match arguments {
+            Some(arguments) => sort(&self.behind, arguments, &Run::command())?,
+            None => Sorted::default(),
+        };
+        self.settle(sorted)
+    }
+
+    fn settle(self, sorted: Sorted) -> Result<Plan, Failure> {
+        let package = self.package()?;
+        let Sorted { own, package: mut arguments, command } = sorted;
+        arguments.insert(0, self.name());
+        let run = if own.is_empty() {
+            self.run
+        } else {
+            let words: Vec<OsString> = [self.before, own, vec![self.name]].concat();
+            Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?
+        };
+        run.plan(package, arguments, command)
+    }
+}
+
+pub(super) fn usage(text: String) -> Failure {
+    Failure::new(exit_code::USAGE, anyhow!(text))
+}
+
+/// A word that must be text.
+pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
+    let text = word.to_str().map(str::to_owned);
+    text.ok_or_else(|| usage(format!("`{}` is no UTF-8", word.to_string_lossy())))
+}
+
+/// Prints help that was asked for.
+///
+/// # Errors
+/// With the message, where it is one.
+pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Ok(());
+    }
+    Err(failure(error))
+}
+
+fn failure(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return Failure::told(exit_code::USAGE);
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+    usage(text)
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+//! What is behind the package's name: its own arguments, options of ecli, and a command. Where both
+//! have an option of one name, it is the package's.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::{Arg, Command};
+
+use super::line::{text, usage};
+use super::near::near;
+use crate::failure::Failure;
+
+/// The words behind the package's name, by whose they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sorted {
+    /// Options of ecli, with their values.
+    pub(super) own: Vec<OsString>,
+    /// Arguments of the package.
+    pub(super) package: Vec<String>,
+    /// What is behind `--`.
+    pub(super) command: Option<Vec<OsString>>,
+}
+
+/// The two who know options.
+struct Known<'c> {
+    package: &'c Command,
+    own: &'c Command,
+}
+
+/// An option, and whose it is.
+struct Found<'c> {
+    arg: &'c Arg,
+    is_own: bool,
+}
+
+/// Sorts words by asking both whose they are.
+///
+/// # Errors
+/// Names what nobody knows, and what is like it.
+pub(super) fn sort(
+    words: &[OsString],
+    package: &Command,
+    own: &Command,
+) -> Result<Sorted, Failure> {
+    let known = Known { package, own };
+    let mut sorted = Sorted::default();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        let bytes = word.as_bytes();
+        if bytes == b"--" {
+            let command: Vec<OsString> = words.cloned().collect();
+            if command.is_empty() {
+                return Err(usage("`--`: the command behind it is missing".to_owned())
+                    .hint("ecli run PACKAGE -- CMD ARGUMENTS… traces while CMD runs"));
+            }
+            sorted.command = Some(command);
+            break;
+        }
+        let value = words.peek().map(|next| next.as_os_str());
+        let takes_next = match bytes {
+            [b'-', b'-', ..] => sorted.long(&known, word, value)?,
+            [b'-', _, ..] => sorted.letters(&known, &text(word)?, value)?,
+            _ => {
+                let text = format!("`{}` is no option", word.to_string_lossy());
+                return Err(usage(text).hint("a command comes behind two dashes: -- CMD …"));
+            }
+        };
+        if takes_next {
+            words.next();
+        }
+    }
+    Ok(sorted)
+}
+
+impl Sorted {
+    /// Takes `--name` or `--name=value`; whether the next word is its value.
+    fn long(
+        &mut self,
+        known: &Known<'_>,
+        word: &OsStr,
+        next: Option<&OsStr>,
+    ) -> Result<bool, Failure> {
+        let bytes = &word.as_bytes()[2..];
+        let equals = bytes.iter().position(|byte| *byte == b'=');
+        let name = text(OsStr::from_bytes(&bytes[..equals.unwrap_or(bytes.len())]))?;
+        let found = known.find(|arg| arg.get_long() == Some(&name));
+        let found = found.ok_or_else(|| known.unknown(&name))?;
+        self.push(&found, word)?;
+        if equals.is_some() {
+            return Ok(false);
+        }
+        self.value(&found, word, next)
+    }
+
+    /// Takes `-x`, `-xVALUE` or `-xyz`; whether the next word is a value.
+    fn letters(
+        &mut self,
+        known: &Known<'_>,
+        word: &str,
+        next: Option<&OsStr>,
+    ) -> Result<bool, Failure> {
+        for (at, letter) in word.char_indices().skip(1) {
+            let found = known.find(|arg| arg.get_short() == Some(letter));
+            let found = found.ok_or_else(|| usage(unknown(&format!("-{letter}"))))?;
+            let rest = &word[at + letter.len_utf8()..];
+            if takes_value(found.arg) && !rest.is_empty() {
+                self.push(&found, OsStr::new(&format!("-{letter}{rest}")))?;
+                return Ok(false);
+            }
+            let option = format!("-{letter}");
+            self.push(&found, OsStr::new(&option))?;
+            if rest.is_empty() {
+                return self.value(&found, OsStr::new(&option), next);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the next word where it is the value of an option.
+    fn value(
+        &mut self,
+        found: &Found<'_>,
+        word: &OsStr,
+        next: Option<&OsStr>,
+    ) -> Result<bool, Failure> {
+        if !takes_value(found.arg) || found.arg.is_require_equals_set() {
+            return Ok(false);
+        }
+        let may_be = |next: &&OsStr| match next.as_bytes() {
+            b"--" => false,
+            [b'-', _, ..] => found.arg.is_allow_hyphen_values_set(),
+            _ => true,
+        };
+        match next.filter(may_be) {
+            Some(next) => self.push(found, next).map(|()| true),
+            // clap would take what follows; the package has nothing that follows.
+            None if found.is_own => {
+                Err(usage(format!("a value is missing behind `{}`", word.to_string_lossy())))
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn push(&mut self, found: &Found<'_>, word: &OsStr) -> Result<(), Failure> {
+        if found.is_own {
+            self.own.push(word.to_owned());
+        } else {
+            self.package.push(text(word)?);
+        }
+        Ok(())
+    }
+}
+
+impl<'c> Known<'c> {
+    fn find(&self, is_it: impl Fn(&Arg) -> bool) -> Option<Found<'c>> {
+        let of = |command: &'c Command, is_own| {
+            let arg = command.get_arguments().find(|arg| is_it(arg))?;
+            Some(Found { arg, is_own })
+        };
+        of(self.package, false).or_else(|| of(self.own, true))
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let longs = |command: &'c Command| {
+            let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+            near(name, shown.filter_map(Arg::get_long))
+        };
+        let of = |names: Vec<&str>, whose: &str| -> Vec<String> {
+            names.iter().map(|name| format!("`--{name}` of {whose}")).collect()
+        };
+        let failure = usage(unknown(&format!("--{name}")));
+        let similar =
+            [of(longs(self.package), "the package"), of(longs(self.own), "ecli")].concat();
+        match similar.is_empty() {
+            true => failure.hint("--help behind the package's name lists the package's arguments"),
+            false => failure.hint(format!("there is {}", similar.join(", "))),
+        }
+    }
+}
+
+fn unknown(option: &str) -> String {
+    format!("unknown option `{option}`: the package has none of this name, and neither has ecli")
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    arg.get_action().takes_values()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ArgAction;
+
+    use super::*;
+
+    fn command(name: &'static str, args: &[(&'static str, Option<char>, bool)]) -> Command {
+        args.iter().fold(Command::new(name), |command, (long, short, takes_value)| {
+            let action = if *takes_value { ArgAction::Set } else { ArgAction::SetTrue };
+            let arg = Arg::new(*long).long(*long).action(action);
+            let arg =
+                if name == "package" && *takes_value { arg.allow_hyphen_values(true) } else { arg };
+            command.arg(short.map_or(arg.clone(), |short| arg.short(short)))
+        })
+    }
+
+    fn sorted(line: &str) -> Result<(String, String, Option<String>), String> {
+        let package =
+            command("package", &[("targ_dist", Some('d'), false), ("min", Some('m'), true)]);
+        let own = command(
+            "own",
+            &[("json", Some('j'), false), ("duration", Some('d'), true), ("top", Some('n'), true)],
+        );
+        let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        let text = |words: &[OsString]| {
+            words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        };
+        let Sorted { own, package, command } =
+            sort(&words, &package, &own).map_err(|failure| failure.message())?;
+        Ok((text(&own), package.join(" "), command.map(|command| text(&command))))
+    }
+
+    #[test]
+    fn words_are_whose_options_they_belong_to() {
+        let ok = |own: &str, package: &str, command: Option<&str>| {
+            Ok((own.to_owned(), package.to_owned(), command.map(str::to_owned)))
+        };
+        assert_eq!(sorted("--targ_dist --json"), ok("--json", "--targ_dist", None));
+        assert_eq!(sorted("-d --duration 2"), ok("--duration 2", "-d", None), "the package's wins");
+        assert_eq!(sorted("--min -5 --top=3"), ok("--top=3", "--min -5", None));
+        assert_eq!(sorted("-jdm4 -n 3"), ok("-j -n 3", "-d -m4", None));
+        assert_eq!(sorted("-jn3"), ok("-j -n3", "", None));
+        assert_eq!(sorted("-jm -- ls"), ok("-j", "-m", Some("ls")), "its value is missing");
+        assert_eq!(sorted("--json -- ls --min -d"), ok("--json", "", Some("ls --min -d")));
+        assert_eq!(sorted("--duration -"), ok("--duration -", "", None));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_an_error() {
+        for (line, word) in [
+            ("--tpo 3", "`--tpo`"),
+            ("-jx", "`-x`"),
+            ("file", "`file` is no option"),
+            ("--json --", "command behind it is missing"),
+            ("--top", "a value is missing behind `--top`"),
+            ("-jn -j", "a value is missing behind `-n`"),
+            ("--top -- ls", "a value is missing behind `--top`"),
+        ] {
+            let error = sorted(line).unwrap_err();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//! What outputs may not be.
+
+use super::Output;
+use crate::args::OutputPlan;
+use crate::failure::{Failure, exit_code};
+
+/// Whether the outputs may be what is asked for.
+///
+/// # Errors
+/// When raw bytes would go to a terminal, which obeys some of them.
+pub(crate) fn terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
+    if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
+        let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
+        return Err(Failure::new(exit_code::USAGE, error)
+            .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
+    }
+    Ok(())
+}
+
+/// A file has one output: two would write over each other.
+pub(super) fn files(outputs: &[Output]) -> Result<(), Failure> {
+    for (at, output) in outputs.iter().enumerate() {
+        let file = output.sink.file();
+        let before = outputs[..at].iter().find(|other| file.is_some() && other.sink.file() == file);
+        if let Some(other) = before {
+            let (one, two) = (other.sink.name(), output.sink.name());
+            let error = anyhow::anyhow!("--output: {one} and {two} are the same file");
+            return Err(Failure::new(exit_code::USAGE, error).hint(
+                "each output is a file of its own: --output csv:out.csv --output json:out.json",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//! What programs may print: their format strings, found where they call the helpers that print, and
+//! the lines that can come of one. A line that fits none of them is another program's.
+
+use std::collections::BTreeSet;
+
+/// The helpers that print: `bpf_trace_printk` and `bpf_trace_vprintk`.
+pub(super) const HELPERS: [i32; 2] = [6, 177];
+
+/// A line may be cut off where it is as long as this. Kernels have buffers of 512 bytes and more.
+const CUT: usize = 500;
+
+/// An instruction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Insn {
+    pub(super) code: u8,
+    pub(super) dst: u8,
+    pub(super) src: u8,
+    pub(super) off: i16,
+    pub(super) imm: i32,
+}
+
+const CALL: u8 = 0x85;
+/// A number of 64 bits, in two instructions.
+const LOAD: u8 = 0x18;
+/// `LOAD` of a place in a map's value.
+const MAP_VALUE: u8 = 2;
+const MOVE: u8 = 0xbf;
+
+/// Where formats are: the descriptor of a map, and the offset in its value. None where one cannot be
+/// found, because it is made on the stack, or chosen among several.
+pub(super) fn places(code: &[Insn]) -> Option<BTreeSet<(i32, i32)>> {
+    let is_print = |insn: &Insn| insn.code == CALL && insn.src == 0 && HELPERS.contains(&insn.imm);
+    let targets: BTreeSet<usize> = (0..code.len()).filter_map(|at| target(code, at)).collect();
+    let calls = (0..code.len()).filter(|at| is_print(&code[*at]));
+    calls.map(|call| first_argument(code, call, &targets)).collect()
+}
+
+/// Where the instruction at a place jumps to, if it does.
+fn target(code: &[Insn], at: usize) -> Option<usize> {
+    let insn = code[at];
+    let offset = match (insn.code & 7, insn.code) {
+        (_, CALL | 0x95) => return None,
+        // A jump with a long offset.
+        (_, 0x06) => insn.imm,
+        (5 | 6, _) => insn.off.into(),
+        _ => return None,
+    };
+    at.checked_add_signed(offset as isize)?.checked_add(1)
+}
+
+/// What the first argument of a call is, by the instructions before it.
+fn first_argument(code: &[Insn], call: usize, targets: &BTreeSet<usize>) -> Option<(i32, i32)> {
+    let mut register = 1;
+    for at in (0..call).rev() {
+        // Somebody comes from elsewhere, and may bring something else.
+        if targets.contains(&(at + 1)) {
+            return None;
+        }
+        let insn = code[at];
+        let class = insn.code & 7;
+        // A call leaves registers 6 to 9 as they are.
+        let passes = insn.code == CALL && (6..=9).contains(&register);
+        match insn.code {
+            _ if matches!(class, 5 | 6) && !passes => return None,
+            LOAD if insn.dst == register => {
+                let offset = code.get(at + 1)?.imm;
+                return (insn.src == MAP_VALUE).then_some((insn.imm, offset));
+            }
+            MOVE if insn.dst == register && insn.off == 0 => register = insn.src,
+            _ if matches!(class, 1 | 4 | 7) && insn.dst == register => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The text at a place, up to its zero.
+pub(super) fn text_at(value: &[u8], offset: i32) -> Option<&[u8]> {
+    let rest = value.get(usize::try_from(offset).ok()?..)?;
+    Some(&rest[..rest.iter().position(|byte| *byte == 0)?])
+}
+
+/// What the lines of a format look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Format(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Vec<u8>),
+    /// A number with these digits, and what fills its width.
+    Number(&'static [u8]),
+    /// One byte and what fills its width; a zero ends the line.
+    Letter,
+    /// Anything: a string, or what pointers stand for.
+    Any,
+}
+
+impl Format {
+    /// Of a format string of the kernel, as bpf-helpers(7) has them.
+    pub(super) fn of(format: &[u8]) -> Format {
+        let end = format.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
+        let mut parts = Vec::new();
+        let mut rest = &format[..end];
+        while let Some((first, behind)) = rest.split_first() {
+            if *first == b'%' {
+                let (part, len) = directive(behind);
+                parts.push(part);
+                rest = &behind[len..];
+                continue;
+            }
+            let len = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
+            parts.push(Part::Text(rest[..len].to_vec()));
+            rest = &rest[len..];
+        }
+        Format(parts)
+    }
+
+    /// Whether a line, without the newlines at its end, can be one of this format's.
+    pub(super) fn fits(&self, line: &[u8]) -> bool {
+        // How much of the line the parts so far may have made.
+        let mut ends = vec![false; line.len() + 1];
+        ends[0] = true;
+        for part in &self.0 {
+            // Where a letter was a zero, or the buffer full, the line ends.
+            let is_at_end = ends[line.len()];
+            let may_end = is_at_end && *part == Part::Letter;
+            if may_end || (line.len() >= CUT && (is_at_end || part.is_cut(&ends, line))) {
+                return true;
+            }
+            ends = part.extend(&ends, line);
+        }
+        ends[line.len()]
+    }
+}
+
+impl Part {
+    /// The ends that this part can have, where it begins at one of `ends`.
+    fn extend(&self, ends: &[bool], line: &[u8]) -> Vec<bool> {
+        let mut next = vec![false; ends.len()];
+        match self {
+            Part::Text(text) => {
+                // Newlines at the end of a line were left out.
+                let bare = text.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
+                for (at, _) in ends.iter().enumerate().filter(|(_, is_end)| **is_end) {
+                    if line[at..].starts_with(text) {
+                        next[at + text.len()] = true;
+                    } else if line[at..] == text[..bare] {
+                        next[line.len()] = true;
+                    }
+                }
+            }
+            Part::Any | Part::Letter | Part::Number(_) => {
+                let mut is_inside = false;
+                for at in 0..ends.len() {
+                    next[at] = is_inside || (*self == Part::Any && ends[at]);
+                    is_inside |= ends[at];
+                    is_inside &= line.get(at).is_some_and(|byte| self.may_have(*byte));
+                }
+            }
+        }
+        next
+    }
+
+    fn may_have(&self, byte: u8) -> bool {
+        match self {
+            Part::Number(digits) => digits.contains(&byte),
+            _ => true,
+        }
+    }
+
+    /// Whether the line may end inside of this text.
+    fn is_cut(&self, ends: &[bool], line: &[u8]) -> bool {
+        let Part::Text(text) = self else { return false };
+        (0..line.len()).any(|at| ends[at] && text.starts_with(&line[at..]))
+    }
+}
+
+/// What stands behind a `%`, and its length.
+fn directive(text: &[u8]) -> (Part, usize) {
+    if text.first() == Some(&b'%') {
+        return (Part::Text(b"%".to_vec()), 1);
+    }
+    let is_before = |byte: &&u8| b"0123456789+- #.lhzq".contains(byte);
+    let len = text.iter().take_while(is_before).count();
+    match text.get(len) {
+        Some(b'd' | b'i' | b'u') => (Part::Number(b"0123456789+- "), len + 1),
+        Some(b'x' | b'X') => (Part::Number(b"0123456789abcdefABCDEFxX+- "), len + 1),
+        Some(b'c') => (Part::Letter, len + 1),
+        // The letters behind `p` say what it points to.
+        Some(b'p') => {
+            let more = text[len + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric());
+            (Part::Any, len + 1 + more.count())
+        }
+        Some(_) => (Part::Any, len + 1),
+        None => (Part::Any, len),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//! Programs of others that can print, by the instructions that the kernel has of them. It shows a
+//! call by where the helper is in its memory: what that looks like is learned from two programs of
+//! our own.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions, ProgramInfo};
+use libbpf_rs::{Object, Program};
+
+use super::formats::HELPERS;
+use crate::sys;
+
+/// Bytes of an instruction.
+const INSN: usize = 8;
+
+/// Names that are listed at most.
+const MOST: usize = 4;
+
+/// What is known of programs of others that can print.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// The kernel does not tell.
+    Unknown,
+    /// There are so many, some of them of these names.
+    There(usize, Vec<String>),
+}
+
+impl Others {
+    /// Looks at all programs but those of `object`.
+    pub(super) fn look(object: &Object) -> Others {
+        let loaded: Vec<OwnedFd> =
+            HELPERS.iter().filter_map(|helper| sys::program::load_caller(*helper).ok()).collect();
+        let id = |fd: std::os::fd::BorrowedFd<'_>| Program::id_from_fd(fd).ok();
+        let samples: BTreeSet<u32> = loaded.iter().filter_map(|fd| id(fd.as_fd())).collect();
+        let ours: BTreeSet<u32> =
+            object.progs().filter_map(|program| id(program.as_fd())).collect();
+        let options = ProgInfoQueryOptions::default().include_xlated_prog_insns(true);
+        let all: Vec<ProgramInfo> = ProgInfoIter::with_query_opts(options).collect();
+        let (samples, others): (Vec<_>, Vec<_>) =
+            all.iter().partition(|program| samples.contains(&program.id));
+        let calls: BTreeSet<i32> =
+            samples.iter().flat_map(|program| calls(&program.xlated_prog_insns)).collect();
+        // Where it may not be seen, all calls are zeros, or there are no instructions.
+        if calls.is_empty() || calls.contains(&0) {
+            return Others::Unknown;
+        }
+        // Another ecli may be looking just now.
+        let others = others
+            .iter()
+            .filter(|program| !ours.contains(&program.id) && program.name != sys::program::PROBE);
+        let names = others.filter(|program| {
+            self::calls(&program.xlated_prog_insns).any(|call| calls.contains(&call))
+        });
+        let names: Vec<String> =
+            names.map(|program| program.name.to_string_lossy().into_owned()).collect();
+        let count = names.len();
+        let distinct: BTreeSet<String> = names.into_iter().collect();
+        Others::There(count, distinct.into_iter().take(MOST).collect())
+    }
+
+    /// What to say of them; none where there are none. `is_sorted`: lines that cannot be ours are left
+    /// out.
+    pub(super) fn in_words(&self, is_sorted: bool) -> Option<String> {
+        let which = if is_sorted { "those that look like ours" } else { "lines of theirs" };
+        match self {
+            Others::There(0, _) => None,
+            Others::There(count, names) => Some(format!(
+                "other programs on this machine print, too ({}): {which} may be among what is shown, \
+                 since the kernel does not say which program printed a line",
+                listed(*count, names)
+            )),
+            Others::Unknown if is_sorted => None,
+            Others::Unknown => Some(
+                "lines of other programs may be among what is shown: the kernel does not say which \
+                 program printed a line"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+fn listed(count: usize, names: &[String]) -> String {
+    let programs = if count == 1 { "program" } else { "programs" };
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("{count} {programs}: {}", names.join(", "))
+}
+
+/// The helpers that instructions call, as the kernel shows them.
+fn calls(instructions: &[u8]) -> impl Iterator<Item = i32> {
+    // The second half of a load of 64 bits has the code 0.
+    let calls = instructions.chunks_exact(INSN).filter(|insn| insn[0] == 0x85 && insn[1] >> 4 == 0);
+    calls.map(|insn| i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_found_and_others_are_named() {
+        let code = [[0x85, 0, 0, 0, 5, 1, 0, 0], [0x85, 0x10, 0, 0, 7, 0, 0, 0], [0; 8]].concat();
+        assert_eq!(calls(&code).collect::<Vec<_>>(), [0x105]);
+        assert_eq!(Others::There(0, Vec::new()).in_words(false), None);
+        let text = Others::There(2, vec!["a".into(), "b".into()]).in_words(true).unwrap();
+        assert!(text.contains("(2 programs: `a`, `b`): those that look like ours"), "{text}");
+        assert_eq!(Others::Unknown.in_words(true), None, "most of theirs are left out");
+        assert!(Others::Unknown.in_words(false).is_some());
+    }
+}
