@@ -3,6 +3,7 @@
 //! here loads a program, and no symbol is looked up: formats have no tracer then.
 
 mod cases;
+mod filters;
 mod modules;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use crate::symbolizer::Symbolizer;
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
 use cases::{Case, Choice};
+pub use filters::run_filter;
 pub use modules::run_modules;
 
 /// What a format made of records, or of readings.
