@@ -83,7 +83,9 @@ static void count(u32 pid, u32 syscall, u64 time)
 	if (per_process && !calls->comm[0])
 		bpf_get_current_comm(calls->comm, sizeof(calls->comm));
 	__sync_fetch_and_add(&calls->count, 1);
-	__sync_fetch_and_add(&calls->total_ns, time);
+	/* Where it is always 0, clang makes another instruction of it, which needs Linux 5.12. */
+	if (time)
+		__sync_fetch_and_add(&calls->total_ns, time);
 }
 
 static int entered(s64 number)
