@@ -249,10 +249,10 @@ fn ended(mut child: Child, terminal: &mut File, read: &mut String) -> ExitStatus
     status.unwrap()
 }
 
-/// Starts ecli on a terminal of 6 rows and 60 columns: the terminal's two ends, and the process.
+/// Starts ecli on a terminal of 6 rows and 80 columns: the terminal's two ends, and the process.
 fn on_terminal(args: &[&str]) -> (File, File, Child) {
     let (ours, theirs) = sys::terminal().unwrap();
-    let size = Winsize { ws_row: 6, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize { ws_row: 6, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&ours, size).unwrap();
     rustix::io::ioctl_fionbio(&ours, true).unwrap();
     let stdio = || Stdio::from(theirs.try_clone().unwrap());
@@ -317,8 +317,8 @@ fn readings_follow_each_other_where_that_is_asked_for() {
     let mut read = String::new();
     read_until(&mut ours, "tracing with", &mut read);
     load();
-    read_until(&mut ours, "1400", &mut read);
-    read_until(&mut ours, "1400", &mut read);
+    read_until(&mut ours, "1.4K", &mut read);
+    read_until(&mut ours, "1.4K", &mut read);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert!(ended(child, &mut ours, &mut read).success());
