@@ -161,7 +161,7 @@ fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
         let filter = filters.get(&kind.key()).filter(|filter| !filter.can_match());
         if let Some(name) = filter.and_then(|filter| filter.missing().first()) {
             let kind = kind.in_words();
-            talk.note(&format!("{kind} has no member `{name}`: --filter shows nothing of it"));
+            talk.note(&format!("{kind} has no member `{name}`: nothing of it is shown"));
         }
     }
 }

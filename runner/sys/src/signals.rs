@@ -18,7 +18,7 @@ const READING: [i32; 1] = [libc::SIGUSR1];
 #[derive(Debug)]
 pub struct Signals {
     ending: OwnedFd,
-    /// None for a test.
+    /// None for a test, and for another owner.
     reading: Option<OwnedFd>,
     /// What was blocked before, the lowest bit for signal 1.
     before: u64,
@@ -68,10 +68,9 @@ impl Signals {
         poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
     }
 
-    /// The same signals, for another owner.
+    /// The signals that end a run, for another owner.
     pub fn try_clone(&self) -> io::Result<Signals> {
-        let reading = self.reading.as_ref().map(OwnedFd::try_clone).transpose()?;
-        Ok(Signals { ending: self.ending.try_clone()?, reading, before: self.before })
+        Ok(Signals { ending: self.ending.try_clone()?, reading: None, before: self.before })
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
