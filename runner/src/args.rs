@@ -54,7 +54,8 @@ pub struct Run {
     #[arg(short, long)]
     pub json: bool,
 
-    /// What to print: text for people, json (an object a line), csv, tsv, yaml, or raw (the bytes)
+    /// What to print: text for people, json (an object a line), csv, tsv, yaml, heatmap
+    /// (see --heatmap), or raw (the bytes)
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
     #[arg(hide_possible_values = true, value_parser = format_parser())]
     pub format: Option<&'static FormatKind>,
@@ -127,6 +128,16 @@ pub struct Run {
     /// Show at each reading what came since the one before, not since the start
     #[arg(long, help_heading = READINGS)]
     pub clear: bool,
+
+    /// Draw histograms over time: a line for each reading, a cell for each slot, the denser the more
+    /// it counted in the interval. Keys are put together unless --by keeps those of a member apart.
+    /// The same as --format heatmap
+    #[arg(long, conflicts_with_all = ["json", "format"], help_heading = READINGS)]
+    pub heatmap: bool,
+
+    /// Write each reading below the one before, also on a terminal, where readings are drawn in place
+    #[arg(long, help_heading = READINGS)]
+    pub no_redraw: bool,
 
     /// Show counters per second, over the time since the reading before
     #[arg(long, help_heading = READINGS)]
@@ -320,15 +331,17 @@ impl Run {
             let text = "--lines: this ecli was built without what reads debugging information";
             return Err(usage(text.to_owned()).hint("build it with its default features"));
         }
-        let format = match run.json {
-            true => formats::named("json").unwrap_or(formats::TEXT),
-            false => run.format.unwrap_or(formats::TEXT),
+        let format = match (run.json, run.heatmap) {
+            (true, _) => formats::named("json").unwrap_or(formats::TEXT),
+            (_, true) => formats::HEAT_MAP,
+            _ => run.format.unwrap_or(formats::TEXT),
         };
         let outputs = outputs(format, run.output)?;
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
             return Err(usage(text.to_owned()));
         }
+        let has_heat_map = outputs.iter().any(|output| output.format == formats::HEAT_MAP);
         Ok(Plan {
             package,
             arguments,
@@ -353,9 +366,13 @@ impl Run {
             once: run.once,
             duration: run.duration,
             clear: run.clear,
+            no_redraw: run.no_redraw,
             per_cpu: run.per_cpu,
             arrangement: Arrangement {
-                grouping: run.by.map(Grouping::By).or(run.merge.then_some(Grouping::Merge)),
+                grouping: run
+                    .by
+                    .map(Grouping::By)
+                    .or((run.merge || has_heat_map).then_some(Grouping::Merge)),
                 rate: run.rate,
                 sort: run.sort,
                 top: run.top.map(|top| top as usize),

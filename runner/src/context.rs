@@ -7,6 +7,7 @@ use bpfpack_spec::Spec;
 use crate::args::Plan;
 use crate::filter::Filters;
 use crate::scope::OfCgroup;
+use crate::talk::Talk;
 use crate::vars::Arguments;
 
 /// A package, and what is to be done with it.
@@ -20,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) arguments: &'a Arguments,
     /// What is shown of it.
     pub(crate) spec: &'a Spec,
+    /// Who hears what the user should know.
+    pub(crate) talk: &'a Talk,
     /// What is kept of that.
     pub(crate) filters: &'a Filters,
     /// Of what processes only a part is shown, those of a cgroup.

@@ -3,6 +3,7 @@
 //! here loads a program, and no symbol is looked up: formats have no tracer then.
 
 mod cases;
+mod filters;
 mod modules;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use crate::symbolizer::Symbolizer;
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
 use cases::{Case, Choice};
+pub use filters::run_filter;
 pub use modules::run_modules;
 
 /// What a format made of records, or of readings.
@@ -71,6 +73,7 @@ impl Looks<'_> {
             time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
             meanings,
             terminal: None,
+            message: None,
             symbolizer,
             local_time: sys::local_time_of,
         };
@@ -106,7 +109,7 @@ impl Looks<'_> {
         let mut piece = || {
             let mut out = Vec::new();
             let (source, entries) = (Arc::clone(view), case.entries.clone());
-            format.reading(&Reading::new(source, Time::now(), entries), &mut out);
+            format.reading(Reading::new(source, Time::now(), entries), &mut out);
             out
         };
         let pieces = vec![piece(), piece()];

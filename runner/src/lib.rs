@@ -17,6 +17,7 @@ mod filter;
 pub mod fuzzing;
 mod instrument;
 mod kernel;
+mod keyboard;
 mod load;
 mod losses;
 mod map_values;
@@ -92,14 +93,14 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
-    spec::check_arrangement(&plan, &spec, modules.is_some())?;
+    spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
     let (arguments, filters, of_cgroup) = (&arguments, &filters, of_cgroup.as_ref());
-    let (plan, package, spec) = (&plan, &package, &spec);
-    let context = Context { plan, package, arguments, spec, filters, of_cgroup };
+    let (plan, package, spec, talk) = (&plan, &package, &spec, &talk);
+    let context = Context { plan, package, arguments, spec, talk, filters, of_cgroup };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
@@ -107,6 +108,6 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         Prepared::new(&context, modules.as_ref(), object)
     };
     let input = attach::Input { plan, package, elf: &elf, arguments };
-    let attached = attach::load_and_attach(&input, &talk, prepare)?;
-    run::run(plan, attached, command, &signals, &talk)
+    let attached = attach::load_and_attach(&input, talk, prepare)?;
+    run::run(plan, attached, command, &signals, talk)
 }

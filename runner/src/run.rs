@@ -12,12 +12,14 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
+use bpfpack_render::Key;
 
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::command::Command;
 use crate::ending::{End, Ending, Found, not_written};
 use crate::failure::{self, Failure};
+use crate::keyboard::Keyboard;
 use crate::losses::Losses;
 use crate::output::{Outputs, ReaderState, Written};
 use crate::source::called::{CalledPrograms, Step};
@@ -57,7 +59,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let start = Instant::now();
     let (tracing, prepared, counters) = attached.split();
-    let Prepared { spec, chain, buffers, readers, formats, symbolizer, hurry } = prepared;
+    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry } = prepared;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
     }
@@ -85,7 +87,12 @@ pub(crate) fn run(
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
+    let keyboard = is_live.then(|| {
+        talk.hold();
+        Keyboard::open()
+    });
     let mut run = Run {
+        keyboard: keyboard.flatten(),
         buffers,
         readings: Readings::start(readers, sees_stacks, start, limits)?,
         most_calls: match plan.interval {
@@ -96,6 +103,7 @@ pub(crate) fn run(
         called,
         returned: HashSet::new(),
         has_enough: false,
+        has_quit: false,
         has_reading: false,
         names: None,
         chain,
@@ -113,10 +121,14 @@ pub(crate) fn run(
     run.ending.begin();
     let _maps = tracing.detach();
     talk.detail("detached");
-    end.and_then(|end| run.finish(end)).inspect_err(|_| {
-        // What was made before the failure is shown.
+    let shown = end.and_then(|end| run.finish(end));
+    if shown.is_err() {
+        // What was made before the failure is shown, and a screen is given back.
+        run.outputs.end();
         let _ = run.write_all(0);
-    })?;
+    }
+    talk.release();
+    shown?;
     if !run.outputs.all_gone() {
         let of_stages = run.chain.sees_records().then_some(run.outputs.shown());
         run.losses.close(&run.buffers, of_stages, talk)?;
@@ -126,6 +138,8 @@ pub(crate) fn run(
 }
 
 struct Run<'r> {
+    /// The keys of a live screen.
+    keyboard: Option<Keyboard>,
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
     /// Programs that are called by the clock.
@@ -136,6 +150,8 @@ struct Run<'r> {
     most_calls: Option<u64>,
     /// Each view was read as often as was asked for.
     has_enough: bool,
+    /// A key has ended the run.
+    has_quit: bool,
     /// A reading was taken, and is being drawn.
     has_reading: bool,
     /// Stacks whose names are being looked for, before a reading shows them.
@@ -173,7 +189,7 @@ impl Run<'_> {
                 is_enough: (self.has_enough || self.chain.is_enough())
                     && !self.outputs.is_drawing(),
                 none_left: self.outputs.is_enough(),
-                is_signalled: wake.signal,
+                is_signalled: wake.signal || self.has_quit,
                 has_run: wake.command,
                 is_stopped: self.chain.stopped().is_some(),
                 is_over: deadline.is_some_and(|deadline| Instant::now() >= deadline),
@@ -190,6 +206,9 @@ impl Run<'_> {
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;
+            }
+            if wake.keys {
+                self.take_keys();
             }
             if wake.asks {
                 self.signals.take_reading();
@@ -209,6 +228,18 @@ impl Run<'_> {
                     self.chain.tick(&mut self.outputs)?;
                 }
             }
+        }
+    }
+
+    /// Takes the keys that were pressed.
+    fn take_keys(&mut self) {
+        match self.keyboard.as_ref().and_then(Keyboard::take) {
+            Some(keys) => {
+                self.has_quit |= keys.contains(&Key::Quit);
+                keys.into_iter().for_each(|key| self.outputs.press(key));
+            }
+            // Nobody can press any more.
+            None => self.keyboard = None,
         }
     }
 
@@ -243,6 +274,7 @@ impl Run<'_> {
         let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
         let readings = polls.add_reads(readings.map(Readings::as_fd));
+        let keys = polls.add_reads(self.keyboard.iter().map(Keyboard::as_fd));
         let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
         let buffers = self.buffers.iter().filter(|_| takes_records);
         let buffers = polls.add_reads(buffers.map(Buffer::fd));
@@ -256,6 +288,7 @@ impl Run<'_> {
             command: polls.is_ready(command),
             gone: are_gone.contains(&true),
             readings: polls.is_ready(readings),
+            keys: polls.is_ready(keys),
             buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use bpfpack_schemas::Package;
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
-use bpfpack_spec::{Inputs, Note, Options, Spec, SpecError, labels};
+use bpfpack_spec::{Inputs, Note, Options, Shape, Source, Spec, SpecError, labels};
 use bpfpack_stage::ArrangementError;
 
 use crate::args::Plan;
@@ -69,12 +69,30 @@ pub(crate) fn check_arrangement(
     plan: &Plan,
     spec: &Spec,
     has_modules: bool,
+    talk: &Talk,
 ) -> Result<(), Failure> {
     if has_modules {
         return Ok(());
     }
+    if plan.has_heat_map() {
+        check_heat_map(spec, talk)?;
+    }
     let views: Vec<_> = spec.views().cloned().collect();
     plan.arrangement.stages(&views).map(drop).map_err(arrangement_failure)
+}
+
+/// Whether there is anything to be drawn over time; says what is not.
+fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
+    let is_histogram = |source: &&Source| matches!(source, Source::View(view) if matches!(view.shape, Shape::Histogram { .. }));
+    if !spec.sources.iter().any(|source| is_histogram(&source)) {
+        let error = anyhow::anyhow!("--heatmap: the package shows no histogram");
+        return Err(Failure::new(exit_code::USAGE, error)
+            .hint("without it, the package's tables and records are shown as text"));
+    }
+    for source in spec.sources.iter().filter(|source| !is_histogram(source)) {
+        talk.note(&format!("`{}` is no histogram: --heatmap does not show it", source.name()));
+    }
+    Ok(())
 }
 
 /// What the user sees where readings cannot be arranged as it is asked for.

@@ -16,7 +16,7 @@ corpus=$target/corpus
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-targets="annotations btf lines modules object package records rewrite"
+targets="annotations btf filter lines modules object package records rewrite"
 for name in $targets; do mkdir -p "$corpus/$name"; done
 mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
@@ -63,6 +63,11 @@ printf '\001\003\001\004\002\000\002\003\001\003\007' >"$corpus/modules/calls"
 for how in 1 3; do
   { printf "\\00$how"; head -c 400 "$(object perf)"; } >"$corpus/modules/many$how"
 done
+# Two members of four bytes, the length of the expression, that, and a record.
+printf '\002\052\000\004\050\000\004\020\050\004%s\001\000\000\000dd\000' \
+  'a == 1 && b ~ "^d+$" || !(a in (1ms, 3K)) ' >"$corpus/filter/numbers"
+printf '\002\035\010\020\003\000\016\003\050\020%s\012\001\002\003' \
+  'a in 10.0.0.0/8 or b == X or p99' >"$corpus/filter/names"
 # Pieces of seven bytes.
 printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' curl '...2.' a b \
   >"$corpus/lines/event"

@@ -64,6 +64,22 @@ pub fn text(bytes: &[u8], size: usize) -> &[u8] {
     &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
+/// Applies an operation to the counters of two values, the first of which takes the results.
+pub fn combine(
+    into: &mut [u8],
+    other: &[u8],
+    counters: &[Field],
+    operation: impl Fn(u128, u128) -> u128,
+) {
+    for counter in counters {
+        let result = operation(counter.unsigned(into), counter.unsigned(other));
+        let Field { offset, size } = *counter;
+        if let Some(bytes) = into.get_mut(offset..offset + size) {
+            bytes.copy_from_slice(&result.to_le_bytes()[..size]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +93,17 @@ mod tests {
         assert_eq!(float(&1.5f32.to_le_bytes(), 4), 1.5);
         assert_eq!(text(b"ab\0c", 4), b"ab");
         assert_eq!(text(b"abcd", 3), b"abc");
+    }
+
+    #[test]
+    fn combining_keeps_to_the_counters() {
+        let mut into = [1, 0, 0, 0, 9, 9];
+        combine(
+            &mut into,
+            &[255, 0, 0, 0, 1, 1],
+            &[Field { offset: 0, size: 4 }],
+            u128::wrapping_sub,
+        );
+        assert_eq!(into, [2, 255, 255, 255, 9, 9]);
     }
 }

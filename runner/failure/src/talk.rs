@@ -3,6 +3,7 @@
 //! them. It depends on no other module.
 
 use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -53,40 +54,72 @@ pub fn line(text: std::fmt::Arguments<'_>) {
 pub struct Talk {
     quiet: bool,
     verbose: bool,
+    /// Messages that wait until they are in nobody's way; none where they do not wait.
+    held: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 impl Talk {
     /// As the command line asks for it, by `--quiet` and `--verbose`.
     #[must_use]
     pub fn new(quiet: bool, verbose: bool) -> Talk {
-        Talk { quiet, verbose }
+        Talk { quiet, verbose, held: Arc::default() }
     }
 
     /// Nobody.
     #[must_use]
     pub fn silent() -> Talk {
-        Talk { quiet: true, verbose: false }
+        Talk::new(true, false)
     }
 
     /// What was decided for the user.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            line(format_args!("ecli: {}", message(text)));
+            self.say(format!("ecli: {}", message(text)));
         }
     }
 
     /// What only those want to know who asked for it.
     pub fn detail(&self, text: &str) {
         if self.verbose {
-            line(format_args!("ecli: {}", message(text)));
+            self.say(format!("ecli: {}", message(text)));
         }
     }
 
     /// What the user should look at.
     pub fn warning(&self, text: &str) {
         if !self.quiet {
-            line(format_args!("{WARNING}warning:{WARNING:#} {}", message(text)));
+            self.say(format!("{WARNING}warning:{WARNING:#} {}", message(text)));
         }
+    }
+
+    fn say(&self, text: String) {
+        if let Ok(mut held) = self.held.lock()
+            && let Some(held) = &mut *held
+        {
+            return held.push(text);
+        }
+        line(format_args!("{text}"));
+    }
+
+    /// Messages wait from now on: they would stand in the way of what a terminal shows.
+    pub fn hold(&self) {
+        if let Ok(mut held) = self.held.lock() {
+            held.get_or_insert_default();
+        }
+    }
+
+    /// The last message that waits, without colours.
+    #[must_use]
+    pub fn last_held(&self) -> Option<String> {
+        let held = self.held.lock().ok()?;
+        let last = held.as_ref()?.last()?;
+        Some(anstream::adapter::strip_str(last).to_string())
+    }
+
+    /// Writes the messages that have waited. Others wait no longer.
+    pub fn release(&self) {
+        let held = self.held.lock().ok().and_then(|mut held| held.take());
+        held.into_iter().flatten().for_each(|text| line(format_args!("{text}")));
     }
 }
 

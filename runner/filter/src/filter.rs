@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 //! A filter: an expression that is bound to the members of frames of one kind.
 
-use crate::compile::Compiler;
+use std::ops::Range;
+
+use crate::compile::{Compiler, Missing};
 use crate::error::{FilterError, names};
 use crate::expr::Expr;
 use crate::names::Names;
 use crate::scope::Scope;
 use crate::tree::{Test, Value};
+
+/// Names among which one is looked for that may be meant.
+const MOST_KNOWN: usize = 256;
 
 /// An expression that is compiled for frames of one kind.
 #[derive(Debug, Clone)]
@@ -48,25 +53,19 @@ impl Filter {
             Ok(test)
         });
         let tests: Vec<Test> = filters.collect::<Result<_, _>>()?;
-        let in_all = |span| missing.iter().all(|missing| missing.contains(span));
-        if let Some(span) = missing.first().into_iter().flatten().find(|span| in_all(span)) {
-            let name = &expr.text()[span.clone()];
-            let message = format!("there is no member `{name}`");
-            let mut known: Vec<&str> = Vec::new();
-            for name in scopes.iter().flat_map(Scope::names) {
-                if !known.contains(&name) && known.len() < 256 {
-                    known.push(name);
-                }
-            }
-            let hint = match known.is_empty() {
-                true => "there are no members".to_owned(),
-                false => names("the members are", name, known.into_iter()),
-            };
-            return Err(FilterError::new(expr.text(), span.clone(), message).hint(hint));
+        let in_all = |span: &Range<usize>| {
+            missing.iter().all(|missing: &Vec<Missing>| missing.iter().any(|it| it.span == *span))
+        };
+        if let Some(Missing { span, .. }) =
+            missing.first().into_iter().flatten().find(|it| in_all(&it.span))
+        {
+            let mut all = missing.iter().flatten().filter(|it| it.span == *span);
+            let error = all.find_map(|it| it.error.clone());
+            return Err(error.unwrap_or_else(|| unknown(expr, span.clone(), scopes)));
         }
-        let filter = |(test, missing): (Test, Vec<std::ops::Range<usize>>)| {
-            let mut missing: Vec<String> =
-                missing.into_iter().map(|span| expr.text()[span].to_owned()).collect();
+        let filter = |(test, missing): (Test, Vec<Missing>)| {
+            let name = |it: Missing| expr.text()[it.span].to_owned();
+            let mut missing: Vec<String> = missing.into_iter().map(name).collect();
             missing.dedup();
             Filter { test, missing }
         };
@@ -113,4 +112,21 @@ impl Filter {
         self.missing.extend(other.missing);
         Filter { test: Test::All(vec![self.test, other.test]), ..self }
     }
+}
+
+/// A name is in no scope.
+fn unknown(expr: &Expr, span: Range<usize>, scopes: &[Scope<'_>]) -> FilterError {
+    let name = &expr.text()[span.clone()];
+    let mut known: Vec<&str> = Vec::new();
+    for name in scopes.iter().flat_map(Scope::names) {
+        if !known.contains(&name) && known.len() < MOST_KNOWN {
+            known.push(name);
+        }
+    }
+    let hint = match known.is_empty() {
+        true => "there are no members".to_owned(),
+        false => names("the members are", name, known.into_iter()),
+    };
+    let message = format!("there is no member `{name}`");
+    FilterError::new(expr.text(), span, message).hint(hint)
 }

@@ -325,6 +325,18 @@ fn several_kinds_of_frames() {
         (12..15, "did you mean `pid`? the members are pid, comm")
     );
     assert!(Filter::compile_all(&Expr::parse("x").unwrap(), &[], &NoNames).unwrap().is_empty());
+    let number = int(4, false);
+    let scopes = [&one_layout, &two_layout, &number].map(|layout| Scope {
+        parts: vec![Part { qualifier: Some("value"), layout }],
+        derived: Vec::new(),
+    });
+    let of_value = |text: &str, count| {
+        Filter::compile_all(&Expr::parse(text).unwrap(), &scopes[..count], &NoNames)
+    };
+    let filters = of_value("value > 10", 3).unwrap();
+    assert!([false, false, true].into_iter().eq(filters.iter().map(Filter::can_match)));
+    let message = of_value("value > 10", 2).unwrap_err().message;
+    assert_eq!(message, "`value` is a struct, of which a filter can name the members");
     let both = compile("pid == 1").unwrap().remove(0).and(compile("pid > 1").unwrap().remove(0));
     assert!(!both.matches_record(&one.bytes));
 }

@@ -54,6 +54,7 @@ pub fn utc(seconds: i64) -> (u8, u8, u8) {
 pub(crate) struct TimeText {
     column: TimeColumn,
     local_time: LocalTime,
+    for_programs: bool,
     /// The time that was shown last; none before the first.
     shown: Option<Time>,
     /// What is written for it.
@@ -63,7 +64,7 @@ pub(crate) struct TimeText {
 impl TimeText {
     /// A clock that shows nothing yet.
     pub(crate) fn new(column: TimeColumn, local_time: LocalTime) -> TimeText {
-        TimeText { column, local_time, shown: None, text: Vec::new() }
+        TimeText { column, local_time, for_programs: false, shown: None, text: Vec::new() }
     }
 
     /// Characters of its column; 0 where there is none.
@@ -79,6 +80,12 @@ impl TimeText {
     /// Whether frames of the same time have the same text.
     pub(crate) fn repeats(&self) -> bool {
         self.column != TimeColumn::Delta
+    }
+
+    /// The same clock for programs: the wall time is a date and a time of the universal time, as
+    /// ISO 8601 has it.
+    pub(crate) fn for_programs(self) -> TimeText {
+        TimeText { for_programs: true, ..self }
     }
 
     /// The text for a frame of this time.
@@ -98,6 +105,10 @@ impl TimeText {
         let second = |time: Time| time.wall / 1_000_000_000;
         match self.column {
             TimeColumn::None => {}
+            TimeColumn::Wall if self.for_programs => {
+                self.text.clear();
+                iso_8601(time.wall, &mut self.text);
+            }
             TimeColumn::Wall if before.map(second) == Some(second(time)) => {}
             TimeColumn::Wall => {
                 self.text.clear();
@@ -125,6 +136,42 @@ impl TimeText {
         out.extend(is_text.then_some(b'"'));
         out.extend_from_slice(text);
         out.extend(is_text.then_some(b'"'));
+    }
+}
+
+/// A time since 1970 with microseconds: `2026-11-29T15:04:05.123456Z`.
+fn iso_8601(wall: u64, out: &mut Vec<u8>) {
+    let (seconds, micros) = (wall / 1_000_000_000, wall / 1000 % 1_000_000);
+    let (year, month, day) = date(seconds / (24 * 3600));
+    let (hours, minutes, seconds) = utc(seconds as i64);
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{micros:06}Z"
+    );
+}
+
+/// Year, month and day of a number of days since 1970, in the Gregorian calendar. Years begin in
+/// March here, so that the day that some of them have more is their last.
+fn date(days: u64) -> (u64, u64, u64) {
+    /// Days of 400, of 100 and of 4 years.
+    const SPANS: [u64; 3] = [146_097, 36_524, 1_461];
+    // Since 1 March of the year 0.
+    let mut rest = days + 719_468;
+    let mut year = rest / SPANS[0] * 400;
+    rest %= SPANS[0];
+    let hundreds = (rest / SPANS[1]).min(3);
+    rest -= hundreds * SPANS[1];
+    let fours = rest / SPANS[2];
+    rest -= fours * SPANS[2];
+    let ones = (rest / 365).min(3);
+    rest -= ones * 365;
+    year += hundreds * 100 + fours * 4 + ones;
+    // Five months from March on have 153 days, and so the next five.
+    let month = (5 * rest + 2) / 153;
+    let day = rest - (153 * month + 2) / 5 + 1;
+    match month {
+        0..10 => (year, month + 3, day),
+        _ => (year + 1, month - 9, day),
     }
 }
 
@@ -172,5 +219,21 @@ pub(crate) mod tests {
         clock(TimeColumn::Boot).json(TIME, &mut out);
         assert_eq!(out, b"\"09:05:07\"61.000000");
         assert_eq!(utc(-1), (23, 59, 59));
+        let mut iso = clock(TimeColumn::Wall).for_programs();
+        assert_eq!(at(&mut iso, TIME), "1970-01-01T09:05:07.000000Z");
+        let date =
+            |seconds: u64| at(&mut iso, Time { wall: seconds * 1_000_000_000 + 1_500, ..TIME });
+        // As date(1) has them.
+        let dates = [951_782_399, 951_782_400, 951_868_800, 1_709_251_199, 4_107_542_400].map(date);
+        assert_eq!(
+            dates,
+            [
+                "2000-02-28T23:59:59.000001Z",
+                "2000-02-29T00:00:00.000001Z",
+                "2000-03-01T00:00:00.000001Z",
+                "2024-02-29T23:59:59.000001Z",
+                "2100-03-01T00:00:00.000001Z"
+            ]
+        );
     }
 }

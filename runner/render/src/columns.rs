@@ -5,10 +5,13 @@
 use std::collections::HashMap;
 
 use bpfpack_decode::histogram::SLOTS;
+use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Layout, Member, Struct};
+use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, View};
 
 use crate::meaning;
+use crate::width;
 
 /// Columns are at least as wide as this.
 const LEAST: usize = 6;
@@ -19,6 +22,23 @@ const FLEXIBLE: usize = 12;
 /// Text is not given more room than this.
 const MOST_TEXT: usize = 32;
 
+/// What the names of time spans end in.
+const UNITS: [&str; 13] = [
+    "_ns",
+    "_nsec",
+    "_nsecs",
+    "_us",
+    "_usec",
+    "_usecs",
+    "_ms",
+    "_msec",
+    "_msecs",
+    "_s",
+    "_sec",
+    "_secs",
+    "_nanoseconds",
+];
+
 /// A column.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
@@ -28,6 +48,15 @@ pub(crate) struct Column {
     pub member: Option<Member>,
     /// Characters.
     pub width: usize,
+}
+
+/// What stands above a member's column. Where values are shown as time spans with their unit, the
+/// unit in the name would be wrong.
+pub(crate) fn title(member: &Member, meanings: bool) -> String {
+    let is_span = meanings && matches!(member.meaning, Some(Meaning::Duration(_)));
+    let name = &*member.name;
+    let stem = UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|_| is_span);
+    printable::clean(&stem.unwrap_or(name).to_uppercase())
 }
 
 /// The members of a struct; a value that is none is a member itself, with this name.
@@ -58,14 +87,14 @@ pub(crate) fn others(view: &View) -> impl Iterator<Item = &Member> {
 /// The columns of members; those with a meaning have the width of that where it is shown.
 pub(crate) fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> Vec<Column> {
     let column = |member: &Member| {
-        let name = member.name.chars().count();
+        let name = title(member, meanings);
         let meaning = member.meaning.filter(|_| meanings);
         let usual =
             meaning.map_or_else(|| usual(&member.layout, &member.name), |m| meaning::width(&m));
         Column {
-            name: member.name.clone(),
+            width: usual.max(width::of(name.as_bytes())).max(LEAST),
+            name,
             member: Some(member.clone()),
-            width: usual.max(name).max(LEAST),
         }
     };
     members.into_iter().map(column).collect()
@@ -127,13 +156,13 @@ fn usual(layout: &Layout, name: &str) -> usize {
 /// The last column has no width of its own but its name's.
 pub(crate) fn fit(columns: &mut [Column], room: usize) {
     let Some((last, before_last)) = columns.split_last_mut() else { return };
-    let last = last.name.chars().count().max(LEAST);
+    let last = width::of(last.name.as_bytes()).max(LEAST);
     loop {
         let total: usize = before_last.iter().map(|column| column.width + 1).sum();
         if total + last <= room {
             return;
         }
-        let least = |column: &Column| column.name.chars().count().max(FLEXIBLE);
+        let least = |column: &Column| width::of(column.name.as_bytes()).max(FLEXIBLE);
         let widest = before_last
             .iter_mut()
             .filter(|column| column.width > least(column))
@@ -168,6 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn titles_name_no_unit_that_is_not_shown() {
+        let span = Member {
+            meaning: Some(Meaning::Duration(bpfpack_decode::meaning::Unit::Nanoseconds)),
+            ..Member::new("duration_ns", 0, Layout::Int { size: 8, signed: false })
+        };
+        assert_eq!((&*title(&span, true), &*title(&span, false)), ("DURATION", "DURATION_NS"));
+        let bare = Member { meaning: None, ..span };
+        assert_eq!(title(&bare, true), "DURATION_NS");
+    }
+
+    #[test]
     fn kinds_share_their_columns() {
         let int = || Layout::Int { size: 4, signed: false };
         let one = [Member::new("pid", 0, int()), Member::new("code", 4, int())];
@@ -181,8 +221,8 @@ mod tests {
                 columns.iter().map(|c| (c.name.as_str(), member(c))).collect()
             })
             .collect();
-        assert_eq!(seen[0], [("pid", Some(0)), ("code", Some(4)), ("path", None)]);
-        assert_eq!(seen[1], [("pid", Some(12)), ("code", None), ("path", Some(0))]);
+        assert_eq!(seen[0], [("PID", Some(0)), ("CODE", Some(4)), ("PATH", None)]);
+        assert_eq!(seen[1], [("PID", Some(12)), ("CODE", None), ("PATH", Some(0))]);
         assert_eq!(columns[0][2].width, columns[1][2].width);
     }
 }

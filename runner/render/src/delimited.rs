@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_decode::field::text;
 use bpfpack_decode::{Layout, Member};
@@ -178,6 +179,10 @@ impl Delimited {
             self.header(Heading::View(view.index), has_time, &names, &view.stacks, out);
         }
         self.put_time(Of::Reading, reading.time, out);
+        if self.common.stamps.is_some() {
+            let _ = write!(self.cell, "{}", reading.number);
+            self.put(out);
+        }
         if self.common.several {
             self.put_text(view.name.as_bytes(), out);
         }
@@ -204,7 +209,9 @@ impl Delimited {
         let time = has_time.then_some("time");
         let is_of_source = !matches!(heading, Heading::Stage(_));
         let map = (self.common.several && is_of_source).then_some("map");
-        for name in time.into_iter().chain(map).chain(names.iter().copied()) {
+        let is_of_view = matches!(heading, Heading::View(_));
+        let number = time.filter(|_| is_of_view).map(|_| "reading");
+        for name in time.into_iter().chain(number).chain(map).chain(names.iter().copied()) {
             self.put_text(name.as_bytes(), out);
         }
         if self.common.names_frames() {
@@ -260,7 +267,7 @@ impl Format for Delimited {
         }
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         let view = &*reading.source;
         let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
         let (values, slots) = match &view.shape {
@@ -395,7 +402,7 @@ mod tests {
         let reading = Reading::new(Arc::new(View { index: 1, ..view }), TIME, entries);
         let mut out = Vec::new();
         for _ in 0..2 {
-            csv.reading(&reading, &mut out);
+            csv.reading(reading.clone(), &mut out);
         }
         record(&mut csv, b"\x07\0\0\0a\0\0\0\0\0\0\0\x01", &mut out);
         assert_eq!(
@@ -420,7 +427,7 @@ mod tests {
         ];
         let mut out = Vec::new();
         let reading = Reading::new(Arc::new(view), TIME, entries);
-        format(Style::Csv, false).reading(&reading, &mut out);
+        format(Style::Csv, false).reading(reading.clone(), &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "key,hits,low,high,count\n3,5,,,\n3,,0,1,0\n3,,2,3,4\n4,6,,,\n"

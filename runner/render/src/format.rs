@@ -3,10 +3,12 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::Source;
 
+use crate::live::Key;
 use crate::settings::Settings;
 
 /// Entries of a reading that are drawn at once, so that a large one can be ended.
@@ -48,8 +50,9 @@ pub trait Format: Debug {
     /// Appends records. Each holds something of what their type has.
     fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>);
 
-    /// Appends a part of a reading's entries. The parts come in order; the first begins at 0.
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>);
+    /// Appends a part of a reading's entries. The parts come in order; the first begins at 0. Of a
+    /// reading without entries there is one part, which is empty.
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>);
 
     /// How many entries of a reading may be a part.
     fn most_entries(&self, _reading: &Reading) -> usize {
@@ -57,8 +60,9 @@ pub trait Format: Debug {
     }
 
     /// Appends a reading as a whole.
-    fn reading(&mut self, reading: &Reading, out: &mut Vec<u8>) {
-        self.entries(reading, 0..reading.entries.len(), out);
+    fn reading(&mut self, reading: Reading, out: &mut Vec<u8>) {
+        let reading = Rc::new(reading);
+        self.entries(&reading, 0..reading.entries.len(), out);
     }
 
     /// Appends lines of text that a stage made.
@@ -66,6 +70,12 @@ pub trait Format: Debug {
 
     /// Appends a JSON value that a stage made: it is on one line.
     fn json(&mut self, time: Time, json: &[u8], out: &mut Vec<u8>);
+
+    /// Takes a key that was pressed.
+    fn press(&mut self, _key: Key, _out: &mut Vec<u8>) {}
+
+    /// The terminal has another size, or there is something to be told.
+    fn redraw(&mut self, _out: &mut Vec<u8>) {}
 
     /// The run is over. Appends what stands behind all frames.
     fn end(&mut self, _out: &mut Vec<u8>) {}

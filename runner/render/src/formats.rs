@@ -2,14 +2,27 @@
 //! The table of formats.
 
 use crate::format::FormatKind;
-use crate::{delimited, json, raw, text, yaml};
+use crate::{delimited, heatmap, json, live, raw, text, yaml};
 
 /// The formats. A new one is a file, and a line here.
-static FORMATS: &[&FormatKind] =
-    &[&text::KIND, &json::KIND, &delimited::CSV, &delimited::TSV, &yaml::KIND, &raw::KIND];
+static FORMATS: &[&FormatKind] = &[
+    &text::KIND,
+    &json::KIND,
+    &delimited::CSV,
+    &delimited::TSV,
+    &yaml::KIND,
+    &raw::KIND,
+    &heatmap::KIND,
+];
 
 /// The format for people.
 pub static TEXT: &FormatKind = &text::KIND;
+
+/// Readings on a terminal, drawn in place. It is no format that is asked for by its name.
+pub static LIVE: &FormatKind = &live::KIND;
+
+/// Histograms over time.
+pub static HEAT_MAP: &FormatKind = &heatmap::KIND;
 
 /// A format by its name.
 #[must_use]

@@ -202,8 +202,8 @@ mod tests {
         let entries = || vec![Entry::new(&[3], &5u64.to_le_bytes())];
         let reading = |view| Reading::new(Arc::new(view), TIME, entries());
         let mut out = Vec::new();
-        format(false).reading(&reading(counter_view()), &mut out);
-        format(true).reading(&reading(View { key: None, ..counter_view() }), &mut out);
+        format(false).reading(reading(counter_view()), &mut out);
+        format(true).reading(reading(View { key: None, ..counter_view() }), &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"key\":3,\"value\":5}\n{\"map\":\"counts\",\"value\":5}\n"

@@ -9,8 +9,10 @@ mod common;
 mod delimited;
 mod format;
 pub mod formats;
+mod heatmap;
 mod histogram;
 mod json;
+mod live;
 mod meaning;
 mod objects;
 mod put;
@@ -19,12 +21,14 @@ mod settings;
 mod symbolize;
 mod text;
 mod value;
+mod width;
 mod yaml;
 
 pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
+pub use live::{Key, keys};
 pub use meaning::{named_numbers, number_named};
-pub use settings::{Settings, Terminal};
+pub use settings::{LastMessage, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]
 pub use value::flat::IS_OFF as FLAT_IS_OFF;

@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_decode::{Layout, Struct};
 use bpfpack_frame::{Reading, Records, Time};
@@ -12,7 +13,9 @@ use bpfpack_spec::{Source, Stack};
 use crate::clock::TimeText;
 use crate::common::{Common, Of};
 use crate::format::{Format, lines};
+use crate::histogram::Histogram;
 use crate::meaning::Names;
+use crate::put;
 use crate::settings::Settings;
 use crate::value::json;
 
@@ -177,11 +180,16 @@ impl<S: Syntax> Format for Objects<S> {
         }
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         let view = &*reading.source;
         for entry in &reading.entries[part] {
             self.syntax.begin(out);
             self.time(Of::Reading, reading.time, out);
+            if self.common.stamps.is_some() {
+                self.syntax.own_key(r#""reading""#, out);
+                put::number(reading.number, out);
+                self.syntax.end_value(out);
+            }
             if self.common.several {
                 self.text(r#""map""#, view.name.as_bytes(), out);
             }
@@ -189,6 +197,13 @@ impl<S: Syntax> Format for Objects<S> {
                 self.value(r#""key""#, key, entry.key(), out);
             }
             self.value(r#""value""#, &view.value, entry.value(), out);
+            if self.common.names.is_some()
+                && let Some(histogram) = Histogram::of(view)
+            {
+                self.syntax.own_key(r#""histogram""#, out);
+                histogram.json(entry.value(), out);
+                self.syntax.end_value(out);
+            }
             self.stacks(&view.stacks, entry.key(), out);
             self.syntax.end(out);
         }

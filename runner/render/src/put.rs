@@ -24,6 +24,13 @@ pub(crate) fn spaces(count: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Text that a terminal shows as it is.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let mut out = Vec::new();
+    string(bytes, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Eight digits make a word.
 const EIGHT: u64 = 100_000_000;
 

@@ -3,6 +3,7 @@
 //! of a map as its key and its value, nothing between them.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
 
@@ -20,7 +21,7 @@ impl Format for Raw {
         records.bytes.iter().for_each(|bytes| out.extend_from_slice(bytes));
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         for entry in &reading.entries[part] {
             if reading.source.key.is_some() {
                 out.extend_from_slice(entry.key());

@@ -2,6 +2,7 @@
 //! How an output looks, whatever its format is.
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::clock::{LocalTime, TimeColumn, TimeText};
 use crate::meaning::Names;
@@ -16,6 +17,9 @@ pub struct Terminal {
     pub has_colors: bool,
 }
 
+/// The last message for the user that is not on stderr yet, where a live screen would be in its way.
+pub type LastMessage = Rc<dyn Fn() -> Option<String>>;
+
 /// How an output looks.
 #[derive(Clone)]
 pub struct Settings {
@@ -27,6 +31,8 @@ pub struct Settings {
     pub meanings: bool,
     /// The terminal that the output goes to, if it is one.
     pub terminal: Option<Terminal>,
+    /// What to tell the user, on a live screen.
+    pub message: Option<LastMessage>,
     /// Who finds stacks, and names addresses. Without it, stacks are the numbers that are in records.
     pub symbolizer: Option<SharedSymbolizer>,
     /// The local time of day.
@@ -62,7 +68,9 @@ impl Settings {
     /// The clocks of records and of readings, in formats that show a time only where it is asked
     /// for. What `--time` says goes for both.
     pub(crate) fn clocks(&self) -> (Option<TimeText>, Option<TimeText>) {
-        let clock = |column: TimeColumn| Some(self.clock(column)).filter(|c| c.width() > 0);
+        let clock = |column: TimeColumn| {
+            Some(self.clock(column).for_programs()).filter(|clock| clock.width() > 0)
+        };
         let stamp = self.timestamps.then_some(TimeColumn::Wall);
         (self.time.and_then(clock), self.time.or(stamp).and_then(clock))
     }

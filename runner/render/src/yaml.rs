@@ -102,7 +102,7 @@ mod tests {
         show(&mut yaml, &stream(), &[b"\x07\0\0\0a: b"], &mut out);
         let entries = vec![Entry::new(&[3], &5u64.to_le_bytes())];
         let reading = Reading::new(Arc::new(counter_view()), TIME, entries);
-        yaml.reading(&reading, &mut out);
+        yaml.reading(reading.clone(), &mut out);
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
         - "map": "rb"
           "pid": 7

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_filter::Expr;
-use bpfpack_render::{FormatKind, TimeColumn};
+use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
 
 /// Bytes that ecli takes for what it reads unless the command line says otherwise.
@@ -96,9 +96,27 @@ impl fmt::Debug for OutputPlan {
 }
 
 impl OutputPlan {
+    /// Whether it is text for somebody who looks at a terminal.
+    pub(crate) fn is_screen(&self) -> bool {
+        self.format == formats::TEXT && self.is_terminal()
+    }
+
+    /// The same, drawn in place where that is asked for and it can be.
+    pub(crate) fn on_screen(&self, is_live: bool) -> OutputPlan {
+        let is_live = is_live && self.is_screen();
+        OutputPlan { format: if is_live { formats::LIVE } else { self.format }, ..self.clone() }
+    }
+
     /// Whether it goes to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()
+    }
+}
+
+impl Plan {
+    /// Whether histograms are drawn over time.
+    pub(crate) fn has_heat_map(&self) -> bool {
+        self.outputs.iter().any(|output| output.format == formats::HEAT_MAP)
     }
 }
 
@@ -143,6 +161,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Differences from reading to reading, even where the package does not ask for them.
     pub clear: bool,
+    /// Readings are not drawn in place.
+    pub no_redraw: bool,
     /// What each CPU counted is kept apart.
     pub per_cpu: bool,
     /// How readings are arranged.

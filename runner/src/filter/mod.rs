@@ -165,3 +165,6 @@ fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

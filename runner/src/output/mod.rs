@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Records, Time};
-use bpfpack_render::{Format, Settings};
+use bpfpack_render::{Format, Key, Settings};
 use bpfpack_spec::Source;
 use rustix::event::PollFd;
 
@@ -158,6 +158,13 @@ impl Outputs {
         self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
     }
 
+    /// Takes a key that was pressed.
+    pub(crate) fn press(&mut self, key: Key) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.press(key, &mut sink.bytes);
+        }
+    }
+
     /// Writes what can be written without waiting. `Gone` when a reader is.
     ///
     /// # Errors
@@ -278,7 +285,7 @@ impl Next for Outputs {
             Frame::Reading(reading) if !self.may_show_reading(&reading) => {}
             Frame::Reading(reading) => {
                 for output in &mut self.outputs {
-                    output.drawing = Some((Rc::clone(&reading), 0));
+                    output.begin(&reading);
                 }
             }
             Frame::Text(time, text) if self.may_show() => self.text(time, text, Format::text),
@@ -310,6 +317,15 @@ impl Outputs {
 impl Output {
     fn new(format: Box<dyn Format>, is_structured: bool, sink: Sink) -> Output {
         Output { format, is_structured, sink, drawing: None, is_gone: false }
+    }
+
+    /// Begins to draw a reading.
+    fn begin(&mut self, reading: &Rc<Reading>) {
+        if reading.entries.is_empty() && !self.is_gone {
+            self.format.entries(reading, 0..0, &mut self.sink.bytes);
+        } else {
+            self.drawing = Some((Rc::clone(reading), 0));
+        }
     }
 
     /// Draws a part of a reading; false where nothing is left of one.
@@ -356,6 +372,7 @@ mod tests {
             time: None,
             meanings: false,
             terminal: None,
+            message: None,
             symbolizer: None,
             local_time: bpfpack_render::utc,
         }

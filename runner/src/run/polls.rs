@@ -24,6 +24,8 @@ pub(super) struct Wake {
     pub(super) gone: bool,
     /// The command has ended.
     pub(super) command: bool,
+    /// Keys were pressed.
+    pub(super) keys: bool,
 }
 
 /// Groups of descriptors, in the order in which they were added.

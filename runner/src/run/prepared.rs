@@ -15,6 +15,7 @@ use libbpf_rs::Object;
 use crate::args::{OutputPlan, Plan};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::keyboard;
 use crate::memory;
 use crate::os;
 use crate::output::with_formats;
@@ -24,7 +25,6 @@ use crate::spec;
 use crate::symbolizer::{SharedSymbols, Symbolizer};
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
-use crate::talk::Talk;
 use crate::wasm;
 
 /// Who names the addresses of stacks.
@@ -39,6 +39,8 @@ pub(crate) struct Prepared {
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) readers: Vec<(Arc<View>, Reader)>,
     pub(crate) formats: Vec<(OutputPlan, Box<dyn Format>)>,
+    /// Readings are drawn in place on the terminal.
+    pub(crate) is_live: bool,
     /// Who names stacks, where any are shown with names.
     pub(crate) symbolizer: Option<SharedSymbolizer>,
     pub(crate) hurry: Hurry,
@@ -61,7 +63,7 @@ impl Prepared {
             Some(_) => Patience::Records(hurry.clone()),
             None => Patience::Readings(hurry.clone()),
         };
-        let symbols = Rc::new(RefCell::new(Symbols::new(setup(plan), patience)));
+        let symbols = Rc::new(RefCell::new(Symbols::new(setup(context), patience)));
         let mut chain = stages(context, modules, object, &symbols)?;
         let mut sources = spec.sources.clone();
         sources.extend(chain.sources());
@@ -85,10 +87,13 @@ impl Prepared {
             // Here, and not when the first record is there: the kernel's names have to be read.
             symbolizer.borrow_mut().warm();
         }
-        let settings = |output: &OutputPlan| settings(plan, output, &symbolizer);
-        let formats = with_formats(&plan.outputs, settings);
+        let is_live = is_live(plan, &all, modules.is_some());
+        let outputs: Vec<OutputPlan> =
+            plan.outputs.iter().map(|output| output.on_screen(is_live)).collect();
+        let settings = |output: &OutputPlan| settings(context, output, &symbolizer);
+        let formats = with_formats(&outputs, settings);
         let symbolizer = Some(symbolizer).filter(|_| shows_names);
-        Ok(Prepared { spec: all, chain, buffers, readers, formats, symbolizer, hurry })
+        Ok(Prepared { spec: all, chain, buffers, readers, formats, is_live, symbolizer, hurry })
     }
 }
 
@@ -111,13 +116,30 @@ fn stages(
 }
 
 /// What finds names of addresses.
-fn setup(plan: &Plan) -> Setup {
+fn setup(context: &Context<'_>) -> Setup {
+    let Context { plan, talk, .. } = *context;
     Setup {
         program: plan.program.clone(),
         lines: plan.lines,
         memory: plan.memory(),
-        talk: Talk::new(plan.quiet, plan.verbose),
+        talk: talk.clone(),
     }
+}
+
+/// Whether readings are drawn in place on a terminal: where nothing else is shown, which would
+/// stand between, and where somebody can look at it for a while.
+fn is_live(plan: &Plan, spec: &Spec, has_modules: bool) -> bool {
+    let is_dumb = || std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let is_one_reading = plan.once || plan.count == Some(1);
+    !plan.no_redraw
+        && !is_one_reading
+        && !has_modules
+        && spec.streams().next().is_none()
+        && spec.views().next().is_some()
+        && plan.outputs.iter().any(OutputPlan::is_screen)
+        && !is_dumb()
+        && os::terminal_size().is_some()
+        && keyboard::is_in_foreground()
 }
 
 /// Whether an output shows values as what they stand for.
@@ -126,7 +148,9 @@ fn shows_names(plan: &Plan, output: &OutputPlan) -> bool {
 }
 
 /// How an output looks.
-fn settings(plan: &Plan, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> Settings {
+fn settings(context: &Context<'_>, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> Settings {
+    let Context { plan, talk, .. } = *context;
+    let talk = talk.clone();
     let colors = anstream::AutoStream::choice(&std::io::stdout());
     let has_colors = colors != anstream::ColorChoice::Never;
     Settings {
@@ -134,6 +158,7 @@ fn settings(plan: &Plan, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> 
         time: plan.time,
         meanings: shows_names(plan, output),
         terminal: output.is_terminal().then_some(Terminal { size: os::terminal_size, has_colors }),
+        message: Some(Rc::new(move || talk.last_held())),
         symbolizer: Some(Rc::clone(symbolizer) as _),
         local_time: sys::local_time_of,
     }

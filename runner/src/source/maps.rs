@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
-use bpfpack_decode::field::{part, unsigned};
+use bpfpack_decode::field::{combine, part, unsigned};
 use bpfpack_frame::Entry;
 use bpfpack_spec::{ReadFrom, Spec, View};
 use libbpf_rs::{MapCore as _, MapType, Object};
@@ -354,22 +354,6 @@ impl MapReader {
     }
 }
 
-/// Applies an operation to the counters of two values, the first of which takes the results.
-pub(crate) fn combine(
-    into: &mut [u8],
-    other: &[u8],
-    counters: &[Field],
-    operation: impl Fn(u128, u128) -> u128,
-) {
-    for counter in counters {
-        let result = operation(counter.unsigned(into), counter.unsigned(other));
-        let Field { offset, size } = *counter;
-        if let Some(bytes) = into.get_mut(offset..offset + size) {
-            bytes.copy_from_slice(&result.to_le_bytes()[..size]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use libbpf_rs::MapType;
@@ -426,17 +410,5 @@ mod tests {
         assert_eq!(left_out, 0);
         let (found, left_out) = put_together(1);
         assert_eq!((found.len(), counts(&found[0]), left_out), (1, vec![3, 0, 9], 1));
-    }
-
-    #[test]
-    fn combining_keeps_to_the_counters() {
-        let mut into = [1, 0, 0, 0, 9, 9];
-        combine(
-            &mut into,
-            &[255, 0, 0, 0, 1, 1],
-            &[Field { offset: 0, size: 4 }],
-            u128::wrapping_sub,
-        );
-        assert_eq!(into, [2, 255, 255, 255, 9, 9]);
     }
 }

@@ -11,11 +11,12 @@ use std::io;
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
+use bpfpack_decode::field::combine;
 use bpfpack_frame::{Entry, in_key_order};
 use bpfpack_spec::View;
 
 use super::bounds::{Bounds, Collected, Wanted};
-use super::maps::{Reader, combine};
+use super::maps::Reader;
 
 /// A view that is read again and again.
 #[derive(Debug)]

@@ -74,15 +74,22 @@ impl Column {
     /// total, a table's first number. None where the keys decide.
     #[must_use]
     pub fn usual(view: &View) -> Option<Column> {
-        let annotated = view.sort.as_ref().and_then(|name| Column::find(view, name));
+        match view.shape {
+            Shape::KeyValue => None,
+            _ => Column::leading(view),
+        }
+    }
+
+    /// The column that says most of a view: what it is annotated to be sorted by, a histogram's
+    /// total, else the first number of its values.
+    #[must_use]
+    pub fn leading(view: &View) -> Option<Column> {
         let is_number =
             |member: &Member| matches!(member.layout, Layout::Int { .. } | Layout::Float { .. });
+        let annotated = view.sort.as_ref().and_then(|name| Column::find(view, name));
         annotated.or_else(|| match view.shape {
             Shape::Histogram { .. } => Some(Column::Total),
-            Shape::Table => {
-                members(&view.value, "value").into_iter().find(is_number).map(Column::Value)
-            }
-            Shape::KeyValue => None,
+            _ => members(&view.value, "value").into_iter().find(is_number).map(Column::Value),
         })
     }
 

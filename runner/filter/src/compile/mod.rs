@@ -22,8 +22,16 @@ pub(crate) struct Compiler<'c> {
     text: &'c str,
     scope: &'c Scope<'c>,
     names: &'c dyn Names,
-    /// Where the names stand that the scope does not have.
-    pub(crate) missing: Vec<Range<usize>>,
+    /// The names that the scope does not have, or only for what cannot be compared.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// A name that means nothing.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) span: Range<usize>,
+    /// What it is that cannot be compared.
+    pub(crate) error: Option<FilterError>,
 }
 
 /// What a member is compared as.
@@ -68,10 +76,16 @@ impl<'c> Compiler<'c> {
             Node::In { member, list } => (member, Asked::In(list)),
         };
         let Some(found) = self.scope.find(&member.raw) else {
-            self.missing.push(member.span.clone());
+            self.missing.push(Missing { span: member.span.clone(), error: None });
             return Ok(Test::Unknown);
         };
         match (operand(found), asked) {
+            (Operand::None(what), _) => {
+                let error = self.error(&member.span, format!("`{}` is {what}", member.raw));
+                let error = Some(error.hint("a filter compares numbers, text and addresses"));
+                self.missing.push(Missing { span: member.span.clone(), error });
+                Ok(Test::Unknown)
+            }
             // There is one way to say that values differ.
             (operand, Asked::Compare(Op::Ne, with)) => {
                 let test = self.ask(member, operand, Asked::Compare(Op::Eq, with))?;
@@ -93,10 +107,7 @@ impl<'c> Compiler<'c> {
             Operand::Address(address, number) => self.address(member, address, number, asked),
             Operand::Mac(place) => self.mac(member, &place, asked),
             Operand::Derived(index, derived) => self.derived(member, index, derived, asked),
-            Operand::None(what) => {
-                let error = self.error(&member.span, format!("`{}` is {what}", member.raw));
-                Err(error.hint("a filter compares numbers, text and addresses"))
-            }
+            Operand::None(_) => Ok(Test::Unknown),
         }
     }
 

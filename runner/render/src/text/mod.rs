@@ -3,9 +3,11 @@
 
 mod readings;
 mod stacks;
+pub(crate) mod table;
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::{RecordType, Source, Stack, Stream};
@@ -20,7 +22,8 @@ use crate::settings::{Settings, Terminal};
 use crate::symbolize::SharedSymbolizer;
 use crate::value::flat::{Flat, Part};
 use crate::value::text as words;
-use readings::is_table;
+use crate::width;
+pub(crate) use readings::is_table;
 
 /// The text format.
 pub(crate) static KIND: FormatKind = FormatKind {
@@ -38,7 +41,7 @@ const LINES: usize = 1024;
 const PICTURES: usize = 128;
 
 /// The text format and what it remembers.
-struct Text {
+pub(crate) struct Text {
     /// Print the time before each reading.
     timestamps: bool,
     /// Several sources: each reading says which it is of.
@@ -92,7 +95,7 @@ impl Screen {
 
 impl Text {
     /// Nothing was printed yet.
-    fn new(settings: &Settings) -> Text {
+    pub(crate) fn new(settings: &Settings) -> Text {
         let column = settings.time.unwrap_or(TimeColumn::Wall);
         Text {
             timestamps: settings.timestamps,
@@ -117,8 +120,8 @@ impl Text {
             let _ = write!(line, "{:<time$} ", "TIME");
         }
         for Column { name, width, .. } in columns {
-            put::string(name.to_uppercase().as_bytes(), &mut line);
-            let used = name.chars().count();
+            put::string(name.as_bytes(), &mut line);
+            let used = width::of(name.as_bytes());
             line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
         }
         trim(&mut line, 0);
@@ -209,7 +212,7 @@ impl Text {
     }
 
     /// The frames of the stacks of a record, indented below it; how many they are.
-    fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
+    pub(crate) fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
         let symbolizer = self.symbolizer.as_ref().filter(|_| self.shows_frames);
         let Some(symbolizer) = symbolizer.filter(|_| !stacks.is_empty()) else { return 0 };
         let mut lines = 0;
@@ -280,11 +283,7 @@ fn trim(line: &mut Vec<u8>, from: usize) {
 
 /// Appends spaces up to a column's width, and one; `from` is where its cell begins.
 fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
-    let cell = &out[from..];
-    let used = match cell.is_ascii() {
-        true => cell.len(),
-        false => String::from_utf8_lossy(cell).chars().count(),
-    };
+    let used = width::of(&out[from..]);
     put::spaces(width.saturating_sub(used) + 1, out);
 }
 
@@ -318,7 +317,7 @@ impl Format for Text {
         }
     }
 
-    fn entries(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         self.draw(reading, part, out);
     }
 

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT
 //! Readings: histograms with their keys, tables, and lines of keys and values.
 
-use std::cmp::Reverse;
+use std::io::Write as _;
 use std::ops::Range;
 
-use bpfpack_decode::field::{part, unsigned};
-use bpfpack_decode::{Layout, Member};
-use bpfpack_frame::{Entry, Reading};
-use bpfpack_schemas::printable;
+use bpfpack_frame::{Entry, Reading, Time};
 use bpfpack_spec::{Shape, View};
 
+use super::table::{self, Rows};
 use super::{Text, cells, pad, trim};
+use crate::columns;
 use crate::columns::others;
 use crate::format::Heading;
+use crate::histogram::{self, Histogram};
 use crate::put;
 use crate::value::text;
-use crate::{columns, histogram};
 
 /// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
-pub(super) fn is_table(view: &View, entries: &[Entry]) -> bool {
+pub(crate) fn is_table(view: &View, entries: &[Entry]) -> bool {
     match &view.shape {
         Shape::Table => true,
         Shape::KeyValue => false,
@@ -32,12 +31,17 @@ impl Text {
     /// Appends a part of a reading's entries. A table is one part.
     pub(super) fn draw(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
         let (view, is_first) = (&*reading.source, part.start == 0);
+        let is_last = part.end == reading.entries.len();
         let entries = &reading.entries[part];
         if entries.is_empty() {
             return;
         }
         if view.shape == Shape::KeyValue {
-            return self.key_values(reading, entries, out);
+            self.key_values(reading, entries, out);
+            if is_last {
+                hidden(reading, out);
+            }
+            return;
         }
         let is_table = is_first && is_table(view, &reading.entries);
         // Histograms that are all empty, and nothing beside them.
@@ -59,6 +63,12 @@ impl Text {
         match is_table {
             true => self.table(view, entries, out),
             false => self.histograms(view, entries, out),
+        }
+        if is_last {
+            hidden(reading, out);
+        }
+        if is_table || is_last && reading.hidden > 0 {
+            out.push(b'\n');
         }
         // A picture stands between: what comes next has its names above it.
         self.header_of = None;
@@ -94,12 +104,11 @@ impl Text {
         }
     }
 
-    fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
-        let Shape::Histogram { slots, edges, unit } = &view.shape else { return };
+    pub(crate) fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
+        let Some(histogram) = Histogram::of(view) else { return };
         let begin = out.len();
         let mut picture = String::new();
         for entry in entries {
-            let counts: Vec<u64> = slots.counts(entry.value()).collect();
             if let Some(key) = &view.key {
                 out.extend_from_slice(b"key = ");
                 text::write(key, entry.key(), &mut self.names, out);
@@ -113,7 +122,7 @@ impl Text {
                 out.push(b'\n');
             }
             picture.clear();
-            histogram::draw(&counts, *edges, unit, &mut picture);
+            histogram::draw(&histogram, entry.value(), &mut picture);
             if !picture.is_empty() {
                 if out.len() > begin && !out[begin..].ends_with(b"\n\n") {
                     out.push(b'\n');
@@ -124,117 +133,54 @@ impl Text {
         }
     }
 
-    /// Counters in columns, largest first, with the stacks of their keys below each row.
+    /// Counters in columns, with the stacks of their keys below each row.
     fn table(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
-        let single = [Member::new(view.name.clone(), 0, view.value.clone())];
-        let columns: Vec<&Member> = match &view.value {
-            Layout::Struct(_) => others(view).collect(),
-            _ => single.iter().collect(),
-        };
-        let mut sorted: Vec<&Entry> = entries.iter().collect();
-        // Entries come in order of their keys, and stay so where the counts are the same.
-        let is_number = |m: &&&Member| matches!(m.layout, Layout::Int { .. });
-        let named = columns.iter().find(|member| Some(&member.name) == view.sort.as_ref());
-        if let Some(first) = named.filter(is_number).or_else(|| columns.iter().find(is_number)) {
-            sorted.sort_by_key(|entry| {
-                let bytes = part(entry.value(), first.offset);
-                Reverse(unsigned(bytes, first.layout.size().min(16)))
-            });
+        let columns = self.table_columns(view);
+        let mut rows = Rows::new(&columns);
+        for entry in entries {
+            rows.push(self.cells(&columns, entry));
         }
-        let has_stacks = !view.stacks.is_empty() && self.shows_frames;
-        let keys = self.keys(view);
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        let names = keys.iter().map(|(name, _)| name.clone());
-        rows.push(names.chain(columns.iter().map(|m| title(&m.name))).collect());
-        for entry in &sorted {
-            let mut row = Vec::new();
-            let mut cell = Vec::new();
-            for (_, key) in &keys {
-                match key {
-                    Key::Member(member) => {
-                        text::write_member(member, entry.key(), &mut self.names, &mut cell);
-                    }
-                    Key::All(layout) => {
-                        text::write(layout, entry.key(), &mut self.names, &mut cell);
-                    }
-                }
-                row.push(String::from_utf8_lossy(&cell).into_owned());
-                cell.clear();
-            }
-            for column in &columns {
-                text::write_member(column, entry.value(), &mut self.names, &mut cell);
-                row.push(String::from_utf8_lossy(&cell).into_owned());
-                cell.clear();
-            }
-            rows.push(row);
-        }
-        let is_number = |at: usize| {
-            let column = at.checked_sub(keys.len());
-            column.is_some_and(|at| matches!(columns[at].layout, Layout::Int { .. }))
-        };
-        for (at, line) in align(&rows, is_number).into_iter().enumerate() {
+        for (at, line) in rows.lines().enumerate() {
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
-            if let Some(entry) = at.checked_sub(1).map(|at| sorted[at]).filter(|_| has_stacks) {
+            if let Some(entry) = at.checked_sub(1).map(|at| &entries[at]) {
                 self.frames(&view.stacks, entry.key(), out);
             }
         }
-        out.push(b'\n');
-    }
-
-    /// The columns of a table's key: one, unless it is a struct with stacks, which stand elsewhere.
-    fn keys<'v>(&self, view: &'v View) -> Vec<(String, Key<'v>)> {
-        let Some(key) = &view.key else { return Vec::new() };
-        match key {
-            Layout::Struct(record) if !view.stacks.is_empty() && self.shows_frames => record
-                .members
-                .iter()
-                .filter(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)))
-                .map(|member| (title(&member.name), Key::Member(member)))
-                .collect(),
-            _ => vec![("KEY".to_owned(), Key::All(key))],
-        }
     }
 }
 
-/// What stands above the column of a member.
-fn title(name: &str) -> String {
-    printable::clean(&name.to_uppercase())
+impl Text {
+    /// The columns of a view as a table.
+    pub(crate) fn table_columns(&self, view: &View) -> Vec<table::Column> {
+        table::columns(view, self.shows_frames, self.names.is_some())
+    }
+
+    /// The cells of a row.
+    pub(crate) fn cells(&mut self, columns: &[table::Column], entry: &Entry) -> Vec<String> {
+        columns.iter().map(|column| column.cell(entry, &mut self.names)).collect()
+    }
+
+    /// The time of a reading.
+    pub(crate) fn stamp(&mut self, time: Time) -> &[u8] {
+        self.stamps.text(time)
+    }
 }
 
-/// What a column of a key holds.
-enum Key<'v> {
-    Member(&'v Member),
-    All(&'v Layout),
-}
-
-/// Rows as lines, columns as wide as their widest cell: numbers to the right.
-fn align(rows: &[Vec<String>], is_number: impl Fn(usize) -> bool) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| {
-        let lens = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-        lens.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let mut line = String::new();
-        for (at, cell) in row.iter().enumerate() {
-            // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
-            let padding = " ".repeat(widths[at] - cell.chars().count());
-            let (before, behind) = if is_number(at) { (&*padding, "") } else { ("", &*padding) };
-            line.extend([before, cell, behind, "  "]);
-        }
-        line.truncate(line.trim_end().len());
-        line
-    };
-    rows.iter().map(line).collect()
+/// Says how many entries are not shown.
+fn hidden(reading: &Reading, out: &mut Vec<u8>) {
+    match reading.hidden {
+        0 => {}
+        1 => out.extend_from_slice(b"(1 more is not shown)\n"),
+        more => drop(writeln!(out, "({more} more are not shown)")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use bpfpack_decode::{Edges, Slots};
+    use bpfpack_decode::{Edges, Layout, Member, Slots};
     use bpfpack_spec::fixtures::counter_view;
 
     use super::super::tests::{format, u32_};
@@ -277,7 +223,7 @@ mod tests {
     fn rendered(format: &mut Text, view: &View, entries: &[Entry]) -> String {
         let mut out = Vec::new();
         let (source, entries) = (Arc::new(view.clone()), entries.to_vec());
-        format.reading(&Reading::new(source, TIME, entries), &mut out);
+        format.reading(Reading::new(source, TIME, entries), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -291,6 +237,7 @@ mod tests {
              usecs               : count    distribution
                  0 -> 1          : 4        |****************************************|
                  2 -> 3          : 2        |********************                    |
+             total 6, p50 0 -> 1, p90 >= 2, p99 >= 2, max >= 2
 
         key = disk
         count = 3
@@ -307,10 +254,10 @@ mod tests {
         let mut format = Text { several: true, ..format() };
         insta::assert_snapshot!(rendered(&mut format, &histogram_view(), &entries), @r"
         map = counts
-        KEY  COUNT
-        bcd   1200
-        a        3
-        e        3
+        NAME  COUNT
+        a         3
+        bcd    1200
+        e         3
         ");
         assert_eq!(rendered(&mut format, &histogram_view(), &[]), "");
         format.timestamps = true;
@@ -325,7 +272,23 @@ mod tests {
         let value = Layout::Struct(Struct { size: 160_004, members });
         let view = View { value, shape: Shape::Table, ..histogram_view() };
         let text = rendered(&mut format(), &view, &[entry(b"k\0\0\0\0\0\0\0", 3, [0, 0])]);
-        assert!(text.starts_with("KEY  A\\x1b  B\nk        3  [0,"), "{}", &text[..60]);
+        assert!(text.starts_with("NAME  A\\x1b  B\nk         3  [0,"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let mut reading = Reading::new(
+            Arc::new(histogram_view()),
+            TIME,
+            vec![entry(b"a\0\0\0\0\0\0\0", 3, [0, 0])],
+        );
+        reading.hidden = 34;
+        let mut out = Vec::new();
+        format().reading(reading, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NAME  COUNT\na         3\n(34 more are not shown)\n\n"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bpfpack_decode::{Layout, Member};
 
 use crate::meaning;
 use crate::put::{self, CHUNK};
+use crate::width;
 
 /// Strings up to this size are written here.
 const LONGEST: usize = 64;
@@ -232,7 +233,7 @@ impl Flat {
                 // What others wrote may hold characters of several bytes.
                 let used = match (step.value, text) {
                     (Value::Other { is_ascii: false }, _) | (Value::Text { .. }, None) => {
-                        characters(&scratch[begin..at])
+                        width::of(&scratch[begin..at])
                     }
                     _ => at - begin,
                 };
@@ -301,14 +302,6 @@ fn is_ascii(member: Option<&Member>) -> bool {
                 Layout::Int { .. } | Layout::Bool | Layout::Pointer | Layout::Float { .. }
             )
     })
-}
-
-/// Characters of a text.
-fn characters(text: &[u8]) -> usize {
-    match text.is_ascii() {
-        true => text.len(),
-        false => String::from_utf8_lossy(text).chars().count(),
-    }
 }
 
 /// Writes a string; returns its length, or none where a character of it has to be escaped.

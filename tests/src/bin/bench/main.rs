@@ -6,6 +6,7 @@
 mod compile;
 mod consumer;
 mod events;
+mod filter;
 mod idle;
 mod latency;
 mod modules;
@@ -19,12 +20,13 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
     ("compile", compile::compile),
     ("events", events::events),
     ("latency", latency::latency),
+    ("filter", filter::filter),
     ("modules", modules::modules),
     ("versus", versus::versus),
 ];

@@ -20,6 +20,8 @@ const ROUNDS: usize = 7;
 /// As in `events`.
 const CALLS: u64 = 1_000_000;
 const BURST: u64 = 4;
+/// Records of a round.
+pub(crate) const EVENTS: u64 = CALLS * BURST;
 
 /// Bytes of a module that is large.
 const LARGE: usize = 150 << 10;
@@ -27,8 +29,8 @@ const LARGE: usize = 150 << 10;
 /// What a round came to.
 pub(crate) struct Round {
     /// Records that were read in a second.
-    read: f64,
-    lost: f64,
+    pub(crate) read: f64,
+    pub(crate) lost: f64,
     /// CPU nanoseconds of a record.
     pub(crate) cpu: f64,
 }
@@ -97,16 +99,26 @@ pub(crate) fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
 
 /// Reads the records of so many calls, four each, with a filter or without.
 pub(crate) fn once(who: Who, flood: &Flood, filter: Option<&Path>, calls: u64) -> Result<Round> {
-    let caller = Caller::start()?;
-    let mut args: Vec<String> = vec!["run".into(), "-f".into(), "raw".into()];
-    args.extend(["-o".into(), "/dev/null".into()]);
-    if let Some(filter) = filter {
-        args.extend(["--wasm".into(), path(filter)]);
+    let filter = filter.map(path);
+    let mut options = vec!["-f", "raw"];
+    options.extend(filter.iter().flat_map(|filter| ["--wasm", filter]));
+    let (round, shown) = read(who, flood, &options, calls * BURST)?;
+    if filter.is_some() {
+        let read = (calls * BURST) as f64 - round.lost;
+        ensure!((shown - read / 100.0).abs() <= round.lost + 1.0, "{shown} shown of {read}");
     }
+    Ok(round)
+}
+
+/// Reads so many records with these options, to /dev/null; how many were shown.
+pub(crate) fn read(who: Who, flood: &Flood, options: &[&str], events: u64) -> Result<(Round, f64)> {
+    let caller = Caller::start()?;
+    let mut args: Vec<String> = ["run", "-o", "/dev/null"].map(str::to_owned).into();
+    args.extend(options.iter().map(|option| (*option).to_owned()));
     args.extend(flood.run_args(caller.tid(), BURST));
     let running = Running::tracing(who.ecli()?, &args);
     let before = cpu_of(running.pid())?;
-    let time = caller.call(calls);
+    let time = caller.call(events / BURST);
     // What is left is read within some milliseconds.
     std::thread::sleep(Duration::from_millis(50));
     let cpu = cpu_of(running.pid())? - before;
@@ -119,15 +131,12 @@ pub(crate) fn once(who: Who, flood: &Flood, filter: Option<&Path>, calls: u64) -
         let at = words.iter().position(|word| *word == what)?;
         words.get(at - 1)?.parse().ok()
     };
-    let all = (calls * BURST) as f64;
-    let lost = number("lost").unwrap_or(0.0);
+    let all = events as f64;
+    let (lost, shown) = (number("lost").unwrap_or(0.0), number("shown").unwrap_or(0.0));
     let read = number("read").or(number("shown")).with_context(|| line.to_owned())?;
     ensure!((read + lost - all).abs() < 0.5, "{read} read and {lost} lost of {all}: {line}");
-    if filter.is_some() {
-        let shown = number("shown").unwrap_or(0.0);
-        ensure!((shown - read / 100.0).abs() <= lost + 1.0, "{shown} shown of {read}");
-    }
-    Ok(Round { read: read / time.as_secs_f64(), lost, cpu: cpu.as_nanos() as f64 / read })
+    let cpu = cpu.as_nanos() as f64 / read;
+    Ok((Round { read: read / time.as_secs_f64(), lost, cpu }, shown))
 }
 
 fn start() -> Result<()> {

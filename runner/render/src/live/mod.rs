@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+//! Readings on a terminal, drawn in place: as many rows as fit, and keys that sort and scroll them.
+//! At the end the last readings stand below the command, as text.
+
+mod keys;
+mod screen;
+mod shown;
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use bpfpack_frame::{Reading, Records, Time};
+use bpfpack_spec::{Shape, Source, View};
+use bpfpack_stage::Column;
+
+use crate::format::{Format, FormatKind};
+use crate::put;
+use crate::settings::{LastMessage, Settings, Terminal};
+use crate::text::table::Rows;
+use crate::text::{Text, is_table};
+use crate::width;
+pub use keys::{Key, keys};
+use screen::{Line, Look, Screen};
+use shown::{Chosen, Shown};
+
+/// The live screen.
+pub(crate) static KIND: FormatKind = FormatKind {
+    name: "live",
+    has_meanings: true,
+    is_structured: true,
+    make: |settings| Box::new(Live::new(settings)),
+};
+
+/// The last line, while there is nothing else to say.
+const HELP: &str = " q quit  p pause  s sort  r reverse  c since start/last interval  ↑↓ scroll";
+
+/// Rows where no terminal says how many it has.
+const SIZE: (usize, usize) = (24, 80);
+
+/// The format and what it remembers.
+struct Live {
+    /// Draws what is in the rows, and what stands there at the end.
+    text: Text,
+    terminal: Option<Terminal>,
+    message: Option<LastMessage>,
+    screen: Screen,
+    /// Views by their numbers, from their first readings on.
+    views: Vec<(usize, Shown)>,
+    several: bool,
+    chosen: Chosen,
+    /// Views show the other of what they can: see [`Shown::arrange`].
+    is_turned: bool,
+    is_paused: bool,
+    /// Entries of each view above the first row.
+    skipped: usize,
+    /// Entries that the screen shows, of the view with the most.
+    page: usize,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("screen", &self.screen).finish_non_exhaustive()
+    }
+}
+
+/// The lines of a view.
+#[derive(Debug, Default)]
+struct Content {
+    /// What stands above the entries.
+    head: Vec<Line>,
+    /// The lines of each entry.
+    entries: Vec<Vec<Line>>,
+    /// All entries of the reading, and those above the first.
+    found: usize,
+    skipped: usize,
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        self.head.len() + self.entries.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// The lines that fit, and how many entries these are. A first entry that is too long is cut.
+    fn take(self, rows: usize) -> (Vec<Line>, usize) {
+        let (mut lines, mut shown) = (self.head, 0);
+        for entry in self.entries {
+            if shown > 0 && lines.len() + entry.len() > rows {
+                break;
+            }
+            lines.extend(entry);
+            shown += 1;
+        }
+        lines.truncate(rows);
+        (lines, shown)
+    }
+}
+
+/// How many of `rows` each gets that needs so many: none more than it needs, and those that need
+/// more the same.
+fn share(rows: usize, needs: &[usize]) -> Vec<usize> {
+    let mut shares = vec![0; needs.len()];
+    let mut order: Vec<usize> = (0..needs.len()).collect();
+    order.sort_by_key(|at| needs[*at]);
+    let mut left = rows;
+    for (done, at) in order.into_iter().enumerate() {
+        shares[at] = needs[at].min(left / (needs.len() - done));
+        left -= shares[at];
+    }
+    shares
+}
+
+impl Live {
+    fn new(settings: &Settings) -> Live {
+        Live {
+            text: Text::new(settings),
+            terminal: settings.terminal,
+            message: settings.message.clone(),
+            screen: Screen::new(settings.terminal.is_some_and(|terminal| terminal.has_colors)),
+            views: Vec::new(),
+            several: false,
+            chosen: None,
+            is_turned: false,
+            is_paused: false,
+            skipped: 0,
+            page: 1,
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        self.terminal.and_then(|terminal| (terminal.size)()).unwrap_or(SIZE)
+    }
+
+    /// Decides what each view shows.
+    fn arrange(&mut self) {
+        self.views.iter_mut().for_each(|(_, it)| it.arrange(self.is_turned, &self.chosen));
+    }
+
+    /// Draws the screen.
+    fn draw(&mut self, out: &mut Vec<u8>) {
+        let (rows, columns) = self.size();
+        let room = rows.saturating_sub(2);
+        let mut contents: Vec<Content> = Vec::new();
+        for at in 0..self.views.len() {
+            contents.push(self.content(at, room, columns));
+        }
+        let needs: Vec<usize> = contents.iter().map(|content| content.len() + 1).collect();
+        let shares = if self.several { share(room, &needs) } else { vec![room; needs.len()] };
+        let mut lines = vec![Line::default()];
+        let mut of_one = String::new();
+        self.page = 1;
+        for (at, (content, share)) in contents.into_iter().zip(shares).enumerate() {
+            let (found, skipped) = (content.found, content.skipped);
+            let title_rows = usize::from(self.several);
+            let (rows, shown) = content.take(share.saturating_sub(title_rows));
+            self.page = self.page.max(shown);
+            let range = rows_of(found, skipped, shown, self.views[at].1.drawn().hidden);
+            match self.several {
+                true => {
+                    let name = put::text(self.views[at].1.drawn().source.name.as_bytes());
+                    lines.push(frame(&format!(" {name}  {range}"), columns, Look::Names));
+                }
+                false => of_one = range,
+            }
+            lines.extend(rows);
+        }
+        lines[0] = frame(&self.status(&of_one), columns, Look::Frame);
+        lines.resize(rows.saturating_sub(1).max(1), Line::default());
+        let message = self.message.as_ref().and_then(|message| message());
+        let last = message.map_or_else(|| HELP.to_owned(), |text| format!(" {text}"));
+        lines.push(frame(&last, columns, Look::Frame));
+        self.screen.show((rows, columns), lines, out);
+    }
+
+    /// The first line: when what was read, and how it is shown.
+    fn status(&mut self, range: &str) -> String {
+        let Some((_, shown)) = self.views.first() else { return String::new() };
+        let reading = Rc::clone(shown.drawn());
+        let is_of_interval = shown.shows_differences() != (self.is_turned && shown.can_turn());
+        let span = if is_of_interval { "last interval" } else { "since start" };
+        let time = String::from_utf8_lossy(self.text.stamp(reading.time)).into_owned();
+        let (column, is_ascending) = self.sorted_by(&reading.source);
+        let end = if is_ascending { ", smallest first" } else { "" };
+        let pause = if self.is_paused { "  PAUSED" } else { "" };
+        let number = reading.number;
+        format!(" {time}{pause}  reading {number}  {span}  by {column}{end}  {range}")
+    }
+
+    /// The name of the column that a view is sorted by, and whether its smallest value comes first.
+    fn sorted_by(&self, view: &View) -> (String, bool) {
+        let chosen = self.chosen.clone().filter(|(name, _)| Column::find(view, name).is_some());
+        chosen.unwrap_or_else(|| {
+            let leading = Column::leading(view);
+            let is_leading = |(_, column): &(String, Column)| Some(column) == leading.as_ref();
+            let found = Column::all(view).into_iter().find(is_leading);
+            (found.map_or_else(|| "key".to_owned(), |(name, _)| put::text(name.as_bytes())), false)
+        })
+    }
+
+    /// The lines of a view, of which no more than `most` are shown.
+    fn content(&mut self, at: usize, most: usize, columns: usize) -> Content {
+        let reading = Rc::clone(self.views[at].1.drawn());
+        let (view, entries) = (&*reading.source, &reading.entries);
+        let skipped = self.skipped.min(entries.len().saturating_sub(1));
+        let shown = &entries[skipped..entries.len().min(skipped + most)];
+        let mut content = Content { found: entries.len(), skipped, ..Content::default() };
+        if entries.is_empty() {
+            content.head.push(frame(" nothing", columns, Look::Still));
+            return content;
+        }
+        if matches!(view.shape, Shape::Histogram { .. }) && !is_table(view, shown) {
+            for entry in shown {
+                let mut picture = Vec::new();
+                self.text.histograms(view, std::slice::from_ref(entry), &mut picture);
+                content.entries.push(lines(&picture, columns));
+                if content.len() >= most {
+                    break;
+                }
+            }
+            return content;
+        }
+        let table = self.text.table_columns(view);
+        let mut rows = Rows::new(&table);
+        for entry in shown {
+            rows.push(self.text.cells(&table, entry));
+        }
+        let state = &mut self.views[at].1;
+        rows.keep_widths(&mut state.widths);
+        rows.fit(columns);
+        for (at, line) in rows.lines().enumerate() {
+            let Some(entry) = at.checked_sub(1).map(|at| &shown[at]) else {
+                content.head.push(Line { look: Look::Names, text: width::clip(&line, columns) });
+                continue;
+            };
+            // What comes in an interval is news each time.
+            let is_still = state.is_still(entry) && !view.differences && !self.is_turned;
+            let look = if is_still { Look::Still } else { Look::Plain };
+            let mut lines_of = vec![Line { look, text: width::clip(&line, columns) }];
+            let mut frames = Vec::new();
+            self.text.frames(&view.stacks, entry.key(), &mut frames);
+            lines_of.extend(lines(&frames, columns));
+            content.entries.push(lines_of);
+        }
+        content
+    }
+
+    /// The columns that can be sorted by, of all views.
+    fn columns(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in self.views.iter().flat_map(|(_, it)| Column::all(&it.drawn().source)) {
+            if !names.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn sort(&mut self, key: Key) {
+        let Some((_, shown)) = self.views.first() else { return };
+        let (name, is_ascending) = self.sorted_by(&shown.drawn().source);
+        let names = self.columns();
+        let at = names.iter().position(|known| known.eq_ignore_ascii_case(&name)).unwrap_or(0);
+        let count = names.len().max(1);
+        let name = |at: usize| names.get(at % count).cloned().unwrap_or_default();
+        self.chosen = Some(match key {
+            Key::NextColumn => (name(at + 1), false),
+            Key::PreviousColumn => (name(at + count - 1), false),
+            _ => (name(at), !is_ascending),
+        });
+    }
+
+    fn scroll(&mut self, rows: isize) {
+        let most = self.views.iter().map(|(_, it)| it.drawn().entries.len()).max().unwrap_or(0);
+        let most = most.saturating_sub(self.page);
+        self.skipped = self.skipped.saturating_add_signed(rows).min(most);
+    }
+}
+
+/// Which rows are shown of how many.
+fn rows_of(found: usize, skipped: usize, shown: usize, hidden: u64) -> String {
+    let all = found as u64 + hidden;
+    match shown {
+        0 => format!("0 of {all}"),
+        shown if shown as u64 == all => format!("all {all}"),
+        shown => format!("{} to {} of {all}", skipped + 1, skipped + shown),
+    }
+}
+
+/// A line as wide as the screen.
+fn frame(text: &str, columns: usize, look: Look) -> Line {
+    let mut text = width::clip(text, columns);
+    if look == Look::Frame {
+        text.push_str(&" ".repeat(columns.saturating_sub(width::of(text.as_bytes()))));
+    }
+    Line { look, text }
+}
+
+/// The lines of a text that fit into so many columns.
+fn lines(text: &[u8], columns: usize) -> Vec<Line> {
+    let text = String::from_utf8_lossy(text);
+    let line = |text: &str| Line { look: Look::Plain, text: width::clip(text, columns) };
+    text.lines().map(line).collect()
+}
+
+impl Format for Live {
+    fn start(&mut self, sources: &[Source], out: &mut Vec<u8>) {
+        self.several = sources.len() > 1;
+        self.text.start(sources, out);
+    }
+
+    /// A live screen shows readings alone.
+    fn records(&mut self, _records: &Records<'_>, _out: &mut Vec<u8>) {}
+
+    fn entries(&mut self, reading: &Rc<Reading>, _part: Range<usize>, out: &mut Vec<u8>) {
+        let index = reading.source.index;
+        let found = self.views.iter().position(|(known, _)| *known == index);
+        match found.map(|at| &mut self.views[at].1) {
+            Some(shown) if self.is_paused => return shown.sum(reading),
+            Some(shown) => shown.take(Rc::clone(reading)),
+            None => {
+                let at = self.views.partition_point(|(known, _)| *known < index);
+                self.views.insert(at, (index, Shown::new(Rc::clone(reading))));
+            }
+        }
+        self.arrange();
+        self.draw(out);
+    }
+
+    fn most_entries(&self, _reading: &Reading) -> usize {
+        usize::MAX
+    }
+
+    fn text(&mut self, _time: Time, _text: &[u8], _out: &mut Vec<u8>) {}
+
+    fn json(&mut self, _time: Time, _json: &[u8], _out: &mut Vec<u8>) {}
+
+    fn press(&mut self, key: Key, out: &mut Vec<u8>) {
+        match key {
+            Key::Quit => {}
+            Key::Pause => self.is_paused = !self.is_paused,
+            Key::NextColumn | Key::PreviousColumn | Key::Reverse => self.sort(key),
+            Key::Turn => self.is_turned = !self.is_turned,
+            Key::Scroll(rows) => self.scroll(rows),
+            Key::Page(is_down) => {
+                let rows = isize::try_from(self.page).unwrap_or(isize::MAX);
+                self.scroll(if is_down { rows } else { -rows });
+            }
+            Key::Home => self.skipped = 0,
+        }
+        self.redraw(out);
+    }
+
+    fn redraw(&mut self, out: &mut Vec<u8>) {
+        if !self.views.is_empty() {
+            self.arrange();
+            self.draw(out);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let (rows, _) = self.size();
+        self.screen.leave(out);
+        self.is_paused = false;
+        self.arrange();
+        for (_, shown) in std::mem::take(&mut self.views) {
+            let mut reading = (**shown.drawn()).clone();
+            let is_picture = matches!(reading.source.shape, Shape::Histogram { .. });
+            let most =
+                if is_picture { reading.entries.len() } else { rows.saturating_sub(4).max(1) };
+            reading.hidden += reading.entries.len().saturating_sub(most) as u64;
+            reading.entries.truncate(most);
+            self.text.reading(reading, out);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+//! What a view shows on a live screen: its last reading, since the start or of the last interval.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use bpfpack_decode::field::combine;
+use bpfpack_frame::{Entry, Reading};
+use bpfpack_stage::{Column, sort_entries};
+
+/// Keys whose sums are kept at most, where a view shows differences; of others the last interval
+/// is shown.
+const MOST_SUMS: usize = 1 << 18;
+
+/// A view's readings.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// The last one, as it came.
+    last: Rc<Reading>,
+    /// The one before.
+    before: Option<Rc<Reading>>,
+    /// Of a view that shows differences, what they add up to.
+    sums: HashMap<Box<[u8]>, Box<[u8]>>,
+    /// What is drawn.
+    drawn: Rc<Reading>,
+    /// Keys that were drawn, and have not changed since.
+    still: HashSet<Box<[u8]>>,
+    /// What was drawn, by its keys.
+    rows: HashMap<Box<[u8]>, Box<[u8]>>,
+    /// Widths of the columns of a table.
+    pub(super) widths: Vec<usize>,
+}
+
+/// The column that the user has chosen, and whether its smallest value comes first.
+pub(super) type Chosen = Option<(String, bool)>;
+
+impl Shown {
+    pub(super) fn new(reading: Rc<Reading>) -> Shown {
+        let mut shown = Shown {
+            drawn: Rc::clone(&reading),
+            last: reading,
+            before: None,
+            sums: HashMap::new(),
+            still: HashSet::new(),
+            rows: HashMap::new(),
+            widths: Vec::new(),
+        };
+        shown.sum(&Rc::clone(&shown.last));
+        shown
+    }
+
+    /// Takes the next reading.
+    pub(super) fn take(&mut self, reading: Rc<Reading>) {
+        self.sum(&reading);
+        self.before = Some(std::mem::replace(&mut self.last, reading));
+        let rows = std::mem::take(&mut self.rows);
+        let entries = self.last.entries.iter();
+        self.still = entries
+            .filter(|entry| rows.get(entry.key()).is_some_and(|value| **value == *entry.value()))
+            .map(|entry| entry.key().into())
+            .collect();
+    }
+
+    /// What is drawn.
+    pub(super) fn drawn(&self) -> &Rc<Reading> {
+        &self.drawn
+    }
+
+    /// Whether the other of what a view can show, since the start or of the last interval, exists.
+    pub(super) fn can_turn(&self) -> bool {
+        !self.last.source.counters.is_empty()
+    }
+
+    /// Whether the view shows differences by itself.
+    pub(super) fn shows_differences(&self) -> bool {
+        self.last.source.differences
+    }
+
+    /// Notes that an entry is drawn; whether it is as it was before.
+    pub(super) fn is_still(&mut self, entry: &Entry) -> bool {
+        self.rows.insert(entry.key().into(), entry.value().into());
+        self.still.contains(entry.key())
+    }
+
+    /// Decides what is drawn: the reading as it came, or `turned` to the other that can be shown.
+    pub(super) fn arrange(&mut self, turned: bool, chosen: &Chosen) {
+        let view = &self.last.source;
+        let turned = turned && self.can_turn();
+        if !turned && chosen.is_none() && Column::usual(view) == Column::leading(view) {
+            self.drawn = Rc::clone(&self.last);
+            return;
+        }
+        let entries = match (turned, view.differences) {
+            (false, _) => self.last.entries.clone(),
+            (true, true) => self.total(),
+            (true, false) => self.difference(),
+        };
+        let found = chosen
+            .as_ref()
+            .and_then(|(name, is_ascending)| Some((Column::find(view, name)?, *is_ascending)));
+        let (column, is_ascending) = match found {
+            Some((column, is_ascending)) => (Some(column), is_ascending),
+            None => (Column::leading(view), false),
+        };
+        let entries = sort_entries(view, column.as_ref(), is_ascending, usize::MAX, entries);
+        self.drawn = Rc::new(Reading { source: view.clone(), entries, ..*self.last });
+    }
+
+    /// Adds a reading to the sums, whether it is shown or not.
+    pub(super) fn sum(&mut self, reading: &Reading) {
+        let view = &reading.source;
+        if !view.differences || view.counters.is_empty() {
+            return;
+        }
+        for entry in &reading.entries {
+            let has_room = self.sums.len() < MOST_SUMS;
+            match self.sums.get_mut(entry.key()) {
+                Some(sum) => {
+                    // What counts nothing is as it was last.
+                    let mut now: Box<[u8]> = entry.value().into();
+                    combine(&mut now, sum, &view.counters, u128::wrapping_add);
+                    *sum = now;
+                }
+                None if has_room => {
+                    self.sums.insert(entry.key().into(), entry.value().into());
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What all differences add up to.
+    fn total(&self) -> Vec<Entry> {
+        self.sums.iter().map(|(key, value)| Entry::new(key, value)).collect()
+    }
+
+    /// What came since the reading before.
+    fn difference(&self) -> Vec<Entry> {
+        let view = &self.last.source;
+        let before = self.before.iter().flat_map(|reading| &reading.entries);
+        let before: HashMap<&[u8], &[u8]> =
+            before.map(|entry| (entry.key(), entry.value())).collect();
+        let mut entries = self.last.entries.clone();
+        for entry in &mut entries {
+            let Some(old) = before.get(entry.key()) else { continue };
+            // A smaller counter belongs to an element that was made again.
+            let has_grown =
+                view.counters.iter().all(|it| it.unsigned(entry.value()) >= it.unsigned(old));
+            if has_grown {
+                combine(entry.value_mut(), old, &view.counters, u128::wrapping_sub);
+            }
+        }
+        let counts = |entry: &Entry| view.counters.iter().any(|it| it.unsigned(entry.value()) > 0);
+        entries.retain(counts);
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bpfpack_frame::Time;
+    use bpfpack_spec::View;
+    use bpfpack_spec::fixtures::counter_view;
+
+    use super::*;
+
+    fn reading(differences: bool, counts: &[(u8, u64)]) -> Rc<Reading> {
+        let view = View { differences, ..counter_view() };
+        let entries =
+            counts.iter().map(|(key, count)| Entry::new(&[*key], &count.to_le_bytes())).collect();
+        Rc::new(Reading::new(Arc::new(view), Time::default(), entries))
+    }
+
+    fn drawn(shown: &mut Shown, turned: bool, chosen: &Chosen) -> Vec<(u8, u64)> {
+        shown.arrange(turned, chosen);
+        let number = |entry: &Entry| u64::from_le_bytes(entry.value().try_into().unwrap());
+        shown.drawn().entries.iter().map(|entry| (entry.key()[0], number(entry))).collect()
+    }
+
+    #[test]
+    fn totals_turn_into_what_came_last_and_back() {
+        let mut shown = Shown::new(reading(false, &[(1, 5), (2, 3), (3, 9)]));
+        assert_eq!(drawn(&mut shown, true, &None), [(3, 9), (1, 5), (2, 3)]);
+        shown.take(reading(false, &[(1, 6), (2, 33), (3, 9), (4, 2)]));
+        assert_eq!(drawn(&mut shown, true, &None), [(2, 30), (4, 2), (1, 1)]);
+        assert_eq!(drawn(&mut shown, false, &None), [(1, 6), (2, 33), (3, 9), (4, 2)]);
+        let by_key = Some(("key".to_owned(), false));
+        assert_eq!(drawn(&mut shown, false, &by_key), [(4, 2), (3, 9), (2, 33), (1, 6)]);
+    }
+
+    #[test]
+    fn differences_turn_into_what_they_add_up_to() {
+        let mut shown = Shown::new(reading(true, &[(1, 5), (2, 3)]));
+        shown.take(reading(true, &[(2, 4)]));
+        assert_eq!(drawn(&mut shown, true, &None), [(2, 7), (1, 5)]);
+        assert_eq!(drawn(&mut shown, false, &None), [(2, 4)]);
+    }
+
+    #[test]
+    fn rows_are_still_where_nothing_has_changed() {
+        let mut shown = Shown::new(reading(false, &[(1, 5), (2, 3)]));
+        let entries = shown.drawn().entries.clone();
+        assert!(entries.iter().all(|entry| !shown.is_still(entry)));
+        shown.take(reading(false, &[(1, 5), (2, 4)]));
+        shown.arrange(false, &None);
+        let entries = shown.drawn().entries.clone();
+        let still: Vec<bool> = entries.iter().map(|entry| shown.is_still(entry)).collect();
+        assert_eq!(still, [true, false]);
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//! Tables of readings: a column for each member of keys and values, as wide as what stands in it.
+
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::{Layout, Member};
+use bpfpack_frame::Entry;
+use bpfpack_spec::{Shape, View};
+
+use crate::columns::{self, others, title};
+use crate::meaning::Names;
+use crate::value::text;
+use crate::width;
+
+/// Spaces between two columns.
+const GAP: usize = 2;
+
+/// A column of a table.
+#[derive(Debug)]
+pub(crate) struct Column {
+    /// What stands above it.
+    pub(crate) title: String,
+    member: Member,
+    is_key: bool,
+    /// Numbers stand to the right.
+    is_number: bool,
+}
+
+impl Column {
+    fn new(member: Member, is_key: bool, has_names: bool) -> Column {
+        let is_number = matches!(member.layout, Layout::Int { .. } | Layout::Float { .. })
+            && match member.meaning {
+                _ if !has_names => true,
+                None | Some(Meaning::Plain | Meaning::Size | Meaning::Duration(_)) => true,
+                Some(_) => false,
+            };
+        Column { title: title(&member, has_names), member, is_key, is_number }
+    }
+
+    /// The text of an entry's cell.
+    pub(crate) fn cell(&self, entry: &Entry, names: &mut Option<Names>) -> String {
+        let mut cell = Vec::new();
+        let bytes = if self.is_key { entry.key() } else { entry.value() };
+        text::write_member(&self.member, bytes, names, &mut cell);
+        String::from_utf8_lossy(&cell).into_owned()
+    }
+}
+
+/// The columns of a view: those of its key first, without stacks, where these are shown elsewhere.
+pub(crate) fn columns(view: &View, hides_stacks: bool, has_names: bool) -> Vec<Column> {
+    let mut keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+    if hides_stacks {
+        keys.retain(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)));
+    }
+    let values = match (&view.value, &view.shape) {
+        (Layout::Struct(_), _) => others(view).cloned().collect(),
+        (_, Shape::Table) => vec![Member::new(view.name.clone(), 0, view.value.clone())],
+        (value, _) => columns::members(value, "value"),
+    };
+    let keys = keys.into_iter().map(|member| Column::new(member, true, has_names));
+    keys.chain(values.into_iter().map(|member| Column::new(member, false, has_names))).collect()
+}
+
+/// Rows of cells.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// The titles first.
+    rows: Vec<Vec<String>>,
+    are_numbers: Vec<bool>,
+    widths: Vec<usize>,
+}
+
+impl Rows {
+    /// The titles of columns.
+    pub(crate) fn new(columns: &[Column]) -> Rows {
+        let mut rows = Rows {
+            rows: Vec::new(),
+            are_numbers: columns.iter().map(|column| column.is_number).collect(),
+            widths: vec![0; columns.len()],
+        };
+        rows.push(columns.iter().map(|column| column.title.clone()).collect());
+        rows
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: Vec<String>) {
+        for (width, cell) in self.widths.iter_mut().zip(&row) {
+            *width = (*width).max(width::of(cell.as_bytes()));
+        }
+        self.rows.push(row);
+    }
+
+    /// Columns are as wide as these at least, which grow with them: what is drawn again and again
+    /// does not jump to and fro.
+    pub(crate) fn keep_widths(&mut self, kept: &mut Vec<usize>) {
+        kept.resize(self.widths.len(), 0);
+        for (width, kept) in self.widths.iter_mut().zip(kept) {
+            *kept = (*kept).max(*width);
+            *width = *kept;
+        }
+    }
+
+    /// Makes the widest columns narrower until a row takes `room` columns of the terminal, but none
+    /// narrower than this.
+    pub(crate) fn fit(&mut self, room: usize) {
+        const LEAST: usize = 8;
+        loop {
+            let total: usize = self.widths.iter().map(|width| width + GAP).sum();
+            let excess = total.saturating_sub(room + GAP);
+            let widths = self.widths.iter_mut().zip(&self.are_numbers);
+            let texts = widths.filter(|(width, is_number)| !**is_number && **width > LEAST);
+            match texts.map(|(width, _)| width).max() {
+                Some(width) if excess > 0 => *width -= 1,
+                _ => return,
+            }
+        }
+    }
+
+    /// The lines, the titles first.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|row| self.line(row))
+    }
+
+    fn line(&self, row: &[String]) -> String {
+        let mut line = String::new();
+        for ((cell, width), is_number) in row.iter().zip(&self.widths).zip(&self.are_numbers) {
+            let cell = width::clip(cell, *width);
+            // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
+            let padding = " ".repeat(width - width::of(cell.as_bytes()));
+            let (before, behind) = if *is_number { (&*padding, "") } else { ("", &*padding) };
+            line.extend([before, &cell, behind, "  "]);
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(cells: &[[&str; 2]]) -> Rows {
+        let mut rows =
+            Rows { rows: Vec::new(), are_numbers: vec![false, true], widths: vec![0; 2] };
+        cells.iter().for_each(|row| rows.push(row.iter().map(|cell| (*cell).to_owned()).collect()));
+        rows
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_their_characters_are() {
+        let rows = rows(&[["NAME", "COUNT"], ["日本語", "7"], ["a", "12345678"]]);
+        let lines: Vec<String> = rows.lines().collect();
+        assert_eq!(lines, ["NAME       COUNT", "日本語         7", "a       12345678"]);
+    }
+
+    #[test]
+    fn texts_are_cut_where_there_is_no_room_and_numbers_are_not() {
+        let mut rows = rows(&[["NAME", "COUNT"], ["a long name of a file", "123456789"]]);
+        rows.fit(21);
+        let lines: Vec<String> = rows.lines().collect();
+        assert_eq!(lines, ["NAME            COUNT", "a long na…  123456789"]);
+        rows.fit(3);
+        assert_eq!(rows.widths, [8, 9]);
+        let mut kept = vec![11, 2];
+        rows.keep_widths(&mut kept);
+        assert_eq!((&*rows.widths, &*kept), (&[11, 9][..], &[11, 9][..]));
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//! The keyboard of a live screen: keys come one by one, and are not shown.
+
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use bpfpack_render::{Key, keys};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
+
+/// The terminal's settings while keys are read. They are put back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Keyboard {
+    saved: Termios,
+}
+
+/// Whether this process may use its terminal: one in the background would be stopped.
+pub(crate) fn is_in_foreground() -> bool {
+    // Where it is not the terminal that this process belongs to, nobody is stopped.
+    tcgetpgrp(io::stdout()).map_or(true, |group| group == rustix::process::getpgrp())
+}
+
+impl Keyboard {
+    /// The keyboard on standard input; none where that is no terminal. Ctrl-C remains a signal.
+    /// Ctrl-Z is none: it would leave the screen as it is.
+    pub(crate) fn open() -> Option<Keyboard> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() || !is_in_foreground() {
+            return None;
+        }
+        let saved = tcgetattr(&stdin).ok()?;
+        let mut changed = saved.clone();
+        changed.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+        changed.special_codes[SpecialCodeIndex::VSUSP] = 0;
+        changed.special_codes[SpecialCodeIndex::VMIN] = 0;
+        changed.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&stdin, OptionalActions::Now, &changed).ok()?;
+        Some(Keyboard { saved })
+    }
+
+    /// The keys that were pressed; none when the terminal is gone.
+    pub(crate) fn take(&self) -> Option<Vec<Key>> {
+        let mut bytes = [0; 256];
+        match rustix::io::read(io::stdin(), &mut bytes) {
+            Ok(0) => None,
+            Ok(len) => Some(keys(&bytes[..len])),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Some(Vec::new()),
+            Err(_) => None,
+        }
+    }
+}
+
+impl AsFd for Keyboard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        rustix::stdio::stdin()
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.saved);
+    }
+}
