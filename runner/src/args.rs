@@ -23,8 +23,8 @@ use outputs::outputs;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 pub(crate) use values::expr_failure;
 use values::{
-    OutputArg, attach, duration, expr, format_parser, map_entries, map_set, memory, output_parser,
-    size, sort, time_parser, variable, wasm_arg,
+    OutputArg, PidArg, TYPES, attach, duration, expr, format_parser, map_entries, map_set, memory,
+    output_parser, pid, size, sort, time_parser, variable, wasm_arg,
 };
 
 /// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
@@ -36,6 +36,9 @@ const TARGETS: &str = "Targets";
 
 /// The part of the help with what of the maps is shown, and how.
 const READINGS: &str = "Readings of maps";
+
+/// The part of the help with what is traced of the machine.
+const SCOPE: &str = "What is traced";
 
 /// The part of the help with what concerns modules.
 const WASM: &str = "Wasm modules";
@@ -172,6 +175,25 @@ pub struct Run {
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub frequency: Option<u64>,
 
+    /// Only this process: by the package's argument for one, or of what is shown. Probes of user
+    /// functions are in this process only, whose files, perhaps in a container, are meant
+    #[arg(short, long, value_name = "PID", help_heading = SCOPE, value_parser = pid)]
+    pub pid: Option<PidArg>,
+
+    /// Only threads of this name: by the package's argument for one, or of what is shown
+    #[arg(long, value_name = "NAME", help_heading = SCOPE)]
+    pub comm: Option<String>,
+
+    /// Only this cgroup: by the package's argument for one, or of what is shown. The cgroup of all
+    /// programs that are attached to one, and of those that filter by one: a path below /sys/fs/cgroup
+    #[arg(long, value_name = "PATH", help_heading = SCOPE)]
+    pub cgroup: Option<PathBuf>,
+
+    /// Only this container of docker, containerd, cri-o or podman, as by its cgroup; the beginning of
+    /// its id is enough
+    #[arg(long, value_name = "ID", help_heading = SCOPE, conflicts_with = "cgroup")]
+    pub container: Option<String>,
+
     /// Attach a program, or all that a pattern (read_*) names, to a target: uprobe:FILE:FUNCTION,
     /// usdt:FILE:PROVIDER:NAME, kprobe:FUNCTION, tp:CATEGORY/NAME, xdp:INTERFACE,
     /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see the README), or off;
@@ -183,20 +205,10 @@ pub struct Run {
     #[arg(long, value_name = "NAME", help_heading = TARGETS)]
     pub interface: Option<String>,
 
-    /// The cgroup of all programs that are attached to one, and of those that filter by one: a path
-    /// below /sys/fs/cgroup
-    #[arg(long, value_name = "PATH", help_heading = TARGETS)]
-    pub cgroup: Option<PathBuf>,
-
     /// The program or library of all probes of user functions whose section names none. A name is
     /// searched as the shell, or the dynamic loader, would
     #[arg(long, value_name = "FILE", help_heading = TARGETS)]
     pub binary: Option<String>,
-
-    /// Probe user functions only in this process, whose files, perhaps in a container, are meant
-    #[arg(long, value_name = "PID", help_heading = TARGETS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
-    pub pid: Option<u32>,
 
     /// Put a value into a map before programs are attached; repeatable. The value is text as the
     /// type of the map says; a program's name in a map of programs, an interface in a map of devices,
@@ -294,8 +306,7 @@ pub struct Run {
     pub verbose: bool,
 
     /// What the package is: json or wasm. Guessed, whatever is given
-    #[arg(short, long, value_name = "TYPE", hide = true)]
-    #[arg(value_parser = ["json", "JsonEunomia", "wasm", "WasmModule"], ignore_case = true)]
+    #[arg(long, value_name = "TYPE", hide = true, value_parser = TYPES, ignore_case = true)]
     pub prog_type: Option<String>,
 
     /// The package, or a Wasm module that is a whole tracer (a file, or - for standard input); then
@@ -376,7 +387,9 @@ impl Run {
             attach: run.attach,
             interface: run.interface,
             binary: run.binary,
-            process: run.pid,
+            process: run.pid.and_then(PidArg::process),
+            comm: run.comm,
+            container: run.container,
             force: run.force,
             loose: run.loose,
             map_set: run.map_set,

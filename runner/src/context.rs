@@ -6,6 +6,7 @@ use bpfpack_spec::Spec;
 
 use crate::args::Plan;
 use crate::filter::Filters;
+use crate::scope::OfCgroup;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
@@ -24,4 +25,6 @@ pub(crate) struct Context<'a> {
     pub(crate) talk: &'a Talk,
     /// What is kept of that.
     pub(crate) filters: &'a Filters,
+    /// Of what processes only a part is shown, those of a cgroup.
+    pub(crate) of_cgroup: Option<&'a OfCgroup>,
 }

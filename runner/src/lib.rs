@@ -76,35 +76,38 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let variables = vars::Variables::of(&package.meta, &elf, &btf);
     // What is behind the package's name is understood now that its arguments are known.
     let known = args.has_more().then(|| variables.command(&args.name()));
-    let plan = args.of_package(known.as_ref())?;
+    let mut plan = args.of_package(known.as_ref())?;
     let Some(given) = variables.parse(known, &plan.arguments)? else {
         return Ok(0); // --help or --version of the package
     };
     output::check::terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
+    scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
-    let chosen = scope::through_arguments(&plan, command.as_ref(), &given, &talk)?;
+    let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
+    let (scope, chosen) = scope::through_arguments(&plan, command.as_ref(), &about, &given, &talk)?;
     let arguments = given.arguments(&chosen)?;
     let modules = wasm::Modules::find(&plan, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
     let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
+    let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
     // To verify programs can take seconds, and until they are attached there is nothing to undo: a
     // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
-    let (arguments, filters) = (&arguments, &filters);
-    let context =
-        Context { plan: &plan, package: &package, arguments, spec: &spec, filters, talk: &talk };
+    let (arguments, filters, of_cgroup) = (&arguments, &filters, of_cgroup.as_ref());
+    let (plan, package, spec, talk) = (&plan, &package, &spec, &talk);
+    let context = Context { plan, package, arguments, spec, talk, filters, of_cgroup };
     // Buffers are opened before the programs are attached: no record comes too early.
     let prepare = |object: &Object| {
         // From here on, what is made has to be undone.
         drop(passing.take());
         Prepared::new(&context, modules.as_ref(), object)
     };
-    let input = attach::Input { plan: &plan, package: &package, elf: &elf, arguments };
-    let attached = attach::load_and_attach(&input, &talk, prepare)?;
-    run::run(&plan, attached, command, &signals, &talk)
+    let input = attach::Input { plan, package, elf: &elf, arguments };
+    let attached = attach::load_and_attach(&input, talk, prepare)?;
+    run::run(plan, attached, command, &signals, talk)
 }

@@ -17,18 +17,12 @@ use crate::failure::{self, Failure, exit_code};
 use crate::load::Loaded;
 use crate::os;
 
-/// Fills the maps of a loaded object as the command line says. Some of its programs may be attached
-/// to the cgroup that is named.
+/// Fills the maps of a loaded object as the command line says.
 ///
 /// # Errors
 /// Names the map, and what is wrong with the value.
-pub(crate) fn fill(
-    plan: &Plan,
-    elf: &BpfObject<'_>,
-    has_cgroup_programs: bool,
-    loaded: &mut Loaded,
-) -> Result<(), Failure> {
-    fill_cgroup_arrays(plan, has_cgroup_programs, loaded)?;
+pub(crate) fn fill(plan: &Plan, elf: &BpfObject<'_>, loaded: &mut Loaded) -> Result<(), Failure> {
+    fill_cgroup_arrays(plan, loaded)?;
     if plan.map_set.is_empty() {
         return Ok(());
     }
@@ -125,27 +119,15 @@ fn bytes(text: &str, ty: Option<Type<'_>>, size: usize) -> Result<Vec<u8>, Strin
 }
 
 /// Puts the cgroup that the user names into the maps that programs test against.
-fn fill_cgroup_arrays(
-    plan: &Plan,
-    has_cgroup_programs: bool,
-    loaded: &mut Loaded,
-) -> Result<(), Failure> {
+fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
     let Some(path) = &plan.cgroup else {
         return Ok(());
     };
     let cgroup = open(path)?;
-    let mut filled = 0;
     for map in loaded.cgroup_arrays() {
         map.update(&0u32.to_ne_bytes(), &cgroup.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
             .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
             .map_err(|error| Failure::new(exit_code::USAGE, error))?;
-        filled += 1;
-    }
-    if filled == 0 && !has_cgroup_programs {
-        let error = anyhow!(
-            "the package has no program for a cgroup, and no map of cgroups that --cgroup could fill"
-        );
-        return Err(Failure::new(exit_code::USAGE, error));
     }
     Ok(())
 }

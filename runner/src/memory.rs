@@ -94,8 +94,8 @@ fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
     Err(Failure::new(exit_code::LOAD, error).hint(format!("--max-memory {}M allows it", mb(sum))))
 }
 
-/// Open files of ecli itself: standard streams, signals, output, clocks.
-const OWN_FILES: u64 = 12;
+/// Open files of ecli itself: standard streams, signals, output, clocks, a command.
+const OWN_FILES: u64 = 16;
 
 /// Checks that this process may open as many files as an object needs. Where it may raise its limit
 /// it does so. libbpf goes on without a map that it could not open, and the verifier then refuses

@@ -167,11 +167,11 @@ fn arguments() {
     let dir = scratch();
     let package = pack("tests/fixtures/edges.bpf.c", &dir);
     for (args, words) in [
-        (&["--nonsense"][..], &["unexpected argument '--nonsense'"][..]),
+        (&["--nonsense"][..], &["unknown option `--nonsense`"][..]),
         (&["--target_pid"], &["a value is required", "--target_pid"]),
         (&["--target_pid", "2147483648"], &["--target_pid", "range from -2147483648"]),
         (&["--target_pid", "many"], &["--target_pid", "no whole number"]),
-        (&["--targ_ns", "yes"], &["unexpected argument 'yes'"]),
+        (&["--targ_ns", "yes"], &["`yes` is no option"]),
     ] {
         let args = [&["run", package.as_str()][..], args].concat();
         ecli(&args).failed(2, words);
@@ -188,7 +188,7 @@ fn arguments() {
         let outcome = ecli(&["run", "--cgroup", &nowhere, &package]);
         outcome.failed(2, &[&format!("cannot open the cgroup `{nowhere}`")]);
         let outcome = ecli(&["run", "--cgroup", "/sys", &package]);
-        outcome.failed(2, &["no map of cgroups"]);
+        outcome.failed(2, &["`/sys` is no folder of a cgroup hierarchy of version 2"]);
     }
 }
 

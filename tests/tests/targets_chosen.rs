@@ -214,7 +214,7 @@ fn what_cannot_be_attached_is_told_however_it_is_left_out() {
     outcome.failed(2, &["`on_user` (uprobe) is not attached"]);
     let dir = scratch();
     let other = pack("tests/fixtures/keys.bpf.c", &dir);
-    for (option, value) in [("--pid", Some("1")), ("--binary", Some("sh")), ("--force", None)] {
+    for (option, value) in [("--binary", Some("sh")), ("--force", None)] {
         let args: Vec<&str> =
             ["run", option].into_iter().chain(value).chain([other.as_str()]).collect();
         ecli(&args).failed(2, &[option, "the package has no program for"]);

@@ -169,7 +169,7 @@ pub struct Plan {
     pub arrangement: Arrangement,
     /// The time before each reading of a histogram.
     pub timestamp: bool,
-    /// Content of maps of cgroups.
+    /// The cgroup that is traced, the target of programs and content of maps.
     pub cgroup: Option<PathBuf>,
     /// How many entries maps are made with.
     pub map_entries: Vec<(String, u32)>,
@@ -188,8 +188,12 @@ pub struct Plan {
     pub interface: Option<String>,
     /// The program or library of all user functions whose section names none.
     pub binary: Option<String>,
-    /// The process whose user functions are probed.
+    /// The process that is traced, whose user functions are probed.
     pub process: Option<u32>,
+    /// The name of the threads that are traced.
+    pub comm: Option<String>,
+    /// The container that is traced.
+    pub container: Option<String>,
     /// What others have attached is replaced.
     pub force: bool,
     /// What cannot be attached is left out.

@@ -87,6 +87,29 @@ pub(crate) fn expr_failure(option: &str, error: &FilterError) -> Failure {
     error.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
 }
 
+/// What a package may be, as eunomia's ecli has it.
+pub(super) const TYPES: [&str; 4] = ["json", "JsonEunomia", "wasm", "WasmModule"];
+
+/// What `-p` is: a process. With eunomia's ecli, it is the type of the package.
+#[derive(Debug, Clone, Copy)]
+pub struct PidArg(Option<u32>);
+
+impl PidArg {
+    /// The process, if it is one.
+    pub(super) fn process(self) -> Option<u32> {
+        self.0
+    }
+}
+
+/// A process, or a type, which says nothing.
+pub(super) fn pid(text: &str) -> Result<PidArg, String> {
+    if TYPES.iter().any(|ty| ty.eq_ignore_ascii_case(text)) {
+        return Ok(PidArg(None));
+    }
+    let pid = text.parse().ok().filter(|pid| (1..=0x7fff_ffff).contains(pid));
+    pid.map(|pid| PidArg(Some(pid))).ok_or_else(|| "it must be the number of a process".into())
+}
+
 /// A map's name and a number.
 pub(super) fn map_entries(text: &str) -> Result<(String, u32), String> {
     let (name, number) = text.split_once('=').ok_or("it must be MAP=N")?;
@@ -197,6 +220,16 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for text in ["", "s", "0", "-1s", "1y", "inf", "1e99s", "NaN"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn processes_and_types_of_packages() {
+        assert_eq!(pid("42").unwrap().process(), Some(42));
+        assert_eq!(pid("wasm").unwrap().process(), None);
+        assert_eq!(pid("jsoneunomia").unwrap().process(), None);
+        for text in ["", "0", "-1", "bash", "4294967295"] {
+            assert!(pid(text).is_err(), "{text}");
         }
     }
 

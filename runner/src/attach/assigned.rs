@@ -133,11 +133,9 @@ fn check_options(programs: &[Program], plan: &Plan) -> Result<(), Failure> {
     let has_xdp =
         programs.iter().any(|it| ProgramKind::of(&it.section).ty == Some(ProgramType::Xdp))
             || plan.attach.iter().any(|arg| arg.kind == "xdp");
-    for (option, is_given, is_used) in [
-        ("--pid", plan.process.is_some(), has_user_functions),
-        ("--binary", plan.binary.is_some(), has_user_functions),
-        ("--force", plan.force, has_xdp),
-    ] {
+    for (option, is_given, is_used) in
+        [("--binary", plan.binary.is_some(), has_user_functions), ("--force", plan.force, has_xdp)]
+    {
         if is_given && !is_used {
             let what = if option == "--force" { "XDP" } else { "user functions" };
             return Err(usage(format!("{option}: the package has no program for {what}")));

@@ -34,12 +34,14 @@ mod syscall;
 mod target;
 mod tc;
 mod tracepoint;
+mod uses;
 mod way;
 mod xdp;
 
 pub(crate) use called::{Called, How};
 pub(crate) use capabilities::check_capabilities;
 pub(crate) use package::{Attached, Input, load_and_attach};
+pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
 pub(crate) use {
     explain::{load_hint, unasked_lsm},

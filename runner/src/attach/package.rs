@@ -253,10 +253,7 @@ impl Attempt<'_> {
             loaded
         };
         let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
-        let of_cgroup =
-            |program: &Program| ProgramKind::of(&program.section).method.target == Target::Cgroup;
-        let has_cgroup_programs = self.programs.iter().any(of_cgroup);
-        map_values::fill(plan, elf, has_cgroup_programs, &mut loaded).map_err(general)?;
+        map_values::fill(plan, elf, &mut loaded).map_err(general)?;
         let prepared = prepare(&loaded.0).map_err(general)?;
         let tracing = self.attach(loaded)?;
         Ok(Attached { tracing, prepared, counters })

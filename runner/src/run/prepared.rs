@@ -105,6 +105,7 @@ fn stages(
     symbols: &SharedSymbols,
 ) -> Result<Chain, Failure> {
     let mut chain = Chain::default();
+    context.of_cgroup.into_iter().for_each(|stage| chain.push(Box::new(stage.clone())));
     context.filters.stage().into_iter().for_each(|stage| chain.push(stage));
     if let Some(modules) = modules {
         modules.start(context, object, symbols, &mut chain)?;

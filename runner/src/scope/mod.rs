@@ -1,45 +1,287 @@
 // SPDX-License-Identifier: MIT
-//! What tracing is limited to by `-p`, `--comm`, `--cgroup` and `--container`, and by the command
-//! that runs meanwhile: through an argument of the package where it has one.
+//! What of the machine is traced: `-p`, `--comm`, `--cgroup` and `--container`, and the command that
+//! runs meanwhile. A package that has an argument for it gets it; what others show is filtered by a
+//! member. stderr says which way was taken.
 
+mod container;
+mod members;
 mod names;
+mod stage;
 
-use crate::args::Plan;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use bpfpack_filter::{Expr, quoted};
+use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::map_type::CGROUP_ARRAY;
+use bpfpack_schemas::{Meta, object::BpfObject};
+use bpfpack_spec::{Source, Spec};
+
+use crate::args::{Plan, expr_failure};
+use crate::attach::Uses;
 use crate::command::Command;
-use crate::failure::Failure;
+use crate::failure::{Failure, exit_code};
 use crate::talk::Talk;
 use crate::vars::{Chosen, Given};
 use names::{Kind, choose};
+pub(crate) use stage::OfCgroup;
 
-/// Finds the arguments of the package that limit it.
+/// Characters of a thread's name that the kernel keeps.
+const COMM: usize = 15;
+
+/// The type of the file system (linux/magic.h).
+const CGROUP2: i64 = 0x6367_7270;
+
+/// What is asked for.
+#[derive(Debug)]
+struct Wanted {
+    kind: Kind,
+    /// As it was written.
+    option: String,
+    /// The value for an argument, or a member.
+    value: String,
+}
+
+/// What is asked for, and how far it is done.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// What the package has no argument for.
+    left: Vec<Wanted>,
+    /// What programs attach to.
+    uses: Uses,
+    /// The names of the package's arguments, for a message.
+    arguments: Vec<String>,
+}
+
+/// A package before its arguments have values.
+pub(crate) struct Package<'p> {
+    /// Its description.
+    pub(crate) meta: &'p Meta,
+    /// Its object.
+    pub(crate) elf: &'p BpfObject<'p>,
+    /// The types of that.
+    pub(crate) btf: &'p Btf<'p>,
+}
+
+/// Finds the cgroup of the container that a plan names.
 ///
 /// # Errors
-/// When one is given already.
+/// When there is none, or more than one.
+pub(crate) fn find_container(plan: &mut Plan, talk: &Talk) -> Result<(), Failure> {
+    let Some(id) = &plan.container else { return Ok(()) };
+    let path = container::find(id, &container::own_mounts())?;
+    talk.note(&format!("--container {id}: its cgroup is {}", path.display()));
+    plan.cgroup = Some(path);
+    Ok(())
+}
+
+/// Hands on what is asked for to the arguments of the package that are for it.
+///
+/// # Errors
+/// When one is given already, or a cgroup is none.
 pub(crate) fn through_arguments(
     plan: &Plan,
     command: Option<&Command>,
+    package: &Package<'_>,
     given: &Given<'_>,
     talk: &Talk,
-) -> Result<Vec<Chosen>, Failure> {
-    let mut chosen = Vec::new();
+) -> Result<(Scope, Vec<Chosen>), Failure> {
+    let uses = Uses::of(package.elf, plan);
+    let maps = &package.meta.bpf_skel.maps;
+    let is_of_cgroups = |name: &str| package.btf.map_number(name, "type") == Some(CGROUP_ARRAY);
+    let has_cgroup_maps = maps.iter().any(|map| is_of_cgroups(&map.name));
     let candidates = given.candidates();
+    let arguments = candidates.iter().map(|candidate| candidate.long.to_owned()).collect();
+    let mut scope = Scope { left: Vec::new(), uses, arguments };
+    let mut chosen = Vec::new();
+    for wanted in wanted(plan, talk)? {
+        if wanted.kind == Kind::Cgroup && has_cgroup_maps {
+            let switch = names::switch_of_cgroups(&candidates);
+            let and = switch.map_or(String::new(), |at| {
+                chosen.push(Chosen { variable: at, text: "true".to_owned() });
+                format!(", with its argument `{}`", candidates[at].long)
+            });
+            talk.note(&format!("{}: through the package's map of cgroups{and}", wanted.option));
+            continue;
+        }
+        let Some(at) = choose(wanted.kind, &candidates) else {
+            scope.left.push(wanted);
+            continue;
+        };
+        let (long, option) = (candidates[at].long, &wanted.option);
+        if given.is_given(at) {
+            return Err(usage(format!("{option}: `--{long}` of the package is given, too")));
+        }
+        talk.note(&format!("{option}: through the package's argument `{long}`"));
+        chosen.push(Chosen { variable: at, text: wanted.value });
+    }
     if let (Some(command), None) = (command, plan.process) {
         let text = command.pid().to_string();
-        let what = format!("the command's process {text}");
         match choose(Kind::Process, &candidates) {
             None => talk.note(&format!(
-                "{what}: the package has no argument for a process, and shows what all do"
+                "the command's process {text}: the package has no argument for a process, and \
+                 shows what all do"
             )),
             Some(at) if given.is_given(at) => {}
             Some(at) => {
-                talk.note(&through(&what, candidates[at].long));
+                let long = candidates[at].long;
+                talk.note(&format!(
+                    "the command's process {text}: through the package's argument `{long}`"
+                ));
                 chosen.push(Chosen { variable: at, text });
             }
         }
     }
-    Ok(chosen)
+    Ok((scope, chosen))
 }
 
-fn through(what: &str, argument: &str) -> String {
-    format!("{what}: through the package's argument `{argument}`")
+/// What a plan asks for.
+fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
+    let mut wanted = Vec::new();
+    if let Some(pid) = plan.process {
+        if !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
+            talk.warning(&format!("-p {pid}: there is no such process now"));
+        }
+        let (option, value) = (format!("-p {pid}"), pid.to_string());
+        wanted.push(Wanted { kind: Kind::Process, option, value });
+    }
+    if let Some(comm) = &plan.comm {
+        // The kernel cuts names off.
+        let mut end = comm.len().min(COMM);
+        while !comm.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (option, value) = (format!("--comm {comm}"), comm[..end].to_owned());
+        wanted.push(Wanted { kind: Kind::Comm, option, value });
+    }
+    if let Some(path) = &plan.cgroup {
+        let option = match &plan.container {
+            Some(id) => format!("--container {id}"),
+            None => format!("--cgroup {}", path.display()),
+        };
+        wanted.push(Wanted { kind: Kind::Cgroup, option, value: id_of(path)?.to_string() });
+    }
+    Ok(wanted)
+}
+
+/// The id of a cgroup: the inode number of its folder.
+fn id_of(path: &Path) -> Result<u64, Failure> {
+    let meta = fs::metadata(path)
+        .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
+        .map_err(|error| Failure::new(exit_code::USAGE, error))?;
+    let is_cgroup = rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == CGROUP2);
+    match is_cgroup && meta.is_dir() {
+        true => Ok(meta.ino()),
+        false => Err(usage(format!(
+            "`{}` is no folder of a cgroup hierarchy of version 2",
+            path.display()
+        ))),
+    }
+}
+
+impl Scope {
+    /// Has what is left filtered by members: adds to the filters of the plan, or returns a stage.
+    ///
+    /// # Errors
+    /// When nothing that is shown has such a member.
+    pub(crate) fn by_members(
+        self,
+        plan: &mut Plan,
+        spec: &Spec,
+        talk: &Talk,
+    ) -> Result<Option<OfCgroup>, Failure> {
+        let mut stage = None;
+        for wanted in &self.left {
+            let is_done = match wanted.kind {
+                Kind::Process => self.uses.only_user_functions,
+                Kind::Cgroup => self.uses.cgroup,
+                Kind::Comm => false,
+            };
+            if is_done {
+                continue;
+            }
+            let Wanted { kind, option, value } = wanted;
+            let all = members::of_sources(*kind, &spec.sources);
+            let names: BTreeSet<String> =
+                all.into_iter().filter_map(|(_, found)| Some(found?.name)).collect();
+            if !names.is_empty() {
+                let text = expression(*kind, &names, value);
+                talk.note(&format!("{option}: only what has `{text}` is shown"));
+                let expr = Expr::parse(&text).map_err(|error| expr_failure(option, &error))?;
+                plan.filters.push(expr);
+            } else if *kind == Kind::Process && self.uses.user_functions {
+                talk.note(&format!("{option}: only for probes of user functions"));
+            } else if *kind == Kind::Cgroup
+                && let Some(found) = of_processes(plan, spec)
+            {
+                talk.note(&format!(
+                    "{option}: only what processes in it do is shown; of those that end at once, \
+                     nothing is"
+                ));
+                stage = Some(found);
+            } else {
+                return Err(self.impossible(wanted, &spec.sources));
+            }
+        }
+        Ok(stage)
+    }
+
+    fn impossible(&self, wanted: &Wanted, sources: &[Source]) -> Failure {
+        let what = match wanted.kind {
+            Kind::Process => "process",
+            Kind::Comm => "name of a process",
+            Kind::Cgroup => "cgroup",
+        };
+        let failure = usage(format!(
+            "{}: the package has no argument for a {what}, and nothing that it shows has a member \
+             for one",
+            wanted.option
+        ));
+        let listed = |what: &str, names: &[String]| match names {
+            [] => format!("it has no {what}"),
+            names => format!("its {what} are {}", names.join(", ")),
+        };
+        let arguments = listed("arguments", &self.arguments);
+        failure.hint(format!("{arguments}; {}", listed("members", &members::names(sources))))
+    }
+}
+
+/// An expression for members of these names.
+fn expression(kind: Kind, names: &BTreeSet<String>, value: &str) -> String {
+    let value = if kind == Kind::Comm { quoted(value) } else { value.to_owned() };
+    let each: Vec<String> = names.iter().map(|name| format!("{name} == {value}")).collect();
+    each.join(" || ")
+}
+
+/// A stage that looks for the cgroups of processes; none where nothing names a process.
+fn of_processes(plan: &Plan, spec: &Spec) -> Option<OfCgroup> {
+    let all = members::of_sources(Kind::Process, &spec.sources);
+    if all.iter().all(|(_, found)| found.is_none()) {
+        return None;
+    }
+    let folder = fs::canonicalize(plan.cgroup.as_deref().unwrap_or(Path::new("/"))).ok()?;
+    let path = container::path_below(&container::own_mounts(), &folder)?;
+    Some(OfCgroup::new(path, all.into_iter().collect()))
+}
+
+fn usage(text: String) -> Failure {
+    Failure::new(exit_code::USAGE, anyhow!(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_name_all_members() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(expression(Kind::Process, &names(&["pid"]), "42"), "pid == 42");
+        let both = expression(Kind::Process, &names(&["tgid", "pid"]), "42");
+        assert_eq!(both, "pid == 42 || tgid == 42");
+        let comm = expression(Kind::Comm, &names(&["comm"]), "a \"b\"");
+        assert!(Expr::parse(&comm).is_ok(), "{comm}");
+    }
 }

@@ -25,7 +25,18 @@ const BEHIND: [&str; 3] = ["_filter", "_target", "_to_trace"];
 /// Where a package tells processes from threads, `tgid` is what user space calls a process.
 const PROCESS: [&str; 4] = ["tgid", "pid", "process_id", "process"];
 const COMM: [&str; 5] = ["comm", "command", "process_name", "proc_name", "task_name"];
+const SWITCHES: [&str; 6] =
+    ["filter_cg", "filter_cgroup", "cg_filter", "cgroup_filter", "filter_by_cgroup", "use_cgroup"];
 const CGROUP: [&str; 5] = ["cgroup_id", "cgroupid", "cgroup", "cgid", "cg_id"];
+
+/// The switch by which programs look into their map of cgroups.
+pub(crate) fn switch_of_cgroups(candidates: &[Candidate<'_>]) -> Option<usize> {
+    let is_it = |candidate: &Candidate<'_>| {
+        let name = candidate.name.to_ascii_lowercase();
+        candidate.kind.is_bool() && SWITCHES.contains(&&*name)
+    };
+    candidates.iter().position(is_it)
+}
 
 /// The argument that fits best; none where there is none.
 pub(crate) fn choose(kind: Kind, candidates: &[Candidate<'_>]) -> Option<usize> {
@@ -106,6 +117,14 @@ mod tests {
             chosen(Kind::Process, &[("targ_pid", INT), ("targ_tgid", INT)]),
             Some("targ_tgid")
         );
+    }
+
+    #[test]
+    fn maps_of_cgroups_have_a_switch() {
+        let candidate = |name, kind| Candidate { name, long: name, short: None, kind };
+        let all = [candidate("filter_cg", &INT), candidate("filter_cg", &BOOL)];
+        assert_eq!(switch_of_cgroups(&all), Some(1));
+        assert_eq!(switch_of_cgroups(&all[..1]), None);
     }
 
     #[test]

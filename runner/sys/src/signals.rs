@@ -22,7 +22,7 @@ const SIZE: [i32; 1] = [libc::SIGWINCH];
 #[derive(Debug)]
 pub struct Signals {
     ending: OwnedFd,
-    /// None for a test.
+    /// None for a test, and for another owner.
     reading: Option<OwnedFd>,
     /// None for a test.
     size: Option<OwnedFd>,
@@ -87,11 +87,10 @@ impl Signals {
         poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
     }
 
-    /// The same signals, for another owner.
+    /// The signals that end a run, for another owner.
     pub fn try_clone(&self) -> io::Result<Signals> {
-        let reading = self.reading.as_ref().map(OwnedFd::try_clone).transpose()?;
-        let size = self.size.as_ref().map(OwnedFd::try_clone).transpose()?;
-        Ok(Signals { ending: self.ending.try_clone()?, reading, size, before: self.before })
+        let ending = self.ending.try_clone()?;
+        Ok(Signals { ending, reading: None, size: None, before: self.before })
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.

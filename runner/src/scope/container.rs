@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+//! Cgroups of containers, by the containers' ids, and of processes. Runtimes name a cgroup after the
+//! id: `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`, or `ID` below
+//! a folder of theirs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use crate::failure::{Failure, exit_code};
+
+/// Folders that are looked at.
+const MOST: usize = 20_000;
+
+/// Digits of the shortest id in a folder's name.
+const SHORTEST: usize = 12;
+
+/// Digits of an id that stands alone.
+const LONG: usize = 32;
+
+/// Ids that are listed at most.
+const LISTED: usize = 4;
+
+/// A mounted hierarchy of version 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Which of its folders is mounted.
+    root: String,
+    /// Where.
+    point: PathBuf,
+}
+
+/// The mounts of version 2, by the text of `/proc/self/mountinfo`, those of whole hierarchies first.
+pub(super) fn mounts(text: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let (place, kind) = line.split_once(" - ")?;
+        let mut fields = place.split(' ').skip(3);
+        let (root, point) = (fields.next()?.to_owned(), fields.next()?.into());
+        kind.starts_with("cgroup2 ").then_some(Mount { root, point })
+    };
+    let mut mounts: Vec<Mount> = text.lines().filter_map(mount).collect();
+    mounts.sort_by_key(|mount| mount.root != "/");
+    mounts
+}
+
+/// The mounts of this process.
+pub(super) fn own_mounts() -> Vec<Mount> {
+    mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+/// What `/proc/PID/cgroup` calls a folder below one of the mounts.
+pub(super) fn path_below(mounts: &[Mount], folder: &Path) -> Option<String> {
+    let below = |mount: &Mount| {
+        let rest = folder.strip_prefix(&mount.point).ok()?.to_str()?;
+        Some(format!("{}/{rest}", mount.root.trim_end_matches('/')))
+    };
+    // The longest: one may be mounted inside of another.
+    let found = mounts.iter().filter(|mount| folder.starts_with(&mount.point));
+    let path = found.max_by_key(|mount| mount.point.as_os_str().len()).and_then(below)?;
+    Some(if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path })
+}
+
+/// The path of a process's cgroup, by the text of `/proc/PID/cgroup`.
+pub(super) fn path_of_process(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// Whether a path is this one, or below it.
+pub(super) fn is_below(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The id of the container whose cgroup has a folder of this name.
+pub(super) fn id_of(name: &str) -> Option<&str> {
+    let is_id = |text: &str, least: usize| {
+        text.len() >= least && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if is_id(name, LONG) {
+        return Some(name);
+    }
+    let (runtime, id) = name.strip_suffix(".scope")?.rsplit_once('-')?;
+    // The processes that watch over a container are none of it.
+    (is_id(id, SHORTEST) && !runtime.ends_with("-conmon")).then_some(id)
+}
+
+/// Finds the cgroup of the container whose id begins so.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
+    let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!("--container {text}"));
+    let Some(mount) = mounts.first() else {
+        return Err(usage(format!("{prefix}: no cgroup hierarchy of version 2 is mounted"))
+            .hint("mount -t cgroup2 none /sys/fs/cgroup"));
+    };
+    let mut found = all(&mount.point);
+    let ids: Vec<String> = found.keys().cloned().collect();
+    let wanted: Vec<&String> =
+        ids.iter().filter(|id| !prefix.is_empty() && id.starts_with(prefix)).collect();
+    let listed = |ids: &[&String]| {
+        let short: Vec<&str> = ids.iter().take(LISTED).map(|id| &id[..SHORTEST]).collect();
+        let more = if ids.len() > LISTED { ", …" } else { "" };
+        format!("{}{more}", short.join(", "))
+    };
+    let point = mount.point.display();
+    match &wanted[..] {
+        [id] => Ok(found.remove(*id).unwrap_or_default()),
+        [] => {
+            let text = format!("{prefix}: no cgroup below {point} has an id that begins so");
+            Err(usage(text).hint(match &ids.iter().collect::<Vec<_>>()[..] {
+                [] => "there are none of containers".to_owned(),
+                ids => format!("there are {}", listed(ids)),
+            }))
+        }
+        several => {
+            let text = format!("{prefix}: {} containers have such an id", several.len());
+            Err(usage(text).hint(format!("more digits tell which one: {}", listed(several))))
+        }
+    }
+}
+
+/// The folders of containers, by their ids; of several that have one id, the one that is next to the
+/// root.
+fn all(root: &Path) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    let mut folders = VecDeque::from([root.to_owned()]);
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop_front() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if looked_at == MOST || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            looked_at += 1;
+            let name = entry.file_name();
+            match name.to_str().and_then(id_of) {
+                Some(id) => drop(found.entry(id.to_owned()).or_insert_with(|| entry.path())),
+                None => folders.push_back(entry.path()),
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9";
+
+    #[test]
+    fn ids_are_in_the_names_that_runtimes_give() {
+        for runtime in ["docker", "cri-containerd", "crio", "libpod", "nerdctl"] {
+            assert_eq!(id_of(&format!("{runtime}-{ID}.scope")), Some(ID));
+        }
+        assert_eq!(id_of(ID), Some(ID));
+        for name in ["docker", "session-1.scope", "init.scope", "user-1000.slice", "abc"] {
+            assert_eq!(id_of(name), None, "{name}");
+        }
+        assert_eq!(id_of(&format!("libpod-conmon-{ID}.scope")), None);
+    }
+
+    #[test]
+    fn paths_are_compared_by_whole_names() {
+        assert!(is_below("/a", "/a") && is_below("/a/b", "/a") && is_below("/a", "/"));
+        assert!(!is_below("/ab", "/a") && !is_below("/", "/a"));
+        assert_eq!(path_of_process("1:name=systemd:/x\n0::/a/b\n"), Some("/a/b"));
+    }
+
+    #[test]
+    fn folders_are_named_as_the_kernel_does() {
+        let text = "24 1 0:22 / /sys rw - sysfs sysfs rw\n\
+                    30 24 0:26 /part /mnt/part rw - cgroup2 none rw\n\
+                    31 24 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mounts = mounts(text);
+        assert_eq!((mounts.len(), &*mounts[0].root), (2, "/"));
+        let below = |path: &str| path_below(&mounts, Path::new(path));
+        assert_eq!(below("/sys/fs/cgroup/a/b").as_deref(), Some("/a/b"));
+        assert_eq!(below("/sys/fs/cgroup").as_deref(), Some("/"));
+        assert_eq!(below("/mnt/part/a").as_deref(), Some("/part/a"));
+        assert_eq!(below("/mnt/part").as_deref(), Some("/part"));
+        assert_eq!(below("/sys"), None);
+    }
+
+    #[test]
+    fn a_beginning_finds_a_container() {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = [Mount { root: "/".into(), point: dir.path().to_owned() }];
+        let make = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let other = format!("4a7{}", &ID[3..]);
+        let one = make(&format!("system.slice/docker-{ID}.scope"));
+        make(&format!("system.slice/docker-{ID}.scope/docker-{ID}.scope"));
+        let two = make(&format!("kubepods/burstable/pod1/{other}"));
+        let find = |prefix: &str| find(prefix, &mounts).map_err(|failure| failure.message());
+        assert_eq!(find("4a6f"), Ok(one.clone()));
+        assert_eq!(find(ID), Ok(one));
+        assert_eq!(find("4a7"), Ok(two));
+        assert!(find("4a").unwrap_err().contains("2 containers"));
+        assert!(find("5").unwrap_err().contains("no cgroup below"));
+        assert!(find("").is_err());
+        assert!(super::find("4a", &[]).unwrap_err().message().contains("version 2 is mounted"));
+    }
+}
