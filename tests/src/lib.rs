@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 pub mod attack;
+pub mod beside;
 pub mod held;
 pub mod load;
 pub mod modules;

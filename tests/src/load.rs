@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Load: interrupts of the disk, tasks that wake each other, and a thread that makes system calls.
+//! Load: interrupts of the disk, tasks that wake each other, a thread that makes system calls, and one
+//! that runs and sleeps.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -42,13 +43,22 @@ impl Disk {
     /// # Errors
     /// When the disk fails.
     pub fn read(&self, count: usize) -> std::io::Result<()> {
+        self.read_pieces(count, 1)
+    }
+
+    /// Reads `count` pieces of so many blocks, one after the other.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn read_pieces(&self, count: usize, blocks: usize) -> std::io::Result<()> {
         // O_DIRECT wants memory that is aligned as the disk's blocks are.
-        let memory = vec![0u8; BLOCK * 2];
+        let size = BLOCK * blocks;
+        let memory = vec![0u8; size + BLOCK];
         let at = memory.as_ptr().align_offset(BLOCK);
         let mut memory = memory;
-        for block in 0..count {
-            let offset = (block % BLOCKS * BLOCK) as u64;
-            self.file.read_exact_at(&mut memory[at..at + BLOCK], offset)?;
+        for piece in 0..count {
+            let offset = (piece % (BLOCKS / blocks) * size) as u64;
+            self.file.read_exact_at(&mut memory[at..at + size], offset)?;
         }
         Ok(())
     }
@@ -109,15 +119,7 @@ impl Caller {
         let (go, told) = mpsc::channel();
         let (tell, tid) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            if let Ok(cpus) = sched_getaffinity(None)
-                && cpus.count() > 1
-                && let Some(last) = (0..CpuSet::MAX_CPU).rfind(|cpu| cpus.is_set(*cpu))
-            {
-                let mut only = CpuSet::new();
-                only.set(last);
-                // Where it must not be, it runs anywhere.
-                let _ = sched_setaffinity(None, &only);
-            }
+            stay_on_last_cpu();
             let _ = tell.send(crate::sys::thread_id());
             let times: u64 = told.recv().unwrap_or(0);
             let begin = Instant::now();
@@ -140,6 +142,31 @@ impl Caller {
     pub fn call(self, times: u64) -> Duration {
         let _ = self.go.send(times);
         self.thread.join().unwrap_or_default()
+    }
+}
+
+/// Keeps this thread on the last CPU, where there are several.
+pub fn stay_on_last_cpu() {
+    if let Ok(cpus) = sched_getaffinity(None)
+        && cpus.count() > 1
+        && let Some(last) = (0..CpuSet::MAX_CPU).rfind(|cpu| cpus.is_set(*cpu))
+    {
+        let mut only = CpuSet::new();
+        only.set(last);
+        // Where it must not be, it runs anywhere.
+        let _ = sched_setaffinity(None, &only);
+    }
+}
+
+/// Runs for a while, sleeps for another, and so on, until the time is over.
+pub fn run_and_sleep(run: Duration, sleep: Duration, total: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < total {
+        let awake = Instant::now();
+        while awake.elapsed() < run {
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(sleep);
     }
 }
 

@@ -3,25 +3,25 @@
 //! attaches both of two alternatives shows twice as many.)
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bpfpack_tests::load::{Disk, PingPong, interrupt_of_disk};
+use bpfpack_tests::beside::{apart, element, log2_buckets, printed, same_buckets, start_tool};
+use bpfpack_tests::held::unique_name;
+use bpfpack_tests::load::{
+    Caller, Disk, PingPong, interrupt_of_disk, run_and_sleep, stay_on_last_cpu,
+};
+use bpfpack_tests::sys::thread_id;
 use bpfpack_tests::{
-    Running, alone, can, eventually, has_tool, histogram_sums, is_root, pack, scratch, sum_of,
+    Running, alone, can, has_tool, histogram_sums, is_root, pack, scratch, sum_of,
 };
 
 const READS: usize = 20_000;
 
-/// Starts a tool in C, and waits until it has attached its programs.
-fn start_tool(name: &str, args: &[&str], links: usize) -> Running {
-    let running = Running::start(format!("/usr/sbin/{name}"), args);
-    eventually("the tool has attached", || running.held().links.len() >= links);
-    running
-}
-
-/// How far apart two counts are, as a part of the larger.
-fn apart(a: u64, b: u64) -> f64 {
-    a.abs_diff(b) as f64 / a.max(b).max(1) as f64
+/// A disk to read from; without one, a test is left out.
+fn disk() -> Option<Disk> {
+    let disk = Disk::new().ok();
+    let _ = can("needs a disk below /var/tmp that can be read directly", disk.is_some());
+    disk
 }
 
 #[test]
@@ -30,10 +30,7 @@ fn hardirqs_counts_each_interrupt_once() {
         return;
     }
     let _alone = alone();
-    let Ok(disk) = Disk::new() else {
-        let _ = can("needs a disk below /var/tmp that can be read directly", false);
-        return;
-    };
+    let Some(disk) = disk() else { return };
     let name = interrupt_of_disk(&disk).unwrap();
     let Some(name) = name else {
         let _ = can("needs a disk whose interrupts are counted in /proc/interrupts", false);
@@ -95,4 +92,151 @@ fn runqlat_counts_each_switch_once() {
     println!("runqlat: ecli {ours}, runqlat {tool}");
     assert!(ours > 10_000, "the load was seen: {ours}");
     assert!(apart(ours, tool) < 0.02, "ecli {ours}, runqlat {tool}");
+}
+
+#[test]
+fn biolatency_has_the_same_buckets() {
+    if !is_root() || !has_tool("biolatency") {
+        return;
+    }
+    let _alone = alone();
+    let Some(disk) = disk() else { return };
+    let dir = scratch();
+    let package = pack("examples/biolatency/biolatency.bpf.c", &dir);
+    let ours = Running::ecli(&["run", "-j", "--interval", "1h", &package]);
+    let tool = start_tool("biolatency", &["3600"], 2);
+    let begin = Instant::now();
+    let mut reads = 0;
+    while begin.elapsed() < Duration::from_secs(2) {
+        disk.read(100).unwrap();
+        reads += 100;
+    }
+    let (ours, tool) = (ours.interrupt().succeeded(), tool.interrupt().succeeded());
+    let ours = log2_buckets(&element(&ours.stdout, |_| true).unwrap());
+    let tool = printed(&tool.stdout, None);
+    let seen = (ours.values().sum::<u64>(), tool.values().sum::<u64>());
+    println!("reads {reads}, ecli {}, biolatency {}", seen.0, seen.1);
+    // What is at the edge of a bucket: the two look at the clock one after the other.
+    same_buckets("biolatency", &ours, &tool, reads / 30 + 30);
+    assert!(seen.0 >= reads * 9 / 10, "the load was seen: {ours:?}");
+}
+
+#[test]
+fn bitesize_has_the_same_buckets() {
+    if !is_root() || !has_tool("bitesize") {
+        return;
+    }
+    let _alone = alone();
+    let Some(disk) = disk() else { return };
+    let dir = scratch();
+    let package = pack("examples/bitesize/bitesize.bpf.c", &dir);
+    let ours = Running::ecli(&["run", "-j", "--interval", "1h", &package]);
+    let tool = start_tool("bitesize", &["3600"], 1);
+    // A name of its own: what others do meanwhile is counted elsewhere.
+    let name = unique_name();
+    let reader = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        for (count, blocks) in [(1000, 1), (300, 4), (100, 16)] {
+            disk.read_pieces(count, blocks).unwrap();
+        }
+    });
+    reader.unwrap().join().unwrap();
+    let (ours, tool) = (ours.interrupt().succeeded(), tool.interrupt().succeeded());
+    let ours = element(&ours.stdout, |key| key["comm"] == *name).unwrap();
+    let bytes = 4096 * (1000 + 300 * 4 + 100 * 16);
+    assert_eq!(ours["total_bytes"], bytes);
+    let ours = log2_buckets(&ours);
+    assert!(ours[&4] >= 1000, "the reads were seen: {ours:?}");
+    same_buckets(
+        "bitesize",
+        &ours,
+        &printed(&tool.stdout, Some(&format!("Process Name = {name}"))),
+        0,
+    );
+}
+
+/// Compares the times of the threads of a load. Their names are their own.
+fn cpudist(ours: &[&str], tool: &[&str], load: fn()) {
+    if !is_root() || !has_tool("cpudist") {
+        return;
+    }
+    let _alone = alone();
+    let dir = scratch();
+    let package = pack("examples/cpudist/cpudist.bpf.c", &dir);
+    let run = ["run", "-j", "--interval", "1h", &package, "-L"];
+    let ours = Running::ecli(&[&run, ours].concat());
+    let tool = start_tool("cpudist", &[tool, &["-L", "3600"]].concat(), 1);
+    let name = unique_name();
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let run = move || {
+                load();
+                thread_id()
+            };
+            std::thread::Builder::new().name(name.clone()).spawn(run).unwrap()
+        })
+        .collect();
+    let tids: Vec<i32> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let (ours, tool) = (ours.interrupt().succeeded(), tool.interrupt().succeeded());
+    for tid in tids {
+        let ours = element(&ours.stdout, |key| key["tid"] == tid).unwrap();
+        assert_eq!(ours["comm"], *name);
+        let ours = log2_buckets(&ours);
+        let total: u64 = ours.values().sum();
+        assert!(total > 20, "the load was seen: {ours:?}");
+        let tool = printed(&tool.stdout, Some(&format!("tid = {tid} {name}")));
+        same_buckets("cpudist", &ours, &tool, total / 30 + 5);
+    }
+}
+
+#[test]
+fn cpudist_has_the_same_buckets_on_the_cpu() {
+    // The tool in C counts only times that end though the task could go on.
+    cpudist(&["--preempted"], &[], || {
+        stay_on_last_cpu();
+        run_and_sleep(Duration::from_secs(2), Duration::ZERO, Duration::from_secs(2));
+    });
+}
+
+#[test]
+fn cpudist_has_the_same_buckets_off_the_cpu() {
+    // Far from a power of two: what the other's programs take puts no time into another bucket.
+    const SPAN: Duration = Duration::from_micros(350);
+    cpudist(&["-O"], &["-O"], || run_and_sleep(SPAN, SPAN, Duration::from_secs(2)));
+}
+
+#[test]
+fn syscount_counts_each_call_once() {
+    const CALLS: u64 = 100_000;
+    if !is_root() || !has_tool("syscount") {
+        return;
+    }
+    let _alone = alone();
+    let dir = scratch();
+    let package = pack("examples/syscount/syscount.bpf.c", &dir);
+    let pid = std::process::id().to_string();
+    let tool = start_tool("syscount", &["-p", &pid, "-T", "100", "-i", "3600"], 1);
+    let ours = Running::ecli(&[
+        "run",
+        "-j",
+        "--decode",
+        "--interval",
+        "1h",
+        &package,
+        "--times",
+        "-p",
+        &pid,
+    ]);
+    let _ = Caller::start().unwrap().call(CALLS);
+    let (ours, tool) = (ours.interrupt().succeeded(), tool.interrupt().succeeded());
+    let mut rows = tool.stdout.lines().filter_map(|line| {
+        let (name, count) = line.split_once(char::is_whitespace)?;
+        Some((name.to_owned(), count.trim().parse::<u64>().ok()?))
+    });
+    let (name, of_tool) = rows.next().unwrap();
+    assert_eq!(name, "getpgid");
+    let ours = element(&ours.stdout, |key| key["syscall"] == *name).unwrap();
+    println!("{name}: ecli {ours}, syscount {of_tool}");
+    assert_eq!((ours["count"].as_u64(), of_tool), (Some(CALLS), CALLS));
+    let times = ours["total_ns"].as_u64().unwrap() / CALLS;
+    assert!((10..100_000).contains(&times), "a call takes {times} ns");
 }

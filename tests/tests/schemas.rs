@@ -49,7 +49,20 @@ fn every_field_is_described() {
 fn the_examples_packages_are_valid() {
     let package_schema = jsonschema::validator_for(&schema("package.schema.json")).unwrap();
     let skel_schema = jsonschema::validator_for(&schema("skel.schema.json")).unwrap();
-    for name in ["hardirqs", "softirqs", "runqlat", "exits"] {
+    for name in [
+        "hardirqs",
+        "softirqs",
+        "runqlat",
+        "exits",
+        "biolatency",
+        "bitesize",
+        "cachestat",
+        "cpubusy",
+        "cpudist",
+        "filetop",
+        "runqlen",
+        "syscount",
+    ] {
         let dir = scratch();
         let package = pack(&format!("examples/{name}/{name}.bpf.c"), &dir);
         let skel = dir.path().join(format!("{name}.skel.json"));

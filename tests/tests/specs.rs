@@ -75,6 +75,14 @@ fn examples_show_what_their_annotations_say() {
             &["section .bss 10: histogram of usecs", "section .bss 10: table"],
         ),
         ("examples/hello/hello.bpf.c", &["printk bpf_printk: line"]),
+        ("examples/biolatency/biolatency.bpf.c", &["map hists: histogram of usecs"]),
+        ("examples/bitesize/bitesize.bpf.c", &["map hists: histogram of KiB"]),
+        ("examples/cachestat/cachestat.bpf.c", &["section .bss 4: table"]),
+        ("examples/cpubusy/cpubusy.bpf.c", &["map periods: histogram of usecs"]),
+        ("examples/cpudist/cpudist.bpf.c", &["map hists: histogram of usecs"]),
+        ("examples/filetop/filetop.bpf.c", &["map files: table"]),
+        ("examples/runqlen/runqlen.bpf.c", &["map hists: histogram of tasks"]),
+        ("examples/syscount/syscount.bpf.c", &["map counts: table"]),
     ] {
         let spec = spec(source, &Options::default());
         assert_eq!(lines(&spec), expected, "{source}");

@@ -63,6 +63,10 @@ pub enum Meaning {
     DeviceNumber,
     /// The index of a network interface.
     Interface,
+    /// The number of an interrupt.
+    Interrupt,
+    /// The number of a softirq.
+    Softirq,
     /// A time span.
     Duration(Unit),
     /// A time of the monotonic or the boot clock, as local time of day.
@@ -98,7 +102,7 @@ impl Unit {
 }
 
 /// What annotations say, in the order of an error message.
-pub const NAMED: [(&str, Meaning); 36] = [
+pub const NAMED: [(&str, Meaning); 38] = [
     ("plain", Meaning::Plain),
     ("ipv4", Meaning::Ipv4(None)),
     ("ipv6", Meaning::Ipv6(None)),
@@ -123,6 +127,8 @@ pub const NAMED: [(&str, Meaning); 36] = [
     ("device", Meaning::Device),
     ("device_number", Meaning::DeviceNumber),
     ("interface", Meaning::Interface),
+    ("interrupt", Meaning::Interrupt),
+    ("softirq", Meaning::Softirq),
     ("duration_ns", Meaning::Duration(Unit::Nanoseconds)),
     ("duration_us", Meaning::Duration(Unit::Microseconds)),
     ("duration_ms", Meaning::Duration(Unit::Milliseconds)),

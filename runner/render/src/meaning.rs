@@ -7,6 +7,7 @@ mod cgroup;
 mod clock;
 mod code;
 mod device;
+mod interrupt;
 mod known;
 mod names;
 mod net;
@@ -35,6 +36,7 @@ pub(crate) fn is_fixed(meaning: &Meaning) -> bool {
             | Meaning::SocketState
             | Meaning::Protocol
             | Meaning::Capability
+            | Meaning::Softirq
             | Meaning::Hex
             | Meaning::Duration(_)
             | Meaning::Size
@@ -53,6 +55,7 @@ pub(crate) fn is_plain(meaning: &Meaning) -> bool {
             | Meaning::Cgroup
             | Meaning::Device
             | Meaning::Interface
+            | Meaning::Interrupt
     )
 }
 
@@ -66,10 +69,10 @@ pub(crate) fn width(meaning: &Meaning) -> usize {
         Meaning::Ipv4(_) | Meaning::Ip(_) | Meaning::Clock(_) => 15,
         Meaning::Ipv6(_) => 25,
         Meaning::Mac => 17,
-        Meaning::Text | Meaning::Syscall => 16,
+        Meaning::Text | Meaning::Syscall | Meaning::Interrupt => 16,
         Meaning::Protocol | Meaning::Duration(_) => 7,
         Meaning::Capability => 20,
-        Meaning::User | Meaning::Group | Meaning::Interface => 8,
+        Meaning::User | Meaning::Group | Meaning::Interface | Meaning::Softirq => 8,
         Meaning::Device | Meaning::DeviceNumber => 8,
         Meaning::Hex => 18,
         Meaning::KernelAddress | Meaning::Cgroup => 30,
@@ -126,6 +129,8 @@ fn write_number(meaning: &Meaning, number: Number, names: &mut Names, out: &mut 
         Meaning::Group => names.accounts.group(value),
         Meaning::Cgroup => names.cgroups.path(value),
         Meaning::Interface => names.devices.interface(value),
+        Meaning::Interrupt => names.interrupts.name(value),
+        Meaning::Softirq => interrupt::softirq(value),
         Meaning::Port | Meaning::NetworkOrder => return net::swapped(value, size, out),
         Meaning::Errno => return code::errno(extended, out),
         // Programs keep such results in unsigned members, too.

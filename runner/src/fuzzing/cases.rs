@@ -185,7 +185,9 @@ fn strip(layout: &mut Layout, has_clock: bool) {
         Layout::Struct(record) => {
             for member in &mut record.members {
                 match member.meaning {
-                    Some(Meaning::Cgroup | Meaning::Device | Meaning::Interface) => {
+                    Some(
+                        Meaning::Cgroup | Meaning::Device | Meaning::Interface | Meaning::Interrupt,
+                    ) => {
                         member.meaning = Some(Meaning::Hex);
                     }
                     Some(Meaning::Clock(_)) if !has_clock => member.meaning = None,

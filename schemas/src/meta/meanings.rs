@@ -2,7 +2,7 @@
 //! What a member of a record can be said to stand for.
 
 /// The values of `meanings`. `ecli` knows how each is shown.
-pub const MEANINGS: [&str; 36] = [
+pub const MEANINGS: [&str; 38] = [
     "plain",
     "ipv4",
     "ipv6",
@@ -27,6 +27,8 @@ pub const MEANINGS: [&str; 36] = [
     "device",
     "device_number",
     "interface",
+    "interrupt",
+    "softirq",
     "duration_ns",
     "duration_us",
     "duration_ms",

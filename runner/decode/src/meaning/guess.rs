@@ -182,6 +182,8 @@ fn number(name: &str, size: u64, signed: bool, is_network: impl Fn() -> bool) ->
         ("ifindex" | "if_index" | "ifidx" | "bound_dev_if" | "iif" | "oif", 4) => {
             Meaning::Interface
         }
+        ("irq" | "irq_nr" | "irq_no" | "irq_id", 4) => Meaning::Interrupt,
+        ("softirq" | "softirq_nr" | "softirq_vec" | "vec_nr", 4) => Meaning::Softirq,
         (_, 4) if ends(&["_ifindex"]) => Meaning::Interface,
         ("bytes" | "size" | "len" | "rx_b" | "tx_b", 4 | 8) => Meaning::Size,
         (_, 4 | 8) if ends(&["_bytes"]) || name.starts_with("bytes_") => Meaning::Size,

@@ -120,6 +120,8 @@ fn names_tell_where_the_type_fits() {
     assert_eq!(guess("u32", "rdev"), Some(Meaning::DeviceNumber));
     assert_eq!(types.guess("u32", "dev", &[sibling("sport", 4, 2)]), None);
     assert_eq!(guess("u32", "bound_dev_if"), Some(Meaning::Interface));
+    assert_eq!((guess("int", "irq"), guess("u64", "irq")), (Some(Meaning::Interrupt), None));
+    assert_eq!((guess("u32", "vec_nr"), guess("u32", "vec")), (Some(Meaning::Softirq), None));
     assert_eq!(
         (guess("u64", "ip"), guess("u64", "skaddr")),
         (Some(Meaning::KernelAddress), Some(Meaning::Hex))

@@ -25,6 +25,8 @@ pub fn named_numbers(meaning: Meaning) -> Vec<(i128, String)> {
         | Meaning::SocketState
         | Meaning::Protocol
         | Meaning::Capability
+        | Meaning::Interrupt
+        | Meaning::Softirq
         | Meaning::Interface => {}
         _ => return Vec::new(),
     }

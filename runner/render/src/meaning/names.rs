@@ -9,6 +9,7 @@ use super::account::Accounts;
 use super::cgroup::Cgroups;
 use super::clock::KernelClock;
 use super::device::Devices;
+use super::interrupt::Interrupts;
 use crate::clock::LocalTime;
 
 /// A cache forgets everything when it has grown to this.
@@ -27,6 +28,7 @@ pub(crate) struct Names {
     pub(super) accounts: Accounts,
     pub(super) cgroups: Cgroups,
     pub(super) devices: Devices,
+    pub(super) interrupts: Interrupts,
     pub(super) clock: KernelClock,
 }
 
@@ -40,6 +42,7 @@ impl Names {
             accounts: Accounts::default(),
             cgroups: Cgroups::default(),
             devices: Devices::default(),
+            interrupts: Interrupts::default(),
             clock: KernelClock::new(local_time),
         }
     }
