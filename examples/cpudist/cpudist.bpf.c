@@ -46,7 +46,6 @@ struct hist {
 	/* In the unit of the slots. */
 	u64 total_time;
 	u32 slots[MAX_SLOTS];
-	/* Of a process, that of the thread that was seen first. */
 	char comm[16];
 };
 
@@ -97,18 +96,19 @@ static void begin(struct task_struct *task, u64 now)
 
 static struct hist *hist_of(struct task_struct *task, u32 tid)
 {
-	bool is_single = per_process || per_thread;
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	static const struct hist zero;
 	struct task key = {};
 	struct hist *hist;
 
-	if (is_single)
+	if (per_process || per_thread)
 		key.pid = BPF_CORE_READ(task, tgid);
 	if (per_thread)
 		key.tid = tid;
 	hist = bpf_map_lookup_or_try_init(&hists, &key, &zero);
-	if (hist && is_single && !hist->comm[0])
-		bpf_probe_read_kernel_str(hist->comm, sizeof(hist->comm), task->comm);
+	/* Each time anew: a process that was started has its parent's name first. */
+	if (hist && key.pid)
+		BPF_CORE_READ_STR_INTO(&hist->comm, per_thread ? task : leader, comm);
 	return hist;
 }
 

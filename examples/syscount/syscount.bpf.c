@@ -80,10 +80,16 @@ static void count(u32 pid, u32 syscall, u64 time)
 	calls = bpf_map_lookup_or_try_init(&counts, &call, &zero);
 	if (!calls)
 		return;
-	if (per_process && !calls->comm[0])
-		bpf_get_current_comm(calls->comm, sizeof(calls->comm));
+	/* Each time anew: a process that was started has its parent's name first. */
+	if (per_process) {
+		struct task_struct *task = (void *)bpf_get_current_task();
+
+		BPF_CORE_READ_STR_INTO(&calls->comm, task, group_leader, comm);
+	}
 	__sync_fetch_and_add(&calls->count, 1);
-	__sync_fetch_and_add(&calls->total_ns, time);
+	/* Where it is always 0, clang makes another instruction of it, which needs Linux 5.12. */
+	if (time)
+		__sync_fetch_and_add(&calls->total_ns, time);
 }
 
 static int entered(s64 number)

@@ -17,7 +17,8 @@ pub(crate) struct Keyboard {
 
 /// Whether this process may use its terminal: one in the background would be stopped.
 pub(crate) fn is_in_foreground() -> bool {
-    tcgetpgrp(io::stdout()).is_ok_and(|group| group == rustix::process::getpgrp())
+    // Where it is not the terminal that this process belongs to, nobody is stopped.
+    tcgetpgrp(io::stdout()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 
 impl Keyboard {

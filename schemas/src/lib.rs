@@ -12,6 +12,7 @@ pub mod map_type;
 pub mod meta;
 pub mod module;
 pub mod object;
+pub mod output;
 pub mod package;
 pub mod printable;
 #[cfg(feature = "schema")]

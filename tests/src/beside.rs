@@ -26,7 +26,8 @@ pub fn apart(a: u64, b: u64) -> f64 {
     a.abs_diff(b) as f64 / a.max(b).max(1) as f64
 }
 
-/// The histogram that a tool in C prints below a heading, or without one.
+/// The histogram that a tool in C prints below a heading that begins so, or without one. A space ends
+/// each word.
 #[must_use]
 pub fn printed(text: &str, heading: Option<&str>) -> Buckets {
     let mut is_here = heading.is_none();
@@ -35,7 +36,7 @@ pub fn printed(text: &str, heading: Option<&str>) -> Buckets {
         if let Some(heading) = heading
             && line.contains(" = ")
         {
-            is_here = line.trim_end() == heading;
+            is_here = format!("{} ", line.trim_end()).starts_with(heading);
         } else if is_here
             && let Some((edges, rest)) = line.split_once(" : ")
             && let Some((low, _)) = edges.split_once("->")
@@ -93,9 +94,9 @@ pid = 0 swapper/1
 
     #[test]
     fn the_histogram_below_its_heading() {
-        assert_eq!(printed(PRINTED, Some("pid = 22 ksoftirqd/1")), Buckets::from([(0, 3)]));
-        assert_eq!(printed(PRINTED, Some("pid = 0 swapper/1")), Buckets::from([(2, 7)]));
-        assert!(printed(PRINTED, Some("pid = 1 init")).is_empty());
+        assert_eq!(printed(PRINTED, Some("pid = 22 ")), Buckets::from([(0, 3)]));
+        assert_eq!(printed(PRINTED, Some("pid = 0 swapper/1 ")), Buckets::from([(2, 7)]));
+        assert!(printed(PRINTED, Some("pid = 2 ")).is_empty());
     }
 
     #[test]

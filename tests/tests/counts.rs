@@ -112,7 +112,8 @@ fn cpubusy_has_no_more_time_than_there_is() {
     let most = begin.elapsed().as_micros() * cpus;
     let mut total = 0;
     for what in ["busy", "idle"] {
-        let periods = element(&found, |key| key == what).unwrap();
+        // None where all CPUs were busy all the time.
+        let Some(periods) = element(&found, |key| key == what) else { continue };
         assert_eq!(periods["count"], slots(&periods), "{what}: {periods}");
         total += u128::from(periods["total_time"].as_u64().unwrap());
     }
