@@ -84,7 +84,11 @@ impl Filters {
 
     /// What stands before the modules.
     pub(crate) fn stage(&self) -> Option<Box<dyn Stage>> {
+<<<<<<< HEAD
         FilterStage::boxed(self.own.clone())
+=======
+        FilterStage::of(self.own.clone())
+>>>>>>> refs/heads/filter
     }
 
     /// What stands behind the modules, whose sources are `added` to those of the package.
@@ -117,7 +121,11 @@ impl Filters {
                 }
             }
         }
+<<<<<<< HEAD
         let filter = FilterStage::boxed(filters);
+=======
+        let filter = FilterStage::of(filters);
+>>>>>>> refs/heads/filter
         Ok(filter.into_iter().chain(self.until(&all, own.len())?).collect())
     }
 
