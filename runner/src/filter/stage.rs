@@ -20,11 +20,7 @@ pub(super) struct FilterStage {
 
 impl FilterStage {
     /// None where everything is kept.
-<<<<<<< HEAD
-    pub(super) fn boxed(filters: Compiled) -> Option<Box<dyn Stage>> {
-=======
     pub(super) fn of(filters: Compiled) -> Option<Box<dyn Stage>> {
->>>>>>> refs/heads/filter
         let mut sources: Vec<Vec<Option<Filter>>> = Vec::new();
         for ((source, ty), filter) in filters {
             if sources.len() <= source {
