@@ -93,8 +93,8 @@ fn pictures_units_names_and_linear_slots() {
     }
     let text = running.interrupt().succeeded().stdout;
     for words in [
-        "map = by_parity\nkey = 0\ncount = 1\nlargest = 2\n\n     nsecs               : count    distribution\n",
-        "key = 1\ncount = 3\nlargest = 17\n",
+        "map = by_parity\nkey = 1\ncount = 3\nlargest = 17\n\n     nsecs               : count    distribution\n",
+        "key = 0\ncount = 1\nlargest = 2\n",
         "         0 -> 1          : 1        |****************************************|\n",
         "         2 -> 3          : 2        |****************************************|\n",
         "        16 -> 31         : 1        |",

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_spec::Source;
 
-use crate::live::Key;
+use crate::keys::Key;
 use crate::settings::Settings;
 
 /// Entries of a reading that are drawn at once, so that a large one can be ended.

@@ -12,6 +12,7 @@ pub mod formats;
 mod heatmap;
 mod histogram;
 mod json;
+mod keys;
 mod live;
 mod meaning;
 mod objects;
@@ -26,7 +27,7 @@ mod yaml;
 
 pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
-pub use live::{Key, keys};
+pub use keys::{Key, keys};
 pub use meaning::{named_numbers, number_named};
 pub use settings::{LastMessage, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};

@@ -2,7 +2,6 @@
 //! Readings on a terminal, drawn in place: as many rows as fit, and keys that sort and scroll them.
 //! At the end the last readings stand below the command, as text.
 
-mod keys;
 mod screen;
 mod shown;
 
@@ -14,12 +13,12 @@ use bpfpack_spec::{Shape, Source, View};
 use bpfpack_stage::Column;
 
 use crate::format::{Format, FormatKind};
+use crate::keys::Key;
 use crate::put;
 use crate::settings::{LastMessage, Settings, Terminal};
 use crate::text::table::Rows;
 use crate::text::{Text, is_table};
 use crate::width;
-pub use keys::{Key, keys};
 use screen::{Line, Look, Screen};
 use shown::{Chosen, Shown};
 
