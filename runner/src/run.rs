@@ -2,13 +2,13 @@
 //! Connects one run: sources, stages and outputs. One loop takes records when the kernel wakes us,
 //! and the readings that a thread makes by the clock. Nothing else wakes us.
 
+mod last;
 mod polls;
 mod prepared;
 mod stages;
 
 use std::collections::HashSet;
 use std::os::fd::AsFd as _;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
@@ -17,14 +17,14 @@ use bpfpack_render::Key;
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::command::Command;
-use crate::ending::{End, Ending, Found, not_written};
+use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure};
 use crate::keyboard::Keyboard;
 use crate::losses::Losses;
-use crate::output::{Outputs, ReaderState, Written};
+use crate::output::{Outputs, ReaderState};
 use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Pass, Readings};
-use crate::source::{Buffer, Mark, Pace, Round, Verdict};
+use crate::source::{Buffer, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use polls::{Polls, Wake};
@@ -32,21 +32,12 @@ pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 use stages::through_stages;
 
-/// How long the readings' thread may take to end once nothing is wanted of it.
-const GIVEN_UP: Duration = Duration::from_millis(500);
-
-/// A program that was running when it was detached has ended after this.
-const LAST_RECORDS: Duration = Duration::from_millis(2);
-
 /// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
 /// made of them long.
 const MOST_BYTES: usize = 1 << 20;
 
 /// How often programs are called beside others, where nothing says it.
 const CALLS: Duration = Duration::from_secs(1);
-
-/// Bytes that may wait while what is left at the end is read.
-const ROOM_AT_END: usize = 1 << 20;
 
 /// Shows everything until the end that the plan, a signal or a stage sets; then detaches, and shows
 /// what is left. Returns the exit code.
@@ -207,6 +198,10 @@ impl Run<'_> {
             if wake.gone {
                 continue;
             }
+            if wake.size {
+                self.signals.take_size();
+                self.outputs.redraw();
+            }
             if wake.keys {
                 self.take_keys();
             }
@@ -275,6 +270,7 @@ impl Run<'_> {
         let readings = self.readings.iter().filter(|_| takes_readings);
         let readings = polls.add_reads(readings.map(Readings::as_fd));
         let keys = polls.add_reads(self.keyboard.iter().map(Keyboard::as_fd));
+        let size = polls.add_reads(self.signals.size());
         let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
         let buffers = self.buffers.iter().filter(|_| takes_records);
         let buffers = polls.add_reads(buffers.map(Buffer::fd));
@@ -289,6 +285,7 @@ impl Run<'_> {
             gone: are_gone.contains(&true),
             readings: polls.is_ready(readings),
             keys: polls.is_ready(keys),
+            size: polls.is_ready(size),
             buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {
@@ -394,138 +391,5 @@ impl Run<'_> {
             Event::Failed(failure) => return Err(failure),
         }
         Ok(())
-    }
-
-    /// Shows what is left in the buffers, and, unless there was enough, a last reading.
-    fn finish(&mut self, end: End) -> Result<(), Failure> {
-        if self.outputs.all_gone() {
-            return Ok(());
-        }
-        if end != End::Enough {
-            self.last_calls()?;
-        }
-        if !self.buffers.is_empty() && self.outputs.left() > 0 && !self.chain.is_enough() {
-            self.last_records()?;
-        }
-        if end != End::Enough {
-            self.last_readings()?;
-        }
-        // A summary is shown, however many records were asked for.
-        self.outputs.lift_limit();
-        self.chain.end(&mut self.outputs)?;
-        self.draw_all()?;
-        self.outputs.end();
-        self.write_all(0)
-    }
-
-    /// Shows what was in the buffers when the programs ended.
-    fn last_records(&mut self) -> Result<(), Failure> {
-        std::thread::sleep(LAST_RECORDS);
-        // Programs of others may write on: what was there when ours ended is read.
-        let mut marks: Vec<Mark> = self.buffers.iter().map(Buffer::mark).collect();
-        loop {
-            let round = self.drain()?;
-            self.write_all(ROOM_AT_END)?;
-            let ends = self.buffers.iter().zip(&mut marks);
-            let is_all = ends.fold(true, |all, (buffer, mark)| buffer.has_reached(mark) && all);
-            let is_empty = round.taken == 0 && !round.more;
-            if is_all || is_empty || self.outputs.left() == 0 || self.outputs.all_gone() {
-                return Ok(());
-            }
-            if self.is_impatient() {
-                self.talk.warning("a signal came while the last records were read: some are left");
-                return Ok(());
-            }
-        }
-    }
-
-    /// Shows a last reading of each view, or what was read of it when a signal came.
-    fn last_readings(&mut self) -> Result<(), Failure> {
-        self.readings.iter().for_each(Readings::finish);
-        self.draw_all()?;
-        if self.names.take().is_some() {
-            self.readings.iter().for_each(Readings::done);
-        }
-        let mut given_up = None;
-        while let Some(readings) = &self.readings {
-            match readings.next(Duration::from_millis(20)) {
-                Ok(Event::Seen(..)) => readings.done(),
-                Ok(event) => {
-                    self.take_event(event)?;
-                    self.draw_all()?;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.write_all(ROOM_AT_END)?;
-            if self.outputs.all_gone() {
-                break;
-            }
-            if self.is_impatient() {
-                let since = *given_up.get_or_insert_with(Instant::now);
-                self.readings.iter().for_each(Readings::give_up);
-                if since.elapsed() > GIVEN_UP {
-                    self.talk.warning("a signal came while the maps were read: not all is shown");
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls programs once more, unless nothing else is shown: then the last time is over.
-    fn last_calls(&mut self) -> Result<(), Failure> {
-        // A round that has begun is ended.
-        let is_over = self.most_calls.is_some() && self.called.rounds() > 0;
-        if !is_over {
-            self.called.begin_last();
-        }
-        while self.called.is_busy() && !self.is_impatient() {
-            self.call(Instant::now())?;
-            self.write_all(ROOM_AT_END)?;
-        }
-        Ok(())
-    }
-
-    /// Draws what is being drawn, unless nobody wants to wait for it.
-    fn draw_all(&mut self) -> Result<(), Failure> {
-        while !self.outputs.draw() {
-            self.write_all(ROOM_AT_END)?;
-            if self.is_impatient()
-                && let Some(name) = self.outputs.cut_short()
-            {
-                let text = format!("the last reading of `{name}` was cut short by a signal");
-                self.talk.warning(&text);
-            }
-        }
-        self.note_drawn();
-        Ok(())
-    }
-
-    /// Whether somebody has sent another signal since the end began.
-    fn is_impatient(&mut self) -> bool {
-        if self.signals.have_come() {
-            self.signals.take();
-            self.ending.note_signal();
-        }
-        self.ending.is_over()
-    }
-
-    /// Writes until at most `rest` bytes are left, waiting for slow readers; another signal ends
-    /// that. What does not block, as a file, is written in any case.
-    fn write_all(&mut self, rest: usize) -> Result<(), Failure> {
-        loop {
-            let until = self.ending.deadline();
-            match self.outputs.write_all(rest, until, self.signals, self.talk)? {
-                Written::All | Written::Gone => return Ok(()),
-                Written::GivenUp if self.ending.is_over() => {
-                    return Err(not_written(self.outputs.waiting()));
-                }
-                Written::GivenUp => {
-                    self.signals.take();
-                    self.ending.note_signal();
-                }
-            }
-        }
     }
 }

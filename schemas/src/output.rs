@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 #[serde(untagged)]
 pub enum OutputLine {
     /// An entry of a map, or of variables.
-    Entry(EntryLine),
+    Entry(Box<EntryLine>),
     /// Text of a module.
     Text(TextLine),
     /// A record of a buffer: its members are keys of the object.

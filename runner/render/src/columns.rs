@@ -22,6 +22,9 @@ const FLEXIBLE: usize = 12;
 /// Text is not given more room than this.
 const MOST_TEXT: usize = 32;
 
+/// What the names of rates end in.
+const PER_SECOND: &str = "/s";
+
 /// What the names of time spans end in.
 const UNITS: [&str; 13] = [
     "_ns",
@@ -54,9 +57,12 @@ pub(crate) struct Column {
 /// unit in the name would be wrong.
 pub(crate) fn title(member: &Member, meanings: bool) -> String {
     let is_span = meanings && matches!(member.meaning, Some(Meaning::Duration(_)));
-    let name = &*member.name;
+    let (name, per) = match member.name.strip_suffix(PER_SECOND) {
+        Some(name) => (name, PER_SECOND),
+        None => (&*member.name, ""),
+    };
     let stem = UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|_| is_span);
-    printable::clean(&stem.unwrap_or(name).to_uppercase())
+    printable::clean(&(stem.unwrap_or(name).to_uppercase() + per))
 }
 
 /// The members of a struct; a value that is none is a member itself, with this name.
@@ -203,6 +209,8 @@ mod tests {
             ..Member::new("duration_ns", 0, Layout::Int { size: 8, signed: false })
         };
         assert_eq!((&*title(&span, true), &*title(&span, false)), ("DURATION", "DURATION_NS"));
+        let rate = Member { name: "total_ns/s".into(), ..span.clone() };
+        assert_eq!(title(&rate, true), "TOTAL/s");
         let bare = Member { meaning: None, ..span };
         assert_eq!(title(&bare, true), "DURATION_NS");
     }

@@ -84,7 +84,7 @@ impl Filters {
 
     /// What stands before the modules.
     pub(crate) fn stage(&self) -> Option<Box<dyn Stage>> {
-        FilterStage::new(self.own.clone())
+        FilterStage::of(self.own.clone())
     }
 
     /// What stands behind the modules, whose sources are `added` to those of the package.
@@ -117,7 +117,7 @@ impl Filters {
                 }
             }
         }
-        let filter = FilterStage::new(filters);
+        let filter = FilterStage::of(filters);
         Ok(filter.into_iter().chain(self.until(&all, own.len())?).collect())
     }
 
@@ -161,7 +161,7 @@ fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
         let filter = filters.get(&kind.key()).filter(|filter| !filter.can_match());
         if let Some(name) = filter.and_then(|filter| filter.missing().first()) {
             let kind = kind.in_words();
-            talk.note(&format!("{kind} has no member `{name}`: nothing of it is shown"));
+            talk.note(&format!("{kind} has no member `{name}`: --filter shows nothing of it"));
         }
     }
 }

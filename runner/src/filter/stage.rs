@@ -20,7 +20,7 @@ pub(super) struct FilterStage {
 
 impl FilterStage {
     /// None where everything is kept.
-    pub(super) fn new(filters: Compiled) -> Option<Box<dyn Stage>> {
+    pub(super) fn of(filters: Compiled) -> Option<Box<dyn Stage>> {
         let mut sources: Vec<Vec<Option<Filter>>> = Vec::new();
         for ((source, ty), filter) in filters {
             if sources.len() <= source {

@@ -165,6 +165,13 @@ impl Outputs {
         }
     }
 
+    /// Draws screens again: their terminal has another size.
+    pub(crate) fn redraw(&mut self) {
+        for Output { format, sink, .. } in &mut self.outputs {
+            format.redraw(&mut sink.bytes);
+        }
+    }
+
     /// Writes what can be written without waiting. `Gone` when a reader is.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ pub(super) struct Wake {
     pub(super) command: bool,
     /// Keys were pressed.
     pub(super) keys: bool,
+    /// The terminal has another size.
+    pub(super) size: bool,
 }
 
 /// Groups of descriptors, in the order in which they were added.

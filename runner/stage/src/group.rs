@@ -175,6 +175,9 @@ mod tests {
     use super::*;
     use crate::fixtures::Out;
 
+    /// A key, a count, and a maximum.
+    type Found = (Vec<u8>, u32, u32);
+
     fn int(size: usize) -> Layout {
         Layout::Int { size, signed: false }
     }
@@ -196,7 +199,7 @@ mod tests {
         Entry::new(&key, &[count.to_le_bytes(), max.to_le_bytes()].concat())
     }
 
-    fn grouped(grouping: &Grouping, entries: Vec<Entry>) -> (Arc<View>, Vec<(Vec<u8>, u32, u32)>) {
+    fn grouped(grouping: &Grouping, entries: Vec<Entry>) -> (Arc<View>, Vec<Found>) {
         let view = Arc::new(view());
         let mut stage = Grouped::new(std::slice::from_ref(&view), grouping).unwrap();
         let mut out = Out::default();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The signals that end a run, and the one that asks for a reading.
+//! The signals that end a run, the one that asks for a reading, and the one that tells of another
+//! size of the terminal.
 
 use std::io;
 use std::marker::PhantomData;
@@ -14,12 +15,17 @@ const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 /// The one that asks for a reading.
 const READING: [i32; 1] = [libc::SIGUSR1];
 
-/// SIGINT, SIGTERM and SIGHUP as something to poll, and SIGUSR1 as something else.
+/// The one that tells of another size of the terminal.
+const SIZE: [i32; 1] = [libc::SIGWINCH];
+
+/// SIGINT, SIGTERM and SIGHUP as something to poll, and SIGUSR1 and SIGWINCH as two other things.
 #[derive(Debug)]
 pub struct Signals {
     ending: OwnedFd,
     /// None for a test, and for another owner.
     reading: Option<OwnedFd>,
+    /// None for a test.
+    size: Option<OwnedFd>,
     /// What was blocked before, the lowest bit for signal 1.
     before: u64,
 }
@@ -29,7 +35,20 @@ impl Signals {
     pub fn catch() -> io::Result<Signals> {
         let before = block(&ENDING)?;
         block(&READING)?;
-        Ok(Signals { ending: open(&ENDING)?, reading: Some(open(&READING)?), before })
+        block(&SIZE)?;
+        let (reading, size) = (Some(open(&READING)?), Some(open(&SIZE)?));
+        Ok(Signals { ending: open(&ENDING)?, reading, size, before })
+    }
+
+    /// What is readable when SIGWINCH has come.
+    #[must_use]
+    pub fn size(&self) -> Option<BorrowedFd<'_>> {
+        self.size.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// Takes SIGWINCH, if it has come.
+    pub fn take_size(&self) {
+        self.size.iter().for_each(drain);
     }
 
     /// The signals that were blocked before these were caught, the lowest bit for signal 1.
@@ -70,13 +89,14 @@ impl Signals {
 
     /// The signals that end a run, for another owner.
     pub fn try_clone(&self) -> io::Result<Signals> {
-        Ok(Signals { ending: self.ending.try_clone()?, reading: None, before: self.before })
+        let ending = self.ending.try_clone()?;
+        Ok(Signals { ending, reading: None, size: None, before: self.before })
     }
 
     /// Signals that a test sends by writing to a descriptor, which must not block when it is read.
     #[cfg(any(test, fuzzing, feature = "fixtures"))]
     pub fn fake(fd: OwnedFd) -> Signals {
-        Signals { ending: fd, reading: None, before: 0 }
+        Signals { ending: fd, reading: None, size: None, before: 0 }
     }
 }
 

@@ -82,7 +82,7 @@ impl Screen {
             true => changed(&old.text, &new.text),
             false => (0, new.text.len()),
         };
-        let column = width::of(new.text[..begin].as_bytes());
+        let column = width::of(&new.text.as_bytes()[..begin]);
         out.extend_from_slice(format!("\x1b[{};{}H", row + 1, column + 1).as_bytes());
         let look = if self.has_colors { new.look.begin() } else { "" };
         out.extend_from_slice(look.as_bytes());

@@ -10,6 +10,7 @@ mod filter;
 mod idle;
 mod latency;
 mod modules;
+mod readings;
 mod start_up;
 mod versus;
 
@@ -20,7 +21,7 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
     ("compile", compile::compile),
@@ -28,6 +29,7 @@ const PARTS: [(&str, Part); 8] = [
     ("latency", latency::latency),
     ("filter", filter::filter),
     ("modules", modules::modules),
+    ("readings", readings::readings),
     ("versus", versus::versus),
 ];
 
