@@ -10,11 +10,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_render::{FLAT_IS_OFF, Format, FormatKind, Settings, TimeColumn, formats};
+use bpfpack_decode::Layout;
+use bpfpack_frame::{Chain, Frame, Next, Reading, Records, Time};
+use bpfpack_render::{
+    FLAT_IS_OFF, Format, FormatKind, Settings, Terminal, TimeColumn, formats, keys,
+};
 use bpfpack_schemas::btf::Btf;
 use bpfpack_spec::{Spec, Stream, View};
+use bpfpack_stage::{Arrangement, Column, Grouping, Sort};
 
+use crate::failure::Failure;
 use crate::instrument::Calls;
 use crate::symbolizer::Symbolizer;
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
@@ -119,6 +124,48 @@ impl Looks<'_> {
     }
 }
 
+impl Looks<'_> {
+    /// A live screen of readings that are arranged in all ways, with keys between.
+    fn show_live(&self, view: &Arc<View>, case: &Case) -> Shown {
+        let terminal = Terminal { size: || Some((12, 40)), has_colors: true };
+        let settings = Settings { terminal: Some(terminal), ..self.settings.clone() };
+        let mut live = formats::LIVE.format(&settings);
+        live.start(&self.spec.sources, &mut Vec::new());
+        let mut out = Vec::new();
+        let member = match &view.key {
+            Some(Layout::Struct(key)) => key.members.first().map(|member| member.name.clone()),
+            _ => Some("key".to_owned()),
+        };
+        let columns = Column::all(view).into_iter().map(|(column, _)| column);
+        let sort = columns.last().map(|column| Sort { column, is_ascending: true });
+        let ways = [
+            Arrangement::default(),
+            Arrangement { sort, top: Some(2), ..Arrangement::default() },
+            Arrangement { grouping: Some(Grouping::Merge), ..Arrangement::default() },
+            Arrangement {
+                grouping: member.map(Grouping::By),
+                rate: true,
+                ..Arrangement::default()
+            },
+        ];
+        for way in ways {
+            let Ok(stages) = way.stages(std::slice::from_ref(view)) else { continue };
+            let mut chain = Chain::default();
+            stages.into_iter().for_each(|stage| chain.push(stage));
+            let reading = Reading::new(Arc::clone(view), Time::now(), case.entries.clone());
+            let mut show = |reading: &Rc<Reading>| live.entries(reading, 0..0, &mut out);
+            let shown = chain.frame(Frame::Reading(reading.into()), &mut Out(&mut show));
+            assert!(shown.is_ok(), "stages that arrange do not fail");
+            for key in keys(b"scr\x1b[6~cpSp") {
+                live.press(key, &mut out);
+            }
+        }
+        live.end(&mut out);
+        let most = 64 * (case.most * (case.entries.len() + 1) + 4096);
+        Shown { format: "live", pieces: vec![out], is_reading: true, count: 1, most }
+    }
+}
+
 fn show_case(
     looks: &Looks<'_>,
     case: &Case,
@@ -139,6 +186,25 @@ fn show_case(
     }
     for view in case.spec.views() {
         take(&looks.show_readings(view, case));
+    }
+    if looks.kind == formats::TEXT {
+        case.spec.views().for_each(|view| take(&looks.show_live(view, case)));
+    }
+}
+
+/// Hands the readings that come out of stages on.
+struct Out<'o>(&'o mut dyn FnMut(&Rc<Reading>));
+
+impl Next for Out<'_> {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
+        if let Frame::Reading(reading) = frame {
+            self.0(&reading);
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        0
     }
 }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bpfpack_decode::field::combine;
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Edges, Layout, Member, Slots};
 use bpfpack_frame::Entry;
@@ -16,7 +17,6 @@ use bpfpack_schemas::meta::Interpreter;
 use bpfpack_schemas::printable;
 use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stacks, Stream, View};
 
-use crate::source::maps::combine;
 use crate::symbolizer::Symbolizer;
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 
@@ -271,12 +271,8 @@ fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<En
     let counters = value.counters(&[]);
     let before = entries.last().cloned();
     for entry in &mut entries {
-        combine(
-            entry.value_mut(),
-            before.as_ref().map_or(&[], |e| e.value()),
-            &counters,
-            |a, b| a.wrapping_sub(b),
-        );
+        let before = before.as_ref().map_or(&[][..], Entry::value);
+        combine(entry.value_mut(), before, &counters, u128::wrapping_sub);
     }
     if let Some(key) = key {
         entries.sort_by(|a, b| key.compare(a.key(), b.key()).then_with(|| a.key().cmp(b.key())));

@@ -25,9 +25,13 @@ fn check(shown: &Shown) {
             continue;
         }
         let text = std::str::from_utf8(piece).expect("UTF-8");
+        if shown.format == "live" {
+            screen(text);
+            continue;
+        }
         assert!(text.ends_with('\n'), "{text:?}");
         match shown.format {
-            "text" => {
+            "text" | "heatmap" => {
                 let is_bad = |c: char| c.is_control() && c != '\n';
                 assert!(!text.contains(is_bad), "control characters: {text:?}");
             }
@@ -40,6 +44,20 @@ fn check(shown: &Shown) {
             }
             other => panic!("nothing is known of the format {other}"),
         }
+    }
+}
+
+/// A terminal is told to move, to clear and to colour, and nothing that a name says.
+fn screen(text: &str) {
+    let mut parts = text.split('\x1b');
+    let is_bad = |c: char| c.is_control() && c != '\n';
+    assert!(!parts.next().unwrap_or_default().contains(is_bad), "{text:?}");
+    for part in parts {
+        let part = part.strip_prefix('[').expect("a sequence");
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).expect("its end");
+        let (sequence, rest) = part.split_at(end + 1);
+        let is_known = sequence.ends_with(['H', 'J', 'K', 'm', 'h', 'l']);
+        assert!(is_known && !rest.contains(is_bad), "{sequence:?} {rest:?}");
     }
 }
 
