@@ -44,7 +44,7 @@ const SCOPE: &str = "What is traced";
 const WASM: &str = "Wasm modules";
 
 /// The options of `ecli run`.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(max_term_width = 100)]
 #[command(
     override_usage = "ecli run [OPTIONS] PACKAGE [OPTIONS AND ARGUMENTS OF THE PACKAGE] [-- CMD ARGS]..."

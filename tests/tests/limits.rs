@@ -197,9 +197,9 @@ fn limits_of_this_process_are_told_as_such() {
         run("sh", &["-c", &script, ecli, &package])
     };
     let outcome = shell("8");
-    outcome.failed(4, &["needs 17 open files", "may have 8", "ulimit -n 17"]);
+    outcome.failed(4, &["needs 21 open files", "may have 8", "ulimit -n 21"]);
     assert!(!outcome.stderr.contains("verifier"), "{}", outcome.stderr);
-    let _ = shell("17").succeeded();
+    let _ = shell("21").succeeded();
     let _ = shell("1024").succeeded();
     // A value that is as large as a package is not printed whole.
     let number = "9".repeat(100_000);

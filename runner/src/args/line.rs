@@ -80,8 +80,15 @@ impl Args {
     /// What is to be run. No file is touched.
     ///
     /// # Errors
-    /// When the package's name makes no sense.
+    /// When the package's name makes no sense, or the options before it do not.
     pub(crate) fn package(&self) -> Result<Origin, Failure> {
+        let package = self.origin()?;
+        // What is wrong there is so whatever follows.
+        self.run.clone().plan(package.clone(), Vec::new(), None)?;
+        Ok(package)
+    }
+
+    fn origin(&self) -> Result<Origin, Failure> {
         let name = self.name.to_string_lossy();
         if name.starts_with('-') && name != "-" {
             return Err(usage(format!("unknown option `{name}`")).hint(format!(
@@ -131,7 +138,7 @@ impl Args {
     }
 
     fn settle(self, sorted: Sorted) -> Result<Plan, Failure> {
-        let package = self.package()?;
+        let package = self.origin()?;
         let Sorted { own, package: mut arguments, command } = sorted;
         arguments.insert(0, self.name());
         let run = if own.is_empty() {
