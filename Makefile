@@ -29,7 +29,10 @@ test-deps:
 build: deps
 	$(CARGO) build --release --locked -p bpfpack-packer -p bpfpack-runner
 
+# A panic aborts: nobody unwinds, and tables for that are an eighth of the file. The flags replace those of
+# .cargo/config.toml.
 small: deps
+	RUSTFLAGS='-Ctarget-feature=+crt-static -Cforce-unwind-tables=no' \
 	$(CARGO) build --profile small --locked -p bpfpack-runner --no-default-features
 	@ls -l target/$(HOST)/small/ecli
 
