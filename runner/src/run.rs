@@ -78,6 +78,7 @@ pub(crate) fn run(
     outputs.start(&spec.sources);
     // Names that nobody shows are not looked for.
     let sees_stacks = symbolizer.is_some();
+    let readings = Readings::start(readers, sees_stacks, start, limits)?;
     let keyboard = is_live.then(|| {
         talk.hold();
         Keyboard::open()
@@ -85,7 +86,7 @@ pub(crate) fn run(
     let mut run = Run {
         keyboard: keyboard.flatten(),
         buffers,
-        readings: Readings::start(readers, sees_stacks, start, limits)?,
+        readings,
         most_calls: match plan.interval {
             _ if !only_calls => None,
             Some(_) => plan.count.or(plan.once.then_some(1)),

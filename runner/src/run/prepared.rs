@@ -133,6 +133,8 @@ fn is_live(plan: &Plan, spec: &Spec, has_modules: bool) -> bool {
     let is_one_reading = plan.once || plan.count == Some(1);
     !plan.no_redraw
         && !is_one_reading
+        // The command has the terminal.
+        && plan.command.is_none()
         && !has_modules
         && spec.streams().next().is_none()
         && spec.views().next().is_some()

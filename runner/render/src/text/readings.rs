@@ -15,6 +15,7 @@ use crate::format::Heading;
 use crate::histogram::{self, Histogram};
 use crate::put;
 use crate::value::text;
+use crate::width;
 
 /// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
 pub(crate) fn is_table(view: &View, entries: &[Entry]) -> bool {
@@ -140,7 +141,11 @@ impl Text {
         for entry in entries {
             rows.push(self.cells(&columns, entry));
         }
+        // No row of a terminal goes on in the next one.
+        let room = self.screen.as_ref().map(|screen| screen.columns);
+        room.iter().for_each(|room| rows.fit(*room));
         for (at, line) in rows.lines().enumerate() {
+            let line = room.map_or_else(|| line.clone(), |room| width::clip(&line, room));
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
             if let Some(entry) = at.checked_sub(1).map(|at| &entries[at]) {
