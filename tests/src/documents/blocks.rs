@@ -113,7 +113,10 @@ impl<'a> Reader<'a> {
         while lines.last().is_some_and(|line| line.1.trim().is_empty()) {
             lines.pop();
         }
-        Some(lines.into_iter().map(|(n, line)| (*n, line.get(4..).unwrap_or(""))).collect())
+        // In a list, a block is indented further.
+        let first = self.line(lines[0].0);
+        let indent = first.len() - first.trim_start().len();
+        Some(lines.into_iter().map(|(n, line)| (*n, line.get(indent..).unwrap_or(""))).collect())
     }
 }
 
@@ -191,6 +194,13 @@ mod tests {
     fn a_fence_is_a_block() {
         let console = console("```console\n$ ls\n    x\n```\n");
         assert_eq!(console.commands[0].output, ["    x"]);
+    }
+
+    #[test]
+    fn a_block_in_a_list() {
+        let console = console("- item:\n\n        $ ls\n        a\n");
+        assert_eq!(console.commands[0].text, "ls");
+        assert_eq!(console.commands[0].output, ["a"]);
     }
 
     #[test]

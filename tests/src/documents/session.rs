@@ -20,6 +20,8 @@ use crate::{Outcome, ecc, ecc_command, names, program, root, scratch};
 const PROGRAMS: [&str; 7] = ["ecc", "ecli", "clang", "cat", "head", "ls", "cd"];
 /// Options with which a run ends by itself.
 const ENDS: [&str; 8] = ["--", "-c", "--count", "-d", "--duration", "--once", "--until", "--help"];
+/// What ecli says when its programs are attached.
+const TRACING: &str = "tracing with";
 /// How long a run that does not end by itself may take to print what is documented.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Where `make install` puts the header of Wasm modules.
@@ -145,8 +147,11 @@ impl Session {
             |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         if !ends(&command) {
             let is_enough = || {
-                let printed = read(&stdout) + "\n" + &read(&stderr);
-                documented.missing_in(&Shape::of(printed.lines())).is_empty()
+                let messages = read(&stderr);
+                let printed = read(&stdout) + "\n" + &messages;
+                // Before that, a signal makes it end as a failure.
+                messages.contains(TRACING)
+                    && documented.missing_in(&Shape::of(printed.lines())).is_empty()
             };
             interrupt_when(&mut child, is_enough);
         }
@@ -184,12 +189,9 @@ fn ends(command: &str) -> bool {
 /// The programs of a pipeline. What stands behind `--` is ecli's.
 fn programs(command: &str) -> Vec<&str> {
     let command = command.split(" -- ").next().unwrap_or(command);
-    let stages = command.split([';', '&']).flat_map(|part| split_pipes(part));
-    let name = |stage: &str| -> Option<usize> {
-        let begin = stage.len() - stage.trim_start().len();
-        Some(begin + if stage.trim_start().starts_with("sudo ") { 5 } else { 0 })
-    };
-    stages.filter_map(|stage| stage[name(stage)?..].split_whitespace().next()).collect()
+    let stages = split_pipes(command).into_iter().flat_map(|part| part.split("; "));
+    let words = stages.map(|stage| stage.split_whitespace().find(|word| *word != "sudo"));
+    words.flatten().collect()
 }
 
 /// The parts of a pipeline; what is quoted is none.
