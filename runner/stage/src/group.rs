@@ -29,6 +29,8 @@ struct Group {
     member: Option<Member>,
     /// Numbers in a value that count nothing: of several, the largest is shown.
     gauges: Vec<Field>,
+    /// Texts in a value: where several differ, none is shown.
+    texts: Vec<Field>,
 }
 
 impl Grouped {
@@ -47,7 +49,7 @@ impl Grouped {
         };
         let find = |(view, key): (&Arc<View>, &Layout)| {
             let mut members = members(key).into_iter();
-            let member = members.find(|member| member.name.eq_ignore_ascii_case(name))?;
+            let member = members.find(|member| member.is_called(name))?;
             Some(Group::new(view, Some(member)))
         };
         let groups: Vec<Group> = keyed().filter_map(find).collect();
@@ -87,8 +89,15 @@ impl Group {
         });
         let gauges = view.value.counters(&[]);
         let gauges = gauges.into_iter().filter(|field| !view.counters.contains(field)).collect();
+        let texts = match &view.value {
+            Layout::Struct(record) => &record.members[..],
+            _ => &[],
+        };
+        let is_text = |member: &&Member| matches!(member.layout, Layout::Text { .. });
+        let place = |member: &Member| Field { offset: member.offset, size: member.layout.size() };
+        let texts = texts.iter().filter(is_text).map(place).collect();
         let to = View { key, stacks: Vec::new(), ..(**view).clone() };
-        Group { from: Arc::clone(view), to: Arc::new(to), member, gauges }
+        Group { from: Arc::clone(view), to: Arc::new(to), member, gauges, texts }
     }
 
     fn key(&self, entry: &Entry) -> Vec<u8> {
@@ -130,6 +139,14 @@ impl Group {
         }
         for field in &self.gauges {
             put(into, *field, field.unsigned(value).max(field.unsigned(into)));
+        }
+        for Field { offset, size } in &self.texts {
+            let range = *offset..offset + size;
+            if let Some(text) = into.get_mut(range.clone())
+                && Some(&*text) != value.get(range)
+            {
+                text.fill(0);
+            }
         }
     }
 }
