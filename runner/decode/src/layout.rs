@@ -272,7 +272,13 @@ impl Member {
     /// Whether this is meant by a name: its own, or the one that is shown, in upper or lower case.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name) || self.shown_name().eq_ignore_ascii_case(name)
+        let is_it = |own: &str| own.eq_ignore_ascii_case(name);
+        let shown = self.shown_name();
+        is_it(&self.name)
+            || is_it(&shown)
+            || [&*self.name, &*shown]
+                .iter()
+                .any(|it| it.strip_suffix(PER_SECOND).is_some_and(is_it))
     }
 
     /// The bytes of its value, or of the number of a bitfield, which `number` is room for.

@@ -140,16 +140,20 @@ impl Map {
     }
 }
 
-/// A number in few characters: `950`, `1K`, `16M`; powers of two keep their digits.
+/// A number in few characters: `950`, `1K`, `1.5K`, `16M`. Those of 1024 are counted by that.
 fn short(number: i128) -> String {
     const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
-    let (mut rest, mut unit) = (number, 0);
-    while rest.abs() >= 1000 && unit + 1 < UNITS.len() {
-        // Powers of two are those of 1024.
-        rest /= if number % 1024 == 0 { 1024 } else { 1000 };
+    let base: i128 = if number % 1024 == 0 { 1024 } else { 1000 };
+    let (mut whole, mut part, mut unit) = (number, 0, 0);
+    while whole.abs() >= base && unit + 1 < UNITS.len() {
+        part = (whole % base).abs() * 10 / base;
+        whole /= base;
         unit += 1;
     }
-    format!("{rest}{}", UNITS[unit])
+    match part {
+        1.. if whole.abs() < 10 => format!("{whole}.{part}{}", UNITS[unit]),
+        _ => format!("{whole}{}", UNITS[unit]),
+    }
 }
 
 impl HeatMap {
@@ -356,7 +360,7 @@ mod tests {
         09:05:07       ......******@@@@@@
         09:05:07             ::::::######
         09:05:07
-        usecs, counts from:  . 1  : 6  - 32  = 181  + 1K  * 5K  # 32K  @ 185K
+        usecs, counts from:  . 1  : 6  - 32  = 181  + 1K  * 5.7K  # 32K  @ 185K
         TIME     2    4    8    16   32   64   128  256  512  1K   2K   4K   8K
         09:05:07 .....                                                  #####
         ");
@@ -377,7 +381,7 @@ mod tests {
         let text = shown(&mut map(Some(terminal)), &view, entries);
         assert!(text.lines().skip(1).all(|line| width::of(line.as_bytes()) < 40), "{text}");
         insta::assert_snapshot!(text, @r"
-        usecs, counts from:  . 1  : 11  - 128  = 1K  + 16K  * 185K  # 2M  @ 23M
+        usecs, counts from:  . 1  : 11  - 128  = 1.4K  + 16K  * 185K  # 2M  @ 23M
         TIME     KEY              0 64 32K
         09:05:07 a name of 20 le… .:-=+**#@
         09:05:07 日本                .
@@ -399,7 +403,9 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let all: Vec<String> =
-            [0, 512, 999, 1000, 1024, 65536, 1 << 20, 1 << 40, -5, 250_000].map(short).into();
-        assert_eq!(all, ["0", "512", "999", "1K", "1K", "64K", "1M", "1T", "-5", "250K"]);
+            [0, 512, 999, 1000, 1024, 1 << 16, 1 << 20, 1 << 40, -5, 1_250, 1_024_000]
+                .map(short)
+                .into();
+        assert_eq!(all, ["0", "512", "999", "1K", "1K", "64K", "1M", "1T", "-5", "1.2K", "1000K"]);
     }
 }

@@ -138,7 +138,7 @@ impl Rows {
         for ((cell, width), is_number) in row.iter().zip(&self.widths).zip(&self.are_numbers) {
             let cell = width::clip(cell, *width);
             // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
-            let padding = " ".repeat(width - width::of(cell.as_bytes()));
+            let padding = " ".repeat(width.saturating_sub(width::of(cell.as_bytes())));
             let (before, behind) = if *is_number { (&*padding, "") } else { ("", &*padding) };
             line.extend([before, &cell, behind, "  "]);
         }
