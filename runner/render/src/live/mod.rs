@@ -178,6 +178,7 @@ impl Live {
         let span = if is_of_interval { "last interval" } else { "since start" };
         let time = String::from_utf8_lossy(self.text.stamp(reading.time)).into_owned();
         let (column, is_ascending) = self.sorted_by(&reading.source);
+        let column = put::text(column.as_bytes());
         let end = if is_ascending { ", smallest first" } else { "" };
         let pause = if self.is_paused { "  PAUSED" } else { "" };
         let number = reading.number;
@@ -191,7 +192,7 @@ impl Live {
             let leading = Column::leading(view);
             let is_leading = |(_, column): &(String, Column)| Some(column) == leading.as_ref();
             let found = Column::all(view).into_iter().find(is_leading);
-            (found.map_or_else(|| "key".to_owned(), |(name, _)| put::text(name.as_bytes())), false)
+            (found.map_or_else(|| "key".to_owned(), |(name, _)| name), false)
         })
     }
 
