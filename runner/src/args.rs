@@ -198,7 +198,7 @@ pub struct Run {
 
     /// Attach a program, or all that a pattern (read_*) names, to a target: uprobe:FILE:FUNCTION,
     /// usdt:FILE:PROVIDER:NAME, kprobe:FUNCTION, tp:CATEGORY/NAME, xdp:INTERFACE,
-    /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see the README), or off;
+    /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see runner/README.md), or off;
     /// repeatable
     #[arg(long, value_name = "PROGRAM=TARGET", value_parser = attach, help_heading = TARGETS)]
     pub attach: Vec<AttachArg>,
