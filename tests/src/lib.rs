@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod beside;
+pub mod documents;
 pub mod held;
 pub mod load;
 pub mod modules;

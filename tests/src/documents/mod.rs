@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+//! Documents whose commands run in a test: the blocks of a Markdown file, and the shape of what a
+//! command prints.
+
+mod blocks;
+mod session;
+mod shape;
+mod table;
+
+pub use blocks::{Block, Command, Console, blocks};
+pub use session::Session;
+pub use shape::Shape;

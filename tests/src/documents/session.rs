@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+//! What a reader does with a document: writes its files into a folder, and types its commands there.
+#![allow(clippy::unwrap_used)] // tests fail by panicking
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use super::{Block, Command, Console, Shape, blocks};
+use crate::{Outcome, ecc, ecc_command, names, program, root, scratch};
+
+/// What a test may run; all else is marked as not run.
+const PROGRAMS: [&str; 7] = ["ecc", "ecli", "clang", "cat", "head", "ls", "cd"];
+/// Options with which a run ends by itself.
+const ENDS: [&str; 8] = ["--", "-c", "--count", "-d", "--duration", "--once", "--until", "--help"];
+/// How long a run that does not end by itself may take to print what is documented.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Where `make install` puts the header of Wasm modules.
+const INSTALLED: &str = "/usr/local/include/bpfpack";
+
+/// A folder with the examples, the two programs, and what a document has made so far.
+#[derive(Debug)]
+pub struct Session {
+    dir: TempDir,
+    folder: PathBuf,
+}
+
+impl Session {
+    /// Begins in a folder like the project's, with what documents use of it.
+    #[must_use]
+    pub fn new() -> Session {
+        let dir = scratch();
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        for name in ["ecc", "ecli"] {
+            symlink(std::fs::canonicalize(program(name)).unwrap(), bin.join(name)).unwrap();
+        }
+        // Tests are root already.
+        symlink("/usr/bin/env", bin.join("sudo")).unwrap();
+        let folder = dir.path().join("project");
+        copy(&root().join("examples"), &folder.join("examples"));
+        symlink(root().join("runner"), folder.join("runner")).unwrap();
+        Session { dir, folder }
+    }
+
+    fn project(&self) -> PathBuf {
+        self.dir.path().join("project")
+    }
+
+    /// Reads a document, and does all that it says; what is not as it says, by line. Consoles that
+    /// do not run are told to `not_run`.
+    pub fn follow(&mut self, document: &str, not_run: &mut Vec<String>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for block in blocks(document) {
+            match block {
+                Block::File { name, text } => std::fs::write(self.folder.join(name), text).unwrap(),
+                Block::Console(console) => match &console.not_run {
+                    Some(reason) => not_run.push(format!("{}: {reason}", first_line(&console))),
+                    None => wrong.extend(self.console(&console)),
+                },
+            }
+        }
+        wrong
+    }
+
+    fn console(&mut self, console: &Console) -> Vec<String> {
+        if let Some(folder) = &console.folder {
+            self.folder = self.project().join(folder);
+        }
+        let mut wrong = Vec::new();
+        for command in &console.commands {
+            let begun = Instant::now();
+            let found = self.command(command);
+            println!("{:6.2} s: {}", begun.elapsed().as_secs_f64(), command.text);
+            wrong.extend(
+                found
+                    .into_iter()
+                    .map(|what| format!("line {}: {}: {what}", command.line, command.text)),
+            );
+        }
+        wrong
+    }
+
+    fn command(&mut self, command: &Command) -> Vec<String> {
+        let programs = programs(&command.text);
+        if let Some(other) = programs.iter().find(|program| !PROGRAMS.contains(program)) {
+            return vec![format!("`{other}` does not run in this test: mark the block as not run")];
+        }
+        if let Some(folder) = command.text.strip_prefix("cd ") {
+            self.folder.push(folder);
+            return Vec::new();
+        }
+        self.pack_missing(&command.text);
+        let documented = Shape::of(command.output.iter().map(String::as_str));
+        let outcome = self.run(&command.text, &documented);
+        let printed = format!("{}\n{}", outcome.stdout, outcome.stderr);
+        let mut wrong = documented.missing_in(&Shape::of(printed.lines()));
+        let should_fail = command.output.iter().any(|line| line.starts_with("error: "));
+        // The exit code of a run with a command is the command's.
+        let has_command = command.text.contains(" -- ");
+        if (outcome.code != 0) != should_fail && !has_command {
+            wrong.push(format!("exit code {}", outcome.code));
+        }
+        if !wrong.is_empty() {
+            wrong.push(format!("it printed:\n{printed}"));
+        }
+        wrong
+    }
+
+    /// Packs the examples whose packages a command names, and no other has made before.
+    fn pack_missing(&self, command: &str) {
+        for word in command.split_whitespace().filter(|word| word.ends_with("package.json")) {
+            let package = self.folder.join(word);
+            let folder = package.parent().unwrap();
+            if package.exists() || !folder.is_dir() {
+                continue;
+            }
+            let is_source = |name: &String| name.ends_with(".bpf.c");
+            if let Some(source) = names(folder).into_iter().find(is_source) {
+                let _ = ecc(folder, &[source]).succeeded();
+            }
+        }
+    }
+
+    fn run(&self, command: &str, documented: &Shape) -> Outcome {
+        let include = root().join("runner/sdk/c");
+        let command = command.replace(INSTALLED, include.to_str().unwrap());
+        let (stdout, stderr) = (self.dir.path().join("stdout"), self.dir.path().join("stderr"));
+        let mut path = OsString::from(self.dir.path().join("bin"));
+        path.push(":/usr/bin:/bin");
+        let mut process = Process::new("sh");
+        process.args(["-c", &command]).current_dir(&self.folder).stdin(Stdio::null());
+        process.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        let cache = ecc_command(&self.folder);
+        let cache = cache.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut child = process.env("PATH", path).envs(cache).process_group(0).spawn().unwrap();
+        let read =
+            |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        if !ends(&command) {
+            let is_enough = || {
+                let printed = read(&stdout) + "\n" + &read(&stderr);
+                documented.missing_in(&Shape::of(printed.lines())).is_empty()
+            };
+            interrupt_when(&mut child, is_enough);
+        }
+        let status = crate::wait::ended(&mut child);
+        let output = std::process::Output { status, stdout: Vec::new(), stderr: Vec::new() };
+        Outcome { stdout: read(&stdout), stderr: read(&stderr), ..output.into() }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session::new()
+    }
+}
+
+/// Ends a run as Ctrl-C does, once it has printed what is documented, or did not for a while.
+fn interrupt_when(child: &mut Child, is_enough: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if is_enough() || Instant::now() > deadline {
+            // It has not been waited for, so that the group is still its own.
+            let _ = kill_process_group(Pid::from_child(child), Signal::INT);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn ends(command: &str) -> bool {
+    !programs(command).contains(&"ecli")
+        || !command.contains(" run ")
+        || command.split_whitespace().any(|word| ENDS.contains(&word) || word == "-h")
+}
+
+/// The programs of a pipeline. What stands behind `--` is ecli's.
+fn programs(command: &str) -> Vec<&str> {
+    let command = command.split(" -- ").next().unwrap_or(command);
+    let stages = command.split([';', '&']).flat_map(|part| split_pipes(part));
+    let name = |stage: &str| -> Option<usize> {
+        let begin = stage.len() - stage.trim_start().len();
+        Some(begin + if stage.trim_start().starts_with("sudo ") { 5 } else { 0 })
+    };
+    stages.filter_map(|stage| stage[name(stage)?..].split_whitespace().next()).collect()
+}
+
+/// The parts of a pipeline; what is quoted is none.
+fn split_pipes(text: &str) -> Vec<&str> {
+    let mut quote = None;
+    text.split(move |c| {
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            _ => {}
+        }
+        c == '|' && quote.is_none()
+    })
+    .collect()
+}
+
+fn first_line(console: &Console) -> String {
+    console.commands.first().map_or(String::new(), |command| command.text.clone())
+}
+
+/// Copies a folder with all below.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_a_command() {
+        assert_eq!(programs("sudo ecli run p.json -- dd if=x | wc"), ["ecli"]);
+        assert_eq!(programs("ecli run p.json | head -3"), ["ecli", "head"]);
+        assert_eq!(programs("ecli run --filter 'a | b' p.json"), ["ecli"]);
+        assert_eq!(programs("ecc x.bpf.c"), ["ecc"]);
+    }
+
+    #[test]
+    fn runs_that_end_by_themselves() {
+        assert!(ends("ecc x.bpf.c"));
+        assert!(ends("sudo ecli run -d 1 package.json"));
+        assert!(ends("sudo ecli run package.json -- ls"));
+        assert!(!ends("sudo ecli run package.json"));
+    }
+}
