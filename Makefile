@@ -29,10 +29,12 @@ test-deps:
 build: deps
 	$(CARGO) build --release --locked -p bpfpack-packer -p bpfpack-runner
 
-# A panic aborts: nobody unwinds, and tables for that are an eighth of the file. The flags replace those of
-# .cargo/config.toml.
+# The flags stand in place of those of .cargo/config.toml.
+SMALL := -Ctarget-feature=+crt-static -Clink-arg=-Wl,-T,$(CURDIR)/runner/no-unwinding.ld \
+	-Clink-arg=-Wl,--no-eh-frame-hdr
+
 small: deps
-	RUSTFLAGS='-Ctarget-feature=+crt-static -Cforce-unwind-tables=no' \
+	RUSTFLAGS='$(SMALL)' \
 	$(CARGO) build --profile small --locked -p bpfpack-runner --no-default-features
 	@ls -l target/$(HOST)/small/ecli
 

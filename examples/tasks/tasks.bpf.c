@@ -54,7 +54,7 @@ int list_task(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	if (!ctx->meta->seq_num)
-		BPF_SEQ_PRINTF(seq, "    PID    TGID    PPID S COMM\n");
+		BPF_SEQ_PRINTF(seq, "    TID     PID    PPID S COMM\n");
 	if (only_processes && task->pid != task->tgid)
 		return 0;
 	/* A text, since older kernels print no single characters here. */

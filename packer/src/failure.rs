@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::message::{Message, shown};
 
-/// Exit codes of `ecc`; the README's table has them too.
+/// Exit codes of `ecc`; packer/README.md has them, too.
 pub(crate) mod exit_code {
     /// Something inside ecc, or the system, failed.
     pub(crate) const OTHER: u8 = 1;
@@ -26,7 +26,7 @@ pub(crate) mod exit_code {
 /// A message for the user, with the exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code, as the README lists them.
+    /// The exit code, as packer/README.md lists them.
     pub exit_code: u8,
     error: Option<anyhow::Error>,
     excerpt: String,

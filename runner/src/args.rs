@@ -182,6 +182,7 @@ pub struct Run {
 
     /// Only threads of this name: by the package's argument for one, or of what is shown
     #[arg(long, value_name = "NAME", help_heading = SCOPE)]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub comm: Option<String>,
 
     /// Only this cgroup: by the package's argument for one, or of what is shown. The cgroup of all
@@ -192,11 +193,12 @@ pub struct Run {
     /// Only this container of docker, containerd, cri-o or podman, as by its cgroup; the beginning of
     /// its id is enough
     #[arg(long, value_name = "ID", help_heading = SCOPE, conflicts_with = "cgroup")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub container: Option<String>,
 
     /// Attach a program, or all that a pattern (read_*) names, to a target: uprobe:FILE:FUNCTION,
     /// usdt:FILE:PROVIDER:NAME, kprobe:FUNCTION, tp:CATEGORY/NAME, xdp:INTERFACE,
-    /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see the README), or off;
+    /// tc:INTERFACE/egress, cgroup:PATH, perf:EVENT@99hz and others (see runner/README.md), or off;
     /// repeatable
     #[arg(long, value_name = "PROGRAM=TARGET", value_parser = attach, help_heading = TARGETS)]
     pub attach: Vec<AttachArg>,

@@ -86,7 +86,7 @@ fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
         PackageError::SizeMismatch { .. } | PackageError::Base64(_) | PackageError::Zlib(_) => {
             Some("was the file cut off or changed on its way?")
         }
-        error if error.is_limit() => Some("the README lists how much a package may hold"),
+        error if error.is_limit() => Some("runner/README.md lists how much a package may hold"),
         _ => None,
     }
 }

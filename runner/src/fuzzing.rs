@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bpfpack_decode::Layout;
 use bpfpack_frame::{Chain, Frame, Next, Reading, Records, Time};
 use bpfpack_render::{
-    FLAT_IS_OFF, Format, FormatKind, Settings, Terminal, TimeColumn, formats, keys,
+    FLAT_IS_OFF, Format, FormatKind, LiveSettings, Settings, Terminal, TimeColumn, formats, keys,
 };
 use bpfpack_schemas::btf::Btf;
 use bpfpack_spec::{Spec, Stream, View};
@@ -78,6 +78,7 @@ impl Looks<'_> {
             time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
             meanings,
             terminal: None,
+            live: LiveSettings::default(),
             message: None,
             symbolizer,
             local_time: sys::local_time_of,

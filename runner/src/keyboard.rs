@@ -23,20 +23,26 @@ pub(crate) fn is_in_foreground() -> bool {
 
 impl Keyboard {
     /// The keyboard on standard input; none where that is no terminal. Ctrl-C remains a signal.
-    /// Ctrl-Z is none: it would leave the screen as it is.
+    /// Ctrl-Z and Ctrl-\ are none: they would leave the screen as it is.
     pub(crate) fn open() -> Option<Keyboard> {
         let stdin = io::stdin();
-        if !stdin.is_terminal() || !is_in_foreground() {
+        if !Keyboard::can_open() {
             return None;
         }
         let saved = tcgetattr(&stdin).ok()?;
         let mut changed = saved.clone();
         changed.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
         changed.special_codes[SpecialCodeIndex::VSUSP] = 0;
+        changed.special_codes[SpecialCodeIndex::VQUIT] = 0;
         changed.special_codes[SpecialCodeIndex::VMIN] = 0;
         changed.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&stdin, OptionalActions::Now, &changed).ok()?;
         Some(Keyboard { saved })
+    }
+
+    /// Whether there is one.
+    pub(crate) fn can_open() -> bool {
+        io::stdin().is_terminal() && is_in_foreground()
     }
 
     /// The keys that were pressed; none when the terminal is gone.

@@ -31,7 +31,7 @@ pub(crate) fn build(
         only: plan.only.clone(),
         fields: plan.fields.clone(),
         interval: plan.interval,
-        differences: plan.clear || plan.arrangement.rate,
+        differences: plan.clear || plan.arrangement.rate || plan.has_heat_map(),
         per_cpu: plan.per_cpu,
         map_entries: plan.map_entries.clone(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),

@@ -184,7 +184,7 @@ fn iterators_are_read_once_or_by_the_clock() {
     let outcome = ecli(&["run", &package]).succeeded();
     let own = format!(" {} ", std::process::id());
     assert!(outcome.stdout.lines().any(|line| line.contains(&own)), "{}", outcome.stdout);
-    let headings = |text: &str| text.lines().filter(|line| line.contains("TGID")).count();
+    let headings = |text: &str| text.lines().filter(|line| line.contains(" TID ")).count();
     assert_eq!(headings(&outcome.stdout), 1);
     let outcome = ecli(&["run", "-i", "20ms", "-c", "3", &package]).succeeded();
     assert_eq!(headings(&outcome.stdout), 3);

@@ -4,6 +4,7 @@
 
 mod compile;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use bpfpack_schemas::btf::Type;
@@ -11,6 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, float, part, signed, text, unsigned};
 use crate::meaning::{Meaning, Sibling};
+
+/// What the names of rates end in.
+pub const PER_SECOND: &str = "/s";
+
+/// What the names of times end in.
+const TIME_UNITS: [&str; 12] = [
+    "_ns", "_nsec", "_nsecs", "_us", "_usec", "_usecs", "_ms", "_msec", "_msecs", "_s", "_sec",
+    "_secs",
+];
 
 /// What bytes mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +252,33 @@ impl Member {
     /// A member at an offset.
     pub fn new(name: impl Into<String>, offset: usize, layout: Layout) -> Member {
         Member { name: name.into(), offset, bits: None, layout, meaning: None, length: None }
+    }
+
+    /// Its name without the unit, where it stands for a time span or a time of day: such values are
+    /// shown with a unit of their own. A rate keeps its `/s`.
+    #[must_use]
+    pub fn shown_name(&self) -> Cow<'_, str> {
+        let is_time = matches!(self.meaning, Some(Meaning::Duration(_) | Meaning::Clock(_)));
+        let (name, per) = match self.name.strip_suffix(PER_SECOND) {
+            Some(name) => (name, PER_SECOND),
+            None => (&*self.name, ""),
+        };
+        match TIME_UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|_| is_time) {
+            Some(stem) => Cow::Owned(format!("{stem}{per}")),
+            None => Cow::Borrowed(&self.name),
+        }
+    }
+
+    /// Whether this is meant by a name: its own, or the one that is shown, in upper or lower case.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let is_it = |own: &str| own.eq_ignore_ascii_case(name);
+        let shown = self.shown_name();
+        is_it(&self.name)
+            || is_it(&shown)
+            || [&*self.name, &*shown]
+                .iter()
+                .any(|it| it.strip_suffix(PER_SECOND).is_some_and(is_it))
     }
 
     /// The bytes of its value, or of the number of a bitfield, which `number` is room for.

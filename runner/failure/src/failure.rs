@@ -3,7 +3,7 @@
 
 use bpfpack_schemas::object::ObjectError;
 
-/// Exit codes of `ecli`; the README's table has them too.
+/// Exit codes of `ecli`; runner/README.md has them, too.
 pub mod exit_code {
     /// Something inside ecli, or the system, failed.
     pub const OTHER: u8 = 1;

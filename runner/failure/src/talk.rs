@@ -4,10 +4,11 @@
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use bpfpack_schemas::printable::message;
+use bpfpack_schemas::printable::{message, one_line};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -49,13 +50,22 @@ pub fn line(text: std::fmt::Arguments<'_>) {
     }
 }
 
+/// Messages that wait at most: others are dropped, as where nobody reads stderr.
+const MOST_HELD: usize = 1000;
+
+/// How long the last one is shown meanwhile.
+const HELD_FOR: Duration = Duration::from_secs(10);
+
+/// Messages, and when each came.
+type Held = Vec<(Instant, String)>;
+
 /// Who is listening.
 #[derive(Debug, Clone)]
 pub struct Talk {
     quiet: bool,
     verbose: bool,
     /// Messages that wait until they are in nobody's way; none where they do not wait.
-    held: Arc<Mutex<Option<Vec<String>>>>,
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 impl Talk {
@@ -96,7 +106,10 @@ impl Talk {
         if let Ok(mut held) = self.held.lock()
             && let Some(held) = &mut *held
         {
-            return held.push(text);
+            if held.len() < MOST_HELD {
+                held.push((Instant::now(), text));
+            }
+            return;
         }
         line(format_args!("{text}"));
     }
@@ -108,18 +121,19 @@ impl Talk {
         }
     }
 
-    /// The last message that waits, without colours.
+    /// The last message that waits, without colours, unless it has been there for a while.
     #[must_use]
     pub fn last_held(&self) -> Option<String> {
         let held = self.held.lock().ok()?;
-        let last = held.as_ref()?.last()?;
-        Some(anstream::adapter::strip_str(last).to_string())
+        let (since, last) = held.as_ref()?.last()?;
+        let is_new = since.elapsed() < HELD_FOR;
+        is_new.then(|| one_line(&anstream::adapter::strip_str(last).to_string()).into_owned())
     }
 
     /// Writes the messages that have waited. Others wait no longer.
     pub fn release(&self) {
         let held = self.held.lock().ok().and_then(|mut held| held.take());
-        held.into_iter().flatten().for_each(|text| line(format_args!("{text}")));
+        held.into_iter().flatten().for_each(|(_, text)| line(format_args!("{text}")));
     }
 }
 

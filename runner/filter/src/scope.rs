@@ -77,11 +77,22 @@ impl<'l> Scope<'l> {
             let rest = qualifier.map(|qualifier| &name[qualifier.len()..]);
             start.clone().inside(name).or_else(|| start.behind(rest?))
         });
-        member.map(Found::Place).or_else(|| {
+        let derived = || {
             let mut derived = self.derived.iter().enumerate();
             let found = derived.find(|(_, derived)| derived.name.eq_ignore_ascii_case(name));
             found.map(|(at, derived)| Found::Derived(at, derived))
-        })
+        };
+        member.map(Found::Place).or_else(derived).or_else(|| self.shown(name))
+    }
+
+    /// The member that is shown by a name, without the unit of its own.
+    fn shown(&self, name: &str) -> Option<Found<'_>> {
+        let members = self.parts.iter().flat_map(|part| match part.layout {
+            Layout::Struct(record) => &record.members[..],
+            _ => &[],
+        });
+        let mut called = members.filter(|member| member.is_called(name));
+        called.find(|member| member.name != name).and_then(|member| self.find(&member.name))
     }
 
     /// The names that there are. Of inner structs only the first members, for a message.

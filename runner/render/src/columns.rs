@@ -2,10 +2,11 @@
 //! The columns that a value takes: one for each member of a struct, in text as wide as its type and
 //! its meaning make likely, so that rows stand below each other whatever comes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bpfpack_decode::histogram::SLOTS;
-use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::layout::PER_SECOND;
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_schemas::printable;
 use bpfpack_spec::{Shape, View};
@@ -22,26 +23,6 @@ const FLEXIBLE: usize = 12;
 /// Text is not given more room than this.
 const MOST_TEXT: usize = 32;
 
-/// What the names of rates end in.
-const PER_SECOND: &str = "/s";
-
-/// What the names of time spans end in.
-const UNITS: [&str; 13] = [
-    "_ns",
-    "_nsec",
-    "_nsecs",
-    "_us",
-    "_usec",
-    "_usecs",
-    "_ms",
-    "_msec",
-    "_msecs",
-    "_s",
-    "_sec",
-    "_secs",
-    "_nanoseconds",
-];
-
 /// A column.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
@@ -56,13 +37,13 @@ pub(crate) struct Column {
 /// What stands above a member's column. Where values are shown as time spans with their unit, the
 /// unit in the name would be wrong.
 pub(crate) fn title(member: &Member, meanings: bool) -> String {
-    let is_span = meanings && matches!(member.meaning, Some(Meaning::Duration(_)));
-    let (name, per) = match member.name.strip_suffix(PER_SECOND) {
+    let name = if meanings { member.shown_name() } else { Cow::Borrowed(&*member.name) };
+    // A rate is no member of another name.
+    let (name, per) = match name.strip_suffix(PER_SECOND) {
         Some(name) => (name, PER_SECOND),
-        None => (&*member.name, ""),
+        None => (&*name, ""),
     };
-    let stem = UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|_| is_span);
-    printable::clean(&(stem.unwrap_or(name).to_uppercase() + per))
+    printable::clean(&(name.to_uppercase() + per))
 }
 
 /// The members of a struct; a value that is none is a member itself, with this name.
@@ -182,6 +163,8 @@ pub(crate) fn fit(columns: &mut [Column], room: usize) {
 
 #[cfg(test)]
 mod tests {
+    use bpfpack_decode::meaning::{Meaning, Unit};
+
     use super::*;
 
     #[test]
@@ -205,7 +188,7 @@ mod tests {
     #[test]
     fn titles_name_no_unit_that_is_not_shown() {
         let span = Member {
-            meaning: Some(Meaning::Duration(bpfpack_decode::meaning::Unit::Nanoseconds)),
+            meaning: Some(Meaning::Duration(Unit::Nanoseconds)),
             ..Member::new("duration_ns", 0, Layout::Int { size: 8, signed: false })
         };
         assert_eq!((&*title(&span, true), &*title(&span, false)), ("DURATION", "DURATION_NS"));

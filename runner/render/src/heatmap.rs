@@ -79,14 +79,19 @@ impl Map {
         let first = counts.iter().position(|count| *count > 0);
         let last = counts.iter().rposition(|count| *count > 0);
         if let (Some(first), Some(last)) = (first, last) {
-            self.slots = match self.slots.is_empty() {
-                true => first..last + 1,
-                false => self.slots.start.min(first)..self.slots.end.max(last + 1),
+            // A slot more than there has to be: the scale does not change for each new one.
+            let (low, high) = (first.saturating_sub(1), (last + 2).min(counts.len()));
+            self.slots = match self.slots.clone() {
+                slots if slots.is_empty() => low..high,
+                Range { start, end } => {
+                    let start = if first < start { low } else { start };
+                    start..if last >= end { high } else { end }
+                }
             };
         }
         let most = self.cells(counts).max().unwrap_or(0).max(1);
-        // By two at a time, so that the scale seldom changes.
-        self.bits = self.bits.max(LEAST_BITS).max((most.ilog2() + 1).next_multiple_of(2));
+        // By four at a time, so that the scale seldom changes.
+        self.bits = self.bits.max(LEAST_BITS).max((most.ilog2() + 1).next_multiple_of(4));
     }
 
     /// Slots of a cell.
@@ -135,16 +140,20 @@ impl Map {
     }
 }
 
-/// A number in few characters: `950`, `1K`, `16M`; powers of two keep their digits.
+/// A number in few characters: `950`, `1K`, `1.5K`, `16M`. Those of 1024 are counted by that.
 fn short(number: i128) -> String {
     const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
-    let (mut rest, mut unit) = (number, 0);
-    while rest.abs() >= 1000 && unit + 1 < UNITS.len() {
-        // Powers of two are those of 1024.
-        rest /= if number % 1024 == 0 { 1024 } else { 1000 };
+    let base: i128 = if number % 1024 == 0 { 1024 } else { 1000 };
+    let (mut whole, mut part, mut unit) = (number, 0, 0);
+    while whole.abs() >= base && unit + 1 < UNITS.len() {
+        part = (whole % base).abs() * 10 / base;
+        whole /= base;
         unit += 1;
     }
-    format!("{rest}{}", UNITS[unit])
+    match part {
+        1.. if whole.abs() < 10 => format!("{whole}.{part}{}", UNITS[unit]),
+        _ => format!("{whole}{}", UNITS[unit]),
+    }
 }
 
 impl HeatMap {
@@ -260,7 +269,8 @@ impl Format for HeatMap {
     fn entries(&mut self, reading: &Rc<Reading>, _part: Range<usize>, out: &mut Vec<u8>) {
         let Some(histogram) = Histogram::of(&reading.source) else { return };
         let has_changed = self.grow(reading, &histogram);
-        if has_changed || self.head_of != Some(reading.source.index) {
+        let has_scale = self.maps[reading.source.index].as_ref().is_some_and(|it| it.bits > 0);
+        if has_scale && (has_changed || self.head_of != Some(reading.source.index)) {
             self.head(&reading.source, &histogram, out);
         }
         for entry in &reading.entries {
@@ -346,13 +356,13 @@ mod tests {
         text += &shown(&mut map, &view, vec![entry(&[], &[(1, 1), (12, 70_000)])]);
         insta::assert_snapshot!(text, @r"
         usecs, counts from:  . 1  : 2  - 4  = 8  + 16  * 32  # 64  @ 128
-        TIME     4     8     16
-        09:05:07 ......******@@@@@@
-        09:05:07       ::::::######
+        TIME     2     4     8     16    32
+        09:05:07       ......******@@@@@@
+        09:05:07             ::::::######
         09:05:07
-        usecs, counts from:  . 1  : 5  - 23  = 108  + 512  * 2K  # 11K  @ 55K
-        TIME     2    4    8    16   32   64   128  256  512  1K   2K   4K
-        09:05:07 .....                                                  @@@@@
+        usecs, counts from:  . 1  : 6  - 32  = 181  + 1K  * 5.7K  # 32K  @ 185K
+        TIME     2    4    8    16   32   64   128  256  512  1K   2K   4K   8K
+        09:05:07 .....                                                  #####
         ");
     }
 
@@ -371,7 +381,7 @@ mod tests {
         let text = shown(&mut map(Some(terminal)), &view, entries);
         assert!(text.lines().skip(1).all(|line| width::of(line.as_bytes()) < 40), "{text}");
         insta::assert_snapshot!(text, @r"
-        usecs, counts from:  . 1  : 11  - 128  = 1K  + 16K  * 185K  # 2M  @ 23M
+        usecs, counts from:  . 1  : 11  - 128  = 1.4K  + 16K  * 185K  # 2M  @ 23M
         TIME     KEY              0 64 32K
         09:05:07 a name of 20 le… .:-=+**#@
         09:05:07 日本                .
@@ -382,7 +392,7 @@ mod tests {
     fn colours_stand_behind_the_same_characters() {
         let terminal = Terminal { size: || Some((24, 80)), has_colors: true };
         let mut map = map(Some(terminal));
-        let text = shown(&mut map, &view(None), vec![entry(&[], &[(2, 1), (3, 200)])]);
+        let text = shown(&mut map, &view(None), vec![entry(&[], &[(0, 1), (1, 200)])]);
         let last = text.lines().last().unwrap();
         assert_eq!(
             last,
@@ -393,7 +403,9 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let all: Vec<String> =
-            [0, 512, 999, 1000, 1024, 65536, 1 << 20, 1 << 40, -5, 250_000].map(short).into();
-        assert_eq!(all, ["0", "512", "999", "1K", "1K", "64K", "1M", "1T", "-5", "250K"]);
+            [0, 512, 999, 1000, 1024, 1 << 16, 1 << 20, 1 << 40, -5, 1_250, 1_024_000]
+                .map(short)
+                .into();
+        assert_eq!(all, ["0", "512", "999", "1K", "1K", "64K", "1M", "1T", "-5", "1.2K", "1000K"]);
     }
 }

@@ -29,7 +29,7 @@ pub use clock::{LocalTime, TimeColumn, utc};
 pub use format::{Format, FormatKind};
 pub use keys::{Key, keys};
 pub use meaning::{named_numbers, number_named};
-pub use settings::{LastMessage, Settings, Terminal};
+pub use settings::{LastMessage, LiveSettings, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]
 pub use value::flat::IS_OFF as FLAT_IS_OFF;

@@ -17,6 +17,19 @@ pub struct Terminal {
     pub has_colors: bool,
 }
 
+/// What a live screen begins with, and what can be done there.
+#[derive(Debug, Clone, Default)]
+pub struct LiveSettings {
+    /// The column that readings are sorted by, and whether its smallest value comes first, where the
+    /// user has said so.
+    pub sort: Option<(String, bool)>,
+    /// Entries may be missing in a reading that are in others, as by `--top` or a filter: what came
+    /// between two cannot be told.
+    pub is_cut: bool,
+    /// Somebody can press keys.
+    pub has_keys: bool,
+}
+
 /// The last message for the user that is not on stderr yet, where a live screen would be in its way.
 pub type LastMessage = Rc<dyn Fn() -> Option<String>>;
 
@@ -31,6 +44,8 @@ pub struct Settings {
     pub meanings: bool,
     /// The terminal that the output goes to, if it is one.
     pub terminal: Option<Terminal>,
+    /// What a live screen begins with.
+    pub live: LiveSettings,
     /// What to tell the user, on a live screen.
     pub message: Option<LastMessage>,
     /// Who finds stacks, and names addresses. Without it, stacks are the numbers that are in records.

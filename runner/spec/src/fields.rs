@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The members of records that the user wants to see (`--fields`).
 
-use bpfpack_decode::Layout;
+use bpfpack_decode::{Layout, Member};
 
 use crate::error::SpecError;
 use crate::stream::Stream;
@@ -22,7 +22,10 @@ pub fn select(streams: &mut [Stream], fields: &[String]) {
         let all = std::mem::take(&mut record.members);
         record.members = fields
             .iter()
-            .filter_map(|field| all.iter().find(|member| is_named(&member.name, field)).cloned())
+            .filter_map(|field| {
+                let exact = all.iter().find(|member| is_named(&member.name, field));
+                exact.or_else(|| all.iter().find(|member| member.is_called(field))).cloned()
+            })
             .collect();
         // A stack is shown where one of its members is.
         ty.stacks.retain(|stack| fields.iter().any(|field| is_named(&stack.name, field)));
@@ -43,9 +46,10 @@ pub fn check<'s>(
         Layout::Struct(record) => Some(&record.members),
         _ => None,
     });
-    let mut known: Vec<&str> = members.flatten().map(|member| member.name.as_str()).collect();
-    let is_known = |field: &&String| known.iter().any(|name| is_named(name, field));
+    let members: Vec<&Member> = members.flatten().collect();
+    let is_known = |field: &&String| members.iter().any(|member| member.is_called(field));
     let Some(unknown) = fields.iter().find(|field| !is_known(field)) else { return Ok(()) };
+    let mut known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
     known.sort_unstable();
     known.dedup();
     let known = known.into_iter().map(str::to_owned).collect();

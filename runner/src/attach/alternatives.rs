@@ -3,7 +3,7 @@
 //!
 //! Portable tracers hold an event's program twice: once for a fast hook that newer kernels have
 //! (`tp_btf`, `fentry`), once for one that all have (`raw_tp`, `kprobe`). To attach both counts
-//! every event twice. The rule, which is also in the README:
+//! every event twice. The rule, which is also in runner/README.md:
 //!
 //! 1. Two programs are for the same event when their sections name the same tracepoint
 //!    (`tp_btf/X`, `raw_tp/X`, `tp/CATEGORY/X`), the same function's entry (`fentry/f`,

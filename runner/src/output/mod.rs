@@ -369,7 +369,7 @@ mod tests {
     use bpfpack_frame::Entry;
     use bpfpack_spec::fixtures::{counter_view, stream};
 
-    use bpfpack_render::formats;
+    use bpfpack_render::{LiveSettings, formats};
 
     use super::*;
 
@@ -379,6 +379,7 @@ mod tests {
             time: None,
             meanings: false,
             terminal: None,
+            live: LiveSettings::default(),
             message: None,
             symbolizer: None,
             local_time: bpfpack_render::utc,

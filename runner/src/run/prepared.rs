@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Entry};
-use bpfpack_render::{Format, Settings, Symbolize as _, Terminal};
+use bpfpack_render::{Format, LiveSettings, Settings, Symbolize as _, Terminal};
 use bpfpack_spec::{Spec, View, check_fields};
 use libbpf_rs::Object;
 
 use crate::args::{OutputPlan, Plan};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::keyboard;
+use crate::keyboard::{self, Keyboard};
 use crate::memory;
 use crate::os;
 use crate::output::with_formats;
@@ -160,6 +160,11 @@ fn settings(context: &Context<'_>, output: &OutputPlan, symbolizer: &SharedSymbo
         time: plan.time,
         meanings: shows_names(plan, output),
         terminal: output.is_terminal().then_some(Terminal { size: os::terminal_size, has_colors }),
+        live: LiveSettings {
+            sort: plan.arrangement.sort.clone().map(|sort| (sort.column, sort.is_ascending)),
+            is_cut: plan.arrangement.top.is_some() || !plan.filters.is_empty(),
+            has_keys: Keyboard::can_open(),
+        },
         message: Some(Rc::new(move || talk.last_held())),
         symbolizer: Some(Rc::clone(symbolizer) as _),
         local_time: sys::local_time_of,

@@ -9,6 +9,7 @@ use bpfpack_spec::View;
 use crate::column::Column;
 use crate::error::ArrangementError;
 use crate::group::Grouped;
+use crate::options::{Grouping, Sort};
 use crate::order::Ordered;
 use crate::rate::Rates;
 
@@ -25,30 +26,23 @@ pub struct Arrangement {
     pub top: Option<usize>,
 }
 
-/// Keys that are put together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Grouping {
-    /// Those with the same member of this name.
-    By(String),
-    /// All.
-    Merge,
-}
-
-/// What entries are sorted by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sort {
-    /// The name of a column, in upper or lower case.
-    pub column: String,
-    /// The smallest comes first.
-    pub is_ascending: bool,
-}
-
 impl Arrangement {
     /// The stages for these views, in their order.
     ///
     /// # Errors
     /// When no view has what is asked for.
     pub fn stages(&self, views: &[Arc<View>]) -> Result<Vec<Box<dyn Stage>>, ArrangementError> {
+        let wishes = [
+            ("--top", self.top.is_some()),
+            ("--sort", self.sort.is_some()),
+            ("--by", matches!(self.grouping, Some(Grouping::By(_)))),
+            ("--merge", self.grouping == Some(Grouping::Merge)),
+            ("--rate", self.rate),
+        ];
+        let wish = wishes.into_iter().find(|(_, is_there)| *is_there);
+        if let (true, Some((option, _))) = (views.is_empty(), wish) {
+            return Err(ArrangementError::NoReadings(option));
+        }
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let mut views = views.to_vec();
         if let Some(grouping) = &self.grouping {
@@ -65,28 +59,12 @@ impl Arrangement {
             let has = |view: &Arc<View>| Column::find(view, &sort.column).is_some();
             if !views.iter().any(has) {
                 let names = views.iter().flat_map(|view| Column::all(view)).map(|(name, _)| name);
-                return Err(unknown("--sort", "column", &sort.column, names));
+                return Err(ArrangementError::unknown("--sort", "column", &sort.column, names));
             }
         }
         stages.push(Box::new(Ordered::new(self.sort.clone(), self.top)));
         Ok(stages)
     }
-}
-
-/// What is named does not exist, and what does.
-pub(crate) fn unknown(
-    option: &'static str,
-    what: &'static str,
-    name: &str,
-    known: impl Iterator<Item = String>,
-) -> ArrangementError {
-    let mut names: Vec<String> = Vec::new();
-    for name in known {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    ArrangementError::Unknown { option, what, name: name.to_owned(), known: names }
 }
 
 #[cfg(test)]
@@ -107,7 +85,7 @@ mod tests {
         let error = by("p98").stages(&views).unwrap_err();
         assert!(error.to_string().contains("--sort: no map or variable"), "{error}");
         assert_eq!(error.hint(), "there are value, key, total, p50, p90, p99, max");
-        assert!(by("x").stages(&[]).unwrap_err().hint().contains("no maps or variables"));
+        assert_eq!(by("x").stages(&[]).unwrap_err(), ArrangementError::NoReadings("--sort"));
         assert_eq!(Arrangement::default().stages(&[]).unwrap().len(), 1);
     }
 }

@@ -36,6 +36,10 @@ fn members(layout: &Layout, name: &str) -> Vec<Member> {
     }
 }
 
+fn is_number(member: &Member) -> bool {
+    matches!(member.layout, Layout::Int { .. } | Layout::Float { .. })
+}
+
 impl Column {
     /// The columns of a view with their names: those of values first, which readings are mostly
     /// sorted by; then those of keys, and what is computed of a histogram.
@@ -66,8 +70,14 @@ impl Column {
     /// The column of this name, in upper or lower case.
     #[must_use]
     pub fn find(view: &View, name: &str) -> Option<Column> {
-        let mut all = Column::all(view).into_iter();
-        all.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, column)| column)
+        let all = Column::all(view);
+        let is_named = |(known, _): &&(String, Column)| known.eq_ignore_ascii_case(name);
+        let is_shown = |(_, column): &&(String, Column)| match column {
+            Column::Key(member) | Column::Value(member) => member.is_called(name),
+            _ => false,
+        };
+        let found = all.iter().find(is_named).or_else(|| all.iter().find(is_shown));
+        found.map(|(_, column)| column.clone())
     }
 
     /// The column that a view is sorted by where nobody says another, largest first: a histogram's
@@ -84,8 +94,6 @@ impl Column {
     /// total, else the first number of its values.
     #[must_use]
     pub fn leading(view: &View) -> Option<Column> {
-        let is_number =
-            |member: &Member| matches!(member.layout, Layout::Int { .. } | Layout::Float { .. });
         let annotated = view.sort.as_ref().and_then(|name| Column::find(view, name));
         annotated.or_else(|| match view.shape {
             Shape::Histogram { .. } => Some(Column::Total),
@@ -100,7 +108,13 @@ impl Column {
             return self.member_prefix(entry);
         };
         match self {
-            Column::Total => slots.total(entry.value()),
+            // Where nothing is counted in slots, entries are shown as a table, by its first number.
+            Column::Total => {
+                let first = members(&view.value, "value").into_iter().find(is_number);
+                let first = first.map_or(0, |member| member.prefix(entry.value()));
+                let total = slots.total(entry.value()).min(u128::from(u64::MAX));
+                total << 64 | first.min(u128::from(u64::MAX))
+            }
             Column::Average => view.average.map_or(0, |average| {
                 let total = slots.total(entry.value());
                 average.of(entry.value(), total).unwrap_or(0.0).to_bits().into()

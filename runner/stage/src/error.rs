@@ -16,20 +16,39 @@ pub enum ArrangementError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// There are no readings to be arranged.
+    #[error("{0}: the package shows no map or variable that is read, but records alone")]
+    NoReadings(&'static str),
     /// `--rate`, and nothing counts.
     #[error("--rate: no map or variable that is read has a counter beside its histograms")]
     NoCounters,
 }
 
 impl ArrangementError {
+    /// What is named does not exist; names may come several times.
+    pub(crate) fn unknown(
+        option: &'static str,
+        what: &'static str,
+        name: &str,
+        names: impl Iterator<Item = String>,
+    ) -> ArrangementError {
+        let mut known: Vec<String> = Vec::new();
+        for name in names {
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+        ArrangementError::Unknown { option, what, name: name.to_owned(), known }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            ArrangementError::Unknown { known, .. } if known.is_empty() => {
-                "the package has no maps or variables that are read".into()
-            }
             ArrangementError::Unknown { known, .. } => format!("there are {}", known.join(", ")),
+            ArrangementError::NoReadings(_) => {
+                "--filter chooses records, and --fields members".into()
+            }
             ArrangementError::NoCounters => {
                 "--clear shows what came in each interval, histograms included".into()
             }

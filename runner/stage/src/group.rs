@@ -11,8 +11,8 @@ use bpfpack_failure::Failure;
 use bpfpack_frame::{Entry, Frame, Next, Reading, Stage, in_key_order};
 use bpfpack_spec::View;
 
-use crate::arrangement::{Grouping, unknown};
 use crate::error::ArrangementError;
+use crate::options::Grouping;
 
 /// Puts the entries of readings together.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ struct Group {
     to: Arc<View>,
     /// What is left of a key; nothing where all are one.
     member: Option<Member>,
-    /// Numbers in a value that count nothing: of several, the largest is shown.
-    gauges: Vec<Field>,
+    /// Members of a value that count nothing: of several, the largest is shown.
+    gauges: Vec<Member>,
+    /// Texts in a value: where several differ, none is shown.
+    texts: Vec<Field>,
 }
 
 impl Grouped {
@@ -47,13 +49,13 @@ impl Grouped {
         };
         let find = |(view, key): (&Arc<View>, &Layout)| {
             let mut members = members(key).into_iter();
-            let member = members.find(|member| member.name.eq_ignore_ascii_case(name))?;
+            let member = members.find(|member| member.is_called(name))?;
             Some(Group::new(view, Some(member)))
         };
         let groups: Vec<Group> = keyed().filter_map(find).collect();
         if groups.is_empty() {
             let names = keyed().flat_map(|(_, key)| members(key)).map(|member| member.name);
-            return Err(unknown("--by", "key member", name, names));
+            return Err(ArrangementError::unknown("--by", "key member", name, names));
         }
         Ok(Grouped { groups })
     }
@@ -85,10 +87,21 @@ impl Group {
                 Member { meaning, ..Member::new(member.name.clone(), 0, member.layout.clone()) };
             Layout::Struct(Struct { size, members: vec![alone] })
         });
-        let gauges = view.value.counters(&[]);
-        let gauges = gauges.into_iter().filter(|field| !view.counters.contains(field)).collect();
+        let members = match &view.value {
+            Layout::Struct(record) => &record.members[..],
+            _ => &[],
+        };
+        let place = |member: &Member| Field { offset: member.offset, size: member.layout.size() };
+        let is_gauge = |member: &&Member| {
+            let is_number =
+                matches!(member.layout, Layout::Int { .. } | Layout::Float { .. } | Layout::Bool);
+            is_number && member.bits.is_none() && !view.counters.contains(&place(member))
+        };
+        let gauges = members.iter().filter(is_gauge).cloned().collect();
+        let is_text = |member: &&Member| matches!(member.layout, Layout::Text { .. });
+        let texts = members.iter().filter(is_text).map(place).collect();
         let to = View { key, stacks: Vec::new(), ..(**view).clone() };
-        Group { from: Arc::clone(view), to: Arc::new(to), member, gauges }
+        Group { from: Arc::clone(view), to: Arc::new(to), member, gauges, texts }
     }
 
     fn key(&self, entry: &Entry) -> Vec<u8> {
@@ -128,8 +141,21 @@ impl Group {
                 put(into, *field, number.saturating_add(field.unsigned(into)));
             }
         }
-        for field in &self.gauges {
-            put(into, *field, field.unsigned(value).max(field.unsigned(into)));
+        for member in &self.gauges {
+            let range = member.offset..member.offset + member.layout.size();
+            if member.prefix(value) > member.prefix(into)
+                && let (Some(into), Some(value)) = (into.get_mut(range.clone()), value.get(range))
+            {
+                into.copy_from_slice(value);
+            }
+        }
+        for Field { offset, size } in &self.texts {
+            let range = *offset..offset + size;
+            if let Some(text) = into.get_mut(range.clone())
+                && Some(&*text) != value.get(range)
+            {
+                text.fill(0);
+            }
         }
     }
 }
@@ -176,7 +202,7 @@ mod tests {
     use crate::fixtures::Out;
 
     /// A key, a count, and a maximum.
-    type Found = (Vec<u8>, u32, u32);
+    type Found = (Vec<u8>, u32, i32);
 
     fn int(size: usize) -> Layout {
         Layout::Int { size, signed: false }
@@ -185,7 +211,10 @@ mod tests {
     /// Names and CPUs to a counter of one byte less than what is added, and a maximum.
     fn view() -> View {
         let key = vec![Member::new("cpu", 0, int(4)), Member::new("name", 4, int(1))];
-        let value = vec![Member::new("count", 0, int(4)), Member::new("max", 4, int(4))];
+        let value = vec![
+            Member::new("count", 0, int(4)),
+            Member::new("max", 4, Layout::Int { size: 4, signed: true }),
+        ];
         View {
             key: Some(Layout::Struct(Struct { size: 5, members: key })),
             value: Layout::Struct(Struct { size: 8, members: value }),
@@ -194,7 +223,7 @@ mod tests {
         }
     }
 
-    fn entry(cpu: u32, name: u8, count: u32, max: u32) -> Entry {
+    fn entry(cpu: u32, name: u8, count: u32, max: i32) -> Entry {
         let key = [&cpu.to_le_bytes()[..], &[name]].concat();
         Entry::new(&key, &[count.to_le_bytes(), max.to_le_bytes()].concat())
     }
@@ -207,22 +236,23 @@ mod tests {
         stage.frame(Frame::Reading(reading.into()), &mut out).unwrap();
         let reading = out.0.pop().unwrap();
         let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        let signed = |bytes: &[u8]| number(bytes).cast_signed();
         let entry = |entry: &Entry| {
             let value = entry.value();
-            (entry.key().to_vec(), number(&value[..4]), number(&value[4..]))
+            (entry.key().to_vec(), number(&value[..4]), signed(&value[4..]))
         };
         (Arc::clone(&reading.source), reading.entries.iter().map(entry).collect())
     }
 
     #[test]
     fn counters_are_added_and_of_the_others_the_largest_is_shown() {
-        let entries = || vec![entry(0, 7, 2, 90), entry(0, 3, 1, 1), entry(1, 7, u32::MAX, 5)];
+        let entries = || vec![entry(0, 7, 2, -9), entry(0, 3, 1, 1), entry(1, 7, u32::MAX, -5)];
         let (view, found) = grouped(&Grouping::By("NAME".into()), entries());
-        assert_eq!(found, [(vec![3], 1, 1), (vec![7], u32::MAX, 90)]);
+        assert_eq!(found, [(vec![3], 1, 1), (vec![7], u32::MAX, -5)]);
         let Some(Layout::Struct(key)) = &view.key else { panic!() };
         assert_eq!((key.size, &*key.members[0].name, key.members[0].offset), (1, "name", 0));
         let (view, found) = grouped(&Grouping::Merge, entries());
-        assert_eq!(found, [(vec![], u32::MAX, 90)]);
+        assert_eq!(found, [(vec![], u32::MAX, 1)]);
         assert_eq!(view.key, None);
         assert_eq!(grouped(&Grouping::Merge, vec![]).1, []);
     }

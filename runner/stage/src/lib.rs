@@ -17,10 +17,12 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod group;
+mod options;
 mod order;
 mod rate;
 
-pub use arrangement::{Arrangement, Grouping, Sort};
+pub use arrangement::Arrangement;
 pub use column::Column;
 pub use error::ArrangementError;
+pub use options::{Grouping, Sort};
 pub use order::sort_entries;

@@ -10,8 +10,8 @@ use bpfpack_failure::Failure;
 use bpfpack_frame::{Entry, Frame, Next, Reading, Stage};
 use bpfpack_spec::View;
 
-use crate::arrangement::Sort;
 use crate::column::Column;
+use crate::options::Sort;
 
 /// Sorts the entries of readings, leaves out those beyond the first, and numbers readings.
 #[derive(Debug)]

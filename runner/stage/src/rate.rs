@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bpfpack_decode::layout::PER_SECOND;
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Field, Layout, Member, Struct};
 use bpfpack_failure::Failure;
@@ -76,7 +77,7 @@ impl Rate {
             (rate.bits, rate.length) = (None, None);
             if is_counter {
                 is_any = true;
-                rate.name = format!("{}/s", member.name);
+                rate.name = format!("{}{PER_SECOND}", member.name);
                 rate.layout = match member.meaning {
                     Some(Meaning::Size | Meaning::Duration(_)) => {
                         Layout::Int { size: 8, signed: false }

@@ -4,9 +4,9 @@
 
 use super::process::Ended;
 
-/// Exit codes of `ecc` in the README.
+/// Exit codes of `ecc` in packer/README.md.
 pub const ECC: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7];
-/// Exit codes of `ecli` in the README, for packages without modules.
+/// Exit codes of `ecli` in runner/README.md, for packages without modules.
 pub const ECLI: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// With modules that choose no code of their own.
 pub const MODULES: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];

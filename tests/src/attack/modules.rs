@@ -127,8 +127,8 @@ fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>, emitted: u64) 
     run(case, &args, memory)
 }
 
-/// What compiling a module of so many bytes takes: 11 KB for each function, as the README has it. One
-/// that does nothing has eight bytes with its type.
+/// What compiling a module of so many bytes takes: 11 KB for each function, as runner/README.md says.
+/// One that does nothing has eight bytes with its type.
 fn compiled(bytes: usize) -> u64 {
     (bytes as u64 / 8).min(bpfpack_schemas::module::MAX_ITEMS) * (11 << 10)
 }

@@ -15,7 +15,7 @@ use bpfpack_stage::Column;
 use crate::format::{Format, FormatKind};
 use crate::keys::Key;
 use crate::put;
-use crate::settings::{LastMessage, Settings, Terminal};
+use crate::settings::{LastMessage, LiveSettings, Settings, Terminal};
 use crate::text::table::Rows;
 use crate::text::{Text, is_table};
 use crate::width;
@@ -32,6 +32,8 @@ pub(crate) static KIND: FormatKind = FormatKind {
 
 /// The last line, while there is nothing else to say.
 const HELP: &str = " q quit  p pause  s sort  r reverse  c since start/last interval  ↑↓ scroll";
+const HELP_OF_PARTS: &str = " q quit  p pause  s sort  r reverse  ↑↓ scroll";
+const NO_KEYS: &str = " Ctrl-C ends it";
 
 /// Rows where no terminal says how many it has.
 const SIZE: (usize, usize) = (24, 80);
@@ -47,6 +49,7 @@ struct Live {
     views: Vec<(usize, Shown)>,
     several: bool,
     chosen: Chosen,
+    live: LiveSettings,
     /// Views show the other of what they can: see [`Shown::arrange`].
     is_turned: bool,
     is_paused: bool,
@@ -117,7 +120,8 @@ impl Live {
             screen: Screen::new(settings.terminal.is_some_and(|terminal| terminal.has_colors)),
             views: Vec::new(),
             several: false,
-            chosen: None,
+            chosen: settings.live.sort.clone(),
+            live: settings.live.clone(),
             is_turned: false,
             is_paused: false,
             skipped: 0,
@@ -132,6 +136,11 @@ impl Live {
     /// Decides what each view shows.
     fn arrange(&mut self) {
         self.views.iter_mut().for_each(|(_, it)| it.arrange(self.is_turned, &self.chosen));
+    }
+
+    /// Whether any view can show the other of what it can.
+    fn can_turn(&self) -> bool {
+        !self.live.is_cut && self.views.iter().any(|(_, shown)| shown.can_turn())
     }
 
     /// Draws the screen.
@@ -165,7 +174,12 @@ impl Live {
         lines[0] = frame(&self.status(&of_one), columns, Look::Frame);
         lines.resize(rows.saturating_sub(1).max(1), Line::default());
         let message = self.message.as_ref().and_then(|message| message());
-        let last = message.map_or_else(|| HELP.to_owned(), |text| format!(" {text}"));
+        let help = match (self.live.has_keys, self.can_turn()) {
+            (false, _) => NO_KEYS,
+            (true, true) => HELP,
+            (true, false) => HELP_OF_PARTS,
+        };
+        let last = message.map_or_else(|| help.to_owned(), |text| format!(" {text}"));
         lines.push(frame(&last, columns, Look::Frame));
         self.screen.show((rows, columns), lines, out);
     }
@@ -178,6 +192,7 @@ impl Live {
         let span = if is_of_interval { "last interval" } else { "since start" };
         let time = String::from_utf8_lossy(self.text.stamp(reading.time)).into_owned();
         let (column, is_ascending) = self.sorted_by(&reading.source);
+        let column = put::text(column.as_bytes());
         let end = if is_ascending { ", smallest first" } else { "" };
         let pause = if self.is_paused { "  PAUSED" } else { "" };
         let number = reading.number;
@@ -191,7 +206,7 @@ impl Live {
             let leading = Column::leading(view);
             let is_leading = |(_, column): &(String, Column)| Some(column) == leading.as_ref();
             let found = Column::all(view).into_iter().find(is_leading);
-            (found.map_or_else(|| "key".to_owned(), |(name, _)| put::text(name.as_bytes())), false)
+            (found.map_or_else(|| "key".to_owned(), |(name, _)| name), false)
         })
     }
 
@@ -286,7 +301,7 @@ fn rows_of(found: usize, skipped: usize, shown: usize, hidden: u64) -> String {
 
 /// A line as wide as the screen.
 fn frame(text: &str, columns: usize, look: Look) -> Line {
-    let mut text = width::clip(text, columns);
+    let mut text = width::clip(&put::text(text.as_bytes()), columns);
     if look == Look::Frame {
         text.push_str(&" ".repeat(columns.saturating_sub(width::of(text.as_bytes()))));
     }
@@ -313,8 +328,12 @@ impl Format for Live {
         let index = reading.source.index;
         let found = self.views.iter().position(|(known, _)| *known == index);
         match found.map(|at| &mut self.views[at].1) {
-            Some(shown) if self.is_paused => return shown.sum(reading),
-            Some(shown) => shown.take(Rc::clone(reading)),
+            Some(shown) => {
+                shown.take(Rc::clone(reading));
+                if self.is_paused {
+                    return;
+                }
+            }
             None => {
                 let at = self.views.partition_point(|(known, _)| *known < index);
                 self.views.insert(at, (index, Shown::new(Rc::clone(reading))));
@@ -335,9 +354,13 @@ impl Format for Live {
     fn press(&mut self, key: Key, out: &mut Vec<u8>) {
         match key {
             Key::Quit => {}
-            Key::Pause => self.is_paused = !self.is_paused,
+            Key::Pause => {
+                self.is_paused = !self.is_paused;
+                self.views.iter_mut().for_each(|(_, shown)| shown.pin(self.is_paused));
+            }
             Key::NextColumn | Key::PreviousColumn | Key::Reverse => self.sort(key),
-            Key::Turn => self.is_turned = !self.is_turned,
+            Key::Turn if self.can_turn() => self.is_turned = !self.is_turned,
+            Key::Turn => {}
             Key::Scroll(rows) => self.scroll(rows),
             Key::Page(is_down) => {
                 let rows = isize::try_from(self.page).unwrap_or(isize::MAX);
@@ -359,6 +382,7 @@ impl Format for Live {
         let (rows, _) = self.size();
         self.screen.leave(out);
         self.is_paused = false;
+        self.views.iter_mut().for_each(|(_, shown)| shown.pin(false));
         self.arrange();
         for (_, shown) in std::mem::take(&mut self.views) {
             let mut reading = (**shown.drawn()).clone();

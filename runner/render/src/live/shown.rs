@@ -8,8 +8,7 @@ use bpfpack_decode::field::combine;
 use bpfpack_frame::{Entry, Reading};
 use bpfpack_stage::{Column, sort_entries};
 
-/// Keys whose sums are kept at most, where a view shows differences; of others the last interval
-/// is shown.
+/// Keys whose sums are kept at most, where a view shows differences. With more, there are no sums.
 const MOST_SUMS: usize = 1 << 18;
 
 /// A view's readings.
@@ -19,6 +18,10 @@ pub(super) struct Shown {
     last: Rc<Reading>,
     /// The one before.
     before: Option<Rc<Reading>>,
+    /// Both as they were when the screen was paused.
+    pinned: Option<(Rc<Reading>, Option<Rc<Reading>>)>,
+    /// Not all keys have sums.
+    is_partial: bool,
     /// Of a view that shows differences, what they add up to.
     sums: HashMap<Box<[u8]>, Box<[u8]>>,
     /// What is drawn.
@@ -40,6 +43,8 @@ impl Shown {
             drawn: Rc::clone(&reading),
             last: reading,
             before: None,
+            pinned: None,
+            is_partial: false,
             sums: HashMap::new(),
             still: HashSet::new(),
             rows: HashMap::new(),
@@ -66,9 +71,28 @@ impl Shown {
         &self.drawn
     }
 
-    /// Whether the other of what a view can show, since the start or of the last interval, exists.
+    /// The screen stands still from now on, or goes on.
+    pub(super) fn pin(&mut self, is_paused: bool) {
+        self.pinned = is_paused.then(|| (Rc::clone(&self.last), self.before.clone()));
+    }
+
+    /// The reading that is shown, and the one before it.
+    fn current(&self) -> (&Rc<Reading>, Option<&Rc<Reading>>) {
+        match &self.pinned {
+            Some((last, before)) => (last, before.as_ref()),
+            None => (&self.last, self.before.as_ref()),
+        }
+    }
+
+    /// Whether the other of what a view can show, since the start or of the last interval, exists:
+    /// where a reading does not hold all entries, what came between two cannot be told.
     pub(super) fn can_turn(&self) -> bool {
-        !self.last.source.counters.is_empty()
+        let (last, before) = self.current();
+        let is_whole = |reading: &Rc<Reading>| reading.hidden == 0;
+        !last.source.counters.is_empty()
+            && is_whole(last)
+            && before.is_none_or(is_whole)
+            && !self.is_partial
     }
 
     /// Whether the view shows differences by itself.
@@ -84,14 +108,15 @@ impl Shown {
 
     /// Decides what is drawn: the reading as it came, or `turned` to the other that can be shown.
     pub(super) fn arrange(&mut self, turned: bool, chosen: &Chosen) {
-        let view = &self.last.source;
         let turned = turned && self.can_turn();
+        let last = Rc::clone(self.current().0);
+        let view = &last.source;
         if !turned && chosen.is_none() && Column::usual(view) == Column::leading(view) {
-            self.drawn = Rc::clone(&self.last);
+            self.drawn = last;
             return;
         }
         let entries = match (turned, view.differences) {
-            (false, _) => self.last.entries.clone(),
+            (false, _) => last.entries.clone(),
             (true, true) => self.total(),
             (true, false) => self.difference(),
         };
@@ -103,11 +128,11 @@ impl Shown {
             None => (Column::leading(view), false),
         };
         let entries = sort_entries(view, column.as_ref(), is_ascending, usize::MAX, entries);
-        self.drawn = Rc::new(Reading { source: view.clone(), entries, ..*self.last });
+        self.drawn = Rc::new(Reading { source: view.clone(), entries, ..*last });
     }
 
     /// Adds a reading to the sums, whether it is shown or not.
-    pub(super) fn sum(&mut self, reading: &Reading) {
+    fn sum(&mut self, reading: &Reading) {
         let view = &reading.source;
         if !view.differences || view.counters.is_empty() {
             return;
@@ -124,9 +149,10 @@ impl Shown {
                 None if has_room => {
                     self.sums.insert(entry.key().into(), entry.value().into());
                 }
-                None => {}
+                None => self.is_partial = true,
             }
         }
+        self.is_partial |= reading.hidden > 0;
     }
 
     /// What all differences add up to.
@@ -136,11 +162,12 @@ impl Shown {
 
     /// What came since the reading before.
     fn difference(&self) -> Vec<Entry> {
-        let view = &self.last.source;
-        let before = self.before.iter().flat_map(|reading| &reading.entries);
+        let (last, before) = self.current();
+        let view = &last.source;
+        let before = before.into_iter().flat_map(|reading| &reading.entries);
         let before: HashMap<&[u8], &[u8]> =
             before.map(|entry| (entry.key(), entry.value())).collect();
-        let mut entries = self.last.entries.clone();
+        let mut entries = last.entries.clone();
         for entry in &mut entries {
             let Some(old) = before.get(entry.key()) else { continue };
             // A smaller counter belongs to an element that was made again.

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::ops::Range;
 
+use bpfpack_decode::{Layout, Struct};
 use bpfpack_frame::{Entry, Reading, Time};
 use bpfpack_spec::{Shape, View};
 
@@ -110,9 +111,14 @@ impl Text {
         let begin = out.len();
         let mut picture = String::new();
         for entry in entries {
+            // An element of an array that nothing was counted in.
+            if others(view).next().is_none() && histogram.slots.total(entry.value()) == 0 {
+                continue;
+            }
             if let Some(key) = &view.key {
                 out.extend_from_slice(b"key = ");
                 text::write(key, entry.key(), &mut self.names, out);
+                key_names(key, out);
                 out.push(b'\n');
             }
             for member in others(view) {
@@ -172,6 +178,21 @@ impl Text {
     }
 }
 
+/// Appends the names of a key's members, where it has several: `(pid, tid)`.
+fn key_names(key: &Layout, out: &mut Vec<u8>) {
+    let Layout::Struct(Struct { members, .. }) = key else { return };
+    if members.len() < 2 {
+        return;
+    }
+    let mut before = " (";
+    for member in members {
+        out.extend_from_slice(before.as_bytes());
+        put::string(member.name.as_bytes(), out);
+        before = ", ";
+    }
+    out.push(b')');
+}
+
 /// Says how many entries are not shown.
 fn hidden(reading: &Reading, out: &mut Vec<u8>) {
     match reading.hidden {
@@ -185,11 +206,10 @@ fn hidden(reading: &Reading, out: &mut Vec<u8>) {
 mod tests {
     use std::sync::Arc;
 
-    use bpfpack_decode::{Edges, Layout, Member, Slots};
+    use bpfpack_decode::{Edges, Member, Slots};
     use bpfpack_spec::fixtures::counter_view;
 
     use super::super::tests::{format, u32_};
-    use bpfpack_decode::Struct;
     use bpfpack_decode::histogram::SLOTS;
 
     use super::*;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Tables of readings: a column for each member of keys and values, as wide as what stands in it.
 
+use bpfpack_decode::field::float;
+use bpfpack_decode::layout::PER_SECOND;
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Layout, Member};
 use bpfpack_frame::Entry;
@@ -36,10 +38,21 @@ impl Column {
         Column { title: title(&member, has_names), member, is_key, is_number }
     }
 
+    /// Rates have one digit behind the point, so that they stand below each other.
+    fn is_rate(&self) -> bool {
+        self.member.name.ends_with(PER_SECOND)
+    }
+
     /// The text of an entry's cell.
     pub(crate) fn cell(&self, entry: &Entry, names: &mut Option<Names>) -> String {
         let mut cell = Vec::new();
         let bytes = if self.is_key { entry.key() } else { entry.value() };
+        if let (Layout::Float { size }, true) = (&self.member.layout, self.is_rate()) {
+            return format!(
+                "{:.1}",
+                float(bytes.get(self.member.offset..).unwrap_or_default(), *size)
+            );
+        }
         text::write_member(&self.member, bytes, names, &mut cell);
         String::from_utf8_lossy(&cell).into_owned()
     }
@@ -125,7 +138,7 @@ impl Rows {
         for ((cell, width), is_number) in row.iter().zip(&self.widths).zip(&self.are_numbers) {
             let cell = width::clip(cell, *width);
             // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
-            let padding = " ".repeat(width - width::of(cell.as_bytes()));
+            let padding = " ".repeat(width.saturating_sub(width::of(cell.as_bytes())));
             let (before, behind) = if *is_number { (&*padding, "") } else { ("", &*padding) };
             line.extend([before, &cell, behind, "  "]);
         }

@@ -7,7 +7,10 @@ use bpfpack_schemas::meta::SampleMeta;
 use crate::{Average, Shape};
 
 /// What programs call the sum of all values.
-const SUMS: [&str; 5] = ["sum", "total_time", "total_latency", "latency", "total_ns"];
+const SUMS: [&str; 3] = ["sum", "total_time", "total_latency"];
+
+/// What they call it where the number of values stands beside it; alone, it is one value.
+const SUM_BESIDE_COUNT: [&str; 1] = ["latency"];
 
 /// What they call how many there are.
 const COUNTS: [&str; 5] = ["count", "cnt", "nr", "samples", "total_count"];
@@ -28,7 +31,10 @@ pub(super) fn average(value: &Layout, shape: &Shape, sample: &SampleMeta) -> Opt
             _ => None,
         }
     };
-    Some(Average { sum: number(&sample.sum, &SUMS)?, count: number(&sample.count, &COUNTS) })
+    let count = number(&sample.count, &COUNTS);
+    let sum = number(&sample.sum, &SUMS);
+    let sum = sum.or_else(|| count.and_then(|_| number(&sample.sum, &SUM_BESIDE_COUNT)))?;
+    Some(Average { sum, count })
 }
 
 #[cfg(test)]
@@ -58,5 +64,8 @@ mod tests {
         let sample = SampleMeta { sum: Some("none".into()), ..SampleMeta::default() };
         assert_eq!(average(&value, &shape, &sample), None);
         assert_eq!(average(&value, &Shape::Table, &SampleMeta::default()), None);
+        let alone = vec![Member::new("latency", 0, int(8))];
+        let alone = Layout::Struct(Struct { size: 32, members: alone });
+        assert_eq!(average(&alone, &shape, &SampleMeta::default()), None);
     }
 }

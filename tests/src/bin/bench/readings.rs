@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_frame::{Entry, Reading, Time};
-use bpfpack_render::{Settings, formats, utc};
+use bpfpack_render::{LiveSettings, Settings, formats, utc};
 use bpfpack_spec::{ReadFrom, Shape, View};
 use bpfpack_sys::map::{Batch, Map};
 use bpfpack_tests::load::Caller;
@@ -120,6 +120,7 @@ impl Plain {
             time: None,
             meanings: false,
             terminal: None,
+            live: LiveSettings::default(),
             message: None,
             symbolizer: None,
             local_time: utc,
