@@ -46,6 +46,11 @@ fn reference_of_ecc() {
 }
 
 #[test]
+fn catalogue_of_examples() {
+    holds("examples/README.md");
+}
+
+#[test]
 fn guide() {
     let chapters = names(&root().join("examples/guide"));
     std::thread::scope(|scope| {

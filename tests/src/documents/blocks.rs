@@ -8,7 +8,9 @@
 //! HTML comments above a console change how it runs:
 //!
 //! - `<!-- not run: REASON -->`: it cannot run in the test;
-//! - `<!-- in: FOLDER -->`: this and the following commands run in this folder of the project.
+//! - `<!-- in: FOLDER -->`: this and the following blocks are in this folder of the project;
+//! - `<!-- meanwhile: COMMAND -->`: this runs again and again meanwhile, so that there is something to
+//!   show.
 
 /// One block of a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Console {
     pub not_run: Option<String>,
     /// The folder that it changes to, from the project's folder.
     pub folder: Option<String>,
+    /// What runs again and again meanwhile.
+    pub meanwhile: Option<String>,
     /// The commands, in order.
     pub commands: Vec<Command>,
 }
@@ -129,8 +133,10 @@ fn block(lines: &[(usize, &str)], paragraph: &str, comments: &[&str]) -> Option<
             };
             comments.iter().find_map(inside)
         };
-        let (not_run, folder) = (comment("not run:"), comment("in:"));
-        return Some(Block::Console(Console { not_run, folder, commands: commands(lines) }));
+        let (not_run, folder, meanwhile) =
+            (comment("not run:"), comment("in:"), comment("meanwhile:"));
+        let commands = commands(lines);
+        return Some(Block::Console(Console { not_run, folder, meanwhile, commands }));
     }
     let name = file_name(paragraph)?.to_owned();
     let text = lines.iter().flat_map(|(_, line)| [line, "\n"]).collect();
@@ -205,10 +211,12 @@ mod tests {
 
     #[test]
     fn comments_above_a_console() {
-        let marked =
-            console("<!-- not run: needs kprobes -->\n<!-- in: examples/x -->\n\n    $ ls\n");
+        let marked = console(
+            "<!-- not run: needs kprobes -->\n<!-- in: examples/x -->\n<!-- meanwhile: dd -->\n\n    $ ls\n",
+        );
         assert_eq!(marked.not_run.as_deref(), Some("needs kprobes"));
         assert_eq!(marked.folder.as_deref(), Some("examples/x"));
+        assert_eq!(marked.meanwhile.as_deref(), Some("dd"));
         let next = console("<!-- not run: this -->\n\n    $ ls\n\nText\n\n    $ ls\n");
         assert_eq!(next.not_run, None);
     }

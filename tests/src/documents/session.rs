@@ -76,6 +76,7 @@ impl Session {
         if let Some(folder) = &console.folder {
             self.folder = self.project().join(folder);
         }
+        let _load = console.meanwhile.as_ref().map(|command| Load::start(command, &self.folder));
         let mut wrong = Vec::new();
         for command in &console.commands {
             let begun = Instant::now();
@@ -101,9 +102,14 @@ impl Session {
         }
         self.pack_missing(&command.text);
         let documented = Shape::of(command.output.iter().map(String::as_str));
-        let outcome = self.run(&command.text, &documented);
+        // A document may leave the output of a command out.
+        let missing = |printed: &str| match command.output.is_empty() {
+            true => Vec::new(),
+            false => documented.missing_in(&Shape::of(printed.lines())),
+        };
+        let outcome = self.run(&command.text, |printed| missing(printed).is_empty());
         let printed = format!("{}\n{}", outcome.stdout, outcome.stderr);
-        let mut wrong = documented.missing_in(&Shape::of(printed.lines()));
+        let mut wrong = missing(&printed);
         let should_fail = command.output.iter().any(|line| line.starts_with("error: "));
         // The exit code of a run with a command is the command's.
         let has_command = command.text.contains(" -- ");
@@ -131,7 +137,7 @@ impl Session {
         }
     }
 
-    fn run(&self, command: &str, documented: &Shape) -> Outcome {
+    fn run(&self, command: &str, is_documented: impl Fn(&str) -> bool) -> Outcome {
         let include = root().join("runner/sdk/c");
         let command = command.replace(INSTALLED, include.to_str().unwrap());
         let (stdout, stderr) = (self.dir.path().join("stdout"), self.dir.path().join("stderr"));
@@ -149,15 +155,36 @@ impl Session {
             let is_enough = || {
                 let messages = read(&stderr);
                 let printed = read(&stdout) + "\n" + &messages;
-                // Before that, a signal makes it end as a failure.
-                messages.contains(TRACING)
-                    && documented.missing_in(&Shape::of(printed.lines())).is_empty()
+                // Before it traces, a signal makes it end as a failure.
+                let traces = messages.contains(TRACING) || !read(&stdout).is_empty();
+                traces && is_documented(&printed)
             };
             interrupt_when(&mut child, is_enough);
         }
         let status = crate::wait::ended(&mut child);
         let output = std::process::Output { status, stdout: Vec::new(), stderr: Vec::new() };
         Outcome { stdout: read(&stdout), stderr: read(&stderr), ..output.into() }
+    }
+}
+
+/// A command that runs again and again until this is dropped.
+#[derive(Debug)]
+struct Load(Child);
+
+impl Load {
+    fn start(command: &str, folder: &Path) -> Load {
+        let script = format!("while :; do {command}; sleep 0.1; done");
+        let mut process = Process::new("sh");
+        process.args(["-c", &script]).current_dir(folder).process_group(0);
+        let process = process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Load(process.spawn().unwrap())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
     }
 }
 
