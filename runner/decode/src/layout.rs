@@ -209,6 +209,19 @@ impl Layout {
         }
     }
 
+    /// Whether two values with the same [`Layout::prefix`] are equal.
+    pub fn has_whole_prefix(&self) -> bool {
+        match self {
+            Layout::Int { .. }
+            | Layout::Enum { .. }
+            | Layout::Label { .. }
+            | Layout::Pointer
+            | Layout::Float { .. } => true,
+            Layout::Text { size } => *size <= 16,
+            _ => false,
+        }
+    }
+
     /// The integers in it that count something. Enums, bools,
     /// strings, bitfields and the members named in `except` are not counters.
     pub fn counters(&self, except: &[String]) -> Vec<Field> {

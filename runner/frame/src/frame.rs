@@ -141,9 +141,13 @@ impl Entry {
 pub fn in_key_order(key: &Layout, entries: Vec<Entry>) -> Vec<Entry> {
     let mut order: Vec<(u128, u32)> =
         entries.iter().zip(0..).map(|(entry, at)| (key.prefix(entry.key()), at)).collect();
+    let is_whole = key.has_whole_prefix();
     order.sort_unstable_by(|a, b| {
         let keys = || (entries[a.1 as usize].key(), entries[b.1 as usize].key());
         a.0.cmp(&b.0).then_with(|| {
+            if is_whole {
+                return a.1.cmp(&b.1);
+            }
             let (a, b) = keys();
             key.compare(a, b).then_with(|| a.cmp(b))
         })

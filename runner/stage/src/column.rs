@@ -135,6 +135,17 @@ impl Column {
         }
     }
 
+    /// Whether entries with the same prefix are equal in this column.
+    #[must_use]
+    pub fn has_whole_prefix(&self) -> bool {
+        match self {
+            Column::Key(member) | Column::Value(member) => {
+                member.bits.is_some() || member.layout.has_whole_prefix()
+            }
+            _ => true,
+        }
+    }
+
     /// The order of two entries whose prefixes are the same.
     #[must_use]
     pub fn compare(&self, a: &Entry, b: &Entry) -> Ordering {

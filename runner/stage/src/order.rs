@@ -94,8 +94,12 @@ pub fn sort_entries(
     };
     let mut order: Vec<(u128, u32)> =
         entries.iter().zip(0..).map(|(entry, at)| (column.prefix(view, entry), at)).collect();
+    let is_whole = column.has_whole_prefix();
     let compare = |a: &(u128, u32), b: &(u128, u32)| {
-        let rest = || column.compare(&entries[a.1 as usize], &entries[b.1 as usize]);
+        let rest = || match is_whole {
+            true => Ordering::Equal,
+            false => column.compare(&entries[a.1 as usize], &entries[b.1 as usize]),
+        };
         let ascending = a.0.cmp(&b.0).then_with(rest);
         let order = if is_ascending { ascending } else { ascending.reverse() };
         order.then(a.1.cmp(&b.1))
@@ -109,6 +113,9 @@ pub fn sort_entries(
     }
     if !order.is_sorted_by(|a, b| compare(a, b) != Ordering::Greater) {
         order.sort_unstable_by(compare);
+    }
+    if order.len() == entries.len() && order.iter().zip(0..).all(|((_, at), place)| *at == place) {
+        return entries;
     }
     let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
     order.into_iter().filter_map(|(_, at)| entries[at as usize].take()).collect()

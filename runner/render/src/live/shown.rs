@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What a view shows on a live screen: its last reading, since the start or of the last interval.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use bpfpack_decode::field::combine;
@@ -26,10 +26,9 @@ pub(super) struct Shown {
     sums: HashMap<Box<[u8]>, Box<[u8]>>,
     /// What is drawn.
     drawn: Rc<Reading>,
-    /// Keys that were drawn, and have not changed since.
-    still: HashSet<Box<[u8]>>,
-    /// What was drawn, by its keys.
+    /// What was drawn of this reading, by its keys, and of the one before.
     rows: HashMap<Box<[u8]>, Box<[u8]>>,
+    rows_before: HashMap<Box<[u8]>, Box<[u8]>>,
     /// Widths of the columns of a table.
     pub(super) widths: Vec<usize>,
 }
@@ -46,8 +45,8 @@ impl Shown {
             pinned: None,
             is_partial: false,
             sums: HashMap::new(),
-            still: HashSet::new(),
             rows: HashMap::new(),
+            rows_before: HashMap::new(),
             widths: Vec::new(),
         };
         shown.sum(&Rc::clone(&shown.last));
@@ -58,12 +57,7 @@ impl Shown {
     pub(super) fn take(&mut self, reading: Rc<Reading>) {
         self.sum(&reading);
         self.before = Some(std::mem::replace(&mut self.last, reading));
-        let rows = std::mem::take(&mut self.rows);
-        let entries = self.last.entries.iter();
-        self.still = entries
-            .filter(|entry| rows.get(entry.key()).is_some_and(|value| **value == *entry.value()))
-            .map(|entry| entry.key().into())
-            .collect();
+        self.rows_before = std::mem::take(&mut self.rows);
     }
 
     /// What is drawn.
@@ -103,7 +97,7 @@ impl Shown {
     /// Notes that an entry is drawn; whether it is as it was before.
     pub(super) fn is_still(&mut self, entry: &Entry) -> bool {
         self.rows.insert(entry.key().into(), entry.value().into());
-        self.still.contains(entry.key())
+        self.rows_before.get(entry.key()).is_some_and(|before| **before == *entry.value())
     }
 
     /// Decides what is drawn: the reading as it came, or `turned` to the other that can be shown.

@@ -167,7 +167,7 @@ fn beside_the_call() -> Result<()> {
         KEY + VALUE
     );
     let dir = scratch();
-    let package = pack_with("tests/fixtures/keys.bpf.c", &dir, &["--", "-DWIDE"]);
+    let package = pack_with("tests/fixtures/keys.bpf.c", &dir, &["-DWIDE"]);
     let plain = Plain::new()?;
     let (mut of_ecli, mut of_plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
