@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(long, value_name = "CPU", default_value = "v3")]
     pub(crate) mcpu: String,
 
-    /// Do not recognise what maps and variables are for: show what annotations name, and nothing else
+    /// Do not recognize what maps and variables are for: show what annotations name, and nothing else
     #[arg(long)]
     pub(crate) no_recognition: bool,
 
@@ -156,7 +156,7 @@ pub(crate) struct Plan {
     pub(crate) check: bool,
     /// Files that are none of ecc's are replaced.
     pub(crate) force: bool,
-    /// Whether it is recognised what maps and variables are for.
+    /// Whether it is recognized what maps and variables are for.
     pub(crate) recognition: bool,
     /// Progress and command lines are printed.
     pub(crate) verbose: bool,

@@ -33,7 +33,7 @@ pub struct DescribeOptions {
     pub export_header: Option<PathBuf>,
     /// Whether the user gave flags for clang: one of them may switch something off.
     pub has_flags: bool,
-    /// Whether it is recognised what maps and variables are for.
+    /// Whether it is recognized what maps and variables are for.
     pub recognition: bool,
 }
 

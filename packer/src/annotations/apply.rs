@@ -319,14 +319,14 @@ fn set_key<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// What was recognised, with what an annotation says over it; a text alone is the kind.
-fn merged(recognised: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
+/// What was recognized, with what an annotation says over it; a text alone is the kind.
+fn merged(recognized: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
     let said = match value {
         Value::Object(said) => said,
         Value::String(kind) => Map::from_iter([("kind".to_owned(), json!(kind))]),
         _ => return Err("it has to be a kind, as `none`, or an object".into()),
     };
-    let mut view = match recognised.and_then(|view| serde_json::to_value(view).ok()) {
+    let mut view = match recognized.and_then(|view| serde_json::to_value(view).ok()) {
         // Of another kind than was thought, nothing that was thought holds.
         Some(Value::Object(view))
             if said.get("kind").is_none_or(|kind| view.get("kind") == Some(kind)) =>

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_recognised() {
+    fn twins_are_recognized() {
         let twins = [
             ("a", "tp_btf/irq_handler_entry", "start infos"),
             ("b", "tp_btf/irq_handler_exit", "start infos"),

@@ -2,8 +2,8 @@
 //! Decides what is shown of a package: which maps and variables are read periodically, and as what;
 //! which buffers' records are shown, and as which struct.
 //!
-//! Annotations decide first, then what the packer recognised (`view` in the description). In a
-//! package of another packer, things are recognised by their types alone:
+//! Annotations decide first, then what the packer recognized (`view` in the description). In a
+//! package of another packer, things are recognized by their types alone:
 //! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2 histogram;
 //! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
 //!   nothing else to show.

@@ -292,14 +292,14 @@ mod tests {
         assert!(said(r#"{"name": "a"}"#).contains("neither"));
         assert!(said(r#"{"name": "a", "members": {"a": "int"}}"#).contains("`int` of `a`"));
         assert!(said(r#"{"name": "a", "members": {"a": "u32[0]"}}"#).contains("no type"));
-        assert!(said(r#"{"name": "a", "members": {"a": "u8 colour"}}"#).contains("no meaning"));
+        assert!(said(r#"{"name": "a", "members": {"a": "u8 color"}}"#).contains("no meaning"));
         assert!(said(r#"{"name": "a", "members": {}}"#).contains("no members"));
         assert!(
             said(r#"{"name": "a", "value": {"a": "u8"}, "histogram": "log2"}"#).contains("slots")
         );
         let sorted = r#"{"name": "a", "value": {"a": "u8"}, "sort": "b"}"#;
         assert!(said(sorted).contains("no member `b`"));
-        assert!(said(r#"{"name": "a", "colour": 1, "value": {"a": "u8"}}"#).contains("`colour`"));
+        assert!(said(r#"{"name": "a", "color": 1, "value": {"a": "u8"}}"#).contains("`color`"));
         let huge = r#"{"name": "a", "members": {"a": "u64[1048576]"}}"#;
         assert!(said(huge).contains("longer than"));
     }
