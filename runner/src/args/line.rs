@@ -23,9 +23,18 @@ pub struct Args {
     behind: Vec<OsString>,
 }
 
-/// Run packages of eBPF tracers.
+/// What the help ends with, and so `ecli` without arguments.
+const EXAMPLES: &str = "\
+Examples:
+  sudo ecli run package.json               trace until Ctrl-C
+  sudo ecli run -j -d 10 package.json      print JSON for ten seconds
+  sudo ecli run package.json -- ls /tmp    trace while a command runs
+
+`ecli run --help` lists the options.";
+
+/// Run packages of eBPF tracers
 #[derive(Debug, Parser)]
-#[command(name = "ecli", version, max_term_width = 100)]
+#[command(name = "ecli", version, max_term_width = 80, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 struct Cli {
@@ -40,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load a package, attach its programs, and show what they find until Ctrl-C
+    /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Run),
 }
 
@@ -181,4 +190,18 @@ fn failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     usage(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_arguments_there_are_three_examples() {
+        let error = Args::of(vec!["ecli".into()]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert_eq!(text.matches("\n  sudo ecli run ").count(), 3, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
 }
