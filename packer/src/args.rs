@@ -221,7 +221,7 @@ impl Args {
             })?,
             None => Arch::host().ok_or_else(|| {
                 usage("this machine is neither x86_64 nor aarch64")
-                    .hint("say with --target which one the package is for")
+                    .hint("name the architecture of the package with --target")
             })?,
         };
         let flags = self.flags(target)?;
@@ -231,8 +231,10 @@ impl Args {
             _ => Vmlinux::File(self.vmlinux.clone().into()),
         };
         if vmlinux == Vmlinux::Kernel && Some(target) != Arch::host() {
-            return Err(usage(format!("this machine's kernel has no types of {target}"))
-                .hint("leave --vmlinux out, or give a file made on such a machine"));
+            return Err(usage(format!(
+                "this machine's kernel does not have the types of {target}"
+            ))
+            .hint("omit --vmlinux, or name a file that was made on such a machine"));
         }
         let extension = if self.yaml { "yaml" } else { "json" };
         let mut plans = Vec::new();
@@ -245,13 +247,14 @@ impl Args {
             };
             if input == Input::Source && source.extension().is_none_or(|extension| extension != "c")
             {
-                let text = format!("`{}` is no BPF C source", shown(&source));
-                return Err(usage(text)
-                    .hint("the names of sources end in .c, of objects that clang made in .o"));
+                let text = format!("`{}` is not a BPF C source", shown(&source));
+                return Err(
+                    usage(text).hint("the names of sources end in .c, the names of objects in .o")
+                );
             }
             if input == Input::Object && export_header.is_some() {
-                return Err(usage("an object has its types already: a header changes nothing")
-                    .hint("leave the header out"));
+                return Err(usage("an object already has its types, so a header has no effect")
+                    .hint("omit the header"));
             }
             let export_header = export_header.or(self.header_only.then(|| source.clone()));
             let mut plan = Plan {
@@ -287,19 +290,20 @@ impl Args {
     fn flags(&self, target: Arch) -> Result<Vec<String>, Failure> {
         let mut flags = Vec::new();
         for dir in &self.include {
-            let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
+            let dir = dir.to_str().ok_or_else(|| usage("the name of a directory is not UTF-8"))?;
             flags.push(format!("-I{dir}"));
         }
         flags.extend(self.define.iter().map(|define| format!("-D{define}")));
         for text in &self.additional_cflags {
             let words = shlex::split(text)
-                .ok_or_else(|| usage(format!("a quote of `-a {text}` has no end")))?;
+                .ok_or_else(|| usage(format!("a quote in `-a {text}` is not closed")))?;
             flags.extend(words);
         }
         if let Some(workspace) = &self.workspace_path {
             let include = workspace.join("include");
             for dir in [include.clone(), include.join("vmlinux").join(target.name())] {
-                let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
+                let dir =
+                    dir.to_str().ok_or_else(|| usage("the name of a directory is not UTF-8"))?;
                 flags.push(format!("-I{dir}"));
             }
         }
@@ -319,8 +323,11 @@ fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<Pa
                 *header = Some(file.clone());
             }
             Some(_) if !is_source(file) => {
-                let text = format!("`{}` is no source, and a source has one header", shown(file));
-                return Err(usage(text).hint("the names of sources end in .c, of objects in .o"));
+                let text =
+                    format!("`{}` is not a source, and a source has only one header", shown(file));
+                return Err(
+                    usage(text).hint("the names of sources end in .c, the names of objects in .o")
+                );
             }
             _ => pairs.push((file.clone(), None)),
         }
@@ -335,7 +342,7 @@ fn name(source: &Path) -> Result<String, Failure> {
         .and_then(|name| name.split('.').next())
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| usage(format!("`{}` is no name of a source file", shown(source))))
+        .ok_or_else(|| usage(format!("`{}` is not the name of a source file", shown(source))))
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
@@ -347,8 +354,8 @@ fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
             let (a, b) = (shown(&other), shown(&plan.source));
-            return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
-                .hint("pack them one at a time, with different folders (-o)"));
+            return Err(usage(format!("the results of `{a}` and `{b}` would have the same names"))
+                .hint("pack them one at a time, into different directories (-o)"));
         }
     }
     for plan in plans {

@@ -102,14 +102,14 @@ fn check_one(plan: &Plan, target: &Target) -> Result<Found, Failure> {
     };
     let inputs = [Some(&plan.source), plan.export_header.as_ref()];
     if inputs.into_iter().flatten().chain(&plan.wasm).any(|input| is_same(input, &target.path)) {
-        let text = format!("cannot write `{path}`: it is read, too");
+        let text = format!("cannot write `{path}`: it is also an input");
         return refused(text, "write the results elsewhere: -o DIR");
     }
     let found = match look(&target.path, target.kind) {
         Ok(found) => found,
         Err(_) if plan.force => Found::Other("a file that cannot be read".to_owned()),
         Err(error) => {
-            let text = format!("`{path}` is not replaced: cannot see what it is: {error}");
+            let text = format!("`{path}` is not replaced: cannot read it: {error}");
             return refused(text, "write the results elsewhere (-o DIR), or replace it (--force)");
         }
     };

@@ -137,7 +137,7 @@ fn describe(
     meta.export_types = export::types(&source.exported, btf, options)?;
     if let Some(header) = options.export_header.as_ref().filter(|_| source.exported.is_empty()) {
         let header = message::shown(header);
-        console.warning(format!("`{header}` defines no struct: nothing is exported"));
+        console.warning(format!("`{header}` defines no struct, so nothing is exported"));
     }
     buffers::records(&mut meta, facts, btf);
     if options.recognition {

@@ -33,7 +33,7 @@ impl Run {
     ) -> Result<Plan, Failure> {
         let run = self;
         if run.lines && !cfg!(feature = "debug-info") {
-            let text = "--lines: this ecli was built without what reads debugging information";
+            let text = "--lines: this ecli was built without support for debug information";
             return Err(usage(text.to_owned()).hint("build it with its default features"));
         }
         let format = match (run.json, run.heatmap) {
@@ -43,7 +43,7 @@ impl Run {
         };
         let outputs = outputs(format, run.output)?;
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
-            let text = "--fields chooses members, and --format raw knows none: it shows all bytes";
+            let text = "--fields cannot be used with --format raw, which shows all bytes";
             return Err(usage(text.to_owned()));
         }
         let has_heat_map = outputs.iter().any(|output| output.format == formats::HEAT_MAP);

@@ -361,7 +361,7 @@ impl Settable<'_> {
     fn bytes(&self, text: &str) -> Result<Vec<u8>, Failure> {
         self.kind.parse(text).map_err(|why| {
             let long = self.long();
-            let error = anyhow!("`{text}` is no value for `--{long}` ({}): {why}", self.meta.ty);
+            let error = anyhow!("`{text}` is not a value for `--{long}` ({}): {why}", self.meta.ty);
             Failure::new(exit_code::USAGE, error)
         })
     }

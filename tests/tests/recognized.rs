@@ -302,7 +302,7 @@ char LICENSE[] SEC(\"license\") = \"GPL\";
 ";
     fs::write(dir.path().join("x.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c"]);
-    outcome.failed(6, &["value of the map `counts` is `struct hits`, which is only declared"]);
+    outcome.failed(6, &["value of the map `counts` is `struct hits`, which is declared but not"]);
 }
 
 #[test]

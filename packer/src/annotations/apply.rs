@@ -109,7 +109,7 @@ pub(crate) fn apply(
             // A plain comment on a helper or a constant is none of the package's business.
             for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
                 let what = format!(
-                    "`@{}` stands above nothing that the object holds; it is left out",
+                    "`@{}` is ignored: nothing in the object belongs to the declaration below it",
                     annotation.name
                 );
                 console.warning(lines.at(annotation.at, &what));
@@ -136,7 +136,7 @@ pub(crate) fn apply(
                     value
                 }
                 Err((location, why)) => {
-                    let what = format!("`@{}` is left out: {why}", annotation.name);
+                    let what = format!("`@{}` is ignored: {why}", annotation.name);
                     console.warning(lines.at(location, &what));
                     continue;
                 }
@@ -176,13 +176,13 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
     if !elsewhere.is_empty() {
         let belongs = elsewhere.join(" or ");
         return Some(format!(
-            "`@{name}` means nothing on {}: it belongs on {belongs}",
+            "`@{name}` has no effect on {}: it belongs on {belongs}",
             kind.name()
         ));
     }
     let all = KINDS.into_iter().flat_map(Kind::annotations).copied();
     let meant = similar(name, kind.annotations().iter().copied()).or_else(|| similar(name, all))?;
-    Some(format!("unknown `@{name}`; did you mean `@{meant}`? It is kept as it is"))
+    Some(format!("unknown `@{name}`; did you mean `@{meant}`? It is kept unchanged"))
 }
 
 impl Annotation {
@@ -198,7 +198,7 @@ impl Annotation {
             return Err((self.at, why));
         }
         if RESERVED.contains(&name) {
-            let why = "it is no annotation but what the object itself says";
+            let why = "it is not an annotation; the object itself contains it";
             return Err((self.at, why.into()));
         }
         if TEXTS.contains(&name) {
@@ -229,7 +229,7 @@ fn known_meaning(name: &str) -> Result<(), String> {
     }
     Err(match similar(name, MEANINGS) {
         Some(meant) => format!("there is no meaning `{name}`; did you mean `{meant}`?"),
-        None => format!("there is no meaning `{name}`; there are {}", MEANINGS.join(", ")),
+        None => format!("there is no meaning `{name}`; the meanings are {}", MEANINGS.join(", ")),
     })
 }
 

@@ -240,7 +240,7 @@ impl<'a> Compiler<'a> {
                 exit_code::NO_COMPILER,
                 anyhow!("`{}` cannot compile for BPF", shown(self.clang)),
             )
-            .hint("Debian's can: apt-get install clang"));
+            .hint("the clang of Debian can: apt-get install clang"));
         }
         Ok(attempt)
     }

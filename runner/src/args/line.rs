@@ -101,11 +101,11 @@ impl Args {
         let name = self.name.to_string_lossy();
         if name.starts_with('-') && name != "-" {
             return Err(usage(format!("unknown option `{name}`")).hint(format!(
-                "what is an argument of the package comes behind its name: ecli run PACKAGE {name}"
+                "arguments of the package come after its name: ecli run PACKAGE {name}"
             )));
         }
         if name.contains("://") {
-            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
+            return Err(usage(format!("`{name}`: ecli does not download packages"))
                 .hint("download it, look at it, and run the file"));
         }
         Ok(match &*name {
@@ -167,7 +167,7 @@ pub(super) fn usage(text: String) -> Failure {
 /// A word that must be text.
 pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
     let text = word.to_str().map(str::to_owned);
-    text.ok_or_else(|| usage(format!("`{}` is no UTF-8", word.to_string_lossy())))
+    text.ok_or_else(|| usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
 }
 
 /// Prints help that was asked for.

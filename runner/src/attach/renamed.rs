@@ -112,8 +112,8 @@ impl Renamed {
             let stay: Vec<String> = stay.map(|n| format!("`{n}` ({})", section(n))).collect();
             let section = section(name);
             format!(
-                "left out: `{name}`, for this kernel has no `{section}`, or lets nothing attach to \
-                 it; in its place: {}",
+                "`{name}` is not attached, because this kernel has no `{section}`, or does not \
+                 allow programs there; {} replaces it",
                 stay.join(", ")
             )
         };

@@ -60,7 +60,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
     match kind::kind(&module) {
         ModuleKind::Tracer => {}
         ModuleKind::PostProcessor => {
-            let why = "is a post-processor: it needs a package whose records it sees";
+            let why = "is a post-processor: it needs a package";
             return Err(
                 refuse(exit_code::MODULE, why).hint(format!("ecli run --wasm {name} package.json"))
             );
