@@ -136,7 +136,11 @@ fn a_command_is_traced_from_its_beginning_to_its_end() {
     let args = ["run", "-j", "-o", &format!("{file}.json"), &package, "--", "cat", file];
     let outcome = ecli(&args).succeeded();
     assert_eq!(outcome.stdout, "content\n", "the command's own output");
-    assert!(outcome.stderr.contains("passed to the package's argument `pid`"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("passed to the package's argument `pid`"),
+        "{}",
+        outcome.stderr
+    );
     let text = fs::read_to_string(format!("{file}.json")).unwrap();
     let records: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

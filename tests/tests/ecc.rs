@@ -271,7 +271,7 @@ fn clangs_errors_are_clangs_and_nothing_is_written() {
 fn no_compiler_or_one_without_bpf() {
     let dir = project();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c", "-c", "clang-99"]);
-    outcome.failed(4, &["no compiler `clang-99`", "apt-get install clang"]);
+    outcome.failed(4, &["cannot find the compiler `clang-99`", "apt-get install clang"]);
     // A compiler that can do everything but BPF.
     let fake = dir.path().join("fake-clang");
     fs::write(

@@ -165,7 +165,7 @@ fn what_is_no_file_is_an_error_at_once() {
         drop(socket);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        check("a folder");
+        check("a directory");
     }
 }
 

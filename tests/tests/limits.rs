@@ -233,7 +233,7 @@ fn tracepoints_that_this_user_may_not_see_are_not_missing() {
     all.push(&package);
     let outcome = run("setpriv", &all);
     std::fs::set_permissions("/sys/kernel/tracing", before).unwrap();
-    outcome.failed(5, &["may not look into `/sys/kernel/tracing`", "CAP_DAC_READ_SEARCH"]);
+    outcome.failed(5, &["no permission to read `/sys/kernel/tracing`", "CAP_DAC_READ_SEARCH"]);
     assert!(!outcome.stderr.contains("not mounted"), "{}", outcome.stderr);
     eventually("nothing is mounted there any more", || sys::unmount(tracing, 0) == 0);
 }

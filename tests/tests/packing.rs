@@ -239,7 +239,7 @@ fn records_that_nothing_is_known_of_are_told() {
     fs::write(dir.path().join("o.h"), "struct other { int a; };\n").unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c", "o.h"]).succeeded();
     assert!(
-        outcome.stderr.contains("`other`, decides") && outcome.stderr.contains("`event` there")
+        outcome.stderr.contains("`other`, determines") && outcome.stderr.contains("`event` there")
     );
     assert_eq!(json(&dir.path().join("x.skel.json"))["export_types"][0]["name"], "other");
 }

@@ -211,7 +211,7 @@ fn a_heat_map_has_a_line_for_each_reading() {
     let outcome = ecli(&package.args(&["--heatmap", "-i", "10ms", "-c", "1"])).succeeded();
     for name in ["counts", "by_cpu"] {
         assert!(
-            outcome.stderr.contains(&format!("`{name}` is no histogram")),
+            outcome.stderr.contains(&format!("`{name}` is not a histogram")),
             "{}",
             outcome.stderr
         );

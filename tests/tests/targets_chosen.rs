@@ -186,7 +186,7 @@ fn functions_of_other_programs_are_replaced() {
     // Kernels without the means for it say so; the target is the one that was named.
     if replaced.has_ended() {
         let outcome = replaced.wait();
-        let is_refused = outcome.stderr.contains("does not let programs of the kind `freplace`");
+        let is_refused = outcome.stderr.contains("does not accept programs of the kind `freplace`");
         assert!(outcome.code == 4 && is_refused, "{}", outcome.stderr);
     } else {
         send(5);
@@ -210,7 +210,7 @@ fn what_cannot_be_attached_is_told_however_it_is_left_out() {
     outcome.failed(5, &["no program is left", "`on_tracepoint` is not attached: cannot attach"]);
     let package = Package::only("on_user");
     let outcome = ecli(&package.args(Some("uprobe:libc.so.6:strlen"), &[]));
-    outcome.failed(5, &["`strlen` stands for one of several functions"]);
+    outcome.failed(5, &["`strlen` is an indirect function"]);
     let outcome = ecli(&package.args(None, &["--force"]));
     // The package has an XDP program, which is off.
     outcome.failed(2, &["`on_user` (uprobe) is not attached"]);

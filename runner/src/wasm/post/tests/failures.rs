@@ -102,7 +102,11 @@ fn places_outside_of_its_memory_are_errors() {
             "(call $emit (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0))",
             "no source 9",
         ),
-        (EMIT, "(call $emit (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0))", "is a table"),
+        (
+            EMIT,
+            "(call $emit (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0))",
+            "is a table",
+        ),
         (EMIT, "(call $emit (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0))", "not 3"),
         (TEXT, "(call $text (i32.const 196608) (i32.const 1))", "text"),
     ];
