@@ -132,7 +132,7 @@ mod tests {
         let (text, all) = refused(&[memcmp, own.clone(), own], Input::Source);
         assert!(text.contains("not defined; `g` calls `own`, which is not defined"), "{text}");
         assert!(all.contains("bpf_strncmp; `own`: is its name misspelled?"), "{all}");
-        assert_eq!(all.matches("misspelt").count(), 1, "{all}");
+        assert_eq!(all.matches("misspelled").count(), 1, "{all}");
     }
 
     #[test]

@@ -157,7 +157,7 @@ mod tests {
     fn the_largest_map_is_named_and_the_hint_is_enough() {
         let maps = [("small".to_owned(), 5 << 20), ("large".to_owned(), (100 << 20) + 1)];
         let failure = check_maps(&maps, 64 << 20).unwrap_err();
-        assert!(failure.message().contains("`large` takes 101 MB"), "{}", failure.message());
+        assert!(failure.message().contains("`large` needs 101 MB"), "{}", failure.message());
         assert!(failure.message().contains("need 106 MB, and the limit is 64 MB"));
         assert!(check_maps(&maps, 106 << 20).is_ok());
         assert!(check_maps(&[], 0).is_ok());

@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(at("and"), 0..3);
         assert_eq!(at("a && || b"), 5..7);
         let error = Expr::parse("a == ").unwrap_err();
-        assert_eq!(error.message, "the end of the expression stands where a value is expected");
+        assert_eq!(error.message, "expected a value, found the end of the expression");
     }
 
     #[test]

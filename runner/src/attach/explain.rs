@@ -140,7 +140,9 @@ mod tests {
     fn hints_on_loading() {
         for section in ["fentry/f", "fexit.s/f", "lsm/f", "freplace/f", "fmod_ret/f"] {
             let kind = section.split('/').next().unwrap();
-            assert!(load_hint(section).unwrap().contains(&format!("the kind `{kind}` in")));
+            assert!(
+                load_hint(section).unwrap().contains(&format!("programs of the kind `{kind}`"))
+            );
         }
         assert!(load_hint("kprobe/f").is_none() && load_hint("tp_btf/x").is_none());
     }

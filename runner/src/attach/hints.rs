@@ -157,7 +157,10 @@ pub(super) mod tests {
         );
         kernel.tracefs = Some(Tracefs::Hidden(PathBuf::from("/t")));
         let text = hint(tracepoint, "sched/sched_switch", &kernel);
-        assert!(text.contains("look into `/t`") && text.ends_with("mode=755 /t"), "{text}");
+        assert!(
+            text.contains("no permission to read `/t`") && text.ends_with("mode=755 /t"),
+            "{text}"
+        );
         kernel.tracefs = Some(Tracefs::Mounted);
         assert_eq!(hint(tracepoint, "sched/sched_switch", &kernel), "");
         assert!(hint(tracepoint, "a/b", &kernel).contains("no tracepoint `a/b`"));

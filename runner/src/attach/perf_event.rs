@@ -233,8 +233,8 @@ mod tests {
         assert_eq!((parsed.counted, parsed.rate), (None, Some(Rate::Period(100_000))));
         for (text, part) in [
             ("cpuclock", "unknown event `cpuclock`: use one of cpu-clock"),
-            ("cpu-clock@fast", "`fast` is no rate"),
-            ("cpu-clock@0", "`0` is no rate"),
+            ("cpu-clock@fast", "`fast` is not a rate"),
+            ("cpu-clock@0", "`0` is not a rate"),
             ("type=x", "`x` is not a number"),
             ("typ=1", "`typ` is unknown"),
         ] {

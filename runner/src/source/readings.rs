@@ -386,9 +386,7 @@ mod tests {
         assert!(text(&taken(3, 0, true, false)).contains("too large to be read completely"));
         assert!(text(&taken(3, 5, false, false)).starts_with("`m` has 5 more elements"));
         assert!(text(&taken(3, 5, true, false)).starts_with("`m` has at least 5 more elements"));
-        assert!(
-            text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries")
-        );
+        assert!(text(&taken(3, 5, true, true)).contains("early: it shows 3 entries"));
     }
 
     #[test]

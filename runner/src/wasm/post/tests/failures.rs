@@ -46,7 +46,7 @@ fn what_is_no_post_processor() {
     let other = r#"(module (memory (export "memory") 1)
         (func (export "bpfpack_version") (result i32) (i32.const 2))
         (func (export "bpfpack_alloc") (param i32) (result i32) (i32.const 8)))"#;
-    assert_refused(other, MODULE, &["version 2", "speaks 1"]);
+    assert_refused(other, MODULE, &["version 2", "uses version 1"]);
     let typed = module("", r#"(func (export "bpfpack_end"))"#);
     assert_refused(&typed, MODULE, &["bpfpack_end", "wrong type"]);
     let imports = r#"(import "bpfpack" "emit" (func (param i32)))"#;
@@ -100,7 +100,7 @@ fn places_outside_of_its_memory_are_errors() {
         (
             EMIT,
             "(call $emit (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0))",
-            "no source 9",
+            "source 9 does not exist",
         ),
         (
             EMIT,
