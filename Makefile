@@ -14,6 +14,9 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN := $(CURDIR)/target/$(HOST)/release
+# American spelling. tests/words.txt has the words that are right all the same, one per line.
+SPELL := git ls-files -z '*.md' '*.rs' '*.c' '*.h' | \
+	xargs -0r codespell --builtin clear,rare,en-GB_to_en-US --ignore-words tests/words.txt
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/clippy.sh
 
 .PHONY: all deps test-deps build small demo test test-build fuzz attack bench install fmt lint lint-others clean
@@ -82,6 +85,8 @@ lint-others:
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
 	$(CARGO) clippy --quiet --locked -p bpfpack-runner --no-default-features -- -D warnings; \
 	else echo "skipped: cargo clippy is not installed"; fi
+	@if command -v codespell >/dev/null; then $(SPELL); \
+	else echo "skipped: codespell is not installed"; fi
 
 clean:
 	$(CARGO) clean

@@ -7,101 +7,121 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use bpfpack_bpf::Arch;
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{ArgAction, Parser};
 
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::{DescribeOptions, Input};
 
-/// Compile BPF C sources and pack each into package.json, which `ecli run` loads on any machine.
+// The headings of the help, in their order.
+const INPUT: &str = "Input";
+const OUTPUT: &str = "Output";
+const COMPILER: &str = "Compiler";
+
+/// What the help ends with, and so `ecc` without arguments.
+const EXAMPLES: &str = "\
+Examples:
+  ecc opens.bpf.c                      write package.json beside the source
+  ecc -o out opens.bpf.c reads.bpf.c   pack two sources into out/
+  ecc --check opens.bpf.c              print what the package would hold";
+
+/// Compile BPF C sources, and pack each into a package.json that `ecli run` loads.
+// Names of values are short, so that a line of the help fits 80 columns.
 #[derive(Debug, Parser)]
-#[command(name = "ecc", version, max_term_width = 100)]
-#[command(override_usage = "ecc [OPTIONS] SOURCE [EXPORT_HEADER]\n       \
-    ecc [OPTIONS] SOURCE [EXPORT_HEADER] SOURCE [EXPORT_HEADER] ...")]
+#[command(name = "ecc", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(disable_help_flag = true, disable_version_flag = true, next_help_heading = INPUT)]
+#[command(override_usage = "ecc [OPTIONS] SOURCE [EXPORT_HEADER] ...", after_help = EXAMPLES)]
 pub struct Args {
-    /// A source (hardirqs.bpf.c), or an object that is made already (hardirqs.bpf.o); then, if need
-    /// be, a header whose structs are exported: user space decodes records as them. More sources
-    /// may follow: each becomes a package of its own
-    #[arg(value_name = "SOURCE [EXPORT_HEADER]", required = true)]
+    /// A source (opens.bpf.c) or an object (opens.bpf.o). A header after a source describes its
+    /// records. Each source becomes a package
+    #[arg(value_name = "SOURCE", required = true, help_heading = Resettable::Reset)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Write the results to this folder, made when missing, instead of the source's
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output_path: Option<PathBuf>,
-
-    /// Tell what is done, clang's command lines included
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-
-    /// Write YAML instead of JSON (package.yaml, X.skel.yaml)
-    #[arg(short, long)]
-    pub(crate) yaml: bool,
-
-    /// The source is a header: pack an object with its structs, for a Wasm module to know them
+    /// Pack an object with the structs of a header
     #[arg(long)]
     pub(crate) header_only: bool,
 
-    /// Pack a Wasm module, too, which sees what is found before ecli shows it; repeatable
+    /// Add a Wasm module to the package; repeatable
     #[arg(long, value_name = "FILE", conflicts_with = "no_generate_package_json")]
     pub(crate) wasm: Vec<PathBuf>,
 
-    /// Write ewasm-skel.h, too: the package as a C string `program_data`
-    #[arg(long, conflicts_with = "no_generate_package_json")]
-    pub(crate) wasm_header: bool,
-
-    /// Compile and describe on stdout what the package would hold; write nothing
-    #[arg(long)]
-    pub(crate) check: bool,
-
-    /// Replace what is where the results are to be written, even if it is none of ecc's: another
-    /// file (npm's package.json), or a link, but not what the link leads to
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// A folder whose include/ (and include/vmlinux/ARCH/) has headers that come before ecc's own
+    /// Prefer the headers in DIR/include and DIR/include/vmlinux/ARCH
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workspace_path: Option<PathBuf>,
 
-    /// More flags for clang, quoted as in a shell; repeatable
-    #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
-    pub(crate) additional_cflags: Vec<String>,
-
-    /// Search headers in this folder too, after the source's own folder
-    #[arg(short = 'I', value_name = "DIR")]
-    pub(crate) include: Vec<PathBuf>,
-
-    /// Define a macro
-    #[arg(short = 'D', value_name = "NAME[=VALUE]")]
-    pub(crate) define: Vec<String>,
-
-    /// The compiler
-    #[arg(short, long, value_name = "PROGRAM", default_value = "clang")]
-    pub(crate) clang_bin: PathBuf,
-
-    /// Remove debug information with this program as well; ecc does it itself
-    #[arg(short, long, value_name = "PROGRAM")]
-    pub(crate) llvm_strip_bin: Option<PathBuf>,
-
-    /// Where vmlinux.h comes from: `bundled` (a recent distribution kernel), `kernel` (the running
-    /// one), or a file. One beside the source wins over all of them
-    #[arg(long, value_name = "bundled|kernel|FILE", default_value = "bundled")]
+    /// Use this vmlinux.h: bundled, kernel (the running one) or a file
+    #[arg(long, value_name = "WHICH", default_value = "bundled")]
     pub(crate) vmlinux: OsString,
 
-    /// The architecture that the package is for: x86 or arm64 [default: this machine's]
-    #[arg(long, value_name = "ARCH")]
-    pub(crate) target: Option<String>,
-
-    /// The instruction set, as clang's -mcpu: v3 (kernels from 5.1 on), v1 or v2 for older ones
-    #[arg(long, value_name = "CPU", default_value = "v3")]
-    pub(crate) mcpu: String,
-
-    /// Do not recognise what maps and variables are for: show what annotations name, and nothing else
+    /// Describe only what annotations name
     #[arg(long)]
     pub(crate) no_recognition: bool,
 
-    /// Write the object and the description, but no package.json
-    #[arg(short, long)]
+    /// Write to this directory, not the source's
+    #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
+    pub(crate) output_path: Option<PathBuf>,
+
+    /// Print the contents instead of writing them
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) check: bool,
+
+    /// Write YAML instead of JSON
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub(crate) yaml: bool,
+
+    /// Also write ewasm-skel.h, the package in C
+    #[arg(long, conflicts_with = "no_generate_package_json", help_heading = OUTPUT)]
+    pub(crate) wasm_header: bool,
+
+    /// Write only the object and the description
+    #[arg(short, long, help_heading = OUTPUT)]
     pub(crate) no_generate_package_json: bool,
+
+    /// Replace files that ecc did not write
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) force: bool,
+
+    /// Print each step and clang's command lines
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub(crate) verbose: bool,
+
+    /// Print this help
+    #[arg(short, long, action = ArgAction::Help, help_heading = OUTPUT)]
+    pub(crate) help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = OUTPUT)]
+    pub(crate) version: Option<bool>,
+
+    /// Pass flags to clang; repeatable
+    #[arg(short, long, value_name = "FLAGS", allow_hyphen_values = true)]
+    #[arg(help_heading = COMPILER)]
+    pub(crate) additional_cflags: Vec<String>,
+
+    /// Search this directory for headers; repeatable
+    #[arg(short = 'I', value_name = "DIR", help_heading = COMPILER)]
+    pub(crate) include: Vec<PathBuf>,
+
+    /// Define a macro; repeatable
+    #[arg(short = 'D', value_name = "NAME[=VALUE]", help_heading = COMPILER)]
+    pub(crate) define: Vec<String>,
+
+    /// Use this compiler
+    #[arg(short, long, value_name = "PROGRAM", default_value = "clang", help_heading = COMPILER)]
+    pub(crate) clang_bin: PathBuf,
+
+    /// Also strip the object with this program
+    #[arg(short, long, value_name = "PROGRAM", help_heading = COMPILER)]
+    pub(crate) llvm_strip_bin: Option<PathBuf>,
+
+    /// Pack for x86 or arm64 [default: this machine]
+    #[arg(long, value_name = "ARCH", help_heading = COMPILER)]
+    pub(crate) target: Option<String>,
+
+    /// Compile for BPF v1, v2 or v3
+    #[arg(long, value_name = "CPU", default_value = "v3", help_heading = COMPILER)]
+    pub(crate) mcpu: String,
 }
 
 /// Which `vmlinux.h` the source gets.
@@ -156,7 +176,7 @@ pub(crate) struct Plan {
     pub(crate) check: bool,
     /// Files that are none of ecc's are replaced.
     pub(crate) force: bool,
-    /// Whether it is recognised what maps and variables are for.
+    /// Whether it is recognized what maps and variables are for.
     pub(crate) recognition: bool,
     /// Progress and command lines are printed.
     pub(crate) verbose: bool,
@@ -201,7 +221,7 @@ impl Args {
             })?,
             None => Arch::host().ok_or_else(|| {
                 usage("this machine is neither x86_64 nor aarch64")
-                    .hint("say with --target which one the package is for")
+                    .hint("name the architecture of the package with --target")
             })?,
         };
         let flags = self.flags(target)?;
@@ -211,8 +231,10 @@ impl Args {
             _ => Vmlinux::File(self.vmlinux.clone().into()),
         };
         if vmlinux == Vmlinux::Kernel && Some(target) != Arch::host() {
-            return Err(usage(format!("this machine's kernel has no types of {target}"))
-                .hint("leave --vmlinux out, or give a file made on such a machine"));
+            return Err(usage(format!(
+                "this machine's kernel does not have the types of {target}"
+            ))
+            .hint("omit --vmlinux, or name a file that was made on such a machine"));
         }
         let extension = if self.yaml { "yaml" } else { "json" };
         let mut plans = Vec::new();
@@ -225,13 +247,14 @@ impl Args {
             };
             if input == Input::Source && source.extension().is_none_or(|extension| extension != "c")
             {
-                let text = format!("`{}` is no BPF C source", shown(&source));
-                return Err(usage(text)
-                    .hint("the names of sources end in .c, of objects that clang made in .o"));
+                let text = format!("`{}` is not a BPF C source", shown(&source));
+                return Err(
+                    usage(text).hint("the names of sources end in .c, the names of objects in .o")
+                );
             }
             if input == Input::Object && export_header.is_some() {
-                return Err(usage("an object has its types already: a header changes nothing")
-                    .hint("leave the header out"));
+                return Err(usage("an object already has its types, so a header has no effect")
+                    .hint("omit the header"));
             }
             let export_header = export_header.or(self.header_only.then(|| source.clone()));
             let mut plan = Plan {
@@ -267,19 +290,20 @@ impl Args {
     fn flags(&self, target: Arch) -> Result<Vec<String>, Failure> {
         let mut flags = Vec::new();
         for dir in &self.include {
-            let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
+            let dir = dir.to_str().ok_or_else(|| usage("the name of a directory is not UTF-8"))?;
             flags.push(format!("-I{dir}"));
         }
         flags.extend(self.define.iter().map(|define| format!("-D{define}")));
         for text in &self.additional_cflags {
             let words = shlex::split(text)
-                .ok_or_else(|| usage(format!("a quote of `-a {text}` has no end")))?;
+                .ok_or_else(|| usage(format!("a quote in `-a {text}` is not closed")))?;
             flags.extend(words);
         }
         if let Some(workspace) = &self.workspace_path {
             let include = workspace.join("include");
             for dir in [include.clone(), include.join("vmlinux").join(target.name())] {
-                let dir = dir.to_str().ok_or_else(|| usage("a folder's name is not UTF-8"))?;
+                let dir =
+                    dir.to_str().ok_or_else(|| usage("the name of a directory is not UTF-8"))?;
                 flags.push(format!("-I{dir}"));
             }
         }
@@ -299,8 +323,11 @@ fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<Pa
                 *header = Some(file.clone());
             }
             Some(_) if !is_source(file) => {
-                let text = format!("`{}` is no source, and a source has one header", shown(file));
-                return Err(usage(text).hint("the names of sources end in .c, of objects in .o"));
+                let text =
+                    format!("`{}` is not a source, and a source has only one header", shown(file));
+                return Err(
+                    usage(text).hint("the names of sources end in .c, the names of objects in .o")
+                );
             }
             _ => pairs.push((file.clone(), None)),
         }
@@ -315,7 +342,7 @@ fn name(source: &Path) -> Result<String, Failure> {
         .and_then(|name| name.split('.').next())
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .ok_or_else(|| usage(format!("`{}` is no name of a source file", shown(source))))
+        .ok_or_else(|| usage(format!("`{}` is not the name of a source file", shown(source))))
 }
 
 /// Packages that would have the same name in one folder are named by their sources.
@@ -327,8 +354,8 @@ fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
             let (a, b) = (shown(&other), shown(&plan.source));
-            return Err(usage(format!("`{a}` and `{b}` would be packed as the same files"))
-                .hint("pack them one at a time, with different folders (-o)"));
+            return Err(usage(format!("the results of `{a}` and `{b}` would have the same names"))
+                .hint("pack them one at a time, into different directories (-o)"));
         }
     }
     for plan in plans {
@@ -365,6 +392,26 @@ mod tests {
 
     fn plan(args: &[&str]) -> Plan {
         plans(args).unwrap().remove(0)
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_every_option_has_a_heading() {
+        use clap::CommandFactory as _;
+        for arg in Args::command().get_opts() {
+            assert!(arg.get_help_heading().is_some(), "{}: no heading", arg.get_id());
+            assert!(arg.get_help().is_some(), "{}: no help", arg.get_id());
+        }
+        let help = Args::try_parse_from(["ecc", "--help"]).unwrap_err().to_string();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn without_arguments_there_are_three_examples() {
+        let error = Args::try_parse_from(["ecc"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(error.to_string().matches("\n  ecc ").count(), 3);
     }
 
     #[test]

@@ -95,8 +95,7 @@ pub(crate) fn warn_of_unknown(
     // A buffer in a map of maps, for instance.
     if !facts.nowhere.is_empty() && options.export_header.is_none() {
         console.warning(format!(
-            "it could not be told to which buffer records are written ({}): what is written there \
-             may not be shown",
+            "cannot find out which buffer receives some records ({}): they may not be shown",
             facts.nowhere.join(", ")
         ));
     }
@@ -111,9 +110,9 @@ pub(crate) fn warn_of_unknown(
             };
             if rest.is_empty() && first.name != *name && map.export_config.is_none() {
                 console.warning(format!(
-                    "{source}: the first struct of the header, `{}`, decides what the records of \
-                     `{}` are shown as; the source writes `{name}` there. Without the header, ecc \
-                     goes by the source",
+                    "{source}: the first struct of the header, `{}`, determines how the records of \
+                     `{}` are shown, but the source writes `{name}` there. Without the header, ecc \
+                     uses the struct in the source",
                     first.name, map.name
                 ));
             }
@@ -130,7 +129,7 @@ pub(crate) fn warn_of_unknown(
             }
         };
         console.warning(format!(
-            "the records of `{}` will not be shown: no struct was found that is written there \
+            "the records of `{}` will not be shown: ecc found no struct that is written there \
              ({}); {remedy}",
             map.name,
             written.unknown.join(", ")

@@ -96,7 +96,7 @@ impl Cache {
         match user_folder() {
             Ok(folder) => Ok(Cache { folder, temporary: None }),
             Err(why) => {
-                console.detail(&format!("nothing is kept for the next time: {why}"));
+                console.detail(&format!("the cache is not used: {why}"));
                 let temporary = temporary_folder()?;
                 Ok(Cache { folder: temporary.path().to_owned(), temporary: Some(temporary) })
             }
@@ -124,7 +124,7 @@ impl Cache {
 fn user_folder() -> Result<PathBuf, String> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let base = base.ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
+    let base = base.ok_or("neither XDG_CACHE_HOME nor HOME names a directory")?;
     let folder = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
     match rustix::fs::access(&folder, Access::WRITE_OK) {
         Ok(()) => Ok(folder),

@@ -21,7 +21,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
         if safe == words {
             return error;
         }
-        // The same mistake with words that may be printed: clap's colours stay.
+        // The same mistake with words that may be printed: clap's colors stay.
         Args::try_parse_from(safe).err().unwrap_or_else(|| {
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);

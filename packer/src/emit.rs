@@ -63,7 +63,7 @@ fn write_beside(
     let cause = |error| Failure::new(exit_code::OUTPUT, error);
     let dir = &plan.output;
     std::fs::create_dir_all(dir)
-        .with_context(|| format!("cannot make the folder `{}`", shown(dir)))
+        .with_context(|| format!("cannot create the directory `{}`", shown(dir)))
         .map_err(cause)?;
     let mut json = String::new();
     let write = |target: &Target| {
@@ -110,10 +110,8 @@ fn write_one(
 fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
     write!(
         out,
-        "/* Made by ecc from the package of the same folder. */\n\
-         #ifndef {HEADER_GUARD}\n\
-         #define {HEADER_GUARD}\n\
-         char *program_data = \""
+        "/* Made by ecc from the package in the same directory. */\n#ifndef \
+         {HEADER_GUARD}\n#define {HEADER_GUARD}\nchar *program_data = \""
     )?;
     for part in package.split_inclusive(['\\', '"']) {
         match part.as_bytes() {

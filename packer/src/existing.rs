@@ -102,14 +102,14 @@ fn check_one(plan: &Plan, target: &Target) -> Result<Found, Failure> {
     };
     let inputs = [Some(&plan.source), plan.export_header.as_ref()];
     if inputs.into_iter().flatten().chain(&plan.wasm).any(|input| is_same(input, &target.path)) {
-        let text = format!("cannot write `{path}`: it is read, too");
+        let text = format!("cannot write `{path}`: it is also an input");
         return refused(text, "write the results elsewhere: -o DIR");
     }
     let found = match look(&target.path, target.kind) {
         Ok(found) => found,
         Err(_) if plan.force => Found::Other("a file that cannot be read".to_owned()),
         Err(error) => {
-            let text = format!("`{path}` is not replaced: cannot see what it is: {error}");
+            let text = format!("`{path}` is not replaced: cannot read it: {error}");
             return refused(text, "write the results elsewhere (-o DIR), or replace it (--force)");
         }
     };
@@ -174,7 +174,7 @@ fn obstacle(ty: fs::FileType) -> Option<&'static str> {
         return None;
     }
     Some(match ty {
-        _ if ty.is_dir() => "a folder",
+        _ if ty.is_dir() => "a directory",
         _ if ty.is_fifo() => "a named pipe",
         _ if ty.is_socket() => "a socket",
         _ => "a device",
@@ -209,7 +209,7 @@ fn object(file: File) -> io::Result<Found> {
     };
     Ok(match machine == EM_BPF.0 {
         true => Found::Result(None),
-        false => Found::Other("an ELF file for another machine than BPF".to_owned()),
+        false => Found::Other("an ELF file, but not for BPF".to_owned()),
     })
 }
 
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(elf(1, [247, 0]), Found::Result(None));
         assert_eq!(elf(2, [0, 247]), Found::Result(None));
         for (order, machine) in [(1, [62, 0]), (1, [0, 247]), (2, [247, 0])] {
-            assert_eq!(elf(order, machine), other("an ELF file for another machine than BPF"));
+            assert_eq!(elf(order, machine), other("an ELF file, but not for BPF"));
         }
         for bytes in [&b""[..], b"\x7fELF", b"text that is long enough to be an object"] {
             assert_eq!(found("x.bpf.o", Kind::Object, bytes), other("not an object for BPF"));
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(look(&path, Kind::Package).unwrap(), Found::Obstacle("a socket"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert_eq!(look(&path, Kind::Package).unwrap(), Found::Obstacle("a folder"));
+        assert_eq!(look(&path, Kind::Package).unwrap(), Found::Obstacle("a directory"));
         assert_eq!(
             look(Path::new("/dev/null"), Kind::Object).unwrap(),
             Found::Obstacle("a device")

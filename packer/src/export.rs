@@ -92,7 +92,7 @@ pub(crate) fn types(
         Failure::new(
             exit_code::DESCRIBE,
             anyhow!(
-                "`struct {name}` of `{}` is not in the object: the source does not define it",
+                "`struct {name}` of `{}` is not in the object: the source does not contain it",
                 shown(header)
             ),
         )

@@ -74,7 +74,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.error {
             Some(error) => write!(f, "{error:#}"),
-            None => write!(f, "it failed with the exit code {}", self.exit_code),
+            None => write!(f, "failed with exit code {}", self.exit_code),
         }
     }
 }

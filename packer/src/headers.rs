@@ -154,7 +154,7 @@ impl Source {
         match &plan.vmlinux {
             Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
             Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
-                failure.hint("this kernel has no BTF; leave --vmlinux out to use the bundled one")
+                failure.hint("this kernel has no BTF; omit --vmlinux to use the bundled file")
             })?)),
             Vmlinux::File(path) => Ok(Source::Text(read(path)?)),
         }
@@ -191,5 +191,5 @@ fn fill(dir: &Path, vmlinux: Source) -> Result<(), Failure> {
 }
 
 fn other(error: io::Error) -> Failure {
-    Failure::new(exit_code::OTHER, anyhow!(error).context("cannot make a folder for headers"))
+    Failure::new(exit_code::OTHER, anyhow!(error).context("cannot create a directory for headers"))
 }

@@ -37,7 +37,7 @@ mod modules;
 mod object_cache;
 mod options;
 mod parsed;
-mod recognise;
+mod recognize;
 mod records;
 mod report;
 mod skeleton;
@@ -119,7 +119,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
 }
 
 /// The description of an object: from the object itself, from its debug information, from what is
-/// recognised of both, and, overriding all of it, from annotations.
+/// recognized of both, and, overriding all of it, from annotations.
 fn describe(
     options: &DescribeOptions,
     source: &Source,
@@ -137,11 +137,11 @@ fn describe(
     meta.export_types = export::types(&source.exported, btf, options)?;
     if let Some(header) = options.export_header.as_ref().filter(|_| source.exported.is_empty()) {
         let header = message::shown(header);
-        console.warning(format!("`{header}` defines no struct: nothing is exported"));
+        console.warning(format!("`{header}` defines no struct, so nothing is exported"));
     }
     buffers::records(&mut meta, facts, btf);
     if options.recognition {
-        recognise::recognise(&mut meta, object, &records::flow::walk(elf.elf()), facts);
+        recognize::recognize(&mut meta, object, &records::flow::walk(elf.elf()), facts);
     }
     let location = (options.source.as_path(), source.text.as_str());
     let mut meta = annotations::apply(meta, btf, &found, location, console)?;

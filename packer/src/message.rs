@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Messages on stderr: progress on a terminal only, warnings and errors always, colours where the
+//! Messages on stderr: progress on a terminal only, warnings and errors always, colors where the
 //! terminal has them.
 //!
 //! Names and texts come from sources, objects and the command line. Each message is one line,
@@ -113,9 +113,9 @@ fn print(message: &Message, label: Option<(Style, &str)>) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Whether clang is asked for its colours: a terminal has them unless the environment says that it
+/// Whether clang is asked for its colors: a terminal has them unless the environment says that it
 /// has not.
-pub(crate) fn has_colours() -> bool {
+pub(crate) fn has_colors() -> bool {
     let is = |name, value: &str| std::env::var_os(name).is_some_and(|known| known == value);
     let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_unwanted && !is("TERM", "dumb")

@@ -41,11 +41,11 @@ fn read_one(path: &Path) -> Result<WasmModule, Failure> {
     module::check(&module).map_err(|error| bad(error.to_string()))?;
     let is_text = path.extension().is_some_and(|extension| extension == "wat");
     if !is_text && !module.starts_with(BINARY) {
-        return Err(bad("it is no Wasm module".to_owned()));
+        return Err(bad("it is not a Wasm module".to_owned()));
     }
     if !module.windows(VERSION.len()).any(|bytes| bytes == VERSION) {
         return Err(bad("it exports no `bpfpack_version`".to_owned())
-            .hint("a module that is a whole tracer needs no package: ecli run X.wasm"));
+            .hint("a module that is a whole tracer runs without a package: ecli run X.wasm"));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(WasmModule { name, module })

@@ -33,7 +33,7 @@ pub struct DescribeOptions {
     pub export_header: Option<PathBuf>,
     /// Whether the user gave flags for clang: one of them may switch something off.
     pub has_flags: bool,
-    /// Whether it is recognised what maps and variables are for.
+    /// Whether it is recognized what maps and variables are for.
     pub recognition: bool,
 }
 
@@ -57,8 +57,8 @@ impl DescribeOptions {
         let is_object = self.input == Input::Object;
         let hint = match &error {
             ObjectError::NoBtf if is_object => Some("compile it with `clang -g`"),
-            ObjectError::NoBtf if !self.has_flags => Some("is there anything in the source?"),
-            ObjectError::NoBtf => Some("does a flag of `-a` switch debug information off?"),
+            ObjectError::NoBtf if !self.has_flags => Some("is the source empty?"),
+            ObjectError::NoBtf => Some("does a flag in `-a` turn debug information off?"),
             _ => None,
         };
         let source = shown(&self.source);

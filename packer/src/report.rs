@@ -98,8 +98,8 @@ fn shown(sample: Option<&SampleMeta>, view: Option<&ViewMeta>, hidden: bool) -> 
     match view.kind {
         ViewKind::None => "not shown".to_owned(),
         ViewKind::Stacks => "stacks".to_owned(),
-        ViewKind::Scratch => "the programs' own, not shown".to_owned(),
-        ViewKind::Input => "from user space, not shown".to_owned(),
+        ViewKind::Scratch => "internal, not shown".to_owned(),
+        ViewKind::Input => "input from user space, not shown".to_owned(),
         ViewKind::Table => match &view.sort {
             Some(sort) => format!("table by {sort}"),
             None => "table".to_owned(),

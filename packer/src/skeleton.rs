@@ -64,10 +64,11 @@ pub(crate) fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Resul
             return Err(Failure::new(
                 exit_code::DESCRIBE,
                 anyhow!(
-                    "{source}: the {what} of the map `{map}` is `{ty}`, which is only declared"
+                    "{source}: the {what} of the map `{map}` is `{ty}`, which is declared but not \
+                     defined"
                 ),
             )
-            .hint("is its name misspelt, or a header missing?"));
+            .hint("is its name misspelled, or is a header missing?"));
         }
     }
     Ok(())

@@ -90,7 +90,7 @@ fn stripped(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Option<Vec<u8>>
     let mut builder = Builder::read(data)?;
     // clang's objects have neither; the writer would make a file of any size for them.
     if !builder.segments.is_empty() {
-        bail!("it has program headers, as an executable");
+        bail!("it has program headers, like an executable");
     }
     for section in &mut builder.sections {
         // None is the same as 1; the writer would round up to it.

@@ -66,7 +66,7 @@ pub(crate) fn c_library(name: &str) -> Option<&'static str> {
              constant bound, or copy with bpf_probe_read_kernel"
         }
         "strcmp" | "strncmp" | "strcasecmp" | "strncasecmp" => {
-            "BPF has no C library: compare in a loop with a constant bound, or with bpf_strncmp, where \
+            "BPF has no C library: compare in a loop with a constant bound, or use bpf_strncmp if \
              one of the two is a constant"
         }
         "strlen" | "strnlen" | "strcpy" | "strncpy" | "strcat" | "strncat" | "strchr"
@@ -75,11 +75,9 @@ pub(crate) fn c_library(name: &str) -> Option<&'static str> {
              bpf_probe_read_user_str copy a string and return its size"
         }
         "printf" | "puts" | "putchar" => {
-            "BPF has no C library: bpf_printk prints to the trace pipe"
+            "BPF has no C library: use bpf_printk, which prints to the trace pipe"
         }
-        "snprintf" | "sprintf" => {
-            "BPF has no C library: BPF_SNPRINTF of <bpf/bpf_helpers.h> formats"
-        }
+        "snprintf" | "sprintf" => "BPF has no C library: use BPF_SNPRINTF of <bpf/bpf_helpers.h>",
         _ => return None,
     })
 }
@@ -88,16 +86,16 @@ pub(crate) fn c_library(name: &str) -> Option<&'static str> {
 fn remedy(undefined: &Undefined, input: Input) -> &'static str {
     match (undefined.is_called, input) {
         (true, Input::Object) => {
-            "link the object with the one that defines it (bpftool gen object); a function of the \
-             kernel is declared `extern … __ksym` in the source"
+            "link the object with the one that defines it (bpftool gen object); declare a function \
+             of the kernel `extern … __ksym` in the source"
         }
         (true, _) => {
-            "is its name misspelt? Define it in the source, as `static __always_inline`, or include \
-             the source that does; a function of the kernel is declared `extern … __ksym`"
+            "is its name misspelled? Define it in the source, as `static __always_inline`, or \
+             include the source that does; declare a function of the kernel `extern … __ksym`"
         }
         (false, _) => {
-            "define it in the source; what the kernel has is declared `extern … __ksym`, what its \
-             configuration says `extern … __kconfig`"
+            "define it in the source; declare a variable of the kernel `extern … __ksym`, a value \
+             of its configuration `extern … __kconfig`"
         }
     }
 }
@@ -133,8 +131,8 @@ mod tests {
         let own = undefined("own", true, &[("g", None)]);
         let (text, all) = refused(&[memcmp, own.clone(), own], Input::Source);
         assert!(text.contains("not defined; `g` calls `own`, which is not defined"), "{text}");
-        assert!(all.contains("bpf_strncmp; `own`: is its name misspelt?"), "{all}");
-        assert_eq!(all.matches("misspelt").count(), 1, "{all}");
+        assert!(all.contains("bpf_strncmp; `own`: is its name misspelled?"), "{all}");
+        assert_eq!(all.matches("misspelled").count(), 1, "{all}");
     }
 
     #[test]

@@ -93,8 +93,8 @@ impl Ending {
 /// Nobody reads the output, and a signal says not to wait.
 pub(crate) fn not_written(left: usize) -> Failure {
     let error = anyhow::anyhow!(
-        "{left} bytes of output were not written, and records may be left: a signal came while \
-         the reader of the output took nothing"
+        "{left} bytes of output were not written, and records may be missing: a signal arrived \
+         while the reader of the output did not read"
     );
     Failure::new(exit_code::OUTPUT, error)
 }

@@ -48,7 +48,7 @@ pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     }
     Package::decode(&text).map(Box::new).map(Fetched::Package).map_err(|error| {
         let hint = hint(&error, &text);
-        let error = anyhow::Error::new(error).context(format!("{name} is no package"));
+        let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
         let failure = Failure::new(exit_code::PACKAGE, error);
         match hint {
             Some(hint) => failure.hint(hint),
@@ -75,18 +75,18 @@ fn hint(error: &PackageError, text: &[u8]) -> Option<&'static str> {
     match error {
         PackageError::SkeletonOnly => Some("run the `package.json` that ecc wrote beside it"),
         PackageError::NotJson(_) if text.starts_with(ELF) => {
-            Some("it is an object; `ecc X.bpf.o` makes a package of it")
+            Some("it is an object; `ecc X.bpf.o` packs it")
         }
         PackageError::NotJson(_) if text.starts_with(YAML) => {
-            Some("it is a package as YAML; ecc without -y writes JSON")
+            Some("it is a package in YAML; ecc without -y writes JSON")
         }
         PackageError::NotJson(_) | PackageError::BadKey { .. } => {
             Some("`ecc X.bpf.c` writes packages; the format is described in schemas/")
         }
         PackageError::SizeMismatch { .. } | PackageError::Base64(_) | PackageError::Zlib(_) => {
-            Some("was the file cut off or changed on its way?")
+            Some("is the file incomplete or damaged?")
         }
-        error if error.is_limit() => Some("runner/README.md lists how much a package may hold"),
+        error if error.is_limit() => Some("runner/README.md lists the limits of a package"),
         _ => None,
     }
 }

@@ -300,9 +300,9 @@ fn explain(
 ) -> Refused {
     // The limits of this process have nothing to do with the programs.
     for (number, what) in [
-        (libc::EMFILE, "ecli may not open more files"),
-        (libc::ENFILE, "this machine may not open more files"),
-        (libc::ENOMEM, "there is not enough memory for the package's maps and programs"),
+        (libc::EMFILE, "ecli has reached its limit of open files"),
+        (libc::ENFILE, "this machine has reached its limit of open files"),
+        (libc::ENOMEM, "not enough memory for the maps and programs of the package"),
     ] {
         if format!("{error:#}").contains(&format!("(os error {number})")) {
             let failure = Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}"));
@@ -318,7 +318,7 @@ fn explain(
         Some((name.to_owned(), section, what.to_owned()))
     });
     let Some((name, section, what)) = blamed else {
-        let error = anyhow!("the kernel did not take the object: {error:#}");
+        let error = anyhow!("the kernel refused the object: {error:#}");
         let failure = Failure::new(exit_code::LOAD, error).details(without_prefix(log));
         return Refused { program: None, is_for_target: false, failure };
     };
@@ -331,8 +331,8 @@ fn explain(
             // What a compiler makes of a check depends on the instruction set.
             match verifier.contains("unbounded") || verifier.contains("invalid access") {
                 true => failure.hint(
-                    "the same source, packed for another instruction set, may pass: \
-                     ecc --mcpu v2 (or v1, v3)",
+                    "the source may pass if it is packed for another instruction set: ecc --mcpu \
+                     v2 (or v1, v3)",
                 ),
                 false => failure,
             }
@@ -431,7 +431,10 @@ mod tests {
         let error = libbpf_rs::Error::from_raw_os_error(libc::EMFILE);
         let refused = explain(&error, log, &[("f".into(), "tp/a/b".into())], |_| None);
         let text = refused.failure.message();
-        assert!(text.contains("may not open more files") && refused.program.is_none(), "{text}");
+        assert!(
+            text.contains("reached its limit of open files") && refused.program.is_none(),
+            "{text}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::source::Buffer;
 use crate::talk::Talk;
 
 /// What is said where the counts of some programs are missing.
-pub(crate) const TOO_LONG: &str = "some programs are too long for their losses to be counted";
+pub(crate) const TOO_LONG: &str = "some programs are too long, so their losses are not counted";
 
 /// How many records were lost, and perhaps more.
 #[must_use]
@@ -44,9 +44,11 @@ impl Losses {
         let Some(buffer) = buffers.iter().find(has_lost) else { return };
         self.was_told = true;
         talk.warning(&format!(
-            "`{}` has no room for some records: they are lost, and counted{}",
+            "the buffer `{}` is full: some records are lost, and counted{}",
             buffer.stream.name,
-            buffer.how_to_enlarge().map_or(String::new(), |how| format!(" (more room: {how})"))
+            buffer
+                .how_to_enlarge()
+                .map_or(String::new(), |how| format!(" (for a larger buffer: {how})"))
         ));
     }
 
@@ -164,10 +166,10 @@ impl Totals {
     fn strict_failure(&self) -> Option<String> {
         match self.lost() {
             0 if self.is_uncounted() || self.is_incomplete => {
-                Some("--strict: it is unknown whether records were lost".to_owned())
+                Some("--strict: ecli cannot tell whether records were lost".to_owned())
             }
             0 => None,
-            lost => Some(format!("{lost} records were lost, and --strict allows none")),
+            lost => Some(format!("--strict: {lost} records were lost")),
         }
     }
 }
@@ -195,17 +197,19 @@ mod tests {
         let one = Totals { of_stages: Some(3), ..totals(&[Some(2)]) };
         assert_eq!(one.in_words(), "records: 10 read, 3 shown, 2 lost");
         let text = one.strict_failure().unwrap();
-        assert_eq!(text, "2 records were lost, and --strict allows none");
+        assert_eq!(text, "--strict: 2 records were lost");
         let mut one = totals(&[None]);
         one.buffers[0].malformed = 4;
         assert_eq!(one.in_words(), "records: 10 shown, losses cannot be counted, 4 malformed");
-        assert!(one.strict_failure().unwrap().contains("it is unknown whether records were lost"));
+        assert!(
+            one.strict_failure().unwrap().contains("ecli cannot tell whether records were lost")
+        );
         let several = Totals { somewhere: 5, is_incomplete: true, ..totals(&[Some(1), None]) };
         assert_eq!(
             several.in_words(),
-            "records: 21 shown, 6 lost, and more that cannot be counted, some programs are too long \
-             for their losses to be counted (b0: 10 shown, 1 lost; b1: 11 shown, ? lost; 5 lost from \
-             an unknown buffer)"
+            "records: 21 shown, 6 lost, and more that cannot be counted, some programs are too \
+             long, so their losses are not counted (b0: 10 shown, 1 lost; b1: 11 shown, ? lost; 5 \
+             lost from an unknown buffer)"
         );
         let incomplete = Totals { is_incomplete: true, ..totals(&[Some(0)]) };
         assert!(incomplete.strict_failure().is_some());

@@ -39,7 +39,8 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
     let map = object.maps().find(|map| map.name().to_str() == Some(&arg.map)).ok_or_else(|| {
         let names = object.maps().map(|map| map.name().to_string_lossy().into_owned());
         let names: Vec<String> = names.filter(|name| !name.contains('.')).collect();
-        usage(arg, "the package has no such map").hint(format!("its maps are {}", names.join(", ")))
+        usage(arg, "the package does not have this map")
+            .hint(format!("its maps are {}", names.join(", ")))
     })?;
     let (key_type, value_type) = btf.map_types(&arg.map);
     let key = bytes(&arg.key, key_type, map.key_size() as usize)
@@ -71,13 +72,13 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
                 value.extend(descriptor(program(arg, called, object)?));
             }
             if value.len() > map.value_size() as usize {
-                return Err(usage(arg, "the map has no room for a program"));
+                return Err(usage(arg, "a value of the map is too small for a program"));
             }
             value.resize(map.value_size() as usize, 0);
             value
         }
         MapType::Sockmap | MapType::Sockhash => {
-            return Err(usage(arg, "only the program whose socket it is can put it into a map"));
+            return Err(usage(arg, "only the owner of a socket can put it into a map"));
         }
         _ => bytes(&arg.value, value_type, map.value_size() as usize)
             .map_err(|why| usage(arg, format!("the value: {why}")))?,
@@ -114,7 +115,7 @@ fn bytes(text: &str, ty: Option<Type<'_>>, size: usize) -> Result<Vec<u8>, Strin
     };
     match of_type.or_else(number) {
         Some(argument) => argument.parse(text),
-        None => Err(format!("text cannot say what its {size} bytes are")),
+        None => Err(format!("its {size} bytes cannot be given as text")),
     }
 }
 
@@ -126,7 +127,7 @@ fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
     let cgroup = open(path)?;
     for map in loaded.cgroup_arrays() {
         map.update(&0u32.to_ne_bytes(), &cgroup.as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-            .with_context(|| format!("`{}` is no cgroup of version 2", path.display()))
+            .with_context(|| format!("`{}` is not a cgroup of version 2", path.display()))
             .map_err(|error| Failure::new(exit_code::USAGE, error))?;
     }
     Ok(())
@@ -146,6 +147,6 @@ mod tests {
     fn numbers_where_no_type_is_known() {
         assert_eq!(bytes("258", None, 4), Ok(vec![2, 1, 0, 0]));
         assert!(bytes("258", None, 1).is_err());
-        assert_eq!(bytes("1", None, 12), Err("text cannot say what its 12 bytes are".into()));
+        assert_eq!(bytes("1", None, 12), Err("its 12 bytes cannot be given as text".into()));
     }
 }

@@ -86,12 +86,13 @@ fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
     }
     let mb = |bytes: u64| bytes.div_ceil(1 << 20);
     let error = anyhow!(
-        "the maps of the package take {} MB, and may take {} MB; `{name}` takes {} MB",
+        "the maps of the package need {} MB, and the limit is {} MB; `{name}` needs {} MB",
         mb(sum),
         limit >> 20,
         mb(*largest)
     );
-    Err(Failure::new(exit_code::LOAD, error).hint(format!("--max-memory {}M allows it", mb(sum))))
+    Err(Failure::new(exit_code::LOAD, error)
+        .hint(format!("raise the limit with --max-memory {}M", mb(sum))))
 }
 
 /// Open files of ecli itself: standard streams, signals, output, clocks, a command.
@@ -123,7 +124,7 @@ fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
         return Ok(());
     }
     let error = anyhow!(
-        "the package needs {needed} open files, and this process may have {}",
+        "the package needs {needed} open files, and the limit is {}",
         limit.current.unwrap_or(0)
     );
     Err(Failure::new(exit_code::LOAD, error).hint(format!("raise the limit: ulimit -n {needed}")))
@@ -156,8 +157,8 @@ mod tests {
     fn the_largest_map_is_named_and_the_hint_is_enough() {
         let maps = [("small".to_owned(), 5 << 20), ("large".to_owned(), (100 << 20) + 1)];
         let failure = check_maps(&maps, 64 << 20).unwrap_err();
-        assert!(failure.message().contains("`large` takes 101 MB"), "{}", failure.message());
-        assert!(failure.message().contains("take 106 MB, and may take 64 MB"));
+        assert!(failure.message().contains("`large` needs 101 MB"), "{}", failure.message());
+        assert!(failure.message().contains("need 106 MB, and the limit is 64 MB"));
         assert!(check_maps(&maps, 106 << 20).is_ok());
         assert!(check_maps(&[], 0).is_ok());
         assert!(machine() > 64 << 20);

@@ -50,7 +50,7 @@ impl Pins {
             let place = place(dir, &name)?;
             let is_there = is_own_map(&place)?;
             opened.pin(&name, &place)?;
-            let how = if is_there { "is found pinned" } else { "is pinned" };
+            let how = if is_there { "is pinned already" } else { "is pinned" };
             let note = format!("the map `{name}` {how} at `{}`, and stays there", place.display());
             let mut notes = self.notes.borrow_mut();
             // The object may be loaded twice: then the first time has pinned it.
@@ -88,8 +88,8 @@ fn usage(text: String) -> Failure {
 fn refused(names: &[String]) -> Failure {
     let maps = if names.len() == 1 { "the map" } else { "the maps" };
     usage(format!(
-        "the package pins {maps} {}: a pinned map stays when ecli ends, and one of the same name \
-         that others have pinned is used",
+        "the package pins {maps} {}: a pinned map remains when ecli ends, and ecli uses a map with \
+         the same name that others have pinned",
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     ))
     .hint(
@@ -103,14 +103,14 @@ fn checked(dir: &Path) -> Result<PathBuf, Failure> {
     let real = folders::private(dir).map_err(|reason| {
         let failure = usage(format!("{what}: {reason}"));
         match dir.exists() {
-            false => failure.hint(format!("make it: mkdir -m 700 {}", dir.display())),
+            false => failure.hint(format!("create it: mkdir -m 700 {}", dir.display())),
             true => failure.hint("only root, or the user that runs ecli, may write to it"),
         }
     })?;
     let kind = rustix::fs::statfs(&real).map_err(|error| usage(format!("{what}: {error}")))?;
     if kind.f_type as u64 != BPF_FS {
         return Err(usage(format!("{what}: it is not in a BPF file system"))
-            .hint("one is mounted by: mount -t bpf bpf /sys/fs/bpf"));
+            .hint("mount one: mount -t bpf bpf /sys/fs/bpf"));
     }
     Ok(real)
 }
@@ -118,7 +118,7 @@ fn checked(dir: &Path) -> Result<PathBuf, Failure> {
 /// Where a map is pinned: directly below the directory.
 fn place(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
     match name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-        true => Err(usage(format!("--pin: a map cannot be pinned by the name `{name}`"))),
+        true => Err(usage(format!("--pin: a map cannot be pinned as `{name}`"))),
         false => Ok(dir.join(name)),
     }
 }

@@ -87,10 +87,10 @@ fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
     if !spec.sources.iter().any(|source| is_histogram(&source)) {
         let error = anyhow::anyhow!("--heatmap: the package shows no histogram");
         return Err(Failure::new(exit_code::USAGE, error)
-            .hint("without it, the package's tables and records are shown as text"));
+            .hint("omit --heatmap to show the package's tables and records as text"));
     }
     for source in spec.sources.iter().filter(|source| !is_histogram(source)) {
-        talk.note(&format!("`{}` is no histogram: --heatmap does not show it", source.name()));
+        talk.note(&format!("`{}` is not a histogram: --heatmap does not show it", source.name()));
     }
     Ok(())
 }

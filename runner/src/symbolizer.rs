@@ -167,7 +167,7 @@ fn missing(stack: &Stack, record: &[u8]) -> Option<&'static str> {
     // What bpf_get_stackid returns (kernel/bpf/stackmap.c).
     match id.signed(record) {
         number if number == -i128::from(libc::EEXIST) => {
-            Some("[the stack was lost: another had its place in the map]")
+            Some("[the stack was lost: another stack took its place in the map]")
         }
         number if number == -i128::from(libc::ENOMEM) => {
             Some("[the stack was lost: the map is full]")
@@ -189,7 +189,7 @@ mod tests {
         let location = Location::Map { id, map: "stacks".into(), room: 8 };
         let stack = Stack { name: "stack_id".into(), location, pid: None };
         let why = |id: i32| missing(&stack, &id.to_le_bytes());
-        assert!(why(-libc::EEXIST).is_some_and(|why| why.contains("another had its place")));
+        assert!(why(-libc::EEXIST).is_some_and(|why| why.contains("another stack took its place")));
         assert!(why(-libc::ENOMEM).is_some_and(|why| why.contains("the map is full")));
         assert_eq!(why(-libc::EFAULT), None, "there is none");
         assert!(why(7).is_some_and(|why| why.contains("no longer in the map")));

@@ -55,9 +55,9 @@ struct Settable<'m> {
 const MOST_NAME: usize = 128;
 
 /// What the help ends with.
-const OWN: &str = "Options of ecli are accepted here, too, where the package has none of the name: \
-                   `ecli run --help` lists them. Behind `--`, a command: it is started when all is \
-                   attached, and traced until it ends.";
+const OWN: &str = "Options of ecli are accepted here, too, unless the package has an option with the \
+                   same name; `ecli run --help` lists them. A command after `--` starts when all \
+                   programs are attached, and ends the run.";
 
 const CLASH: &str = "help of the command itself";
 
@@ -206,7 +206,7 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
         .bin_name(format!("ecli run {}", one_line(package)))
         .version(one_line(&doc.version.unwrap_or_else(|| "0.1.0".into())).into_owned())
         .about(lines(&about).into_owned())
-        .max_term_width(100)
+        .max_term_width(80)
         .disable_help_flag(true)
         .disable_version_flag(true);
     let details = doc.details.map_or(String::new(), |details| format!("{}\n\n", lines(&details)));
@@ -220,7 +220,7 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
     let own = [
         ("help", Some('h'), ArgAction::Help, "Print this help"),
         ("version", Some('V'), ArgAction::Version, "Print the version"),
-        ("verbose", None, ArgAction::SetTrue, "Show libbpf's messages"),
+        ("verbose", None, ArgAction::SetTrue, "Print the messages of libbpf"),
     ];
     for (name, short, action, help) in own {
         if names.long.insert(name.to_owned()) {
@@ -261,9 +261,10 @@ impl Settable<'_> {
             _ => long.clone(),
         };
         let long = if self.kind.is_bool() { switch } else { long };
-        let mut help = cmdarg.help.or_else(|| self.meta.description.clone()).unwrap_or_else(|| {
-            format!("Set value of `{}` variable {}", self.meta.ty, self.meta.name)
-        });
+        let mut help = cmdarg
+            .help
+            .or_else(|| self.meta.description.clone())
+            .unwrap_or_else(|| format!("Set the variable {} ({})", self.meta.name, self.meta.ty));
         let shown = match self.default() {
             Some(value) => plain(value),
             None if self.kind.is_bool() && !initially_true => String::new(),
@@ -302,7 +303,7 @@ impl Settable<'_> {
         if initially_true && self.default().is_none() {
             let disable = format!("disable-{long}");
             if names.long.insert(disable.clone()) {
-                let help = format!("Set `{}`, which is true, to false", one_line(&self.meta.name));
+                let help = format!("Set `{}` to false", one_line(&self.meta.name));
                 args.push(
                     Arg::new(self.disable_id()).long(disable).action(ArgAction::SetTrue).help(help),
                 );
@@ -360,7 +361,7 @@ impl Settable<'_> {
     fn bytes(&self, text: &str) -> Result<Vec<u8>, Failure> {
         self.kind.parse(text).map_err(|why| {
             let long = self.long();
-            let error = anyhow!("`{text}` is no value for `--{long}` ({}): {why}", self.meta.ty);
+            let error = anyhow!("`{text}` is not a value for `--{long}` ({}): {why}", self.meta.ty);
             Failure::new(exit_code::USAGE, error)
         })
     }

@@ -160,10 +160,9 @@ impl Argument {
             Argument::Array { .. } if self.is_bytes(6) && text.contains(':') => {
                 let bytes = text.split(':').map(|part| u8::from_str_radix(part, 16));
                 let bytes: Result<Vec<u8>, _> = bytes.collect();
-                bytes
-                    .ok()
-                    .filter(|bytes| bytes.len() == 6)
-                    .ok_or_else(|| "it is no hardware address, as 52:54:00:12:34:56".to_owned())
+                bytes.ok().filter(|bytes| bytes.len() == 6).ok_or_else(|| {
+                    "it is not a hardware address such as 52:54:00:12:34:56".to_owned()
+                })
             }
             Argument::Array { .. }
                 if self.is_bytes(16) && text.contains(':')
@@ -190,7 +189,7 @@ impl Argument {
             },
             Argument::Int { size, signed } => int(text, *size, *signed),
             Argument::Float { size } => {
-                let value: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+                let value: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
                 Ok(match size {
                     4 => (value as f32).to_le_bytes().into(),
                     _ => value.to_le_bytes().into(),
@@ -274,11 +273,11 @@ fn address(text: &str, size: usize) -> Result<Vec<u8>, String> {
         4 => text
             .parse::<Ipv4Addr>()
             .map(|address| address.octets().to_vec())
-            .map_err(|_| "it is no IPv4 address, as 192.0.2.1".to_owned()),
+            .map_err(|_| "it is not an IPv4 address such as 192.0.2.1".to_owned()),
         _ => text
             .parse::<Ipv6Addr>()
             .map(|address| address.octets().to_vec())
-            .map_err(|_| "it is no IPv6 address, as 2001:db8::1".to_owned()),
+            .map_err(|_| "it is not an IPv6 address such as 2001:db8::1".to_owned()),
     }
 }
 
@@ -305,7 +304,7 @@ fn int(text: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
         format!("it is not in the range from {least} to {most}")
     };
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err("it is no whole number".into());
+        return Err("it is not a whole number".into());
     }
     let magnitude = u128::from_str_radix(digits, radix).map_err(|_| range())?;
     if magnitude > if negative { least } else { most } {
@@ -361,7 +360,7 @@ mod tests {
         assert_eq!(list.show(&bytes), "1,2");
         assert_eq!(list.parse(""), Ok(vec![0; 12]));
         assert!(list.parse("1,2,3,4").unwrap_err().contains("more than 3"));
-        assert!(list.parse("1,x").unwrap_err().contains("`x`: it is no whole number"));
+        assert!(list.parse("1,x").unwrap_err().contains("`x`: it is not a whole number"));
         let bytes = |len| Argument::Array { element: number(1, false), stride: 1, len };
         assert_eq!(bytes(6).parse("52:54:00:12:34:ff"), Ok(vec![0x52, 0x54, 0, 0x12, 0x34, 0xff]));
         assert!(bytes(6).parse("52:54").unwrap_err().contains("hardware address"));

@@ -189,7 +189,7 @@ pub struct Variable {
     /// bpfpack: `true` keeps its content from being shown.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hidden: bool,
-    /// bpfpack: what the variable is for, as the packer recognised it.
+    /// bpfpack: what the variable is for, as the packer recognized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
     /// Unknown keys are kept, among them `size`: packers of old write there the padding before the
@@ -256,7 +256,7 @@ pub struct MapMeta {
     /// keeps a number a number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub meanings: BTreeMap<String, String>,
-    /// bpfpack: what the map is for, as the packer recognised it.
+    /// bpfpack: what the map is for, as the packer recognized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
     /// bpfpack: how many entries to make the map with, where its definition leaves that to user

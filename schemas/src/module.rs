@@ -28,7 +28,7 @@ const HEADER: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError {
     /// It has more bytes than [`MAX_MODULE_SIZE`], or than [`MAX_TEXT_MODULE`].
-    #[error("it has {size} bytes; at most {most} are taken")]
+    #[error("it has {size} bytes; the limit is {most}")]
     Size {
         /// Its size in bytes.
         size: u64,
@@ -36,10 +36,10 @@ pub enum ModuleError {
         most: u64,
     },
     /// It has more than [`MAX_ITEMS`].
-    #[error("it has {0} functions, types, exports and the like; at most {MAX_ITEMS} are taken")]
+    #[error("it has {0} functions, types, exports and the like; the limit is {MAX_ITEMS}")]
     Items(u64),
     /// It has more than [`MAX_LOCALS`].
-    #[error("its functions have {0} local variables; at most {MAX_LOCALS} are taken")]
+    #[error("its functions have {0} local variables; the limit is {MAX_LOCALS}")]
     Locals(u64),
 }
 

@@ -33,7 +33,7 @@ pub enum ObjectError {
     #[error("an ELF object, but not one for BPF (machine {0})")]
     NotBpf(u16),
     /// Compiled without `-g`.
-    #[error("the object has no BTF type information (it is made by compiling with `clang -g`)")]
+    #[error("the object has no BTF type information (compile it with `clang -g`)")]
     NoBtf,
     /// The BTF is damaged.
     #[error(transparent)]
@@ -101,9 +101,9 @@ impl<'d> BpfObject<'d> {
         match self.btf() {
             Err(ObjectError::NoBtf) => Ok(()),
             Err(error) => Err(error),
-            Ok(btf) => btf.endless().map_or(Ok(()), |id| {
-                Err(BtfError::Type { id, why: "it is made of itself" }.into())
-            }),
+            Ok(btf) => btf
+                .endless()
+                .map_or(Ok(()), |id| Err(BtfError::Type { id, why: "it contains itself" }.into())),
         }
     }
 

@@ -172,7 +172,9 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     let bad = |what: String| PackageError::BadModule { name: name.clone(), what };
     let bytes = unpack(&module, module_size).map_err(|damage| bad(damage.to_string()))?;
     if bytes.len() as u64 != module_size {
-        return Err(bad(format!("`module_size` says {module_size} bytes, which it does not have")));
+        return Err(bad(format!(
+            "`module_size` is {module_size} bytes, but the module has another size"
+        )));
     }
     match module::check(&bytes) {
         Ok(()) => Ok(WasmModule { name, module: bytes }),
@@ -188,7 +190,7 @@ fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     }
     if let Some(large) = wire.wasm_modules.iter().find(|wire| wire.module_size > MAX_MODULE_SIZE) {
         let WireModule { name, module_size, .. } = large;
-        let what = format!("{module_size} bytes; at most {MAX_MODULE_SIZE} are taken");
+        let what = format!("{module_size} bytes; the limit is {MAX_MODULE_SIZE}");
         return Err(PackageError::BadModule { name: name.clone(), what });
     }
     let sizes = || wire.wasm_modules.iter().map(|module| module.module_size);

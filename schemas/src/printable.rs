@@ -241,7 +241,7 @@ mod tests {
             let Some(c) = char::from_u32(number) else { continue };
             assert!(!(c.is_control() && is_printable(c)), "U+{number:04X}");
         }
-        // The neighbours of what is hidden are shown.
+        // The neighbors of what is hidden are shown.
         for c in [' ', '~', '\u{a0}', '\u{ae}', '\u{2027}', '\u{202f}', '\u{fffd}', '\u{d7ff}'] {
             assert!(is_printable(c), "U+{:04X}", u32::from(c));
         }

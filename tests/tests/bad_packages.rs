@@ -52,12 +52,12 @@ fn files_that_are_no_packages() {
     ecli(&["run", folder]).failed(3, &[&format!("cannot read `{folder}`"), "directory"]);
     let path = case.write("");
     let path = path.to_str().unwrap();
-    ecli(&["run", path]).failed(3, &["is no package", "not JSON"]);
+    ecli(&["run", path]).failed(3, &["is not a package", "not JSON"]);
     for (text, words) in [
         (&b"hello"[..], &["not JSON", "ecc X.bpf.c"][..]),
         (b"{\"a\": 1", &["not JSON", "line 1"]),
         (b"\x7fELF", &["not JSON", "it is an object"]),
-        (b"[]", &["is no package"]),
+        (b"[]", &["is not a package"]),
         (b"{}", &["missing field `bpf_object`"]),
     ] {
         case.write(text);
@@ -66,7 +66,7 @@ fn files_that_are_no_packages() {
     case.write(b"\0asm\x01\0\0\0");
     ecli(&["run", path]).failed(9, &["exports neither `_start`", "`bpfpack_version`"]);
     let skeleton = case.dir.path().join("hardirqs.skel.json");
-    ecli(&["run", skeleton.to_str().unwrap()]).failed(3, &["description alone", "package.json"]);
+    ecli(&["run", skeleton.to_str().unwrap()]).failed(3, &["only the description", "package.json"]);
     let source = bpfpack_tests::root().join("examples/hardirqs/hardirqs.bpf.c");
     ecli(&["run", source.to_str().unwrap()]).failed(3, &["not JSON", "ecc X.bpf.c"]);
 }
@@ -170,8 +170,8 @@ fn arguments() {
         (&["--nonsense"][..], &["unknown option `--nonsense`"][..]),
         (&["--target_pid"], &["a value is required", "--target_pid"]),
         (&["--target_pid", "2147483648"], &["--target_pid", "range from -2147483648"]),
-        (&["--target_pid", "many"], &["--target_pid", "no whole number"]),
-        (&["--targ_ns", "yes"], &["`yes` is no option"]),
+        (&["--target_pid", "many"], &["--target_pid", "not a whole number"]),
+        (&["--targ_ns", "yes"], &["`yes` is not an option"]),
     ] {
         let args = [&["run", package.as_str()][..], args].concat();
         ecli(&args).failed(2, words);
@@ -179,7 +179,8 @@ fn arguments() {
     ecli(&["run", "--nonsense", &package]).failed(2, &["--nonsense"]);
     ecli(&["run", "--interval", "often", &package]).failed(2, &["often"]);
     ecli(&["run", "--count", "0", &package]).failed(2, &["0"]);
-    ecli(&["run", "https://example.org/package.json"]).failed(2, &["not fetched", "download"]);
+    ecli(&["run", "https://example.org/package.json"])
+        .failed(2, &["does not download", "download"]);
     ecli(&["run"]).failed(2, &["PACKAGE"]);
     if is_root() {
         let outcome = ecli(&["run", "--with", "nobody", &package]);
@@ -188,7 +189,7 @@ fn arguments() {
         let outcome = ecli(&["run", "--cgroup", &nowhere, &package]);
         outcome.failed(2, &[&format!("cannot open the cgroup `{nowhere}`")]);
         let outcome = ecli(&["run", "--cgroup", "/sys", &package]);
-        outcome.failed(2, &["`/sys` is no folder of a cgroup hierarchy of version 2"]);
+        outcome.failed(2, &["`/sys` is not a directory of a cgroup hierarchy of version 2"]);
     }
 }
 

@@ -136,7 +136,11 @@ fn a_command_is_traced_from_its_beginning_to_its_end() {
     let args = ["run", "-j", "-o", &format!("{file}.json"), &package, "--", "cat", file];
     let outcome = ecli(&args).succeeded();
     assert_eq!(outcome.stdout, "content\n", "the command's own output");
-    assert!(outcome.stderr.contains("through the package's argument `pid`"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("passed to the package's argument `pid`"),
+        "{}",
+        outcome.stderr
+    );
     let text = fs::read_to_string(format!("{file}.json")).unwrap();
     let records: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -157,12 +161,12 @@ fn exit_codes_are_those_of_the_command() {
     let code = |script: &str| ecli(&["run", "-q", &package, "--", "sh", "-c", script]).code;
     assert_eq!((code("exit 0"), code("exit 3"), code("kill -9 $$")), (0, 3, 137));
     let run = |command: &str| ecli(&["run", &package, "--", command]);
-    run("no-such-command").failed(127, &["there is no command `no-such-command`", "PATH"]);
-    run("/nowhere/command").failed(127, &["there is no command `/nowhere/command`"]);
+    run("no-such-command").failed(127, &["the command `no-such-command` does not exist", "PATH"]);
+    run("/nowhere/command").failed(127, &["the command `/nowhere/command` does not exist"]);
     let outcome = run(&package);
     outcome.failed(126, &["cannot be executed", "Permission denied"]);
     assert!(!outcome.stderr.contains("tracing with"), "before anything is loaded");
-    ecli(&["run", &package, "--"]).failed(2, &["the command behind it is missing"]);
+    ecli(&["run", &package, "--"]).failed(2, &["the command after `--` is missing"]);
     // The failure of ecli counts.
     let full = ["run", "-q", "-o", "/dev/full", &package, "--", "sh", "-c", "exit 3"];
     assert_eq!(ecli(&full).code, 7);
@@ -194,7 +198,11 @@ fn a_command_ends_with_the_run() {
     let file = dir.path().join("pid");
     let script = format!("echo $$ > {}; exec sleep 1000", file.display());
     let outcome = ecli(&["run", "-d", "0.5", &package, "--", "sh", "-c", &script]).succeeded();
-    assert!(outcome.stderr.contains("`sh` still runs: it gets SIGTERM"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("`sh` is still running: sending SIGTERM"),
+        "{}",
+        outcome.stderr
+    );
     let pid = fs::read_to_string(&file).unwrap();
     assert!(!fs::exists(format!("/proc/{}", pid.trim())).unwrap());
     // A signal for both, as Ctrl-C is.
@@ -246,13 +254,13 @@ fn options_of_ecli_come_behind_the_name_too() {
     run(&["--duratoin", "2"]).failed(2, &["unknown option `--duratoin`", "`--duration` of ecli"]);
     run(&["--faild"]).failed(2, &["`--failed` of the package"]);
     run(&["-Z"]).failed(2, &["unknown option `-Z`"]);
-    run(&["stray"]).failed(2, &["`stray` is no option", "-- CMD"]);
-    run(&["--interval"]).failed(2, &["a value is missing behind `--interval`"]);
+    run(&["stray"]).failed(2, &["`stray` is not an option", "-- CMD"]);
+    run(&["--interval"]).failed(2, &["`--interval` needs a value"]);
     run(&["--interval", "soon"]).failed(2, &["soon"]);
     ecli(&["run", "-d", "1", &package, "-d", "2"]).failed(2, &["--duration", "multiple times"]);
     let help = run(&["--help"]).succeeded().stdout;
     assert!(help.contains("--failed") && help.contains("Options of ecli are accepted"), "{help}");
-    ecli(&["run", "--failed", &package]).failed(2, &["comes behind its name"]);
+    ecli(&["run", "--failed", &package]).failed(2, &["come after its name"]);
 }
 
 #[test]
@@ -281,6 +289,6 @@ fn lines_of_two_programs_that_print_are_told_apart() {
         assert!(outcome.stderr.contains("of other programs were left out"), "{}", outcome.stderr);
     }
     // Only the second could see the first when it began.
-    assert!(prints.stderr.contains("other programs on this machine print, too"));
+    assert!(prints.stderr.contains("other programs on this machine also print"));
     assert!(prints.stderr.contains("`process_exec`"), "{}", prints.stderr);
 }

@@ -36,7 +36,7 @@ fn a_process_is_an_argument_or_a_member() {
     assert_eq!(lines(&outcome), Vec::<Value>::new(), "this process executes nothing");
     assert!(outcome.stderr.contains(" read, 0 shown"), "{}", outcome.stderr);
     let outcome = ecli(&["run", "-d", "0.1", "-p", &us, &execs]).succeeded();
-    let words = format!("-p {us}: only what has `pid == {us}` is shown");
+    let words = format!("-p {us}: shows only data with `pid == {us}`");
     assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
     let filtered = ["run", "-j", &execs, "--comm", "echo", "--", "sh", "-c", script];
     let outcome = ecli(&filtered).succeeded();
@@ -46,10 +46,10 @@ fn a_process_is_an_argument_or_a_member() {
     // An argument, before the name and behind it.
     let opensnoop = pack(OPENSNOOP, &two);
     let before = ecli(&["run", "-d", "0.1", "-p", &us, &opensnoop]).succeeded();
-    let words = format!("-p {us}: through the package's argument `pid`");
+    let words = format!("-p {us}: passed to the package's argument `pid`");
     assert!(before.stderr.contains(&words), "{}", before.stderr);
     let both = ecli(&["run", "-p", &us, &opensnoop, "-p", "3"]);
-    both.failed(2, &["`--pid` of the package is given, too"]);
+    both.failed(2, &["`--pid` of the package is also given"]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn what_no_package_can_be_limited_to_is_an_error() {
     let run = |args: &[&str]| ecli(&[&["run"], args, &[&package]].concat());
     run(&["-p", "1"]).failed(2, &["-p 1: the package has no argument for a process", "members"]);
     run(&["--comm", "x"]).failed(2, &["no argument for a name of a process"]);
-    run(&["-p", "bash"]).failed(2, &["it must be the number of a process"]);
+    run(&["-p", "bash"]).failed(2, &["it must be a process ID"]);
     // As with eunomia's ecli, whose `-p` is something else.
     let _ = run(&["-p", "json", "-d", "0.1"]).succeeded();
     let there_is_none = run(&["--container", "zzz"]);
@@ -138,7 +138,8 @@ fn a_container_is_found_by_its_id_and_filters_by_its_cgroup() {
     fs::create_dir(&other).unwrap();
     let ambiguous = ecli(&["run", "--container", "4a6f", &package]);
     fs::remove_dir(&other).unwrap();
-    ambiguous.failed(2, &["2 containers have such an id", "4a6f0c9f3a52, 4a6f1c9f3a52"]);
+    ambiguous
+        .failed(2, &["2 containers have an ID that begins with it", "4a6f0c9f3a52, 4a6f1c9f3a52"]);
     ecli(&["run", "--container", "beef", &package]).failed(2, &["no cgroup below", "4a6f0c9f3a52"]);
 }
 
@@ -154,7 +155,7 @@ fn a_package_that_names_processes_is_filtered_by_their_cgroups() {
     let out = out.to_str().unwrap();
     let args = ["run", "-j", "-o", out, "--container", &id, &package, "--pid", "0", "--", "sh"];
     let outcome = ecli(&[&args[..], &["-c", &script]].concat());
-    assert!(outcome.stderr.contains("only what processes in it do is shown"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("shows only what processes in it do"), "{}", outcome.stderr);
     let text = fs::read_to_string(out).unwrap();
     let records: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

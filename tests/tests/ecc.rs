@@ -271,7 +271,7 @@ fn clangs_errors_are_clangs_and_nothing_is_written() {
 fn no_compiler_or_one_without_bpf() {
     let dir = project();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c", "-c", "clang-99"]);
-    outcome.failed(4, &["no compiler `clang-99`", "apt-get install clang"]);
+    outcome.failed(4, &["cannot find the compiler `clang-99`", "apt-get install clang"]);
     // A compiler that can do everything but BPF.
     let fake = dir.path().join("fake-clang");
     fs::write(
@@ -322,12 +322,16 @@ fn annotations_that_are_wrong_are_told_with_their_place() {
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]).succeeded();
     assert!(
-        outcome.stderr.contains("`@cmdarg` is left out: not valid JSON: expected value\n    7 | ")
+        outcome.stderr.contains("`@cmdarg` is ignored: not valid JSON: expected value\n    7 | ")
     );
     let source = SOURCE.replace("int seen;", "/// @sample {}\n#define X\nint seen;");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c"]).succeeded();
-    assert!(outcome.stderr.contains("stands above nothing"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("nothing in the object belongs to the declaration"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

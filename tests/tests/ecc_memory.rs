@@ -91,8 +91,8 @@ fn sources_of_any_kind() {
     for (start, piece, code, words) in [
         ("", "/// @a\n", 6, "more than 4096 annotations"),
         ("", "/* a */\nint x;\n", 6, "more than 4096 declarations with comments"),
-        ("/// @x [0", ",0", 0, "`@x` is left out: it has more than 32768 bytes"),
-        ("/// @x ", "[[[[[[[[[[[[[[[[[[[[\n/// ", 0, "`@x` is left out: it has more than 32768"),
+        ("/// @x [0", ",0", 0, "`@x` is ignored: it has more than 32768 bytes"),
+        ("/// @x ", "[[[[[[[[[[[[[[[[[[[[\n/// ", 0, "`@x` is ignored: it has more than 32768"),
     ] {
         let _ = fill(&at, start, piece, MB);
         let outcome = ecc(dir.path(), &["x.bpf.c", "-c", "./clang", "-o", "out"]);
@@ -159,6 +159,6 @@ fn what_clang_writes_without_an_end() {
     let script = "#!/bin/sh\nexec cat /dev/zero\n";
     fs::write(dir.path().join("clang"), script).unwrap();
     let outcome = ecc(dir.path(), &["made.bpf.c", "-c", "./clang", "-o", "out"]);
-    outcome.failed(6, &["made.bpf.c", "more than 256 MiB"]);
+    outcome.failed(6, &["made.bpf.c", "larger than 256 MiB"]);
     ecc(dir.path(), &["made.bpf.c", "--vmlinux", "/dev/zero"]).failed(3, &["has no end", "64 MiB"]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `ecc` prints nothing that a terminal would obey but colours of its own and of clang's, whatever
+//! `ecc` prints nothing that a terminal would obey but colors of its own and of clang's, whatever
 //! names, sources and objects hold; on a terminal as in a pipe.
 #![allow(clippy::unwrap_used)]
 
@@ -47,8 +47,8 @@ const HOSTILE: [(&str, &str); 8] = [
     ("\x1b[8m", r"\x1b[8m"),
 ];
 
-/// Which colours ecc, clap and clang use: bold, underlined, reverse, none, and a foreground.
-fn is_colour(parameters: &str) -> bool {
+/// Which colors ecc, clap and clang use: bold, underlined, reverse, none, and a foreground.
+fn is_color(parameters: &str) -> bool {
     let known = ["0", "1", "4", "7", ""];
     parameters.split(';').all(|number| {
         known.contains(&number) || number.parse().is_ok_and(|n: u32| (30..38).contains(&n))
@@ -56,7 +56,7 @@ fn is_colour(parameters: &str) -> bool {
 }
 
 /// Fails where a text holds something that a terminal would obey: all but ends of lines, tabs and, on
-/// a terminal, colours.
+/// a terminal, colors.
 #[track_caller]
 fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
     let text = std::str::from_utf8(bytes).expect("it is no UTF-8").replace("\r\n", "\n");
@@ -64,8 +64,8 @@ fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
     let mut rest = text.as_str();
     while let Some(at) = rest.find("\x1b[").filter(|_| is_terminal) {
         let (before, after) = rest.split_at(at);
-        let (parameters, behind) = after[2..].split_once('m').expect("no colour");
-        assert!(is_colour(parameters), "{parameters:?} in {text:?}");
+        let (parameters, behind) = after[2..].split_once('m').expect("no color");
+        assert!(is_color(parameters), "{parameters:?} in {text:?}");
         plain.push_str(before);
         rest = behind;
     }
@@ -76,7 +76,7 @@ fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
 }
 
 /// What `ecc` prints on both outputs, into pipes and to a terminal. The text is the terminal's,
-/// without colours.
+/// without colors.
 #[track_caller]
 fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
     let output = wait::output(ecc_command(dir).args(args).env_remove("CLICOLOR_FORCE"));
@@ -154,7 +154,7 @@ fn names_of_files_and_words_of_the_command_line() {
 }
 
 #[test]
-fn clangs_colours_stay_on_a_terminal() {
+fn clangs_colors_stay_on_a_terminal() {
     let dir = scratch();
     fs::write(dir.path().join("x.bpf.c"), "int x = zq;\n").unwrap();
     let (code, text, bytes) = printed(dir.path(), &words(&["x.bpf.c"]));
@@ -182,7 +182,7 @@ fn what_clang_says_of_sources() {
         let (code, text, _) = printed(dir.path(), &words(&["x.bpf.c"]));
         assert_eq!(code, 5, "{text}");
         assert!(text.contains("error: "), "{text}");
-        // As clang's colours, which the user asks for.
+        // As clang's colors, which the user asks for.
         let args = ["x.bpf.c", "-a", "-fcolor-diagnostics"];
         let output = wait::output(ecc_command(dir.path()).args(args));
         let _ = is_harmless(&output.stderr, true);

@@ -165,7 +165,7 @@ fn what_is_no_file_is_an_error_at_once() {
         drop(socket);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        check("a folder");
+        check("a directory");
     }
 }
 
@@ -203,7 +203,7 @@ fn what_is_read_is_never_replaced() {
     fs::write(dir.path().join("ewasm-skel.h"), "struct a { int EWASM_JSON_INCLUDE_H_; };\n")
         .unwrap();
     let args = ["--header-only", "ewasm-skel.h", "--wasm-header", "--force"];
-    ecc(dir.path(), &args).failed(7, &["ewasm-skel.h", "it is read, too"]);
+    ecc(dir.path(), &args).failed(7, &["ewasm-skel.h", "it is also an input"]);
     assert_eq!(names(dir.path()), ["ewasm-skel.h"]);
     // An object is packed where it lies.
     let dir = project();

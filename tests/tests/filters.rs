@@ -97,8 +97,8 @@ fn entries_of_maps_by_their_keys_and_values() {
     assert!(outcome.stderr.contains("20 read, 0 shown"), "{}", outcome.stderr);
     let outcome = ecli(&setup.args(&["-d", "100ms", "--filter", "key.parity == 1"])).succeeded();
     for words in [
-        "`events` has no member `key.parity`: --filter shows nothing of it",
-        "`times` has no member `key.parity`: --filter shows nothing of it",
+        "`events` has no member `key.parity`: --filter hides it",
+        "`times` has no member `key.parity`: --filter hides it",
     ] {
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
     }
@@ -147,7 +147,7 @@ fn an_expression_that_fits_nothing_ends_before_anything_is_loaded() {
         "number >",
         &["--until: the end of the expression stands", "\n  |         ^\n"],
     );
-    fails("--filter", "comm > 1 && number == one", &["`number` is a number, and `one` is none"]);
+    fails("--filter", "comm > 1 && number == one", &["`number` is a number, and `one` is not"]);
     fails("--filter", "number > 1ms", &["`number` has no unit of time", "  |          ^^^\n"]);
 }
 

@@ -117,7 +117,10 @@ fn maps_take_no_more_memory_than_they_may() {
     let dir = scratch();
     let package = keys(&dir, &["LARGE"]);
     let outcome = ecli(&args(&["--max-memory", "64M", "-d", "10ms"], &package));
-    outcome.failed(4, &["`large` takes 382 MB", "may take 64 MB", "--max-memory 383M allows it"]);
+    outcome.failed(
+        4,
+        &["`large` takes 382 MB", "may take 64 MB", "raise the limit with --max-memory 383M"],
+    );
     let _ = ecli(&args(&["--max-memory", "383M", "-d", "10ms"], &package)).succeeded();
     let smaller = ["--max-memory", "64M", "--map-entries", "large=1000", "-d", "10ms"];
     let _ = ecli(&args(&smaller, &package)).succeeded();
@@ -153,7 +156,7 @@ fn maps_are_pinned_only_where_the_user_says_so() {
     of(&[]).failed(2, &["pins the map `pinned`", "--pin DIR"]);
     // Where others may write, no map is pinned, and none of theirs is used.
     let open = folder(&bpf.join("open"), 0o777);
-    of(&["--pin", &open]).failed(2, &["--pin", "others may write"]);
+    of(&["--pin", &open]).failed(2, &["--pin", "other users can write"]);
     of(&["--pin", dir.path().to_str().unwrap()]).failed(2, &["not in a BPF file system"]);
     of(&["--pin", &format!("{own}/missing")]).failed(2, &["mkdir"]);
     assert!(pins().is_empty());
@@ -177,7 +180,7 @@ fn maps_are_pinned_only_where_the_user_says_so() {
     assert_eq!(pins(), ["pinned"]);
     let second = counted();
     assert_eq!(count(&second), Some(2), "{}", second.stdout);
-    assert!(second.stderr.contains("`pinned` is found pinned at"), "{}", second.stderr);
+    assert!(second.stderr.contains("`pinned` is pinned already at"), "{}", second.stderr);
     // A folder on which something is mounted cannot be removed.
     let path = CString::new(bpf.to_str().unwrap()).unwrap();
     assert_eq!(sys::unmount(&path, 0), 0);
@@ -230,7 +233,7 @@ fn tracepoints_that_this_user_may_not_see_are_not_missing() {
     all.push(&package);
     let outcome = run("setpriv", &all);
     std::fs::set_permissions("/sys/kernel/tracing", before).unwrap();
-    outcome.failed(5, &["may not look into `/sys/kernel/tracing`", "CAP_DAC_READ_SEARCH"]);
+    outcome.failed(5, &["no permission to read `/sys/kernel/tracing`", "CAP_DAC_READ_SEARCH"]);
     assert!(!outcome.stderr.contains("not mounted"), "{}", outcome.stderr);
     eventually("nothing is mounted there any more", || sys::unmount(tracing, 0) == 0);
 }

@@ -172,7 +172,7 @@ fn hostile() -> Vec<Case> {
         ("string with an escape", with_string("\\n", "s", 9 * mega), TAKEN, ""),
         ("string of escapes", with_string("", "\\u0041", mega / 2), TAKEN, ""),
         ("strings", with_array(&format!("\"{}\"", "s".repeat(MAX_TEXT)), 50), TAKEN, ""),
-        ("name of the object", long_name, REFUSED, "has 2000000 bytes; at most 65536"),
+        ("name of the object", long_name, REFUSED, "has 2000000 bytes; the limit is 65536"),
         ("string for a number", bad_size("\u{7f}"), REFUSED, "at most 65536"),
         ("object", text(&bomb), REFUSED, "too large for a package"),
         ("size of the object", text(&lies), REFUSED, "too large for a package"),

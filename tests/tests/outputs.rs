@@ -87,7 +87,7 @@ fn the_end_of_one_reader_ends_the_run_and_the_others_get_the_rest() {
 fn outputs_that_are_none() {
     for (args, words) in [
         (&["-o", "csv:a", "-o", "json:a"][..], &["`a` is given twice", "--output csv:out.csv"][..]),
-        (&["-o", "csv:"], &["no file name"]),
+        (&["-o", "csv:"], &["file name is missing"]),
         (&["-o", "raw:a", "--fields", "pid"], &["--fields"]),
     ] {
         ecli(&[&["run"], args, &["package.json"]].concat()).failed(2, words);

@@ -239,7 +239,7 @@ fn records_that_nothing_is_known_of_are_told() {
     fs::write(dir.path().join("o.h"), "struct other { int a; };\n").unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c", "o.h"]).succeeded();
     assert!(
-        outcome.stderr.contains("`other`, decides") && outcome.stderr.contains("`event` there")
+        outcome.stderr.contains("`other`, determines") && outcome.stderr.contains("`event` there")
     );
     assert_eq!(json(&dir.path().join("x.skel.json"))["export_types"][0]["name"], "other");
 }
@@ -259,7 +259,7 @@ fn names_of_every_kind() {
     }
     let odd = OsStr::from_bytes(b"\xff\xfe.bpf.c");
     fs::write(dir.path().join(odd), SOURCE).unwrap();
-    ecc(dir.path(), &[odd]).failed(2, &["is no name of a source file"]);
+    ecc(dir.path(), &[odd]).failed(2, &["is not the name of a source file"]);
     // In a folder whose name is no UTF-8, a source is like any other.
     let odd = dir.path().join(OsStr::from_bytes(b"d\xff"));
     fs::create_dir(&odd).unwrap();
@@ -299,7 +299,7 @@ fn a_source_of_any_size_ends_in_time() {
     let file = fs::File::create(dir.path().join("big.bpf.c")).unwrap();
     file.set_len(100 << 20).unwrap();
     ecc(dir.path(), &["big.bpf.c"]).failed(3, &["104857600 bytes", "16 MiB"]);
-    ecc(dir.path(), &["/dev/zero"]).failed(2, &["`/dev/zero` is no BPF C source"]);
+    ecc(dir.path(), &["/dev/zero"]).failed(2, &["`/dev/zero` is not a BPF C source"]);
     std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero.bpf.c")).unwrap();
     ecc(dir.path(), &["zero.bpf.c"]).failed(3, &["has no end"]);
 }
@@ -384,14 +384,11 @@ fn slips_are_shown_with_a_caret_and_what_was_meant() {
     let mut next = || lines.next().unwrap_or_default();
     assert_eq!(
         next(),
-        "warning: x.bpf.c:5:1: unknown `@smaple`; did you mean `@sample`? It is kept as it is"
+        "warning: x.bpf.c:5:1: unknown `@smaple`; did you mean `@sample`? It is kept unchanged"
     );
     assert_eq!(next(), "    5 | /// @smaple {\"interval\": 5}");
     assert_eq!(next(), "      | ^");
-    assert_eq!(
-        next(),
-        "warning: x.bpf.c:7:21: `@sample` is left out: not valid JSON: expected `:`"
-    );
+    assert_eq!(next(), "warning: x.bpf.c:7:21: `@sample` is ignored: not valid JSON: expected `:`");
     assert_eq!(next(), "    7 | ///          \"type\" \"log2_hist\"}");
     assert_eq!(next(), "      |                     ^");
 }

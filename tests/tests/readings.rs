@@ -92,7 +92,7 @@ fn entries_are_sorted_and_cut_alike_in_all_formats() {
     assert!(lines[1].contains(" 700") && lines[2].contains(" 300"), "{text}");
     assert_eq!(lines[3], "(3 more are not shown)");
     let failed = ecli(&package.args(&["--sort", "cals"]));
-    failed.failed(2, &["--sort", "column `cals`", "there are calls, read_bytes, longest, group"]);
+    failed.failed(2, &["--sort", "column `cals`", "use one of calls, read_bytes, longest, group"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn histograms_are_grouped_merged_and_summarized() {
     assert!(rows[1].trim_start().starts_with("0 -> 1 "), "{text}");
     assert!(text.contains("total 17, average 105.1, p50 4 -> 7, p90 512 -> 1023,"), "{text}");
     ecli(&package.args(&["--by", "pid"]))
-        .failed(2, &["--by", "`pid`", "there are group, kind, name"]);
+        .failed(2, &["--by", "`pid`", "use one of group, kind, name"]);
     ecli(&package.args(&["--by", "kind", "--merge"])).failed(2, &["cannot be used with"]);
     // Numbers that count nothing are not added.
     let objects = package.objects(&["--only", "counts", "--by", "group", "--sort", "group:asc"]);
@@ -211,7 +211,7 @@ fn a_heat_map_has_a_line_for_each_reading() {
     let outcome = ecli(&package.args(&["--heatmap", "-i", "10ms", "-c", "1"])).succeeded();
     for name in ["counts", "by_cpu"] {
         assert!(
-            outcome.stderr.contains(&format!("`{name}` is no histogram")),
+            outcome.stderr.contains(&format!("`{name}` is not a histogram")),
             "{}",
             outcome.stderr
         );

@@ -207,9 +207,11 @@ fn one_of_twins_is_attached() {
     assert_eq!(loaded(&["--with", "irq_handler_entry", "--with", "irq_handler_exit"]), 2);
     assert_eq!(loaded(&["--without", "irq_handler_exit_btf", "--without", "irq_handler_exit"]), 1);
     let outcome = ecli(&["run", "--duration", "1ms", &package]).succeeded();
-    for words in
-        ["attaching by tp_btf, not raw_tp", "irq_handler_entry_btf, irq_handler_exit_btf", "twice"]
-    {
+    for words in [
+        "attaching with tp_btf, not raw_tp",
+        "irq_handler_entry_btf, irq_handler_exit_btf",
+        "twice",
+    ] {
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
     }
     let outcome = ecli(&["run", "-q", "--duration", "1ms", &package]).succeeded();

@@ -190,6 +190,6 @@ fn what_cannot_be_found_is_told() {
     let Built { spec, notes } = built(&package, &Options::default(), &[]).unwrap();
     assert_eq!(lines(&spec), ["map counts: keys and values"]);
     let expected =
-        "neither the object nor this kernel has the enum `no_such_enum`: keys are numbers";
+        "neither the object nor this kernel has the enum `no_such_enum`: keys are shown as numbers";
     assert_eq!(notes, [Note::Warning(expected.into())]);
 }

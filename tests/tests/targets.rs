@@ -36,7 +36,7 @@ fn user_functions_of_a_process_by_the_name_of_a_library() {
     let outcome = ecli(&package.args(Some("uprobe:libc.so.6:no_such_function"), &[]));
     outcome.failed(5, &["libc.so.6` has no function `no_such_function`"]);
     let outcome = ecli(&package.args(Some("uprobe:no-such-program:main"), &[]));
-    outcome.failed(5, &["no-such-program", "there is no such program or library"]);
+    outcome.failed(5, &["no-such-program", "the program or library does not exist"]);
 }
 
 #[test]
@@ -156,10 +156,11 @@ fn samples_by_an_event_and_a_rate() {
     assert!(calls(&outcome, "SAMPLE") > 0, "{}", outcome.stdout);
     assert!(!outcome.stderr.contains("times a second"), "{}", outcome.stderr);
     let outcome = ecli(&package.args(None, &["-d", "50ms"])).succeeded();
-    let said = "`on_sample` samples 49 times a second on each CPU; --frequency sets another number";
+    let said =
+        "`on_sample` samples 49 times per second on each CPU; --frequency changes the number";
     assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
     let outcome = ecli(&package.args(Some("perf:cpuclock"), &[]));
-    outcome.failed(5, &["`cpuclock` is no event: there are cpu-clock"]);
+    outcome.failed(5, &["unknown event `cpuclock`: use one of cpu-clock"]);
 }
 
 #[test]

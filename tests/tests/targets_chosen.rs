@@ -21,7 +21,7 @@ fn what_has_no_target_is_told_and_the_rest_runs() {
     }
     let outcome = ecli(&["run", "--loose", "-d", "50ms", &package]).succeeded();
     for words in [
-        "`on_tracepoint` is left out: cannot attach",
+        "`on_tracepoint` is not attached: cannot attach",
         "`on_user` (uprobe) is not attached: it needs a program or library",
         "`on_connect` (cgroup/connect4) is not attached: it needs the path of a cgroup; --attach \
          'on_connect=cgroup:/sys/fs/cgroup' names one, or --cgroup PATH",
@@ -40,19 +40,20 @@ fn targets_that_make_no_sense() {
     }
     let package = Package::only("on_xdp");
     let with = |target: &str| ecli(&package.args(Some(target), &[]));
-    with("uprobe:x:y").failed(2, &["`on_xdp` cannot be attached by uprobe", "it can by xdp"]);
+    with("uprobe:x:y")
+        .failed(2, &["`on_xdp` cannot be attached as uprobe", "it can be attached as xdp"]);
     with("xdp:no-such-one").failed(5, &["cannot attach `on_xdp` to `no-such-one`"]);
-    with("xdp:lo/fast").failed(5, &["`fast` is no mode: there are generic and native"]);
+    with("xdp:lo/fast").failed(5, &["unknown mode `fast`: use generic or native"]);
     let outcome = ecli(&["run", "--attach", "nobody=off", &package.path]);
     outcome.failed(2, &["the package has no program `nobody`", "on_xdp"]);
     let outcome = ecli(&["run", "--attach", "on_xdp=xpd:lo", &package.path]);
-    outcome.failed(2, &["`xpd` is no kind of hook"]);
+    outcome.failed(2, &["unknown kind of target `xpd`"]);
     let outcome = ecli(&["run", "--attach", "*=off", &package.path]);
-    outcome.failed(2, &["no program is left to be attached"]);
+    outcome.failed(2, &["no program is left to attach"]);
     let dir = scratch();
     let other = pack("tests/fixtures/keys.bpf.c", &dir);
     let outcome = ecli(&["run", "--interface", "lo", &other]);
-    outcome.failed(2, &["the package has no program for an interface"]);
+    outcome.failed(2, &["no program of the package attaches to an interface"]);
 }
 
 #[test]
@@ -62,8 +63,9 @@ fn values_of_maps() {
     }
     let package = Package::only("on_call");
     let set = |value: &str| ecli(&package.args(None, &["-d", "50ms", "--map-set", value]));
-    set("nothing=0:1").failed(2, &["--map-set nothing=0:1: the package has no such map", "counts"]);
-    set("counts=x:1").failed(2, &["--map-set counts=x:1: the key: it is no whole number"]);
+    set("nothing=0:1")
+        .failed(2, &["--map-set nothing=0:1: the package does not have this map", "counts"]);
+    set("counts=x:1").failed(2, &["--map-set counts=x:1: the key: it is not a whole number"]);
     let outcome = set("counts=0:41").succeeded();
     assert_eq!((calls(&outcome, "USER"), calls(&outcome, "CALL")), (41, 2), "{}", outcome.stdout);
 }
@@ -184,7 +186,7 @@ fn functions_of_other_programs_are_replaced() {
     // Kernels without the means for it say so; the target is the one that was named.
     if replaced.has_ended() {
         let outcome = replaced.wait();
-        let is_refused = outcome.stderr.contains("does not let programs of the kind `freplace`");
+        let is_refused = outcome.stderr.contains("does not accept programs of the kind `freplace`");
         assert!(outcome.code == 4 && is_refused, "{}", outcome.stderr);
     } else {
         send(5);
@@ -205,10 +207,10 @@ fn what_cannot_be_attached_is_told_however_it_is_left_out() {
     }
     let package = Package::only("on_tracepoint");
     let outcome = ecli(&package.args(None, &["--loose"]));
-    outcome.failed(5, &["no program is left", "`on_tracepoint` is left out: cannot attach"]);
+    outcome.failed(5, &["no program is left", "`on_tracepoint` is not attached: cannot attach"]);
     let package = Package::only("on_user");
     let outcome = ecli(&package.args(Some("uprobe:libc.so.6:strlen"), &[]));
-    outcome.failed(5, &["`strlen` stands for one of several functions"]);
+    outcome.failed(5, &["`strlen` is an indirect function"]);
     let outcome = ecli(&package.args(None, &["--force"]));
     // The package has an XDP program, which is off.
     outcome.failed(2, &["`on_user` (uprobe) is not attached"]);
@@ -217,7 +219,7 @@ fn what_cannot_be_attached_is_told_however_it_is_left_out() {
     for (option, value) in [("--binary", Some("sh")), ("--force", None)] {
         let args: Vec<&str> =
             ["run", option].into_iter().chain(value).chain([other.as_str()]).collect();
-        ecli(&args).failed(2, &[option, "the package has no program for"]);
+        ecli(&args).failed(2, &[option, "no program of the package attaches to"]);
     }
 }
 

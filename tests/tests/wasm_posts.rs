@@ -188,7 +188,7 @@ fn what_a_module_does_wrong_detaches_everything() {
     };
     let trap = setup.module("trap.wat", &after_one("unreachable"));
     let outcome = setup.run_to_end(&["-j", "--wasm", &trap]);
-    outcome.failed(10, &["`bpfpack_records` of `trap.wat` failed", "it gave up"]);
+    outcome.failed(10, &["`bpfpack_records` of `trap.wat` failed", "it aborted"]);
     assert!(outcome.stdout.lines().count() >= 2, "what was emitted before is shown");
     let spin = setup.module("spin.wat", &after_one("(loop $for_ever (br $for_ever))"));
     let outcome = setup.run_to_end(&["-j", "--wasm-time", "100ms", "--wasm", &spin]);
@@ -211,7 +211,7 @@ fn what_can_not_be_used_is_told_before_anything_is_attached() {
     let other = BASICS.replace("(i32.const 1)", "(i32.const 2)");
     let end = r#"(func (export "bpfpack_end") (result i32) (i32.const 0))"#;
     for (name, text, words) in [
-        ("broken.wat", "(module (func".to_owned(), &["is no module that can run"][..]),
+        ("broken.wat", "(module (func".to_owned(), &["is not a module that ecli can run"][..]),
         ("other.wat", format!("(module {other} {end})"), &["version 2"]),
         ("empty.wat", "(module)".to_owned(), &["exports no"]),
         (
@@ -234,7 +234,7 @@ fn what_can_not_be_used_is_told_before_anything_is_attached() {
     }
     let package = setup.package.clone();
     let outcome = ecli(&setup.args(&["--wasm", &package]));
-    outcome.failed(9, &["package.json", "no Wasm module"]);
+    outcome.failed(9, &["package.json", "not a Wasm module"]);
     assert!(outcome.stderr.len() < 400, "{}", outcome.stderr);
     let nonsuch = setup.dir.path().join("nonsuch.wasm");
     ecli(&setup.args(&["--wasm", nonsuch.to_str().unwrap()])).failed(9, &["nonsuch.wasm"]);

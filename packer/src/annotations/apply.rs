@@ -109,7 +109,7 @@ pub(crate) fn apply(
             // A plain comment on a helper or a constant is none of the package's business.
             for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
                 let what = format!(
-                    "`@{}` stands above nothing that the object holds; it is left out",
+                    "`@{}` is ignored: nothing in the object belongs to the declaration below it",
                     annotation.name
                 );
                 console.warning(lines.at(annotation.at, &what));
@@ -136,7 +136,7 @@ pub(crate) fn apply(
                     value
                 }
                 Err((location, why)) => {
-                    let what = format!("`@{}` is left out: {why}", annotation.name);
+                    let what = format!("`@{}` is ignored: {why}", annotation.name);
                     console.warning(lines.at(location, &what));
                     continue;
                 }
@@ -176,13 +176,13 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
     if !elsewhere.is_empty() {
         let belongs = elsewhere.join(" or ");
         return Some(format!(
-            "`@{name}` means nothing on {}: it belongs on {belongs}",
+            "`@{name}` has no effect on {}: it belongs on {belongs}",
             kind.name()
         ));
     }
     let all = KINDS.into_iter().flat_map(Kind::annotations).copied();
     let meant = similar(name, kind.annotations().iter().copied()).or_else(|| similar(name, all))?;
-    Some(format!("unknown `@{name}`; did you mean `@{meant}`? It is kept as it is"))
+    Some(format!("unknown `@{name}`; did you mean `@{meant}`? It is kept unchanged"))
 }
 
 impl Annotation {
@@ -198,7 +198,7 @@ impl Annotation {
             return Err((self.at, why));
         }
         if RESERVED.contains(&name) {
-            let why = "it is no annotation but what the object itself says";
+            let why = "it is not an annotation; the object itself contains it";
             return Err((self.at, why.into()));
         }
         if TEXTS.contains(&name) {
@@ -228,8 +228,8 @@ fn known_meaning(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(match similar(name, MEANINGS) {
-        Some(meant) => format!("there is no meaning `{name}`; did you mean `{meant}`?"),
-        None => format!("there is no meaning `{name}`; there are {}", MEANINGS.join(", ")),
+        Some(meant) => format!("unknown meaning `{name}`; did you mean `{meant}`?"),
+        None => format!("unknown meaning `{name}`; the meanings are {}", MEANINGS.join(", ")),
     })
 }
 
@@ -261,14 +261,14 @@ impl Target<'_> {
             short.chars().count() == 1 && short.chars().all(|c| c.is_ascii_alphanumeric())
         };
         if cmdarg.short.as_ref().is_some_and(|short| !is_letter(short)) {
-            return Err("`short` has to be one letter or digit".into());
+            return Err("`short` must be one letter or digit".into());
         }
         let is_name = |long: &String| {
             long.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
                 && long.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         };
         if cmdarg.long.as_ref().is_some_and(|long| !is_name(long)) {
-            return Err("`long` has to be made of letters, digits, `_` and `-`".into());
+            return Err("`long` must consist of letters, digits, `_` and `-`".into());
         }
         let taken = ["help", "version", "verbose"];
         if cmdarg.long.as_ref().is_some_and(|long| taken.contains(&long.as_str())) {
@@ -319,14 +319,14 @@ fn set_key<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// What was recognised, with what an annotation says over it; a text alone is the kind.
-fn merged(recognised: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
+/// What was recognized, with what an annotation says over it; a text alone is the kind.
+fn merged(recognized: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
     let said = match value {
         Value::Object(said) => said,
         Value::String(kind) => Map::from_iter([("kind".to_owned(), json!(kind))]),
-        _ => return Err("it has to be a kind, as `none`, or an object".into()),
+        _ => return Err("it must be a kind, for example `none`, or an object".into()),
     };
-    let mut view = match recognised.and_then(|view| serde_json::to_value(view).ok()) {
+    let mut view = match recognized.and_then(|view| serde_json::to_value(view).ok()) {
         // Of another kind than was thought, nothing that was thought holds.
         Some(Value::Object(view))
             if said.get("kind").is_none_or(|kind| view.get("kind") == Some(kind)) =>
@@ -345,9 +345,9 @@ fn merged(recognised: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String
 
 /// The structs that an annotation names: `["a", "b"]`, or `a, b`.
 fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordMeta>, String> {
-    let names = record_names(value).ok_or("it has to be a list of names of structs")?;
+    let names = record_names(value).ok_or("it must be a list of names of structs")?;
     if names.len() > MAX_RECORDS {
-        return Err(format!("it names {} structs; there may be {MAX_RECORDS}", names.len()));
+        return Err(format!("it names {} structs; the limit is {MAX_RECORDS}", names.len()));
     }
     let find = |name: String| {
         let is_it = |ty: &bpfpack_schemas::btf::Type<'_>| {
@@ -390,17 +390,20 @@ pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
 
 /// The values of the tag that distinguishes records: `{"STRUCT": number or enumerator}`.
 fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), String> {
-    let Value::Object(tags) = value else { return Err("it has to be an object".into()) };
+    let Value::Object(tags) = value else { return Err("it must be an object".into()) };
     for (name, tag) in tags {
         let names: Vec<String> = map.records.iter().map(|record| record.name.clone()).collect();
         let record = map.records.iter_mut().find(|record| record.name == *name).ok_or_else(
             || match names.is_empty() {
-                true => format!(
-                    "it is not known what is written to `{}`: say it with `@records`",
-                    map.name
-                ),
+                true => {
+                    format!("the records of `{}` are unknown: name them with `@records`", map.name)
+                }
                 false => {
-                    format!("`{name}` is not written to `{}`, but {}", map.name, names.join(", "))
+                    format!(
+                        "`{name}` is not a record of `{}`; its records are {}",
+                        map.name,
+                        names.join(", ")
+                    )
                 }
             },
         )?;

@@ -178,8 +178,8 @@ fn doubts() {
 
 #[test]
 fn annotations_decide_over_recognition() {
-    let mut recognised = meta();
-    recognised.bpf_skel.maps[0].view = Some(ViewMeta {
+    let mut recognized = meta();
+    recognized.bpf_skel.maps[0].view = Some(ViewMeta {
         kind: ViewKind::Histogram,
         scale: Some(Scale::Log2),
         unit: Some("usecs".into()),
@@ -187,7 +187,7 @@ fn annotations_decide_over_recognition() {
         ..ViewMeta::default()
     });
     let view = |source: &str| {
-        let meta = applied_to(recognised.clone(), source).unwrap();
+        let meta = applied_to(recognized.clone(), source).unwrap();
         meta.bpf_skel.maps[0].view.clone().unwrap()
     };
     let linear = view("/// @view {\"scale\": \"linear\", \"step\": 5}\nstruct {} hists;");
@@ -199,7 +199,7 @@ fn annotations_decide_over_recognition() {
     let none = view("/// @view none\nstruct {} hists;");
     assert_eq!(none, ViewMeta::default());
     let failure =
-        applied_to(recognised.clone(), "/// @view {\"kind\": \"histo\"}\nint hists;").unwrap_err();
+        applied_to(recognized.clone(), "/// @view {\"kind\": \"histo\"}\nint hists;").unwrap_err();
     assert!(format!("{failure:?}").contains("unknown variant `histo`"));
 }
 

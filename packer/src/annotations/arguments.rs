@@ -37,7 +37,7 @@ pub(crate) fn check_arguments(
             let ty = btf.ty(var.ty);
             let result = match Argument::of(ty, var.size as usize) {
                 Some(argument) => argument.parse(&text).map(drop),
-                None => Err("no text can give a value of this type".to_owned()),
+                None => Err("a value of this type cannot be given as text".to_owned()),
             };
             result.map_err(|why| {
                 let source = shown(source);

@@ -240,7 +240,7 @@ impl<'a> Compiler<'a> {
                 exit_code::NO_COMPILER,
                 anyhow!("`{}` cannot compile for BPF", shown(self.clang)),
             )
-            .hint("Debian's can: apt-get install clang"));
+            .hint("the clang of Debian can: apt-get install clang"));
         }
         Ok(attempt)
     }
@@ -252,7 +252,7 @@ impl<'a> Compiler<'a> {
         if let Some(rule) = &rule {
             command.args(["-MD", "-MF"]).arg(rule);
         }
-        if message::has_colours() {
+        if message::has_colors() {
             command.arg("-fcolor-diagnostics");
         }
         if self.plan.input == Input::Header {
@@ -277,7 +277,7 @@ impl<'a> Compiler<'a> {
     pub(crate) fn print(&self, messages: &[u8]) {
         let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
         let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
-        diagnostics::print(messages, is_asked || message::has_colours());
+        diagnostics::print(messages, is_asked || message::has_colors());
     }
 
     /// Starts making the precompiled header. That it fails is no error: the next time tries again.

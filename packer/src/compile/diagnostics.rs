@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
 //! clang's messages on stderr. clang writes names of files and parts of sources as they are, and its own
-//! colours among them: those stay, and nothing else that a terminal would obey.
+//! colors among them: those stay, and nothing else that a terminal would obey.
 
 use std::io::Write as _;
 
 use bpfpack_schemas::printable::{self, MAX_LINE};
 
-/// Bytes that a line may have with its colours.
+/// Bytes that a line may have with its colors.
 const MAX_COLOURED: usize = 4 * MAX_LINE;
 
 /// How an escape sequence begins.
 const ESCAPE: &[u8] = b"\x1b[";
 
-/// What ends all colours.
+/// What ends all colors.
 const RESET: &[u8] = b"\x1b[0m";
 
 /// Prints clang's messages. That they cannot be written is no reason to end.
-pub(crate) fn print(messages: &[u8], is_coloured: bool) {
-    let _ = std::io::stderr().lock().write_all(&safe(messages, is_coloured));
+pub(crate) fn print(messages: &[u8], is_colored: bool) {
+    let _ = std::io::stderr().lock().write_all(&safe(messages, is_colored));
 }
 
 /// The messages as they may be printed.
-fn safe(messages: &[u8], is_coloured: bool) -> Vec<u8> {
+fn safe(messages: &[u8], is_colored: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(messages.len());
-    let mut has_colour = false;
+    let mut has_color = false;
     for line in messages.split_inclusive(|byte| *byte == b'\n') {
         if line.len() > MAX_COLOURED {
             append_long(line, &mut out);
@@ -31,14 +31,14 @@ fn safe(messages: &[u8], is_coloured: bool) -> Vec<u8> {
         }
         let mut rest = line;
         while let Some(at) = rest.windows(ESCAPE.len()).position(|bytes| bytes == ESCAPE) {
-            let colour = if is_coloured { colour_len(&rest[at..]) } else { None };
+            let color = if is_colored { color_len(&rest[at..]) } else { None };
             let (before, after) = rest.split_at(at);
             append(before, &mut out);
-            let passed = colour.unwrap_or(ESCAPE.len());
-            match colour {
+            let passed = color.unwrap_or(ESCAPE.len());
+            match color {
                 Some(_) => {
                     out.extend_from_slice(&after[..passed]);
-                    has_colour = &after[..passed] != RESET;
+                    has_color = &after[..passed] != RESET;
                 }
                 None => append(&after[..passed], &mut out),
             }
@@ -47,15 +47,15 @@ fn safe(messages: &[u8], is_coloured: bool) -> Vec<u8> {
         append(rest, &mut out);
     }
     // What a name of a file has begun does not go on in the shell.
-    if has_colour {
+    if has_color {
         out.extend_from_slice(RESET);
     }
     out
 }
 
-/// The length of a colour of clang's at the beginning of a text. LLVM writes bold, reverse and reset
-/// alone, and colours behind a reset (raw_ostream::changeColor); none of its colours hides a text.
-fn colour_len(text: &[u8]) -> Option<usize> {
+/// The length of a color of clang's at the beginning of a text. LLVM writes bold, reverse and reset
+/// alone, and colors behind a reset (raw_ostream::changeColor); none of its colors hides a text.
+fn color_len(text: &[u8]) -> Option<usize> {
     let end = text.iter().position(|byte| *byte == b'm')?;
     let parameters = text.get(ESCAPE.len()..end)?;
     let is_clangs = matches!(
@@ -82,7 +82,7 @@ fn append(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a line that is too long to be of use, without its middle, and without colours.
+/// Appends a line that is too long to be of use, without its middle, and without colors.
 fn append_long(line: &[u8], out: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(line);
     let plain = anstream::adapter::strip_str(&text).to_string();
@@ -93,12 +93,12 @@ fn append_long(line: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn shown(messages: &[u8], is_coloured: bool) -> String {
-        String::from_utf8(safe(messages, is_coloured)).unwrap()
+    fn shown(messages: &[u8], is_colored: bool) -> String {
+        String::from_utf8(safe(messages, is_colored)).unwrap()
     }
 
     #[test]
-    fn clangs_colours_stay_and_nothing_else() {
+    fn clangs_colors_stay_and_nothing_else() {
         let messages = b"\x1b[1mx.c:1:2: \x1b[0m\x1b[0;1;31merror: \x1b[0m\x1b[1mwhat\x1b[0m\n\
             \tint \x1b[7m<FF>\x1b[0m\n\x1b[0;1;32m ^\n\x1b[0m1 error\n";
         assert_eq!(shown(messages, true).as_bytes(), messages);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_colour_that_is_left_on_is_switched_off() {
+    fn a_color_that_is_left_on_is_switched_off() {
         assert_eq!(shown(b"In x\x1b[0;31m.h\n", true), "In x\x1b[0;31m.h\n\x1b[0m");
         assert_eq!(shown(b"\x1b[1ma\x1b[0m\n", true), "\x1b[1ma\x1b[0m\n");
     }
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn long_lines_are_cut() {
         let line = format!("x.c:1:1: error: \x1b[1m{}\x1b[2Jend\n", "a".repeat(1 << 20));
-        for is_coloured in [false, true] {
-            let text = shown(line.as_bytes(), is_coloured);
+        for is_colored in [false, true] {
+            let text = shown(line.as_bytes(), is_colored);
             assert!(text.len() < 2 * MAX_LINE, "{}", text.len());
             assert!(!text.contains('\x1b') && text.ends_with("end\n"), "{text}");
         }

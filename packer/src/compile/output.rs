@@ -36,7 +36,7 @@ fn object(stdout: impl Read) -> io::Result<Vec<u8>> {
     match object.len() as u64 > MAX_OBJECT {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            "the object that clang makes has more than 256 MiB",
+            "the object from clang is larger than 256 MiB",
         )),
         false => Ok(object),
     }

@@ -125,8 +125,8 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
     let can_not_select = messages.contains("error in backend: Cannot select");
     if can_not_select && [" sdiv ", " srem "].iter().any(|word| messages.contains(word)) {
         return Some(
-            "it divides signed numbers, which BPF does from kernel 6.6 on: compile with clang 18 \
-             or newer and --mcpu v4, or divide unsigned ones"
+            "it divides signed numbers, which requires Linux 6.6: compile with clang 18 or newer \
+             and --mcpu v4, or divide unsigned numbers"
                 .to_owned(),
         );
     }
@@ -145,14 +145,14 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
         Vmlinux::Kernel => "the running kernel's vmlinux.h".to_owned(),
         Vmlinux::File(path) => format!("`{}`", shown(path)),
     };
-    let remedy = "if the source is for an older or a newer kernel, give that kernel's types: \
-        --vmlinux kernel for those of the running one, or --vmlinux FILE";
+    let remedy = "if the source is for an older or a newer kernel, use the types of that kernel: \
+                  --vmlinux kernel for the running one, or --vmlinux FILE";
     diagnostics(messages).iter().find_map(|diagnostic| {
         let text = &diagnostic.text;
         let names: Vec<&str> = quoted(text).collect();
         if text.ends_with("file not found") {
             let name = names.first()?;
-            return Some(format!("name the folder of `{name}` with -I, if the project has it"));
+            return Some(format!("if the project has `{name}`, name its directory with -I"));
         }
         if text.starts_with("no member named") {
             let (member, owner) = (names.first()?, names.get(1)?);
@@ -180,9 +180,7 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
         }
         let helpers = fs::read_to_string(dir.join("bpf/bpf_helpers.h")).unwrap_or_default();
         if has_word(&helpers, bare) {
-            return Some(format!(
-                "`{name}` is in <bpf/bpf_helpers.h>: include it behind vmlinux.h"
-            ));
+            return Some(format!("`{name}` is in <bpf/bpf_helpers.h>: include it after vmlinux.h"));
         }
         if bare.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
             return Some(format!(

@@ -14,8 +14,10 @@ use crate::message::shown;
 /// The compiler's path, as the shell would find it.
 pub(crate) fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
-        Failure::new(exit_code::NO_COMPILER, anyhow!("there is no compiler `{}`", shown(name)))
-            .hint("install clang (Debian, Ubuntu: apt-get install clang), or name one with -c")
+        Failure::new(exit_code::NO_COMPILER, anyhow!("cannot find the compiler `{}`", shown(name)))
+            .hint(
+                "install clang (Debian, Ubuntu: apt-get install clang), or name a compiler with -c",
+            )
     };
     if name.components().count() > 1 {
         return fs::canonicalize(name).map_err(|_| missing());

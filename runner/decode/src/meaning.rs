@@ -168,7 +168,7 @@ impl Meaning {
         NAMED.iter().map(|(name, _)| *name)
     }
 
-    /// What a member stands for by its type, its name and its neighbours; none where that is not
+    /// What a member stands for by its type, its name and its neighbors; none where that is not
     /// plain.
     #[must_use]
     pub fn guess(member: &Hint<'_>) -> Option<Meaning> {

@@ -104,7 +104,7 @@ impl Failure {
         // Wherever it happens, it is the same.
         if message.contains(&format!("(os error {})", libc::EMFILE)) {
             crate::talk::hint(
-                "the limit on open files is too low (ulimit -n): raise it, to 1024 for instance",
+                "the limit on open files is too low: raise it, for example with ulimit -n 1024",
             );
         }
     }
@@ -121,7 +121,7 @@ pub fn bad_object(error: ObjectError) -> Failure {
     let error = anyhow::Error::new(error).context("`bpf_object` of the package cannot be used");
     let failure = Failure::new(exit_code::PACKAGE, error);
     if no_btf {
-        return failure.hint("its packer has to compile with `-g`, and must not strip `.BTF`");
+        return failure.hint("its packer must compile with `-g`, and must not strip `.BTF`");
     }
     failure
 }

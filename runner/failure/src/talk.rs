@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Messages on stderr: notes and warnings unless `-q`, errors always, colours where the terminal has
+//! Messages on stderr: notes and warnings unless `-q`, errors always, colors where the terminal has
 //! them. It depends on no other module.
 
 use std::io::{self, Write as _};
@@ -121,7 +121,7 @@ impl Talk {
         }
     }
 
-    /// The last message that waits, without colours, unless it has been there for a while.
+    /// The last message that waits, without colors, unless it has been there for a while.
     #[must_use]
     pub fn last_held(&self) -> Option<String> {
         let held = self.held.lock().ok()?;

@@ -107,7 +107,7 @@ impl Parser<'_> {
             "" => "the end of the expression".to_owned(),
             found => format!("`{found}`"),
         };
-        self.error(span, format!("{found} stands where {wanted} is expected"))
+        self.error(span, format!("expected {wanted}, found {found}"))
     }
 
     fn end(&self) -> Range<usize> {
@@ -133,16 +133,15 @@ impl Parser<'_> {
     fn one(&mut self, depth: usize) -> Result<Node, FilterError> {
         let (token, span) = self.next().unwrap_or((Token::Close, self.end()));
         if depth == MAX_DEPTH {
-            return Err(
-                self.error(span, format!("there is more inside each other than {MAX_DEPTH}"))
-            );
+            return Err(self
+                .error(span, format!("the expression is nested deeper than {MAX_DEPTH} levels")));
         }
         match token {
             Token::Not => {
                 let node = self.one(depth + 1)?;
                 // C compares what `!` gives; what is meant is the opposite of the comparison.
                 if matches!(node, Node::Compare { .. } | Node::Match { .. } | Node::In { .. }) {
-                    let error = self.error(span, "`!` stands before a comparison");
+                    let error = self.error(span, "`!` cannot precede a comparison");
                     return Err(
                         error.hint("`!(pid == 1)`, `not pid == 1` and `pid != 1` are the same")
                     );
@@ -318,14 +317,14 @@ mod tests {
         assert_eq!(at("and"), 0..3);
         assert_eq!(at("a && || b"), 5..7);
         let error = Expr::parse("a == ").unwrap_err();
-        assert_eq!(error.message, "the end of the expression stands where a value is expected");
+        assert_eq!(error.message, "expected a value, found the end of the expression");
     }
 
     #[test]
     fn nesting_and_length_are_bounded() {
         assert!(Expr::parse(&format!("{}a{}", "(".repeat(60), ")".repeat(60))).is_ok());
         for text in ["(".repeat(9000), "!".repeat(9000), "not ".repeat(4000)] {
-            assert!(Expr::parse(&format!("{text}a")).unwrap_err().message.contains("inside"));
+            assert!(Expr::parse(&format!("{text}a")).unwrap_err().message.contains("nested"));
         }
         let long = vec!["a"; 4000].join("||");
         assert!(Expr::parse(&long).is_ok());

@@ -124,7 +124,7 @@ fn unknown(expr: &Expr, span: Range<usize>, scopes: &[Scope<'_>]) -> FilterError
         }
     }
     let hint = match known.is_empty() {
-        true => "there are no members".to_owned(),
+        true => "it has no members".to_owned(),
         false => names("the members are", name, known.into_iter()),
     };
     let message = format!("there is no member `{name}`");

@@ -151,22 +151,18 @@ fn numbers() {
         is_write == false; is_write == 0; ratio > 0.1; ratio != 0.1; pid == -1; \
         pid > 99999999999999999999999999; pid == false; wide == false",
     );
-    record.fails("comm == dd && pid == dd", "dd", "`pid` is a number, and `dd` is none");
-    record.fails("pid == \"1234\"", "\"1234\"", "`pid` is a number, and `1234` is none");
+    record.fails("comm == dd && pid == dd", "dd", "`pid` is a number, and `dd` is not");
+    record.fails("pid == \"1234\"", "\"1234\"", "`pid` is a number, and `1234` is not");
     record.fails(
         "pid ~ 12",
         "pid",
         "`pid` is a number without names: a regular expression needs text",
     );
-    record.fails(
-        "inner == 3",
-        "inner",
-        "`inner` is a struct, of which a filter can name the members",
-    );
+    record.fails("inner == 3", "inner", "`inner` is a struct: name one of its members");
     record.fails(
         "list == 3",
         "list",
-        "`list` is an array, of which a filter can name elements: `[0]`",
+        "`list` is an array: name one of its elements, for example `[0]`",
     );
     record.fails("list[2] == 3", "list[2]", "there is no member `list[2]`");
     record.fails("pid == 1e40", "1e40", "`1e40` is too large");
@@ -184,12 +180,12 @@ fn units() {
     );
     record.none("lat_ms == 1500us; lat_ms > 1ms; lat_us > 1.5ms; bytes == 4K");
     let error = record.fails("pid > 1ms", "1ms", "`pid` has no unit of time");
-    assert_eq!(error.hint.unwrap(), "it can be compared with bare numbers");
-    record.fails("ts > 1s", "1s", "`ts` is a point in time, no time span");
-    record.fails("bytes > 1s", "1s", "`bytes` counts bytes, no time");
-    record.fails("lat_us > 4K", "4K", "`lat_us` is no number of bytes");
-    record.fails("port == 4K", "4K", "`port` is no number of bytes");
-    record.fails("lat_us > 4parsec", "4parsec", "there is no unit `parsec`");
+    assert_eq!(error.hint.unwrap(), "compare it with a number without a unit");
+    record.fails("ts > 1s", "1s", "`ts` is a point in time, not a time span");
+    record.fails("bytes > 1s", "1s", "`bytes` is a number of bytes, not a time");
+    record.fails("lat_us > 4K", "4K", "`lat_us` is not a number of bytes");
+    record.fails("port == 4K", "4K", "`port` is not a number of bytes");
+    record.fails("lat_us > 4parsec", "4parsec", "unknown unit `parsec`");
 }
 
 #[test]
@@ -237,7 +233,7 @@ fn text() {
     );
     record.fails("comm == 'a\\x00'", "'a\\x00'", "text ends at a zero");
     let error = record.compile("comm ~ '('").unwrap_err();
-    assert!(error.message.starts_with("this is no regular expression: "), "{error}");
+    assert!(error.message.starts_with("this is not a regular expression: "), "{error}");
 }
 
 #[test]
@@ -283,10 +279,10 @@ fn addresses() {
     six.all("six in fe80::/10; six == fe80:1::1; both == a01:203::; mapped in ::/0");
     six.none("saddr == 10.1.2.3; saddr != 10.1.2.3; both in 10.0.0.0/8");
     four.fails("saddr == 10.0.0.0/8", "10.0.0.0/8", "`10.0.0.0/8` is a network");
-    four.fails("saddr == 10.0.0", "10.0.0", "`10.0.0` is no address");
-    four.fails("saddr < 10.0.0.1", "saddr", "`saddr` is an address: it has no order");
-    four.fails("any == 3", "3", "`3` is no address");
-    four.fails("mac == 00:1b", "00:1b", "`00:1b` is no hardware address");
+    four.fails("saddr == 10.0.0", "10.0.0", "`10.0.0` is not an address");
+    four.fails("saddr < 10.0.0.1", "saddr", "`saddr` is an address: its values have no order");
+    four.fails("any == 3", "3", "`3` is not an address");
+    four.fails("mac == 00:1b", "00:1b", "`00:1b` is not a hardware address");
     four.fails("saddr ~ 10", "saddr", "`saddr` is an address: a regular expression needs text");
 }
 
@@ -336,7 +332,7 @@ fn several_kinds_of_frames() {
     let filters = of_value("value > 10", 3).unwrap();
     assert!([false, false, true].into_iter().eq(filters.iter().map(Filter::can_match)));
     let message = of_value("value > 10", 2).unwrap_err().message;
-    assert_eq!(message, "`value` is a struct, of which a filter can name the members");
+    assert_eq!(message, "`value` is a struct: name one of its members");
     let both = compile("pid == 1").unwrap().remove(0).and(compile("pid > 1").unwrap().remove(0));
     assert!(!both.matches_record(&one.bytes));
 }

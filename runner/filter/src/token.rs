@@ -143,7 +143,7 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), FilterEr
             c => value.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    let message = format!("the text that begins with {quote} has no end");
+    let message = format!("the text that begins with {quote} is not closed");
     Err(FilterError::new(text, at..at + 1, message))
 }
 
@@ -169,12 +169,12 @@ fn sign(text: &str, at: usize, c: char) -> Result<(Token, usize), FilterError> {
     let found = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign));
     found.map(|(sign, token)| (token.clone(), sign.len())).ok_or_else(|| {
         let error =
-            FilterError::new(text, at..at + c.len_utf8(), format!("`{c}` means nothing here"));
+            FilterError::new(text, at..at + c.len_utf8(), format!("`{c}` has no meaning here"));
         match c {
-            '=' => error.hint("values are compared with `==`"),
-            '&' => error.hint("`and` is written `&&`"),
-            '|' => error.hint("`or` is written `||`"),
-            _ => error.hint("text with such characters stands in quotes: \"…\" or '…'"),
+            '=' => error.hint("use `==` to compare"),
+            '&' => error.hint("use `&&` for `and`"),
+            '|' => error.hint("use `||` for `or`"),
+            _ => error.hint("put text with such characters in quotes: \"…\" or '…'"),
         }
     })
 }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_means_nothing() {
-        assert_eq!(tokens("a = 3").unwrap_err().hint.unwrap(), "values are compared with `==`");
+        assert_eq!(tokens("a = 3").unwrap_err().hint.unwrap(), "use `==` to compare");
         for text in ["a & b", "a | b", "a ^ b", "a == b;", "#", "\u{0}"] {
             assert!(tokens(text).is_err(), "{text}");
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Histograms over time: a line for each reading, a cell for each slot, the denser the more it
-//! counted. Cells are characters, so that a map is read without colours, too.
+//! counted. Cells are characters, so that a map is read without colors, too.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ pub(crate) static KIND: FormatKind = FormatKind {
 /// What stands in a cell, by its level.
 const SHADES: [u8; 8] = *b".:-=+*#@";
 
-/// The colours of levels behind their characters, of the 256 that terminals have, from dark to
+/// The colors of levels behind their characters, of the 256 that terminals have, from dark to
 /// bright; and the number from which on dark characters stand on them.
 const COLORS: [u8; 8] = [53, 60, 66, 72, 71, 113, 148, 226];
 const BRIGHT: usize = 3;
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_stand_behind_the_same_characters() {
+    fn colors_stand_behind_the_same_characters() {
         let terminal = Terminal { size: || Some((24, 80)), has_colors: true };
         let mut map = map(Some(terminal));
         let text = shown(&mut map, &view(None), vec![entry(&[], &[(0, 1), (1, 200)])]);

@@ -13,7 +13,7 @@ use crate::symbolize::{SharedSymbolizer, kernel_names};
 pub struct Terminal {
     /// Its rows and columns now; none where it is gone.
     pub size: fn() -> Option<(usize, usize)>,
-    /// Whether it shows colours.
+    /// Whether it shows colors.
     pub has_colors: bool,
 }
 

@@ -13,7 +13,7 @@ pub enum SpecError {
         known: Vec<String>,
     },
     /// `--only` names what programs keep for themselves.
-    #[error("--only: there is nothing to be shown of `{0}`")]
+    #[error("--only: `{0}` has nothing to show")]
     NotShown(String),
     /// Bytes alone do not say which source they are of.
     #[error("--format raw shows one map or buffer, and the package has several")]
@@ -40,10 +40,10 @@ impl SpecError {
                 format!("its maps and variables are {}", known.join(", "))
             }
             SpecError::NotShown(_) => {
-                "it is what programs keep for themselves; `@sample` above it would show it".into()
+                "it is internal data of the programs; the annotation `@sample` shows it".into()
             }
             SpecError::SeveralSources(names) => {
-                format!("--only chooses one of {}", names.join(", "))
+                format!("choose one with --only: {}", names.join(", "))
             }
             SpecError::NothingPerCpu => {
                 "such maps have the type BPF_MAP_TYPE_PERCPU_HASH or BPF_MAP_TYPE_PERCPU_ARRAY"

@@ -23,9 +23,18 @@ pub struct Args {
     behind: Vec<OsString>,
 }
 
-/// Run packages of eBPF tracers.
+/// What the help ends with, and so `ecli` without arguments.
+const EXAMPLES: &str = "\
+Examples:
+  sudo ecli run package.json               trace until Ctrl-C
+  sudo ecli run -j -d 10 package.json      print JSON for ten seconds
+  sudo ecli run package.json -- ls /tmp    trace while a command runs
+
+`ecli run --help` lists the options.";
+
+/// Run packages of eBPF tracers
 #[derive(Debug, Parser)]
-#[command(name = "ecli", version, max_term_width = 100)]
+#[command(name = "ecli", version, max_term_width = 80, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 struct Cli {
@@ -40,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load a package, attach its programs, and show what they find until Ctrl-C
+    /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Run),
 }
 
@@ -92,11 +101,11 @@ impl Args {
         let name = self.name.to_string_lossy();
         if name.starts_with('-') && name != "-" {
             return Err(usage(format!("unknown option `{name}`")).hint(format!(
-                "what is an argument of the package comes behind its name: ecli run PACKAGE {name}"
+                "arguments of the package come after its name: ecli run PACKAGE {name}"
             )));
         }
         if name.contains("://") {
-            return Err(usage(format!("`{name}`: packages are not fetched over the network"))
+            return Err(usage(format!("`{name}`: ecli does not download packages"))
                 .hint("download it, look at it, and run the file"));
         }
         Ok(match &*name {
@@ -158,7 +167,7 @@ pub(super) fn usage(text: String) -> Failure {
 /// A word that must be text.
 pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
     let text = word.to_str().map(str::to_owned);
-    text.ok_or_else(|| usage(format!("`{}` is no UTF-8", word.to_string_lossy())))
+    text.ok_or_else(|| usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
 }
 
 /// Prints help that was asked for.
@@ -181,4 +190,18 @@ fn failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
     usage(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_arguments_there_are_three_examples() {
+        let error = Args::of(vec!["ecli".into()]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert_eq!(text.matches("\n  sudo ecli run ").count(), 3, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
 }

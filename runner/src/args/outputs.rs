@@ -24,7 +24,7 @@ pub(super) fn outputs(
             let name = file.map_or("-".to_owned(), |file| file.display().to_string());
             let error = anyhow!("--output: `{name}` is given twice");
             return Err(Failure::new(exit_code::USAGE, error).hint(
-                "each output is a file of its own: --output csv:out.csv --output json:out.json",
+                "each output needs its own file: --output csv:out.csv --output json:out.json",
             ));
         }
         outputs.push(OutputPlan { format: own.unwrap_or(format), file });
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);
         assert!(of(&["-o", "csv:a", "-o", "json:a"]).unwrap_err().contains("`a` is given twice"));
         assert!(of(&["-o", "csv:-", "-o", "json:-"]).unwrap_err().contains("`-` is given twice"));
-        assert!(of(&["-o", "csv:"]).unwrap_err().contains("no file"));
+        assert!(of(&["-o", "csv:"]).unwrap_err().contains("file name is missing"));
         assert!(of(&["-o", "raw:a", "--fields", "pid"]).unwrap_err().contains("--fields"));
     }
 }

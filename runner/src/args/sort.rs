@@ -51,7 +51,7 @@ pub(super) fn sort(
         if bytes == b"--" {
             let command: Vec<OsString> = words.cloned().collect();
             if command.is_empty() {
-                return Err(usage("`--`: the command behind it is missing".to_owned())
+                return Err(usage("the command after `--` is missing".to_owned())
                     .hint("ecli run PACKAGE -- CMD ARGUMENTS… traces while CMD runs"));
             }
             sorted.command = Some(command);
@@ -62,8 +62,8 @@ pub(super) fn sort(
             [b'-', b'-', ..] => sorted.long(&known, word, value)?,
             [b'-', _, ..] => sorted.letters(&known, &text(word)?, value)?,
             _ => {
-                let text = format!("`{}` is no option", word.to_string_lossy());
-                return Err(usage(text).hint("a command comes behind two dashes: -- CMD …"));
+                let text = format!("`{}` is not an option", word.to_string_lossy());
+                return Err(usage(text).hint("a command comes after two dashes: -- CMD …"));
             }
         };
         if takes_next {
@@ -136,7 +136,7 @@ impl Sorted {
             Some(next) => self.push(found, next).map(|()| true),
             // clap would take what follows; the package has nothing that follows.
             None if found.is_own => {
-                Err(usage(format!("a value is missing behind `{}`", word.to_string_lossy())))
+                Err(usage(format!("`{}` needs a value", word.to_string_lossy())))
             }
             None => Ok(false),
         }
@@ -173,14 +173,16 @@ impl<'c> Known<'c> {
         let similar =
             [of(longs(self.package), "the package"), of(longs(self.own), "ecli")].concat();
         match similar.is_empty() {
-            true => failure.hint("--help behind the package's name lists the package's arguments"),
+            true => {
+                failure.hint("--help after the package's name lists the arguments of the package")
+            }
             false => failure.hint(format!("there is {}", similar.join(", "))),
         }
     }
 }
 
 fn unknown(option: &str) -> String {
-    format!("unknown option `{option}`: the package has none of this name, and neither has ecli")
+    format!("unknown option `{option}`: neither the package nor ecli has it")
 }
 
 fn takes_value(arg: &Arg) -> bool {
@@ -239,11 +241,11 @@ mod tests {
         for (line, word) in [
             ("--tpo 3", "`--tpo`"),
             ("-jx", "`-x`"),
-            ("file", "`file` is no option"),
-            ("--json --", "command behind it is missing"),
-            ("--top", "a value is missing behind `--top`"),
-            ("-jn -j", "a value is missing behind `-n`"),
-            ("--top -- ls", "a value is missing behind `--top`"),
+            ("file", "`file` is not an option"),
+            ("--json --", "the command after `--` is missing"),
+            ("--top", "`--top` needs a value"),
+            ("-jn -j", "`-n` needs a value"),
+            ("--top -- ls", "`--top` needs a value"),
         ] {
             let error = sorted(line).unwrap_err();
             assert!(error.contains(word), "{line}: {error}");

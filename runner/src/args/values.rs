@@ -50,7 +50,7 @@ fn output(text: &OsStr) -> Result<OutputArg, String> {
         None => (None, bytes),
     };
     match file {
-        b"" => Err("there is no file name; standard output is `-`".into()),
+        b"" => Err("the file name is missing; standard output is `-`".into()),
         b"-" => Ok(OutputArg { format, file: None }),
         file => Ok(OutputArg { format, file: Some(OsStr::from_bytes(file).into()) }),
     }
@@ -66,7 +66,7 @@ pub(super) fn sort(text: &str) -> Result<Sort, String> {
     let (column, is_ascending) = match text.rsplit_once(':') {
         Some((column, "asc")) => (column, true),
         Some((column, "desc")) => (column, false),
-        Some((_, order)) => return Err(format!("`{order}` is no order: there are asc and desc")),
+        Some((_, order)) => return Err(format!("unknown order `{order}`: use asc or desc")),
         None => (text, false),
     };
     if column.is_empty() {
@@ -107,7 +107,7 @@ pub(super) fn pid(text: &str) -> Result<PidArg, String> {
         return Ok(PidArg(None));
     }
     let pid = text.parse().ok().filter(|pid| (1..=0x7fff_ffff).contains(pid));
-    pid.map(|pid| PidArg(Some(pid))).ok_or_else(|| "it must be the number of a process".into())
+    pid.map(|pid| PidArg(Some(pid))).ok_or_else(|| "it must be a process ID".into())
 }
 
 /// A map's name and a number.
@@ -127,7 +127,7 @@ pub(super) fn attach(text: &str) -> Result<AttachArg, String> {
     let (kind, target) = match target.split_once(':') {
         Some((kind, target)) if !target.is_empty() => (kind, Some(target.to_owned())),
         None if target == "off" => (target, None),
-        _ => return Err("TARGET must be KIND:NAME, as kprobe:vfs_read, or off".into()),
+        _ => return Err("TARGET must be KIND:NAME, for example kprobe:vfs_read, or off".into()),
     };
     Ok(AttachArg { pattern: pattern.to_owned(), kind: kind.to_owned(), target })
 }
@@ -181,9 +181,9 @@ fn bytes(text: &str) -> Result<Option<u64>, String> {
         "K" | "k" => 10,
         "M" | "m" => 20,
         "G" | "g" => 30,
-        _ => return Err(format!("unknown unit `{unit}`; there are K, M and G")),
+        _ => return Err(format!("unknown unit `{unit}`; use K, M or G")),
     };
-    let number: u64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let number: u64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
     Ok(number.checked_mul(1 << unit))
 }
 
@@ -196,9 +196,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1e3,
         "m" | "min" => 60e3,
         "h" => 3600e3,
-        _ => return Err(format!("unknown unit `{unit}`; there are ms, s, m and h")),
+        _ => return Err(format!("unknown unit `{unit}`; use ms, s, m or h")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
     let ms = number * unit_ms;
     // A year, and not more often than the clock's tick.
     if !(1.0..=366.0 * 24.0 * 3600e3).contains(&ms) {

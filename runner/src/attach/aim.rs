@@ -30,11 +30,11 @@ pub(super) fn aim(
         let ty = types.iter().find(|(known, _)| known == name).map(|(_, ty)| *ty);
         if let Some(ty) = ty.filter(|ty| !way.suits(*ty)) {
             let suiting = way::names_for(ty);
-            let text = format!("--attach: `{name}` cannot be attached by {}", way.name);
+            let text = format!("--attach: `{name}` cannot be attached as {}", way.name);
             let failure = Failure::new(exit_code::USAGE, anyhow!(text));
             let failure = match suiting.is_empty() {
                 true => failure,
-                false => failure.hint(format!("it can by {}", suiting.join(", "))),
+                false => failure.hint(format!("it can be attached as {}", suiting.join(", "))),
             };
             return Err(Refused { program: None, is_for_target: false, failure });
         }
@@ -84,7 +84,7 @@ fn attach_type(kind: &str) -> Option<ProgramAttachType> {
 fn replaced(target: &str) -> Result<(Option<OwnedFd>, &str), Failure> {
     let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
     let (program, function) = target.rsplit_once(':').ok_or_else(|| {
-        usage(format!("--attach: `{target}` is no ID:FUNCTION or PATH:FUNCTION of a program"))
+        usage(format!("--attach: `{target}` is not ID:FUNCTION or PATH:FUNCTION of a program"))
     })?;
     let fd = match program.parse() {
         Ok(id) => Program::fd_from_id(id),

@@ -135,7 +135,7 @@ impl Alternatives {
             .into_iter()
             .map(|(kinds, (names, left_out))| {
                 format!(
-                    "attaching by {kinds}: {} in place of {}",
+                    "attaching with {kinds}: {} instead of {}",
                     names.join(", "),
                     left_out.join(", ")
                 )
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn twins_are_recognised() {
+    fn twins_are_recognized() {
         let twins = [
             ("a", "tp_btf/irq_handler_entry", "start infos"),
             ("b", "tp_btf/irq_handler_exit", "start infos"),
@@ -323,9 +323,9 @@ mod tests {
         assert_eq!(
             found.describe(),
             [
-                "attaching by fentry, not kprobe: f in place of g",
-                "attaching by raw_tp, not tp_btf: c in place of a",
-                "attaching by tp, not raw_tp or tp_btf: e in place of b, d",
+                "attaching with fentry, not kprobe: f instead of g",
+                "attaching with raw_tp, not tp_btf: c instead of a",
+                "attaching with tp, not raw_tp or tp_btf: e instead of b, d",
             ]
         );
     }

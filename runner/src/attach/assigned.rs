@@ -68,7 +68,7 @@ impl Assignments {
             ProgramKind::of(&program.section).method.target == Target::Interface
         };
         if interface.is_some() && !programs.iter().any(has_interface) {
-            return Err(usage("--interface: the package has no program for an interface"));
+            return Err(usage("--interface: no program of the package attaches to an interface"));
         }
         check_options(programs, plan)?;
         for arg in &plan.attach {
@@ -91,7 +91,7 @@ impl Assignments {
             return Err(failure.hint(format!("its programs are {}", names.join(", "))));
         }
         if kind != "off" && way::named(kind).is_none() {
-            let failure = usage(format!("--attach: `{kind}` is no kind of hook"));
+            let failure = usage(format!("--attach: unknown kind of target `{kind}`"));
             return Err(failure.hint(format!("there are off, {}", way::names().join(", "))));
         }
         for program in fitting {
@@ -138,7 +138,7 @@ fn check_options(programs: &[Program], plan: &Plan) -> Result<(), Failure> {
     {
         if is_given && !is_used {
             let what = if option == "--force" { "XDP" } else { "user functions" };
-            return Err(usage(format!("{option}: the package has no program for {what}")));
+            return Err(usage(format!("{option}: no program of the package attaches to {what}")));
         }
     }
     Ok(())
@@ -191,6 +191,9 @@ mod tests {
         let error = assigned(&["--attach", "write*=uprobe:x:y"]).unwrap_err();
         assert!(error.contains("no program `write*`") && error.contains("read_in, read_out"));
         let error = assigned(&["--attach", "see=xpd:lo"]).unwrap_err();
-        assert!(error.contains("`xpd` is no kind of hook") && error.contains("xdp, tc"), "{error}");
+        assert!(
+            error.contains("unknown kind of target `xpd`") && error.contains("xdp, tc"),
+            "{error}"
+        );
     }
 }

@@ -62,8 +62,10 @@ impl Binary {
         }
         let not_found = || {
             let text = match process {
-                Some(process) => format!("process {process} sees no such program or library"),
-                None => "there is no such program or library".to_owned(),
+                Some(process) => {
+                    format!("process {process} has no such program or library in its file system")
+                }
+                None => "the program or library does not exist".to_owned(),
             };
             Error::new(ErrorKind::NotFound, text)
         };
@@ -79,7 +81,7 @@ impl Binary {
     fn new(file: OwnedFd, found: PathBuf, process: Option<u32>) -> Result<Binary> {
         let mode = rustix::fs::fstat(&file)?.st_mode;
         if !rustix::fs::FileType::from_raw_mode(mode).is_file() {
-            return Err(Error::new(ErrorKind::InvalidInput, "it is no program or library"));
+            return Err(Error::new(ErrorKind::InvalidInput, "it is not a program or library"));
         }
         let name = found.display().to_string();
         let path = match process {
@@ -146,8 +148,8 @@ fn addresses<'d, S: ObjectSymbol<'d>>(
             }
             SymbolFlags::Elf { st_info, .. } if st_info.st_type() == STT_GNU_IFUNC => {
                 let text = format!(
-                    "`{name}` stands for one of several functions, which is chosen when a program \
-                     starts: name that one"
+                    "`{name}` is an indirect function, which is resolved when a program starts: \
+                     name one of its implementations"
                 );
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
@@ -155,7 +157,10 @@ fn addresses<'d, S: ObjectSymbol<'d>>(
         }
     }
     if global.is_empty() && local.len() > 1 {
-        let text = format!("it has {} functions `{name}`: name a place, as 0x1234", local.len());
+        let text = format!(
+            "it has {} functions `{name}`: name an offset instead, for example 0x1234",
+            local.len()
+        );
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
     Ok(if global.is_empty() { local } else { global })
@@ -176,7 +181,7 @@ impl Root {
             let path = format!("/proc/{process}/root");
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| {
-                let text = format!("cannot look at the files of process {process}: {error}");
+                let text = format!("cannot read the files of process {process}: {error}");
                 Error::new(Error::from(error).kind(), text)
             })
         };
@@ -327,7 +332,7 @@ mod tests {
         assert_eq!(libc.offsets("getppid").unwrap().len(), 1);
         assert!(libc.offsets("no_such_function").unwrap().is_empty());
         let error = libc.offsets("strlen").unwrap_err();
-        assert!(error.to_string().contains("chosen when a program starts"), "{error}");
+        assert!(error.to_string().contains("resolved when a program starts"), "{error}");
         let own = Binary::find(SELF, Some(std::process::id())).unwrap();
         assert!(own.path().starts_with("/proc/self/fd"), "{own:?}");
         let of_process = Binary::find("sh", Some(std::process::id())).unwrap();
@@ -337,14 +342,14 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused() {
         let error = Binary::find("no-such-program", None).unwrap_err();
-        assert_eq!(error.to_string(), "there is no such program or library");
+        assert_eq!(error.to_string(), "the program or library does not exist");
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         // It does not wait for a writer of the pipe.
         let error = Binary::find(pipe.to_str().unwrap(), None).unwrap_err();
-        assert_eq!(error.to_string(), "it is no program or library");
+        assert_eq!(error.to_string(), "it is not a program or library");
         assert!(Binary::find("sh", Some(u32::MAX >> 1)).is_err());
     }
 }

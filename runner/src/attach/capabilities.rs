@@ -27,7 +27,7 @@ pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     let list: Vec<_> = missing.iter().map(|it| format!("{} ({})", it.name, it.purpose)).collect();
     Err(Failure::new(
         exit_code::PERMISSION,
-        anyhow!("this user may not run the package: {} missing", list.join(" and ")),
+        anyhow!("no permission to run the package: {} missing", list.join(" and ")),
     )
     .hint("run it as root: sudo ecli run …"))
 }

@@ -22,7 +22,7 @@ pub(crate) fn load_hint(section: &str) -> Option<String> {
 pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     let has_lsm = elf.programs().iter().any(|program| ProgramKind::of(&program.section).is_lsm);
     (has_lsm && kernel::has_bpf_lsm() == Some(false)).then_some(
-        "this kernel does not ask LSM programs: it was started without `bpf` in its argument lsm=",
+        "this kernel does not call LSM programs: the boot parameter lsm= does not contain `bpf`",
     )
 }
 
@@ -58,7 +58,7 @@ pub(super) fn explain(
         Some(named) => failure(format!("cannot attach `{name}` ({section}) to `{named}`: {text}")),
         None if is_unsupported(refused) => {
             return failure(format!(
-                "`{name}` cannot be attached: this version does not know how to attach `{section}`"
+                "`{name}` cannot be attached: this version of ecli cannot attach `{section}`"
             ));
         }
         None => {
@@ -109,7 +109,7 @@ mod tests {
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
         assert!(text.contains("a guess of libbpf"), "{text}");
         let text = explained("kprobe/f", &refused(libc::EOPNOTSUPP));
-        assert!(text.contains("this version does not know how to attach `kprobe/f`"), "{text}");
+        assert!(text.contains("this version of ecli cannot attach `kprobe/f`"), "{text}");
     }
 
     #[test]
@@ -140,7 +140,9 @@ mod tests {
     fn hints_on_loading() {
         for section in ["fentry/f", "fexit.s/f", "lsm/f", "freplace/f", "fmod_ret/f"] {
             let kind = section.split('/').next().unwrap();
-            assert!(load_hint(section).unwrap().contains(&format!("the kind `{kind}` in")));
+            assert!(
+                load_hint(section).unwrap().contains(&format!("programs of the kind `{kind}`"))
+            );
         }
         assert!(load_hint("kprobe/f").is_none() && load_hint("tp_btf/x").is_none());
     }

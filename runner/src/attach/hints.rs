@@ -30,7 +30,7 @@ pub(super) fn none(_: &Refusal<'_>) -> Option<String> {
 
 /// Kinds that need kprobes.
 pub(super) fn kprobes(refusal: &Refusal<'_>) -> Option<String> {
-    let text = "this kernel has no kprobes; a package built for tracepoints may run";
+    let text = "this kernel has no kprobes; a package that uses tracepoints may work";
     (!refusal.kernel.has_kprobes()).then(|| text.to_owned())
 }
 
@@ -41,7 +41,7 @@ pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
         let function = target.split('+').next().unwrap_or_default();
         (!refusal.kernel.has_function(function)).then(|| {
             format!(
-                "this kernel has no function `{target}`: it may have another name here, or be \
+                "this kernel has no function `{target}`: it may have another name, or it may be \
                  inlined"
             )
         })
@@ -52,13 +52,13 @@ pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
 pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
     match refusal.kernel.tracefs() {
         Tracefs::Absent => Some(
-            "tracefs is not mounted, where tracepoints are: \
-             mount -t tracefs tracefs /sys/kernel/tracing"
+            "tracepoints need tracefs, which is not mounted: mount -t tracefs tracefs \
+             /sys/kernel/tracing"
                 .to_owned(),
         ),
         Tracefs::Hidden(dir) => Some(format!(
-            "this user may not look into `{}`, where tracepoints are: the capability \
-             CAP_DAC_READ_SEARCH allows it, or, to all users, mount -o remount,mode=755 {0}",
+            "no permission to read `{}`, which lists the tracepoints: the capability \
+             CAP_DAC_READ_SEARCH gives it; `mount -o remount,mode=755 {0}` gives it to all users",
             dir.display()
         )),
         Tracefs::Mounted => {
@@ -71,16 +71,18 @@ pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
 
 /// Tracepoints that need no tracefs.
 pub(super) fn raw_tracepoint(_: &Refusal<'_>) -> Option<String> {
-    Some("does this kernel have the tracepoint? see /sys/kernel/tracing/events".to_owned())
+    Some("/sys/kernel/tracing/events lists the tracepoints of this kernel".to_owned())
 }
 
 /// XDP.
 pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
     let text = match refusal.errno {
         libc::EBUSY | libc::EEXIST => {
-            "another XDP program is there; --force replaces it, and brings it back at the end"
+            "another XDP program is attached; --force replaces it, and restores it at the end"
         }
-        libc::EOPNOTSUPP => "its driver has no XDP; INTERFACE/generic attaches without it",
+        libc::EOPNOTSUPP => {
+            "the driver does not support XDP; INTERFACE/generic works without the driver"
+        }
         _ if !refusal.is_named => "--interface NAME attaches it to another interface",
         _ => return None,
     };
@@ -90,8 +92,8 @@ pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
 /// Kinds that some kernels do not have, where others do the same.
 pub(super) fn other_kinds(kind: &str) -> String {
     format!(
-        "this kernel does not let programs of the kind `{kind}` in; \
-         one built for `kprobe` or a tracepoint may run"
+        "this kernel does not accept programs of the kind `{kind}`; a package that uses `kprobe` \
+         or tracepoints may work"
     )
 }
 
@@ -149,10 +151,16 @@ pub(super) mod tests {
     #[test]
     fn tracepoints_and_where_they_are() {
         let mut kernel = Faked { tracepoint: "sched/sched_switch", ..Faked::default() };
-        assert!(hint(tracepoint, "sched/sched_switch", &kernel).contains("tracefs is not mounted"));
+        assert!(
+            hint(tracepoint, "sched/sched_switch", &kernel)
+                .contains("tracefs, which is not mounted")
+        );
         kernel.tracefs = Some(Tracefs::Hidden(PathBuf::from("/t")));
         let text = hint(tracepoint, "sched/sched_switch", &kernel);
-        assert!(text.contains("look into `/t`") && text.ends_with("mode=755 /t"), "{text}");
+        assert!(
+            text.contains("no permission to read `/t`") && text.ends_with("mode=755 /t"),
+            "{text}"
+        );
         kernel.tracefs = Some(Tracefs::Mounted);
         assert_eq!(hint(tracepoint, "sched/sched_switch", &kernel), "");
         assert!(hint(tracepoint, "a/b", &kernel).contains("no tracepoint `a/b`"));

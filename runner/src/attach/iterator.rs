@@ -21,7 +21,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let link = match (context.named, is_over_map) {
         (Some(name), true) => program.attach_iter(context.map(name)?.as_fd()),
         (Some(_), false) => {
-            return Err(context.bad_target("only programs of `iter/bpf_map_elem` walk over a map"));
+            return Err(context.bad_target("only `iter/bpf_map_elem` programs iterate over a map"));
         }
         // There is only one that it could be.
         (None, true) => match &walkable(context)[..] {

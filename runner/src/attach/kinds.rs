@@ -157,16 +157,13 @@ const fn elsewhere(why: &'static str) -> Method {
 }
 
 /// Attached through a map of the package, not by itself.
-const CLOCKLESS: Method = elsewhere("the package has no map of operations with it");
-const IN_MAP: Method =
-    elsewhere("it is for an element of a map: --map-set MAP=KEY:INTERFACE/PROGRAM");
-const ROUTES: Method =
-    elsewhere("`ip route` attaches such programs to routes, from a pinned object");
-const ACTIONS: Method =
-    elsewhere("`tc action` attaches such programs; the section `tc` is for filters");
+const CLOCKLESS: Method = elsewhere("no map of operations in the package contains it");
+const IN_MAP: Method = elsewhere("put it into a map: --map-set MAP=KEY:INTERFACE/PROGRAM");
+const ROUTES: Method = elsewhere("`ip route` attaches it to routes, from a pinned object");
+const ACTIONS: Method = elsewhere("`tc action` attaches it; the section `tc` is for filters");
 const SOCKETS: Method =
-    elsewhere("only the program whose socket it is can attach it (SO_ATTACH_REUSEPORT_EBPF)");
-const REMOTES: Method = elsewhere("`ir-keytable` attaches such programs to a receiver");
+    elsewhere("only the owner of the socket can attach it (SO_ATTACH_REUSEPORT_EBPF)");
+const REMOTES: Method = elsewhere("`ir-keytable` attaches it to a receiver");
 
 /// The table: a line a kind.
 #[rustfmt::skip]

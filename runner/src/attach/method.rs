@@ -99,8 +99,10 @@ impl Context<'_> {
         found.map(|(_, map)| map).ok_or_else(|| {
             let known: Vec<&str> = self.options.maps.iter().map(|(name, _)| &**name).collect();
             let text = match known.is_empty() {
-                true => "the package has no map that it could be".to_owned(),
-                false => format!("the package has no such map; it has {}", known.join(", ")),
+                true => "the package has no suitable map".to_owned(),
+                false => {
+                    format!("the package does not have this map; its maps are {}", known.join(", "))
+                }
             };
             AttachError::BadTarget { named: name.to_owned(), error: std::io::Error::other(text) }
         })

@@ -34,16 +34,16 @@ fn hook(text: &str) -> Result<(i32, i32, i32), String> {
         Some("ipv6" | "ip6") => netfilter::NFPROTO_IPV6,
         other => {
             let other = other.unwrap_or_default();
-            return Err(format!("`{other}` is no protocol: there are ipv4 and ipv6"));
+            return Err(format!("unknown protocol `{other}`: use ipv4 or ipv6"));
         }
     };
     let name = parts.next().unwrap_or_default();
     let hook = HOOKS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
         let known: Vec<&str> = HOOKS.iter().map(|(name, _)| *name).collect();
-        format!("`{name}` is no hook: there are {}", known.join(", "))
+        format!("unknown hook `{name}`: use one of {}", known.join(", "))
     })?;
     let priority = parts.next().map_or(Ok(0), |text| {
-        text.parse().map_err(|_| format!("`{text}` is no priority, which is a whole number"))
+        text.parse().map_err(|_| format!("the priority `{text}` is not a whole number"))
     })?;
     Ok((protocol, hook.1, priority))
 }
@@ -56,7 +56,7 @@ mod tests {
     fn hooks_by_name() {
         assert_eq!(hook("ipv4/local_in"), Ok((2, 1, 0)));
         assert_eq!(hook("ipv6/forward/-100"), Ok((10, 2, -100)));
-        assert!(hook("arp/local_in").unwrap_err().contains("ipv4 and ipv6"));
+        assert!(hook("arp/local_in").unwrap_err().contains("ipv4 or ipv6"));
         assert!(hook("ipv4").unwrap_err().contains("pre_routing, local_in"));
         assert!(hook("ipv4/local_in/x").unwrap_err().contains("whole number"));
     }

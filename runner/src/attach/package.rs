@@ -183,7 +183,7 @@ pub(crate) fn load_and_attach<P>(
                 report(&attached.tracing.findings, &alternatives, (&reasons, &refused), elf, talk)?;
                 notes.for_each(|note| talk.note(&note));
                 for (name, reason) in &refused {
-                    talk.warning(&format!("`{name}` is left out: {reason}"));
+                    talk.warning(&format!("`{name}` is not attached: {reason}"));
                 }
                 pins.keep().iter().for_each(|note| talk.note(note));
                 return Ok(attached);

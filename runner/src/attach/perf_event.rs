@@ -64,7 +64,7 @@ impl Sampling {
         };
         let event = EVENTS.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
             let known: Vec<&str> = EVENTS.iter().map(|(name, ..)| *name).collect();
-            format!("`{name}` is no event: there are {}", known.join(", "))
+            format!("unknown event `{name}`: use one of {}", known.join(", "))
         })?;
         let rate = rate.map(|rate| {
             let lower = rate.to_ascii_lowercase();
@@ -73,7 +73,7 @@ impl Sampling {
                 Some(frequency) => number(frequency).map(Rate::Frequency),
                 None => number(&lower).map(Rate::Period),
             }
-            .ok_or_else(|| format!("`{rate}` is no rate: 99hz, or a number of events"))
+            .ok_or_else(|| format!("`{rate}` is not a rate: use 99hz, or a number of events"))
         });
         let counted = Some(Counted { ty: event.1, config: event.2 });
         Ok(Sampling { counted, rate: rate.transpose()? })
@@ -83,12 +83,12 @@ impl Sampling {
         let (mut ty, mut config, mut rate) = (None, 0, None);
         for part in text.split(',') {
             let (key, value) =
-                part.split_once('=').ok_or_else(|| format!("`{part}` is no KEY=N"))?;
+                part.split_once('=').ok_or_else(|| format!("`{part}` is not KEY=N"))?;
             let number = match value.trim().strip_prefix("0x") {
                 Some(digits) => u64::from_str_radix(digits, 16).ok(),
                 None => value.trim().parse().ok(),
             };
-            let number = number.ok_or_else(|| format!("`{value}` is no number"))?;
+            let number = number.ok_or_else(|| format!("`{value}` is not a number"))?;
             match key.trim() {
                 "type" => ty = Some(u32::try_from(number).map_err(|_| "`type` is too large")?),
                 "config" => config = number,
@@ -96,7 +96,7 @@ impl Sampling {
                 "sample_period" | "period" => rate = Some(Rate::Period(number)),
                 other => {
                     return Err(format!(
-                        "`{other}` is unknown: there are type, config, frequency, sample_period"
+                        "`{other}` is unknown: use type, config, frequency or sample_period"
                     ));
                 }
             }
@@ -177,7 +177,7 @@ fn missing(context: &Context<'_>, rate: Rate, error: libbpf_rs::Error) -> Attach
         && wanted > most
     {
         return context.bad_target(format!(
-            "{wanted} times a second are more than kernel.perf_event_max_sample_rate allows: {most}"
+            "{wanted} times per second exceeds kernel.perf_event_max_sample_rate, which is {most}"
         ));
     }
     if !has_none(&error) {
@@ -185,8 +185,8 @@ fn missing(context: &Context<'_>, rate: Rate, error: libbpf_rs::Error) -> Attach
     }
     let name = context.program.name().to_string_lossy();
     context.bad_target(format!(
-        "this machine does not count this event ({error}); --attach '{name}=perf:cpu-clock@49hz' \
-         samples by a clock instead"
+        "this machine cannot count the event ({error}); --attach '{name}=perf:cpu-clock@49hz' uses \
+         a clock instead"
     ))
 }
 
@@ -232,10 +232,10 @@ mod tests {
         let parsed = Sampling::parse("sample_period=100000").unwrap();
         assert_eq!((parsed.counted, parsed.rate), (None, Some(Rate::Period(100_000))));
         for (text, part) in [
-            ("cpuclock", "`cpuclock` is no event: there are cpu-clock"),
-            ("cpu-clock@fast", "`fast` is no rate"),
-            ("cpu-clock@0", "`0` is no rate"),
-            ("type=x", "`x` is no number"),
+            ("cpuclock", "unknown event `cpuclock`: use one of cpu-clock"),
+            ("cpu-clock@fast", "`fast` is not a rate"),
+            ("cpu-clock@0", "`0` is not a rate"),
+            ("type=x", "`x` is not a number"),
             ("typ=1", "`typ` is unknown"),
         ] {
             let error = Sampling::parse(text).unwrap_err();

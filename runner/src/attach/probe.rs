@@ -43,7 +43,7 @@ fn function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         return by_section(context, Target::Function);
     };
     if named.contains('+') {
-        let text = "only a section can name a place inside of a function: kprobe/FUNCTION+OFFSET";
+        let text = "an offset is possible only in a section: kprobe/FUNCTION+OFFSET";
         return Err(context.bad_target(text));
     }
     context.attached(context.program.attach_kprobe(is_return(context.kind), named))
@@ -65,7 +65,7 @@ fn functions(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         }
     }
     if symbols.is_empty() {
-        return Err(context.bad_target("no function of the kernel has such a name"));
+        return Err(context.bad_target("no function of the kernel matches"));
     }
     context.attached(context.program.attach_kprobe_multi(is_return(context.kind), symbols))
 }
@@ -145,7 +145,7 @@ fn offset(text: &str) -> Result<(&str, usize), String> {
     };
     match text.rsplit_once('+') {
         Some((function, offset)) => {
-            let offset = number(offset).ok_or_else(|| format!("`{offset}` is no offset"))?;
+            let offset = number(offset).ok_or_else(|| format!("`{offset}` is not an offset"))?;
             Ok((function, offset))
         }
         None => Ok(number(text).map_or((text, 0), |offset| ("", offset))),
@@ -221,7 +221,7 @@ fn usdt(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let (probed, rest) = match (probed.binary, probed.rest.split_once(':')) {
         (Some(_), Some(rest)) => (Probed { rest: "", ..probed }, rest),
         (Some(provider), None) => (Probed { binary: None, rest: "" }, (provider, probed.rest)),
-        (None, _) => return Err(context.bad_target("a probe is PROVIDER:NAME")),
+        (None, _) => return Err(context.bad_target("write a probe as PROVIDER:NAME")),
     };
     let binary = probed.open(context).map_err(|error| match error {
         AttachError::NoTarget(_) => AttachError::NoTarget(Target::Usdt),

@@ -112,8 +112,8 @@ impl Renamed {
             let stay: Vec<String> = stay.map(|n| format!("`{n}` ({})", section(n))).collect();
             let section = section(name);
             format!(
-                "left out: `{name}`, for this kernel has no `{section}`, or lets nothing attach to \
-                 it; in its place: {}",
+                "`{name}` is not attached, because this kernel has no `{section}`, or does not \
+                 allow programs there; {} replaces it",
                 stay.join(", ")
             )
         };
@@ -181,8 +181,8 @@ mod tests {
         assert!(!found.leave_out("new", |_| false, &kernel), "it is the last");
         assert_eq!(
             found.describe()[0],
-            "left out: `old`, for this kernel has no `kprobe/account_page_dirtied`, or lets nothing \
-             attach to it; in its place: `new` (kprobe/folio_account_dirtied)"
+            "`old` is not attached, because this kernel has no `kprobe/account_page_dirtied`, or \
+             does not allow programs there; `new` (kprobe/folio_account_dirtied) replaces it"
         );
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Findings {
 }
 
 /// Why a program is attached to nothing that others call.
-pub(super) const CALLED: &str = "others call it through a map; --attach attaches it by itself, too";
+pub(super) const CALLED: &str = "other programs call it through a map; --attach also attaches it";
 
 /// A program that is loaded and attached to nothing, since nothing names a target.
 #[derive(Debug)]
@@ -57,14 +57,15 @@ pub(super) fn give_up(
     refused: &BTreeMap<String, String>,
     programs: usize,
 ) -> Failure {
-    let tried = |reason: &String| format!("another kind of hook was tried first: {reason}");
+    let tried = |reason: &String| format!("another way of attaching was tried first: {reason}");
     let failure = reasons.iter().map(tried).fold(failure, Failure::hint);
-    let left_out = refused.iter().map(|(name, reason)| format!("`{name}` was left out: {reason}"));
+    let left_out =
+        refused.iter().map(|(name, reason)| format!("`{name}` was not attached: {reason}"));
     let failure = left_out.fold(failure, Failure::hint);
     match program {
         Some(program) if programs > 1 => failure.hint(format!(
-            "--without {program} leaves it out, if the package is of use without it; --loose leaves \
-             out all that cannot be attached"
+            "--without {program} runs the package without it; --loose attaches only what can be \
+             attached"
         )),
         _ => failure,
     }
@@ -84,15 +85,15 @@ pub(super) fn report(
     let count = findings.programs;
     if count == 0 {
         let code = if refused.is_empty() { exit_code::USAGE } else { exit_code::ATTACH };
-        let failure = Failure::new(code, anyhow!("no program is left to be attached"));
-        let reasons = refused.iter().map(|(name, why)| format!("`{name}` is left out: {why}"));
+        let failure = Failure::new(code, anyhow!("no program is left to attach"));
+        let reasons = refused.iter().map(|(name, why)| format!("`{name}` is not attached: {why}"));
         return Err(reasons
             .chain(findings.idle.iter().map(Idle::describe))
             .fold(failure, Failure::hint));
     }
     for choice in alternatives.describe() {
         let why = match reasons.is_empty() {
-            true => "both would count each event twice".to_owned(),
+            true => "both together would count each event twice".to_owned(),
             false => reasons.join("; "),
         };
         talk.note(&format!("{choice} ({why})"));
@@ -109,14 +110,14 @@ pub(super) fn report(
     }
     if !findings.sampling.is_empty() {
         talk.note(&format!(
-            "{} {} times a second on each CPU; --frequency sets another number",
+            "{} {} times per second on each CPU; --frequency changes the number",
             one_or_more(&findings.sampling, "samples", "sample"),
             perf_event::FREQUENCY,
         ));
     }
     if !findings.by_clock.is_empty() && perf_event::counts_no_cycles() {
         talk.note(&format!(
-            "this machine counts no cycles: {} by cpu-clock",
+            "this machine cannot count cycles: {} by cpu-clock",
             one_or_more(&findings.by_clock, "samples", "sample")
         ));
     }

@@ -47,8 +47,8 @@ impl Target {
             Target::Function => "a function of the kernel",
             Target::Functions => "a pattern of functions of the kernel",
             Target::Tracepoint => "a tracepoint",
-            Target::UserFunction => "a program or library, and a function of it",
-            Target::Usdt => "a program or library, and a probe of it",
+            Target::UserFunction => "a function of a program or library",
+            Target::Usdt => "a probe of a program or library",
             Target::Event => "an event",
             Target::Cgroup => "the path of a cgroup",
             Target::Interface => "the name of an interface",
@@ -87,7 +87,7 @@ impl Target {
             }
             _ => "",
         };
-        format!("--attach '{program}={example}' names one{shorter}")
+        format!("name one with --attach '{program}={example}'{shorter}")
     }
 }
 
@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn what_can_be_named_has_an_example() {
         let text = Target::Cgroup.how_to_name("f");
-        assert!(text.starts_with("--attach 'f=cgroup:/sys/fs/cgroup' names one, or --cgroup PATH"));
+        assert!(
+            text.starts_with("name one with --attach 'f=cgroup:/sys/fs/cgroup', or --cgroup PATH")
+        );
         assert_eq!(Target::Elsewhere("because").how_to_name("f"), "because");
         assert!(Target::Clock.name().is_none() && Target::Section.name().is_none());
     }

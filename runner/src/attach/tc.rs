@@ -32,7 +32,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         Some("egress") => true,
         Some("ingress") => false,
         Some(other) => {
-            let text = format!("`{other}` is no direction: there are ingress and egress");
+            let text = format!("unknown direction `{other}`: use ingress or egress");
             return Err(context.bad_target(text));
         }
         None => is_egress(context.section, annotations),

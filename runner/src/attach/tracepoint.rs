@@ -40,7 +40,9 @@ fn number(tracepoint: &str) -> io::Result<u64> {
     let (category, name) = tracepoint
         .split_once('/')
         .filter(|(category, name)| is_name(category) && is_name(name))
-        .ok_or_else(|| io::Error::other("a tracepoint is CATEGORY/NAME, as sched/sched_switch"))?;
+        .ok_or_else(|| {
+            io::Error::other("write a tracepoint as CATEGORY/NAME, for example sched/sched_switch")
+        })?;
     let events = kernel::tracefs().ok_or(io::ErrorKind::NotFound)?;
     let path: &Path = &events.join("events").join(category).join(name).join("id");
     let text = std::fs::read_to_string(path)?;

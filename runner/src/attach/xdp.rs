@@ -37,7 +37,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         Some("generic") => XDP_FLAGS_SKB_MODE,
         Some("native") => XDP_FLAGS_DRV_MODE,
         Some(other) => {
-            let text = format!("`{other}` is no mode: there are generic and native");
+            let text = format!("unknown mode `{other}`: use generic or native");
             return Err(context.bad_target(text));
         }
     };
@@ -48,14 +48,14 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     if context.options.replaces && link.as_ref().is_err_and(|error| is_busy(error.raw_os_error())) {
         let replaced = Replaced::take_off(interface).map_err(|error| {
             context.bad_target(format!(
-                "the XDP program that is there cannot be taken off ({error}): one that is attached \
-                 by a link only its owner can detach"
+                "cannot detach the XDP program that is attached ({error}): only its owner can \
+                 detach a program that a link attached"
             ))
         })?;
         attached.push(Attachment::Undone(Undo::by(move || {
             if let Err(error) = replaced.put_back() {
                 talk::warning(&format!(
-                    "the XDP program that --force replaced is not attached again: {error}"
+                    "cannot restore the XDP program that --force replaced: {error}"
                 ));
             }
         })));
@@ -85,7 +85,7 @@ fn flags_of(flags: i64) -> Result<u32, String> {
     let known = XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_SKB_MODE | XDP_FLAGS_DRV_MODE;
     match u32::try_from(flags) {
         Ok(flags) if flags & !known == 0 => Ok(flags & !XDP_FLAGS_UPDATE_IF_NOEXIST),
-        _ => Err(format!("its `flags` {flags} are more than a mode (0 to 7)")),
+        _ => Err(format!("its `flags` {flags} are not a mode (0 to 7)")),
     }
 }
 

@@ -109,7 +109,7 @@ impl Command {
     /// Ends it because ecli ends.
     fn terminate(&mut self) {
         let Command { name, talk, .. } = self;
-        talk.note(&format!("`{name}` still runs: it gets SIGTERM"));
+        talk.note(&format!("`{name}` is still running: sending SIGTERM"));
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if !self.wait(BY_SIGNAL) {
             let pid = self.pid();

@@ -48,9 +48,9 @@ fn find_in(name: &OsStr, path: &OsString) -> Result<PathBuf, Failure> {
             Failure::new(exit_code::NOT_EXECUTED, error)
         }
         None if is_path => {
-            Failure::new(exit_code::NO_COMMAND, anyhow!("there is no command `{name}`"))
+            Failure::new(exit_code::NO_COMMAND, anyhow!("the command `{name}` does not exist"))
         }
-        None => Failure::new(exit_code::NO_COMMAND, anyhow!("there is no command `{name}`"))
+        None => Failure::new(exit_code::NO_COMMAND, anyhow!("the command `{name}` does not exist"))
             .hint(format!("PATH is {}", path.to_string_lossy())),
     })
 }
@@ -62,7 +62,7 @@ fn check(path: &Path) -> Result<(), Option<String>> {
         _ => Some(error.to_string()),
     })?;
     if !meta.is_file() {
-        return Err(Some("it is no file".to_owned()));
+        return Err(Some("it is not a file".to_owned()));
     }
     access(path, Access::EXEC_OK).map_err(|error| Some(error.to_string()))
 }

@@ -135,7 +135,7 @@ fn compile(expr: &Expr, sources: &[Source]) -> Result<Compiled, FilterError> {
     let filters = Filter::compile_all(expr, &scopes, &SystemNames)?;
     if !filters.iter().any(Filter::can_match) {
         return Err(FilterError {
-            message: "no records and no map have all of these members".into(),
+            message: "neither records nor maps have all of these members".into(),
             expression: expr.text().to_owned(),
             span: 0..expr.text().len(),
             hint: None,
@@ -161,7 +161,7 @@ fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
         let filter = filters.get(&kind.key()).filter(|filter| !filter.can_match());
         if let Some(name) = filter.and_then(|filter| filter.missing().first()) {
             let kind = kind.in_words();
-            talk.note(&format!("{kind} has no member `{name}`: --filter shows nothing of it"));
+            talk.note(&format!("{kind} has no member `{name}`: --filter hides it"));
         }
     }
 }

@@ -154,9 +154,9 @@ fn what_fits_nothing_fails_before_the_run() {
     );
     assert_eq!(error(&["--until", "pdi == 1"]).message(), "--until: there is no member `pdi`");
     let message = error(&["--filter", "pid == 1 && tid == 1"]).message();
-    assert_eq!(message, "--filter: no records and no map have all of these members");
+    assert_eq!(message, "--filter: neither records nor maps have all of these members");
     let message = plan(&["run", "--filter", "pid ==", "p"]).unwrap_err();
-    assert!(message.contains("the end of the expression stands where"), "{message}");
+    assert!(message.contains("found the end of the expression"), "{message}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::failure::{Failure, exit_code};
 /// When raw bytes would go to a terminal, which obeys some of them.
 pub(crate) fn terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
     if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
-        let error = anyhow::anyhow!("--format raw: raw bytes are not written to a terminal");
+        let error = anyhow::anyhow!("--format raw: ecli does not write raw bytes to a terminal");
         return Err(Failure::new(exit_code::USAGE, error)
             .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
     }
@@ -27,7 +27,7 @@ pub(super) fn files(outputs: &[Output]) -> Result<(), Failure> {
             let (one, two) = (other.sink.name(), output.sink.name());
             let error = anyhow::anyhow!("--output: {one} and {two} are the same file");
             return Err(Failure::new(exit_code::USAGE, error).hint(
-                "each output is a file of its own: --output csv:out.csv --output json:out.json",
+                "each output needs its own file: --output csv:out.csv --output json:out.json",
             ));
         }
     }

@@ -59,7 +59,8 @@ impl Run<'_> {
                 return Ok(());
             }
             if self.is_impatient() {
-                self.talk.warning("a signal came while the last records were read: some are left");
+                self.talk
+                    .warning("a signal arrived while ecli read the last records: some are missing");
                 return Ok(());
             }
         }
@@ -91,7 +92,9 @@ impl Run<'_> {
                 let since = *given_up.get_or_insert_with(Instant::now);
                 self.readings.iter().for_each(Readings::give_up);
                 if since.elapsed() > GIVEN_UP {
-                    self.talk.warning("a signal came while the maps were read: not all is shown");
+                    self.talk.warning(
+                        "a signal arrived while ecli read the maps: some entries are not shown",
+                    );
                     break;
                 }
             }
@@ -120,7 +123,7 @@ impl Run<'_> {
             if self.is_impatient()
                 && let Some(name) = self.outputs.cut_short()
             {
-                let text = format!("the last reading of `{name}` was cut short by a signal");
+                let text = format!("a signal ended the last reading of `{name}` early");
                 self.talk.warning(&text);
             }
         }

@@ -94,7 +94,7 @@ pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
     let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!("--container {text}"));
     let Some(mount) = mounts.first() else {
         return Err(usage(format!("{prefix}: no cgroup hierarchy of version 2 is mounted"))
-            .hint("mount -t cgroup2 none /sys/fs/cgroup"));
+            .hint("mount it: mount -t cgroup2 none /sys/fs/cgroup"));
     };
     let mut found = all(&mount.point);
     let ids: Vec<String> = found.keys().cloned().collect();
@@ -109,15 +109,16 @@ pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
     match &wanted[..] {
         [id] => Ok(found.remove(*id).unwrap_or_default()),
         [] => {
-            let text = format!("{prefix}: no cgroup below {point} has an id that begins so");
+            let text = format!("{prefix}: no cgroup below {point} has an ID that begins with it");
             Err(usage(text).hint(match &ids.iter().collect::<Vec<_>>()[..] {
-                [] => "there are none of containers".to_owned(),
-                ids => format!("there are {}", listed(ids)),
+                [] => "no container cgroups exist there".to_owned(),
+                ids => format!("the containers are {}", listed(ids)),
             }))
         }
         several => {
-            let text = format!("{prefix}: {} containers have such an id", several.len());
-            Err(usage(text).hint(format!("more digits tell which one: {}", listed(several))))
+            let text =
+                format!("{prefix}: {} containers have an ID that begins with it", several.len());
+            Err(usage(text).hint(format!("give more digits: {}", listed(several))))
         }
     }
 }

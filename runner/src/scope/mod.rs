@@ -104,7 +104,7 @@ pub(crate) fn through_arguments(
                 chosen.push(Chosen { variable: at, text: "true".to_owned() });
                 format!(", with its argument `{}`", candidates[at].long)
             });
-            talk.note(&format!("{}: through the package's map of cgroups{and}", wanted.option));
+            talk.note(&format!("{}: passed to the package's map of cgroups{and}", wanted.option));
             continue;
         }
         let Some(at) = choose(wanted.kind, &candidates) else {
@@ -113,23 +113,23 @@ pub(crate) fn through_arguments(
         };
         let (long, option) = (candidates[at].long, &wanted.option);
         if given.is_given(at) {
-            return Err(usage(format!("{option}: `--{long}` of the package is given, too")));
+            return Err(usage(format!("{option}: `--{long}` of the package is also given")));
         }
-        talk.note(&format!("{option}: through the package's argument `{long}`"));
+        talk.note(&format!("{option}: passed to the package's argument `{long}`"));
         chosen.push(Chosen { variable: at, text: wanted.value });
     }
     if let (Some(command), None) = (command, plan.process) {
         let text = command.pid().to_string();
         match choose(Kind::Process, &candidates) {
             None => talk.note(&format!(
-                "the command's process {text}: the package has no argument for a process, and \
-                 shows what all do"
+                "the command's process {text}: the package has no argument for a process, so it \
+                 shows all processes"
             )),
             Some(at) if given.is_given(at) => {}
             Some(at) => {
                 let long = candidates[at].long;
                 talk.note(&format!(
-                    "the command's process {text}: through the package's argument `{long}`"
+                    "the command's process {text}: passed to the package's argument `{long}`"
                 ));
                 chosen.push(Chosen { variable: at, text });
             }
@@ -143,7 +143,7 @@ fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
     let mut wanted = Vec::new();
     if let Some(pid) = plan.process {
         if !fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
-            talk.warning(&format!("-p {pid}: there is no such process now"));
+            talk.warning(&format!("-p {pid}: this process does not exist"));
         }
         let (option, value) = (format!("-p {pid}"), pid.to_string());
         wanted.push(Wanted { kind: Kind::Process, option, value });
@@ -176,7 +176,7 @@ fn id_of(path: &Path) -> Result<u64, Failure> {
     match is_cgroup && meta.is_dir() {
         true => Ok(meta.ino()),
         false => Err(usage(format!(
-            "`{}` is no folder of a cgroup hierarchy of version 2",
+            "`{}` is not a directory of a cgroup hierarchy of version 2",
             path.display()
         ))),
     }
@@ -209,17 +209,17 @@ impl Scope {
                 all.into_iter().filter_map(|(_, found)| Some(found?.name)).collect();
             if !names.is_empty() {
                 let text = expression(*kind, &names, value);
-                talk.note(&format!("{option}: only what has `{text}` is shown"));
+                talk.note(&format!("{option}: shows only data with `{text}`"));
                 let expr = Expr::parse(&text).map_err(|error| expr_failure(option, &error))?;
                 plan.filters.push(expr);
             } else if *kind == Kind::Process && self.uses.user_functions {
-                talk.note(&format!("{option}: only for probes of user functions"));
+                talk.note(&format!("{option}: applies only to probes of user functions"));
             } else if *kind == Kind::Cgroup
                 && let Some(found) = of_processes(plan, spec)
             {
                 talk.note(&format!(
-                    "{option}: only what processes in it do is shown; of those that end at once, \
-                     nothing is"
+                    "{option}: shows only what processes in it do, but nothing of processes that \
+                     end at once"
                 ));
                 stage = Some(found);
             } else {
@@ -236,8 +236,7 @@ impl Scope {
             Kind::Cgroup => "cgroup",
         };
         let failure = usage(format!(
-            "{}: the package has no argument for a {what}, and nothing that it shows has a member \
-             for one",
+            "{}: the package has no argument for a {what}, and its data has no member for one",
             wanted.option
         ));
         let listed = |what: &str, names: &[String]| match names {

@@ -84,8 +84,8 @@ impl Buffer {
         if self.malformed > 0 && !self.was_told {
             self.was_told = true;
             talk.warning(&format!(
-                "a record of `{}` is shorter than anything that the package describes; \
-                 it is not shown, and counted",
+                "a record of `{}` is shorter than all structs of the package; such records are \
+                 counted, and not shown",
                 self.stream.name
             ));
         }

@@ -95,7 +95,8 @@ impl Reader {
         let open = |is_it: &dyn Fn(&str) -> bool| -> Result<Map, Failure> {
             let mut maps = object.maps();
             let map = maps.find(|map| map.name().to_str().is_some_and(is_it));
-            let map = map.ok_or_else(|| unusable(view, anyhow::anyhow!("there is no such map")))?;
+            let map =
+                map.ok_or_else(|| unusable(view, anyhow::anyhow!("the map does not exist")))?;
             Map::of(&map).map_err(|error| unusable(view, error.into()))
         };
         let map_reader = |name: &str, counters: Option<Vec<Field>>| {
@@ -196,7 +197,7 @@ impl SectionReader {
         let size = self.map.value_bytes();
         if size > taken.most_bytes() {
             return Err(io::Error::other(format!(
-                "it has {size} bytes, more than --max-memory lets ecli read"
+                "it has {size} bytes, more than --max-memory allows"
             )));
         }
         let mut data = vec![0; size];

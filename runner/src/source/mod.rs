@@ -134,7 +134,7 @@ sources! {
 fn map_of(object: &Object, stream: &Stream) -> Result<Map, Failure> {
     let mut maps = object.maps();
     let map = maps.find(|map| map.name().to_str() == Some(&stream.name));
-    let map = map.ok_or_else(|| unusable(stream, anyhow::anyhow!("there is no such map")))?;
+    let map = map.ok_or_else(|| unusable(stream, anyhow::anyhow!("the map does not exist")))?;
     Map::of(&map).map_err(|error| unusable(stream, error.into()))
 }
 

@@ -113,7 +113,7 @@ impl Readings {
         }
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map(Arc::new)
-            .map_err(system("cannot make an event descriptor"))?;
+            .map_err(system("cannot create an event descriptor"))?;
         let (send, events) = sync_channel(1);
         let (done, is_done) = channel();
         let (requests, requested) = channel();
@@ -342,17 +342,16 @@ fn left_out(view: &str, taken: &Collected) -> Option<String> {
     let shown = taken.entries.len();
     match (taken.is_given_up, taken.left_out) {
         (true, _) => Some(format!(
-            "the last reading of `{view}` was cut short by a signal: it shows {shown} entries, and \
-             there may be more"
+            "a signal ended the last reading of `{view}` early: it shows {shown} entries, and \
+             others may be missing"
         )),
         (false, 0) if !taken.has_more => None,
         (false, 0) => Some(format!(
-            "`{view}` is so large that not all of its elements were read (--max-keys with a larger \
-             number reads more of them)"
+            "`{view}` is too large to be read completely (a larger --max-keys reads more)"
         )),
         (false, count) => Some(format!(
-            "`{view}` has {}{count} more elements than are shown, those with the smallest counts \
-             (--max-keys and --max-memory set how many are)",
+            "`{view}` has {}{count} more elements, with smaller counts, that are not shown \
+             (--max-keys and --max-memory set the limit)",
             if taken.has_more { "at least " } else { "" }
         )),
     }
@@ -384,12 +383,10 @@ mod tests {
     fn what_is_missing_in_a_reading_is_told() {
         assert_eq!(left_out("m", &taken(3, 0, false, false)), None);
         let text = |taken: &Collected| left_out("m", taken).unwrap();
-        assert!(text(&taken(3, 0, true, false)).contains("not all of its elements were read"));
+        assert!(text(&taken(3, 0, true, false)).contains("too large to be read completely"));
         assert!(text(&taken(3, 5, false, false)).starts_with("`m` has 5 more elements"));
         assert!(text(&taken(3, 5, true, false)).starts_with("`m` has at least 5 more elements"));
-        assert!(
-            text(&taken(3, 5, true, true)).contains("cut short by a signal: it shows 3 entries")
-        );
+        assert!(text(&taken(3, 5, true, true)).contains("early: it shows 3 entries"));
     }
 
     #[test]

@@ -109,12 +109,12 @@ impl Engine {
         // Text begins with a parenthesis, or a comment.
         let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if !is_binary && !matches!(begin, Some(b'(' | b';')) {
-            let error = anyhow!("`{name}` is no Wasm module, neither binary nor text");
+            let error = anyhow!("`{name}` is not a Wasm module, neither binary nor text");
             return Err(Failure::new(exit_code::MODULE, error));
         }
         let module = Module::new(&self.inner, bytes).map_err(|error| {
             let why = shortened(&format!("{error:#}").replace("<anon>", name));
-            let error = anyhow!(why).context(format!("`{name}` is no module that can run"));
+            let error = anyhow!(why).context(format!("`{name}` is not a module that ecli can run"));
             Failure::new(exit_code::MODULE, error)
         })?;
         if let Some((cache, key)) = cache {

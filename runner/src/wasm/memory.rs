@@ -12,7 +12,7 @@ pub(crate) trait Guest {
 
 /// A place outside of a module's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{len} bytes at {at:#x} are not inside of the module's memory")]
+#[error("{len} bytes at {at:#x} are outside of the module's memory")]
 pub(crate) struct OutOfBounds {
     /// First byte.
     pub at: u32,

@@ -51,7 +51,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
         return Err(refuse(exit_code::USAGE, why));
     }
     let [output] = &plan.outputs[..] else {
-        let why = "is a whole tracer, and writes its own output: it has one";
+        let why = "is a whole tracer, and has only one output";
         return Err(refuse(exit_code::USAGE, why).hint("-o FILE writes that to a file"));
     };
     let limits = Limits { memory: plan.wasm.memory, time: plan.wasm.time };
@@ -60,7 +60,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
     match kind::kind(&module) {
         ModuleKind::Tracer => {}
         ModuleKind::PostProcessor => {
-            let why = "is a post-processor: it needs a package whose records it sees";
+            let why = "is a post-processor: it needs a package";
             return Err(
                 refuse(exit_code::MODULE, why).hint(format!("ecli run --wasm {name} package.json"))
             );

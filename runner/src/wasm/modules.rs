@@ -102,7 +102,8 @@ impl Modules {
         chain: &mut Chain,
     ) -> Result<(), Failure> {
         let Context { plan, package, arguments, spec, .. } = *context;
-        let cpus = libbpf_rs::num_possible_cpus().map_err(system("cannot tell how many CPUs"))?;
+        let cpus =
+            libbpf_rs::num_possible_cpus().map_err(system("cannot find out the number of CPUs"))?;
         let ready = self.ready()?;
         let told = post::Package {
             name: &package.meta.bpf_skel.obj_name,
@@ -174,13 +175,13 @@ fn check_names(arguments: &[WasmArg], found: &[(String, Vec<u8>)]) -> Result<(),
         return Ok(());
     };
     let error = match &lost.module {
-        Some(module) => anyhow!("--wasm-arg: there is no module `{module}`"),
-        None => anyhow!("--wasm-arg {}: there is no module to tell it to", lost.name),
+        Some(module) => anyhow!("--wasm-arg: no module has the name `{module}`"),
+        None => anyhow!("--wasm-arg {}: there is no module", lost.name),
     };
     let failure = Failure::new(exit_code::USAGE, error);
     let known: Vec<_> = names().collect();
     Err(match known.is_empty() {
         true => failure.hint("--wasm FILE names one"),
-        false => failure.hint(format!("there are {}", known.join(", "))),
+        false => failure.hint(format!("the modules are {}", known.join(", "))),
     })
 }

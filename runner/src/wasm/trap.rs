@@ -19,12 +19,12 @@ pub(super) fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
         return error.root_cause().to_string();
     };
     let text = match trap {
-        Trap::UnreachableCodeReached => "it gave up (unreachable code, as of abort or a panic)",
+        Trap::UnreachableCodeReached => "it aborted (unreachable code, as after abort or a panic)",
         Trap::StackOverflow => "its stack overflowed",
-        Trap::MemoryOutOfBounds => "it reached outside of its memory",
+        Trap::MemoryOutOfBounds => "it accessed an address outside of its memory",
         Trap::IntegerDivisionByZero => "it divided by zero",
         Trap::IndirectCallToNull | Trap::BadSignature | Trap::TableOutOfBounds => {
-            "it called a function through a pointer to none"
+            "it called a null function pointer"
         }
         other => return after(other.to_string(), is_out_of_memory),
     };
@@ -33,7 +33,7 @@ pub(super) fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
 
 fn after(text: String, is_out_of_memory: bool) -> String {
     match is_out_of_memory {
-        true => format!("{text}; its memory had reached the limit before"),
+        true => format!("{text}; its memory had reached the limit"),
         false => text,
     }
 }

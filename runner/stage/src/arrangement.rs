@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(by("P99").stages(&views).unwrap().len(), 1);
         let error = by("p98").stages(&views).unwrap_err();
         assert!(error.to_string().contains("--sort: no map or variable"), "{error}");
-        assert_eq!(error.hint(), "there are value, key, total, p50, p90, p99, max");
+        assert_eq!(error.hint(), "use one of value, key, total, p50, p90, p99, max");
         assert_eq!(by("x").stages(&[]).unwrap_err(), ArrangementError::NoReadings("--sort"));
         assert_eq!(Arrangement::default().stages(&[]).unwrap().len(), 1);
     }

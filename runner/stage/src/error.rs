@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrangementError {
     /// `--by` or `--sort` names what no reading has.
-    #[error("{option}: no map or variable that is read has a {what} `{name}`")]
+    #[error("{option}: no map or variable of the readings has a {what} `{name}`")]
     Unknown {
         /// The option.
         option: &'static str,
@@ -17,10 +17,10 @@ pub enum ArrangementError {
         known: Vec<String>,
     },
     /// There are no readings to be arranged.
-    #[error("{0}: the package shows no map or variable that is read, but records alone")]
+    #[error("{0}: the package shows only records, no maps or variables")]
     NoReadings(&'static str),
     /// `--rate`, and nothing counts.
-    #[error("--rate: no map or variable that is read has a counter beside its histograms")]
+    #[error("--rate: no map or variable of the readings has a counter, apart from histograms")]
     NoCounters,
 }
 
@@ -45,12 +45,14 @@ impl ArrangementError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            ArrangementError::Unknown { known, .. } => format!("there are {}", known.join(", ")),
+            ArrangementError::Unknown { known, .. } => {
+                format!("use one of {}", known.join(", "))
+            }
             ArrangementError::NoReadings(_) => {
-                "--filter chooses records, and --fields members".into()
+                "--filter selects records, and --fields selects members".into()
             }
             ArrangementError::NoCounters => {
-                "--clear shows what came in each interval, histograms included".into()
+                "--clear shows the difference in each interval, also of histograms".into()
             }
         }
     }

@@ -264,9 +264,9 @@ mod tests {
         let error = Grouped::new(&views, &by("pid")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--by: no map or variable that is read has a key member `pid`"
+            "--by: no map or variable of the readings has a key member `pid`"
         );
-        assert_eq!(error.hint(), "there are cpu, name, key");
+        assert_eq!(error.hint(), "use one of cpu, name, key");
         let grouped = Grouped::new(&views, &by("cpu")).unwrap();
         assert!(Arc::ptr_eq(&grouped.view(&views[1]), &views[1]), "it has none, and stays");
     }

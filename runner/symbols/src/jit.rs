@@ -114,7 +114,7 @@ impl Jit {
         self.given_up = self.read_lines().err();
         self.table.settle();
         let why = self.given_up?;
-        Some(format!("`{}` is read no further: {why}", self.name))
+        Some(format!("ecli stops reading `{}`: {why}", self.name))
     }
 
     fn read_lines(&mut self) -> Result<(), &'static str> {

@@ -51,7 +51,7 @@ impl Link {
     /// # Errors
     /// When the worker has ended, or its answer is none.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Reply>> {
-        let malformed = |_| io::Error::other("it says what nobody understands");
+        let malformed = |_| io::Error::other("it sent an unknown message");
         loop {
             let wanted = match self.input.first_chunk() {
                 None => 4,

@@ -159,7 +159,8 @@ impl Processes {
     pub(crate) fn jit(&mut self, pid: u32) -> Option<&Jit> {
         let jit = self.jits.get(&pid)?;
         if let Some(what) = jit.read_on() {
-            self.given_up.push(format!("process {pid}: {what}; its functions may have no names"));
+            self.given_up
+                .push(format!("process {pid}: {what}; its functions may be shown without names"));
         }
         Some(jit)
     }
@@ -192,7 +193,7 @@ impl Processes {
         if is_cut && known != image {
             self.given_up.push(format!(
                 "process {pid} has more than {} executable mappings, or its list of them is longer \
-                 than {} MB: some of its functions have no names",
+                 than {} MB: some of its functions are shown without names",
                 maps::MOST,
                 maps::MAX_BYTES >> 20
             ));

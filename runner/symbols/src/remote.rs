@@ -149,8 +149,8 @@ impl Remote {
     fn is_late(&mut self, pid: u32) {
         if self.late.len() < MAX_LATE && !self.given_up.contains(&pid) && self.late.insert(pid) {
             let text = format!(
-                "process {pid}: names of functions were not found in time, and are missing in some \
-                 of its stacks"
+                "process {pid}: some names of functions were not found in time, and are missing in \
+                 its stacks"
             );
             self.tell(&text);
         }
@@ -190,7 +190,8 @@ impl Remote {
         self.starts += 1;
         if self.starts > MOST_STARTS {
             self.tell(
-                "functions of processes have no more names: what reads them failed too often",
+                "functions of processes are shown without names from now on: ecli-symbols failed \
+                 too often",
             );
             return;
         }
@@ -204,8 +205,8 @@ impl Remote {
             Err(error) => {
                 self.starts = MOST_STARTS + 1;
                 self.tell(&format!(
-                    "functions of processes have no names: the process that reads them cannot be \
-                     started: {error}"
+                    "functions of processes are shown without names: cannot start ecli-symbols: \
+                     {error}"
                 ));
             }
         }
@@ -269,7 +270,7 @@ impl Remote {
             |asked: &Pending| asked.id == reply.id && asked.places.len() == reply.found.len();
         let link = self.link.as_mut()?;
         if !link.pending.front().is_some_and(is_answer) {
-            self.lose("it answers what it was not asked");
+            self.lose("it sent an answer without a question");
             return None;
         }
         let asked = link.pending.pop_front()?;
@@ -310,12 +311,12 @@ impl Remote {
         self.given_up.insert(asked.pid);
         let how = match ended {
             // As Rust ends a program that gets no memory.
-            Some(libc::SIGABRT) => "it needs more memory than --max-memory gives it".to_owned(),
+            Some(libc::SIGABRT) => "it needs more memory than --max-memory allows".to_owned(),
             Some(signal) => format!("signal {signal}"),
             None => why.to_owned(),
         };
         let text = format!(
-            "process {}: its functions have no names: what reads its files was ended ({how})",
+            "process {}: its functions are shown without names: ecli-symbols was ended ({how})",
             asked.pid
         );
         self.tell(&text);
@@ -326,7 +327,9 @@ impl Remote {
         match self.told {
             ..=MOST_TOLD => self.setup.talk.warning(text),
             number if number == MOST_TOLD + 1 => {
-                self.setup.talk.warning("more functions have no names, for such reasons");
+                self.setup
+                    .talk
+                    .warning("more functions are shown without names, for similar reasons");
             }
             _ => {}
         }

@@ -300,7 +300,7 @@ impl Sizes {
         let map_type = MapType::from(info.type_);
         let cpus = match is_per_cpu(map_type) {
             true => Some(libbpf_rs::num_possible_cpus().map_err(|error| {
-                io::Error::other(format!("cannot tell how many CPUs there are: {error}"))
+                io::Error::other(format!("cannot find out the number of CPUs: {error}"))
             })?),
             false => None,
         };

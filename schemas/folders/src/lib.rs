@@ -66,12 +66,12 @@ impl fmt::Display for NotPrivate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotPrivate::Owner { path, uid } => {
-                write!(f, "`{}` belongs to the user {uid}", path.display())
+                write!(f, "`{}` belongs to user {uid}", path.display())
             }
             NotPrivate::Writable { path, mode } => {
-                write!(f, "others may write to `{}` (its mode is {mode:04o})", path.display())
+                write!(f, "other users can write to `{}` (its mode is {mode:04o})", path.display())
             }
-            NotPrivate::NoFolder { path } => write!(f, "`{}` is no folder", path.display()),
+            NotPrivate::NoFolder { path } => write!(f, "`{}` is not a directory", path.display()),
             NotPrivate::Io { path, error } => write!(f, "`{}`: {error}", path.display()),
         }
     }

@@ -80,7 +80,7 @@ fn folders_of_other_users_are_named_with_the_user() {
     for result in [private(&home), private(&home.join("cache")), make_private(&home.join("new"))] {
         let why = result.unwrap_err();
         assert!(matches!(&why, NotPrivate::Owner { path, uid: 65534 } if path.ends_with("home")));
-        assert!(why.to_string().ends_with("home` belongs to the user 65534"), "{why}");
+        assert!(why.to_string().ends_with("home` belongs to user 65534"), "{why}");
     }
     assert!(!home.join("new").exists());
     // A link in there leads to a folder of root's: who owns the link decides where it leads.

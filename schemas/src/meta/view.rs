@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the packer recognised: keys that only this project knows.
+//! What the packer recognized: keys that only this project knows.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -10,7 +10,7 @@ use super::limits::{
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// The text is larger than [`MAX_PACKAGE_SIZE`].
-    #[error("the package has {size} bytes; at most {MAX_PACKAGE_SIZE} are read")]
+    #[error("the package has {size} bytes; the limit is {MAX_PACKAGE_SIZE}")]
     TooLarge {
         /// Size of the text in bytes.
         size: u64,
@@ -20,8 +20,8 @@ pub enum PackageError {
     NotJson(serde_json::Error),
     /// It holds more than [`MAX_VALUES`].
     #[error(
-        "the package has more than {MAX_VALUES} keys and values (the next is at line {line}, \
-         column {column}); no more are taken"
+        "the package has more than {MAX_VALUES} keys and values; the next is at line {line}, \
+         column {column}"
     )]
     TooManyValues {
         /// The line of the first that is too many.
@@ -31,8 +31,8 @@ pub enum PackageError {
     },
     /// Arrays and objects are nested deeper than [`MAX_DEPTH`].
     #[error(
-        "the package has arrays and objects inside of each other at line {line}, column {column}; \
-         at most {MAX_DEPTH} levels are taken"
+        "the package is nested too deeply at line {line}, column {column}; the limit is \
+         {MAX_DEPTH} levels"
     )]
     TooDeep {
         /// The line of the first that is too deep.
@@ -42,8 +42,8 @@ pub enum PackageError {
     },
     /// A key, or a string that is described, is longer than [`MAX_TEXT`].
     #[error(
-        "the text that ends at line {line}, column {column} has {size} bytes; at most {MAX_TEXT} \
-         are taken"
+        "the text that ends at line {line}, column {column} has {size} bytes; the limit is \
+         {MAX_TEXT}"
     )]
     TextTooLong {
         /// Its size in bytes.
@@ -62,7 +62,7 @@ pub enum PackageError {
         error: serde_json::Error,
     },
     /// JSON that is the meta data alone.
-    #[error("this is the description alone (`X.skel.json`), without the BPF object")]
+    #[error("this is only the description (`X.skel.json`), without the BPF object")]
     SkeletonOnly,
     /// `bpf_object` is not base64.
     #[error("`bpf_object`: not base64: {0}")]
@@ -71,7 +71,7 @@ pub enum PackageError {
     #[error("`bpf_object`: not a zlib stream: {0}")]
     Zlib(std::io::Error),
     /// `bpf_object_size` is over [`MAX_OBJECT_SIZE`].
-    #[error("`bpf_object_size`: {size} bytes; at most {MAX_OBJECT_SIZE} are taken")]
+    #[error("`bpf_object_size`: {size} bytes; the limit is {MAX_OBJECT_SIZE}")]
     ObjectTooLarge {
         /// The size that the package states.
         size: u64,
@@ -86,8 +86,8 @@ pub enum PackageError {
     },
     /// There are more modules than [`MAX_MODULES`], or they are larger than [`MAX_MODULES_SIZE`].
     #[error(
-        "`wasm_modules`: {count} modules of {size} bytes; at most {MAX_MODULES} of \
-         {MAX_MODULES_SIZE} bytes together are taken"
+        "`wasm_modules`: {count} modules of {size} bytes; the limit is {MAX_MODULES} modules and \
+         {MAX_MODULES_SIZE} bytes together"
     )]
     TooManyModules {
         /// How many there are.
@@ -98,7 +98,7 @@ pub enum PackageError {
     /// Modules and three times the object are larger than [`super::most_unpacked`].
     #[error(
         "an object of {object} bytes and modules of {modules} are too large for a package of \
-         {text}: three times the object and the modules may have {} bytes together",
+         {text}: three times the object and the modules together are limited to {} bytes",
         most_unpacked(*.text)
     )]
     UnpacksTooLarge {
@@ -111,7 +111,7 @@ pub enum PackageError {
     },
     /// `bpf_object_size` is not the object's size.
     #[error(
-        "`bpf_object_size` says {stated} bytes, but `bpf_object` holds {}{found}",
+        "`bpf_object_size` is {stated} bytes, but `bpf_object` has {}{found}",
         if *.found > *.stated { "at least " } else { "" }
     )]
     SizeMismatch {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Any bytes as an object: its programs, its debug information, what is recognised of it, and the
+//! Any bytes as an object: its programs, its debug information, what is recognized of it, and the
 //! object that is written without debug information.
 #![no_main]
 

@@ -47,7 +47,7 @@ fn check(shown: &Shown) {
     }
 }
 
-/// A terminal is told to move, to clear and to colour, and nothing that a name says.
+/// A terminal is told to move, to clear and to color, and nothing that a name says.
 fn screen(text: &str) {
     let mut parts = text.split('\x1b');
     let is_bad = |c: char| c.is_control() && c != '\n';

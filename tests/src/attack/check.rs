@@ -56,13 +56,13 @@ pub fn ended(ended: &Ended, codes: &[i32], memory: Option<u64>) -> Verdict {
 /// Where text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
-    /// No colours, and lines end with a line feed.
+    /// No colors, and lines end with a line feed.
     File,
-    /// Colours, and lines end with a carriage return, too, which the terminal adds.
+    /// Colors, and lines end with a carriage return, too, which the terminal adds.
     Terminal,
 }
 
-/// The colours and weights that both programs use for their own words, and clang for its. What others
+/// The colors and weights that both programs use for their own words, and clang for its. What others
 /// hide in names has other numbers, so that it can be told apart.
 pub const OWN_COLOURS: [&str; 14] = [
     "0", "1", "4", "31", "32", "33", "34", "36", "0;1;30", "0;1;31", "0;1;32", "0;1;35", "0;1;36",
@@ -86,7 +86,7 @@ pub fn shown(bytes: &[u8], screen: Screen) -> Verdict {
             '\n' | '\t' => true,
             '\r' => is_terminal && matches!(rest.peek(), Some((_, '\n' | '\r'))),
             '\x1b' if is_terminal => {
-                let length = own_colour(&text[at..]);
+                let length = own_color(&text[at..]);
                 for _ in 1..length {
                     rest.next();
                 }
@@ -120,8 +120,8 @@ pub fn written(bytes: &[u8], format: &str) -> Verdict {
     }
 }
 
-/// Bytes of a colour of our own at the beginning of a text; 0 where there is none.
-fn own_colour(text: &str) -> usize {
+/// Bytes of a color of our own at the beginning of a text; 0 where there is none.
+fn own_color(text: &str) -> usize {
     let Some((number, _)) = text.strip_prefix("\x1b[").and_then(|rest| rest.split_once('m')) else {
         return 0;
     };

@@ -3,7 +3,7 @@
 
 use super::random::Random;
 
-/// Pieces, of which names are made. None has a zero byte: names end there. Colours have numbers that the
+/// Pieces, of which names are made. None has a zero byte: names end there. Colors have numbers that the
 /// programs do not use themselves.
 pub(super) const PIECES: [&str; 40] = [
     "\x1b[35;45m",

@@ -159,7 +159,7 @@ fn tcpstates_tells_of_each_change() {
             // The listener's two, and those of the connection that was refused.
             changes += 4;
         }
-        // The last acknowledgement may still be on its way.
+        // The last acknowledgment may still be on its way.
         let is_of_load = |line: &&str| ports.iter().any(|port| line.contains(&port.to_string()));
         watchers.wait("the changes are seen", |text| {
             text.lines().filter(is_of_load).count() >= changes

@@ -171,7 +171,7 @@ fn names_of_times_have_their_unit() {
 }
 
 #[test]
-fn addresses_and_their_neighbours() {
+fn addresses_and_their_neighbors() {
     let types = Types::new();
     let family = Some(Field { offset: 40, size: 2 });
     let siblings = [

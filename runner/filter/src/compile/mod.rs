@@ -119,7 +119,7 @@ impl<'c> Compiler<'c> {
     fn mismatch(&self, member: &Word, is: &str, asked: Asked<'_>) -> FilterError {
         let how = match asked {
             Asked::Is => "it is not true or false by itself",
-            Asked::Compare(..) => "it has no order",
+            Asked::Compare(..) => "its values have no order",
             Asked::In(_) => "it cannot be compared with this",
             Asked::Match(_) => "a regular expression needs text",
         };
@@ -128,7 +128,7 @@ impl<'c> Compiler<'c> {
 
     fn pattern(&self, word: &Word) -> Result<Pattern> {
         Pattern::new(&word.raw).map_err(|reason| {
-            self.error(&word.span, format!("this is no regular expression: {reason}"))
+            self.error(&word.span, format!("this is not a regular expression: {reason}"))
         })
     }
 }
@@ -171,9 +171,9 @@ fn by_layout<'l>(place: Place<'l>, text: impl Fn(Option<usize>) -> Operand<'l>) 
         | Layout::Bool
         | Layout::Pointer => Operand::Number(number(&place), place),
         Layout::Float { .. } => Operand::Float(number(&place), place),
-        Layout::Struct(_) => Operand::None("a struct, of which a filter can name the members"),
+        Layout::Struct(_) => Operand::None("a struct: name one of its members"),
         Layout::Array { .. } => {
-            Operand::None("an array, of which a filter can name elements: `[0]`")
+            Operand::None("an array: name one of its elements, for example `[0]`")
         }
         Layout::Rest { .. } => Operand::None("an array without a length"),
         Layout::Bytes { .. } => Operand::None("bytes without a type"),

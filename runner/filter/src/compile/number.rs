@@ -163,8 +163,10 @@ impl Compiler<'_> {
             Ok(found) => found,
             Err(NoNumber::Word) => return Ok(None),
             Err(NoNumber::Unit(unit)) => {
-                let error = self.error(&word.span, format!("there is no unit `{unit}`"));
-                return Err(error.hint("units are ns, us, ms, s, min, h, d, and K, M, G for bytes"));
+                let error = self.error(&word.span, format!("unknown unit `{unit}`"));
+                return Err(
+                    error.hint("the units are ns, us, ms, s, min, h, d, and K, M, G for bytes")
+                );
             }
             Err(NoNumber::Large) => {
                 return Err(self.error(&word.span, format!("`{}` is too large", word.raw)));
@@ -181,26 +183,25 @@ impl Compiler<'_> {
                 self.in_unit(exact, by_name.unwrap_or(Unit::Seconds), word)
             }
             (_, Some(Meaning::Clock(_))) => {
-                let message = format!("`{}` is a point in time, no time span", member.raw);
-                Err(self.error(&word.span, message).hint("it can be compared with bare numbers"))
+                let message = format!("`{}` is a point in time, not a time span", member.raw);
+                Err(self.error(&word.span, message).hint("compare it with a number without a unit"))
             }
-            (Counts::Time, Some(Meaning::Size)) => {
-                Err(self.error(&word.span, format!("`{}` counts bytes, no time", member.raw)))
-            }
+            (Counts::Time, Some(Meaning::Size)) => Err(self
+                .error(&word.span, format!("`{}` is a number of bytes, not a time", member.raw))),
             (Counts::Time, _) => {
                 let message = format!("`{}` has no unit of time", member.raw);
-                Err(self.error(&word.span, message).hint("it can be compared with bare numbers"))
+                Err(self.error(&word.span, message).hint("compare it with a number without a unit"))
             }
             (_, _) => {
-                let message = format!("`{}` is no number of bytes", member.raw);
-                Err(self.error(&word.span, message).hint("it can be compared with bare numbers"))
+                let message = format!("`{}` is not a number of bytes", member.raw);
+                Err(self.error(&word.span, message).hint("compare it with a number without a unit"))
             }
         }
     }
 
     fn in_unit(&self, exact: Exact, unit: Unit, word: &Word) -> Result<Option<Exact>> {
         let found = exact.in_unit(unit);
-        let error = || self.error(&word.span, format!("`{}` is too exact", word.raw));
+        let error = || self.error(&word.span, format!("`{}` has too many digits", word.raw));
         found.map(Some).ok_or_else(error)
     }
 
@@ -256,7 +257,7 @@ impl Compiler<'_> {
     fn no_value(&self, member: &Word, word: &Word, known: Vec<(i128, String)>) -> FilterError {
         let shown = String::from_utf8_lossy(&word.value);
         if known.is_empty() {
-            let message = format!("`{}` is a number, and `{shown}` is none", member.raw);
+            let message = format!("`{}` is a number, and `{shown}` is not", member.raw);
             return self.error(&word.span, message);
         }
         let known = known.iter().map(|(_, name)| &**name);

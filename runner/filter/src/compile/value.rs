@@ -36,8 +36,10 @@ impl Compiler<'_> {
     ) -> Result<Test> {
         let no_address = |word: &Word| {
             let shown = String::from_utf8_lossy(&word.value).into_owned();
-            let error = self.error(&word.span, format!("`{shown}` is no address"));
-            error.hint("addresses are 10.0.0.1 and fe80::1, networks 10.0.0.0/8 and fe80::/10")
+            let error = self.error(&word.span, format!("`{shown}` is not an address"));
+            error.hint(
+                "write an address as 10.0.0.1 or fe80::1, a network as 10.0.0.0/8 or fe80::/10",
+            )
         };
         let network = |word: &Word| {
             let text = std::str::from_utf8(&word.value).ok();
@@ -70,8 +72,8 @@ impl Compiler<'_> {
             let text = std::str::from_utf8(&word.value).ok();
             let constant = text.and_then(hardware_address).ok_or_else(|| {
                 let shown = String::from_utf8_lossy(&word.value).into_owned();
-                let error = self.error(&word.span, format!("`{shown}` is no hardware address"));
-                error.hint("hardware addresses are 00:1b:02:ff:04:05")
+                let error = self.error(&word.span, format!("`{shown}` is not a hardware address"));
+                error.hint("write a hardware address as 00:1b:02:ff:04:05")
             })?;
             let Place { part, offset, .. } = *place;
             Ok(Test::Bytes { part, offset, constant: constant.into() })

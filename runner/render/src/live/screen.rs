@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn another_size_draws_all_again_and_looks_are_colours_alone() {
+    fn another_size_draws_all_again_and_looks_are_colors_alone() {
         let mut screen = Screen::new(false);
         shown(&mut screen, &["a"]);
         let mut out = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Views of maps, annotated or recognised.
+//! Views of maps, annotated or recognized.
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ impl Builder<'_> {
         let view = described.and_then(|meta| meta.view.as_ref());
         match (sample, view) {
             (Some(sample), _) => Some(Purpose::annotated(sample)),
-            (None, Some(view)) => Purpose::recognised(view),
+            (None, Some(view)) => Purpose::recognized(view),
             // A package of another packer: the types alone tell.
             (None, None) if !self.is_described() && Slots::of(value).is_some() => {
                 Some(Purpose::histogram())

@@ -2,8 +2,8 @@
 //! Decides what is shown of a package: which maps and variables are read periodically, and as what;
 //! which buffers' records are shown, and as which struct.
 //!
-//! Annotations decide first, then what the packer recognised (`view` in the description). In a
-//! package of another packer, things are recognised by their types alone:
+//! Annotations decide first, then what the packer recognized (`view` in the description). In a
+//! package of another packer, things are recognized by their types alone:
 //! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2 histogram;
 //! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
 //!   nothing else to show.
@@ -135,7 +135,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
         if object.calls_helper(&PRINTING) {
             builder.sources.push(Source::Stream(Arc::new(printk::stream())));
         } else if !object.programs().iter().any(writes_text) {
-            let text = "the package has nothing to show; its programs run until Ctrl-C";
+            let text = "the package has no data to show; its programs run until Ctrl-C";
             builder.notes.push(Note::Info(text.to_owned()));
         }
     }
@@ -197,7 +197,8 @@ impl Builder<'_> {
             Some(slots) => Shape::Histogram { slots, edges, unit: self.unit(&purpose.sample) },
             None => {
                 self.warn(format!(
-                    "`{name}` is no histogram: its value has no array of slots; it is shown as it is"
+                    "`{name}` is not a histogram, since its value has no array of slots; it is \
+                     shown as a table"
                 ));
                 Shape::KeyValue
             }
@@ -220,7 +221,7 @@ impl Builder<'_> {
                     record.give_meaning(name, meaning);
                 }
                 None => self.warn(format!(
-                    "`{name}` cannot be shown as `{meaning}`: there are {}",
+                    "`{name}` cannot be shown as `{meaning}`: the meanings are {}",
                     Meaning::all_names().collect::<Vec<_>>().join(", ")
                 )),
             }
@@ -244,7 +245,8 @@ impl Builder<'_> {
             Some(names) => Layout::Label { size, names },
             None => {
                 self.warn(format!(
-                    "neither the object nor this kernel has the enum `{name}`: keys are numbers"
+                    "neither the object nor this kernel has the enum `{name}`: keys are shown as \
+                     numbers"
                 ));
                 key
             }

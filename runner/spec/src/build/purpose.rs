@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is made of a map or variable: as an annotation says, or as the packer recognised it.
+//! What is made of a map or variable: as an annotation says, or as the packer recognized it.
 
 use bpfpack_decode::{Edges, Field, Layout, Slots};
 use bpfpack_schemas::meta::{SampleKind, SampleMeta, Scale, SlotPosition, ViewKind, ViewMeta};
@@ -36,8 +36,8 @@ impl Purpose {
         Purpose { sample: SampleMeta { kind, ..SampleMeta::default() }, ..Purpose::default() }
     }
 
-    /// As the packer recognised it; none where it is nothing to be shown.
-    pub(super) fn recognised(view: &ViewMeta) -> Option<Purpose> {
+    /// As the packer recognized it; none where it is nothing to be shown.
+    pub(super) fn recognized(view: &ViewMeta) -> Option<Purpose> {
         let sort = view.sort.clone();
         match view.kind {
             ViewKind::Histogram => {}

@@ -92,7 +92,7 @@ impl Builder<'_> {
         let view = described.and_then(|variable| variable.view.as_ref());
         match (sample, view) {
             (Some(sample), _) => Some((Purpose::annotated(sample), true)),
-            (None, Some(view)) => Purpose::recognised(view).map(|purpose| (purpose, false)),
+            (None, Some(view)) => Purpose::recognized(view).map(|purpose| (purpose, false)),
             (None, None) if self.is_described() => None,
             (None, None) => Some((Purpose::default(), false)),
         }

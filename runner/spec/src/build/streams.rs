@@ -43,8 +43,8 @@ impl Builder<'_> {
             match records.is_empty() {
                 false => streams.push(Stream { index: streams.len(), name, records, tag, buffer }),
                 true => self.warn(format!(
-                    "the records of `{name}` are not shown: the package does not say what they \
-                     are (pack it with the header of their struct: ecc X.bpf.c X.h)"
+                    "the records of `{name}` are not shown: the package does not describe them \
+                     (pack it with the header of their struct: ecc X.bpf.c X.h)"
                 )),
             }
         }
@@ -63,8 +63,8 @@ impl Builder<'_> {
             for (field, name) in field_map {
                 if !record.members.iter().any(|member| member.name == *name) {
                     self.warn(format!(
-                        "the stacks' `{field}` is said to be the member `{name}`, which records of \
-                         `{}` do not have",
+                        "the package says that the member `{name}` is the `{field}` of stacks, but \
+                         records of `{}` do not have it",
                         ty.name
                     ));
                 }
@@ -113,7 +113,7 @@ impl Builder<'_> {
             return first;
         }
         self.warn(format!(
-            "not all records have `{name}` at the same place: they are told apart by their sizes"
+            "records have `{name}` at different offsets: ecli tells them apart by their sizes"
         ));
         None
     }

@@ -63,17 +63,17 @@ impl Others {
     /// What to say of them; none where there are none. `is_sorted`: lines that cannot be ours are left
     /// out.
     pub(super) fn in_words(&self, is_sorted: bool) -> Option<String> {
-        let which = if is_sorted { "those that look like ours" } else { "lines of theirs" };
+        let which = if is_sorted { "lines that look like the package's" } else { "their lines" };
         match self {
             Others::There(0, _) => None,
             Others::There(count, names) => Some(format!(
-                "other programs on this machine print, too ({}): {which} may be among what is shown, \
+                "other programs on this machine also print ({}): {which} may be in the output, \
                  since the kernel does not say which program printed a line",
                 listed(*count, names)
             )),
             Others::Unknown if is_sorted => None,
             Others::Unknown => Some(
-                "lines of other programs may be among what is shown: the kernel does not say which \
+                "the output may contain lines of other programs: the kernel does not say which \
                  program printed a line"
                     .to_owned(),
             ),
@@ -104,7 +104,10 @@ mod tests {
         assert_eq!(calls(&code).collect::<Vec<_>>(), [0x105]);
         assert_eq!(Others::There(0, Vec::new()).in_words(false), None);
         let text = Others::There(2, vec!["a".into(), "b".into()]).in_words(true).unwrap();
-        assert!(text.contains("(2 programs: `a`, `b`): those that look like ours"), "{text}");
+        assert!(
+            text.contains("(2 programs: `a`, `b`): lines that look like the package's"),
+            "{text}"
+        );
         assert_eq!(Others::Unknown.in_words(true), None, "most of theirs are left out");
         assert!(Others::Unknown.in_words(false).is_some());
     }

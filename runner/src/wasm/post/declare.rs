@@ -34,10 +34,10 @@ pub(super) fn declare(
     fields: &[String],
 ) -> Result<ModuleSource, BadDeclaration> {
     let json: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| BadDeclaration(format!("it is no JSON object: {error}")))?;
+        .map_err(|error| BadDeclaration(format!("it is not a JSON object: {error}")))?;
     const KEYS: [&str; 7] = ["name", "members", "key", "value", "sort", "histogram", "unit"];
     if let Some(unknown) = json.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return bad(format!("`{unknown}` is unknown; there are {}", KEYS.join(", ")));
+        return bad(format!("`{unknown}` is unknown; the keys are {}", KEYS.join(", ")));
     }
     let name = match json.get("name").and_then(Value::as_str) {
         Some(name) if !name.is_empty() => printable::clean(name),
@@ -88,7 +88,7 @@ fn view(
     let unit = match json.get("unit") {
         None => "(unit)".to_owned(),
         Some(Value::String(unit)) => printable::clean(unit),
-        Some(other) => return bad(format!("`unit` is no text: {other}")),
+        Some(other) => return bad(format!("`unit` is not text: {other}")),
     };
     let shape = match json.get("histogram") {
         None => Shape::Table,
@@ -96,7 +96,8 @@ fn view(
             let edges = edges(scale)?;
             let Some(slots) = Slots::of(&value) else {
                 return bad(
-                    "a histogram's value has a member `slots`, as \"u32[27]\" or \"u64[27]\"",
+                    "the value of a histogram needs a member `slots`, for example \"u32[27]\" or \
+                     \"u64[27]\"",
                 );
             };
             Shape::Histogram { slots, edges, unit }
@@ -111,7 +112,7 @@ fn view(
             }
             Some(sort.clone())
         }
-        Some(other) => return bad(format!("`sort` is no text: {other}")),
+        Some(other) => return bad(format!("`sort` is not text: {other}")),
     };
     Ok(View {
         index,
@@ -141,19 +142,21 @@ fn edges(scale: &Value) -> Result<Edges, BadDeclaration> {
                 (Some(origin), Some(step)) if step > 0 => {
                     Ok(Edges::Linear { origin: origin.into(), step: step.into() })
                 }
-                _ => bad("a linear histogram has a `step` above 0"),
+                _ => bad("a linear histogram needs a `step` above 0"),
             }
         }
-        other => {
-            bad(format!("`histogram` is \"log2\", \"log2_zero\" or {{\"step\": 10}}, not {other}"))
-        }
+        other => bad(format!(
+            "`histogram` must be \"log2\", \"log2_zero\" or {{\"step\": 10}}, not {other}"
+        )),
     }
 }
 
 /// The members of a struct, laid out.
 fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
     let Value::Object(named) = members else {
-        return bad(format!("`{what}` is an object of names and types, as {{\"pid\": \"u32\"}}"));
+        return bad(format!(
+            "`{what}` must be an object of names and types, for example {{\"pid\": \"u32\"}}"
+        ));
     };
     if named.is_empty() {
         return bad(format!("`{what}` has no members"));
@@ -162,7 +165,7 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
     let (mut end, mut widest) = (0usize, 1);
     for (name, ty) in named {
         let Value::String(ty) = ty else {
-            return bad(format!("the type of `{name}` is no text: {ty}"));
+            return bad(format!("the type of `{name}` is not text: {ty}"));
         };
         let (ty, meaning) = match ty.trim().split_once(char::is_whitespace) {
             Some((ty, meaning)) => (ty, Some(meaning.trim())),
@@ -170,8 +173,8 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
         };
         let Some((layout, align)) = layout(ty) else {
             return bad(format!(
-                "`{ty}` of `{name}` is no type; there are u8 to u128, s8 to s128, f32, f64, bool, \
-                 ptr, char[N], bytes[N], and arrays of them, as u32[4]"
+                "`{ty}` of `{name}` is not a type; the types are u8 to u128, s8 to s128, f32, f64, \
+                 bool, ptr, char[N], bytes[N], and arrays of them, for example u32[4]"
             ));
         };
         let offset = end.next_multiple_of(align);
@@ -185,7 +188,7 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
             let Some(meaning) = Meaning::named(meaning) else {
                 let known: Vec<_> = Meaning::all_names().collect();
                 return bad(format!(
-                    "`{meaning}` of `{name}` is no meaning; there are {}",
+                    "`{meaning}` of `{name}` is not a meaning; the meanings are {}",
                     known.join(", ")
                 ));
             };
@@ -287,19 +290,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let said = |text: &str| declared(text).unwrap_err();
-        assert!(said("[]").contains("no JSON object"));
+        assert!(said("[]").contains("not a JSON object"));
         assert!(said(r#"{"members": {"a": "u8"}}"#).contains("no `name`"));
         assert!(said(r#"{"name": "a"}"#).contains("neither"));
         assert!(said(r#"{"name": "a", "members": {"a": "int"}}"#).contains("`int` of `a`"));
-        assert!(said(r#"{"name": "a", "members": {"a": "u32[0]"}}"#).contains("no type"));
-        assert!(said(r#"{"name": "a", "members": {"a": "u8 colour"}}"#).contains("no meaning"));
+        assert!(said(r#"{"name": "a", "members": {"a": "u32[0]"}}"#).contains("not a type"));
+        assert!(said(r#"{"name": "a", "members": {"a": "u8 color"}}"#).contains("not a meaning"));
         assert!(said(r#"{"name": "a", "members": {}}"#).contains("no members"));
         assert!(
             said(r#"{"name": "a", "value": {"a": "u8"}, "histogram": "log2"}"#).contains("slots")
         );
         let sorted = r#"{"name": "a", "value": {"a": "u8"}, "sort": "b"}"#;
         assert!(said(sorted).contains("no member `b`"));
-        assert!(said(r#"{"name": "a", "colour": 1, "value": {"a": "u8"}}"#).contains("`colour`"));
+        assert!(said(r#"{"name": "a", "color": 1, "value": {"a": "u8"}}"#).contains("`color`"));
         let huge = r#"{"name": "a", "members": {"a": "u64[1048576]"}}"#;
         assert!(said(huge).contains("longer than"));
     }

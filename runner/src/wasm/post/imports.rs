@@ -71,9 +71,9 @@ fn emit(mut call: Call<'_>, source: u32, kind: u32, at: u32, len: u32) -> Result
             ));
         }
         Some(ModuleSource::Rows(..)) => {
-            return Err(format_err!("emit: source {source} has rows, which `rows` shows"));
+            return Err(format_err!("emit: source {source} is a table; use `rows`"));
         }
-        None => return Err(format_err!("emit: there is no source {source}")),
+        None => return Err(format_err!("emit: source {source} does not exist")),
     }
     keep(&mut call, "emit", at, len, Emitted::Record { source, len: len as usize })
 }
@@ -82,11 +82,11 @@ fn rows(mut call: Call<'_>, source: u32, at: u32, len: u32) -> Result<()> {
     let world = std::rc::Rc::clone(&call.data().world);
     let sources = world.sources.borrow();
     let Some(ModuleSource::Rows(_, row)) = sources.get(source as usize) else {
-        return Err(format_err!("rows: there is no source {source} that has rows"));
+        return Err(format_err!("rows: source {source} is not a table, or does not exist"));
     };
     if !(len as usize).is_multiple_of(row.stride.max(1)) {
         let stride = row.stride;
-        return Err(format_err!("rows: {len} bytes are no rows of {stride}"));
+        return Err(format_err!("rows: {len} bytes are not a multiple of {stride}"));
     }
     let pieces = len as usize / row.stride.max(1) * PIECES_OF_ROW;
     keep_pieces(&mut call, "rows", (at, len), Emitted::Rows { source, len: len as usize }, pieces)
@@ -102,7 +102,7 @@ fn json(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
     if bytes.len() > MOST_EMITTED {
         return Err(TooMuch.into());
     }
-    let json = minified(bytes).map_err(|error| format_err!("json: it is no JSON: {error}"))?;
+    let json = minified(bytes).map_err(|error| format_err!("json: it is not JSON: {error}"))?;
     let len = json.len();
     Ok(call.data_mut().keep(Emitted::Json { len }, &json)?)
 }
@@ -133,21 +133,21 @@ fn of(name: &'static str, error: impl std::fmt::Display) -> wasmtime::Error {
 
 fn declare_source(mut call: Call<'_>, at: u32, len: u32) -> Result<u32> {
     if len > MOST_DECLARED {
-        return Err(format_err!("declare: {len} bytes; at most {MOST_DECLARED} are taken"));
+        return Err(format_err!("declare: {len} bytes; the limit is {MOST_DECLARED}"));
     }
     let text = owned(&mut call, "declare", at, len)?;
     let state = call.data();
     if !state.is_starting {
-        return Err(format_err!("declare: sources are declared in `bpfpack_start` only"));
+        return Err(format_err!("declare: only `bpfpack_start` can declare sources"));
     }
     let mut sources = state.world.sources.borrow_mut();
     let source = declare(&text, sources.len(), &state.world.fields);
     let source = source.map_err(|error| of("declare", error))?;
     if sources.iter().any(|other| other.name() == source.name()) {
-        return Err(format_err!("declare: there is a source `{}` already", source.name()));
+        return Err(format_err!("declare: the source `{}` already exists", source.name()));
     }
     if sources.len() - state.world.of_package >= 256 {
-        return Err(format_err!("declare: 256 sources are enough"));
+        return Err(format_err!("declare: a run has at most 256 sources"));
     }
     sources.push(source);
     Ok(sources.len() as u32 - 1)
@@ -252,7 +252,7 @@ impl Places {
 
     fn map(&self, name: &'static str, number: u32) -> Result<&Map> {
         let map = self.world.maps.get(number);
-        map.ok_or_else(|| format_err!("{name}: there is no map {number}"))
+        map.ok_or_else(|| format_err!("{name}: map {number} does not exist"))
     }
 
     fn read(&self, call: &Call<'_>, name: &'static str, at: u32, len: usize) -> Result<Vec<u8>> {
@@ -326,7 +326,7 @@ fn clock(_call: Call<'_>, which: u32) -> Result<i64> {
         0 => ClockId::Monotonic,
         1 => ClockId::Realtime,
         2 => ClockId::Boottime,
-        _ => return Err(format_err!("clock: there is no clock {which}")),
+        _ => return Err(format_err!("clock: clock {which} does not exist")),
     };
     Ok(os::nanoseconds(clock_gettime(clock)) as i64)
 }
@@ -349,7 +349,7 @@ fn log(mut call: Call<'_>, level: u32, at: u32, len: u32) -> Result<()> {
 
 fn stop(mut call: Call<'_>, code: u32) -> Result<()> {
     let Ok(code) = u8::try_from(code) else {
-        return Err(format_err!("stop: {code} is no exit code from 0 to 255"));
+        return Err(format_err!("stop: {code} is not an exit code from 0 to 255"));
     };
     // The first one counts.
     call.data_mut().stop.get_or_insert(code);

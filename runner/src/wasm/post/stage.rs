@@ -153,15 +153,15 @@ impl PostProcessor {
         let version = version.unwrap_or(0);
         if version != super::VERSION {
             let text = format!(
-                "speaks version {version} of the interface; this ecli speaks {}",
+                "uses version {version} of the interface; this ecli uses version {}",
                 super::VERSION
             );
-            return Err(unusable(text).hint("build it for this version, or take another ecli"));
+            return Err(unusable(text).hint("build it for this version, or use another ecli"));
         }
         if does_nothing {
             return Err(unusable(
                 "exports none of bpfpack_start, bpfpack_records, bpfpack_sample, bpfpack_tick, \
-                 bpfpack_end: it would do nothing"
+                 bpfpack_end: it would have no effect"
                     .to_owned(),
             ));
         }
@@ -345,12 +345,14 @@ impl PostProcessor {
         };
         let alloc = self.functions.alloc.clone();
         let at = self.call("bpfpack_alloc", |store| alloc.call(store, wanted))?;
-        let Some(at) = at else { return Err(self.bad_room("it has ended itself")) };
+        let Some(at) = at else { return Err(self.bad_room("it ended itself")) };
         if at == 0 {
             return Err(self.bad_room(&format!("it has no memory for {size} bytes")));
         }
         if at % 8 != 0 {
-            return Err(self.bad_room(&format!("it returned {at:#x}, which is no multiple of 8")));
+            return Err(
+                self.bad_room(&format!("it returned {at:#x}, which is not a multiple of 8"))
+            );
         }
         match memory::bytes(&self.store, self.memory, at, wanted) {
             Ok(_) => Ok(at),
@@ -439,7 +441,7 @@ impl Exports<'_> {
     ) -> Result<Option<TypedFunc<P, R>>, Failure> {
         let Some(found) = self.instance.get_func(&mut *store, function) else { return Ok(None) };
         found.typed(&*store).map(Some).map_err(|error| {
-            let error = anyhow!("`{function}` of `{}` has another type: {error:#}", self.name);
+            let error = anyhow!("`{function}` of `{}` has the wrong type: {error:#}", self.name);
             Failure::new(exit_code::MODULE, error)
         })
     }
@@ -459,11 +461,12 @@ fn check_imports(
     if missing.is_empty() {
         return Ok(());
     }
-    let error = anyhow!("`{name}` needs what ecli does not have: {}", missing.join(", "));
+    let error =
+        anyhow!("`{name}` imports functions that ecli does not have: {}", missing.join(", "));
     let failure = Failure::new(exit_code::MODULE, error);
     Err(match missing.iter().any(|import| import.starts_with("wasm_bpf.")) {
         true => failure.hint("it seems to be a whole tracer: ecli run X.wasm"),
-        false => failure.hint("runner/WASM.md lists what there is"),
+        false => failure.hint("runner/WASM.md lists the functions"),
     })
 }
 

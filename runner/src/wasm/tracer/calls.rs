@@ -66,8 +66,8 @@ fn by_index(caller: &mut In<'_>, index: u32) -> Result<Callback> {
     let table = caller.get_export(TABLE).and_then(Extern::into_table);
     let table = table.ok_or_else(|| {
         wasmtime::format_err!(
-            "the module exports no table `{TABLE}`, in which the callback of \
-             `wasm_bpf_buffer_poll` is looked up"
+            "the module exports no table `{TABLE}`, which holds the callback of \
+             `wasm_bpf_buffer_poll`"
         )
     })?;
     let function = table.get(&mut *caller, index.into());
@@ -75,8 +75,8 @@ fn by_index(caller: &mut In<'_>, index: u32) -> Result<Callback> {
     let callback = function.and_then(|function| function.typed(&*caller).ok());
     callback.ok_or_else(|| {
         wasmtime::format_err!(
-            "the callback of `wasm_bpf_buffer_poll`, number {index} in the table, is no function \
-             of three i32 that returns an i32"
+            "the callback of `wasm_bpf_buffer_poll`, number {index} in the table, is not a \
+             function of three i32 that returns an i32"
         )
     })
 }

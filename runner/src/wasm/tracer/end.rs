@@ -52,7 +52,8 @@ pub(super) fn check_imports(
     if missing.is_empty() {
         return Ok(());
     }
-    let error = anyhow!("`{name}` imports what ecli does not have: {}", missing.join(", "));
+    let error =
+        anyhow!("`{name}` imports functions that ecli does not have: {}", missing.join(", "));
     Err(Failure::new(exit_code::MODULE, error).hint(format!(
         "a tracer's module may import from `{MODULE}` and `{}`, as runner/WASM.md says",
         wasi::MODULE
@@ -125,7 +126,7 @@ fn write_all(
         return Ok(());
     }
     let error = anyhow!(
-        "{} bytes of output were not written: a signal came while nobody read them",
+        "{} bytes of output were not written: a signal arrived while nobody read them",
         sink.left()
     );
     Err(Failure::new(exit_code::OUTPUT, error))

@@ -88,7 +88,7 @@ impl Objects {
     /// Loads an object; its handle.
     pub(super) fn load(&mut self, bytes: &[u8], talk: &Talk) -> Result<u64, Failure> {
         if self.loaded.len() >= MOST {
-            let error = anyhow::anyhow!("the module has {MOST} objects open: it may have no more");
+            let error = anyhow::anyhow!("the module has {MOST} open objects, which is the limit");
             return Err(Failure::new(exit_code::LOAD, error));
         }
         let elf = BpfObject::parse(bytes).map_err(bad_object)?;
@@ -98,10 +98,7 @@ impl Objects {
             let pinned = opened.forget_pins();
             // What others have pinned is not the module's.
             if !pinned.is_empty() {
-                talk.warning(&format!(
-                    "the module's maps are its own, and are not pinned: {}",
-                    pinned.join(", ")
-                ));
+                talk.warning(&format!("a module cannot pin maps: {}", pinned.join(", ")));
             }
             memory::check(&opened.memory(), &elf, self.max_memory)?;
             opened.load(attach::load_hint).map_err(|refused| refused.failure)

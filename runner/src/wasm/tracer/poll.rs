@@ -162,8 +162,8 @@ fn hand_over(
 fn tell_of_cut(state: &mut State, len: usize, room: usize) {
     if !state.was_cut {
         state.was_cut = true;
-        state
-            .talk
-            .warning(&format!("a record of {len} bytes was cut: the module has room for {room}"));
+        state.talk.warning(&format!(
+            "a record of {len} bytes was truncated: the module has room for {room}"
+        ));
     }
 }

@@ -44,7 +44,7 @@ impl Tally {
         if !self.was_told && counters.lost(name) > 0 {
             self.was_told = true;
             talk.warning(&format!(
-                "`{name}` has no room for some records: they are lost, and counted"
+                "the buffer `{name}` is full: some records are lost, and counted"
             ));
         }
     }

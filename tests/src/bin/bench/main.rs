@@ -39,7 +39,11 @@ fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     for name in &wanted {
         let names = PARTS.map(|(name, _)| name);
-        ensure!(names.contains(&name.as_str()), "no part `{name}`: there are {}", names.join(", "));
+        ensure!(
+            names.contains(&name.as_str()),
+            "no part `{name}`: the parts are {}",
+            names.join(", ")
+        );
     }
     for (name, part) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {

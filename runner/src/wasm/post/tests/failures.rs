@@ -41,14 +41,14 @@ fn assert_fails(text: &str, words: &[&str]) -> Vec<String> {
 fn what_is_no_post_processor() {
     assert_refused("(module)", MODULE, &["exports no `memory`"]);
     assert_refused(r#"(module (memory (export "memory") 1))"#, MODULE, &["bpfpack_version"]);
-    assert_refused("(modul", MODULE, &["no module"]);
+    assert_refused("(modul", MODULE, &["not a module"]);
     assert_refused(&module("", ""), MODULE, &["none of bpfpack_start"]);
     let other = r#"(module (memory (export "memory") 1)
         (func (export "bpfpack_version") (result i32) (i32.const 2))
         (func (export "bpfpack_alloc") (param i32) (result i32) (i32.const 8)))"#;
-    assert_refused(other, MODULE, &["version 2", "speaks 1"]);
+    assert_refused(other, MODULE, &["version 2", "uses version 1"]);
     let typed = module("", r#"(func (export "bpfpack_end"))"#);
-    assert_refused(&typed, MODULE, &["bpfpack_end", "another type"]);
+    assert_refused(&typed, MODULE, &["bpfpack_end", "wrong type"]);
     let imports = r#"(import "bpfpack" "emit" (func (param i32)))"#;
     assert_refused(&module(imports, ""), MODULE, &["cannot run", "emit"]);
 }
@@ -61,7 +61,7 @@ fn all_missing_imports_are_named() {
 
 #[test]
 fn traps_name_the_function_and_the_cause() {
-    assert_fails(&records("", "unreachable"), &["gave up"]);
+    assert_fails(&records("", "unreachable"), &["aborted"]);
     assert_fails(&records("", "(i32.div_u (i32.const 1) (i32.const 0))"), &["divided by zero"]);
     assert_fails(&records("", "(i32.load (i32.const -8))"), &["outside of its memory"]);
     assert_fails(&records("", "(i32.const 7)"), &["it returned 7"]);
@@ -77,7 +77,7 @@ fn traps_name_the_function_and_the_cause() {
 #[test]
 fn what_was_emitted_before_is_shown() {
     let emit = "(call $emit (local.get 0) (i32.const 0) (i32.add (local.get 1) (i32.const 8)) (i32.const 8)) unreachable";
-    let seen = assert_fails(&records(EMIT, emit), &["gave up"]);
+    let seen = assert_fails(&records(EMIT, emit), &["aborted"]);
     assert_eq!(seen, ["rb [1, 0, 0, 0, 2, 0, 0, 0]"]);
 }
 
@@ -100,9 +100,13 @@ fn places_outside_of_its_memory_are_errors() {
         (
             EMIT,
             "(call $emit (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0))",
-            "no source 9",
+            "source 9 does not exist",
         ),
-        (EMIT, "(call $emit (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0))", "has rows"),
+        (
+            EMIT,
+            "(call $emit (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0))",
+            "is a table",
+        ),
         (EMIT, "(call $emit (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0))", "not 3"),
         (TEXT, "(call $text (i32.const 196608) (i32.const 1))", "text"),
     ];
@@ -116,7 +120,7 @@ fn places_outside_of_its_memory_are_errors() {
         "(func (export \"bpfpack_records\")",
         "(data (i32.const 0) \"targ\") (func (export \"bpfpack_records\")",
     );
-    assert_fails(&text, &["argument", "not inside"]);
+    assert_fails(&text, &["argument", "outside of the module"]);
 }
 
 #[test]
@@ -124,8 +128,8 @@ fn nonsense_from_alloc_is_an_error() {
     for (answer, word) in [
         ("0", "no memory"),
         ("12", "multiple of 8"),
-        ("-8", "not inside"),
-        ("196000", "not inside"),
+        ("-8", "outside of the module"),
+        ("196000", "outside of the module"),
     ] {
         let text = records("", "(i32.const 0)").replace(
             "(result i32) (i32.const 65536)",

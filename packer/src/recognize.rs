@@ -36,7 +36,7 @@ const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
 const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
 
 /// Writes down what each map and variable is for.
-pub(crate) fn recognise(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts: &Facts) {
+pub(crate) fn recognize(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts: &Facts) {
     let variables: BTreeSet<String> = meta
         .bpf_skel
         .data_sections

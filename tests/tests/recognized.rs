@@ -101,7 +101,7 @@ fn records_are_shown_as_what_was_found() {
 }
 
 #[test]
-fn maps_and_variables_are_recognised_by_their_use() {
+fn maps_and_variables_are_recognized_by_their_use() {
     let dir = scratch();
     let _ = pack("tests/fixtures/views.bpf.c", &dir);
     let meta = meta(dir.path(), "views");
@@ -139,7 +139,7 @@ fn maps_and_variables_are_recognised_by_their_use() {
 }
 
 #[test]
-fn what_was_recognised_is_shown_as_it_was_counted() {
+fn what_was_recognized_is_shown_as_it_was_counted() {
     if !is_root() {
         return;
     }
@@ -302,7 +302,7 @@ char LICENSE[] SEC(\"license\") = \"GPL\";
 ";
     fs::write(dir.path().join("x.bpf.c"), source).unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c"]);
-    outcome.failed(6, &["value of the map `counts` is `struct hits`, which is only declared"]);
+    outcome.failed(6, &["value of the map `counts` is `struct hits`, which is declared but not"]);
 }
 
 #[test]
