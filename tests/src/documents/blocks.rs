@@ -5,10 +5,10 @@
 //! commands, each with the lines that it prints. Any other block is a file if the paragraph above it
 //! ends with a colon and names the file in backquotes, as in "Write `x.bpf.c`:".
 //!
-//! HTML comments above a console change how it runs:
+//! HTML comments above a block are for the test:
 //!
-//! - `<!-- not run: REASON -->`: it cannot run in the test;
 //! - `<!-- in: FOLDER -->`: this and the following blocks are in this folder of the project;
+//! - `<!-- not run: REASON -->`: the commands cannot run in the test;
 //! - `<!-- meanwhile: COMMAND -->`: this runs again and again meanwhile, so that there is something to
 //!   show.
 
@@ -22,6 +22,8 @@ pub enum Block {
         /// What it holds.
         text: String,
     },
+    /// What follows is in this folder of the project.
+    Folder(String),
     /// Commands and their output.
     Console(Console),
 }
@@ -31,8 +33,6 @@ pub enum Block {
 pub struct Console {
     /// Why it does not run.
     pub not_run: Option<String>,
-    /// The folder that it changes to, from the project's folder.
-    pub folder: Option<String>,
     /// What runs again and again meanwhile.
     pub meanwhile: Option<String>,
     /// The commands, in order.
@@ -57,6 +57,7 @@ pub fn blocks(document: &str) -> Vec<Block> {
     let (mut blocks, mut paragraph, mut comments) = (Vec::new(), String::new(), Vec::new());
     while let Some((_, line)) = reader.peek() {
         if let Some(lines) = reader.block() {
+            blocks.extend(comment(&comments, "in:").map(Block::Folder));
             blocks.extend(block(&lines, &paragraph, &comments));
             paragraph.clear();
             comments.clear();
@@ -126,21 +127,22 @@ impl<'a> Reader<'a> {
 
 fn block(lines: &[(usize, &str)], paragraph: &str, comments: &[&str]) -> Option<Block> {
     if lines.first().is_some_and(|(_, line)| line.starts_with("$ ")) {
-        let comment = |name: &str| {
-            let inside = |comment: &&str| {
-                let inside = comment.strip_prefix("<!--")?.strip_suffix("-->")?;
-                Some(inside.trim().strip_prefix(name)?.trim().to_owned())
-            };
-            comments.iter().find_map(inside)
-        };
-        let (not_run, folder, meanwhile) =
-            (comment("not run:"), comment("in:"), comment("meanwhile:"));
+        let (not_run, meanwhile) = (comment(comments, "not run:"), comment(comments, "meanwhile:"));
         let commands = commands(lines);
-        return Some(Block::Console(Console { not_run, folder, meanwhile, commands }));
+        return Some(Block::Console(Console { not_run, meanwhile, commands }));
     }
     let name = file_name(paragraph)?.to_owned();
     let text = lines.iter().flat_map(|(_, line)| [line, "\n"]).collect();
     Some(Block::File { name, text })
+}
+
+/// What the first of these comments that begins so says.
+fn comment(comments: &[&str], begin: &str) -> Option<String> {
+    let inside = |comment: &&str| {
+        let inside = comment.strip_prefix("<!--")?.strip_suffix("-->")?;
+        Some(inside.trim().strip_prefix(begin)?.trim().to_owned())
+    };
+    comments.iter().find_map(inside)
 }
 
 /// The commands of a console. A line that ends with a backslash goes on in the next one.
@@ -179,7 +181,7 @@ mod tests {
     fn console(document: &str) -> Console {
         match blocks(document).pop().unwrap() {
             Block::Console(console) => console,
-            file @ Block::File { .. } => panic!("{file:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -211,14 +213,18 @@ mod tests {
 
     #[test]
     fn comments_above_a_console() {
-        let marked = console(
-            "<!-- not run: needs kprobes -->\n<!-- in: examples/x -->\n<!-- meanwhile: dd -->\n\n    $ ls\n",
-        );
+        let marked =
+            console("<!-- not run: needs kprobes -->\n<!-- meanwhile: dd -->\n\n    $ ls\n");
         assert_eq!(marked.not_run.as_deref(), Some("needs kprobes"));
-        assert_eq!(marked.folder.as_deref(), Some("examples/x"));
         assert_eq!(marked.meanwhile.as_deref(), Some("dd"));
         let next = console("<!-- not run: this -->\n\n    $ ls\n\nText\n\n    $ ls\n");
         assert_eq!(next.not_run, None);
+    }
+
+    #[test]
+    fn a_folder_is_for_all_that_follows() {
+        let folder = blocks("<!-- in: examples/x -->\n\n    $ ls\n").into_iter().next();
+        assert_eq!(folder, Some(Block::Folder("examples/x".to_owned())));
     }
 
     #[test]

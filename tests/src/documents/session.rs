@@ -63,6 +63,7 @@ impl Session {
         for block in blocks(document) {
             match block {
                 Block::File { name, text } => std::fs::write(self.folder.join(name), text).unwrap(),
+                Block::Folder(folder) => self.folder = self.project().join(folder),
                 Block::Console(console) => match &console.not_run {
                     Some(reason) => not_run.push(format!("{}: {reason}", first_line(&console))),
                     None => wrong.extend(self.console(&console)),
@@ -73,9 +74,6 @@ impl Session {
     }
 
     fn console(&mut self, console: &Console) -> Vec<String> {
-        if let Some(folder) = &console.folder {
-            self.folder = self.project().join(folder);
-        }
         let _load = console.meanwhile.as_ref().map(|command| Load::start(command, &self.folder));
         let mut wrong = Vec::new();
         for command in &console.commands {
@@ -144,6 +142,8 @@ impl Session {
         let mut path = OsString::from(self.dir.path().join("bin"));
         path.push(":/usr/bin:/bin");
         let mut process = Process::new("sh");
+        // A shell that waits for it would take a signal for its own.
+        let command = format!("exec {command}");
         process.args(["-c", &command]).current_dir(&self.folder).stdin(Stdio::null());
         process.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let cache = ecc_command(&self.folder);
@@ -156,7 +156,7 @@ impl Session {
                 let messages = read(&stderr);
                 let printed = read(&stdout) + "\n" + &messages;
                 // Before it traces, a signal makes it end as a failure.
-                let traces = messages.contains(TRACING) || !read(&stdout).is_empty();
+                let traces = messages.contains(TRACING) || command.contains(" -q ");
                 traces && is_documented(&printed)
             };
             interrupt_when(&mut child, is_enough);
@@ -194,14 +194,14 @@ impl Default for Session {
     }
 }
 
-/// Ends a run as Ctrl-C does, once it has printed what is documented, or did not for a while.
+/// Ends a run, once it has printed what is documented, or did not for a while.
 fn interrupt_when(child: &mut Child, is_enough: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if is_enough() || Instant::now() > deadline {
             // It has not been waited for, so that the group is still its own.
-            let _ = kill_process_group(Pid::from_child(child), Signal::INT);
-            return;
+            let _ = kill_process_group(Pid::from_child(child), Signal::TERM);
+            std::thread::sleep(Duration::from_millis(500));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
