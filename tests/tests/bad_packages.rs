@@ -113,10 +113,10 @@ fn wrong_types_and_damaged_objects() {
     case.fails(3, &["meta.bpf_skel.maps[2].sample.type", "unknown variant `pie`"], |p| {
         p["meta"]["bpf_skel"]["maps"][2]["sample"]["type"] = json!("pie");
     });
-    case.fails(3, &["bpf_object_size", "says 1 bytes", "cut off"], |p| {
+    case.fails(3, &["bpf_object_size", "is 1 bytes", "incomplete"], |p| {
         p["bpf_object_size"] = json!(1);
     });
-    case.fails(3, &["bpf_object_size", "at most"], |p| {
+    case.fails(3, &["bpf_object_size", "the limit is"], |p| {
         p["bpf_object_size"] = json!(1u64 << 40);
     });
     case.fails(3, &["not base64"], |p| p["bpf_object"] = json!("§"));

@@ -145,7 +145,7 @@ fn an_expression_that_fits_nothing_ends_before_anything_is_loaded() {
     fails(
         "--until",
         "number >",
-        &["--until: the end of the expression stands", "\n  |         ^\n"],
+        &["--until: expected a value, found the end", "\n  |         ^\n"],
     );
     fails("--filter", "comm > 1 && number == one", &["`number` is a number, and `one` is not"]);
     fails("--filter", "number > 1ms", &["`number` has no unit of time", "  |          ^^^\n"]);

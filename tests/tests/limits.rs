@@ -119,7 +119,7 @@ fn maps_take_no_more_memory_than_they_may() {
     let outcome = ecli(&args(&["--max-memory", "64M", "-d", "10ms"], &package));
     outcome.failed(
         4,
-        &["`large` takes 382 MB", "may take 64 MB", "raise the limit with --max-memory 383M"],
+        &["`large` needs 382 MB", "the limit is 64 MB", "raise the limit with --max-memory 383M"],
     );
     let _ = ecli(&args(&["--max-memory", "383M", "-d", "10ms"], &package)).succeeded();
     let smaller = ["--max-memory", "64M", "--map-entries", "large=1000", "-d", "10ms"];
@@ -200,7 +200,7 @@ fn limits_of_this_process_are_told_as_such() {
         run("sh", &["-c", &script, ecli, &package])
     };
     let outcome = shell("8");
-    outcome.failed(4, &["needs 21 open files", "may have 8", "ulimit -n 21"]);
+    outcome.failed(4, &["needs 21 open files", "the limit is 8", "ulimit -n 21"]);
     assert!(!outcome.stderr.contains("verifier"), "{}", outcome.stderr);
     let _ = shell("21").succeeded();
     let _ = shell("1024").succeeded();

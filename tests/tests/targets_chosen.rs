@@ -22,9 +22,9 @@ fn what_has_no_target_is_told_and_the_rest_runs() {
     let outcome = ecli(&["run", "--loose", "-d", "50ms", &package]).succeeded();
     for words in [
         "`on_tracepoint` is not attached: cannot attach",
-        "`on_user` (uprobe) is not attached: it needs a program or library",
-        "`on_connect` (cgroup/connect4) is not attached: it needs the path of a cgroup; --attach \
-         'on_connect=cgroup:/sys/fs/cgroup' names one, or --cgroup PATH",
+        "`on_user` (uprobe) is not attached: it needs a function of a program or library",
+        "`on_connect` (cgroup/connect4) is not attached: it needs the path of a cgroup; name one with --attach \
+         'on_connect=cgroup:/sys/fs/cgroup', or --cgroup PATH",
         "`on_filter` (netfilter) is not attached: it needs a hook of the packet filter",
         "`on_socket` (socket1) is not attached: it needs the name of an interface",
         "tracing with 5 programs",
@@ -138,7 +138,8 @@ fn programs_that_others_call_are_not_attached_with_them() {
     let args = ["run", "--without", "callee", "--map-set", "jumps=0:callee", &empty];
     ecli(&args).failed(2, &["--map-set jumps=0:callee: `callee` is not loaded"]);
     let outcome = ecli(&["run", "-d", "10ms", "--interface", "lo", &package]).succeeded();
-    for words in ["tracing with 1 program", "`callee` (tc/egress) is not attached: others call it"]
+    for words in
+        ["tracing with 1 program", "`callee` (tc/egress) is not attached: other programs call it"]
     {
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
     }
