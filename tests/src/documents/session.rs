@@ -143,8 +143,8 @@ impl Session {
         path.push(":/usr/bin:/bin");
         let mut process = Process::new("sh");
         // A shell that waits for it would take a signal for its own.
-        let command = format!("exec {command}");
-        process.args(["-c", &command]).current_dir(&self.folder).stdin(Stdio::null());
+        let typed = format!("exec {command}");
+        process.args(["-c", &typed]).current_dir(&self.folder).stdin(Stdio::null());
         process.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let cache = ecc_command(&self.folder);
         let cache = cache.get_envs().filter_map(|(name, value)| Some((name, value?)));
