@@ -88,7 +88,7 @@ fn files_of_other_kinds_stay_and_are_named() {
     assert_eq!(ecc(dir.path(), &["-y", "x.bpf.c"]).succeeded().stderr, "");
     // A program for this machine under the object's name.
     fs::copy("/bin/true", dir.path().join("x.bpf.o")).unwrap();
-    ecc(dir.path(), &["x.bpf.c"]).failed(7, &["x.bpf.o`", "ELF file for another machine"]);
+    ecc(dir.path(), &["x.bpf.c"]).failed(7, &["x.bpf.o`", "ELF file, but not for BPF"]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn functions_that_nobody_defines_are_refused() {
     refuses("", "n += __builtin_memcmp(a, b, n);", &[called, "clang 15 or newer", "bpf_strncmp"]);
     refuses("", "n += __builtin_strlen(a);", &["calls `strlen`", "bpf_probe_read_kernel_str"]);
     let declared = "int own(int x);";
-    refuses(declared, "n += own(n);", &["calls `own`", "misspelt", "__always_inline", "__ksym"]);
+    refuses(declared, "n += own(n);", &["calls `own`", "misspelled", "__always_inline", "__ksym"]);
     // Of several in one function, and of a static function in `.text`.
     let inner = "int own(int x);\n\
         static __noinline int inner(int x)\n{\n\treturn own(x);\n}";
