@@ -42,7 +42,11 @@ fn a_process_is_an_argument_or_a_member() {
     let outcome = ecli(&filtered).succeeded();
     let shown: Vec<&str> = outcome.stdout.lines().filter(|line| *line != "done").collect();
     assert!(shown.len() == 1 && shown[0].contains("\"echo\""), "{}", outcome.stdout);
-    assert!(outcome.stderr.contains("shows only data with `comm == \"echo\"`"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("shows only data with `comm == \"echo\"`"),
+        "{}",
+        outcome.stderr
+    );
     // An argument, before the name and behind it.
     let opensnoop = pack(OPENSNOOP, &two);
     let before = ecli(&["run", "-d", "0.1", "-p", &us, &opensnoop]).succeeded();
