@@ -113,17 +113,26 @@ impl Rows {
     }
 
     /// Makes the widest columns narrower until a row takes `room` columns of the terminal, but none
-    /// narrower than this.
+    /// narrower than this. Numbers keep their digits.
     pub(crate) fn fit(&mut self, room: usize) {
         const LEAST: usize = 8;
-        loop {
-            let total: usize = self.widths.iter().map(|width| width + GAP).sum();
-            let excess = total.saturating_sub(room + GAP);
-            let widths = self.widths.iter_mut().zip(&self.are_numbers);
-            let texts = widths.filter(|(width, is_number)| !**is_number && **width > LEAST);
-            match texts.map(|(width, _)| width).max() {
-                Some(width) if excess > 0 => *width -= 1,
-                _ => return,
+        let total = |most: usize| {
+            let widths = self.widths.iter().zip(&self.are_numbers);
+            let shown = widths.map(|(width, is_number)| match is_number {
+                true => *width,
+                false => (*width).min(most),
+            });
+            shown.fold(0, |sum: usize, width| sum.saturating_add(width + GAP))
+        };
+        let fits = |most: usize| total(most) <= room.saturating_add(GAP);
+        if fits(usize::MAX) {
+            return;
+        }
+        // A terminal has some hundred columns, and a cell may have a million characters.
+        let most = (LEAST..=room.max(LEAST)).rev().find(|most| fits(*most)).unwrap_or(LEAST);
+        for (width, is_number) in self.widths.iter_mut().zip(&self.are_numbers) {
+            if !is_number {
+                *width = (*width).min(most);
             }
         }
     }
