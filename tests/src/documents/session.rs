@@ -145,7 +145,12 @@ impl Session {
         // A shell that waits for it would take a signal for its own.
         let typed = format!("exec {command}");
         process.args(["-c", &typed]).current_dir(&self.folder).stdin(Stdio::null());
-        process.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        // What ecli and a command print stands behind each other.
+        let open = |path: &Path| {
+            std::fs::write(path, "").unwrap();
+            File::options().append(true).open(path).unwrap()
+        };
+        process.stdout(open(&stdout)).stderr(open(&stderr));
         let cache = ecc_command(&self.folder);
         let cache = cache.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut child = process.env("PATH", path).envs(cache).process_group(0).spawn().unwrap();

@@ -5,6 +5,7 @@
 mod screen;
 mod shown;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -259,9 +260,9 @@ impl Live {
 
     /// The columns that can be sorted by, of all views.
     fn columns(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
+        let (mut names, mut known) = (Vec::new(), HashSet::new());
         for (name, _) in self.views.iter().flat_map(|(_, it)| Column::all(&it.drawn().source)) {
-            if !names.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            if known.insert(name.to_ascii_lowercase()) {
                 names.push(name);
             }
         }
