@@ -175,7 +175,9 @@ impl Slots {
     /// The counts in a value.
     pub fn counts<'v>(&self, value: &'v [u8]) -> impl DoubleEndedIterator<Item = u64> + Clone + 'v {
         let Slots { offset, size, len } = *self;
-        (0..len).map(move |at| {
+        // A type may have more slots than the value has bytes: those would all be zeros.
+        let there = value.len().saturating_sub(offset).div_ceil(size.max(1));
+        (0..len.min(there)).map(move |at| {
             let bytes = value.get(offset + at * size..).unwrap_or_default();
             unsigned(bytes, size) as u64
         })
