@@ -136,7 +136,7 @@ fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8], size: usize, out: &mut Vec<u8>) {
     for byte in bytes.iter().take(size) {
-        let _ = write!(out, "{byte:02x}");
+        out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
     }
 }
 
