@@ -3,10 +3,9 @@
 
 pub(crate) mod check;
 mod once;
+mod one;
 mod sink;
 
-use std::ops::Range;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Records, Time};
@@ -19,6 +18,7 @@ use crate::failure::Failure;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use once::Once;
+use one::Output;
 pub(crate) use sink::{ReaderState, Sink, Written};
 
 /// How long a reading is drawn before the buffers are looked at again.
@@ -34,19 +34,6 @@ pub(crate) struct Outputs {
     shown: u64,
     /// One round is shown.
     once: Option<Once>,
-}
-
-/// A format and where it goes.
-#[derive(Debug)]
-struct Output {
-    format: Box<dyn Format>,
-    /// It shows members: records that are too short for any are none.
-    is_structured: bool,
-    sink: Sink,
-    /// A reading that is being drawn, and the first entry that is not drawn yet.
-    drawing: Option<(Rc<Reading>, usize)>,
-    /// Its reader has gone.
-    is_gone: bool,
 }
 
 impl Outputs {
@@ -275,7 +262,7 @@ impl Outputs {
     /// Whether a reading may be shown. With it, records come to their end.
     fn may_show_reading(&mut self, reading: &Reading) -> bool {
         let Some(once) = &mut self.once else { return true };
-        let may = self.left + u64::from(once.has_begun()) > 0 && once.shows(reading);
+        let may = (self.left > 0 || once.has_begun()) && once.shows(reading);
         if once.has_begun() {
             self.left = 0;
         }
@@ -321,39 +308,6 @@ impl Outputs {
     }
 }
 
-impl Output {
-    fn new(format: Box<dyn Format>, is_structured: bool, sink: Sink) -> Output {
-        Output { format, is_structured, sink, drawing: None, is_gone: false }
-    }
-
-    /// Begins to draw a reading.
-    fn begin(&mut self, reading: &Rc<Reading>) {
-        if reading.entries.is_empty() && !self.is_gone {
-            self.format.entries(reading, 0..0, &mut self.sink.bytes);
-        } else {
-            self.drawing = Some((Rc::clone(reading), 0));
-        }
-    }
-
-    /// Draws a part of a reading; false where nothing is left of one.
-    fn draw_part(&mut self) -> bool {
-        let Some((reading, at)) = self.drawing.take() else { return false };
-        let part = next_part(at, reading.entries.len(), self.format.most_entries(&reading));
-        if part.is_empty() || self.is_gone {
-            return false;
-        }
-        let end = part.end;
-        self.format.entries(&reading, part, &mut self.sink.bytes);
-        self.drawing = (end < reading.entries.len()).then_some((reading, end));
-        true
-    }
-}
-
-/// The next part of a reading of `len` entries, of which the first `at` are drawn.
-fn next_part(at: usize, len: usize, most: usize) -> Range<usize> {
-    at..at.saturating_add(most).min(len)
-}
-
 /// How the outputs look.
 pub(crate) fn with_formats(
     plans: &[OutputPlan],
@@ -364,26 +318,18 @@ pub(crate) fn with_formats(
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::sync::Arc;
 
     use bpfpack_frame::Entry;
     use bpfpack_spec::fixtures::{counter_view, stream};
 
-    use bpfpack_render::{LiveSettings, formats};
+    use bpfpack_render::formats;
 
     use super::*;
 
     fn settings(_: &OutputPlan) -> Settings {
-        Settings {
-            timestamps: false,
-            time: None,
-            meanings: false,
-            terminal: None,
-            live: LiveSettings::default(),
-            message: None,
-            symbolizer: None,
-            local_time: bpfpack_render::utc,
-        }
+        Settings::bare(bpfpack_render::utc)
     }
 
     fn outputs(names: &[&str], folder: &std::path::Path, most: Option<u64>) -> Outputs {
@@ -492,13 +438,5 @@ mod tests {
         outputs.flush().unwrap();
         let text = std::fs::read_to_string(folder.path().join("json")).unwrap();
         assert_eq!(text, "{\"key\":0,\"value\":5}\n{\"text\":\"behind\"}\n[]\n");
-    }
-
-    #[test]
-    fn parts_of_readings() {
-        assert_eq!(next_part(0, 10, 4), 0..4);
-        assert_eq!(next_part(8, 10, 4), 8..10);
-        assert_eq!(next_part(0, 10, usize::MAX), 0..10);
-        assert!(next_part(0, 0, 4).is_empty());
     }
 }

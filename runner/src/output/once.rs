@@ -49,8 +49,7 @@ impl Once {
 fn has_data(reading: &Reading) -> bool {
     let counters = &reading.source.counters;
     let entries = &reading.entries;
-    let is_zero = |value: &[u8]| counters.iter().all(|counter| counter.unsigned(value) == 0);
-    entries.iter().any(|entry| counters.is_empty() || !is_zero(entry.value()))
+    entries.iter().any(|entry| counters.is_empty() || entry.has_counted(counters))
 }
 
 #[cfg(test)]
