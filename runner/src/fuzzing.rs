@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bpfpack_decode::Layout;
 use bpfpack_frame::{Chain, Frame, Next, Reading, Records, Time};
 use bpfpack_render::{
-    FLAT_IS_OFF, Format, FormatKind, LiveSettings, Settings, Terminal, TimeColumn, formats, keys,
+    FLAT_IS_OFF, Format, FormatKind, Settings, Terminal, TimeColumn, formats, keys,
 };
 use bpfpack_schemas::btf::Btf;
 use bpfpack_spec::{Spec, Stream, View};
@@ -77,11 +77,8 @@ impl Looks<'_> {
             timestamps: choice.has_stamps,
             time: choice.time.or((!choice.has_clock).then_some(TimeColumn::None)),
             meanings,
-            terminal: None,
-            live: LiveSettings::default(),
-            message: None,
             symbolizer,
-            local_time: sys::local_time_of,
+            ..Settings::bare(sys::local_time_of)
         };
         Looks { kind: formats::named(name).unwrap_or(formats::TEXT), settings, spec }
     }
@@ -137,8 +134,9 @@ impl Looks<'_> {
             Some(Layout::Struct(key)) => key.members.first().map(|member| member.name.clone()),
             _ => Some("key".to_owned()),
         };
-        let columns = Column::all(view).into_iter().map(|(column, _)| column);
-        let sort = columns.last().map(|column| Sort { column, is_ascending: true });
+        let columns = Column::all(view);
+        let sort = columns.last().map(|column| column.name().to_owned());
+        let sort = sort.map(|column| Sort { column, is_ascending: true });
         let ways = [
             Arrangement::default(),
             Arrangement { sort, top: Some(2), ..Arrangement::default() },

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use bpfpack_schemas::Package;
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
-use bpfpack_spec::{Inputs, Note, Options, Shape, Source, Spec, SpecError, labels};
+use bpfpack_spec::{Inputs, Note, Options, Source, Spec, SpecError, labels};
 use bpfpack_stage::ArrangementError;
 
 use crate::args::Plan;
@@ -83,13 +83,12 @@ pub(crate) fn check_arrangement(
 
 /// Whether there is anything to be drawn over time; says what is not.
 fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
-    let is_histogram = |source: &&Source| matches!(source, Source::View(view) if matches!(view.shape, Shape::Histogram { .. }));
-    if !spec.sources.iter().any(|source| is_histogram(&source)) {
+    if !spec.sources.iter().any(Source::is_histogram) {
         let error = anyhow::anyhow!("--heatmap: the package shows no histogram");
         return Err(Failure::new(exit_code::USAGE, error)
             .hint("omit --heatmap to show the package's tables and records as text"));
     }
-    for source in spec.sources.iter().filter(|source| !is_histogram(source)) {
+    for source in spec.sources.iter().filter(|source| !source.is_histogram()) {
         talk.note(&format!("`{}` is not a histogram: --heatmap does not show it", source.name()));
     }
     Ok(())

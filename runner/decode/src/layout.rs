@@ -124,6 +124,15 @@ impl Layout {
         compile::layout(ty)
     }
 
+    /// The members of a struct; a value that is none is a member itself, with this name.
+    #[must_use]
+    pub fn members(&self, name: &str) -> Vec<Member> {
+        match self {
+            Layout::Struct(record) => record.members.clone(),
+            other => vec![Member::new(name, 0, other.clone())],
+        }
+    }
+
     /// Its size in bytes.
     #[inline]
     pub fn size(&self) -> usize {
@@ -265,6 +274,12 @@ impl Member {
     /// A member at an offset.
     pub fn new(name: impl Into<String>, offset: usize, layout: Layout) -> Member {
         Member { name: name.into(), offset, bits: None, layout, meaning: None, length: None }
+    }
+
+    /// Where its bytes are.
+    #[must_use]
+    pub fn field(&self) -> Field {
+        Field { offset: self.offset, size: self.layout.size() }
     }
 
     /// Its name without the unit, where it stands for a time span or a time of day: such values are

@@ -154,13 +154,19 @@ impl Meaning {
     /// The name that an annotation would say it by.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
-        let without_family = match self {
+        let bare = self.without_family();
+        NAMED.iter().find(|(_, meaning)| *meaning == bare).map(|(name, _)| *name)
+    }
+
+    /// The same meaning of a value beside which no family stands.
+    #[must_use]
+    pub fn without_family(self) -> Meaning {
+        match self {
             Meaning::Ipv4(_) => Meaning::Ipv4(None),
             Meaning::Ipv6(_) => Meaning::Ipv6(None),
             Meaning::Ip(_) => Meaning::Ip(None),
-            other => *other,
-        };
-        NAMED.iter().find(|(_, meaning)| *meaning == without_family).map(|(name, _)| *name)
+            other => other,
+        }
     }
 
     /// The names that annotations may say.

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bpfpack_decode::Layout;
+use bpfpack_decode::Field;
+use bpfpack_decode::field::combine;
 use bpfpack_spec::{RecordType, Stream, View};
 
 use crate::time::Time;
@@ -134,31 +135,27 @@ impl Entry {
     pub fn value_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.key_size..]
     }
-}
 
-/// Entries in the order of their keys.
-#[must_use]
-pub fn in_key_order(key: &Layout, entries: Vec<Entry>) -> Vec<Entry> {
-    let mut order: Vec<(u128, u32)> =
-        entries.iter().zip(0..).map(|(entry, at)| (key.prefix(entry.key()), at)).collect();
-    let is_whole = key.has_whole_prefix();
-    order.sort_unstable_by(|a, b| {
-        let keys = || (entries[a.1 as usize].key(), entries[b.1 as usize].key());
-        a.0.cmp(&b.0).then_with(|| {
-            if is_whole {
-                return a.1.cmp(&b.1);
-            }
-            let (a, b) = keys();
-            key.compare(a, b).then_with(|| a.cmp(b))
-        })
-    });
-    let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|(_, at)| entries[at as usize].take()).collect()
+    /// Whether any of these counters in its value has counted anything.
+    #[must_use]
+    pub fn has_counted(&self, counters: &[Field]) -> bool {
+        counters.iter().any(|counter| counter.unsigned(self.value()) != 0)
+    }
+
+    /// Leaves of its counters what came since they were as in `before`.
+    pub fn subtract(&mut self, before: &[u8], counters: &[Field]) {
+        // Counters only grow: a smaller one belongs to an element that the program has deleted and
+        // made again.
+        let has_grown = |c: &Field| c.unsigned(self.value()) >= c.unsigned(before);
+        if counters.iter().all(has_grown) {
+            combine(self.value_mut(), before, counters, u128::wrapping_sub);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bpfpack_decode::{Member, Struct};
+    use bpfpack_decode::{Layout, Member, Struct};
     use bpfpack_spec::BufferType;
 
     use super::*;

@@ -23,10 +23,12 @@
 
 mod chain;
 mod frame;
+mod order;
 mod stage;
 mod time;
 
 pub use chain::Chain;
-pub use frame::{Entry, Frame, Reading, Records, in_key_order};
+pub use frame::{Entry, Frame, Reading, Records};
+pub use order::{Comparison, in_key_order};
 pub use stage::{Next, Stage};
 pub use time::Time;

@@ -6,6 +6,8 @@ use std::io::Write as _;
 
 use bpfpack_frame::Time;
 
+use crate::put;
+
 /// The time that stands before a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeColumn {
@@ -98,6 +100,17 @@ impl TimeText {
             self.show(time);
         }
         &self.text
+    }
+
+    /// Appends what stands in the column for a frame of this time, and the space behind it; nothing
+    /// where there is no column.
+    pub(crate) fn column(&mut self, time: Time, out: &mut Vec<u8>) {
+        let width = self.width();
+        if width > 0 {
+            let text = self.text(time);
+            out.extend_from_slice(text);
+            put::spaces(width.saturating_sub(text.len()) + 1, out);
+        }
     }
 
     fn show(&mut self, time: Time) {

@@ -46,12 +46,13 @@ pub(crate) fn title(member: &Member, meanings: bool) -> String {
     printable::clean(&(name.to_uppercase() + per))
 }
 
-/// The members of a struct; a value that is none is a member itself, with this name.
-pub(crate) fn members(layout: &Layout, name: &str) -> Vec<Member> {
-    match layout {
-        Layout::Struct(record) => record.members.clone(),
-        other => vec![Member::new(name, 0, other.clone())],
+/// The members of a view's key, without its stacks where these are shown elsewhere.
+pub(crate) fn keys(view: &View, hides_stacks: bool) -> Vec<Member> {
+    let mut keys = view.key.as_ref().map_or(Vec::new(), |key| key.members("key"));
+    if hides_stacks {
+        keys.retain(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)));
     }
+    keys
 }
 
 /// The members of a value, but for a histogram's slots.

@@ -172,7 +172,7 @@ impl Delimited {
         if self.header_of != Some(Heading::View(view.index)) {
             let members = keys.iter().chain(values);
             let mut names: Vec<&str> = members.map(|member| member.name.as_str()).collect();
-            if matches!(view.shape, Shape::Histogram { .. }) {
+            if view.is_histogram() {
                 names.extend(HISTOGRAM);
             }
             let has_time = self.common.stamps.is_some();
@@ -269,12 +269,12 @@ impl Format for Delimited {
 
     fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>) {
         let view = &*reading.source;
-        let keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
+        let keys = view.key.as_ref().map_or(Vec::new(), |key| key.members("key"));
         let (values, slots) = match &view.shape {
             Shape::Histogram { slots, edges, .. } => {
                 (columns::others(view).cloned().collect(), Some((slots, edges)))
             }
-            _ => (columns::members(&view.value, "value"), None),
+            _ => (view.value.members("value"), None),
         };
         for entry in &reading.entries[part] {
             // A histogram's slots are rows, and what counts all of them has one of its own, so that

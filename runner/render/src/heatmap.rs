@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bpfpack_decode::Edges;
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_spec::{Shape, Source, View};
+use bpfpack_spec::{Source, View};
 
 use crate::clock::{TimeColumn, TimeText};
 use crate::format::{Format, FormatKind, lines};
@@ -114,8 +114,8 @@ impl Map {
 
     /// The level of a count; none for nothing.
     fn level(&self, count: u64) -> Option<usize> {
-        let levels = (0..SHADES.len()).rev();
-        (count > 0).then(|| levels.into_iter().find(|it| count >= self.begin(*it)).unwrap_or(0))
+        let mut levels = (0..SHADES.len()).rev();
+        (count > 0).then(|| levels.find(|it| count >= self.begin(*it)).unwrap_or(0))
     }
 
     /// The least count of a level.
@@ -232,12 +232,7 @@ impl HeatMap {
     fn line(&mut self, reading: &Reading, key: Option<&[u8]>, counts: &[u64], out: &mut Vec<u8>) {
         let view = &reading.source;
         let from = out.len();
-        let time = self.clock.width();
-        if time > 0 {
-            let text = self.clock.text(reading.time);
-            out.extend_from_slice(text);
-            put::spaces(time.saturating_sub(text.len()) + 1, out);
-        }
+        self.clock.column(reading.time, out);
         if let (Some(layout), Some(key)) = (&view.key, key) {
             let mut name = Vec::new();
             text::write(layout, key, &mut self.names, &mut name);
@@ -250,17 +245,14 @@ impl HeatMap {
                 self.cell(map.level(count), map.width(), out);
             }
         }
-        while out.len() > from && out.last() == Some(&b' ') {
-            out.pop();
-        }
+        put::trim(out, from);
         out.push(b'\n');
     }
 }
 
 impl Format for HeatMap {
     fn start(&mut self, sources: &[Source], _out: &mut Vec<u8>) {
-        let is_histogram = |source: &&Source| matches!(source, Source::View(view) if matches!(view.shape, Shape::Histogram { .. }));
-        self.several = sources.iter().filter(is_histogram).count() > 1;
+        self.several = sources.iter().filter(|source| source.is_histogram()).count() > 1;
     }
 
     /// Records have no place on a map.
@@ -308,6 +300,7 @@ mod tests {
 
     use bpfpack_decode::{Layout, Slots};
     use bpfpack_frame::Entry;
+    use bpfpack_spec::Shape;
     use bpfpack_spec::fixtures::counter_view;
 
     use super::*;

@@ -24,6 +24,13 @@ pub(crate) fn spaces(count: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Takes the spaces from the end of a line that begins at `from`.
+pub(crate) fn trim(line: &mut Vec<u8>, from: usize) {
+    while line.len() > from && line.last() == Some(&b' ') {
+        line.pop();
+    }
+}
+
 /// Text that a terminal shows as it is.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let mut out = Vec::new();

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::rc::Rc;
 
+use bpfpack_stage::Sort;
+
 use crate::clock::{LocalTime, TimeColumn, TimeText};
 use crate::meaning::Names;
 use crate::symbolize::{SharedSymbolizer, kernel_names};
@@ -20,9 +22,8 @@ pub struct Terminal {
 /// What a live screen begins with, and what can be done there.
 #[derive(Debug, Clone, Default)]
 pub struct LiveSettings {
-    /// The column that readings are sorted by, and whether its smallest value comes first, where the
-    /// user has said so.
-    pub sort: Option<(String, bool)>,
+    /// What readings come sorted by, where the user has said so.
+    pub sort: Option<Sort>,
     /// Entries may be missing in a reading that are in others, as by `--top` or a filter: what came
     /// between two cannot be told.
     pub is_cut: bool,
@@ -61,6 +62,21 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// Bare values for programs, without times, names and a terminal.
+    #[must_use]
+    pub fn bare(local_time: LocalTime) -> Settings {
+        Settings {
+            timestamps: false,
+            time: None,
+            meanings: false,
+            terminal: None,
+            live: LiveSettings::default(),
+            message: None,
+            symbolizer: None,
+            local_time,
+        }
+    }
+
     /// What names numbers; none where values are bare. `exact`: time spans and sizes stay numbers.
     pub(crate) fn names(&self, exact: bool) -> Option<Names> {
         self.meanings.then(|| {

@@ -35,6 +35,12 @@ impl Source {
         }
     }
 
+    /// Whether its readings are histograms.
+    #[must_use]
+    pub fn is_histogram(&self) -> bool {
+        matches!(self, Source::View(view) if view.is_histogram())
+    }
+
     /// Its number among the sources of the run.
     #[must_use]
     pub fn index(&self) -> usize {

@@ -47,6 +47,14 @@ pub struct View {
     pub per_cpu: bool,
 }
 
+impl View {
+    /// Whether a histogram is drawn for each key.
+    #[must_use]
+    pub fn is_histogram(&self) -> bool {
+        matches!(self.shape, Shape::Histogram { .. })
+    }
+}
+
 /// Numbers in the value of a histogram that its average is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Average {

@@ -161,7 +161,7 @@ fn settings(context: &Context<'_>, output: &OutputPlan, symbolizer: &SharedSymbo
         meanings: shows_names(plan, output),
         terminal: output.is_terminal().then_some(Terminal { size: os::terminal_size, has_colors }),
         live: LiveSettings {
-            sort: plan.arrangement.sort.clone().map(|sort| (sort.column, sort.is_ascending)),
+            sort: plan.arrangement.sort.clone(),
             is_cut: plan.arrangement.top.is_some() || !plan.filters.is_empty(),
             has_keys: Keyboard::can_open(),
         },

@@ -10,8 +10,6 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use bpfpack_decode::Field;
-use bpfpack_decode::field::combine;
 use bpfpack_frame::{Entry, in_key_order};
 use bpfpack_spec::View;
 
@@ -118,18 +116,12 @@ impl Sampler {
         for mut entry in entries {
             let now = entry.value().to_vec();
             if let Some(old) = old_values.get(entry.key()) {
-                // Counters only grow: a smaller one belongs to an element that the program has
-                // deleted and made again.
-                let has_grown = |c: &Field| c.unsigned(&now) >= c.unsigned(old);
-                let is_same_element = counters.iter().all(has_grown);
-                if is_same_element {
-                    combine(entry.value_mut(), old, counters, u128::wrapping_sub);
-                }
-            }
-            if counters.iter().any(|counter| counter.unsigned(entry.value()) != 0) {
-                shown.push(entry.clone());
+                entry.subtract(old, counters);
             }
             before.insert(entry.key().to_vec(), now);
+            if entry.has_counted(counters) {
+                shown.push(entry);
+            }
         }
         self.before = before;
         shown

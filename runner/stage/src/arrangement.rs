@@ -58,7 +58,8 @@ impl Arrangement {
         if let Some(sort) = &self.sort {
             let has = |view: &Arc<View>| Column::find(view, &sort.column).is_some();
             if !views.iter().any(has) {
-                let names = views.iter().flat_map(|view| Column::all(view)).map(|(name, _)| name);
+                let names = views.iter().flat_map(|view| Column::all(view));
+                let names = names.map(|column| column.name().to_owned());
                 return Err(ArrangementError::unknown("--sort", "column", &sort.column, names));
             }
         }

@@ -7,12 +7,6 @@ use bpfpack_decode::{Layout, Member, Quantile};
 use bpfpack_frame::Entry;
 use bpfpack_spec::{Shape, View};
 
-/// What the sum of a histogram's slots is called.
-const TOTAL: &str = "total";
-
-/// What the average of its values is called.
-const AVERAGE: &str = "average";
-
 /// A column of a view.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
@@ -20,64 +14,68 @@ pub enum Column {
     Key(Member),
     /// A member of the value, or the value itself.
     Value(Member),
-    /// The sum of a histogram's slots.
-    Total,
+    /// The sum of a histogram's slots. Where nothing is counted in slots, entries are shown as a
+    /// table, by the first number of the value.
+    Total {
+        /// That number.
+        first: Option<Member>,
+    },
     /// The average of its values.
     Average,
     /// The slot that a quantile is in.
     Quantile(Quantile),
 }
 
-/// The members of a struct; a value that is none is a member itself, with this name.
-fn members(layout: &Layout, name: &str) -> Vec<Member> {
-    match layout {
-        Layout::Struct(record) => record.members.clone(),
-        other => vec![Member::new(name, 0, other.clone())],
-    }
-}
-
-fn is_number(member: &Member) -> bool {
-    matches!(member.layout, Layout::Int { .. } | Layout::Float { .. })
+/// The first number of a view's values.
+fn first_number(view: &View) -> Option<Member> {
+    let is_number =
+        |member: &Member| matches!(member.layout, Layout::Int { .. } | Layout::Float { .. });
+    view.value.members("value").into_iter().find(is_number)
 }
 
 impl Column {
-    /// The columns of a view with their names: those of values first, which readings are mostly
-    /// sorted by; then those of keys, and what is computed of a histogram.
+    /// The columns of a view: those of values first, which readings are mostly sorted by; then those
+    /// of keys, and what is computed of a histogram.
     #[must_use]
-    pub fn all(view: &View) -> Vec<(String, Column)> {
-        let mut all = Vec::new();
-        let is_histogram = matches!(view.shape, Shape::Histogram { .. });
-        for member in members(&view.value, "value") {
-            let is_slots = is_histogram && matches!(member.layout, Layout::Array { .. });
-            if !is_slots {
-                all.push((member.name.clone(), Column::Value(member)));
-            }
-        }
-        for member in view.key.iter().flat_map(|key| members(key, "key")) {
-            all.push((member.name.clone(), Column::Key(member)));
-        }
-        if is_histogram {
-            all.push((TOTAL.to_owned(), Column::Total));
-            if view.average.is_some() {
-                all.push((AVERAGE.to_owned(), Column::Average));
-            }
-            let quantiles = Quantile::ALL.into_iter();
-            all.extend(quantiles.map(|it| (it.name().to_owned(), Column::Quantile(it))));
+    pub fn all(view: &View) -> Vec<Column> {
+        let is_slots =
+            |member: &Member| view.is_histogram() && matches!(member.layout, Layout::Array { .. });
+        let values = view.value.members("value").into_iter().filter(|member| !is_slots(member));
+        let keys = view.key.iter().flat_map(|key| key.members("key"));
+        let mut all: Vec<Column> = values.map(Column::Value).chain(keys.map(Column::Key)).collect();
+        if view.is_histogram() {
+            all.push(Column::total(view));
+            all.extend(view.average.map(|_| Column::Average));
+            all.extend(Quantile::ALL.map(Column::Quantile));
         }
         all
     }
 
-    /// The column of this name, in upper or lower case.
+    fn total(view: &View) -> Column {
+        Column::Total { first: first_number(view) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Column::Key(member) | Column::Value(member) => &member.name,
+            Column::Total { .. } => "total",
+            Column::Average => "average",
+            Column::Quantile(quantile) => quantile.name(),
+        }
+    }
+
+    /// The column of this name, in upper or lower case; else the one that is shown by it.
     #[must_use]
     pub fn find(view: &View, name: &str) -> Option<Column> {
-        let all = Column::all(view);
-        let is_named = |(known, _): &&(String, Column)| known.eq_ignore_ascii_case(name);
-        let is_shown = |(_, column): &&(String, Column)| match column {
+        let is_shown = |column: &&Column| match column {
             Column::Key(member) | Column::Value(member) => member.is_called(name),
             _ => false,
         };
-        let found = all.iter().find(is_named).or_else(|| all.iter().find(is_shown));
-        found.map(|(_, column)| column.clone())
+        let all = Column::all(view);
+        let named = all.iter().find(|column| column.name().eq_ignore_ascii_case(name));
+        named.or_else(|| all.iter().find(is_shown)).cloned()
     }
 
     /// The column that a view is sorted by where nobody says another, largest first: a histogram's
@@ -96,8 +94,8 @@ impl Column {
     pub fn leading(view: &View) -> Option<Column> {
         let annotated = view.sort.as_ref().and_then(|name| Column::find(view, name));
         annotated.or_else(|| match view.shape {
-            Shape::Histogram { .. } => Some(Column::Total),
-            _ => members(&view.value, "value").into_iter().find(is_number).map(Column::Value),
+            Shape::Histogram { .. } => Some(Column::total(view)),
+            _ => first_number(view).map(Column::Value),
         })
     }
 
@@ -108,10 +106,8 @@ impl Column {
             return self.member_prefix(entry);
         };
         match self {
-            // Where nothing is counted in slots, entries are shown as a table, by its first number.
-            Column::Total => {
-                let first = members(&view.value, "value").into_iter().find(is_number);
-                let first = first.map_or(0, |member| member.prefix(entry.value()));
+            Column::Total { first } => {
+                let first = first.as_ref().map_or(0, |member| member.prefix(entry.value()));
                 let total = slots.total(entry.value()).min(u128::from(u64::MAX));
                 total << 64 | first.min(u128::from(u64::MAX))
             }

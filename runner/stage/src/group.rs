@@ -48,13 +48,13 @@ impl Grouped {
             return Ok(Grouped { groups });
         };
         let find = |(view, key): (&Arc<View>, &Layout)| {
-            let mut members = members(key).into_iter();
+            let mut members = key.members("key").into_iter();
             let member = members.find(|member| member.is_called(name))?;
             Some(Group::new(view, Some(member)))
         };
         let groups: Vec<Group> = keyed().filter_map(find).collect();
         if groups.is_empty() {
-            let names = keyed().flat_map(|(_, key)| members(key)).map(|member| member.name);
+            let names = keyed().flat_map(|(_, key)| key.members("key")).map(|member| member.name);
             return Err(ArrangementError::unknown("--by", "key member", name, names));
         }
         Ok(Grouped { groups })
@@ -70,19 +70,12 @@ impl Grouped {
     }
 }
 
-fn members(key: &Layout) -> Vec<Member> {
-    match key {
-        Layout::Struct(record) => record.members.clone(),
-        other => vec![Member::new("key", 0, other.clone())],
-    }
-}
-
 impl Group {
     fn new(view: &Arc<View>, member: Option<Member>) -> Group {
         let key = member.as_ref().map(|member| {
             let size = member.layout.size();
             // Beside it stands nothing any more that says an address's family, or a text's length.
-            let meaning = member.meaning.map(alone);
+            let meaning = member.meaning.map(Meaning::without_family);
             let alone =
                 Member { meaning, ..Member::new(member.name.clone(), 0, member.layout.clone()) };
             Layout::Struct(Struct { size, members: vec![alone] })
@@ -91,15 +84,14 @@ impl Group {
             Layout::Struct(record) => &record.members[..],
             _ => &[],
         };
-        let place = |member: &Member| Field { offset: member.offset, size: member.layout.size() };
         let is_gauge = |member: &&Member| {
             let is_number =
                 matches!(member.layout, Layout::Int { .. } | Layout::Float { .. } | Layout::Bool);
-            is_number && member.bits.is_none() && !view.counters.contains(&place(member))
+            is_number && member.bits.is_none() && !view.counters.contains(&member.field())
         };
         let gauges = members.iter().filter(is_gauge).cloned().collect();
         let is_text = |member: &&Member| matches!(member.layout, Layout::Text { .. });
-        let texts = members.iter().filter(is_text).map(place).collect();
+        let texts = members.iter().filter(is_text).map(Member::field).collect();
         let to = View { key, stacks: Vec::new(), ..(**view).clone() };
         Group { from: Arc::clone(view), to: Arc::new(to), member, gauges, texts }
     }
@@ -165,16 +157,6 @@ fn put(into: &mut [u8], field: Field, number: u128) {
     let most = u128::MAX >> (128 - 8 * field.size.clamp(1, 16));
     if let Some(bytes) = into.get_mut(field.offset..field.offset + field.size) {
         bytes.copy_from_slice(&number.min(most).to_le_bytes()[..field.size]);
-    }
-}
-
-/// A meaning that asks for nothing beside the value.
-fn alone(meaning: Meaning) -> Meaning {
-    match meaning {
-        Meaning::Ipv4(_) => Meaning::Ipv4(None),
-        Meaning::Ipv6(_) => Meaning::Ipv6(None),
-        Meaning::Ip(_) => Meaning::Ip(None),
-        other => other,
     }
 }
 

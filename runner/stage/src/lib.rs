@@ -25,4 +25,4 @@ pub use arrangement::Arrangement;
 pub use column::Column;
 pub use error::ArrangementError;
 pub use options::{Grouping, Sort};
-pub use order::sort_entries;
+pub use order::Order;

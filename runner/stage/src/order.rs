@@ -7,19 +7,57 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bpfpack_failure::Failure;
-use bpfpack_frame::{Entry, Frame, Next, Reading, Stage};
+use bpfpack_frame::{Comparison, Entry, Frame, Next, Reading, Stage};
 use bpfpack_spec::View;
 
 use crate::column::Column;
 use crate::options::Sort;
+
+/// The order of a view's entries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// What decides; none where entries stay in the order of their keys.
+    pub column: Option<Column>,
+    /// The smallest comes first.
+    pub is_ascending: bool,
+}
+
+impl Order {
+    /// As the user says, where the view has the column; else by what `otherwise` names, largest first.
+    #[must_use]
+    pub fn of(view: &View, sort: Option<&Sort>, otherwise: fn(&View) -> Option<Column>) -> Order {
+        let said =
+            sort.and_then(|sort| Some((Column::find(view, &sort.column)?, sort.is_ascending)));
+        match said {
+            Some((column, is_ascending)) => Order { column: Some(column), is_ascending },
+            None => Order { column: otherwise(view), is_ascending: false },
+        }
+    }
+
+    /// The first `most` entries; where the column is the same, in the order in which they are given.
+    #[must_use]
+    pub fn first(&self, view: &View, most: usize, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let Some(column) = &self.column else {
+            entries.truncate(most);
+            return entries;
+        };
+        let is_whole = column.has_whole_prefix();
+        let rest = |a: &Entry, b: &Entry| match is_whole {
+            true => Ordering::Equal,
+            false => column.compare(a, b),
+        };
+        let prefix = |entry: &Entry| column.prefix(view, entry);
+        Comparison { prefix, rest, is_ascending: self.is_ascending }.first(most, entries)
+    }
+}
 
 /// Sorts the entries of readings, leaves out those beyond the first, and numbers readings.
 #[derive(Debug)]
 pub(crate) struct Ordered {
     sort: Option<Sort>,
     top: Option<usize>,
-    /// What each view is sorted by, and whether the smallest comes first.
-    columns: Vec<(Arc<View>, Option<Column>, bool)>,
+    /// The order of each view.
+    orders: Vec<(Arc<View>, Order)>,
     /// Readings of each view so far.
     readings: HashMap<usize, u64>,
 }
@@ -27,23 +65,15 @@ pub(crate) struct Ordered {
 impl Ordered {
     /// Of views that have the column, where one is given.
     pub(crate) fn new(sort: Option<Sort>, top: Option<usize>) -> Ordered {
-        Ordered { sort, top, columns: Vec::new(), readings: HashMap::new() }
+        Ordered { sort, top, orders: Vec::new(), readings: HashMap::new() }
     }
 
-    /// What a view is sorted by.
-    fn column(&mut self, view: &Arc<View>) -> usize {
-        let known = self.columns.iter().position(|(known, ..)| Arc::ptr_eq(known, view));
+    fn order(&mut self, view: &Arc<View>) -> usize {
+        let known = self.orders.iter().position(|(known, _)| Arc::ptr_eq(known, view));
         known.unwrap_or_else(|| {
-            let wanted = self
-                .sort
-                .as_ref()
-                .and_then(|sort| Some((Column::find(view, &sort.column)?, sort.is_ascending)));
-            let (column, is_ascending) = match wanted {
-                Some((column, is_ascending)) => (Some(column), is_ascending),
-                None => (Column::usual(view), false),
-            };
-            self.columns.push((Arc::clone(view), column, is_ascending));
-            self.columns.len() - 1
+            let order = Order::of(view, self.sort.as_ref(), Column::usual);
+            self.orders.push((Arc::clone(view), order));
+            self.orders.len() - 1
         })
     }
 
@@ -51,12 +81,11 @@ impl Ordered {
         let number = self.readings.entry(reading.source.index).or_default();
         *number += 1;
         reading.number = *number;
-        let at = self.column(&reading.source);
-        let (view, column, is_ascending) = &self.columns[at];
+        let at = self.order(&reading.source);
+        let (view, order) = &self.orders[at];
         let found = reading.entries.len();
-        let most = self.top.unwrap_or(usize::MAX);
         let entries = std::mem::take(&mut reading.entries);
-        reading.entries = sort_entries(view, column.as_ref(), *is_ascending, most, entries);
+        reading.entries = order.first(view, self.top.unwrap_or(usize::MAX), entries);
         reading.hidden += (found - reading.entries.len()) as u64;
     }
 }
@@ -76,49 +105,6 @@ impl Stage for Ordered {
     fn sees_records(&self) -> bool {
         false
     }
-}
-
-/// The first `most` entries by a column; where it is the same, and without a column, in the order
-/// in which they are given.
-#[must_use]
-pub fn sort_entries(
-    view: &View,
-    column: Option<&Column>,
-    is_ascending: bool,
-    most: usize,
-    mut entries: Vec<Entry>,
-) -> Vec<Entry> {
-    let Some(column) = column else {
-        entries.truncate(most);
-        return entries;
-    };
-    let mut order: Vec<(u128, u32)> =
-        entries.iter().zip(0..).map(|(entry, at)| (column.prefix(view, entry), at)).collect();
-    let is_whole = column.has_whole_prefix();
-    let compare = |a: &(u128, u32), b: &(u128, u32)| {
-        let rest = || match is_whole {
-            true => Ordering::Equal,
-            false => column.compare(&entries[a.1 as usize], &entries[b.1 as usize]),
-        };
-        let ascending = a.0.cmp(&b.0).then_with(rest);
-        let order = if is_ascending { ascending } else { ascending.reverse() };
-        order.then(a.1.cmp(&b.1))
-    };
-    if most < order.len() {
-        // To choose takes as long as to look at each once; only what is chosen is sorted.
-        if let Some(last) = most.checked_sub(1) {
-            order.select_nth_unstable_by(last, compare);
-        }
-        order.truncate(most);
-    }
-    if !order.is_sorted_by(|a, b| compare(a, b) != Ordering::Greater) {
-        order.sort_unstable_by(compare);
-    }
-    if order.len() == entries.len() && order.iter().zip(0..).all(|((_, at), place)| *at == place) {
-        return entries;
-    }
-    let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|(_, at)| entries[at as usize].take()).collect()
 }
 
 #[cfg(test)]
@@ -167,10 +153,9 @@ mod tests {
         let entries: Vec<Entry> =
             (0..200).map(|key| entry(key, u64::from(key) * 7919 % 50)).collect();
         let view = counter_view();
-        let column = Column::usual(&view);
         for is_ascending in [false, true] {
-            let sorted =
-                |most| sort_entries(&view, column.as_ref(), is_ascending, most, entries.clone());
+            let order = Order { column: Column::usual(&view), is_ascending };
+            let sorted = |most| order.first(&view, most, entries.clone());
             let all = sorted(usize::MAX);
             for most in [0, 1, 7, 199, 200, 201] {
                 assert_eq!(sorted(most), all[..most.min(200)]);

@@ -9,7 +9,7 @@ use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Field, Layout, Member, Struct};
 use bpfpack_failure::Failure;
 use bpfpack_frame::{Entry, Frame, Next, Reading, Stage, Time};
-use bpfpack_spec::{Shape, View};
+use bpfpack_spec::View;
 
 use crate::error::ArrangementError;
 
@@ -55,13 +55,9 @@ impl Rates {
 impl Rate {
     fn new(view: &Arc<View>) -> Option<Rate> {
         // Slots are no counters that anybody compares with a second.
-        if matches!(view.shape, Shape::Histogram { .. }) {
+        if view.is_histogram() {
             return None;
         }
-        let members = match &view.value {
-            Layout::Struct(record) => record.members.clone(),
-            other => vec![Member::new("value", 0, other.clone())],
-        };
         let mut size = 0;
         let mut is_any = false;
         let mut place = |layout: &Layout| {
@@ -70,11 +66,11 @@ impl Rate {
             offset
         };
         let become_rate = |member: Member| {
-            let field = Field { offset: member.offset, size: member.layout.size() };
-            let is_counter = member.bits.is_none() && view.counters.contains(&field);
+            let is_counter = member.bits.is_none() && view.counters.contains(&member.field());
             let mut rate = member.clone();
             // Nothing beside it is where it was.
             (rate.bits, rate.length) = (None, None);
+            rate.meaning = member.meaning.map(Meaning::without_family);
             if is_counter {
                 is_any = true;
                 rate.name = format!("{}{PER_SECOND}", member.name);
@@ -88,7 +84,8 @@ impl Rate {
             rate.offset = place(&rate.layout);
             (member, rate)
         };
-        let members: Vec<(Member, Member)> = members.into_iter().map(become_rate).collect();
+        let members = view.value.members("value").into_iter();
+        let members: Vec<(Member, Member)> = members.map(become_rate).collect();
         let renamed = |sort: &String| {
             let found = members.iter().find(|(member, _)| member.name == *sort);
             found.map_or_else(|| sort.clone(), |(_, rate)| rate.name.clone())

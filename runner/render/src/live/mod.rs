@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_spec::{Shape, Source, View};
-use bpfpack_stage::Column;
+use bpfpack_spec::{Source, View};
+use bpfpack_stage::{Column, Order, Sort};
 
 use crate::format::{Format, FormatKind};
 use crate::keys::Key;
@@ -21,7 +21,7 @@ use crate::text::table::Rows;
 use crate::text::{Text, is_table};
 use crate::width;
 use screen::{Line, Look, Screen};
-use shown::{Chosen, Shown};
+use shown::Shown;
 
 /// The live screen.
 pub(crate) static KIND: FormatKind = FormatKind {
@@ -49,7 +49,8 @@ struct Live {
     /// Views by their numbers, from their first readings on.
     views: Vec<(usize, Shown)>,
     several: bool,
-    chosen: Chosen,
+    /// What the user has chosen to sort by.
+    chosen: Option<Sort>,
     live: LiveSettings,
     /// Views show the other of what they can: see [`Shown::arrange`].
     is_turned: bool,
@@ -136,7 +137,8 @@ impl Live {
 
     /// Decides what each view shows.
     fn arrange(&mut self) {
-        self.views.iter_mut().for_each(|(_, it)| it.arrange(self.is_turned, &self.chosen));
+        let (chosen, given) = (self.chosen.as_ref(), self.live.sort.as_ref());
+        self.views.iter_mut().for_each(|(_, it)| it.arrange(self.is_turned, chosen, given));
     }
 
     /// Whether any view can show the other of what it can.
@@ -165,7 +167,7 @@ impl Live {
             let range = rows_of(found, skipped, shown, self.views[at].1.drawn().hidden);
             match self.several {
                 true => {
-                    let name = put::text(self.views[at].1.drawn().source.name.as_bytes());
+                    let name = &self.views[at].1.drawn().source.name;
                     lines.push(frame(&format!(" {name}  {range}"), columns, Look::Names));
                 }
                 false => of_one = range,
@@ -192,23 +194,17 @@ impl Live {
         let is_of_interval = shown.shows_differences() != (self.is_turned && shown.can_turn());
         let span = if is_of_interval { "last interval" } else { "since start" };
         let time = String::from_utf8_lossy(self.text.stamp(reading.time)).into_owned();
-        let (column, is_ascending) = self.sorted_by(&reading.source);
-        let column = put::text(column.as_bytes());
+        let Order { column, is_ascending } = self.order(&reading.source);
+        let column = column.as_ref().map_or("key", Column::name);
         let end = if is_ascending { ", smallest first" } else { "" };
         let pause = if self.is_paused { "  PAUSED" } else { "" };
         let number = reading.number;
         format!(" {time}{pause}  reading {number}  {span}  by {column}{end}  {range}")
     }
 
-    /// The name of the column that a view is sorted by, and whether its smallest value comes first.
-    fn sorted_by(&self, view: &View) -> (String, bool) {
-        let chosen = self.chosen.clone().filter(|(name, _)| Column::find(view, name).is_some());
-        chosen.unwrap_or_else(|| {
-            let leading = Column::leading(view);
-            let is_leading = |(_, column): &(String, Column)| Some(column) == leading.as_ref();
-            let found = Column::all(view).into_iter().find(is_leading);
-            (found.map_or_else(|| "key".to_owned(), |(name, _)| name), false)
-        })
+    /// The order of a view's entries.
+    fn order(&self, view: &View) -> Order {
+        Order::of(view, self.chosen.as_ref(), Column::leading)
     }
 
     /// The lines of a view, of which no more than `most` are shown.
@@ -222,7 +218,7 @@ impl Live {
             content.head.push(frame(" nothing", columns, Look::Still));
             return content;
         }
-        if matches!(view.shape, Shape::Histogram { .. }) && !is_table(view, shown) {
+        if view.is_histogram() && !is_table(view, shown) {
             for entry in shown {
                 let mut picture = Vec::new();
                 self.text.histograms(view, std::slice::from_ref(entry), &mut picture);
@@ -243,13 +239,13 @@ impl Live {
         rows.fit(columns);
         for (at, line) in rows.lines().enumerate() {
             let Some(entry) = at.checked_sub(1).map(|at| &shown[at]) else {
-                content.head.push(Line { look: Look::Names, text: width::clip(&line, columns) });
+                content.head.push(Line { look: Look::Names, text: line });
                 continue;
             };
             // What comes in an interval is news each time.
             let is_still = state.is_still(entry) && !view.differences && !self.is_turned;
             let look = if is_still { Look::Still } else { Look::Plain };
-            let mut lines_of = vec![Line { look, text: width::clip(&line, columns) }];
+            let mut lines_of = vec![Line { look, text: line }];
             let mut frames = Vec::new();
             self.text.frames(&view.stacks, entry.key(), &mut frames);
             lines_of.extend(lines(&frames, columns));
@@ -258,12 +254,12 @@ impl Live {
         content
     }
 
-    /// The columns that can be sorted by, of all views.
+    /// The names of the columns that can be sorted by, of all views.
     fn columns(&self) -> Vec<String> {
         let (mut names, mut known) = (Vec::new(), HashSet::new());
-        for (name, _) in self.views.iter().flat_map(|(_, it)| Column::all(&it.drawn().source)) {
-            if known.insert(name.to_ascii_lowercase()) {
-                names.push(name);
+        for column in self.views.iter().flat_map(|(_, it)| Column::all(&it.drawn().source)) {
+            if known.insert(column.name().to_ascii_lowercase()) {
+                names.push(column.name().to_owned());
             }
         }
         names
@@ -271,19 +267,37 @@ impl Live {
 
     fn sort(&mut self, key: Key) {
         let Some((_, shown)) = self.views.first() else { return };
-        let (name, is_ascending) = self.sorted_by(&shown.drawn().source);
+        let Order { column, is_ascending } = self.order(&shown.drawn().source);
         let names = self.columns();
-        let at = names.iter().position(|known| known.eq_ignore_ascii_case(&name)).unwrap_or(0);
+        let is_it = |known: &String| {
+            column.as_ref().is_some_and(|column| known.eq_ignore_ascii_case(column.name()))
+        };
+        let at = names.iter().position(is_it).unwrap_or(0);
         let count = names.len().max(1);
-        let name = |at: usize| names.get(at % count).cloned().unwrap_or_default();
-        self.chosen = Some(match key {
-            Key::NextColumn => (name(at + 1), false),
-            Key::PreviousColumn => (name(at + count - 1), false),
-            _ => (name(at), !is_ascending),
-        });
+        let by = |at: usize, is_ascending| {
+            let column = names.get(at % count).cloned().unwrap_or_default();
+            Some(Sort { column, is_ascending })
+        };
+        self.chosen = match key {
+            Key::NextColumn => by(at + 1, false),
+            Key::PreviousColumn => by(at + count - 1, false),
+            _ => by(at, !is_ascending),
+        };
     }
 
-    fn scroll(&mut self, rows: isize) {
+    fn scroll(&mut self, key: Key) {
+        let page = isize::try_from(self.page).unwrap_or(isize::MAX);
+        let rows = match key {
+            Key::Scroll(rows) => rows,
+            Key::Page(is_down) => {
+                if is_down {
+                    page
+                } else {
+                    -page
+                }
+            }
+            _ => isize::MIN,
+        };
         let most = self.views.iter().map(|(_, it)| it.drawn().entries.len()).max().unwrap_or(0);
         let most = most.saturating_sub(self.page);
         self.skipped = self.skipped.saturating_add_signed(rows).min(most);
@@ -354,7 +368,7 @@ impl Format for Live {
 
     fn press(&mut self, key: Key, out: &mut Vec<u8>) {
         match key {
-            Key::Quit => {}
+            Key::Quit => return,
             Key::Pause => {
                 self.is_paused = !self.is_paused;
                 self.views.iter_mut().for_each(|(_, shown)| shown.pin(self.is_paused));
@@ -362,19 +376,17 @@ impl Format for Live {
             Key::NextColumn | Key::PreviousColumn | Key::Reverse => self.sort(key),
             Key::Turn if self.can_turn() => self.is_turned = !self.is_turned,
             Key::Turn => {}
-            Key::Scroll(rows) => self.scroll(rows),
-            Key::Page(is_down) => {
-                let rows = isize::try_from(self.page).unwrap_or(isize::MAX);
-                self.scroll(if is_down { rows } else { -rows });
+            Key::Scroll(_) | Key::Page(_) | Key::Home => {
+                self.scroll(key);
+                return self.redraw(out);
             }
-            Key::Home => self.skipped = 0,
         }
+        self.arrange();
         self.redraw(out);
     }
 
     fn redraw(&mut self, out: &mut Vec<u8>) {
         if !self.views.is_empty() {
-            self.arrange();
             self.draw(out);
         }
     }
@@ -387,7 +399,7 @@ impl Format for Live {
         self.arrange();
         for (_, shown) in std::mem::take(&mut self.views) {
             let mut reading = (**shown.drawn()).clone();
-            let is_picture = matches!(reading.source.shape, Shape::Histogram { .. });
+            let is_picture = reading.source.is_histogram();
             let most =
                 if is_picture { reading.entries.len() } else { rows.saturating_sub(4).max(1) };
             reading.hidden += reading.entries.len().saturating_sub(most) as u64;

@@ -51,7 +51,7 @@ impl Screen {
     }
 
     /// Makes the screen show these lines: what differs from what it shows is written.
-    pub(super) fn show(&mut self, size: (usize, usize), lines: Vec<Line>, out: &mut Vec<u8>) {
+    pub(super) fn show(&mut self, size: (usize, usize), mut lines: Vec<Line>, out: &mut Vec<u8>) {
         // Terminals that know it show all of this at once.
         out.extend_from_slice(b"\x1b[?2026h");
         if self.size != Some(size) {
@@ -64,20 +64,18 @@ impl Screen {
             self.size = Some(size);
         }
         self.lines.resize(size.0, Line::default());
-        let empty = Line::default();
-        for row in 0..size.0 {
-            let line = lines.get(row).unwrap_or(&empty);
-            if self.lines[row] != *line {
-                self.change(row, line, out);
-                self.lines[row] = line.clone();
+        lines.resize(size.0, Line::default());
+        for (row, (old, new)) in self.lines.iter().zip(&lines).enumerate() {
+            if old != new {
+                self.change(row, old, new, out);
             }
         }
+        self.lines = lines;
         out.extend_from_slice(b"\x1b[?2026l");
     }
 
     /// Writes what is different in a row.
-    fn change(&self, row: usize, new: &Line, out: &mut Vec<u8>) {
-        let old = &self.lines[row];
+    fn change(&self, row: usize, old: &Line, new: &Line, out: &mut Vec<u8>) {
         let (begin, end) = match old.look == new.look {
             true => changed(&old.text, &new.text),
             false => (0, new.text.len()),

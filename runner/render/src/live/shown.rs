@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bpfpack_decode::field::combine;
 use bpfpack_frame::{Entry, Reading};
-use bpfpack_stage::{Column, sort_entries};
+use bpfpack_stage::{Column, Order, Sort};
 
 /// Keys whose sums are kept at most, where a view shows differences. With more, there are no sums.
 const MOST_SUMS: usize = 1 << 18;
@@ -32,9 +32,6 @@ pub(super) struct Shown {
     /// Widths of the columns of a table.
     pub(super) widths: Vec<usize>,
 }
-
-/// The column that the user has chosen, and whether its smallest value comes first.
-pub(super) type Chosen = Option<(String, bool)>;
 
 impl Shown {
     pub(super) fn new(reading: Rc<Reading>) -> Shown {
@@ -100,12 +97,14 @@ impl Shown {
         self.rows_before.get(entry.key()).is_some_and(|before| **before == *entry.value())
     }
 
-    /// Decides what is drawn: the reading as it came, or `turned` to the other that can be shown.
-    pub(super) fn arrange(&mut self, turned: bool, chosen: &Chosen) {
+    /// Decides what is drawn: the reading as it came, `turned` to the other that can be shown, or
+    /// sorted by what was `chosen`. It comes sorted by what was `given`.
+    pub(super) fn arrange(&mut self, turned: bool, chosen: Option<&Sort>, given: Option<&Sort>) {
         let turned = turned && self.can_turn();
         let last = Rc::clone(self.current().0);
         let view = &last.source;
-        if !turned && chosen.is_none() && Column::usual(view) == Column::leading(view) {
+        let order = Order::of(view, chosen, Column::leading);
+        if !turned && order == Order::of(view, given, Column::usual) {
             self.drawn = last;
             return;
         }
@@ -114,14 +113,7 @@ impl Shown {
             (true, true) => self.total(),
             (true, false) => self.difference(),
         };
-        let found = chosen
-            .as_ref()
-            .and_then(|(name, is_ascending)| Some((Column::find(view, name)?, *is_ascending)));
-        let (column, is_ascending) = match found {
-            Some((column, is_ascending)) => (Some(column), is_ascending),
-            None => (Column::leading(view), false),
-        };
-        let entries = sort_entries(view, column.as_ref(), is_ascending, usize::MAX, entries);
+        let entries = order.first(view, usize::MAX, entries);
         self.drawn = Rc::new(Reading { source: view.clone(), entries, ..*last });
     }
 
@@ -163,16 +155,11 @@ impl Shown {
             before.map(|entry| (entry.key(), entry.value())).collect();
         let mut entries = last.entries.clone();
         for entry in &mut entries {
-            let Some(old) = before.get(entry.key()) else { continue };
-            // A smaller counter belongs to an element that was made again.
-            let has_grown =
-                view.counters.iter().all(|it| it.unsigned(entry.value()) >= it.unsigned(old));
-            if has_grown {
-                combine(entry.value_mut(), old, &view.counters, u128::wrapping_sub);
+            if let Some(old) = before.get(entry.key()) {
+                entry.subtract(old, &view.counters);
             }
         }
-        let counts = |entry: &Entry| view.counters.iter().any(|it| it.unsigned(entry.value()) > 0);
-        entries.retain(counts);
+        entries.retain(|entry| entry.has_counted(&view.counters));
         entries
     }
 }
@@ -194,8 +181,8 @@ mod tests {
         Rc::new(Reading::new(Arc::new(view), Time::default(), entries))
     }
 
-    fn drawn(shown: &mut Shown, turned: bool, chosen: &Chosen) -> Vec<(u8, u64)> {
-        shown.arrange(turned, chosen);
+    fn drawn(shown: &mut Shown, turned: bool, chosen: Option<&Sort>) -> Vec<(u8, u64)> {
+        shown.arrange(turned, chosen, None);
         let number = |entry: &Entry| u64::from_le_bytes(entry.value().try_into().unwrap());
         shown.drawn().entries.iter().map(|entry| (entry.key()[0], number(entry))).collect()
     }
@@ -203,20 +190,20 @@ mod tests {
     #[test]
     fn totals_turn_into_what_came_last_and_back() {
         let mut shown = Shown::new(reading(false, &[(1, 5), (2, 3), (3, 9)]));
-        assert_eq!(drawn(&mut shown, true, &None), [(3, 9), (1, 5), (2, 3)]);
+        assert_eq!(drawn(&mut shown, true, None), [(3, 9), (1, 5), (2, 3)]);
         shown.take(reading(false, &[(1, 6), (2, 33), (3, 9), (4, 2)]));
-        assert_eq!(drawn(&mut shown, true, &None), [(2, 30), (4, 2), (1, 1)]);
-        assert_eq!(drawn(&mut shown, false, &None), [(1, 6), (2, 33), (3, 9), (4, 2)]);
-        let by_key = Some(("key".to_owned(), false));
-        assert_eq!(drawn(&mut shown, false, &by_key), [(4, 2), (3, 9), (2, 33), (1, 6)]);
+        assert_eq!(drawn(&mut shown, true, None), [(2, 30), (4, 2), (1, 1)]);
+        assert_eq!(drawn(&mut shown, false, None), [(1, 6), (2, 33), (3, 9), (4, 2)]);
+        let by_key = Sort { column: "key".to_owned(), is_ascending: false };
+        assert_eq!(drawn(&mut shown, false, Some(&by_key)), [(4, 2), (3, 9), (2, 33), (1, 6)]);
     }
 
     #[test]
     fn differences_turn_into_what_they_add_up_to() {
         let mut shown = Shown::new(reading(true, &[(1, 5), (2, 3)]));
         shown.take(reading(true, &[(2, 4)]));
-        assert_eq!(drawn(&mut shown, true, &None), [(2, 7), (1, 5)]);
-        assert_eq!(drawn(&mut shown, false, &None), [(2, 4)]);
+        assert_eq!(drawn(&mut shown, true, None), [(2, 7), (1, 5)]);
+        assert_eq!(drawn(&mut shown, false, None), [(2, 4)]);
     }
 
     #[test]
@@ -225,7 +212,7 @@ mod tests {
         let entries = shown.drawn().entries.clone();
         assert!(entries.iter().all(|entry| !shown.is_still(entry)));
         shown.take(reading(false, &[(1, 5), (2, 4)]));
-        shown.arrange(false, &None);
+        shown.arrange(false, None, None);
         let entries = shown.drawn().entries.clone();
         let still: Vec<bool> = entries.iter().map(|entry| shown.is_still(entry)).collect();
         assert_eq!(still, [true, false]);

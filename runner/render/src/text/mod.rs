@@ -124,7 +124,7 @@ impl Text {
             let used = width::of(name.as_bytes());
             line.resize(line.len() + width.saturating_sub(used) + 1, b' ');
         }
-        trim(&mut line, 0);
+        put::trim(&mut line, 0);
         if self.has_colors {
             line = [b"\x1b[1m", &line[..], b"\x1b[0m"].concat();
         }
@@ -174,24 +174,14 @@ impl Text {
         };
         for part in records.bytes.chunks(at_once.max(1)) {
             self.head(records.source, records.ty, out);
-            self.time(records.time, &mut time);
+            time.clear();
+            self.clock.column(records.time, &mut time);
             for record in part {
                 self.row(records, &time, record, out);
                 let lines =
                     1 + if stacks.is_empty() { 0 } else { self.frames(stacks, record, out) };
                 self.count(lines);
             }
-        }
-    }
-
-    /// Puts what stands before a record of this time.
-    fn time(&mut self, time: Time, into: &mut Vec<u8>) {
-        into.clear();
-        let width = self.clock.width();
-        if width > 0 {
-            let text = self.clock.text(time);
-            into.extend_from_slice(text);
-            put::spaces(width.saturating_sub(text.len()) + 1, into);
         }
     }
 
@@ -207,7 +197,7 @@ impl Text {
                 cells(columns, record, names, out);
             }
         }
-        trim(out, from);
+        put::trim(out, from);
         out.push(b'\n');
     }
 
@@ -246,7 +236,7 @@ struct Shape {
 impl Table {
     fn new(stream: &Stream, at: usize, shape: &Shape) -> Table {
         let columns = |ty: &RecordType| {
-            let mut members = columns::members(&ty.layout, "value");
+            let mut members = ty.layout.members("value");
             if shape.hides_stacks {
                 members.retain(|member| !ty.stacks.iter().any(|s| s.is_made_of(member)));
             }
@@ -271,13 +261,6 @@ impl Table {
                 && column.member.as_ref().is_some_and(|member| member.meaning.is_some()),
         }));
         Table { columns, flat, heading: if is_shared { 0 } else { at } }
-    }
-}
-
-/// Takes the spaces from the end of a line that begins at `from`.
-fn trim(line: &mut Vec<u8>, from: usize) {
-    while line.len() > from && line.last() == Some(&b' ') {
-        line.pop();
     }
 }
 

@@ -9,14 +9,13 @@ use bpfpack_frame::{Entry, Reading, Time};
 use bpfpack_spec::{Shape, View};
 
 use super::table::{self, Rows};
-use super::{Text, cells, pad, trim};
+use super::{Text, cells};
 use crate::columns;
 use crate::columns::others;
 use crate::format::Heading;
 use crate::histogram::{self, Histogram};
 use crate::put;
 use crate::value::text;
-use crate::width;
 
 /// Whether a reading is drawn as a table: one of counters, or of histograms that are all empty.
 pub(crate) fn is_table(view: &View, entries: &[Entry]) -> bool {
@@ -47,10 +46,7 @@ impl Text {
         }
         let is_table = is_first && is_table(view, &reading.entries);
         // Histograms that are all empty, and nothing beside them.
-        if is_table
-            && matches!(view.shape, Shape::Histogram { .. })
-            && others(view).next().is_none()
-        {
+        if is_table && view.is_histogram() && others(view).next().is_none() {
             return;
         }
         if is_first && self.timestamps {
@@ -80,32 +76,25 @@ impl Text {
     fn key_values(&mut self, reading: &Reading, entries: &[Entry], out: &mut Vec<u8>) {
         let view = &*reading.source;
         let meanings = self.names.is_some();
-        let mut keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
-        if self.shows_frames {
-            keys.retain(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)));
-        }
-        let keys = columns::of(&keys, meanings);
-        let values = columns::of(&columns::members(&view.value, "value"), meanings);
+        let keys = columns::of(&columns::keys(view, self.shows_frames), meanings);
+        let values = columns::of(&view.value.members("value"), meanings);
         if self.header_of != Some(Heading::View(view.index)) {
             let columns: Vec<_> = keys.iter().chain(&values).cloned().collect();
             out.extend(self.header(&columns));
             self.header_of = Some(Heading::View(view.index));
         }
-        let width = self.stamps.width();
         for entry in entries {
             let from = out.len();
-            if width > 0 {
-                out.extend_from_slice(self.stamps.text(reading.time));
-                pad(out, from, width);
-            }
+            self.stamps.column(reading.time, out);
             cells(&keys, entry.key(), &mut self.names, out);
             cells(&values, entry.value(), &mut self.names, out);
-            trim(out, from);
+            put::trim(out, from);
             out.push(b'\n');
             self.frames(&view.stacks, entry.key(), out);
         }
     }
 
+    /// A picture for each entry, below its key and the other members of its value.
     pub(crate) fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
         let Some(histogram) = Histogram::of(view) else { return };
         let begin = out.len();
@@ -148,10 +137,8 @@ impl Text {
             rows.push(self.cells(&columns, entry));
         }
         // No row of a terminal goes on in the next one.
-        let room = self.screen.as_ref().map(|screen| screen.columns);
-        room.iter().for_each(|room| rows.fit(*room));
+        self.screen.iter().for_each(|screen| rows.fit(screen.columns));
         for (at, line) in rows.lines().enumerate() {
-            let line = room.map_or_else(|| line.clone(), |room| width::clip(&line, room));
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
             if let Some(entry) = at.checked_sub(1).map(|at| &entries[at]) {
@@ -159,9 +146,7 @@ impl Text {
             }
         }
     }
-}
 
-impl Text {
     /// The columns of a view as a table.
     pub(crate) fn table_columns(&self, view: &View) -> Vec<table::Column> {
         table::columns(view, self.shows_frames, self.names.is_some())

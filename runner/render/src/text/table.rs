@@ -60,16 +60,13 @@ impl Column {
 
 /// The columns of a view: those of its key first, without stacks, where these are shown elsewhere.
 pub(crate) fn columns(view: &View, hides_stacks: bool, has_names: bool) -> Vec<Column> {
-    let mut keys = view.key.as_ref().map_or(Vec::new(), |key| columns::members(key, "key"));
-    if hides_stacks {
-        keys.retain(|member| !view.stacks.iter().any(|stack| stack.is_made_of(member)));
-    }
     let values = match (&view.value, &view.shape) {
         (Layout::Struct(_), _) => others(view).cloned().collect(),
         (_, Shape::Table) => vec![Member::new(view.name.clone(), 0, view.value.clone())],
-        (value, _) => columns::members(value, "value"),
+        (value, _) => value.members("value"),
     };
-    let keys = keys.into_iter().map(|member| Column::new(member, true, has_names));
+    let keys = columns::keys(view, hides_stacks).into_iter();
+    let keys = keys.map(|member| Column::new(member, true, has_names));
     keys.chain(values.into_iter().map(|member| Column::new(member, false, has_names))).collect()
 }
 
@@ -80,6 +77,8 @@ pub(crate) struct Rows {
     rows: Vec<Vec<String>>,
     are_numbers: Vec<bool>,
     widths: Vec<usize>,
+    /// Columns of the terminal that a line takes at most.
+    room: usize,
 }
 
 impl Rows {
@@ -89,6 +88,7 @@ impl Rows {
             rows: Vec::new(),
             are_numbers: columns.iter().map(|column| column.is_number).collect(),
             widths: vec![0; columns.len()],
+            room: usize::MAX,
         };
         rows.push(columns.iter().map(|column| column.title.clone()).collect());
         rows
@@ -113,9 +113,10 @@ impl Rows {
     }
 
     /// Makes the widest columns narrower until a row takes `room` columns of the terminal, but none
-    /// narrower than this. Numbers keep their digits.
+    /// narrower than this. Numbers keep their digits. A line that is still too long is cut off.
     pub(crate) fn fit(&mut self, room: usize) {
         const LEAST: usize = 8;
+        self.room = room;
         let total = |most: usize| {
             let widths = self.widths.iter().zip(&self.are_numbers);
             let shown = widths.map(|(width, is_number)| match is_number {
@@ -152,7 +153,7 @@ impl Rows {
             line.extend([before, &cell, behind, "  "]);
         }
         line.truncate(line.trim_end().len());
-        line
+        if self.room < usize::MAX { width::clip(&line, self.room) } else { line }
     }
 }
 
@@ -161,8 +162,12 @@ mod tests {
     use super::*;
 
     fn rows(cells: &[[&str; 2]]) -> Rows {
-        let mut rows =
-            Rows { rows: Vec::new(), are_numbers: vec![false, true], widths: vec![0; 2] };
+        let mut rows = Rows {
+            rows: Vec::new(),
+            are_numbers: vec![false, true],
+            widths: vec![0; 2],
+            room: usize::MAX,
+        };
         cells.iter().for_each(|row| rows.push(row.iter().map(|cell| (*cell).to_owned()).collect()));
         rows
     }

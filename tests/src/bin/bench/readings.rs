@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_frame::{Entry, Reading, Time};
-use bpfpack_render::{LiveSettings, Settings, formats, utc};
+use bpfpack_render::{Settings, formats, utc};
 use bpfpack_spec::{ReadFrom, Shape, View};
 use bpfpack_sys::map::{Batch, Map};
 use bpfpack_tests::load::Caller;
@@ -115,16 +115,7 @@ impl Plain {
         let entries = keys.chunks(KEY).zip(values.chunks(VALUE));
         let entries = entries.map(|(key, value)| Entry::new(key, value)).collect();
         let reading = Reading::new(Arc::clone(&self.view), Time::default(), entries);
-        let settings = Settings {
-            timestamps: false,
-            time: None,
-            meanings: false,
-            terminal: None,
-            live: LiveSettings::default(),
-            message: None,
-            symbolizer: None,
-            local_time: utc,
-        };
+        let settings = Settings::bare(utc);
         let json = formats::named("json").unwrap_or(formats::TEXT);
         let mut out = Vec::with_capacity(8 << 20);
         let begin = Instant::now();
