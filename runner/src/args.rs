@@ -15,7 +15,6 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
-use line::usage;
 pub use line::{Args, clap_answer};
 pub use options::Run;
 use outputs::outputs;
@@ -34,7 +33,7 @@ impl Run {
         let run = self;
         if run.lines && !cfg!(feature = "debug-info") {
             let text = "--lines: this ecli was built without support for debug information";
-            return Err(usage(text.to_owned()).hint("build it with its default features"));
+            return Err(Failure::usage(text).hint("build it with its default features"));
         }
         let format = match (run.json, run.heatmap) {
             (true, _) => formats::named("json").unwrap_or(formats::TEXT),
@@ -44,9 +43,9 @@ impl Run {
         let outputs = outputs(format, run.output)?;
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields cannot be used with --format raw, which shows all bytes";
-            return Err(usage(text.to_owned()));
+            return Err(Failure::usage(text));
         }
-        let has_heat_map = outputs.iter().any(|output| output.format == formats::HEAT_MAP);
+        let has_heat_map = plan::has_heat_map(&outputs);
         Ok(Plan {
             package,
             arguments,

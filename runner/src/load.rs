@@ -123,9 +123,8 @@ impl Opened {
             let mut names: Vec<String> =
                 self.0.maps().map(|map| map.name().to_string_lossy().into_owned()).collect();
             names.retain(|name| !name.contains('.'));
-            let error = anyhow!("--map-entries: the package has no map `{name}`");
-            return Err(Failure::new(exit_code::USAGE, error)
-                .hint(format!("its maps are {}", names.join(", "))));
+            let text = format!("--map-entries: the package has no map `{name}`");
+            return Err(Failure::usage(text).hint(format!("its maps are {}", names.join(", "))));
         }
         for mut map in self.0.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();

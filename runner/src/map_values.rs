@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use bpfpack_schemas::argument::Argument;
 use bpfpack_schemas::btf::{Btf, Type};
 use bpfpack_schemas::object::BpfObject;
@@ -32,7 +32,7 @@ pub(crate) fn fill(plan: &Plan, elf: &BpfObject<'_>, loaded: &mut Loaded) -> Res
 
 fn usage(arg: &MapSetArg, text: impl std::fmt::Display) -> Failure {
     let MapSetArg { map, key, value } = arg;
-    Failure::new(exit_code::USAGE, anyhow!("--map-set {map}={key}:{value}: {text}"))
+    Failure::usage(format!("--map-set {map}={key}:{value}: {text}"))
 }
 
 fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {

@@ -7,10 +7,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
 use bpfpack_folders as folders;
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 use crate::load::Opened;
 
 /// A BPF file system, as statfs(2) has it (include/uapi/linux/magic.h: `BPF_FS_MAGIC`).
@@ -81,13 +80,9 @@ impl Drop for Pins {
     }
 }
 
-fn usage(text: String) -> Failure {
-    Failure::new(exit_code::USAGE, anyhow!(text))
-}
-
 fn refused(names: &[String]) -> Failure {
     let maps = if names.len() == 1 { "the map" } else { "the maps" };
-    usage(format!(
+    Failure::usage(format!(
         "the package pins {maps} {}: a pinned map remains when ecli ends, and ecli uses a map with \
          the same name that others have pinned",
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -101,15 +96,16 @@ fn refused(names: &[String]) -> Failure {
 fn checked(dir: &Path) -> Result<PathBuf, Failure> {
     let what = format!("--pin `{}`", dir.display());
     let real = folders::private(dir).map_err(|reason| {
-        let failure = usage(format!("{what}: {reason}"));
+        let failure = Failure::usage(format!("{what}: {reason}"));
         match dir.exists() {
             false => failure.hint(format!("create it: mkdir -m 700 {}", dir.display())),
             true => failure.hint("only root, or the user that runs ecli, may write to it"),
         }
     })?;
-    let kind = rustix::fs::statfs(&real).map_err(|error| usage(format!("{what}: {error}")))?;
+    let kind =
+        rustix::fs::statfs(&real).map_err(|error| Failure::usage(format!("{what}: {error}")))?;
     if kind.f_type as u64 != BPF_FS {
-        return Err(usage(format!("{what}: it is not in a BPF file system"))
+        return Err(Failure::usage(format!("{what}: it is not in a BPF file system"))
             .hint("mount one: mount -t bpf bpf /sys/fs/bpf"));
     }
     Ok(real)
@@ -118,7 +114,7 @@ fn checked(dir: &Path) -> Result<PathBuf, Failure> {
 /// Where a map is pinned: directly below the directory.
 fn place(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
     match name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-        true => Err(usage(format!("--pin: a map cannot be pinned as `{name}`"))),
+        true => Err(Failure::usage(format!("--pin: a map cannot be pinned as `{name}`"))),
         false => Ok(dir.join(name)),
     }
 }
@@ -128,7 +124,7 @@ fn is_own_map(place: &Path) -> Result<bool, Failure> {
     let Ok(data) = fs::symlink_metadata(place) else { return Ok(false) };
     match data.is_file() && folders::is_ours(&data) {
         true => Ok(true),
-        false => Err(usage(format!(
+        false => Err(Failure::usage(format!(
             "--pin: `{}` is not a map that only this user can change",
             place.display()
         ))),

@@ -84,8 +84,7 @@ pub(crate) fn check_arrangement(
 /// Whether there is anything to be drawn over time; says what is not.
 fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
     if !spec.sources.iter().any(Source::is_histogram) {
-        let error = anyhow::anyhow!("--heatmap: the package shows no histogram");
-        return Err(Failure::new(exit_code::USAGE, error)
+        return Err(Failure::usage("--heatmap: the package shows no histogram")
             .hint("omit --heatmap to show the package's tables and records as text"));
     }
     for source in spec.sources.iter().filter(|source| !source.is_histogram()) {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::anyhow;
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::argument::{Argument, padded, plain};
 use bpfpack_schemas::btf::Btf;
@@ -14,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
 use crate::args::clap_answer;
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 /// What the arguments say.
 #[derive(Debug, Default)]
@@ -253,14 +252,13 @@ impl Settable<'_> {
     /// The options of this variable. A bool's name says what giving it does.
     fn args(&self, names: &mut Names) -> Vec<Arg> {
         let cmdarg = self.meta.cmdarg.clone().unwrap_or_default();
-        let long = cmdarg.long.unwrap_or_else(|| self.meta.name.clone());
         let initially_true = self.kind.is_bool() && self.initial.first() == Some(&1);
-        let switch = match self.default() {
-            Some(Value::Bool(true)) => format!("disable-{long}"),
-            Some(Value::Bool(false)) => format!("enable-{long}"),
-            _ => long.clone(),
+        let long = self.long();
+        let long = match self.default() {
+            Some(Value::Bool(true)) if self.kind.is_bool() => format!("disable-{long}"),
+            Some(Value::Bool(false)) if self.kind.is_bool() => format!("enable-{long}"),
+            _ => long.to_owned(),
         };
-        let long = if self.kind.is_bool() { switch } else { long };
         let mut help = cmdarg
             .help
             .or_else(|| self.meta.description.clone())
@@ -361,8 +359,8 @@ impl Settable<'_> {
     fn bytes(&self, text: &str) -> Result<Vec<u8>, Failure> {
         self.kind.parse(text).map_err(|why| {
             let long = self.long();
-            let error = anyhow!("`{text}` is not a value for `--{long}` ({}): {why}", self.meta.ty);
-            Failure::new(exit_code::USAGE, error)
+            let ty = &self.meta.ty;
+            Failure::usage(format!("`{text}` is not a value for `--{long}` ({ty}): {why}"))
         })
     }
 }

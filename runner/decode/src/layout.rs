@@ -11,16 +11,10 @@ use bpfpack_schemas::btf::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, float, part, signed, text, unsigned};
-use crate::meaning::{Meaning, Sibling};
+use crate::meaning::{Meaning, Sibling, Unit};
 
 /// What the names of rates end in.
 pub const PER_SECOND: &str = "/s";
-
-/// What the names of times end in.
-const TIME_UNITS: [&str; 12] = [
-    "_ns", "_nsec", "_nsecs", "_us", "_usec", "_usecs", "_ms", "_msec", "_msecs", "_s", "_sec",
-    "_secs",
-];
 
 /// What bytes mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,9 +285,11 @@ impl Member {
             Some(name) => (name, PER_SECOND),
             None => (&*self.name, ""),
         };
-        match TIME_UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|_| is_time) {
-            Some(stem) => Cow::Owned(format!("{stem}{per}")),
-            None => Cow::Borrowed(&self.name),
+        match name.rsplit_once('_') {
+            Some((stem, unit)) if is_time && Unit::of_word(unit).is_some() => {
+                Cow::Owned(format!("{stem}{per}"))
+            }
+            _ => Cow::Borrowed(&self.name),
         }
     }
 

@@ -90,6 +90,18 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// The unit that a word stands for, as names of members end in it: `us` of `latency_us`.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Unit> {
+        match word {
+            "ns" | "nsec" | "nsecs" | "nanoseconds" => Some(Unit::Nanoseconds),
+            "us" | "usec" | "usecs" | "microseconds" => Some(Unit::Microseconds),
+            "ms" | "msec" | "msecs" | "milliseconds" => Some(Unit::Milliseconds),
+            "s" | "sec" | "secs" | "seconds" => Some(Unit::Seconds),
+            _ => None,
+        }
+    }
+
     /// How many nanoseconds one is.
     pub fn nanoseconds(self) -> u64 {
         match self {

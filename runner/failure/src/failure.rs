@@ -55,6 +55,11 @@ impl Failure {
         }))
     }
 
+    /// A wrong command line.
+    pub fn usage(text: impl Into<String>) -> Failure {
+        Failure::new(exit_code::USAGE, anyhow::anyhow!(text.into()))
+    }
+
     /// An error that the user was told already.
     #[must_use]
     pub fn told(exit_code: u8) -> Failure {

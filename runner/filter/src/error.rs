@@ -75,18 +75,7 @@ fn distance(a: &str, b: &str) -> Option<usize> {
     if a.len() > 64 || a.len().abs_diff(b.len()) > most {
         return None;
     }
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, byte) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (other, with) in b.iter().enumerate() {
-            let change = diagonal + usize::from(byte != with);
-            diagonal = row[other + 1];
-            row[other + 1] = change.min(diagonal + 1).min(row[other] + 1);
-        }
-    }
-    row.last().copied().filter(|distance| *distance <= most)
+    Some(strsim::levenshtein(a, b)).filter(|distance| *distance <= most)
 }
 
 #[cfg(test)]

@@ -123,9 +123,9 @@ impl Exact {
         (low == high).then_some(low)
     }
 
-    /// The least and the largest integer that a comparison with this is true for, but for `!=`,
-    /// which has those of `==`. The first is the larger one where it is true for none. `is_wide`:
-    /// integers are unsigned and of 16 bytes, in the order of [`wide`].
+    /// The least and the largest integer that a comparison with this is true for; for `!=`, the
+    /// opposite of `==`, the same as for that. The first is the larger one where it is true for
+    /// none. `is_wide`: integers are unsigned and of 16 bytes, in the order of [`wide`].
     pub(crate) fn range(self, op: Op, is_wide: bool) -> (i128, i128) {
         const NONE: (i128, i128) = (1, 0);
         const ALL: (i128, i128) = (i128::MIN, i128::MAX);

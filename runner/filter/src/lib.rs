@@ -67,5 +67,4 @@ pub use token::Op;
 pub use tree::{Address, Network, Number, Test, Text, Value, Version};
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;

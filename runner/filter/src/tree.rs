@@ -86,7 +86,7 @@ pub enum Test {
         index: usize,
         /// How it is compared.
         op: Op,
-        /// As [`Test::Range`] has them, but those of `==` for `!=`, where it is an integer.
+        /// The least and the largest, as in [`Test::Range`], where it is an integer.
         range: (i128, i128),
         /// With what, where it is a float.
         constant: f64,
@@ -245,7 +245,7 @@ impl Test {
                 bytes.get(..constant.len()).map(|bytes| *bytes == **constant)
             }
             Test::Derived { index, op, range, constant } => Some(match derived(*index)? {
-                Value::Int(value) => (range.0..=range.1).contains(&value) != (*op == Op::Ne),
+                Value::Int(value) => (range.0..=range.1).contains(&value),
                 Value::Float(value) => op.holds(&value, constant),
             }),
         }

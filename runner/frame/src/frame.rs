@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bpfpack_decode::Field;
 use bpfpack_decode::field::combine;
+use bpfpack_failure::Failure;
 use bpfpack_spec::{RecordType, Stream, View};
 
+use crate::stage::Next;
 use crate::time::Time;
 
 /// What flows from a source to the outputs.
@@ -68,6 +70,27 @@ impl<'a> Records<'a> {
     #[must_use]
     pub fn record_type(&self) -> &'a RecordType {
         &self.source.records[self.ty]
+    }
+
+    /// Hands on those that are kept, if there are any. Their bytes stay where they are.
+    ///
+    /// # Errors
+    /// When what follows fails.
+    pub fn keep(
+        &self,
+        mut is_kept: impl FnMut(&[u8]) -> bool,
+        next: &mut dyn Next,
+    ) -> Result<(), Failure> {
+        // Most often it is all, or little.
+        let Some(first) = self.bytes.iter().position(|record| !is_kept(record)) else {
+            return next.frame(Frame::Records(self));
+        };
+        let mut kept = self.bytes[..first].to_vec();
+        kept.extend(self.bytes[first + 1..].iter().filter(|record| is_kept(record)));
+        match kept.is_empty() {
+            true => Ok(()),
+            false => next.frame(Frame::Records(&Records { bytes: &kept, ..*self })),
+        }
     }
 
     /// The first `most` of them.

@@ -4,7 +4,6 @@
 
 use std::ffi::{OsStr, OsString};
 
-use anyhow::anyhow;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -100,12 +99,12 @@ impl Args {
     fn origin(&self) -> Result<Origin, Failure> {
         let name = self.name.to_string_lossy();
         if name.starts_with('-') && name != "-" {
-            return Err(usage(format!("unknown option `{name}`")).hint(format!(
+            return Err(Failure::usage(format!("unknown option `{name}`")).hint(format!(
                 "arguments of the package come after its name: ecli run PACKAGE {name}"
             )));
         }
         if name.contains("://") {
-            return Err(usage(format!("`{name}`: ecli does not download packages"))
+            return Err(Failure::usage(format!("`{name}`: ecli does not download packages"))
                 .hint("download it, look at it, and run the file"));
         }
         Ok(match &*name {
@@ -160,14 +159,10 @@ impl Args {
     }
 }
 
-pub(super) fn usage(text: String) -> Failure {
-    Failure::new(exit_code::USAGE, anyhow!(text))
-}
-
 /// A word that must be text.
 pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
     let text = word.to_str().map(str::to_owned);
-    text.ok_or_else(|| usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
+    text.ok_or_else(|| Failure::usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
 }
 
 /// Prints help that was asked for.
@@ -189,7 +184,7 @@ fn failure(error: &clap::Error) -> Failure {
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
-    usage(text)
+    Failure::usage(text)
 }
 
 #[cfg(test)]

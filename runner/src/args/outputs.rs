@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The outputs of a run, each a format and a file.
 
-use anyhow::anyhow;
 use bpfpack_render::FormatKind;
 
 use super::OutputPlan;
 use super::values::OutputArg;
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 /// The outputs that the command line asks for. Those with a format of their own stand beside the
 /// others; standard output is one unless another file takes its place.
@@ -22,8 +21,7 @@ pub(super) fn outputs(
     for OutputArg { format: own, file } in given {
         if outputs.iter().any(|output| output.file == file) {
             let name = file.map_or("-".to_owned(), |file| file.display().to_string());
-            let error = anyhow!("--output: `{name}` is given twice");
-            return Err(Failure::new(exit_code::USAGE, error).hint(
+            return Err(Failure::usage(format!("--output: `{name}` is given twice")).hint(
                 "each output needs its own file: --output csv:out.csv --output json:out.json",
             ));
         }

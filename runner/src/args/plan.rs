@@ -113,11 +113,9 @@ impl OutputPlan {
     }
 }
 
-impl Plan {
-    /// Whether histograms are drawn over time.
-    pub(crate) fn has_heat_map(&self) -> bool {
-        self.outputs.iter().any(|output| output.format == formats::HEAT_MAP)
-    }
+/// Whether histograms are drawn over time.
+pub(super) fn has_heat_map(outputs: &[OutputPlan]) -> bool {
+    outputs.iter().any(|output| output.format == formats::HEAT_MAP)
 }
 
 /// What is to be done.
@@ -217,6 +215,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether histograms are drawn over time.
+    pub(crate) fn has_heat_map(&self) -> bool {
+        has_heat_map(&self.outputs)
+    }
+
     /// Bytes that ecli may take for what it reads.
     pub fn memory(&self) -> u64 {
         self.max_memory.unwrap_or(MEMORY)

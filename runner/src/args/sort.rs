@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::{Arg, Command};
 
-use super::line::{text, usage};
+use super::line::text;
 use super::near::near;
 use crate::failure::Failure;
 
@@ -51,7 +51,7 @@ pub(super) fn sort(
         if bytes == b"--" {
             let command: Vec<OsString> = words.cloned().collect();
             if command.is_empty() {
-                return Err(usage("the command after `--` is missing".to_owned())
+                return Err(Failure::usage("the command after `--` is missing")
                     .hint("ecli run PACKAGE -- CMD ARGUMENTS… traces while CMD runs"));
             }
             sorted.command = Some(command);
@@ -63,7 +63,7 @@ pub(super) fn sort(
             [b'-', _, ..] => sorted.letters(&known, &text(word)?, value)?,
             _ => {
                 let text = format!("`{}` is not an option", word.to_string_lossy());
-                return Err(usage(text).hint("a command comes after two dashes: -- CMD …"));
+                return Err(Failure::usage(text).hint("a command comes after two dashes: -- CMD …"));
             }
         };
         if takes_next {
@@ -102,7 +102,7 @@ impl Sorted {
     ) -> Result<bool, Failure> {
         for (at, letter) in word.char_indices().skip(1) {
             let found = known.find(|arg| arg.get_short() == Some(letter));
-            let found = found.ok_or_else(|| usage(unknown(&format!("-{letter}"))))?;
+            let found = found.ok_or_else(|| Failure::usage(unknown(&format!("-{letter}"))))?;
             let rest = &word[at + letter.len_utf8()..];
             if takes_value(found.arg) && !rest.is_empty() {
                 self.push(&found, OsStr::new(&format!("-{letter}{rest}")))?;
@@ -136,7 +136,7 @@ impl Sorted {
             Some(next) => self.push(found, next).map(|()| true),
             // clap would take what follows; the package has nothing that follows.
             None if found.is_own => {
-                Err(usage(format!("`{}` needs a value", word.to_string_lossy())))
+                Err(Failure::usage(format!("`{}` needs a value", word.to_string_lossy())))
             }
             None => Ok(false),
         }
@@ -169,7 +169,7 @@ impl<'c> Known<'c> {
         let of = |names: Vec<&str>, whose: &str| -> Vec<String> {
             names.iter().map(|name| format!("`--{name}` of {whose}")).collect()
         };
-        let failure = usage(unknown(&format!("--{name}")));
+        let failure = Failure::usage(unknown(&format!("--{name}")));
         let similar =
             [of(longs(self.package), "the package"), of(longs(self.own), "ecli")].concat();
         match similar.is_empty() {

@@ -6,13 +6,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use bpfpack_filter::{Expr, FilterError};
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Sort;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 use super::{AttachArg, MapSetArg, WasmArg};
 
@@ -82,8 +81,7 @@ pub(super) fn expr(option: &str, text: &str) -> Result<Expr, Failure> {
 
 /// What is wrong with an expression of an option, and where.
 pub(crate) fn expr_failure(option: &str, error: &FilterError) -> Failure {
-    let failure = Failure::new(exit_code::USAGE, anyhow!("{option}: {error}"));
-    let failure = failure.details(error.marked());
+    let failure = Failure::usage(format!("{option}: {error}")).details(error.marked());
     error.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
 }
 

@@ -31,7 +31,7 @@ pub(super) fn aim(
         if let Some(ty) = ty.filter(|ty| !way.suits(*ty)) {
             let suiting = way::names_for(ty);
             let text = format!("--attach: `{name}` cannot be attached as {}", way.name);
-            let failure = Failure::new(exit_code::USAGE, anyhow!(text));
+            let failure = Failure::usage(text);
             let failure = match suiting.is_empty() {
                 true => failure,
                 false => failure.hint(format!("it can be attached as {}", suiting.join(", "))),
@@ -82,15 +82,17 @@ fn attach_type(kind: &str) -> Option<ProgramAttachType> {
 /// A program that is attached somewhere, and a function of it: `ID:FUNCTION`, or the path where it is
 /// pinned in place of the number.
 fn replaced(target: &str) -> Result<(Option<OwnedFd>, &str), Failure> {
-    let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!(text));
     let (program, function) = target.rsplit_once(':').ok_or_else(|| {
-        usage(format!("--attach: `{target}` is not ID:FUNCTION or PATH:FUNCTION of a program"))
+        Failure::usage(format!(
+            "--attach: `{target}` is not ID:FUNCTION or PATH:FUNCTION of a program"
+        ))
     })?;
     let fd = match program.parse() {
         Ok(id) => Program::fd_from_id(id),
         Err(_) => Program::fd_from_pinned_path(program),
     };
-    let fd = fd.map_err(|error| usage(format!("--attach: no program `{program}`: {error:#}")))?;
+    let fd =
+        fd.map_err(|error| Failure::usage(format!("--attach: no program `{program}`: {error:#}")))?;
     Ok((Some(fd), function))
 }
 

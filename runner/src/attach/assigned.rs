@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::anyhow;
 use bpfpack_schemas::object::Program;
 use libbpf_rs::ProgramType;
 
@@ -13,7 +12,7 @@ use super::pattern::matches;
 use super::target::Target;
 use super::way::{self, Way};
 use crate::args::{AttachArg, Plan};
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 /// A target that a program was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +67,9 @@ impl Assignments {
             ProgramKind::of(&program.section).method.target == Target::Interface
         };
         if interface.is_some() && !programs.iter().any(has_interface) {
-            return Err(usage("--interface: no program of the package attaches to an interface"));
+            return Err(Failure::usage(
+                "--interface: no program of the package attaches to an interface",
+            ));
         }
         check_options(programs, plan)?;
         for arg in &plan.attach {
@@ -87,11 +88,12 @@ impl Assignments {
             programs.iter().filter(|program| matches(pattern, &program.name)).collect();
         if fitting.is_empty() {
             let names: Vec<&str> = programs.iter().map(|program| &*program.name).collect();
-            let failure = usage(format!("--attach: the package has no program `{pattern}`"));
+            let failure =
+                Failure::usage(format!("--attach: the package has no program `{pattern}`"));
             return Err(failure.hint(format!("its programs are {}", names.join(", "))));
         }
         if kind != "off" && way::named(kind).is_none() {
-            let failure = usage(format!("--attach: unknown kind of target `{kind}`"));
+            let failure = Failure::usage(format!("--attach: unknown kind of target `{kind}`"));
             return Err(failure.hint(format!("there are off, {}", way::names().join(", "))));
         }
         for program in fitting {
@@ -138,14 +140,12 @@ fn check_options(programs: &[Program], plan: &Plan) -> Result<(), Failure> {
     {
         if is_given && !is_used {
             let what = if option == "--force" { "XDP" } else { "user functions" };
-            return Err(usage(format!("{option}: no program of the package attaches to {what}")));
+            return Err(Failure::usage(format!(
+                "{option}: no program of the package attaches to {what}"
+            )));
         }
     }
     Ok(())
-}
-
-fn usage(text: impl Into<String>) -> Failure {
-    Failure::new(exit_code::USAGE, anyhow!(text.into()))
 }
 
 #[cfg(test)]

@@ -35,9 +35,10 @@ impl Selection {
         for name in with.iter().chain(without) {
             if !programs.iter().any(|program| program.name == *name) {
                 let names: Vec<_> = programs.iter().map(|p| p.name.as_str()).collect();
-                let error = anyhow!("the package has no program `{name}`");
-                return Err(Failure::new(exit_code::USAGE, error)
-                    .hint(format!("its programs are {}", names.join(", "))));
+                let text = format!("the package has no program `{name}`");
+                return Err(
+                    Failure::usage(text).hint(format!("its programs are {}", names.join(", ")))
+                );
             }
         }
         if programs.is_empty() {

@@ -108,8 +108,7 @@ impl Command {
 
     /// Ends it because ecli ends.
     fn terminate(&mut self) {
-        let Command { name, talk, .. } = self;
-        talk.note(&format!("`{name}` is still running: sending SIGTERM"));
+        self.talk.note(&format!("`{}` is still running: sending SIGTERM", self.name));
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if !self.wait(BY_SIGNAL) {
             let pid = self.pid();

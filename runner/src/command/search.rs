@@ -42,16 +42,15 @@ fn find_in(name: &OsStr, path: &OsString) -> Result<PathBuf, Failure> {
         }
     }
     let name = name.to_string_lossy();
-    Err(match refused {
-        Some(why) => {
-            let error = anyhow!("the command `{name}` cannot be executed: {why}");
-            Failure::new(exit_code::NOT_EXECUTED, error)
-        }
-        None if is_path => {
-            Failure::new(exit_code::NO_COMMAND, anyhow!("the command `{name}` does not exist"))
-        }
-        None => Failure::new(exit_code::NO_COMMAND, anyhow!("the command `{name}` does not exist"))
-            .hint(format!("PATH is {}", path.to_string_lossy())),
+    if let Some(why) = refused {
+        let error = anyhow!("the command `{name}` cannot be executed: {why}");
+        return Err(Failure::new(exit_code::NOT_EXECUTED, error));
+    }
+    let error = anyhow!("the command `{name}` does not exist");
+    let failure = Failure::new(exit_code::NO_COMMAND, error);
+    Err(match is_path {
+        true => failure,
+        false => failure.hint(format!("PATH is {}", path.to_string_lossy())),
     })
 }
 

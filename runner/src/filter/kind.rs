@@ -11,50 +11,50 @@ use bpfpack_spec::{RecordType, Shape, Source, View};
 const CALCULATED: [&str; 2] = ["total", "average"];
 
 /// Records of a type, or entries of a view.
-pub(super) enum Kind<'s> {
+pub(crate) enum FrameKind<'s> {
     Record(&'s Source, usize, &'s RecordType),
     View(&'s View),
 }
 
-impl<'s> Kind<'s> {
+impl<'s> FrameKind<'s> {
     /// All that sources have.
-    pub(super) fn all(sources: &'s [Source]) -> Vec<Kind<'s>> {
-        let kinds = |source: &'s Source| -> Vec<Kind<'s>> {
+    pub(crate) fn all(sources: &'s [Source]) -> Vec<FrameKind<'s>> {
+        let kinds = |source: &'s Source| -> Vec<FrameKind<'s>> {
             match source {
                 Source::Stream(stream) => {
                     let types = stream.records.iter().enumerate();
-                    types.map(|(at, ty)| Kind::Record(source, at, ty)).collect()
+                    types.map(|(at, ty)| FrameKind::Record(source, at, ty)).collect()
                 }
-                Source::View(view) => vec![Kind::View(view)],
+                Source::View(view) => vec![FrameKind::View(view)],
             }
         };
         sources.iter().flat_map(kinds).collect()
     }
 
-    /// The index of its source, and of the type of its records.
-    pub(super) fn key(&self) -> (usize, usize) {
+    /// The index of its source, and of the type of its records; 0 for a view.
+    pub(crate) fn key(&self) -> (usize, usize) {
         match self {
-            Kind::Record(source, ty, _) => (source.index(), *ty),
-            Kind::View(view) => (view.index, 0),
+            FrameKind::Record(source, ty, _) => (source.index(), *ty),
+            FrameKind::View(view) => (view.index, 0),
         }
     }
 
     /// What it is called in a message.
     pub(super) fn in_words(&self) -> String {
         match self {
-            Kind::Record(Source::Stream(stream), _, ty) if stream.records.len() > 1 => {
+            FrameKind::Record(Source::Stream(stream), _, ty) if stream.records.len() > 1 => {
                 format!("`{}` of `{}`", ty.name, stream.name)
             }
-            Kind::Record(source, ..) => format!("`{}`", source.name()),
-            Kind::View(view) => format!("`{}`", view.name),
+            FrameKind::Record(source, ..) => format!("`{}`", source.name()),
+            FrameKind::View(view) => format!("`{}`", view.name),
         }
     }
 
     /// What names mean: all members, whichever are shown.
     pub(super) fn scope(&self) -> Scope<'s> {
         let view = match self {
-            Kind::Record(_, _, ty) => return Scope::record(ty.all()),
-            Kind::View(view) => view,
+            FrameKind::Record(_, _, ty) => return Scope::record(ty.all()),
+            FrameKind::View(view) => view,
         };
         let part = |qualifier, layout| Part { qualifier: Some(qualifier), layout };
         let key = view.key.iter().map(|key| part("key", key));
@@ -73,15 +73,10 @@ impl<'s> Kind<'s> {
 
 /// What the values of a histogram stand for.
 fn meaning(unit: &str) -> Option<Meaning> {
-    let unit = match unit {
-        "ns" | "nsec" | "nsecs" | "nanoseconds" => Unit::Nanoseconds,
-        "us" | "usec" | "usecs" | "microseconds" => Unit::Microseconds,
-        "ms" | "msec" | "msecs" | "milliseconds" => Unit::Milliseconds,
-        "s" | "sec" | "secs" | "seconds" => Unit::Seconds,
-        "bytes" => return Some(Meaning::Size),
-        _ => return None,
-    };
-    Some(Meaning::Duration(unit))
+    match unit {
+        "bytes" => Some(Meaning::Size),
+        unit => Unit::of_word(unit).map(Meaning::Duration),
+    }
 }
 
 /// A number that is calculated of a histogram, by its index. That of a quantile is the upper end of

@@ -18,7 +18,7 @@ use bpfpack_spec::{Source, Spec};
 use crate::args::{Plan, expr_failure};
 use crate::failure::Failure;
 use crate::talk::Talk;
-use kind::Kind;
+pub(crate) use kind::FrameKind;
 use stage::FilterStage;
 use until::Until;
 
@@ -130,8 +130,8 @@ impl Filters {
 
 /// Compiles an expression for all kinds of frames, of which one has to have what it needs.
 fn compile(expr: &Expr, sources: &[Source]) -> Result<Compiled, FilterError> {
-    let kinds = Kind::all(sources);
-    let scopes: Vec<Scope<'_>> = kinds.iter().map(Kind::scope).collect();
+    let kinds = FrameKind::all(sources);
+    let scopes: Vec<Scope<'_>> = kinds.iter().map(FrameKind::scope).collect();
     let filters = Filter::compile_all(expr, &scopes, &SystemNames)?;
     if !filters.iter().any(Filter::can_match) {
         return Err(FilterError {
@@ -141,7 +141,7 @@ fn compile(expr: &Expr, sources: &[Source]) -> Result<Compiled, FilterError> {
             hint: None,
         });
     }
-    Ok(kinds.iter().map(Kind::key).zip(filters).collect())
+    Ok(kinds.iter().map(FrameKind::key).zip(filters).collect())
 }
 
 /// Adds what has to hold, too.
@@ -157,7 +157,7 @@ fn add(filters: &mut Compiled, more: Compiled) {
 
 /// Tells of what nothing is shown.
 fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
-    for kind in Kind::all(sources) {
+    for kind in FrameKind::all(sources) {
         let filter = filters.get(&kind.key()).filter(|filter| !filter.can_match());
         if let Some(name) = filter.and_then(|filter| filter.missing().first()) {
             let kind = kind.in_words();

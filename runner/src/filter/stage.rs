@@ -6,47 +6,32 @@ use std::sync::Arc;
 
 use bpfpack_failure::Failure;
 use bpfpack_filter::Filter;
-use bpfpack_frame::{Entry, Frame, Next, Records, Stage};
+use bpfpack_frame::{Entry, Frame, Next, Stage};
 use bpfpack_spec::View;
 
 use super::Compiled;
 use super::kind::calculated;
 
-/// Filters by the index of their source and the type of its records.
+/// What is kept of each kind of frames; what has no filter is kept.
 #[derive(Debug)]
-pub(super) struct FilterStage {
-    sources: Vec<Vec<Option<Filter>>>,
-}
+pub(super) struct FilterStage(Compiled);
 
 impl FilterStage {
     /// None where everything is kept.
     pub(super) fn of(filters: Compiled) -> Option<Box<dyn Stage>> {
-        let mut sources: Vec<Vec<Option<Filter>>> = Vec::new();
-        for ((source, ty), filter) in filters {
-            if sources.len() <= source {
-                sources.resize(source + 1, Vec::new());
-            }
-            let types = &mut sources[source];
-            types.resize(types.len().max(ty + 1), None);
-            types[ty] = Some(filter);
-        }
-        (!sources.is_empty()).then(|| Box::new(FilterStage { sources }) as _)
-    }
-
-    fn filter(&self, source: usize, ty: usize) -> Option<&Filter> {
-        self.sources.get(source)?.get(ty)?.as_ref()
+        (!filters.is_empty()).then(|| Box::new(FilterStage(filters)) as _)
     }
 }
 
 impl Stage for FilterStage {
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
         match frame {
-            Frame::Records(records) => match self.filter(records.source.index, records.ty) {
-                Some(filter) => keep(filter, records, next),
+            Frame::Records(records) => match self.0.get(&(records.source.index, records.ty)) {
+                Some(filter) => records.keep(|record| filter.matches_record(record), next),
                 None => next.frame(Frame::Records(records)),
             },
             Frame::Reading(mut reading) => {
-                if let Some(filter) = self.filter(reading.source.index, 0) {
+                if let Some(filter) = self.0.get(&(reading.source.index, 0)) {
                     if !filter.can_match() {
                         return Ok(());
                     }
@@ -58,23 +43,6 @@ impl Stage for FilterStage {
             }
             frame => next.frame(frame),
         }
-    }
-}
-
-/// Hands on what is kept of records. Their bytes stay where they are.
-fn keep(filter: &Filter, records: &Records<'_>, next: &mut dyn Next) -> Result<(), Failure> {
-    let is_kept = |record: &&&[u8]| filter.matches_record(record);
-    let mut rest = records.bytes.iter();
-    // Most often it is all, or little.
-    let Some(first) = records.bytes.iter().position(|record| !filter.matches_record(record)) else {
-        return next.frame(Frame::Records(records));
-    };
-    let mut kept = records.bytes[..first].to_vec();
-    rest.nth(first);
-    kept.extend(rest.filter(is_kept));
-    match kept.is_empty() {
-        true => Ok(()),
-        false => next.frame(Frame::Records(&Records { bytes: &kept, ..*records })),
     }
 }
 

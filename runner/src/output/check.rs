@@ -3,7 +3,7 @@
 
 use super::Output;
 use crate::args::OutputPlan;
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 /// Whether the outputs may be what is asked for.
 ///
@@ -11,8 +11,7 @@ use crate::failure::{Failure, exit_code};
 /// When raw bytes would go to a terminal, which obeys some of them.
 pub(crate) fn terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
     if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
-        let error = anyhow::anyhow!("--format raw: ecli does not write raw bytes to a terminal");
-        return Err(Failure::new(exit_code::USAGE, error)
+        return Err(Failure::usage("--format raw: ecli does not write raw bytes to a terminal")
             .hint("write them to a file (-o FILE), or to a pipe: ecli run … | xxd"));
     }
     Ok(())
@@ -25,8 +24,8 @@ pub(super) fn files(outputs: &[Output]) -> Result<(), Failure> {
         let before = outputs[..at].iter().find(|other| file.is_some() && other.sink.file() == file);
         if let Some(other) = before {
             let (one, two) = (other.sink.name(), output.sink.name());
-            let error = anyhow::anyhow!("--output: {one} and {two} are the same file");
-            return Err(Failure::new(exit_code::USAGE, error).hint(
+            let text = format!("--output: {one} and {two} are the same file");
+            return Err(Failure::usage(text).hint(
                 "each output needs its own file: --output csv:out.csv --output json:out.json",
             ));
         }

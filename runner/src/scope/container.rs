@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
-
-use crate::failure::{Failure, exit_code};
+use crate::failure::Failure;
 
 /// Folders that are looked at.
 const MOST: usize = 20_000;
@@ -91,28 +89,28 @@ pub(super) fn id_of(name: &str) -> Option<&str> {
 /// # Errors
 /// When there is none, or more than one.
 pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
-    let usage = |text: String| Failure::new(exit_code::USAGE, anyhow!("--container {text}"));
+    let usage = |text: String| Failure::usage(format!("--container {text}"));
     let Some(mount) = mounts.first() else {
         return Err(usage(format!("{prefix}: no cgroup hierarchy of version 2 is mounted"))
             .hint("mount it: mount -t cgroup2 none /sys/fs/cgroup"));
     };
     let mut found = all(&mount.point);
     let ids: Vec<String> = found.keys().cloned().collect();
-    let wanted: Vec<&String> =
-        ids.iter().filter(|id| !prefix.is_empty() && id.starts_with(prefix)).collect();
-    let listed = |ids: &[&String]| {
+    let is_wanted = |id: &&String| !prefix.is_empty() && id.starts_with(prefix);
+    let wanted: Vec<String> = ids.iter().filter(is_wanted).cloned().collect();
+    let listed = |ids: &[String]| {
         let short: Vec<&str> = ids.iter().take(LISTED).map(|id| &id[..SHORTEST]).collect();
         let more = if ids.len() > LISTED { ", …" } else { "" };
         format!("{}{more}", short.join(", "))
     };
     let point = mount.point.display();
     match &wanted[..] {
-        [id] => Ok(found.remove(*id).unwrap_or_default()),
+        [id] => Ok(found.remove(id).unwrap_or_default()),
         [] => {
             let text = format!("{prefix}: no cgroup below {point} has an ID that begins with it");
-            Err(usage(text).hint(match &ids.iter().collect::<Vec<_>>()[..] {
-                [] => "no container cgroups exist there".to_owned(),
-                ids => format!("the containers are {}", listed(ids)),
+            Err(usage(text).hint(match ids.is_empty() {
+                true => "no container cgroups exist there".to_owned(),
+                false => format!("the containers are {}", listed(&ids)),
             }))
         }
         several => {

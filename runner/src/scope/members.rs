@@ -2,10 +2,13 @@
 //! Which member of a record, or of a key or value, names a process, a thread's name or a cgroup: by
 //! its name and its type.
 
+use std::collections::BTreeMap;
+
 use bpfpack_decode::{Field, Layout, Member};
 use bpfpack_spec::{Source, View};
 
 use super::names::Kind;
+use crate::filter::FrameKind;
 
 /// Where names of processes come first: `tgid` is what user space calls one.
 const PROCESS: [&str; 6] = ["tgid", "pid", "process_id", "target_pid", "task_pid", "tid"];
@@ -23,19 +26,16 @@ pub(super) struct Found {
     pub(super) is_in_key: bool,
 }
 
-/// The members that fit, of each kind of frames that sources have: the index of the source, and that
-/// of the type of its records.
-pub(super) fn of_sources(kind: Kind, sources: &[Source]) -> Vec<((usize, usize), Option<Found>)> {
-    let of = |source: &Source| -> Vec<((usize, usize), Option<Found>)> {
-        match source {
-            Source::Stream(stream) => {
-                let types = stream.records.iter().enumerate();
-                types.map(|(ty, record)| ((stream.index, ty), find(kind, record.all()))).collect()
-            }
-            Source::View(view) => vec![((view.index, 0), of_view(kind, view))],
-        }
+/// The members that fit, by what tells kinds of frames apart ([`FrameKind::key`]).
+pub(super) fn of_sources(kind: Kind, sources: &[Source]) -> BTreeMap<(usize, usize), Found> {
+    let of = |frames: FrameKind<'_>| {
+        let found = match &frames {
+            FrameKind::Record(_, _, record) => find(kind, record.all()),
+            FrameKind::View(view) => of_view(kind, view),
+        };
+        Some((frames.key(), found?))
     };
-    sources.iter().flat_map(of).collect()
+    FrameKind::all(sources).into_iter().filter_map(of).collect()
 }
 
 fn of_view(kind: Kind, view: &View) -> Option<Found> {

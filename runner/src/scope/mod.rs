@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use bpfpack_filter::{Expr, quoted};
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::map_type::CGROUP_ARRAY;
@@ -46,7 +46,7 @@ struct Wanted {
 }
 
 /// What is asked for, and how far it is done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scope {
     /// What the package has no argument for.
     left: Vec<Wanted>,
@@ -89,6 +89,10 @@ pub(crate) fn through_arguments(
     given: &Given<'_>,
     talk: &Talk,
 ) -> Result<(Scope, Vec<Chosen>), Failure> {
+    let wanted = wanted(plan, talk)?;
+    if wanted.is_empty() && command.is_none() {
+        return Ok(Default::default());
+    }
     let uses = Uses::of(package.elf, plan);
     let maps = &package.meta.bpf_skel.maps;
     let is_of_cgroups = |name: &str| package.btf.map_number(name, "type") == Some(CGROUP_ARRAY);
@@ -97,7 +101,7 @@ pub(crate) fn through_arguments(
     let arguments = candidates.iter().map(|candidate| candidate.long.to_owned()).collect();
     let mut scope = Scope { left: Vec::new(), uses, arguments };
     let mut chosen = Vec::new();
-    for wanted in wanted(plan, talk)? {
+    for wanted in wanted {
         if wanted.kind == Kind::Cgroup && has_cgroup_maps {
             let switch = names::switch_of_cgroups(&candidates);
             let and = switch.map_or(String::new(), |at| {
@@ -113,7 +117,9 @@ pub(crate) fn through_arguments(
         };
         let (long, option) = (candidates[at].long, &wanted.option);
         if given.is_given(at) {
-            return Err(usage(format!("{option}: `--{long}` of the package is also given")));
+            return Err(Failure::usage(format!(
+                "{option}: `--{long}` of the package is also given"
+            )));
         }
         talk.note(&format!("{option}: passed to the package's argument `{long}`"));
         chosen.push(Chosen { variable: at, text: wanted.value });
@@ -150,11 +156,8 @@ fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
     }
     if let Some(comm) = &plan.comm {
         // The kernel cuts names off.
-        let mut end = comm.len().min(COMM);
-        while !comm.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (option, value) = (format!("--comm {comm}"), comm[..end].to_owned());
+        let value = comm[..comm.floor_char_boundary(COMM)].to_owned();
+        let option = format!("--comm {comm}");
         wanted.push(Wanted { kind: Kind::Comm, option, value });
     }
     if let Some(path) = &plan.cgroup {
@@ -173,13 +176,12 @@ fn id_of(path: &Path) -> Result<u64, Failure> {
         .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
         .map_err(|error| Failure::new(exit_code::USAGE, error))?;
     let is_cgroup = rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == CGROUP2);
-    match is_cgroup && meta.is_dir() {
-        true => Ok(meta.ino()),
-        false => Err(usage(format!(
-            "`{}` is not a directory of a cgroup hierarchy of version 2",
-            path.display()
-        ))),
+    if !is_cgroup || !meta.is_dir() {
+        let path = path.display();
+        let text = format!("`{path}` is not a directory of a cgroup hierarchy of version 2");
+        return Err(Failure::usage(text));
     }
+    Ok(meta.ino())
 }
 
 impl Scope {
@@ -204,9 +206,8 @@ impl Scope {
                 continue;
             }
             let Wanted { kind, option, value } = wanted;
-            let all = members::of_sources(*kind, &spec.sources);
-            let names: BTreeSet<String> =
-                all.into_iter().filter_map(|(_, found)| Some(found?.name)).collect();
+            let found = members::of_sources(*kind, &spec.sources);
+            let names: BTreeSet<String> = found.into_values().map(|found| found.name).collect();
             if !names.is_empty() {
                 let text = expression(*kind, &names, value);
                 talk.note(&format!("{option}: shows only data with `{text}`"));
@@ -235,7 +236,7 @@ impl Scope {
             Kind::Comm => "name of a process",
             Kind::Cgroup => "cgroup",
         };
-        let failure = usage(format!(
+        let failure = Failure::usage(format!(
             "{}: the package has no argument for a {what}, and its data has no member for one",
             wanted.option
         ));
@@ -257,17 +258,13 @@ fn expression(kind: Kind, names: &BTreeSet<String>, value: &str) -> String {
 
 /// A stage that looks for the cgroups of processes; none where nothing names a process.
 fn of_processes(plan: &Plan, spec: &Spec) -> Option<OfCgroup> {
-    let all = members::of_sources(Kind::Process, &spec.sources);
-    if all.iter().all(|(_, found)| found.is_none()) {
+    let found = members::of_sources(Kind::Process, &spec.sources);
+    if found.is_empty() {
         return None;
     }
     let folder = fs::canonicalize(plan.cgroup.as_deref().unwrap_or(Path::new("/"))).ok()?;
     let path = container::path_below(&container::own_mounts(), &folder)?;
-    Some(OfCgroup::new(path, all.into_iter().collect()))
-}
-
-fn usage(text: String) -> Failure {
-    Failure::new(exit_code::USAGE, anyhow!(text))
+    Some(OfCgroup::new(path, found))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::fs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bpfpack_decode::Field;
 use bpfpack_failure::Failure;
-use bpfpack_frame::{Frame, Next, Records, Stage};
+use bpfpack_frame::{Frame, Next, Stage};
 
 use super::container::{is_below, path_of_process};
 use super::members::Found;
@@ -22,18 +23,26 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The stage.
 #[derive(Debug, Clone)]
 pub(crate) struct OfCgroup {
+    /// Where the process is, by the index of a source and of the type of its records.
+    fields: BTreeMap<(usize, usize), Found>,
+    processes: Processes,
+}
+
+/// The processes of a cgroup.
+#[derive(Debug, Clone)]
+struct Processes {
     /// The cgroup, as `/proc/PID/cgroup` has it.
     path: String,
-    /// Where the process is, by the index of a source and of the type of its records.
-    fields: BTreeMap<(usize, usize), Option<Found>>,
     known: HashMap<u32, (bool, Instant)>,
 }
 
 impl OfCgroup {
-    pub(super) fn new(path: String, fields: BTreeMap<(usize, usize), Option<Found>>) -> OfCgroup {
-        OfCgroup { path, fields, known: HashMap::new() }
+    pub(super) fn new(path: String, fields: BTreeMap<(usize, usize), Found>) -> OfCgroup {
+        OfCgroup { fields, processes: Processes { path, known: HashMap::new() } }
     }
+}
 
+impl Processes {
     /// Whether a process is in the cgroup; one that has ended is as it was known.
     fn has(&mut self, pid: u32, now: Instant) -> bool {
         let before = self.known.get(&pid).copied();
@@ -54,9 +63,10 @@ impl OfCgroup {
         is_in
     }
 
-    fn keeps(&mut self, found: &Found, bytes: &[u8], now: Instant) -> bool {
-        let is_there = bytes.len() >= found.field.offset + found.field.size;
-        is_there && u32::try_from(found.field.unsigned(bytes)).is_ok_and(|pid| self.has(pid, now))
+    /// Whether the process that a field names is one of them.
+    fn has_named(&mut self, field: Field, bytes: &[u8], now: Instant) -> bool {
+        let is_there = bytes.len() >= field.offset + field.size;
+        is_there && u32::try_from(field.unsigned(bytes)).is_ok_and(|pid| self.has(pid, now))
     }
 }
 
@@ -68,23 +78,15 @@ impl Stage for OfCgroup {
             Frame::Text(..) | Frame::Json(..) => return next.frame(frame),
         };
         // What names no process is not shown.
-        let Some(Some(found)) = self.fields.get(&key).cloned() else { return Ok(()) };
+        let Some(Found { field, is_in_key, .. }) = self.fields.get(&key) else { return Ok(()) };
         let now = Instant::now();
+        let mut is_kept = |bytes: &[u8]| self.processes.has_named(*field, bytes, now);
         match frame {
-            Frame::Records(records) => {
-                let mut kept = records.bytes.to_vec();
-                kept.retain(|record| self.keeps(&found, record, now));
-                match kept.is_empty() {
-                    true => Ok(()),
-                    false => next.frame(Frame::Records(&Records { bytes: &kept, ..*records })),
-                }
-            }
+            Frame::Records(records) => records.keep(is_kept, next),
             Frame::Reading(mut reading) => {
                 let entries = &mut Rc::make_mut(&mut reading).entries;
-                entries.retain(|entry| {
-                    let bytes = if found.is_in_key { entry.key() } else { entry.value() };
-                    self.keeps(&found, bytes, now)
-                });
+                entries
+                    .retain(|entry| is_kept(if *is_in_key { entry.key() } else { entry.value() }));
                 next.frame(Frame::Reading(reading))
             }
             frame => next.frame(frame),
@@ -98,24 +100,25 @@ mod tests {
 
     #[test]
     fn processes_are_looked_up_and_remembered() {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let Some(path) = path_of_process(&own) else {
+        let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let Some(path) = path_of_process(&text) else {
             println!("skipped: there is no cgroup hierarchy of version 2");
             return;
         };
-        let mut stage = OfCgroup::new(path.to_owned(), BTreeMap::new());
+        let processes = |path: &str| Processes { path: path.to_owned(), known: HashMap::new() };
+        let mut own = processes(path);
         let now = Instant::now();
         let us = std::process::id();
-        assert!(stage.has(us, now));
-        assert!(!stage.has(u32::MAX, now), "there is no such process");
-        let mut other = OfCgroup::new("/no/such/cgroup".into(), BTreeMap::new());
+        assert!(own.has(us, now));
+        assert!(!own.has(u32::MAX, now), "there is no such process");
+        let mut other = processes("/no/such/cgroup");
         assert!(!other.has(us, now));
         for pid in 0..2 * MOST as u32 {
             assert!(!other.has(u32::MAX - pid, now));
         }
         assert!(other.known.len() <= MOST);
         // One that has ended is as it was.
-        stage.known.insert(u32::MAX, (true, now));
-        assert!(stage.has(u32::MAX, now + 2 * LONGEST));
+        own.known.insert(u32::MAX, (true, now));
+        assert!(own.has(u32::MAX, now + 2 * LONGEST));
     }
 }

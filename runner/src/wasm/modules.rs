@@ -174,11 +174,10 @@ fn check_names(arguments: &[WasmArg], found: &[(String, Vec<u8>)]) -> Result<(),
     else {
         return Ok(());
     };
-    let error = match &lost.module {
-        Some(module) => anyhow!("--wasm-arg: no module has the name `{module}`"),
-        None => anyhow!("--wasm-arg {}: there is no module", lost.name),
-    };
-    let failure = Failure::new(exit_code::USAGE, error);
+    let failure = Failure::usage(match &lost.module {
+        Some(module) => format!("--wasm-arg: no module has the name `{module}`"),
+        None => format!("--wasm-arg {}: there is no module", lost.name),
+    });
     let known: Vec<_> = names().collect();
     Err(match known.is_empty() {
         true => failure.hint("--wasm FILE names one"),

@@ -33,9 +33,7 @@ pub struct Signals {
 impl Signals {
     /// Blocks the signals for this process, and opens descriptors that tell of them.
     pub fn catch() -> io::Result<Signals> {
-        let before = block(&ENDING)?;
-        block(&READING)?;
-        block(&SIZE)?;
+        let before = block(&[&ENDING[..], &READING, &SIZE].concat())?;
         let (reading, size) = (Some(open(&READING)?), Some(open(&SIZE)?));
         Ok(Signals { ending: open(&ENDING)?, reading, size, before })
     }

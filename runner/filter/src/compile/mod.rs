@@ -57,6 +57,21 @@ enum Asked<'n> {
     Match(&'n Word),
 }
 
+impl<'n> Asked<'n> {
+    /// The tests of a comparison, or of equality with one of a list; none where something else is
+    /// asked.
+    fn compared(self, compare: impl Fn(Op, &'n Word) -> Result<Test>) -> Option<Result<Test>> {
+        match self {
+            Asked::Compare(op, word) => Some(compare(op, word)),
+            Asked::In(words) => {
+                let tests = words.iter().map(|word| compare(Op::Eq, word));
+                Some(tests.collect::<Result<_>>().map(Test::Any))
+            }
+            Asked::Is | Asked::Match(_) => None,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, FilterError>;
 
 impl<'c> Compiler<'c> {

@@ -14,20 +14,6 @@ use crate::tree::{Number, Test};
 /// The least and the largest of numbers.
 type Range = (i128, i128);
 
-/// Ends of names that tell the unit of a number.
-const UNITS: [(&str, Unit); 10] = [
-    ("_ns", Unit::Nanoseconds),
-    ("_nsec", Unit::Nanoseconds),
-    ("_nsecs", Unit::Nanoseconds),
-    ("_us", Unit::Microseconds),
-    ("_usecs", Unit::Microseconds),
-    ("_ms", Unit::Milliseconds),
-    ("_msecs", Unit::Milliseconds),
-    ("_s", Unit::Seconds),
-    ("_sec", Unit::Seconds),
-    ("_secs", Unit::Seconds),
-];
-
 /// What a number stands for that has no meaning of its own, by the name that it is compared with.
 const BY_NAME: [(&str, Meaning); 4] = [
     ("E", Meaning::Errno),
@@ -82,14 +68,7 @@ impl Compiler<'_> {
             let constant = if number.size == 4 { f64::from(constant as f32) } else { constant };
             Ok(Test::Float { number, op, constant })
         };
-        match asked {
-            Asked::Compare(op, word) => compare(op, word),
-            Asked::In(words) => {
-                let tests = words.iter().map(|word| compare(Op::Eq, word));
-                Ok(Test::Any(tests.collect::<Result<_>>()?))
-            }
-            Asked::Is | Asked::Match(_) => Err(self.mismatch(member, "a number", asked)),
-        }
+        asked.compared(compare).unwrap_or_else(|| Err(self.mismatch(member, "a number", asked)))
     }
 
     pub(super) fn derived(
@@ -109,15 +88,10 @@ impl Compiler<'_> {
             let exact = self.exact(member, derived.meaning, word)?;
             Ok(test(op, exact.ok_or_else(|| self.no_value(member, word, Vec::new()))?))
         };
-        match asked {
-            Asked::Is => Ok(test(Op::Ne, Exact::new(0))),
-            Asked::Compare(op, word) => compare(op, word),
-            Asked::In(words) => {
-                let tests = words.iter().map(|word| compare(Op::Eq, word));
-                Ok(Test::Any(tests.collect::<Result<_>>()?))
-            }
-            Asked::Match(_) => Err(self.mismatch(member, "a number", asked)),
+        if let Asked::Is = asked {
+            return Ok(Test::Not(test(Op::Eq, Exact::new(0)).into()));
         }
+        asked.compared(compare).unwrap_or_else(|| Err(self.mismatch(member, "a number", asked)))
     }
 
     /// The numbers for which a comparison is true.
@@ -158,7 +132,6 @@ impl Compiler<'_> {
         if word.is_quoted {
             return Ok(None);
         }
-        let name = member.raw.to_ascii_lowercase();
         let (exact, counts) = match Exact::parse(&word.raw) {
             Ok(found) => found,
             Err(NoNumber::Word) => return Ok(None),
@@ -172,16 +145,14 @@ impl Compiler<'_> {
                 return Err(self.error(&word.span, format!("`{}` is too large", word.raw)));
             }
         };
-        let by_name = UNITS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, unit)| *unit);
-        let is_bare = matches!(meaning, None | Some(Meaning::Plain));
+        // What has no meaning of its own may have the unit in its name.
+        let meaning = match meaning {
+            None | Some(Meaning::Plain) => unit_of(&member.raw).map(Meaning::Duration),
+            meaning => meaning,
+        };
         match (counts, meaning) {
-            (Counts::Plain, _) => Ok(Some(exact)),
-            (Counts::Size, Some(Meaning::Size)) => Ok(Some(exact)),
-            (Counts::Size, _) if is_bare && by_name.is_none() => Ok(Some(exact)),
+            (Counts::Plain, _) | (Counts::Size, None | Some(Meaning::Size)) => Ok(Some(exact)),
             (Counts::Time, Some(Meaning::Duration(unit))) => self.in_unit(exact, unit, word),
-            (Counts::Time, _) if is_bare && by_name.is_some() => {
-                self.in_unit(exact, by_name.unwrap_or(Unit::Seconds), word)
-            }
             (_, Some(Meaning::Clock(_))) => {
                 let message = format!("`{}` is a point in time, not a time span", member.raw);
                 Err(self.error(&word.span, message).hint("compare it with a number without a unit"))
@@ -264,6 +235,12 @@ impl Compiler<'_> {
         let hint = names("the values are", &shown, known);
         self.error(&word.span, format!("`{}` has no value `{shown}`", member.raw)).hint(hint)
     }
+}
+
+/// The unit that the name of a member ends in.
+fn unit_of(name: &str) -> Option<Unit> {
+    let (_, unit) = name.rsplit_once('_')?;
+    Unit::of_word(&unit.to_ascii_lowercase())
 }
 
 /// The names that numbers of a type have.

@@ -14,17 +14,10 @@ impl Compiler<'_> {
             }
             Ok(Test::Text { text: text.clone(), op, constant: word.value.clone().into() })
         };
-        match asked {
-            Asked::Compare(op, word) => compare(op, word),
-            Asked::In(words) => {
-                let tests = words.iter().map(|word| compare(Op::Eq, word));
-                Ok(Test::Any(tests.collect::<Result<_>>()?))
-            }
-            Asked::Match(word) => {
-                Ok(Test::Match { text: text.clone(), pattern: self.pattern(word)? })
-            }
-            Asked::Is => Err(self.mismatch(member, "text", asked)),
+        if let Asked::Match(word) = asked {
+            return Ok(Test::Match { text: text.clone(), pattern: self.pattern(word)? });
         }
+        asked.compared(compare).unwrap_or_else(|| Err(self.mismatch(member, "text", asked)))
     }
 
     pub(super) fn address(
@@ -68,7 +61,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn mac(&self, member: &Word, place: &Place<'_>, asked: Asked<'_>) -> Result<Test> {
-        let compare = |word: &Word| {
+        let mismatch = || self.mismatch(member, "a hardware address", asked);
+        let compare = |op: Op, word: &Word| {
+            if op.is_order() {
+                return Err(mismatch());
+            }
             let text = std::str::from_utf8(&word.value).ok();
             let constant = text.and_then(hardware_address).ok_or_else(|| {
                 let shown = String::from_utf8_lossy(&word.value).into_owned();
@@ -78,11 +75,7 @@ impl Compiler<'_> {
             let Place { part, offset, .. } = *place;
             Ok(Test::Bytes { part, offset, constant: constant.into() })
         };
-        match asked {
-            Asked::Compare(Op::Eq, word) => compare(word),
-            Asked::In(words) => Ok(Test::Any(words.iter().map(compare).collect::<Result<_>>()?)),
-            _ => Err(self.mismatch(member, "a hardware address", asked)),
-        }
+        asked.compared(compare).unwrap_or_else(|| Err(mismatch()))
     }
 }
 

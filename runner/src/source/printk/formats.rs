@@ -129,6 +129,9 @@ impl Format {
                 return true;
             }
             ends = part.extend(&ends, line);
+            if !ends.contains(&true) {
+                return false;
+            }
         }
         ends[line.len()]
     }

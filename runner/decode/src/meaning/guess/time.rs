@@ -7,21 +7,6 @@ use crate::meaning::{Meaning, Unit};
 
 /// Times, by the words of their names.
 pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
-    /// Ends of names that tell the unit.
-    const UNITS: [(&str, Unit); 12] = [
-        ("ns", Unit::Nanoseconds),
-        ("nsec", Unit::Nanoseconds),
-        ("nsecs", Unit::Nanoseconds),
-        ("us", Unit::Microseconds),
-        ("usec", Unit::Microseconds),
-        ("usecs", Unit::Microseconds),
-        ("ms", Unit::Milliseconds),
-        ("msec", Unit::Milliseconds),
-        ("msecs", Unit::Milliseconds),
-        ("sec", Unit::Seconds),
-        ("secs", Unit::Seconds),
-        ("seconds", Unit::Seconds),
-    ];
     const SPANS: [&str; 33] = [
         "age", "avg", "blocked", "busy", "delay", "delta", "dur", "duration", "elapsed", "held",
         "hold", "idle", "interval", "lat", "latency", "max", "mean", "min", "oncpu", "offcpu",
@@ -31,7 +16,8 @@ pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
     const MOMENTS: [&str; 7] = ["ts", "timestamp", "start", "end", "begin", "enter", "exit"];
 
     let (base, unit) = name.rsplit_once('_').unwrap_or(("", name));
-    let unit = UNITS.iter().find(|(end, _)| *end == unit).map(|(_, unit)| *unit);
+    // An `s` alone is a plural as often.
+    let unit = Unit::of_word(unit).filter(|_| unit != "s");
     let is_moment = |base: &str| {
         MOMENTS.contains(&base) || base.ends_with("_ts") || base.ends_with("_timestamp")
     };
