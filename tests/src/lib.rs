@@ -84,6 +84,13 @@ impl Outcome {
         self
     }
 
+    /// What it wrote to stdout, one JSON object per line.
+    #[must_use]
+    #[track_caller]
+    pub fn objects(&self) -> Vec<serde_json::Value> {
+        json_lines(&self.stdout)
+    }
+
     /// Fails unless the program ended with this code and said all of these words on stderr.
     #[track_caller]
     pub fn failed(&self, code: i32, words: &[&str]) {
@@ -92,6 +99,13 @@ impl Outcome {
             assert!(self.stderr.contains(word), "no `{word}` in:\n{}", self.stderr);
         }
     }
+}
+
+/// A text of one JSON object per line.
+#[must_use]
+#[track_caller]
+pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Runs a program to its end.

@@ -8,17 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bpfpack_tests::wait::status;
-use bpfpack_tests::{Outcome, Running, can, ecli, is_root, pack, run, scratch, sys};
+use bpfpack_tests::{Running, can, ecli, is_root, json_lines, pack, run, scratch, sys};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const EXECS: &str = "tests/fixtures/execs.bpf.c";
 const OPENSNOOP: &str = "examples/opensnoop/opensnoop.bpf.c";
 const ID: &str = "4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9";
-
-fn lines(outcome: &Outcome) -> Vec<Value> {
-    outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 #[test]
 fn a_process_is_an_argument_or_a_member() {
@@ -33,7 +29,7 @@ fn a_process_is_an_argument_or_a_member() {
     let running = Running::ecli(&["run", "-j", "-p", &us, &execs]);
     let _ = status(&mut Command::new("true"));
     let outcome = running.interrupt().succeeded();
-    assert_eq!(lines(&outcome), Vec::<Value>::new(), "this process executes nothing");
+    assert_eq!(outcome.objects(), Vec::<Value>::new(), "this process executes nothing");
     assert!(outcome.stderr.contains(" read, 0 shown"), "{}", outcome.stderr);
     let outcome = ecli(&["run", "-d", "0.1", "-p", &us, &execs]).succeeded();
     let words = format!("-p {us}: shows only data with `pid == {us}`");
@@ -154,15 +150,14 @@ fn a_package_that_names_processes_is_filtered_by_their_cgroups() {
     let Some(container) = Container::make(&format!("crio-{id}.scope")) else { return };
     let dir = scratch();
     let package = pack(OPENSNOOP, &dir);
-    let script = container.inside("cat /etc/hostname /no/such/file; sleep 0.3");
+    let script = container.inside("cat /etc/hostname /no/such/file; sleep 2");
     let out = dir.path().join("out");
     let out = out.to_str().unwrap();
     let args = ["run", "-j", "-o", out, "--container", &id, &package, "--pid", "0", "--", "sh"];
     let outcome = ecli(&[&args[..], &["-c", &script]].concat());
     assert!(outcome.stderr.contains("shows only what processes in it do"), "{}", outcome.stderr);
     let text = fs::read_to_string(out).unwrap();
-    let records: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records = json_lines(&text);
     assert!(records.iter().any(|record| record["comm"] == "sleep"), "{text}");
     assert!(!text.contains("\"true\""), "that is outside: {text}");
 }

@@ -42,10 +42,6 @@ impl Setup {
     }
 }
 
-fn lines(outcome: &Outcome) -> Vec<Value> {
-    outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn numbers(outcome: &Outcome) -> Vec<i32> {
     let lines = lines(outcome);
     let numbers = lines.iter().filter_map(|line| line["number"].as_i64());
@@ -79,9 +75,12 @@ fn what_is_kept_does_not_depend_on_what_is_shown() {
     let outcome = setup.run(&[&only[..], &options].concat());
     assert_eq!(outcome.stdout.lines().count(), 4, "{}", outcome.stdout);
     assert!(outcome.stderr.contains("20 read, 4 shown"), "{}", outcome.stderr);
-    let outcome = setup.run(&[&only[..], &["-f", "raw", "-c", "2"]].concat());
-    assert_eq!(outcome.stdout.len() % 2, 0);
+    let path = setup.dir.path().join("records");
+    let output = format!("raw:{}", path.display());
+    let outcome = setup.run(&[&only[..], &["-o", &output, "-c", "2"]].concat());
     assert!(outcome.stderr.contains("2 shown"), "{}", outcome.stderr);
+    // Two of `struct event`.
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 2 * 48);
 }
 
 #[test]
@@ -91,7 +90,7 @@ fn entries_of_maps_by_their_keys_and_values() {
     }
     let setup = Setup::new();
     let outcome = setup.run(&["-j", "--filter", "key.parity == 1 && value >= 10"]);
-    let lines = lines(&outcome);
+    let lines = outcome.objects();
     let [line] = &lines[..] else { panic!("{}", outcome.stdout) };
     assert_eq!((&line["map"], &line["key"]["parity"]), (&"counts".into(), &1.into()));
     assert!(outcome.stderr.contains("20 read, 0 shown"), "{}", outcome.stderr);
@@ -112,7 +111,7 @@ fn histograms_by_what_is_calculated_of_them() {
     let setup = Setup::new();
     let keys = |filter: &str| -> Vec<Value> {
         let outcome = setup.run(&["-j", "--only", "times", "--filter", filter]);
-        lines(&outcome).iter().map(|line| line["key"].clone()).collect()
+        outcome.objects().iter().map(|line| line["key"].clone()).collect()
     };
     // Odd numbers have from 500 to 9500 us, even ones from 1000 to 10000.
     assert_eq!(keys("total == 10 && p99 > 8ms && max < 16.384ms"), [0, 1]);
@@ -179,11 +178,11 @@ fn the_run_ends_with_the_reading_for_which_it_is_true() {
     // Three of each.
     (1..=6).for_each(sys::carry);
     let outcome = running.wait().succeeded();
-    let lines = lines(&outcome);
+    let lines = outcome.objects();
     let sum = |line: &Value| -> u64 {
         line["value"]["slots"].as_array().unwrap().iter().filter_map(Value::as_u64).sum()
     };
-    assert!(sum(lines.last().unwrap()) <= 3 && lines.iter().any(|line| sum(line) == 3));
+    assert!(lines.iter().any(|line| sum(line) == 3), "{}", outcome.stdout);
 }
 
 #[test]

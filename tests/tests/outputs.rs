@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 
 use bpfpack_tests::wait::eventually;
-use bpfpack_tests::{Running, ecli, is_root, pack, scratch, sys};
+use bpfpack_tests::{Running, ecli, is_root, json_lines, pack, scratch, sys};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,10 +17,6 @@ fn package(fixture: &str) -> (TempDir, Vec<String>) {
     let pid = sys::thread_id().to_string();
     let carrier = libc::SYS_getpgid.to_string();
     (dir, vec![package, "--target_pid".into(), pid, "--carrier".into(), carrier])
-}
-
-fn objects(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -37,7 +33,7 @@ fn all_outputs_show_the_same_records_and_readings() {
     let running = Running::ecli(&args);
     (0..CALLS).for_each(|_| sys::carry(1));
     let outcome = running.interrupt().succeeded();
-    let json = objects(&fs::read_to_string(at("out.json")).unwrap());
+    let json = json_lines(&fs::read_to_string(at("out.json")).unwrap());
     let records = json.iter().filter(|object| object["seq"].is_u64()).count();
     let readings = json.iter().filter(|object| object["value"].is_u64()).count();
     assert!(records >= CALLS && readings == 1, "{records} records, {readings} entries");
@@ -76,7 +72,7 @@ fn the_end_of_one_reader_ends_the_run_and_the_others_get_the_rest() {
         running.has_ended()
     });
     let outcome = running.wait().succeeded();
-    let objects = objects(&fs::read_to_string(&file).unwrap());
+    let objects = json_lines(&fs::read_to_string(&file).unwrap());
     assert!(objects.iter().any(|object| object["seq"].is_u64()));
     let calls = objects.iter().filter_map(|object| object["value"].as_u64()).next_back();
     assert!(calls.is_some_and(|calls| calls > 1), "the last reading: {objects:?}");

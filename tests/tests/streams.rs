@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 
 use bpfpack_tests::stream::Stream;
 use bpfpack_tests::wait::{in_background, outcome, read_until, taken};
-use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, pack, scratch, sys};
+use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, json_lines, pack, scratch, sys};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -253,10 +253,7 @@ fn formats_say_the_same() {
     assert_eq!(yaml.as_array().unwrap().len(), 3);
     assert_eq!((&yaml[2]["tid"], &yaml[2]["seq"]), (&us.into(), &2.into()));
 
-    let json: Vec<Value> = run(&["-j", "--time", "delta"])
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let json = json_lines(&run(&["-j", "--time", "delta"]));
     let keys: Vec<&String> = json[0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["time", "tid", "comm", "seq", "ret"]);
     assert!(json[1]["time"].as_f64().unwrap() >= 0.0);
