@@ -7,6 +7,8 @@ fn main() -> ExitCode {
     if let Some(code) = bpfpack_runner::other_process() {
         return code;
     }
+    // What a reading of some ten thousand entries needs.
+    bpfpack_sys::keep_freed_memory(4 << 20);
     match bpfpack_runner::args::Args::read().and_then(|args| match args {
         Some(args) => bpfpack_runner::run(args),
         None => Ok(0),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Stages in a row: what one hands on goes to the next, and behind the last to the outputs.
+//! A chain of stages: each passes frames to the next, and the last to the outputs.
 
 use std::time::Instant;
 
@@ -10,23 +10,23 @@ use crate::frame::Frame;
 use crate::stage::{Next, Stage};
 use crate::time::Time;
 
-/// The stages of a run, in their order.
+/// The stages of a run, in order.
 #[derive(Debug, Default)]
 pub struct Chain {
     stages: Vec<Box<dyn Stage>>,
-    /// The exit code that a stage has ended the run with: the first one that was seen.
+    /// The exit code with which a stage has ended the run; the first one counts.
     stopped: Option<u8>,
-    /// How often stages were called with what they had kept.
+    /// How often stages were called with collected data.
     calls: u64,
 }
 
 impl Chain {
-    /// Puts a stage behind the others.
+    /// Appends a stage.
     pub fn push(&mut self, stage: Box<dyn Stage>) {
         self.stages.push(stage);
     }
 
-    /// Whether records go through stages, and not straight to the outputs.
+    /// Whether records pass through stages instead of going directly to the outputs.
     #[must_use]
     pub fn sees_records(&self) -> bool {
         self.stages.iter().any(|stage| stage.sees_records())
@@ -38,16 +38,16 @@ impl Chain {
         self.stages.iter().flat_map(|stage| stage.sources()).collect()
     }
 
-    /// Takes a frame through the stages to `outputs`.
+    /// Passes a frame through the stages to `outputs`.
     ///
     /// # Errors
-    /// Of the first stage that fails, here and below.
+    /// Returns the error of the first stage that fails, here and below.
     #[inline]
     pub fn frame(&mut self, frame: Frame<'_>, outputs: &mut dyn Next) -> Result<(), Failure> {
         Rest { stages: &mut self.stages, outputs, calls: &mut self.calls }.frame(frame)
     }
 
-    /// The outputs are open.
+    /// Starts the stages after the outputs were opened.
     ///
     /// # Errors
     /// As above.
@@ -55,7 +55,7 @@ impl Chain {
         self.each(outputs, |stage, next| stage.begin(next))
     }
 
-    /// Hands on what stages have kept.
+    /// Makes stages pass on what they have collected.
     ///
     /// # Errors
     /// As above.
@@ -63,13 +63,13 @@ impl Chain {
         self.each(outputs, |stage, next| stage.flush(next))
     }
 
-    /// When a stage wants to be called, though nothing has come.
+    /// When the next tick of a stage is due.
     #[must_use]
     pub fn next_tick(&self) -> Option<Instant> {
         self.stages.iter().filter_map(|stage| stage.next_tick()).min()
     }
 
-    /// Calls the stages whose time has come.
+    /// Calls the stages whose tick is due.
     ///
     /// # Errors
     /// As above.
@@ -79,7 +79,7 @@ impl Chain {
         self.flush(outputs)
     }
 
-    /// The run is over.
+    /// Ends the run.
     ///
     /// # Errors
     /// As above.
@@ -88,7 +88,7 @@ impl Chain {
         self.each(outputs, |stage, next| stage.end(time, next))
     }
 
-    /// The exit code that a stage has ended the run with, if one has.
+    /// The exit code with which a stage has ended the run.
     pub fn stopped(&mut self) -> Option<u8> {
         if self.stopped.is_none() {
             self.stopped = self.stages.iter().find_map(|stage| stage.stopped());
@@ -96,19 +96,19 @@ impl Chain {
         self.stopped
     }
 
-    /// Whether a stage wants nothing more to be shown.
+    /// Whether a stage ends the run because enough was shown.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         self.stages.iter().any(|stage| stage.is_enough())
     }
 
-    /// How often stages were called with what they had kept.
+    /// How often stages were called with collected data.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// Calls each stage in turn, with what stands behind it.
+    /// Calls each stage in turn with its successor.
     fn each(
         &mut self,
         outputs: &mut dyn Next,
@@ -124,7 +124,7 @@ impl Chain {
     }
 }
 
-/// The stages behind one, and the outputs.
+/// The stages after one, and the outputs.
 struct Rest<'r> {
     stages: &'r mut [Box<dyn Stage>],
     outputs: &'r mut dyn Next,
@@ -157,7 +157,7 @@ mod tests {
     use crate::frame::Records;
     use bpfpack_spec::fixtures::stream;
 
-    /// Adds a letter to texts, and says when it ends.
+    /// Appends a letter to texts, and emits a text when it ends.
     #[derive(Debug)]
     struct Letter(u8);
 
@@ -167,7 +167,7 @@ mod tests {
                 Frame::Text(time, text) => {
                     next.frame(Frame::Text(time, &[text, &[self.0]].concat()))
                 }
-                // Records of the second stage's letter are its own.
+                // The second stage consumes records of its own letter.
                 Frame::Records(records) if records.bytes == [[self.0]] => Ok(()),
                 frame => next.frame(frame),
             }
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// What comes out.
+    /// The output.
     #[derive(Default)]
     struct Out(Vec<String>);
 
@@ -218,7 +218,7 @@ mod tests {
         put(&[b"b"], &mut chain, &mut out);
         put(&[b"c", b"d"], &mut chain, &mut out);
         chain.end(&mut out).unwrap();
-        // What the first says at its end goes through the second.
+        // The text of the first stage at its end passes through the second.
         assert_eq!(out.0, ["[[97]]", "xab", "[[99], [100]]", "end b", "end "]);
         assert_eq!(chain.stopped(), Some(3));
     }

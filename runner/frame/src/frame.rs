@@ -1,50 +1,49 @@
 // SPDX-License-Identifier: MIT
-//! Frames: batches of records, readings, and what stages make.
+//! Frames: batches of records, readings, and what stages make of them.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bpfpack_decode::Field;
-use bpfpack_decode::field::combine;
 use bpfpack_failure::Failure;
 use bpfpack_spec::{RecordType, Stream, View};
 
+use crate::entry::Entry;
 use crate::stage::Next;
 use crate::time::Time;
 
-/// What flows from a source to the outputs.
+/// Data that flows from a source to the outputs.
 #[derive(Debug)]
 pub enum Frame<'a> {
     /// Records of a buffer.
     Records(&'a Records<'a>),
-    /// One pass over a map, or over variables. It is shared by all that show it.
+    /// A reading of a map or of variables, shared by everything that shows it.
     Reading(Rc<Reading>),
-    /// Lines of text that a stage made.
+    /// Lines of text from a stage.
     Text(Time, &'a [u8]),
-    /// A JSON value that a stage made: it is on one line.
+    /// A JSON value from a stage, on one line.
     Json(Time, &'a [u8]),
 }
 
-/// Records that were read together: the bytes that programs wrote to a buffer, in their order. All
-/// have the same type, so that stages and formats look once what that is.
+/// Records that were read together: the bytes that programs wrote to a buffer, in order. All have
+/// the same type, so stages and formats look it up once.
 #[derive(Debug, Clone, Copy)]
 pub struct Records<'a> {
     /// The buffer.
     pub source: &'a Stream,
-    /// The index of their type among those of the source.
+    /// The index of their type in the source.
     pub ty: usize,
-    /// They are too short to hold anything of their type.
+    /// Whether they are too short for every member of their type.
     pub are_malformed: bool,
     /// When they were read.
     pub time: Time,
-    /// The CPU that they were written on, where the buffer tells.
+    /// The CPU on which they were written, if the buffer records it.
     pub cpu: Option<u16>,
-    /// The bytes of each.
+    /// The bytes of each record.
     pub bytes: &'a [&'a [u8]],
 }
 
 impl<'a> Records<'a> {
-    /// The records of a source, split where their type changes, which their bytes tell.
+    /// Splits records of a source by their type, which depends on their bytes.
     pub fn by_type(
         source: &'a Stream,
         time: Time,
@@ -72,16 +71,16 @@ impl<'a> Records<'a> {
         &self.source.records[self.ty]
     }
 
-    /// Hands on those that are kept, if there are any. Their bytes stay where they are.
+    /// Passes on the records that are kept, if there are any. Their bytes are not copied.
     ///
     /// # Errors
-    /// When what follows fails.
+    /// Returns the error of `next`.
     pub fn keep(
         &self,
         mut is_kept: impl FnMut(&[u8]) -> bool,
         next: &mut dyn Next,
     ) -> Result<(), Failure> {
-        // Most often it is all, or little.
+        // Usually all are kept, or few.
         let Some(first) = self.bytes.iter().position(|record| !is_kept(record)) else {
             return next.frame(Frame::Records(self));
         };
@@ -100,79 +99,26 @@ impl<'a> Records<'a> {
     }
 }
 
-/// One pass over a map, or over variables.
+/// One pass over a map or over variables.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What was read.
+    /// The view that was read.
     pub source: Arc<View>,
     /// When it was read.
     pub time: Time,
-    /// What was found, in the order in which it is shown.
+    /// The entries, in the order in which they are shown.
     pub entries: Vec<Entry>,
-    /// Its number among the readings of the source, from 1 on.
+    /// Its number among the readings of the view, starting at 1.
     pub number: u64,
-    /// Entries that were found, and are not among these.
+    /// The number of entries that were found but are not shown.
     pub hidden: u64,
 }
 
 impl Reading {
-    /// The first reading of a source, made now, which shows all that was found.
+    /// A complete reading with number 1.
     #[must_use]
     pub fn new(source: Arc<View>, time: Time, entries: Vec<Entry>) -> Reading {
         Reading { source, time, entries, number: 1, hidden: 0 }
-    }
-}
-
-/// A key and its value: for a data section, an index and what the variables hold there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The key, and the value behind it: a reading may have a million entries, and is made in one
-    /// thread and given back in another.
-    bytes: Box<[u8]>,
-    key_size: usize,
-}
-
-impl Entry {
-    /// An entry with copies of both.
-    #[must_use]
-    pub fn new(key: &[u8], value: &[u8]) -> Entry {
-        let mut bytes = Vec::with_capacity(key.len() + value.len());
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
-        Entry { bytes: bytes.into(), key_size: key.len() }
-    }
-
-    /// The key's bytes.
-    #[must_use]
-    pub fn key(&self) -> &[u8] {
-        &self.bytes[..self.key_size]
-    }
-
-    /// The value's bytes.
-    #[must_use]
-    pub fn value(&self) -> &[u8] {
-        &self.bytes[self.key_size..]
-    }
-
-    /// The value's bytes, to be changed.
-    pub fn value_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.key_size..]
-    }
-
-    /// Whether any of these counters in its value has counted anything.
-    #[must_use]
-    pub fn has_counted(&self, counters: &[Field]) -> bool {
-        counters.iter().any(|counter| counter.unsigned(self.value()) != 0)
-    }
-
-    /// Leaves of its counters what came since they were as in `before`.
-    pub fn subtract(&mut self, before: &[u8], counters: &[Field]) {
-        // Counters only grow: a smaller one belongs to an element that the program has deleted and
-        // made again.
-        let has_grown = |c: &Field| c.unsigned(self.value()) >= c.unsigned(before);
-        if counters.iter().all(has_grown) {
-            combine(self.value_mut(), before, counters, u128::wrapping_sub);
-        }
     }
 }
 

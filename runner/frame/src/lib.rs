@@ -22,13 +22,15 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod entry;
 mod frame;
 mod order;
 mod stage;
 mod time;
 
 pub use chain::Chain;
-pub use frame::{Entry, Frame, Reading, Records};
+pub use entry::{Entries, Entry};
+pub use frame::{Frame, Reading, Records};
 pub use order::{Comparison, in_key_order};
 pub use stage::{Next, Stage};
 pub use time::Time;

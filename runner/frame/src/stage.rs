@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Stages: what transforms frames between the sources and the outputs.
+//! Stages transform frames between the sources and the outputs.
 
 use std::fmt::Debug;
 use std::time::Instant;
@@ -10,30 +10,30 @@ use bpfpack_spec::Source;
 use crate::frame::Frame;
 use crate::time::Time;
 
-/// Where frames go on to: the next stage, or the outputs.
+/// The receiver of frames: the next stage, or the outputs.
 pub trait Next {
     /// Takes a frame.
     ///
     /// # Errors
-    /// When what follows fails.
+    /// Returns an error if the receiver fails.
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure>;
 
     /// Bytes that wait for the readers of the outputs.
     fn waiting(&self) -> usize;
 
-    /// A stage has been called with what it had kept, which may have taken its time.
+    /// Notes that a stage was called with collected data, which may have taken long.
     fn note_call(&mut self) {}
 }
 
-/// What transforms frames. A stage may keep frames for a while, drop them, or make others.
+/// Transforms frames. A stage may collect frames for some time, drop them, or make others.
 pub trait Stage: Debug {
-    /// Takes a frame. What comes of it goes to `next`.
+    /// Takes a frame. Results go to `next`.
     ///
     /// # Errors
-    /// When the stage fails, here and below.
+    /// Returns an error if the stage or its successor fails, here and below.
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure>;
 
-    /// Whether it does anything with records. Where no stage does, they go straight to the outputs.
+    /// Whether it handles records. If no stage does, they go directly to the outputs.
     fn sees_records(&self) -> bool {
         true
     }
@@ -43,7 +43,7 @@ pub trait Stage: Debug {
         Vec::new()
     }
 
-    /// The outputs are open: hands on what was made while the stage was started.
+    /// Passes on what was made when the stage was started. The outputs are open now.
     ///
     /// # Errors
     /// As above.
@@ -51,7 +51,7 @@ pub trait Stage: Debug {
         Ok(())
     }
 
-    /// Hands on what it has kept to take it together.
+    /// Passes on the results of what it has collected.
     ///
     /// # Errors
     /// As above.
@@ -59,12 +59,12 @@ pub trait Stage: Debug {
         Ok(())
     }
 
-    /// When it wants to be called, though nothing has come.
+    /// When its next tick is due.
     fn next_tick(&self) -> Option<Instant> {
         None
     }
 
-    /// Its time may have come.
+    /// Called when a tick may be due.
     ///
     /// # Errors
     /// As above.
@@ -72,7 +72,7 @@ pub trait Stage: Debug {
         Ok(())
     }
 
-    /// The run is over: hands on what it has kept, and its summary.
+    /// Ends the run: passes on what it has collected, and its summary.
     ///
     /// # Errors
     /// As above.
@@ -80,12 +80,12 @@ pub trait Stage: Debug {
         Ok(())
     }
 
-    /// Whether nothing more is to be shown: the run ends as if all was shown that was asked for.
+    /// Whether enough was shown. Then the run ends as if a requested limit was reached.
     fn is_enough(&self) -> bool {
         false
     }
 
-    /// The exit code that it has ended the run with, if it has.
+    /// The exit code with which it has ended the run.
     fn stopped(&self) -> Option<u8> {
         None
     }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! The time of a frame, by the clocks that formats and modules show.
+//! The time of a frame, on the clocks that formats and modules show.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// When a frame was read, in nanoseconds. Under load it may be a millisecond after it happened.
+/// When a frame was read, in nanoseconds. Under load, this may be a millisecond after the event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Time {
     /// Since 1970 (`CLOCK_REALTIME`).
     pub wall: u64,
     /// Since boot (`CLOCK_BOOTTIME`).
     pub boot: u64,
-    /// By the clock of `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`).
+    /// On the clock of `bpf_ktime_get_ns` (`CLOCK_MONOTONIC`).
     pub monotonic: u64,
 }
 
 impl Time {
-    /// Now.
+    /// The current time.
     #[must_use]
     pub fn now() -> Time {
         let read = |clock| nanoseconds(clock_gettime(clock));

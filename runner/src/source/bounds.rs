@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a reading of a map may take: entries, bytes and time. A map has as many elements as its
-//! package says, and keys are often made by processes that anybody can start.
+//! Bounds on a reading of a map: entries, bytes and time. The package sets the size of a map, and
+//! often any process can create keys.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -8,34 +8,34 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use bpfpack_decode::Field;
-use bpfpack_frame::Entry;
+use bpfpack_frame::{Entries, Entry};
 
-/// Bytes that an entry takes beside its key and value.
-const ENTRY: usize = size_of::<Entry>() + 32;
+/// Bytes of memory for an entry in addition to its key and value.
+const ENTRY: usize = size_of::<Entry>() + 8;
 
-/// Elements between two looks at the clock.
+/// Number of elements between two checks of the clock.
 const LOOK: u64 = 1024;
 
-/// A map that can have so many times as many elements as are shown is large.
+/// A map is large if it can have this many times the elements that are shown.
 const LARGE: usize = 16;
 
 /// Tells the readings' thread what is still wanted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicU8>);
 
-/// What is wanted, each less than the one before.
+/// What is wanted; each variant is less than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
-    /// Readings by the clock.
+    /// Readings at each interval.
     All,
-    /// The last reading: another that is being made is of no use.
+    /// The last reading; one that is in progress is useless.
     Last,
-    /// What was read so far.
+    /// Only what has been read so far.
     Nothing,
 }
 
 impl Stop {
-    /// Wants no more than this from now on.
+    /// From now on, wants no more than this.
     pub(crate) fn want(&self, wanted: Wanted) {
         self.0.fetch_max(wanted as u8, Ordering::Relaxed);
     }
@@ -53,23 +53,23 @@ impl Stop {
 /// The bounds of a reading.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {
-    /// Entries.
+    /// The maximum number of entries.
     pub(crate) most: usize,
-    /// Bytes of all entries.
+    /// The maximum number of bytes of all entries.
     pub(crate) bytes: usize,
-    /// Elements that nobody has touched are passed over.
+    /// Whether to skip elements that are all zeros.
     pub(crate) skips_zeros: bool,
-    /// When elements beyond these are no longer counted, and a map that can have more than
-    /// [`LARGE`] times as many is read no further.
+    /// After this time, elements that do not fit are no longer counted, and reading a large map
+    /// ([`LARGE`]) stops.
     pub(crate) until: Option<Instant>,
-    /// What is wanted, and what was when the reading began.
+    /// What is wanted now.
     pub(crate) stop: Stop,
-    /// It is given up when less than this is wanted.
+    /// What was wanted when the reading began. It is given up if less is wanted.
     pub(crate) wanted: Wanted,
 }
 
 impl Bounds {
-    /// None but the machine's.
+    /// No bounds.
     #[cfg(test)]
     pub(crate) fn none() -> Bounds {
         Bounds {
@@ -83,31 +83,34 @@ impl Bounds {
     }
 }
 
-/// Entries that were taken of a map.
+/// The entries that were taken from a map.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// Those that are kept.
+    /// The entries that are kept, once all are collected.
     pub(crate) entries: Vec<Entry>,
-    /// How many elements were left out.
+    collecting: Entries,
+    /// The number of elements that were left out.
     pub(crate) left_out: u64,
-    /// There may be more of them.
+    /// Whether there may be more elements.
     pub(crate) has_more: bool,
-    /// The reading was given up: nobody wants it any more.
+    /// Whether the reading was given up because it is not wanted any more.
     pub(crate) is_given_up: bool,
     bounds: Bounds,
-    /// Entries that are collected before the smallest go; 0 before the first one: all are as large.
+    /// The number of entries at which the smallest are discarded; 0 before the first entry. All
+    /// entries have the same size.
     room: usize,
-    /// The map can have more elements than can be read in time.
+    /// Whether the map can have more elements than can be read in time.
     is_large: bool,
     seen: u64,
 }
 
 impl Collected {
-    /// Nothing yet, of a map that can have so many elements.
+    /// Nothing yet, from a map with at most `max_entries` elements.
     pub(crate) fn new(bounds: &Bounds, max_entries: u32) -> Collected {
         Collected {
             is_large: max_entries as usize / LARGE > bounds.most,
             entries: Vec::new(),
+            collecting: Entries::default(),
             left_out: 0,
             has_more: false,
             is_given_up: false,
@@ -117,7 +120,7 @@ impl Collected {
         }
     }
 
-    /// Bytes that all entries may have.
+    /// The maximum number of bytes of all entries.
     pub(crate) fn most_bytes(&self) -> usize {
         self.bounds.bytes
     }
@@ -127,54 +130,60 @@ impl Collected {
         self.bounds.most.min(self.bounds.bytes / (size + ENTRY)).max(1)
     }
 
-    /// How many entries like this may be kept, where twice as many are collected.
-    fn most_of(&self, entry: &Entry) -> usize {
-        self.most(2 * (entry.key().len() + entry.value().len()))
+    /// How many entries of this size may be kept if twice as many are collected.
+    fn most_of_twice(&self, size: usize) -> usize {
+        self.most(2 * size)
     }
 
-    /// Whether there is room for one more entry of this size, beside `count` others.
+    /// Whether one more entry of this size fits in addition to `count` others.
     pub(crate) fn has_room(&self, count: usize, size: usize) -> bool {
         count < self.most(size)
     }
 
-    /// Takes an entry. Where they are too many, those with the largest counts stay. False when no
-    /// more are to come.
-    pub(crate) fn push(&mut self, entry: Entry, counters: &[Field]) -> bool {
-        if self.bounds.skips_zeros && entry.value().iter().all(|byte| *byte == 0) {
+    /// Takes an entry. If there are too many, those with the largest counts are kept. Returns false
+    /// if no more are wanted.
+    pub(crate) fn push(&mut self, key: &[u8], value: &[u8], counters: &[Field]) -> bool {
+        if self.bounds.skips_zeros && value.iter().all(|byte| *byte == 0) {
             return self.goes_on();
         }
         if self.room == 0 {
-            // Twice as many as are kept: to choose takes as long as to collect.
-            self.room = self.most_of(&entry).saturating_mul(2);
+            // Twice as many as are kept, so that selecting takes no longer than collecting.
+            self.room = self.most_of_twice(key.len() + value.len()).saturating_mul(2);
         }
-        self.entries.push(entry);
-        if self.entries.len() >= self.room {
+        self.collecting.push(key, value);
+        if self.collecting.len() >= self.room {
             self.choose(self.room / 2, counters);
         }
         self.goes_on()
     }
 
-    /// All elements have come.
+    /// Keeps at most the allowed number of entries after the last element.
     pub(crate) fn finish(&mut self, counters: &[Field]) {
-        let Some(entry) = self.entries.first() else { return };
-        let most = self.most_of(entry);
-        if self.entries.len() > most {
-            self.choose(most, counters);
+        if self.collecting.len() > self.room / 2 {
+            self.choose(self.room / 2, counters);
         }
+        self.entries = self.collecting.take();
     }
 
-    /// Leaves all out but so many, those with the largest counts.
+    /// Keeps the `most` entries with the largest counts.
     fn choose(&mut self, most: usize, counters: &[Field]) {
         let count = |entry: &Entry| -> u128 {
             let counts = counters.iter().map(|counter| counter.unsigned(entry.value()));
             counts.fold(0, u128::saturating_add)
         };
-        self.left_out += (self.entries.len() - most) as u64;
-        self.entries.select_nth_unstable_by_key(most, |entry| Reverse(count(entry)));
-        self.entries.truncate(most);
+        let mut entries = self.collecting.take();
+        self.left_out += (entries.len() - most) as u64;
+        entries.select_nth_unstable_by_key(most, |entry| Reverse(count(entry)));
+        entries.truncate(most);
+        // A block is freed with the last of its entries: what is kept moves to new blocks, one old
+        // block after the other.
+        entries.sort_unstable_by_key(Entry::position);
+        for entry in entries {
+            self.collecting.push(entry.key(), entry.value());
+        }
     }
 
-    /// Leaves an element out. False when no more are to come.
+    /// Counts an element as left out. Returns false if no more are wanted.
     pub(crate) fn leave_out(&mut self) -> bool {
         self.left_out += 1;
         self.goes_on()
@@ -205,8 +214,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(key: u32, count: u64) -> Entry {
-        Entry::new(&key.to_le_bytes(), &count.to_le_bytes())
+    fn push(taken: &mut Collected, key: u32, count: u64, counters: &[Field]) -> bool {
+        taken.push(&key.to_le_bytes(), &count.to_le_bytes(), counters)
     }
 
     #[test]
@@ -215,8 +224,8 @@ mod tests {
         let counters = [Field { offset: 0, size: 8 }];
         for key in 0..10_000 {
             // In no order, each count once.
-            assert!(taken.push(entry(key, u64::from(key) * 7919 % 10_000), &counters));
-            assert!(taken.entries.len() < 20);
+            assert!(push(&mut taken, key, u64::from(key) * 7919 % 10_000, &counters));
+            assert!(taken.collecting.len() < 20);
         }
         taken.finish(&counters);
         let mut counts: Vec<u128> =
@@ -231,7 +240,7 @@ mod tests {
         let bounds = Bounds { bytes: 100_000, ..Bounds::none() };
         let mut taken = Collected::new(&bounds, 1);
         for key in 0..10_000 {
-            taken.push(entry(key, 1), &[]);
+            push(&mut taken, key, 1, &[]);
         }
         taken.finish(&[]);
         let kept = taken.entries.len();
@@ -248,22 +257,22 @@ mod tests {
         let bounds = Bounds { wanted: Wanted::All, ..Bounds::none() };
         let mut taken = Collected::new(&bounds, 1);
         bounds.stop.want(Wanted::Last);
-        let pushed = (0..10_000).take_while(|key| taken.push(entry(*key, 1), &[])).count() as u64;
+        let pushed = (0..10_000).take_while(|key| push(&mut taken, *key, 1, &[])).count() as u64;
         assert!(pushed < LOOK && taken.is_given_up, "{pushed}");
-        // The last one is wanted, but nobody waits for the count of what is left out.
+        // The last reading is wanted, but not the number of elements that are left out.
         let late = Instant::now().checked_sub(Duration::from_secs(1));
         let bounds = Bounds { wanted: Wanted::Last, until: late, most: 2000, ..bounds };
         let mut taken = Collected::new(&bounds, 1);
-        let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 1), &[])).count();
+        let pushed = (0..100_000).take_while(|key| push(&mut taken, *key, 1, &[])).count();
         assert!((4000..6000).contains(&pushed), "{pushed}");
         assert!(taken.has_more && !taken.is_given_up);
-        // A large map without a count in it is read no further either.
+        // Reading a large map without counts stops, too.
         let bounds = Bounds { skips_zeros: true, ..bounds };
         for (max_entries, expected) in [(32_000, 100_000), (50_000_000, 1023)] {
             let mut taken = Collected::new(&bounds, max_entries);
-            let pushed = (0..100_000).take_while(|key| taken.push(entry(*key, 0), &[])).count();
+            let pushed = (0..100_000).take_while(|key| push(&mut taken, *key, 0, &[])).count();
             assert_eq!((pushed, taken.has_more), (expected, expected == 1023));
-            assert!(taken.entries.is_empty() && taken.left_out == 0);
+            assert!(taken.collecting.is_empty() && taken.left_out == 0);
         }
         bounds.stop.want(Wanted::Nothing);
         assert!(bounds.stop.wanted() == Wanted::Nothing);

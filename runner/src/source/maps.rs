@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Reading maps: all elements of one, in batches where the kernel can, or the variables of a data
-//! section, in one copy.
+//! Reads maps: all elements of a map, in batches if the kernel supports them, or the variables of a
+//! data section in one copy.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -18,34 +18,34 @@ use crate::failure::{Failure, exit_code};
 use crate::load;
 use crate::sys::map::{Batch, Map};
 
-/// Elements that a batch has room for at first, and bytes.
+/// The initial number of elements in a batch, and bytes.
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Bytes of a batch that has room for the largest bucket: no map has more elements in one without
-/// being attacked. Elements of larger ones are read one by one.
+/// The maximum size of a batch in bytes. It fits the largest bucket of any map that is not under
+/// attack; elements of larger buckets are read one by one.
 const LARGEST_BATCH: usize = 64 << 20;
 
-/// Where entries come from.
+/// The origin of entries.
 #[derive(Debug)]
 pub(crate) enum Reader {
     /// The elements of a map.
     Map(MapReader),
     /// Variables in a data section.
     Section(SectionReader),
-    /// A map in which each slot of a histogram is an element of its own.
+    /// A map whose elements are slots of histograms.
     Slots(SlotsReader),
 }
 
-/// A map whose elements are the slots of histograms: they are put together, so that an entry is a
-/// histogram, its value an array of `len` numbers of 8 bytes.
+/// A map whose elements are slots of histograms. They are joined, so that an entry is a histogram
+/// whose value is an array of `len` 8-byte numbers.
 #[derive(Debug)]
 pub(crate) struct SlotsReader {
-    /// Reads the map. Its values are one number.
+    /// Reads the map. Its values are single numbers.
     pub(crate) reader: MapReader,
-    /// Where in the key the slot is.
+    /// The slot in the key.
     pub(crate) slot: Field,
-    /// How many slots a histogram has; what is beyond counts as the last.
+    /// The number of slots in a histogram. Slots beyond it are added to the last one.
     pub(crate) len: usize,
 }
 
@@ -54,30 +54,30 @@ pub(crate) struct SlotsReader {
 pub(crate) struct MapReader {
     /// The map.
     pub(crate) map: Map,
-    /// The counters in a value: per-CPU values are summed there.
+    /// The counters in a value. They are summed over all CPUs.
     pub(crate) counters: Vec<Field>,
-    /// Whether elements can be taken out.
+    /// Whether elements can be removed.
     pub(crate) is_hash: bool,
-    /// What each CPU counted is handed on as an element of its own, the CPU behind its key.
+    /// Whether each CPU's value is an entry of its own, with the CPU appended to the key.
     pub(crate) per_cpu: bool,
 }
 
-/// Arrays of one length in a data section, read side by side: entry i holds element i of each.
+/// Arrays of the same length in a data section, read in parallel: entry i has element i of each.
 #[derive(Debug)]
 pub(crate) struct SectionReader {
-    /// The section's map. Its only value is the section.
+    /// The section's map, whose only value is the section.
     pub(crate) map: Map,
-    /// First byte of each array, and bytes of its elements.
+    /// The offset of each array, and the size of its elements.
     pub(crate) parts: Vec<Field>,
-    /// How many elements each array has.
+    /// The number of elements in each array.
     pub(crate) len: usize,
 }
 
 impl Reader {
-    /// Opens what the views of a spec are read from.
+    /// Opens readers for the views of a spec.
     ///
     /// # Errors
-    /// Names what cannot be kept open.
+    /// Returns an error that names the map that cannot be opened.
     pub(crate) fn open_all(
         object: &Object,
         spec: &Spec,
@@ -87,10 +87,10 @@ impl Reader {
         spec.views().filter_map(|view| open(view).transpose()).collect()
     }
 
-    /// Opens what a view is read from; none where a stage makes its entries.
+    /// Opens the reader for a view; `None` if a stage makes its entries.
     ///
     /// # Errors
-    /// Names what cannot be kept open.
+    /// Returns an error that names the map that cannot be opened.
     fn open(object: &Object, view: &View) -> Result<Option<Reader>, Failure> {
         let open = |is_it: &dyn Fn(&str) -> bool| -> Result<Map, Failure> {
             let mut maps = object.maps();
@@ -121,10 +121,10 @@ impl Reader {
         }))
     }
 
-    /// The entries that the bounds allow, in no order.
+    /// Reads entries within the bounds, in no order.
     ///
     /// # Errors
-    /// As the kernel has them.
+    /// Returns the kernel's error.
     pub(crate) fn read(&self, bounds: &Bounds) -> io::Result<Collected> {
         let max_entries = match self {
             Reader::Map(reader) | Reader::Slots(SlotsReader { reader, .. }) => {
@@ -136,7 +136,7 @@ impl Reader {
         match self {
             Reader::Map(reader) => {
                 let counters = &reader.counters;
-                reader.read(|key, value| taken.push(Entry::new(key, value), counters))?;
+                reader.read(|key, value| taken.push(key, value, counters))?;
                 taken.finish(counters);
             }
             Reader::Section(section) => section.read(&mut taken)?,
@@ -160,7 +160,7 @@ impl SlotsReader {
         Ok(())
     }
 
-    /// Adds an element to the histogram that it belongs to. False when no more are to come.
+    /// Adds an element to its histogram. Returns false if no more are wanted.
     fn put(
         &self,
         key: &[u8],
@@ -220,8 +220,8 @@ impl SectionReader {
 }
 
 impl MapReader {
-    /// Hands each element to `take`, until it returns false: the values of all CPUs as one, or
-    /// those that have counted anything one by one.
+    /// Passes each element to `take` until it returns false. Per-CPU values are merged, or passed
+    /// one by one if they are not zero.
     fn read(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         let Some(cpus) = self.map.cpus().filter(|_| self.per_cpu) else {
             return self.read_elements(|key, value| take(key, &self.merge(value)));
@@ -239,10 +239,10 @@ impl MapReader {
         })
     }
 
-    /// Hands each element to `take` as it is in the map.
+    /// Passes each element to `take` as it is in the map.
     fn read_elements(&self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         match self.read_batches(&mut take) {
-            // Kernels before 5.6, and some types of maps, have no batches.
+            // Kernels before 5.6 and some map types do not support batches.
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -284,7 +284,7 @@ impl MapReader {
                     is_first = false;
                     std::mem::swap(&mut from, &mut next);
                 }
-                // A bucket has more elements than there is room for.
+                // A bucket has more elements than the batch.
                 Err(error)
                     if error.raw_os_error() == Some(libc::ENOSPC)
                         && count * 2 * element <= LARGEST_BATCH =>
@@ -302,8 +302,8 @@ impl MapReader {
         let map = &self.map;
         let mut next = vec![0; map.key_size()];
         let mut value = vec![0; map.value_bytes()];
-        // When a key vanishes meanwhile, the kernel begins again: what was seen is passed over, and
-        // the walk is given up after as many steps as could be needed twice over.
+        // If a key is deleted meanwhile, the kernel starts again. Elements that were seen are
+        // skipped, and the number of steps is limited to twice the size of the map.
         for _ in 0..u64::from(map.max_entries()) * 2 + 2 {
             match map.next_key(key.as_deref(), &mut next) {
                 Ok(()) => {}
@@ -326,7 +326,7 @@ impl MapReader {
         Ok(())
     }
 
-    /// Takes an element out, with what it held at that moment; none where it is gone already.
+    /// Removes an element and returns its value; `None` if it is gone.
     pub(crate) fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.map.value_bytes()];
         match self.map.take(key, &mut value, 0) {
@@ -336,8 +336,8 @@ impl MapReader {
         }
     }
 
-    /// One value of those of all CPUs: counters are summed, everything else is taken from the
-    /// first CPU that has anything.
+    /// Merges the values of all CPUs: counters are summed, and other bytes are those of the first
+    /// CPU whose value is not zero.
     fn merge<'v>(&self, value: &'v [u8]) -> Cow<'v, [u8]> {
         let Some(cpus) = self.map.cpus() else {
             return value.into();
@@ -366,7 +366,7 @@ mod tests {
         MapReader { map, counters, is_hash: true, per_cpu: false }
     }
 
-    /// A map of values of 12 bytes.
+    /// A map with values of 12 bytes.
     fn map() -> Map {
         Map::fake(MapType::Hash, 4, 12, 1)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! System calls that no safe library offers. Each function checks what it is given, or is `unsafe`.
-//! What needs no unsafe code is in `os`.
+//! System calls that no safe library offers. Each function checks its arguments or is `unsafe`.
+//! Calls that need no unsafe code are in `os`.
 #![allow(unsafe_code)]
 
 pub mod command;
@@ -26,12 +26,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use signals::Signals;
 
-/// Attaches a program to an interface by a link of its own: it is detached when the descriptor is
-/// closed. `kind` is the kernel's `BPF_XDP`, `BPF_TCX_INGRESS` and the like; `flags` are those of an
-/// XDP program.
+/// Makes the allocator keep so many bytes that are free, instead of giving them back to the kernel at
+/// once: a reading uses again what the one before freed, without a page fault for each page.
+pub fn keep_freed_memory(bytes: u32) {
+    let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt only sets parameters of the allocator, which checks their values.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, bytes);
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = bytes;
+}
+
+/// Attaches a program to an interface by a link; closing the descriptor detaches it. `kind` is the
+/// kernel's `BPF_XDP`, `BPF_TCX_INGRESS` or similar; `flags` are those of an XDP program.
 ///
 /// # Errors
-/// `EINVAL` where the kernel has no such links: tcx before 6.6.
+/// Returns `EINVAL` if the kernel does not support such links (tcx before 6.6).
 pub fn create_link(
     program: BorrowedFd<'_>,
     interface: u32,
@@ -43,7 +56,7 @@ pub fn create_link(
         flags,
         ..Default::default()
     };
-    // SAFETY: the descriptor is open; the options are valid, and as large as they say.
+    // SAFETY: the descriptor is open; the options are valid and have the given size.
     let fd = unsafe {
         libbpf_sys::bpf_link_create(
             program.as_raw_fd(),
@@ -55,12 +68,12 @@ pub fn create_link(
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether the kernel has links of user functions (uprobe_multi, from 6.6 on): one that it has refuses
-/// a path that is no file, and the others do not look at it.
+/// Whether the kernel supports uprobe_multi links (since 6.6). A kernel that does refuses a path
+/// that is not a file; others do not check it.
 #[must_use]
 pub fn has_links_of_user_functions() -> bool {
     let instruction = |code: u8| libbpf_sys::bpf_insn { code, ..Default::default() };
@@ -71,7 +84,7 @@ pub fn has_links_of_user_functions() -> bool {
         expected_attach_type: libbpf_sys::BPF_TRACE_UPROBE_MULTI,
         ..Default::default()
     };
-    // SAFETY: the instructions, the strings and the options are valid, and as large as is said.
+    // SAFETY: the instructions, strings and options are valid and have the given sizes.
     let fd = unsafe {
         libbpf_sys::bpf_prog_load(
             libbpf_sys::BPF_PROG_TYPE_KPROBE,
@@ -85,7 +98,7 @@ pub fn has_links_of_user_functions() -> bool {
     if fd < 0 {
         return false;
     }
-    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     let program = unsafe { OwnedFd::from_raw_fd(fd) };
     let offset = 0u64;
     let mut options = libbpf_sys::bpf_link_create_opts {
@@ -95,7 +108,7 @@ pub fn has_links_of_user_functions() -> bool {
     options.__bindgen_anon_1.uprobe_multi.path = c"/".as_ptr();
     options.__bindgen_anon_1.uprobe_multi.offsets = &raw const offset;
     options.__bindgen_anon_1.uprobe_multi.cnt = 1;
-    // SAFETY: what the options point to lives until the call has returned.
+    // SAFETY: everything that the options point to outlives the call.
     let link = unsafe {
         libbpf_sys::bpf_link_create(
             program.as_raw_fd(),
@@ -105,77 +118,76 @@ pub fn has_links_of_user_functions() -> bool {
         )
     };
     if link >= 0 {
-        // SAFETY: as above; it cannot be.
+        // SAFETY: as above. This is not expected to happen.
         drop(unsafe { OwnedFd::from_raw_fd(link) });
     }
     link == -libc::EBADF
 }
 
-/// Detaches a program from a map of sockets. Whether it was attached is not told.
+/// Detaches a program from a socket map. It ignores whether the program was attached.
 pub fn detach_program(program: BorrowedFd<'_>, map: BorrowedFd<'_>, kind: u32) {
-    // SAFETY: the descriptors are open; nothing is written.
+    // SAFETY: the descriptors are open, and the kernel writes nothing.
     unsafe { libbpf_sys::bpf_prog_detach2(program.as_raw_fd(), map.as_raw_fd(), kind) };
 }
 
-/// Begins to read what a program writes that walks over something, by its link.
+/// Starts reading the text of an iterator program, given its link.
 ///
 /// # Errors
-/// As the kernel has them.
+/// Returns the kernel's error.
 pub fn begin_walk(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is open; no memory is handed over.
+    // SAFETY: the descriptor is open; the call uses no memory.
     let fd = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: the kernel just made this descriptor, and nobody else has it.
+    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Calls a program as a system call is; what it returns.
+/// Calls a `syscall` program. Returns its result.
 ///
 /// # Errors
-/// As the kernel has them.
+/// Returns the kernel's error.
 pub fn call_program(program: BorrowedFd<'_>) -> io::Result<u32> {
     let mut options = libbpf_sys::bpf_test_run_opts {
         sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
         ..Default::default()
     };
-    // SAFETY: the descriptor is open; the options are valid, as large as they say, and hand over no
+    // SAFETY: the descriptor is open; the options are valid, have the given size, and point to no
     // memory.
     let result =
         unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(options.retval) }
 }
 
-/// Whether libbpf attaches a map of this kind with the object, as the package says.
+/// Whether libbpf attaches this map with the object by default.
 pub fn attaches_by_itself(map: &libbpf_rs::MapMut<'_>) -> bool {
     use libbpf_rs::AsRawLibbpf as _;
-    // SAFETY: the map is live, and borrowed.
+    // SAFETY: the map is live and borrowed.
     unsafe { libbpf_sys::bpf_map__autoattach(map.as_libbpf_object().as_ptr()) }
 }
 
-/// Whether a map that was not loaded yet is to be pinned, or to be one that others have pinned.
+/// Whether a map that is not loaded yet asks to be pinned, or to reuse a pinned map.
 pub fn asks_for_pin(map: &mut libbpf_rs::OpenMapMut<'_>) -> bool {
     use libbpf_rs::AsRawLibbpf as _;
-    // SAFETY: the map is live, and borrowed.
+    // SAFETY: the map is live and borrowed.
     unsafe { !libbpf_sys::bpf_map__pin_path(map.as_libbpf_object().as_ptr()).is_null() }
 }
 
-/// Has a map that was not loaded yet not be pinned, nor be one that others have pinned.
+/// Keeps a map that is not loaded yet from being pinned or reusing a pinned map.
 pub fn forget_pin(map: &mut libbpf_rs::OpenMapMut<'_>) {
     use libbpf_rs::AsRawLibbpf as _;
     let map = map.as_libbpf_object().as_ptr();
-    // SAFETY: the map is live, and borrowed; libbpf frees the path that it had, which nobody else
-    // has. Without a path, it cannot fail.
+    // SAFETY: the map is live and borrowed. libbpf frees the previous path, to which nothing else
+    // refers. Without a path, the call cannot fail.
     unsafe { libbpf_sys::bpf_map__set_pin_path(map, std::ptr::null()) };
 }
 
-/// Hours, minutes and seconds of the local time of a number of seconds since 1970.
+/// Hours, minutes and seconds of the local time, for a number of seconds since 1970.
 #[must_use]
 pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: localtime_r fills the struct that it is given, which is valid as zeroes, too, should
-    // it fail.
+    // SAFETY: localtime_r fills the struct. If it fails, the zeroed struct is valid, too.
     let parts = unsafe {
         libc::localtime_r(&raw const seconds, parts.as_mut_ptr());
         parts.assume_init()
@@ -183,8 +195,8 @@ pub fn local_time_of(seconds: i64) -> (u8, u8, u8) {
     (parts.tm_hour as u8, parts.tm_min as u8, parts.tm_sec as u8)
 }
 
-/// Has libbpf's messages of a level up to `most` (0 warnings, 1 information, 2 debugging) sent to
-/// `take`. What is no UTF-8 in them becomes U+FFFD: they quote the object, which may be damaged.
+/// Sends libbpf's messages of levels up to `most` (0 warnings, 1 information, 2 debugging) to
+/// `take`. Messages quote the object, which may be damaged; bytes that are not UTF-8 become U+FFFD.
 pub fn set_libbpf_print(most: u32, take: fn(String)) {
     static MOST: AtomicU32 = AtomicU32::new(0);
     static TAKE: OnceLock<fn(String)> = OnceLock::new();
@@ -205,8 +217,8 @@ pub fn set_libbpf_print(most: u32, take: fn(String)) {
 
     MOST.store(most, Ordering::Relaxed);
     let _ = TAKE.set(take);
-    // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does not:
-    // a pointer. The function has otherwise the type that libbpf calls.
+    // SAFETY: bindgen's type for va_list differs by platform, but its calling convention does not:
+    // a pointer. Otherwise the function has the type that libbpf calls.
     let print = unsafe {
         std::mem::transmute::<*const (), libbpf_sys::libbpf_print_fn_t>(print as *const ())
     };

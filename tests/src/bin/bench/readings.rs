@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What readings cost: of a map beside the kernel's batch call and the formatting alone; on a
-//! terminal of 100,000 keys; and the memory that a map of a million keys takes.
+//! The cost of readings: of a map, compared with the kernel's batch call and formatting alone; of
+//! 100,000 keys on a terminal; and the memory for a map of a million keys.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -25,11 +25,12 @@ use crate::{median, path};
 /// Rounds of the first part, interleaved.
 const ROUNDS: usize = 31;
 
-/// Entries of the map, their bytes, and readings of a round.
+/// Entries of the map, their sizes in bytes, and readings per round.
 const ENTRIES: usize = 10_240;
 const KEY: usize = 8;
 const VALUE: usize = 112;
 const READINGS: u32 = 20;
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Keys on the terminal, and seconds.
 const KEYS: i32 = 100_000;
@@ -44,7 +45,7 @@ pub(crate) fn readings() -> Result<()> {
     of_a_million()
 }
 
-/// A map as the fixture's, of this process.
+/// A map like the fixture's, owned by this process.
 struct Plain {
     map: Map,
     view: Arc<View>,
@@ -92,7 +93,7 @@ impl Plain {
         Ok(Plain { map, view: Arc::new(view) })
     }
 
-    /// All elements by the batch call, and the time that it took.
+    /// Reads all elements by the batch call. Returns them and the time.
     fn read(&self) -> Result<(Vec<u8>, Vec<u8>, Duration)> {
         let (mut keys, mut values) = (vec![0; KEY * ENTRIES], vec![0; VALUE * ENTRIES]);
         let mut next = vec![0; self.map.position_size()];
@@ -110,7 +111,7 @@ impl Plain {
         Ok((keys, values, took))
     }
 
-    /// The time that it takes to write them as JSON.
+    /// The time to format them as JSON.
     fn format(&self, keys: &[u8], values: &[u8]) -> Duration {
         let entries = keys.chunks(KEY).zip(values.chunks(VALUE));
         let entries = entries.map(|(key, value)| Entry::new(key, value)).collect();
@@ -131,13 +132,15 @@ fn libbpf_sys_options() -> libbpf_sys::bpf_map_create_opts {
     }
 }
 
-/// CPU time of a run that reads a map so often, which this thread has filled or not.
+/// The CPU time of a run that reads a map a number of times. This thread fills the map, or it stays
+/// empty.
 fn run(package: &str, is_full: bool) -> Result<f64> {
     let readings = READINGS.to_string();
+    let interval = format!("{}ms", INTERVAL.as_millis());
     let carrier = Caller::NUMBER.to_string();
     let tid = if is_full { thread_id() } else { 0 }.to_string();
     let child = Command::new(program("ecli"))
-        .args(["run", "-q", "-j", "-i", "50ms", "-c", &readings, "-o", "/dev/null"])
+        .args(["run", "-q", "-j", "-i", &interval, "-c", &readings, "-o", "/dev/null"])
         .args(["--only", "wide", package, "--target_pid", &tid, "--carrier", &carrier])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -166,6 +169,8 @@ fn beside_the_call() -> Result<()> {
         let ecli = (full - empty) / f64::from(READINGS);
         let mut times = Vec::new();
         for _ in 0..READINGS {
+            // As long as ecli waits: after a pause, caches are cold for both.
+            std::thread::sleep(INTERVAL);
             let (keys, values, call) = plain.read()?;
             times.push((call + plain.format(&keys, &values)).as_secs_f64());
         }
@@ -188,7 +193,7 @@ fn beside_the_call() -> Result<()> {
     Ok(())
 }
 
-/// Starts ecli with a map of so many keys, on a terminal where that is asked for.
+/// Starts ecli with a map of this number of keys, optionally on a terminal.
 fn start(
     package: &str,
     keys: i32,
