@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Packs examples/hardirqs and runs it for five seconds, while the disk is read past the page cache.
+# Packs examples/hardirqs and runs it for five seconds, while dd reads the disk past the page cache.
 #
-#   examples/demo.sh FOLDER OF ecc AND ecli
+#   examples/demo.sh DIR      where DIR contains ecc and ecli
 set -eu
 bin=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,7 +24,7 @@ dd if=/dev/zero of="$file" bs=1M count=16 conv=fsync status=none
 (
   end=$(($(date +%s) + 6))
   while [ "$(date +%s)" -lt "$end" ]; do
-    # Not every file system can be read directly; there are other interrupts to see, too.
+    # Not every file system supports direct I/O. Other interrupts occur in any case.
     dd if="$file" of=/dev/null bs=4k iflag=direct status=none 2>/dev/null || sleep 1
   done
 ) &

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds the Wasm modules of the examples, and the package whose object one of them has inside.
+# Builds the Wasm modules of the examples. One of them contains a BPF object, which ecc compiles.
 #
-#   examples/wasm.sh OUT_DIR [FOLDER OF ecc]
+#   examples/wasm.sh OUT_DIR [DIR_OF_ECC]
 #
-# CLANG and RUSTC name other compilers. Exits with 3 where a program or a library is missing.
+# CLANG and RUSTC name other compilers. Exits with 3 if a program or a library is missing.
 set -eu
 [ $# = 1 ] || [ $# = 2 ] || {
-  echo "usage: examples/wasm.sh OUT_DIR [FOLDER OF ecc]" >&2
+  echo "usage: examples/wasm.sh OUT_DIR [DIR_OF_ECC]" >&2
   exit 2
 }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -38,7 +38,7 @@ echo 'int main(void) { return 0; }' >"$scratch/x.c"
     "wasi-libc libclang-rt-$("$clang" -dumpversion | cut -d. -f1)-dev-wasm32"
 
 target=wasm32-unknown-unknown
-# That of rustup, where it has the target; else Debian's.
+# The rustc of rustup if it has the target, otherwise Debian's.
 rustc=
 for candidate in ${RUSTC:-rustc /usr/bin/rustc}; do
   libraries=$("$candidate" --print target-libdir --target "$target" 2>/dev/null) || continue
@@ -67,7 +67,7 @@ done
 
 cp "$here/opensnoop/failed.wat" "$out"
 
-# A whole module brings its BPF object, which ecc writes.
+# A module that is a whole tracer contains its BPF object, which ecc writes.
 command -v "$ecc" >/dev/null || { echo "error: \`$ecc\` is not there; see make build" >&2; exit 1; }
 "$ecc" "$here/bootstrap/bootstrap.bpf.c" -o "$scratch"
 compile --target=wasm32-wasi -Wl,--export-table,--strip-debug \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How long block devices take for what they are asked to read or write.
+// How long block devices take to process requests.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -10,7 +10,7 @@
 #define MAX_DEVICES 256
 #define MAX_REQUESTS 10240
 
-/* As the kernel has device numbers. */
+/* The bits of the minor number in the kernel's device numbers. */
 #define MINOR_BITS 20
 
 /// @cmdarg {"long": "disks", "short": "D"}
@@ -18,7 +18,7 @@
 const volatile bool per_disk = false;
 
 /// @cmdarg {"long": "queued", "short": "Q"}
-/// @description With the time in the queue, before the device gets a request
+/// @description Include the time in the queue, before the device receives the request
 const volatile bool with_queue = false;
 
 /// @cmdarg {"long": "milliseconds", "short": "m"}
@@ -26,7 +26,7 @@ const volatile bool with_queue = false;
 const volatile bool in_ms = false;
 
 struct disk {
-	/* 0: all together. */
+	/* 0: all devices together. */
 	u32 dev;
 };
 
@@ -36,7 +36,7 @@ struct hist {
 	u32 slots[MAX_SLOTS];
 };
 
-/* When requests were issued, or queued. The kernel uses the memory of one that has ended again. */
+/* When requests were issued or queued. The kernel reuses the memory of completed requests. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct request *);
@@ -53,10 +53,10 @@ struct {
 	__uint(max_entries, MAX_DEVICES);
 } hists SEC(".maps");
 
-/* From 5.11 on, a request alone is what these tracepoints tell; before, its queue stands first. */
+/* Since 5.11, these tracepoints pass only the request; before, its queue was the first argument. */
 typedef void (*btf_trace_block_rq_issue___alone)(void *, struct request *);
 
-/* Kernels before 5.17 have the disk in the request. */
+/* Before 5.17, the request points to its disk. */
 struct request___before_5_17 {
 	struct gendisk *rq_disk;
 } __attribute__((preserve_access_index));
@@ -65,7 +65,7 @@ static __always_inline struct request *request_of(u64 *ctx)
 {
 	u64 request;
 
-	/* Only one of the two is left when the program is loaded: each needs a read of its own. */
+	/* Only one branch remains when the program is loaded, so each needs its own read. */
 	if (bpf_core_type_exists(btf_trace_block_rq_issue___alone)) {
 		request = ctx[0];
 		barrier_var(request);
@@ -105,7 +105,7 @@ static int issued(struct request *request)
 {
 	u64 now = bpf_ktime_get_ns();
 
-	/* Not all requests are queued: the others' time begins here. */
+	/* Some requests are never queued: their time starts here. */
 	bpf_map_update_elem(&start, &request, &now, with_queue ? BPF_NOEXIST : BPF_ANY);
 	return 0;
 }
@@ -150,7 +150,7 @@ int block_rq_complete_btf(u64 *ctx)
 	return completed((struct request *)ctx[0]);
 }
 
-/* For kernels that do not load the others; ecli attaches one of the two. */
+/* For kernels that cannot load the others. ecli attaches one of each pair. */
 SEC("raw_tp/block_rq_insert")
 int block_rq_insert(u64 *ctx)
 {

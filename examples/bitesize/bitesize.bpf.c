@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How large the requests are that processes make block devices work on.
+// How large the requests are that block devices receive, by process name.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -10,7 +10,7 @@
 #define MAX_NAMES 10240
 
 /// @cmdarg {"long": "comm", "short": "c"}
-/// @description Only processes of this name
+/// @description Only processes with this name
 const volatile char only_comm[16] = "";
 
 struct process {
@@ -30,14 +30,14 @@ struct {
 	__uint(max_entries, MAX_NAMES);
 } hists SEC(".maps");
 
-/* From 5.11 on, a request alone is what the tracepoint tells; before, its queue stands first. */
+/* Since 5.11, the tracepoint passes only the request; before, its queue was the first argument. */
 typedef void (*btf_trace_block_rq_issue___alone)(void *, struct request *);
 
 static __always_inline struct request *request_of(u64 *ctx)
 {
 	u64 request;
 
-	/* Only one of the two is left when the program is loaded: each needs a read of its own. */
+	/* Only one branch remains when the program is loaded, so each needs its own read. */
 	if (bpf_core_type_exists(btf_trace_block_rq_issue___alone)) {
 		request = ctx[0];
 		barrier_var(request);
@@ -86,7 +86,7 @@ int block_rq_issue_btf(u64 *ctx)
 	return issued(request_of(ctx));
 }
 
-/* For kernels that do not load the other; ecli attaches one of the two. */
+/* For kernels that cannot load the other. ecli attaches one of the two. */
 SEC("raw_tp/block_rq_issue")
 int block_rq_issue(u64 *ctx)
 {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of programs that are started and of processes that end: two kinds of records in one buffer.
+// Reports programs that start and processes that end: two kinds of records in one buffer.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* The kernel's name of it is a macro, which vmlinux.h cannot bring. */
+/* A macro in the kernel, so vmlinux.h does not have it. */
 #define SIGNAL_GROUP_EXIT 0x4
 
 /// @cmdarg {"long": "min-duration-ms", "short": "m"}
-/// @description Only processes that end, and lived at least this long, in milliseconds
+/// @description Only ends of processes that ran at least this long, in milliseconds
 const volatile u32 min_duration_ms = 0;
 
 enum kind {
@@ -29,7 +29,7 @@ struct ended {
 	u32 pid;
 	u32 ppid;
 	u32 exit_code;
-	/* That ended it, or 0. */
+	/* The signal that ended the process, or 0. */
 	u32 sig;
 	u64 duration_ns;
 	char comm[16];
@@ -42,13 +42,13 @@ struct {
 	__uint(max_entries, 1 << 18);
 } events SEC(".maps");
 
-/* The number alone could be that of an earlier one. */
+/* The kernel reuses PIDs, so the start time is part of the key. */
 struct process {
 	u64 pid;
 	u64 start_time;
 };
 
-/* Processes that ended lately. */
+/* Processes that ended recently. */
 /// @hidden
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -93,15 +93,15 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	bool yes = true;
 	u32 status;
 
-	/* A process ends with the last of its threads, which need not be the first. */
+	/* A process ends with its last thread, which need not be its leader. */
 	if (BPF_CORE_READ(task, signal, live.counter))
 		return 0;
-	/* Two that end at once may both see that no one is left. */
+	/* Two threads that end at the same time can both see that none is left. */
 	if (bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST))
 		return 0;
 	if (duration_ns < min_duration_ms * 1000000ULL)
 		return 0;
-	/* As wait(2) has it. */
+	/* The status that wait(2) returns. */
 	if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
 		status = BPF_CORE_READ(task, signal, group_exit_code);
 	else
@@ -120,5 +120,5 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/// @brief Programs that are started, and processes that end
+/// @brief Programs that start, and processes that end
 char LICENSE[] SEC("license") = "GPL";

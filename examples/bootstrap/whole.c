@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bootstrap as one Wasm module, which has the BPF object inside, loads it and prints by itself:
+ * bootstrap as one Wasm module, which contains the BPF object, loads it and prints the records:
  *
  *     ecli run bootstrap.wasm [-m MILLISECONDS] [-n COUNT]
  */
@@ -14,7 +14,7 @@
 
 WASM_BPF_OBJECT(object, "bootstrap.bpf.o");
 
-/* As bootstrap.bpf.c has them. */
+/* As in bootstrap.bpf.c. */
 enum kind { EXEC, EXIT };
 
 struct started {
@@ -30,7 +30,7 @@ struct ended {
 	char comm[16];
 };
 
-/* What the command line says, and how many have been shown. */
+/* The options, and the number of lines printed so far. */
 struct run {
 	uint64_t least_ns, count, shown;
 };
@@ -65,8 +65,8 @@ static int usage(const char *name)
 {
 	fprintf(stderr,
 		"usage: %s [-m MILLISECONDS] [-n COUNT]\n"
-		"  -m  only processes that end, and lived at least this long\n"
-		"  -n  end after so many lines\n",
+		"  -m  only ends of processes that ran at least this long\n"
+		"  -n  end after this many lines\n",
 		name);
 	return 2;
 }
@@ -119,6 +119,6 @@ int main(int argc, char **argv)
 	}
 	fflush(stdout);
 	wasm_close_bpf_object(handle);
-	/* Ctrl-C is no failure. */
+	/* Ctrl-C is not a failure. */
 	return error < 0 && error != -EINTR;
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-// How many pages come into the page cache and leave it, become dirty, and are written back.
+// How many pages enter and leave the page cache, become dirty, and are written back.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
 enum event {
-	/* Read, or written anew: each is a miss. */
+	/* Pages that are read, or new: each one is a miss. */
 	ADDED,
 	REMOVED,
 	DIRTIED,
-	/* By the kernel's own threads. */
+	/* Written back by kernel threads. */
 	WRITTEN,
 	NR_EVENTS,
 };
@@ -32,7 +32,7 @@ static int count(enum event event, u64 number)
 	return 0;
 }
 
-/* Whether it is more than one page. */
+/* Whether the folio has more than one page. */
 static bool is_large(struct folio *folio)
 {
 	struct folio___before_6_18 *old = (void *)folio;
@@ -45,7 +45,7 @@ static bool is_large(struct folio *folio)
 	return flags & 1ULL << bpf_core_enum_value(enum pageflags, PG_head);
 }
 
-/* Kernels before 6.1 have no number in a folio, and those before 5.16 no folios. */
+/* Before 6.1, a folio does not store its number of pages. Before 5.16, there are no folios. */
 static u64 pages_of(struct folio *folio)
 {
 	struct folio___before_6_15 *old = (void *)folio;
@@ -75,7 +75,7 @@ int BPF_PROG(dirtied, struct folio *folio)
 	return count(DIRTIED, pages_of(folio));
 }
 
-/* Its name before 5.18; ecli leaves out what the kernel has not. */
+/* The name of the tracepoint before 5.18. ecli omits the program whose tracepoint is missing. */
 SEC("tp_btf/writeback_dirty_page")
 int BPF_PROG(dirtied_page)
 {
@@ -88,6 +88,6 @@ int BPF_PROG(written, long number)
 	return count(WRITTEN, number);
 }
 
-/// @brief Count pages that come into the page cache, leave it, become dirty and are written
+/// @brief Count pages that enter the page cache, leave it, become dirty and are written back
 /// @version 0.1.0
 char LICENSE[] SEC("license") = "GPL";

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each connect(2) of the processes in a cgroup.
+// Reports each connect(2) of the processes in a cgroup.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 
 #define AF_INET 2
 #define AF_INET6 10
 
-/* What a program answers so that the call goes on. */
+/* The return value that allows the call. */
 #define ALLOW 1
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -34,7 +34,7 @@ struct {
 	__uint(max_entries, 1 << 18);
 } connects SEC(".maps");
 
-/* All but the address; null where nobody asked for it. */
+/* A record without the address; null if the options exclude the call or the buffer is full. */
 static struct connecting *begin(struct bpf_sock_addr *ctx, u16 family)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -86,5 +86,5 @@ int connect6(struct bpf_sock_addr *ctx)
 	return ALLOW;
 }
 
-/// @brief Calls of connect(2) in a cgroup, and to where
+/// @brief Calls of connect(2) in a cgroup, with their addresses
 char LICENSE[] SEC("license") = "GPL";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How long CPUs are busy, and how long idle, at a time.
+// How long CPUs are busy or idle at a time.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -20,7 +20,7 @@ struct periods {
 	u32 slots[MAX_SLOTS];
 };
 
-/* When the CPU became what it is. */
+/* When the CPU became busy or idle. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
@@ -52,7 +52,7 @@ static int switched(struct task_struct *from, struct task_struct *to)
 	if (!begun || !sum)
 		return 0;
 	time = (now - *begun) / 1000;
-	/* Zero: attached in the middle of it. Nothing else writes here meanwhile: a switch is not
+	/* Zero: attached during this period. Nothing else writes here meanwhile: a switch is not
 	 * interrupted. */
 	if (*begun) {
 		sum->count++;
@@ -69,7 +69,7 @@ int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *from, struct ta
 	return switched(from, to);
 }
 
-/* For kernels that do not load the other; ecli attaches one of the two. */
+/* For kernels that cannot load the other. ecli attaches one of the two. */
 SEC("raw_tp/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *from, struct task_struct *to)
 {

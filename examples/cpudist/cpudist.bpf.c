@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How long tasks run on a CPU until they leave it, or, off it, until they are back.
+// How long tasks run on a CPU at a time, or stay off it.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -12,11 +12,11 @@
 #define TASK_RUNNING 0
 
 /// @cmdarg {"long": "off-cpu", "short": "O"}
-/// @description Times off the CPU instead of those on it
+/// @description Measure the time off the CPU, not on it
 const volatile bool off_cpu = false;
 
 /// @cmdarg {"long": "preempted", "short": "r"}
-/// @description Only of tasks that leave the CPU though they could go on
+/// @description Only tasks that leave the CPU while they are runnable
 const volatile bool only_preempted = false;
 
 /// @cmdarg {"long": "processes", "short": "P"}
@@ -28,7 +28,7 @@ const volatile bool per_process = false;
 const volatile bool per_thread = false;
 
 /// @cmdarg {"long": "pid", "short": "p"}
-/// @description Only threads of this process; 0: of all
+/// @description Only threads of this process; 0: all
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "milliseconds", "short": "m"}
@@ -36,7 +36,7 @@ const volatile u32 target_pid = 0;
 const volatile bool in_ms = false;
 
 struct task {
-	/* 0: all together. */
+	/* 0: all processes together. */
 	u32 pid;
 	/* 0: all threads of the process. */
 	u32 tid;
@@ -49,7 +49,7 @@ struct hist {
 	char comm[16];
 };
 
-/* When threads came to a CPU, or left it. Those that end make room for others. */
+/* When threads got a CPU, or left it. The entries of ended threads make room for others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, u32);
@@ -66,7 +66,7 @@ struct {
 	__uint(max_entries, MAX_TASKS);
 } hists SEC(".maps");
 
-/* Kernels before 5.14 have `state` in place of `__state`. */
+/* Before 5.14, the member is `state`. */
 struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
@@ -80,7 +80,7 @@ static s64 state_of(struct task_struct *task)
 	return BPF_CORE_READ(task, __state);
 }
 
-/* The idle task is none of interest, and has the same number on all CPUs. */
+/* The idle task does not count. Its thread ID is 0 on all CPUs. */
 static bool is_chosen(struct task_struct *task, u32 tid)
 {
 	return tid && (!target_pid || target_pid == BPF_CORE_READ(task, tgid));
@@ -106,7 +106,7 @@ static struct hist *hist_of(struct task_struct *task, u32 tid)
 	if (per_thread)
 		key.tid = tid;
 	hist = bpf_map_lookup_or_try_init(&hists, &key, &zero);
-	/* Each time anew: a process that was started has its parent's name first. */
+	/* Set each time: a new process has the name of its parent until it starts a program. */
 	if (hist && key.pid)
 		BPF_CORE_READ_STR_INTO(&hist->comm, per_thread ? task : leader, comm);
 	return hist;
@@ -121,7 +121,7 @@ static void end(struct task_struct *task, u64 now)
 	if (!is_chosen(task, tid))
 		return;
 	since = bpf_map_lookup_elem(&start, &tid);
-	/* Clocks of CPUs may differ a little. */
+	/* The clocks of two CPUs can differ slightly. */
 	if (!since || *since > now)
 		return;
 	time = (now - *since) / (in_ms ? 1000000 : 1000);
@@ -156,7 +156,7 @@ int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *from, struct ta
 	return switched(preempt, from, to);
 }
 
-/* For kernels that do not load the other; ecli attaches one of the two. */
+/* For kernels that cannot load the other. ecli attaches one of the two. */
 SEC("raw_tp/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *from, struct task_struct *to)
 {

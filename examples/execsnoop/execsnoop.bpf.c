@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each program that is started, with its arguments.
+// Reports each program that starts, with its arguments.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* A power of two. What is longer is cut. */
+/* A power of two. Longer arguments are truncated. */
 #define ARGS_SIZE 4096
 #define MAX_ARGS 128
 #define MAX_TASKS 10240
 
 /// @cmdarg {"long": "failed", "short": "x"}
-/// @description Tell of attempts that failed, too
+/// @description Also show failed attempts
 const volatile bool with_failed = false;
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only programs of this user; -1: of all
+/// @description Only programs of this user; -1: all
 const volatile s64 target_uid = -1;
 
 /// @cmdarg {"long": "ppid", "short": "P"}
-/// @description Only programs that this process starts; 0: of all
+/// @description Only programs that this process starts; 0: all
 const volatile u32 target_ppid = 0;
 
 struct executed {
@@ -27,12 +27,12 @@ struct executed {
 	u32 uid;
 	s32 ret;
 	char comm[16];
-	/* Whether there is more than `args` holds. */
+	/* Whether the arguments are longer than `args`. */
 	bool cut;
 	char args[ARGS_SIZE] __attribute__((aligned(8)));
 };
 
-/* Where a record is put together; the end takes what an argument has too much. */
+/* A record under construction. `spare` takes the part of an argument that exceeds `args`. */
 struct draft {
 	struct executed record;
 	char spare[ARGS_SIZE];
@@ -50,7 +50,7 @@ struct attempt {
 	const char *const *argv;
 };
 
-/* What threads that are in the call have passed to it. */
+/* The arguments of the calls that threads are in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);
@@ -63,7 +63,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-/* The draft with all but the arguments; null when nobody asked for it. */
+/* The draft without the arguments; null if the options exclude the event. */
 static struct draft *begin(s32 ret)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -87,7 +87,7 @@ static struct draft *begin(s32 ret)
 	return draft;
 }
 
-/* Sends the first `size` bytes of the arguments, which end with a zero each, as one text. */
+/* Sends the first `size` bytes of the arguments, each of which ends with a zero, as one string. */
 static void send(struct executed *record, u32 size)
 {
 	u64 *words = (void *)record->args;
@@ -96,10 +96,10 @@ static void send(struct executed *record, u32 size)
 		const u64 low = 0x7f7f7f7f7f7f7f7f;
 		u64 word = words[i];
 
-		/* The highest bit of bytes that are zero, moved to where a space has its one. */
+		/* The highest bit of each zero byte, shifted to the bit that a space has set. */
 		words[i] = word | ~(((word & low) + low) | word | low) >> 2;
 	}
-	/* The last zero ends the text. */
+	/* The last zero ends the string. */
 	if (!size)
 		size = 1;
 	if (size > ARGS_SIZE)
@@ -108,7 +108,7 @@ static void send(struct executed *record, u32 size)
 	bpf_ringbuf_output(&events, record, offsetof(struct executed, args) + size, 0);
 }
 
-/* Copies a text to the arguments, and answers where the next one starts. */
+/* Copies a string to the arguments, and returns the position of the next one. */
 static u32 add(struct draft *draft, u32 at, const char *text)
 {
 	long size;
@@ -123,7 +123,7 @@ SEC("raw_tp/sched_process_exec")
 int process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)ctx->args[0];
-	/* Before the call, it may have been a thread of another number. */
+	/* The thread ID before the call, which exec can change. */
 	u32 tid = ctx->args[1];
 	struct draft *draft;
 	u64 start, size;
@@ -133,7 +133,7 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	draft = begin(0);
 	if (!draft)
 		return 0;
-	/* On the stack of the new program, where the kernel has just written them. */
+	/* The kernel has just written the arguments to the stack of the new program. */
 	start = BPF_CORE_READ(task, mm, arg_start);
 	size = BPF_CORE_READ(task, mm, arg_end) - start;
 	draft->record.cut = size > ARGS_SIZE;
@@ -157,7 +157,7 @@ static int entered(const char *filename, const char *const *argv)
 	return 0;
 }
 
-/* Only of a failed call are the arguments still there. The others have been told of. */
+/* Only a failed call still has its arguments. Successful calls are already reported. */
 static int left(s32 ret)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -176,9 +176,9 @@ static int left(s32 ret)
 	draft = begin(ret);
 	if (!draft)
 		return 0;
-	/* Along a search path, the file is what differs: it stands in place of argument 0. */
+	/* Attempts along a search path differ only in the file, so it replaces argument 0. */
 	at = add(draft, 0, tried.filename);
-	/* There is none where the file is one that was open. */
+	/* Empty if the call names an open file. */
 	if (at == 1)
 		at = 0;
 	arg = NULL;
@@ -219,5 +219,5 @@ int execveat_exit(struct trace_event_raw_sys_exit *ctx)
 	return left(ctx->ret);
 }
 
-/// @brief Programs that are started, with their arguments
+/// @brief Programs that start, with their arguments
 char LICENSE[] SEC("license") = "GPL";

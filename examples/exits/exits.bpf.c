@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each process that ends: how, and after what time.
+// Reports each process that ends: how, and after how long.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -11,7 +11,7 @@ const volatile bool only_failed = false;
 /// @description Leave out processes that lived shorter than this, in milliseconds
 const volatile u32 least_ms = 0;
 
-/* No header says what a record is, nor anything in user space: ecc sees it at the call below. */
+/* No header describes the records: ecc finds the struct at the call below. */
 struct ended {
 	u32 pid;
 	u32 ppid;
@@ -34,7 +34,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	u32 status = BPF_CORE_READ(task, exit_code);
 	struct ended *record;
 
-	/* A thread that ends is no process that ends. */
+	/* Only the end of the leader counts as the end of the process. */
 	if (BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
 		return 0;
 	if (lived_ms < least_ms || (only_failed && !status))
@@ -52,5 +52,5 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/// @brief Processes that end: how, and after what time
+/// @brief Processes that end: how, and after how long
 char LICENSE[] SEC("license") = "GPL";

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each process, or each thread, that ends: how, and at what age.
+// Reports each process, or each thread, that ends: how, and after how long.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* The kernel's name of it is a macro, which vmlinux.h cannot bring. */
+/* A macro in the kernel, so vmlinux.h does not have it. */
 #define SIGNAL_GROUP_EXIT 0x4
 
 /// @cmdarg {"long": "threads", "short": "t"}
-/// @description Tell of each thread, not of processes as a whole
+/// @description Show threads instead of processes
 const volatile bool by_thread = false;
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -16,7 +16,7 @@ const volatile bool by_thread = false;
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "failed", "short": "x"}
-/// @description Leave out what ended with exit code 0
+/// @description Omit those that ended with exit code 0
 const volatile bool only_failed = false;
 
 struct ended {
@@ -24,19 +24,19 @@ struct ended {
 	u32 tid;
 	u32 ppid;
 	u32 exit_code;
-	/* That ended it, or 0. */
+	/* The signal that ended it, or 0. */
 	u32 sig;
 	u64 duration_ns;
 	char comm[16];
 };
 
-/* The number alone could be that of an earlier one. */
+/* The kernel reuses PIDs, so the start time is part of the key. */
 struct process {
 	u64 pid;
 	u64 start_time;
 };
 
-/* Processes that ended lately. */
+/* Processes that ended recently. */
 /// @hidden
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -51,8 +51,8 @@ struct {
 } events SEC(".maps");
 
 /*
- * Whether a process ends with this thread. Its first thread may end long before: on its own, or
- * because another one starts a program, and takes its number over.
+ * Whether the process ends with this thread. Its leader can end long before: by itself, or
+ * because another thread starts a program and takes over its ID.
  */
 static bool is_last(struct task_struct *task, struct task_struct *leader)
 {
@@ -61,7 +61,7 @@ static bool is_last(struct task_struct *task, struct task_struct *leader)
 
 	if (BPF_CORE_READ(task, signal, live.counter))
 		return false;
-	/* Two that end at once may both see that no one is left. */
+	/* Two threads that end at the same time can both see that none is left. */
 	process.pid = BPF_CORE_READ(leader, tgid);
 	process.start_time = BPF_CORE_READ(leader, start_time);
 	return !bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST);
@@ -82,7 +82,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!by_thread && !is_last(task, leader))
 		return 0;
 	status = BPF_CORE_READ(shown, exit_code);
-	/* As wait(2) has it. */
+	/* The status that wait(2) returns. */
 	if (!by_thread && BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
 		status = BPF_CORE_READ(task, signal, group_exit_code);
 	if (only_failed && !status)
@@ -101,5 +101,5 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/// @brief Processes and threads that end: how, and at what age
+/// @brief Processes and threads that end: how, and after how long
 char LICENSE[] SEC("license") = "GPL";

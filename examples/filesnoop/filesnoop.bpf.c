@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of names that are made, changed and removed: mkdir, rename, unlink, rmdir.
+// Reports names of files that are created, renamed and removed: mkdir, rename, unlink, rmdir.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 
@@ -12,7 +12,7 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "failed", "short": "x"}
-/// @description Only what could not be done
+/// @description Only failed calls
 const volatile bool only_failed = false;
 
 enum op {
@@ -27,13 +27,13 @@ struct changed {
 	enum op op;
 	s32 ret;
 	char comm[16];
-	/* As they were passed, and cut where they are longer. */
+	/* As passed, truncated to this size. */
 	char path[PATH_SIZE];
-	/* Of RENAME; the records of others end before it. */
+	/* Only of RENAME; other records end before it. */
 	char newpath[PATH_SIZE];
 };
 
-/* Too large for a stack. */
+/* Too large for the BPF stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
@@ -47,7 +47,7 @@ struct call {
 	const char *newpath;
 };
 
-/* What threads that are in a call have passed to it. */
+/* The arguments of the calls that threads are in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);
@@ -55,7 +55,7 @@ struct {
 	__uint(max_entries, MAX_TASKS);
 } calls SEC(".maps");
 
-/* A buffer for each CPU, which kernels before 5.8 have, too. */
+/* A perf buffer, which kernels before 5.8 also have. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__uint(key_size, sizeof(u32));
@@ -77,7 +77,7 @@ static int entered(enum op op, u64 path, u64 newpath)
 	return 0;
 }
 
-/* A path that cannot be read fails the call, too. */
+/* If the path cannot be read, the call fails, too. */
 static void read_path(char *into, const char *path)
 {
 	if (bpf_probe_read_user_str(into, PATH_SIZE, path) < 0)
@@ -120,7 +120,7 @@ out:
 		return left(ctx);                             \
 	}
 
-/* Other architectures have the calls with `at` alone. */
+/* Other architectures have only the variants with `at`. */
 #ifdef __TARGET_ARCH_x86
 SEC("tp/syscalls/sys_enter_unlink")
 int unlink_enter(struct trace_event_raw_sys_enter *ctx)
@@ -179,5 +179,5 @@ int renameat2_enter(struct trace_event_raw_sys_enter *ctx)
 }
 ON_EXIT(renameat2)
 
-/// @brief Names of files that are made, changed and removed
+/// @brief Names of files that are created, renamed and removed
 char LICENSE[] SEC("license") = "GPL";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which system calls read and which write, by the numbers of each architecture. */
+/* Which system calls read and which write, by their numbers on each architecture. */
 #ifndef CALLS_H
 #define CALLS_H
 
@@ -12,7 +12,7 @@ enum direction {
 #if defined(__TARGET_ARCH_x86)
 
 #define NUMBER(regs) ((s64)BPF_CORE_READ(regs, orig_ax))
-/* TS_COMPAT: a call of a 32-bit program, which have other numbers. */
+/* TS_COMPAT: a call of a 32-bit program, whose calls have other numbers. */
 #define IS_COMPAT(task) (BPF_CORE_READ(task, thread_info.status) & 2)
 
 #define NR_READ 0
@@ -44,7 +44,7 @@ enum direction {
 #define NR_PWRITEV2 287
 
 #else
-#error "the numbers of this architecture's system calls are not here"
+#error "no system call numbers for this architecture"
 #endif
 
 static __always_inline enum direction direction_of(struct task_struct *task, struct pt_regs *regs)

@@ -12,7 +12,7 @@
 #define S_IFREG 0100000
 
 /// @cmdarg {"long": "all", "short": "a"}
-/// @description What is no regular file, too: pipes, sockets, terminals, devices
+/// @description Include pipes, sockets, terminals and devices
 const volatile bool all_files = false;
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -22,7 +22,7 @@ const volatile u32 target_pid = 0;
 struct use {
 	u32 pid;
 	char comm[16];
-	/* Without the folders that it is in. */
+	/* Without its directory. */
 	char file[32];
 };
 
@@ -42,7 +42,7 @@ struct {
 	__uint(max_entries, MAX_ROWS);
 } files SEC(".maps");
 
-/* The open file that a descriptor of a task stands for. */
+/* The open file of a task's descriptor. */
 static struct file *file_of(struct task_struct *task, u32 descriptor)
 {
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
@@ -58,7 +58,7 @@ static bool is_chosen(struct file *file)
 	return all_files || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFREG;
 }
 
-/* Both the number of the call and its arguments are there until it returns. */
+/* The number of the call and its arguments are available until it returns. */
 static int returned(struct pt_regs *regs, s64 bytes)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -95,7 +95,7 @@ int BPF_PROG(sys_exit_btf, struct pt_regs *regs, long ret)
 	return returned(regs, ret);
 }
 
-/* For kernels that do not load the other; ecli attaches one of the two. */
+/* For kernels that cannot load the other. ecli attaches one of the two. */
 SEC("raw_tp/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {

@@ -10,7 +10,7 @@
 
 #define MAX_HANDLERS 256
 
-/// Only interrupts of tasks below the cgroup given with `ecli run --cgroup PATH`
+/// Only interrupts while a task of the cgroup in `ecli run --cgroup PATH` runs
 const volatile bool filter_cg = false;
 
 /// Show the distribution of times as histograms
@@ -19,7 +19,7 @@ const volatile bool targ_dist = false;
 /// Times in nanoseconds instead of microseconds
 const volatile bool targ_ns = false;
 
-/// Only count interrupts, without taking their time
+/// Only count interrupts, without measuring their time
 const volatile bool do_count = false;
 
 struct irq_key {
@@ -33,7 +33,7 @@ struct {
 	__uint(max_entries, 1);
 } cgroup_map SEC(".maps");
 
-/* When the interrupt that this CPU is in began. They do not nest. */
+/* When the current interrupt of this CPU began. Interrupts do not nest. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
@@ -94,7 +94,7 @@ static int handle_exit(struct irqaction *action)
 	if (do_count || is_filtered())
 		return 0;
 	began = bpf_map_lookup_elem(&start, &key);
-	/* Zero: attached in the middle of it. */
+	/* Zero: attached during this interrupt. */
 	if (!began || !*began)
 		return 0;
 	time = bpf_ktime_get_ns() - *began;
@@ -124,7 +124,7 @@ int BPF_PROG(irq_handler_exit_btf, int irq, struct irqaction *action)
 	return handle_exit(action);
 }
 
-/* For kernels without BTF; ecli attaches one of the two. */
+/* For kernels that cannot load the others. ecli attaches one of each pair. */
 SEC("raw_tp/irq_handler_entry")
 int BPF_PROG(irq_handler_entry, int irq, struct irqaction *action)
 {

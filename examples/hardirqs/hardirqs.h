@@ -4,7 +4,7 @@
 
 #define MAX_SLOTS 20
 
-/* What is known of a handler. */
+/* The statistics of a handler. */
 struct info {
 	__u64 count;
 	__u64 total_time;

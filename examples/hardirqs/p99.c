@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An alert for each interrupt whose 99th percentile is beyond a limit.
+ * An alert for each interrupt whose 99th percentile exceeds a limit.
  *
- * Parameters: p99=100us the limit; least=100 leaves out those that came fewer times; show=yes passes
- * the readings on; stop=CODE ends the run at the first alert, with this exit code.
+ * Parameters: p99=100us is the limit; least=100 omits those that occurred fewer times;
+ * show=yes passes the readings on; stop=CODE ends the run at the first alert, with this exit code.
  */
 #include <bpfpack.h>
 
@@ -29,7 +29,7 @@ BP_START(about)
 	return 0;
 }
 
-/* Slot 0 counts 0 and 1, slot n from 2^n on. In a slot, values are taken to be spread evenly. */
+/* Slot 0 counts 0 and 1, slot n from 2^n on. Assumes that values are spread evenly in a slot. */
 static uint64_t percentile(struct bp_record row, uint64_t total, uint64_t percent)
 {
 	uint64_t rank = (total * percent + 99) / 100, count;
@@ -50,7 +50,7 @@ BP_SAMPLE(sample)
 
 	if (show)
 		bp_show_sample(sample);
-	/* At its end, a run makes a last reading. */
+	/* A run ends with a last reading. */
 	if (stopped)
 		return 0;
 	bp_each_row(row, sample) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// Says hello to each program that is started, in the kernel's trace log.
+// Prints hello for each program that starts, to the trace log of the kernel.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 
 SEC("raw_tp/sched_process_exec")
 int process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	/* The upper half is the process, the lower the thread. */
+	/* The upper half is the process ID, the lower half the thread ID. */
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	char comm[16];
 
@@ -15,5 +15,5 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/// @brief Say hello to each program that is started
+/// @brief Say hello to each program that starts
 char LICENSE[] SEC("license") = "GPL";

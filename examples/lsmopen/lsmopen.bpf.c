@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each file that is opened, where security modules are asked whether it may be.
+// Reports each file that is opened, where the kernel asks its security modules.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* Access modes in a file's flags, the lowest two bits. */
+/* The access mode: the lowest two bits of the flags of a file. */
 #define O_ACCMODE 03
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -12,18 +12,18 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only processes of this user; -1: of all
+/// @description Only processes of this user; -1: all
 const volatile s64 target_uid = -1;
 
 /// @cmdarg {"long": "written", "short": "w"}
-/// @description Only files that are opened to be written to
+/// @description Only files that are opened for writing
 const volatile bool only_written = false;
 
 enum access {
 	READ,
 	WRITE,
 	BOTH,
-	/* For ioctl(2) alone, as some drivers have it: open(2) with 3 in place of these. */
+	/* Only for ioctl(2): some drivers accept open(2) with 3, not one of these. */
 	NEITHER,
 };
 
@@ -32,7 +32,7 @@ struct opened {
 	u32 uid;
 	enum access access;
 	char comm[16];
-	/* From the root of the process; empty where it is longer. */
+	/* From the root of the process; empty if it is longer. */
 	char path[256];
 };
 
@@ -41,7 +41,7 @@ struct {
 	__uint(max_entries, 1 << 21);
 } opens SEC(".maps");
 
-/* `ret` is the answer of the BPF program before, which is handed on: this one denies nothing. */
+/* `ret` is the result of the previous BPF program, and is passed on: this one denies nothing. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
 {
@@ -67,5 +67,5 @@ int BPF_PROG(file_open, struct file *file, int ret)
 	return ret;
 }
 
-/// @brief Files that are opened, by their whole paths
+/// @brief Files that are opened, with complete paths
 char LICENSE[] SEC("license") = "GPL";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// Counts packets where the firewall's rules are, by protocol.
+// Counts packets at a hook of the firewall, by protocol.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <maps.bpf.h>
 
-/* The kernel's name of it is a macro, which vmlinux.h cannot bring. */
+/* A macro in the kernel, so vmlinux.h does not have it. */
 #define NF_ACCEPT 1
 
 struct kind {
@@ -28,11 +28,11 @@ struct {
 	__uint(max_entries, 5 * 2 * 256);
 } traffic SEC(".maps");
 
-/* 0 where the header is not there. */
+/* 0 if there is no header. */
 static u8 protocol_of(struct sk_buff *skb, u8 family)
 {
 	struct bpf_dynptr packet;
-	/* Where the kernel copies a header to that is not in one piece. */
+	/* The kernel copies a header here if it is not contiguous. */
 	struct ipv6hdr copy;
 
 	/* At these hooks, a packet begins with its IP header. */
@@ -51,13 +51,13 @@ static u8 protocol_of(struct sk_buff *skb, u8 family)
 SEC("netfilter")
 int count(struct bpf_nf_ctx *ctx)
 {
-	/* The families' numbers are those of sockets. */
+	/* The numbers of the families are those of sockets. */
 	struct kind kind = {.hook = ctx->state->hook, .family = ctx->state->pf};
 	struct traffic *sum, zero = {};
 
 	kind.protocol = protocol_of(ctx->skb, kind.family);
 	sum = bpf_map_lookup_or_try_init(&traffic, &kind, &zero);
-	/* What is sent passes here in a process, which a packet that comes in can interrupt. */
+	/* A process that sends a packet here can be interrupted by a received packet. */
 	if (sum) {
 		__sync_fetch_and_add(&sum->packets, 1);
 		__sync_fetch_and_add(&sum->bytes, ctx->skb->len);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! How often each process opened files of each folder: a table every few seconds, and at the end.
+//! Counts the files that each process opens, by directory: a table every few seconds, and
+//! at the end.
 //!
-//! Parameters: every=5s how often; top=20 how many rows.
+//! Parameters: every=5s is the interval; top=20 is the number of rows.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ struct Directories {
     fname: Member,
     top: usize,
     table: Output<Row>,
-    /// Opens, and those of them that failed.
+    /// Opens, and failed opens.
     counts: BTreeMap<Process, BTreeMap<Vec<u8>, (u64, u64)>>,
 }
 
@@ -51,7 +52,7 @@ impl Module for Directories {
             let name = record.text(self.fname);
             let folders = self.counts.entry(process).or_default();
             let folder = folder(&name);
-            // A known one is found without a copy of its name.
+            // Finds a known directory without copying its name.
             if !folders.contains_key(folder) {
                 folders.insert(folder.to_vec(), (0, 0));
             }
@@ -89,7 +90,7 @@ impl Directories {
     }
 }
 
-/// What a path has before its last part: of one without a slash, the working folder.
+/// The directory of a path: `.` if the path has no slash.
 fn folder(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(0) => b"/",

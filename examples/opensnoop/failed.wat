@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: MIT
-;; Lets records of opensnoop past whose `ret`, at offset 8, is below zero.
+;; Passes on records of opensnoop with a negative `ret`, which is at offset 8.
 (module
   (import "bpfpack" "emit" (func $emit (param i32 i32 i32 i32)))
   (memory (export "memory") 256)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each file that is opened, or that could not be.
+// Reports each file that a process opens, or fails to open.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 
 #define MAX_TASKS 10240
 
-/* What creat(2) stands for: O_CREAT | O_WRONLY | O_TRUNC. */
+/* The flags of creat(2): O_CREAT | O_WRONLY | O_TRUNC. */
 #define CREAT_FLAGS 01101
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -13,21 +13,21 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only processes of this user; -1: of all
+/// @description Only processes of this user; -1: all
 const volatile s64 target_uid = -1;
 
 /// @cmdarg {"long": "failed", "short": "x"}
-/// @description Only what could not be opened
+/// @description Only failed calls
 const volatile bool only_failed = false;
 
 struct opened {
 	u32 pid;
 	u32 uid;
-	/* A file descriptor, or an error below zero. */
+	/* A file descriptor, or a negative error. */
 	s32 ret;
 	u32 flags;
 	char comm[16];
-	/* As it was passed, and cut where it is longer. */
+	/* As passed, truncated to this size. */
 	char fname[256];
 };
 
@@ -36,7 +36,7 @@ struct call {
 	u32 flags;
 };
 
-/* What threads that are in a call have passed to it. */
+/* The arguments of the calls that threads are in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);
@@ -84,7 +84,7 @@ static int left(s64 ret)
 	record->ret = ret;
 	record->flags = call->flags;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	/* One that cannot be read fails the call, too. */
+	/* If the name cannot be read, the call fails, too. */
 	if (bpf_probe_read_user_str(record->fname, sizeof(record->fname), call->fname) < 0)
 		record->fname[0] = 0;
 	bpf_ringbuf_submit(record, 0);
@@ -93,7 +93,7 @@ out:
 	return 0;
 }
 
-/* Other architectures have the calls with `at` alone. */
+/* Other architectures have only the variants with `at`. */
 #ifdef __TARGET_ARCH_x86
 SEC("tp/syscalls/sys_enter_open")
 int open_enter(struct trace_event_raw_sys_enter *ctx)
@@ -135,7 +135,7 @@ int openat_exit(struct trace_event_raw_sys_exit *ctx)
 SEC("tp/syscalls/sys_enter_openat2")
 int openat2_enter(struct trace_event_raw_sys_enter *ctx)
 {
-	/* The flags come first in what the third argument points to. */
+	/* The third argument points to a struct that begins with the flags. */
 	u64 flags = 0;
 
 	bpf_probe_read_user(&flags, sizeof(flags), (void *)ctx->args[2]);
@@ -148,5 +148,5 @@ int openat2_exit(struct trace_event_raw_sys_exit *ctx)
 	return left(ctx->ret);
 }
 
-/// @brief Files that are opened, or could not be
+/// @brief Files that processes open, or fail to open
 char LICENSE[] SEC("license") = "GPL";

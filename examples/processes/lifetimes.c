@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Joins what starts with what ends: one record a process, with its program and run time. At the
- * end, those that still run. Processes that started no program while this ran are left out.
+ * Joins starts and ends: one record per process, with its program and run time; at the end, one
+ * per process that still runs. Processes that started no program during the run are omitted.
  *
- * Parameter: least=1s leaves out those that ran shorter.
+ * Parameter: least=1s omits processes that ran less time.
  */
 #include <bpfpack.h>
 #include <bpfpack_table.h>
 
 enum { EXEC, EXIT };
 
-/* The members of the two kinds that are looked at. */
+/* The members that this module reads, by kind of record. */
 static struct {
 	struct bp_member pid, ppid, start, comm, file, ran, code, sig;
 } of[2];
@@ -28,7 +28,7 @@ struct program {
 
 static struct bp_table programs = BP_TABLE(struct key, struct program);
 
-/* As they are declared below. */
+/* The layouts of the records declared below. */
 struct process {
 	uint32_t pid, ppid;
 	char comm[16], file[128];

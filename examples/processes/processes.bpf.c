@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells when processes start programs and when they end, in a way that the two can be joined.
+// Reports programs that processes start, and ends of processes, with a key that joins them.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include "processes.h"
 
-/* The kernel's name of it is a macro, which vmlinux.h cannot bring. */
+/* A macro in the kernel, so vmlinux.h does not have it. */
 #define SIGNAL_GROUP_EXIT 0x4
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only processes of this user; -1: of all
+/// @description Only processes of this user; -1: all
 const volatile s64 target_uid = -1;
 
 /// @record_tag kind
@@ -24,7 +24,7 @@ struct process {
 	u64 start_ns;
 };
 
-/* Processes that ended lately. */
+/* Processes that ended recently. */
 /// @hidden
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -74,13 +74,13 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	bool yes = true;
 	u32 status;
 
-	/* A process ends with the last of its threads, which need not be the first. */
+	/* A process ends with its last thread, which need not be its leader. */
 	if (!is_wanted() || BPF_CORE_READ(task, signal, live.counter))
 		return 0;
-	/* Two that end at once may both see that no one is left. */
+	/* Two threads that end at the same time can both see that none is left. */
 	if (bpf_map_update_elem(&ended, &process, &yes, BPF_NOEXIST))
 		return 0;
-	/* As wait(2) has it. */
+	/* The status that wait(2) returns. */
 	if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
 		status = BPF_CORE_READ(task, signal, group_exit_code);
 	else

@@ -7,12 +7,12 @@ enum kind {
 	EXIT,
 };
 
-/* A program that a process has started. */
+/* A program that a process started. */
 struct started {
 	enum kind kind;
 	__u32 pid;
 	__u32 ppid;
-	/* When the process began: with its number, this names one process alone. */
+	/* When the process began. Together with its PID, this identifies the process. */
 	__u64 start_ns;
 	char comm[16];
 	char file[128];
@@ -25,7 +25,7 @@ struct ended {
 	__u64 start_ns;
 	__u64 duration_ns;
 	__u32 exit_code;
-	/* That ended it, or 0. */
+	/* The signal that ended the process, or 0. */
 	__u32 sig;
 	char comm[16];
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// Takes samples of what each CPU does: the stacks of the kernel and of the program that runs.
+// Samples what each CPU runs: the kernel stack and the user stack.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 
-/* As deep as perf looks by default. */
+/* The default depth of perf. */
 #define MAX_DEPTH 127
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -11,25 +11,25 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "user", "short": "U"}
-/// @description Only stacks of programs
+/// @description Only user stacks
 const volatile bool only_user = false;
 
 /// @cmdarg {"long": "kernel", "short": "K"}
-/// @description Only stacks of the kernel
+/// @description Only kernel stacks
 const volatile bool only_kernel = false;
 
 /// @cmdarg {"long": "idle", "short": "i"}
-/// @description Tell of CPUs that have nothing to do, too
+/// @description Include idle CPUs
 const volatile bool with_idle = false;
 
 struct sample {
 	u32 pid;
 	u32 cpu_id;
 	char comm[16];
-	/* In bytes; 0 or below where there is none. What lies beyond means nothing. */
+	/* In bytes; 0 or negative if there is no stack. The rest of the array is undefined. */
 	s32 kstack_sz;
 	s32 ustack_sz;
-	/* Return addresses, the innermost first. */
+	/* Return addresses, innermost first. */
 	u64 kstack[MAX_DEPTH];
 	u64 ustack[MAX_DEPTH];
 };
@@ -40,7 +40,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } samples SEC(".maps");
 
-/* An odd number, so that it does not keep step with what happens each hundredth of a second. */
+/* An odd number, so that samples do not coincide with timers that fire 100 times per second. */
 /// @frequency 49
 SEC("perf_event")
 int take_sample(struct bpf_perf_event_data *ctx)
@@ -48,7 +48,7 @@ int take_sample(struct bpf_perf_event_data *ctx)
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct sample *sample;
 
-	/* What runs on a CPU with nothing to do is nobody's process. */
+	/* On an idle CPU, the process ID is 0. */
 	if ((target_pid && target_pid != pid) || (!pid && !with_idle))
 		return 0;
 	sample = bpf_ringbuf_reserve(&samples, sizeof(*sample), 0);
@@ -68,6 +68,6 @@ int take_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/// @brief Samples of what each CPU does, with stacks
-/// @details Stacks of programs are whole where they are built with frame pointers.
+/// @brief Samples of what each CPU runs, with stacks
+/// @details User stacks are complete if programs are compiled with frame pointers.
 char LICENSE[] SEC("license") = "GPL";

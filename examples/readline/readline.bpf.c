@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each line that is entered in a bash.
+// Reports each line that a user enters in bash.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -9,14 +9,14 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only shells of this user; -1: of all
+/// @description Only shells of this user; -1: all
 const volatile s64 target_uid = -1;
 
 struct entered {
 	u32 pid;
 	u32 uid;
 	char comm[16];
-	/* Cut where it is longer. */
+	/* Truncated to this size. */
 	char line[256];
 };
 
@@ -26,8 +26,8 @@ struct {
 } lines SEC(".maps");
 
 /*
- * Debian's bash has readline inside; where it uses the shared library, the function is there. It has
- * just written the text, so that its pages are in memory.
+ * Debian's bash contains readline; other builds use the shared library. The function has just
+ * written the text, so its pages are in memory.
  */
 SEC("uretprobe//bin/bash:readline")
 int BPF_URETPROBE(readline_returned, const char *text)
@@ -36,7 +36,7 @@ int BPF_URETPROBE(readline_returned, const char *text)
 	u32 uid = bpf_get_current_uid_gid();
 	struct entered *record;
 
-	/* Null: the input has ended. */
+	/* Null: the end of the input. */
 	if (!text)
 		return 0;
 	if ((target_pid && target_pid != pid) || (target_uid != -1 && target_uid != uid))

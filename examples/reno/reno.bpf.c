@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A congestion control of TCP that does as the kernel's Reno, and counts what it is asked.
+// A TCP congestion control that does what Reno in the kernel does, and counts the calls.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -15,7 +15,7 @@ enum count {
 	NR_COUNTS,
 };
 
-/* One for each CPU, so that they do not wait for each other's counts. */
+/* One per CPU, so that CPUs do not contend for it. */
 /// @sample {"interval": 1000, "key_labels": ["connections", "acks", "segments", "reductions",
 ///          "recoveries", "timeouts", "undone"]}
 struct {
@@ -29,7 +29,7 @@ static void add(u32 key, u64 number)
 {
 	u64 *count = bpf_map_lookup_elem(&counts, &key);
 
-	/* A process that sends can be interrupted by a packet that comes in. */
+	/* A received packet can interrupt a process that sends. */
 	if (count)
 		__sync_fetch_and_add(count, number);
 }
@@ -40,7 +40,7 @@ void BPF_PROG(reno_init, struct sock *sk)
 	add(CONNECTIONS, 1);
 }
 
-/* How large the window may grow fast, once packets were lost. */
+/* The size of the window at which slow start ends, after a loss. */
 SEC("struct_ops")
 u32 BPF_PROG(reno_ssthresh, struct sock *sk)
 {
@@ -48,7 +48,7 @@ u32 BPF_PROG(reno_ssthresh, struct sock *sk)
 	return tcp_reno_ssthresh(sk);
 }
 
-/* The other side has got packets: the window grows. */
+/* The other side has received packets: the window grows. */
 SEC("struct_ops")
 void BPF_PROG(reno_cong_avoid, struct sock *sk, u32 ack, u32 acked)
 {
@@ -57,7 +57,7 @@ void BPF_PROG(reno_cong_avoid, struct sock *sk, u32 ack, u32 acked)
 	tcp_reno_cong_avoid(sk, ack, acked);
 }
 
-/* Nothing was lost after all. */
+/* Nothing was lost after all: the reduction is undone. */
 SEC("struct_ops")
 u32 BPF_PROG(reno_undo_cwnd, struct sock *sk)
 {
@@ -74,7 +74,7 @@ void BPF_PROG(reno_set_state, struct sock *sk, u8 state)
 		add(TIMEOUTS, 1);
 }
 
-/* With a link, it goes when ecli does. */
+/* With a link, the kernel unregisters it when ecli ends. */
 SEC(".struct_ops.link")
 struct tcp_congestion_ops reno = {
 	.init = (void *)reno_init,
@@ -85,5 +85,5 @@ struct tcp_congestion_ops reno = {
 	.name = "counted_reno",
 };
 
-/// @brief A congestion control of TCP that counts what it is asked
+/// @brief A TCP congestion control that counts its calls
 char LICENSE[] SEC("license") = "GPL";

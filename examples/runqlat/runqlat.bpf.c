@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How long tasks that could run waited for a CPU.
+// How long runnable tasks wait for a CPU.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -11,7 +11,7 @@
 #define MAX_TASKS 10240
 #define TASK_RUNNING 0
 
-/// Only tasks below the cgroup given with `ecli run --cgroup PATH`
+/// Only tasks of the cgroup in `ecli run --cgroup PATH`
 const volatile bool filter_cg = false;
 
 /// A histogram for each process
@@ -26,7 +26,7 @@ const volatile bool targ_per_pidns = false;
 /// Times in milliseconds instead of microseconds
 const volatile bool targ_ms = false;
 
-/// Only threads of this process; 0: of all
+/// Only threads of this process; 0: all
 const volatile pid_t targ_tgid = 0;
 
 struct {
@@ -36,7 +36,7 @@ struct {
 	__uint(max_entries, 1);
 } cgroup_map SEC(".maps");
 
-/* When a thread became able to run. */
+/* When a thread became runnable. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);
@@ -55,7 +55,7 @@ struct {
 
 static const struct hist zero;
 
-/* Kernels before 5.14 have `state` in place of `__state`. */
+/* Before 5.14, the member is `state`. */
 struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
@@ -114,7 +114,7 @@ static int switched(struct task_struct *from, struct task_struct *to)
 
 	if (filter_cg && bpf_current_task_under_cgroup(&cgroup_map, 0) != 1)
 		return 0;
-	/* One that was interrupted goes on waiting. */
+	/* A preempted task waits again. */
 	if (state_of(from) == TASK_RUNNING)
 		enqueued(from);
 
@@ -155,7 +155,7 @@ int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *from, struct ta
 	return switched(from, to);
 }
 
-/* For kernels without BTF; ecli attaches one of the two. */
+/* For kernels that cannot load the others. ecli attaches one of each pair. */
 SEC("raw_tp/sched_wakeup")
 int BPF_PROG(sched_wakeup, struct task_struct *task)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Takes samples of how many tasks wait for each CPU.
+// Samples how many tasks wait for each CPU.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -13,11 +13,11 @@
 const volatile bool per_cpu = false;
 
 struct queue {
-	/* -1: all together. */
+	/* -1: all CPUs together. */
 	s32 cpu;
 };
 
-/* Slot n counts the samples at which n tasks waited; the last one, more, too. */
+/* Slot n counts the samples in which n tasks waited; the last slot also counts larger numbers. */
 struct hist {
 	u64 total_tasks;
 	u32 slots[MAX_SLOTS];
@@ -31,12 +31,12 @@ struct {
 	__uint(max_entries, MAX_CPUS);
 } hists SEC(".maps");
 
-/* Kernels 6.12 and 6.13. */
+/* Linux 6.12 and 6.13. */
 struct cfs_rq___from_6_12 {
 	unsigned int h_nr_delayed;
 } __attribute__((preserve_access_index));
 
-/* Tasks that sleep already, and stay in the queue until their turn would come: from 6.12 on. */
+/* Since 6.12, tasks that already sleep can stay in the queue until their turn would come. */
 static u32 asleep(struct cfs_rq *queue)
 {
 	struct cfs_rq___from_6_12 *old = (void *)queue;
@@ -48,17 +48,17 @@ static u32 asleep(struct cfs_rq *queue)
 	return 0;
 }
 
-/* How many tasks want this CPU, of all scheduling classes. */
+/* The runnable tasks of this CPU, of all scheduling classes. */
 static s32 wanting(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	/* The task's own queue may be that of its cgroup alone: the CPU's has all. */
+	/* The queue of the task can be that of its cgroup; the queue of the CPU has all tasks. */
 	struct rq *rq = BPF_CORE_READ(task, se.cfs_rq, rq);
 
 	return BPF_CORE_READ(rq, nr_running) - asleep(&rq->cfs);
 }
 
-/* An odd number, so that it does not keep step with what happens each hundredth of a second. */
+/* An odd number, so that samples do not coincide with timers that fire 100 times per second. */
 /// @frequency 99
 SEC("perf_event")
 int take_sample(void *ctx)
@@ -68,10 +68,10 @@ int take_sample(void *ctx)
 	struct hist *hist;
 	s32 waiting = wanting();
 
-	/* One of them has the CPU, unless it is idle. */
+	/* One of them runs, unless the CPU is idle. */
 	if ((u32)bpf_get_current_pid_tgid())
 		waiting--;
-	/* A task that leaves the CPU is in the queue no more. */
+	/* A task that is leaving the CPU is no longer in the queue. */
 	if (waiting < 0)
 		waiting = 0;
 	if (per_cpu)

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each signal that a process sends, or could not send; on request, of the kernel's, too.
+// Reports each signal that a process sends or fails to send; with --kernel, also the kernel's.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #define MAX_TASKS 10240
 
-/* The kernel has a 0 or 1 in place of a pointer to what is known of a signal, when it makes one. */
+/* For signals that the kernel makes, the pointer to the siginfo can be one of these. */
 #define SEND_SIG_NOINFO 0
 #define SEND_SIG_PRIV 1
 
-/* Codes of signals that processes send; the kernel's headers have them as macros. */
+/* Codes of signals that processes send: macros in the kernel. */
 #define SI_USER 0
 #define SI_QUEUE -1
 #define SI_TKILL -6
 
 /// @cmdarg {"long": "pid", "short": "p"}
-/// @description Only signals that this process sends; 0: that any does
+/// @description Only signals that this process sends; 0: any process
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "to", "short": "t"}
-/// @description Only signals to this process, or to this thread where one is meant; 0: to any
+/// @description Only signals to this process, or to this thread if the call names a thread; 0: any
 const volatile s32 target_tpid = 0;
 
 /// @cmdarg {"long": "signal", "short": "s"}
@@ -28,19 +28,19 @@ const volatile s32 target_tpid = 0;
 const volatile u32 target_sig = 0;
 
 /// @cmdarg {"long": "failed", "short": "x"}
-/// @description Only those that could not be sent
+/// @description Only failed calls
 const volatile bool only_failed = false;
 
 /// @cmdarg {"long": "kernel", "short": "k"}
-/// @description Tell of signals that the kernel makes, too
+/// @description Also show signals from the kernel
 const volatile bool with_kernel = false;
 
 struct sent {
-	/* Of the sender; of a signal that the kernel makes, what was running. */
+	/* The sender; for a signal from the kernel, the process that was running. */
 	u32 pid;
 	/*
-	 * As it was passed: a thread's where one is meant, below zero that of a group. 0: the
-	 * sender's own group, or unknown, where a file that stood for the target did not work.
+	 * As passed: a process, or a thread if the call names one; negative for a group. 0: the
+	 * group of the sender, or unknown if the pidfd was invalid.
 	 */
 	s32 tpid;
 	u32 sig;
@@ -53,11 +53,11 @@ struct sent {
 struct call {
 	s32 tpid;
 	u32 sig;
-	/* Whether an open file stands for the target. */
+	/* Whether a pidfd names the target. */
 	bool by_file;
 };
 
-/* What threads that are in a call have passed to it. */
+/* The arguments of the calls that threads are in. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, u32);
@@ -207,13 +207,13 @@ int signal_generate(struct bpf_raw_tracepoint_args *ctx)
 			tell(tpid, sig, 0, true);
 		return 0;
 	}
-	/* Here it is seen for which process the file stands. */
+	/* Here, the process of the pidfd is known. */
 	call = bpf_map_lookup_elem(&calls, &tid);
 	if (call && call->by_file)
 		call->tpid = tpid;
 	return 0;
 }
 
-/// @brief Signals that processes send, or could not send
-/// @details Of signals that the kernel makes, with --kernel, it shows what was running then.
+/// @brief Signals that processes send, or fail to send
+/// @details For signals from the kernel (--kernel), the process is the one that was running.
 char LICENSE[] SEC("license") = "GPL";

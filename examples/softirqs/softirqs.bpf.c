@@ -12,10 +12,10 @@ const volatile bool targ_dist = false;
 /// Times in nanoseconds instead of microseconds
 const volatile bool targ_ns = false;
 
-/// Only soft interrupts of this CPU; -1: of all
+/// Only soft interrupts of this CPU; -1: all CPUs
 const volatile int targ_cpu = -1;
 
-/* When the soft interrupt that this CPU is in began. They do not nest. */
+/* When the current soft interrupt of this CPU began. Soft interrupts do not nest. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, u32);
@@ -63,7 +63,7 @@ static int handle_exit(u64 kind)
 	if (kind >= NR_SOFTIRQ_KINDS || is_filtered())
 		return 0;
 	began = bpf_map_lookup_elem(&start, &key);
-	/* Zero: attached in the middle of it. */
+	/* Zero: attached during this soft interrupt. */
 	if (!began || !*began)
 		return 0;
 	delta = bpf_ktime_get_ns() - *began;
@@ -90,7 +90,7 @@ int BPF_PROG(softirq_exit_btf, unsigned int kind)
 	return handle_exit(kind);
 }
 
-/* For kernels without BTF; ecli attaches one of the two. */
+/* For kernels without BTF. ecli attaches one of each pair. */
 SEC("raw_tp/softirq_entry")
 int BPF_PROG(softirq_entry, unsigned int kind)
 {

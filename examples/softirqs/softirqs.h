@@ -5,7 +5,7 @@
 #define MAX_SLOTS 20
 #define NR_SOFTIRQ_KINDS 10
 
-/* Times of one kind. */
+/* The times of one kind of soft interrupt. */
 struct hist {
 	__u32 slots[MAX_SLOTS];
 };

@@ -10,11 +10,11 @@
 #define MAX_ROWS 16384
 
 /// @cmdarg {"long": "times", "short": "t"}
-/// @description Take the time of each call, too
+/// @description Also measure the time of each call
 const volatile bool with_times = false;
 
 /// @cmdarg {"long": "processes", "short": "P"}
-/// @description Count each process for itself
+/// @description Count each process separately
 const volatile bool per_process = false;
 
 /// @cmdarg {"long": "pid", "short": "p"}
@@ -22,7 +22,7 @@ const volatile bool per_process = false;
 const volatile u32 target_pid = 0;
 
 struct call {
-	/* 0: all together. */
+	/* 0: all processes together. */
 	u32 pid;
 	u32 syscall;
 };
@@ -38,7 +38,7 @@ struct begun {
 	u32 syscall;
 };
 
-/* The calls that threads are in. Threads that end within one make room for others. */
+/* The calls that threads are in. The entries of ended threads make room for others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, u32);
@@ -55,7 +55,7 @@ struct {
 	__uint(max_entries, MAX_ROWS);
 } counts SEC(".maps");
 
-/* Whether the call is one of a 32-bit program, which have other numbers. */
+/* Whether a 32-bit program makes the call: its calls have other numbers. */
 static bool is_compat(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
@@ -80,14 +80,14 @@ static void count(u32 pid, u32 syscall, u64 time)
 	calls = bpf_map_lookup_or_try_init(&counts, &call, &zero);
 	if (!calls)
 		return;
-	/* Each time anew: a process that was started has its parent's name first. */
+	/* Set each time: a new process has the name of its parent until it starts a program. */
 	if (per_process) {
 		struct task_struct *task = (void *)bpf_get_current_task();
 
 		BPF_CORE_READ_STR_INTO(&calls->comm, task, group_leader, comm);
 	}
 	__sync_fetch_and_add(&calls->count, 1);
-	/* Where it is always 0, clang makes another instruction of it, which needs Linux 5.12. */
+	/* If it is always 0, clang emits another instruction, which needs Linux 5.12. */
 	if (time)
 		__sync_fetch_and_add(&calls->total_ns, time);
 }
@@ -98,7 +98,7 @@ static int entered(s64 number)
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = id >> 32, tid = id;
 
-	/* Below zero: a debugger or seccomp has it left out. */
+	/* Negative: a debugger or seccomp skips the call. */
 	if (number < 0 || (target_pid && target_pid != pid))
 		return 0;
 	if (is_compat((void *)bpf_get_current_task()))
@@ -141,7 +141,7 @@ int BPF_PROG(sys_exit_btf)
 	return left();
 }
 
-/* For kernels that do not load the others; ecli attaches one of the two. */
+/* For kernels that cannot load the others. ecli attaches one of each pair. */
 SEC("raw_tp/sys_enter")
 int BPF_PROG(sys_enter, struct pt_regs *regs, long number)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// Lists the tasks of the machine, a line each.
+// Lists the tasks of the machine, one per line.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bits.bpf.h>
 
-/* The kernel's names of these are macros, which vmlinux.h cannot bring. */
+/* Macros in the kernel, so vmlinux.h does not have them. */
 #define TASK_REPORT 0x7f
 #define TASK_IDLE 0x402
 #define TASK_RTLOCK_WAIT 0x1000
@@ -15,14 +15,14 @@
 /// @description Only processes, without their other threads
 const volatile bool only_processes = false;
 
-/* Kernels before 5.14 have `state` in place of `__state`. */
+/* Before 5.14, the member is `state`. */
 struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
 
 /*
- * The letters that ps(1) has, by the highest bit of the state. Not of 8 or 16 bytes: clang puts
- * such constants into a section of their own, of which its BTF does not know.
+ * The letters of ps(1), by the highest bit of the state. Not 8 or 16 bytes long: clang puts
+ * such constants into a separate section, which its BTF does not describe.
  */
 static const char letters[12] = "RSDTtXZP";
 
@@ -43,7 +43,7 @@ static char letter_of(struct task_struct *task)
 	return reported ? letters[(log2l(reported) + 1) & 7] : 'R';
 }
 
-/* The kernel calls it for each task, and once without one at the end. */
+/* The kernel calls it for each task, and once at the end without a task. */
 SEC("iter/task")
 int list_task(struct bpf_iter__task *ctx)
 {
@@ -57,7 +57,7 @@ int list_task(struct bpf_iter__task *ctx)
 		BPF_SEQ_PRINTF(seq, "    TID     PID    PPID S COMM\n");
 	if (only_processes && task->pid != task->tgid)
 		return 0;
-	/* A text, since older kernels print no single characters here. */
+	/* A string, because older kernels cannot print single characters here. */
 	state[0] = letter_of(task);
 	BPF_SEQ_PRINTF(seq, "%7d %7d %7d %s %s\n", task->pid, task->tgid, task->real_parent->tgid,
 		       state, task->comm);

@@ -10,7 +10,7 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
-/* Whoever else looks at the packet decides what becomes of it. */
+/* Leaves the decision about the packet to other programs. */
 #define TC_ACT_UNSPEC -1
 
 enum direction {
@@ -20,7 +20,7 @@ enum direction {
 
 struct kind {
 	enum direction direction;
-	/* 0 for what is no IP: ARP and the like. */
+	/* 0 for packets that are not IP, such as ARP. */
 	u16 family;
 	u16 protocol;
 };
@@ -55,7 +55,7 @@ static int count(struct __sk_buff *skb, enum direction direction)
 		family = AF_INET6;
 		offset = offsetof(struct ipv6hdr, nexthdr);
 	}
-	/* From the network's header on: tunnels have none of Ethernet before it. */
+	/* Relative to the network header: tunnels have no Ethernet header. */
 	if (family && !bpf_skb_load_bytes_relative(skb, offset, &protocol, sizeof(protocol),
 						   BPF_HDR_START_NET)) {
 		kind.family = family;
@@ -63,7 +63,7 @@ static int count(struct __sk_buff *skb, enum direction direction)
 	}
 	sum = bpf_map_lookup_or_try_init(&traffic, &kind, &zero);
 	if (sum) {
-		/* One that is cut by the network card, or was joined, is several on the wire. */
+		/* A packet that was merged, or will be split, is several packets on the wire. */
 		__sync_fetch_and_add(&sum->packets, skb->gso_segs ?: 1);
 		__sync_fetch_and_add(&sum->bytes, skb->len);
 	}

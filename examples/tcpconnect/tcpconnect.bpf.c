@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each TCP connection that a process of this machine asks for.
+// Reports each TCP connection that a process of this machine opens.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -12,11 +12,11 @@
 const volatile u32 target_pid = 0;
 
 /// @cmdarg {"long": "uid", "short": "u"}
-/// @description Only processes of this user; -1: of all
+/// @description Only processes of this user; -1: all
 const volatile s64 target_uid = -1;
 
 /// @cmdarg {"long": "dport", "short": "d"}
-/// @description Only connections to this port; 0: to all
+/// @description Only connections to this port; 0: all
 const volatile u16 target_dport = 0;
 
 struct connecting {
@@ -26,7 +26,7 @@ struct connecting {
 	/* IPv4 addresses are in the first four bytes. */
 	u8 saddr[16];
 	u8 daddr[16];
-	/* As it goes over the wire: its type says so to user space. */
+	/* In network byte order, as its type tells user space. */
 	__be16 dport;
 	char comm[16];
 };
@@ -37,8 +37,8 @@ struct {
 } events SEC(".maps");
 
 /*
- * All connections that are asked for go through this state, and only they. The change to it is made
- * by the call of connect(2) (or of sendto(2)) itself, so that the caller is the one that runs.
+ * All outgoing connections pass through this state, and only they. connect(2) or sendto(2) itself
+ * changes the state, so the current process is the caller.
  */
 SEC("raw_tp/inet_sock_set_state")
 int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
@@ -51,7 +51,7 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 
 	if (ctx->args[2] != TCP_SYN_SENT)
 		return 0;
-	/* A bit field before Linux 5.6. MPTCP comes here, too, beside the TCP that it is over. */
+	/* A bit field before Linux 5.6. MPTCP comes here, too, in addition to the TCP below it. */
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (target_pid && target_pid != pid)
@@ -81,5 +81,5 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/// @brief TCP connections that processes of this machine ask for
+/// @brief TCP connections that processes of this machine open
 char LICENSE[] SEC("license") = "GPL";

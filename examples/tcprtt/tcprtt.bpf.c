@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each TCP connection that is made in a cgroup, and its round-trip time.
+// Reports each TCP connection of a cgroup, with its round-trip time.
 #include <vmlinux.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -7,15 +7,15 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-/* So that what calls the program goes on as without it. */
+/* The return value that changes nothing. */
 #define GO_ON 1
 
 /// @cmdarg {"long": "least-us", "short": "l"}
-/// @description Only connections whose packets take at least this time, in microseconds
+/// @description Only connections with at least this round-trip time, in microseconds
 const volatile u32 least_us = 0;
 
 enum side {
-	/* This machine asked for the connection. */
+	/* This machine opened the connection. */
 	CLIENT,
 	SERVER,
 };
@@ -28,7 +28,7 @@ struct established {
 	u16 sport;
 	u8 daddr[16];
 	u16 dport;
-	/* Of the first two packets, there and back; 0 where it was not measured. */
+	/* Of the handshake; 0 if it was not measured. */
 	u32 rtt_us;
 	u32 mss;
 };
@@ -48,7 +48,7 @@ int established(struct bpf_sock_ops *ctx)
 	if (ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
 	    ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return GO_ON;
-	/* The kernel keeps eighths. */
+	/* The kernel stores eighths of a microsecond. */
 	rtt_us = ctx->srtt_us >> 3;
 	if (rtt_us < least_us)
 		return GO_ON;
@@ -57,7 +57,7 @@ int established(struct bpf_sock_ops *ctx)
 		return GO_ON;
 	record->side = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ? SERVER : CLIENT;
 	record->family = ctx->family;
-	/* One is as the machine has numbers, the other as they go over the wire, in 32 bits. */
+	/* One is in host byte order, the other in network byte order, in 32 bits. */
 	record->sport = ctx->local_port;
 	record->dport = bpf_ntohl(ctx->remote_port);
 	record->rtt_us = rtt_us;

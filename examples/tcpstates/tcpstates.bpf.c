@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Tells of each change of a TCP connection's state, and how long the state before it lasted.
+// Reports each change of the state of a TCP connection, and how long the previous state lasted.
 #include <vmlinux.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -19,14 +19,14 @@ const volatile bool only_ipv4 = false;
 const volatile bool only_ipv6 = false;
 
 /// @cmdarg {"long": "sport", "short": "s"}
-/// @description Only these ports of this machine, as 80,443
+/// @description Only these ports of this machine, for example 80,443
 const volatile u16 target_sports[MAX_PORTS] = {};
 
 /// @cmdarg {"long": "dport", "short": "d"}
 /// @description Only these ports of the other side
 const volatile u16 target_dports[MAX_PORTS] = {};
 
-/* As the kernel's, whose values are the same; its names begin with TCP_. */
+/* The states of the kernel, without the prefix TCP_. */
 enum state {
 	ESTABLISHED = 1,
 	SYN_SENT,
@@ -43,7 +43,7 @@ enum state {
 
 struct changed {
 	u64 skaddr;
-	/* Of whom the socket is, as far as it was seen; else 0. */
+	/* The process that owns the socket, if it was seen; otherwise 0. */
 	u32 pid;
 	u16 family;
 	/* IPv4 addresses are in the first four bytes. */
@@ -53,7 +53,7 @@ struct changed {
 	u16 dport;
 	enum state oldstate;
 	enum state newstate;
-	/* 0 where the begin of the old state was not seen. */
+	/* 0 if the start of the old state was not seen. */
 	u64 delta_us;
 	char comm[16];
 };
@@ -64,7 +64,7 @@ struct socket_state {
 	char comm[16];
 };
 
-/* One that is freed in silence is forgotten when room is needed. */
+/* LRU, because some sockets are freed without a change of state. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, u64);
@@ -77,7 +77,7 @@ struct {
 	__uint(max_entries, 1 << 18);
 } events SEC(".maps");
 
-/* Whether a port is in a list; one that begins with zero has all. */
+/* Whether a port is in a list; a list that begins with zero has all ports. */
 static bool is_among(const volatile u16 *ports, u16 port)
 {
 	if (!ports[0])
@@ -89,8 +89,8 @@ static bool is_among(const volatile u16 *ports, u16 port)
 }
 
 /*
- * Other changes are made when a packet comes, while anybody's program runs. These are made by a
- * call, which is its process's.
+ * Whether a system call of the owner makes this change. Other changes happen when a packet
+ * arrives, while any process runs.
  */
 static bool is_own_doing(enum state newstate)
 {
@@ -117,7 +117,7 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 
-	/* Whatever is shown: the next change may be. */
+	/* Even if this change is not shown, the next one may be. */
 	known = bpf_map_lookup_elem(&sockets, &skaddr);
 	if (known) {
 		state = *known;

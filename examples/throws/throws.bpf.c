@@ -14,7 +14,7 @@ const volatile u32 target_pid = 0;
 struct exception {
 	u32 pid;
 	char comm[16];
-	/* As the linker spells it: `c++filt -t` translates. */
+	/* The mangled name: `c++filt -t` translates it. */
 	char type[44];
 };
 
@@ -26,7 +26,7 @@ struct counts {
 
 static const struct counts zero;
 
-/* Types that nobody has thrown for long make room for others. */
+/* The least recently used types make room for others. */
 /// @view {"kind": "table", "sort": "thrown"}
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -35,7 +35,7 @@ struct {
 	__uint(max_entries, MAX_TYPES);
 } exceptions SEC(".maps");
 
-/* What the C++ ABI has at the start of each std::type_info. */
+/* The beginning of each std::type_info in the C++ ABI. */
 struct type_info {
 	const void *vtable;
 	const char *name;
@@ -49,14 +49,14 @@ static struct counts *counts_of(const struct type_info *type)
 	if (target_pid && target_pid != key.pid)
 		return NULL;
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	/* Empty where the page with the name is not in memory. */
+	/* Empty if the page with the name is not in memory. */
 	bpf_probe_read_user(&name, sizeof(name), &type->name);
 	if (bpf_probe_read_user_str(key.type, sizeof(key.type), name) < 0)
 		key.type[0] = 0;
 	return bpf_map_lookup_or_try_init(&exceptions, &key, &zero);
 }
 
-/* Each probe has the exception itself, and its type. */
+/* Each probe passes the exception and its type. */
 SEC("usdt/libstdc++.so.6:libstdcxx:throw")
 int BPF_USDT(on_throw, void *object, const struct type_info *type)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// How long reads and writes of files take, whatever the files are.
+// How long reads and writes take, of any kind of file.
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -29,7 +29,7 @@ struct times {
 	u64 slots[MAX_SLOTS];
 };
 
-/* When threads that are in a call began it. Those that end within one make room for others. */
+/* When the current calls of threads began. The entries of ended threads make room for others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, u32);
@@ -37,7 +37,7 @@ struct {
 	__uint(max_entries, MAX_TASKS);
 } start SEC(".maps");
 
-/* One for each CPU, so that they do not wait for each other's counts. */
+/* One per CPU, so that CPUs do not contend for it. */
 /// @sample {"interval": 1000, "type": "log2_hist", "key_labels": ["read", "write"],
 ///          "unit": "usecs", "unit_when": {"in_ns": "nsecs"}}
 struct {
@@ -72,7 +72,7 @@ static int left(u32 op, s64 ret)
 	sum = bpf_map_lookup_elem(&times, &op);
 	if (!sum)
 		return 0;
-	/* Another thread may take over this CPU in between. */
+	/* Another thread can run on this CPU in between. */
 	__sync_fetch_and_add(&sum->calls, 1);
 	if (ret < 0)
 		__sync_fetch_and_add(&sum->failed, 1);
@@ -106,7 +106,7 @@ int BPF_PROG(write_fexit, struct file *file, char *buf, size_t count, loff_t *po
 	return left(WRITE, ret);
 }
 
-/* For kernels without BTF or trampolines; ecli attaches one of the two. */
+/* For kernels without BPF trampolines. ecli attaches one of each pair. */
 SEC("kprobe/vfs_read")
 int BPF_KPROBE(read_kprobe)
 {

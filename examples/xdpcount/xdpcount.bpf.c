@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Counts the packets that an interface receives, by protocol, before the kernel looks at them.
+// Counts the packets that an interface receives, by protocol, before the kernel processes them.
 #include <vmlinux.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -14,7 +14,7 @@
 #define MAX_TAGS 2
 
 struct kind {
-	/* 0 for what is no IP: ARP and the like. */
+	/* 0 for packets that are not IP, such as ARP. */
 	u16 family;
 	u16 protocol;
 };
@@ -77,12 +77,12 @@ int count(struct xdp_md *ctx)
 	struct traffic *traffic, zero = {};
 
 	traffic = bpf_map_lookup_or_try_init(&received, &kind, &zero);
-	/* No other program runs on this CPU meanwhile that counts here. */
+	/* No other program updates this value on this CPU at the same time. */
 	if (traffic) {
 		traffic->packets++;
 		traffic->bytes += end - data;
 	}
-	/* Whatever happened: packets go on. */
+	/* All packets pass. */
 	return XDP_PASS;
 }
 
