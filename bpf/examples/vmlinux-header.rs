@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Makes a bundled `vmlinux.h` from a kernel image that is not compressed: finds the BTF in it,
-//! prints it as C, compresses that. `vmlinux/update.sh` calls it.
+//! Creates a bundled `vmlinux.h` from an uncompressed kernel image: finds the BTF in the image,
+//! prints it as C, and compresses the result. `vmlinux/update.sh` runs it.
 
 use std::error::Error;
 use std::io::Write as _;
 
 use flate2::{Compression, write::ZlibEncoder};
 
-/// Begin of BTF data in little-endian: magic number, version 1, no flags, 24 bytes of header.
+/// The start of little-endian BTF data: magic number, version 1, no flags, a header of 24 bytes.
 const BTF_START: [u8; 8] = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Length of BTF data by its header: 24 bytes, then the types and the strings.
+/// The length of BTF data according to its header: 24 bytes, the types and the strings.
 fn btf_len(data: &[u8]) -> Option<usize> {
     let word =
         |at: usize| Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?) as usize);

@@ -13,10 +13,9 @@
 #endif
 
 /*
- * log2l(v) is the position of the highest bit of v that is set: 0 for 0 and 1, 1 for 2 and 3,
- * 2 for 4 to 7 … A slot n of a log2 histogram counts the values whose log2l() is n.
- * Five comparisons of halving width, since BPF has no instruction for it and no loops on old
- * kernels.
+ * log2l(v) is the position of the highest set bit of v: 0 for 0 and 1, 1 for 2 and 3, 2 for 4 to 7 …
+ * Slot n of a log2 histogram counts the values whose log2l() is n. It uses five comparisons of halving
+ * width, because BPF has no such instruction, and old kernels support no loops.
  */
 static __always_inline u64 log2l(u64 v)
 {
@@ -51,7 +50,7 @@ static __always_inline u64 log2(u32 v)
 	return log2l(v);
 }
 
-/* The slot of v in a log2 histogram of `slots` slots; what is too large counts in the last one. */
+/* The slot of v in a log2 histogram with `slots` slots; the last one counts all larger values. */
 static __always_inline u64 log2_slot(u64 v, u64 slots)
 {
 	u64 slot = log2l(v);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
-/* Map access that several CPUs may do at once. */
+/* Map access that several CPUs can perform at once. */
 #ifndef __MAPS_BPF_H
 #define __MAPS_BPF_H
 
 #include <bpf/bpf_helpers.h>
 
-/* From the kernel's errno-base.h, which vmlinux.h cannot bring: it has no macros. */
+/* From the kernel's errno-base.h: vmlinux.h contains no macros. */
 #ifndef EEXIST
 #define EEXIST 17
 #endif
 
 /*
- * The value of a key; when there is none yet, it is made as a copy of *init. Two CPUs that do this
- * at once get the same element. A null pointer when the map is full.
+ * Returns the value of a key. If the key does not exist, it is added with a copy of *init; two CPUs
+ * that do this at once get the same element. Returns a null pointer if the map is full.
  */
 static __always_inline void *
 bpf_map_lookup_or_try_init(void *map, const void *key, const void *init)
 {
 	void *value = bpf_map_lookup_elem(map, key);
-	/* The helper returns an int in a register of 64 bits: compare the int. */
+	/* The helper returns an int in a 64-bit register: compare the int. */
 	int err;
 
 	if (value)
@@ -29,7 +29,7 @@ bpf_map_lookup_or_try_init(void *map, const void *key, const void *init)
 	return bpf_map_lookup_elem(map, key);
 }
 
-/* The value of a key, which is removed; a null pointer when there is none. */
+/* Removes a key, and returns its value; a null pointer if the key does not exist. */
 static __always_inline void *
 bpf_map_lookup_and_delete(void *map, const void *key)
 {

@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! `vmlinux.h` from BTF, by libbpf's BTF-to-C printer. The only unsafe code of this crate.
+//! Writes `vmlinux.h` from BTF with libbpf's BTF-to-C printer. All unsafe code of this crate is
+//! here.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_void};
 
-/// Why there is no header.
+/// Why no header was written.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    /// libbpf does not take the BTF.
+    /// libbpf refuses the BTF.
     #[error("not valid BTF: {0}")]
     Btf(std::io::Error),
     /// A type could not be printed.
     #[error("BTF type {id} cannot be written as C: {error}")]
     Type {
-        /// The type's id.
+        /// The id of the type.
         id: u32,
-        /// libbpf's answer.
+        /// The error of libbpf.
         error: std::io::Error,
     },
 }
 
-/// Before the types: CO-RE relocations for every struct, and macros that kernel sources expect.
+/// Text before the types: CO-RE relocations for every struct, and macros that kernel sources
+/// expect.
 const HEAD: &str = "\
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
@@ -39,7 +41,7 @@ const TYPES_TAIL: &str = "\
 
 ";
 
-/// Sources that declare these functions themselves, otherwise, can do without ours.
+/// Sources that declare these functions differently can turn ours off.
 const KFUNCS_HEAD: &str = "\
 #ifndef BPF_NO_KFUNC_PROTOTYPES
 #ifndef __ksym
@@ -61,7 +63,7 @@ const TAIL: &str = "#endif /* __VMLINUX_H__ */\n";
 /// Writes every type of a kernel's BTF (`/sys/kernel/btf/vmlinux`, or a `.BTF` section) as C.
 ///
 /// # Errors
-/// When libbpf refuses the BTF.
+/// libbpf refuses the BTF.
 pub fn vmlinux_from_btf(data: &[u8]) -> Result<String, DumpError> {
     let btf = Btf::new(data)?;
     let mut text = HEAD.to_owned();
@@ -82,8 +84,8 @@ pub fn vmlinux_from_btf(data: &[u8]) -> Result<String, DumpError> {
     Ok(text)
 }
 
-/// Declares the kernel's functions that BPF programs may call. They are weak: a program can ask
-/// whether the kernel that it runs on has them.
+/// Declares the kernel functions that BPF programs may call. They are weak, so a program can check
+/// whether the running kernel has them.
 fn add_kfuncs(btf: &Btf, text: &mut String) -> Result<(), DumpError> {
     let mut names = BTreeSet::new();
     let mut declarations = String::new();
@@ -154,7 +156,7 @@ impl Btf {
     fn record(&self, id: u32) -> Option<TypeRecord> {
         // SAFETY: the BTF object is live; the result is null or a type in it.
         let record = unsafe { libbpf_sys::btf__type_by_id(self.0, id).as_ref()? };
-        // SAFETY: size and type id share their place, and both are a u32.
+        // SAFETY: `size` and `type` share a union, and both are u32.
         let target = unsafe { record.__bindgen_anon_1.type_ };
         Some(TypeRecord { name: record.name_off, info: record.info, target })
     }
@@ -165,14 +167,14 @@ impl Btf {
         if name.is_null() {
             return c"";
         }
-        // SAFETY: libbpf has checked that the strings end in zero; they live as long as the BTF.
+        // SAFETY: libbpf has checked that strings end with a zero; they live as long as the BTF.
         unsafe { CStr::from_ptr(name) }
     }
 }
 
 impl Drop for Btf {
     fn drop(&mut self) {
-        // SAFETY: made by btf__new, freed once.
+        // SAFETY: created by btf__new, freed once.
         unsafe { libbpf_sys::btf__free(self.0) }
     }
 }
@@ -182,13 +184,13 @@ struct Dump(*mut libbpf_sys::btf_dump, *mut String);
 
 impl Dump {
     fn new(btf: &Btf, text: &mut String) -> Result<Dump, DumpError> {
-        // SAFETY: bindgen's spelling of va_list differs by platform, its calling convention does
-        // not: a pointer. The function has otherwise the type that libbpf calls.
+        // SAFETY: bindgen's type of va_list differs by platform, but its calling convention does
+        // not: it is a pointer. Otherwise the function has the type that libbpf calls.
         let print = unsafe {
             std::mem::transmute::<*const (), libbpf_sys::btf_dump_printf_fn_t>(print as *const ())
         };
-        // SAFETY: `btf` outlives the dump by the caller's scope, and so does `text`, which is only
-        // written to by `print` during btf_dump__dump_type.
+        // SAFETY: the scope of the caller keeps `btf` alive longer than the dump, and `text`, too.
+        // Only `print` writes to `text`, during btf_dump__dump_type.
         let dump = unsafe {
             libbpf_sys::btf_dump__new(
                 btf.0,
@@ -203,7 +205,7 @@ impl Dump {
         Ok(Dump(dump, text))
     }
 
-    /// Adds to the text between libbpf's own words.
+    /// Appends text between the output of libbpf.
     fn print(&self, words: &str) {
         // SAFETY: the text outlives the dump, and libbpf writes to it only while it is called.
         unsafe { (*self.1).push_str(words) }
@@ -212,14 +214,14 @@ impl Dump {
 
 impl Drop for Dump {
     fn drop(&mut self) {
-        // SAFETY: made by btf_dump__new, freed once.
+        // SAFETY: created by btf_dump__new, freed once.
         unsafe { libbpf_sys::btf_dump__free(self.0) }
     }
 }
 
 /// libbpf's callback: appends formatted text to the `String` behind `ctx`.
 extern "C" fn print(ctx: *mut c_void, format: *const c_char, args: *mut c_void) {
-    // SAFETY: `ctx` is the String that Dump::new was given; nobody else touches it meanwhile.
+    // SAFETY: `ctx` is the String given to Dump::new; nothing else accesses it meanwhile.
     let text = unsafe { &mut *ctx.cast::<String>() };
     // SAFETY: libbpf passes a valid format with its arguments.
     if let Ok(formatted) = unsafe { vsprintf::vsprintf(format, args) } {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! The headers that a BPF source includes, as data: nothing of libbpf-dev or linux-headers needs to
-//! be installed where a source is compiled.
+//! The headers that a BPF source includes, as data. Compiling a source requires neither libbpf-dev
+//! nor linux-headers.
 //!
-//! - `vmlinux.h` of a distribution kernel with a full configuration, for each architecture
-//!   ([`vmlinux`]; `vmlinux/update.sh` makes them), or made from any BTF ([`vmlinux_from_btf`]);
-//! - libbpf's headers for BPF programs, of the version that the programs here are built with;
-//! - small headers of our own, under names that sources in the wild include as well.
+//! - `vmlinux.h` for each architecture, from a distribution kernel with a full configuration
+//!   ([`vmlinux`]; `vmlinux/update.sh` creates them), or from any BTF ([`vmlinux_from_btf`]);
+//! - libbpf's headers for BPF programs, of the version that the programs are built with;
+//! - small headers of this project, under names that public sources also include.
 
 mod dump;
 
@@ -16,7 +16,7 @@ use flate2::read::ZlibDecoder;
 
 pub use dump::{DumpError, vmlinux_from_btf};
 
-/// An architecture that BPF programs are compiled for: registers and kernel structs differ.
+/// An architecture that BPF programs are compiled for. Registers and kernel structs differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// x86_64.
@@ -29,13 +29,14 @@ impl Arch {
     /// All of them.
     pub const ALL: [Arch; 2] = [Arch::X86, Arch::Arm64];
 
-    /// The architecture of this machine, if it is one of them.
+    /// The architecture of this machine, if it is supported.
     #[must_use]
     pub fn host() -> Option<Arch> {
         Arch::parse(std::env::consts::ARCH)
     }
 
-    /// By the kernel's name (`x86`, `arm64`) or the compiler's (`x86_64`, `aarch64`).
+    /// Finds an architecture by the kernel's name (`x86`, `arm64`) or the compiler's (`x86_64`,
+    /// `aarch64`).
     #[must_use]
     pub fn parse(name: &str) -> Option<Arch> {
         match name {
@@ -45,7 +46,7 @@ impl Arch {
         }
     }
 
-    /// The kernel's name of it, as in `__TARGET_ARCH_x86`.
+    /// The kernel's name, as in `__TARGET_ARCH_x86`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -54,7 +55,7 @@ impl Arch {
         }
     }
 
-    /// The folder below `/usr/include` in which Debian keeps this architecture's headers.
+    /// The directory below `/usr/include` where Debian keeps the headers of this architecture.
     #[must_use]
     pub fn multiarch(self) -> &'static str {
         match self {
@@ -80,20 +81,20 @@ impl fmt::Display for Arch {
 /// The bundled `vmlinux.h` of an architecture, about 3 MB.
 ///
 /// # Errors
-/// When the bundled data is damaged, which a test rules out.
+/// The bundled data is damaged; a test rules this out.
 pub fn vmlinux(arch: Arch) -> std::io::Result<String> {
     let mut text = String::new();
     ZlibDecoder::new(arch.packed_vmlinux()).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// The bundled `vmlinux.h` as it is stored, to tell one version from another.
+/// The bundled `vmlinux.h` in its stored form, to distinguish versions.
 #[must_use]
 pub fn vmlinux_packed(arch: Arch) -> &'static [u8] {
     arch.packed_vmlinux()
 }
 
-/// The headers beside `vmlinux.h`: the path that a source includes, and the content.
+/// The headers other than `vmlinux.h`: the path in an `#include`, and the content.
 pub fn headers() -> impl Iterator<Item = (String, &'static str)> {
     let libbpf = libbpf_sys::API_HEADERS
         .iter()

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Makes the bundled vmlinux.h files of this folder from the BTF of Debian's kernels with the full
-# configuration (not "cloud"), for each architecture. To be run on Debian, whose own mirror is
-# used. Nothing is installed: apt-get works on lists and a cache of its own, and the packages are
+# Creates the bundled vmlinux.h files in this directory from the BTF of Debian's kernels with the full
+# configuration (not "cloud"), for each architecture. Run it on Debian: it uses the mirror of the
+# system. Nothing is installed: apt-get uses separate lists and a separate cache, and the packages are
 # only unpacked.
 #
-#   bpf/vmlinux/update.sh [SERIES [SUITE]]       6.18 and trixie-backports unless given
+#   bpf/vmlinux/update.sh [SERIES [SUITE]]       by default, 6.18 and trixie-backports
 #
 # Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo, debian-archive-keyring.
 set -euo pipefail
@@ -32,7 +32,7 @@ CONF
 export APT_CONFIG=$work/apt.conf
 apt-get -qq update
 
-# x86: a boot loader's header says where the compressed kernel is (Documentation/arch/x86/boot.rst:
+# x86: the boot header contains the position of the compressed kernel (Documentation/arch/x86/boot.rst:
 # setup_sects, payload_offset, payload_length). arm64: the image is the kernel itself.
 unpack_kernel() { # IMAGE OUTPUT
   python3 - "$1" "$work/payload" <<'PY'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The command line of `ecc`: [`Args`] as they are written, [`Plan`] as they are meant.
+//! The command line of `ecc`: [`Args`] as written, and [`Plan`] with all defaults resolved.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,12 +14,12 @@ use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::{DescribeOptions, Input};
 
-// The headings of the help, in their order.
+// The headings of the help, in order.
 const INPUT: &str = "Input";
 const OUTPUT: &str = "Output";
 const COMPILER: &str = "Compiler";
 
-/// What the help ends with, and so `ecc` without arguments.
+/// The end of the help, and of the output of `ecc` without arguments.
 const EXAMPLES: &str = "\
 Examples:
   ecc opens.bpf.c                      write package.json beside the source
@@ -27,7 +27,7 @@ Examples:
   ecc --check opens.bpf.c              print what the package would hold";
 
 /// Compile BPF C sources, and pack each into a package.json that `ecli run` loads.
-// Names of values are short, so that a line of the help fits 80 columns.
+// Value names are short, so that a line of the help fits 80 columns.
 #[derive(Debug, Parser)]
 #[command(name = "ecc", version, max_term_width = 80, arg_required_else_help = true)]
 #[command(disable_help_flag = true, disable_version_flag = true, next_help_heading = INPUT)]
@@ -124,10 +124,10 @@ pub struct Args {
     pub(crate) mcpu: String,
 }
 
-/// Which `vmlinux.h` the source gets.
+/// The `vmlinux.h` of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vmlinux {
-    /// The one that comes with ecc.
+    /// The one that is bundled with ecc.
     Bundled,
     /// Made from the BTF of the running kernel.
     Kernel,
@@ -135,30 +135,30 @@ pub(crate) enum Vmlinux {
     File(PathBuf),
 }
 
-/// What is to be done, all defaults settled.
+/// The work to do, with all defaults resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// The source, as the user wrote it: diagnostics name it so.
+    /// The source, as the user wrote it; diagnostics use this name.
     pub(crate) source: PathBuf,
-    /// What the source is.
+    /// The kind of the source.
     pub(crate) input: Input,
     /// The header whose structs are exported.
     pub(crate) export_header: Option<PathBuf>,
-    /// Name of the results: the source's up to its first dot.
+    /// The name of the results: the source's name up to its first dot.
     pub(crate) name: String,
-    /// Name of the package's file.
+    /// The name of the package file.
     pub(crate) package_name: String,
-    /// Name of the header for Wasm.
+    /// The name of the Wasm header.
     pub(crate) wasm_name: String,
-    /// Folder of the results.
+    /// The directory of the results.
     pub(crate) output: PathBuf,
     /// The compiler.
     pub(crate) clang: PathBuf,
-    /// A program that removes debug information once more.
+    /// A program that also removes debug information.
     pub(crate) llvm_strip: Option<PathBuf>,
-    /// Architecture of the package.
+    /// The architecture of the package.
     pub(crate) target: Arch,
-    /// Which `vmlinux.h`.
+    /// The `vmlinux.h` of the source.
     pub(crate) vmlinux: Vmlinux,
     /// The instruction set.
     pub(crate) mcpu: String,
@@ -168,22 +168,22 @@ pub(crate) struct Plan {
     pub(crate) package: bool,
     /// YAML instead of JSON.
     pub(crate) yaml: bool,
-    /// Wasm modules that are packed, too.
+    /// Wasm modules to pack.
     pub(crate) wasm: Vec<PathBuf>,
     /// Whether ewasm-skel.h is written.
     pub(crate) wasm_header: bool,
-    /// Nothing is written; a report of what was found is printed.
+    /// Print a report of what was found, and write nothing.
     pub(crate) check: bool,
-    /// Files that are none of ecc's are replaced.
+    /// Replace files that ecc did not write.
     pub(crate) force: bool,
-    /// Whether it is recognized what maps and variables are for.
+    /// Whether ecc recognizes the purpose of maps and variables.
     pub(crate) recognition: bool,
-    /// Progress and command lines are printed.
+    /// Print progress and command lines.
     pub(crate) verbose: bool,
 }
 
 impl Plan {
-    /// The source's folder, `.` where its path has none.
+    /// The directory of the source; `.` if its path has none.
     #[must_use]
     pub(crate) fn source_dir(&self) -> &Path {
         match self.source.parent() {
@@ -192,7 +192,7 @@ impl Plan {
         }
     }
 
-    /// What the description of the object depends on.
+    /// The options that the description of the object depends on.
     pub(crate) fn describe_options(&self) -> DescribeOptions {
         DescribeOptions {
             name: self.name.clone(),
@@ -210,10 +210,10 @@ fn usage(text: impl Into<String>) -> Failure {
 }
 
 impl Args {
-    /// Settles the defaults: a plan for each source. No file is touched.
+    /// Resolves the defaults: a plan for each source. Accesses no files.
     ///
     /// # Errors
-    /// When a value makes no sense.
+    /// A value is invalid.
     pub(crate) fn resolve(self) -> Result<Vec<Plan>, Failure> {
         let target = match &self.target {
             Some(target) => Arch::parse(target).ok_or_else(|| {
@@ -311,8 +311,8 @@ impl Args {
     }
 }
 
-/// Each source with its header: the second file is a header whatever its name, as with one source
-/// only; of more, those that are no sources by their names.
+/// Pairs each source with its header. With one source, the second file is a header, whatever its
+/// name. With several, files are headers unless their names are those of sources.
 fn pairs(files: &[PathBuf], header_only: bool) -> Result<Vec<(PathBuf, Option<PathBuf>)>, Failure> {
     let is_source =
         |path: &Path| header_only || path.extension().is_some_and(|e| e == "c" || e == "o");
@@ -345,7 +345,7 @@ fn name(source: &Path) -> Result<String, Failure> {
         .ok_or_else(|| usage(format!("`{}` is not the name of a source file", shown(source))))
 }
 
-/// Packages that would have the same name in one folder are named by their sources.
+/// If packages in one directory would have the same name, they are named after their sources.
 fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
     let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
@@ -367,7 +367,7 @@ fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A folder by the name that all spellings of it have, links aside.
+/// A directory by a name that is the same for all spellings of its path, except for links.
 fn clean(dir: &Path) -> PathBuf {
     use std::path::Component;
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());

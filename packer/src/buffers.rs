@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the package says of the records in its buffers.
+//! Describes the records of buffers in the package.
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind};
@@ -12,7 +12,7 @@ use crate::message::{Console, shown};
 use crate::options::{DescribeOptions, Input};
 use crate::records::Facts;
 
-/// Writes down which structs are in which buffers, unless an export header decides.
+/// Records the structs of each buffer, unless an export header decides them.
 pub(crate) fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
     if !meta.export_types.is_empty() {
         return;
@@ -25,14 +25,14 @@ pub(crate) fn records(meta: &mut Meta, facts: &Facts, btf: &Btf<'_>) {
 }
 
 /// Makes the records of buffers, and the values of maps with `@sample`, the exported types, so that
-/// loaders that know nothing of `records` show them too. They export one map by its type, or each
-/// by its `export_config`.
+/// loaders that do not know `records` show them, too. Such loaders export one map by its type, or
+/// each map by its `export_config`.
 ///
 /// # Errors
-/// When their descriptions are larger than those of any program's.
+/// The description of the types is larger than that of any real program.
 pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     if !meta.export_types.is_empty() {
-        // A header decides; what an annotation names decides over it.
+        // A header decides; `@records` overrides it.
         for map in meta.bpf_skel.maps.iter_mut() {
             if let Some(first) = map.records.first() {
                 map.export_config.get_or_insert(ExportConfig::BtfTypeId(first.btf_type_id));
@@ -65,7 +65,7 @@ pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
             }
         }
     }
-    // One that has a type needs no more than the type; all others say each what they are.
+    // A single exported map needs only the type. Several need `export_config` each.
     let is_plain = |map: &MapMeta| !map.records.is_empty() || value_of(map).is_some();
     if meta.export_types.is_empty() && shown.iter().all(|map| map.sample.is_none())
         || shown.len() == 1 && is_plain(shown[0])
@@ -84,7 +84,7 @@ pub(crate) fn export(meta: &mut Meta, btf: &Btf<'_>) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Warns of buffers whose records are unknown, and where a header contradicts the source.
+/// Warns of buffers whose records are unknown, and of headers that contradict the source.
 pub(crate) fn warn_of_unknown(
     meta: &Meta,
     facts: &Facts,
@@ -92,7 +92,7 @@ pub(crate) fn warn_of_unknown(
     console: &Console,
 ) {
     let source = shown(&options.source);
-    // A buffer in a map of maps, for instance.
+    // Such as a buffer in a map of maps.
     if !facts.nowhere.is_empty() && options.export_header.is_none() {
         console.warning(format!(
             "cannot find out which buffer receives some records ({}): they may not be shown",

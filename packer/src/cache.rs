@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The user's cache folder: headers, precompiled headers and objects.
+//! The user's cache directory: headers, precompiled headers and objects.
 //!
-//! What is compiled from there decides what is packed, so it is used only where nobody but root and
-//! this user can change anything, the folders above included; else a temporary folder serves. Only
-//! what `ecc` itself could have made is read or removed, and no link is followed.
+//! What the cache contains decides what is packed. It is therefore used only if nobody but root and
+//! this user can change it or a directory above it; otherwise, a temporary directory replaces it.
+//! `ecc` reads and removes only files that it could have created, and follows no links.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -19,24 +19,24 @@ use tempfile::TempDir;
 
 use crate::message::{Console, shown};
 
-/// Hexadecimal digits of a hash in a name.
+/// The number of hexadecimal digits of a hash in a name.
 const DIGITS: usize = 32;
 
-/// What is kept.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A folder of headers.
+    /// A directory of headers.
     Headers,
     /// A precompiled `vmlinux.h`.
     Precompiled,
-    /// A folder with a `vmlinux.h` in which names are others.
+    /// A directory with a `vmlinux.h` in which some names are replaced.
     Renamed,
-    /// An object with what was found in its debug information.
+    /// An object, with the facts from its debug information.
     Object,
 }
 
 impl Kind {
-    /// How its names begin and end.
+    /// The prefix and the suffix of its names.
     fn affixes(self) -> (&'static str, &'static str) {
         match self {
             Kind::Headers => ("headers-", ""),
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// How many are kept; the oldest go. A precompiled header has about 14 MB.
+    /// How many entries are kept; the oldest are removed. A precompiled header has about 14 MB.
     fn count(self) -> usize {
         match self {
             Kind::Headers | Kind::Precompiled => 6,
@@ -59,13 +59,13 @@ impl Kind {
         matches!(self, Kind::Headers | Kind::Renamed)
     }
 
-    /// The path of one in a folder.
+    /// The path of an entry in a directory.
     pub(crate) fn path(self, folder: &Path, hash: &str) -> PathBuf {
         let (prefix, suffix) = self.affixes();
         folder.join(format!("{prefix}{hash}{suffix}"))
     }
 
-    /// Whether a name is one that [`Kind::path`] gives.
+    /// Whether a name is one that [`Kind::path`] returns.
     pub(crate) fn is_name(self, name: &str) -> bool {
         let (prefix, suffix) = self.affixes();
         let hash = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
@@ -74,7 +74,7 @@ impl Kind {
         })
     }
 
-    /// Whether there is one at a path: no link, and this user's.
+    /// Whether an entry exists at a path: not a link, and owned by this user.
     pub(crate) fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| {
             let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
@@ -83,7 +83,7 @@ impl Kind {
     }
 }
 
-/// The folder.
+/// The directory.
 #[derive(Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
@@ -91,7 +91,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the user's, or makes a temporary one.
+    /// Opens the user's cache, or creates a temporary one.
     pub(crate) fn open(console: &Console) -> io::Result<Cache> {
         match user_folder() {
             Ok(folder) => Ok(Cache { folder, temporary: None }),
@@ -103,24 +103,24 @@ impl Cache {
         }
     }
 
-    /// Its path, without links.
+    /// The path of the directory, without links.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether it is there the next time.
+    /// Whether the directory still exists in the next run.
     pub(crate) fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
 
-    /// The path of what is kept.
+    /// The path of an entry.
     pub(crate) fn path(&self, kind: Kind, hash: &str) -> PathBuf {
         kind.path(&self.folder, hash)
     }
 }
 
-/// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, made where it is missing, if only this user can
-/// write there. With `sudo -E` and another user's HOME, it is that user's.
+/// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, if only this user can write there; created if
+/// it is missing. With `sudo -E`, HOME can belong to another user, and the cache with it.
 fn user_folder() -> Result<PathBuf, String> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
@@ -132,8 +132,8 @@ fn user_folder() -> Result<PathBuf, String> {
     }
 }
 
-/// A temporary folder that only this user can write to, gone when it is dropped. Where `$TMPDIR` is
-/// another user's folder, who could put another in its place, it is elsewhere.
+/// A temporary directory that only this user can write to; removed on drop. If `$TMPDIR` belongs to
+/// another user, who could replace the directory, it is created elsewhere.
 pub(crate) fn temporary_folder() -> io::Result<TempDir> {
     let make = |base: &Path| builder("ecc-").tempdir_in(base);
     let first = make(&std::env::temp_dir());
@@ -144,11 +144,12 @@ pub(crate) fn temporary_folder() -> io::Result<TempDir> {
     }
     let others = ["/tmp", "/var/tmp"].map(Path::new);
     let mut others = others.into_iter().filter_map(|base| make(base).ok());
-    // In a container, `/` itself may belong to nobody: then no folder is better than another.
+    // In a container, `/` itself can belong to an unknown user. Then no directory is better than
+    // another.
     others.find(|dir| private(dir.path()).is_ok()).map_or(first, Ok)
 }
 
-/// A new folder in the cache, which is given its name when it is complete.
+/// A new directory in the cache. It gets its final name when it is complete.
 pub(crate) fn new_folder(cache: &Path) -> io::Result<TempDir> {
     builder("new-").tempdir_in(cache)
 }
@@ -159,7 +160,7 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     builder
 }
 
-/// Opens a file of the cache, if it is one, and this user's.
+/// Opens a file of the cache, if it is a file of this user.
 pub(crate) fn open(path: &Path) -> Option<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;
@@ -167,8 +168,8 @@ pub(crate) fn open(path: &Path) -> Option<File> {
     (data.is_file() && is_ours(&data)).then_some(file)
 }
 
-/// Removes all but the newest of a kind. One that another `ecc` is about to use may go: it then
-/// compiles without.
+/// Removes all but the newest entries of a kind. This may remove an entry that another `ecc` is
+/// about to use, which then compiles without it.
 pub(crate) fn keep_newest(folder: &Path, kind: Kind) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
@@ -243,7 +244,7 @@ mod tests {
             for name in ["1", "extra"] {
                 make(kind, &folder.path().join(format!("{prefix}{name}{suffix}")));
             }
-            // A link with a name of ours, to something of the kind.
+            // A link whose name is that of an entry, to such an entry.
             let target = folder.path().join("target");
             make(kind, &target);
             symlink(&target, kind.path(folder.path(), &hash(0))).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Reads the command line. What clap says of a wrong one repeats its words, which may hold anything.
+//! Parses the command line. Errors of clap quote its words, which may contain anything.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,10 +10,10 @@ use clap::error::ErrorKind;
 
 use crate::args::Args;
 
-/// Reads the words of a command line, the program's name first.
+/// Parses the words of a command line, starting with the program's name.
 ///
 /// # Errors
-/// What clap says, safe to print; help and version, too.
+/// The message of clap, safe to print; also help and version.
 pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     Args::try_parse_from(&words).map_err(|error| {
@@ -21,7 +21,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
         if safe == words {
             return error;
         }
-        // The same mistake with words that may be printed: clap's colors stay.
+        // Repeat the error with printable words. clap's colors are kept.
         Args::try_parse_from(safe).err().unwrap_or_else(|| {
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -30,7 +30,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     })
 }
 
-/// A word of the command line as it may be printed, long ones without their middle.
+/// A word of the command line, safe to print. The middle of a long one is omitted.
 fn escaped(word: &OsStr) -> OsString {
     let mut text = Vec::new();
     printable::append(word.as_bytes(), &mut text);

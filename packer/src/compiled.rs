@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! An object as it is packed: without debug information, which is read once and removed.
+//! The object in the form in which it is packed: its debug information is read once, then removed.
 
 use std::path::Path;
 
@@ -12,21 +12,21 @@ use crate::parsed::Parsed;
 use crate::records::{self, Facts};
 use crate::strip;
 
-/// An object without debug information, and what was found in it.
+/// An object without debug information, and the facts found in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compiled {
     /// The object.
     pub(crate) object: Vec<u8>,
-    /// What only the debug information has.
+    /// The facts that only debug information contains.
     pub(crate) facts: Facts,
 }
 
 impl Compiled {
-    /// Reads the debug information of an object and removes it, a second time with a program where
+    /// Reads the debug information of an object and removes it; then also with another program, if
     /// the user names one.
     ///
     /// # Errors
-    /// When it is no object that can be packed.
+    /// The file is not an object that can be packed.
     pub(crate) fn of_raw(
         raw: Vec<u8>,
         options: &DescribeOptions,
@@ -49,10 +49,10 @@ impl Compiled {
         Ok(Compiled { object, facts })
     }
 
-    /// The object, to be read.
+    /// Parses the object.
     ///
     /// # Errors
-    /// When the program that removed debug information has left something else.
+    /// The program that removed debug information wrote something invalid.
     pub(crate) fn parse(&self, options: &DescribeOptions) -> Result<Parsed<'_>, Failure> {
         Parsed::parse(&self.object).map_err(|error| options.bad_object(error))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Writes the results. Each file is complete or not there at all: it is written under another name
-//! beside its own, and renamed when all of them are written.
+//! Writes the results. Each file is complete or absent: it is written under a temporary name in the
+//! same directory, and renamed when all files are written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,7 +16,7 @@ use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::message::{Console, shown};
 
-/// Writes `X.bpf.o`, `X.skel.json` and `package.json`, and what else was asked for.
+/// Writes `X.bpf.o`, `X.skel.json`, `package.json`, and the requested extra files.
 pub(crate) fn write(
     plan: &Plan,
     package: Package,
@@ -25,7 +25,7 @@ pub(crate) fn write(
 ) -> Result<(), Failure> {
     let obj_name = package.meta.bpf_skel.obj_name.clone();
     let files = write_beside(plan, package, targets)?;
-    // Something may have come there while the source was compiled.
+    // A file may have appeared while the source was compiled.
     let found = existing::check(plan, targets)?;
     for (file, target) in files.into_iter().zip(targets) {
         let path = &target.path;
@@ -41,7 +41,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// What was replaced, where the user may not expect it.
+/// What was replaced, if the user may not expect it.
 fn replaced(found: &Found, obj_name: &str) -> Option<String> {
     match found {
         Found::Other(what) => Some(what.clone()),
@@ -53,8 +53,8 @@ fn replaced(found: &Found, obj_name: &str) -> Option<String> {
     }
 }
 
-/// The files, without their names. Each is made when it is written: an object and its package in all
-/// forms would take many times the memory of the object.
+/// The files, before they get their names. Each one is encoded when it is written: keeping the
+/// object and all forms of its package would take many times the memory of the object.
 fn write_beside(
     plan: &Plan,
     mut package: Package,
@@ -70,9 +70,9 @@ fn write_beside(
         let is_package = matches!(target.kind, Kind::Header | Kind::Package);
         if is_package && json.is_empty() {
             json = package.encode();
-            // What ecli would refuse is not written.
+            // Do not write what ecli would refuse.
             Package::check(json.as_bytes()).map_err(|error| too_much(&plan.source, error))?;
-            // What is in the text already is not needed any more.
+            // The text contains these parts now, so free them.
             (package.object, package.wasm) = (Vec::new(), Vec::new());
         }
         let file = write_one(plan, target, &package, &mut json);
@@ -106,7 +106,7 @@ fn write_one(
     Ok(file)
 }
 
-/// A C header with the package as a string, for a program that is compiled to Wasm.
+/// A C header with the package as a string, for programs that are compiled to Wasm.
 fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
     write!(
         out,
@@ -126,7 +126,7 @@ fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
 }
 
 fn new_file(dir: &Path) -> io::Result<NamedTempFile> {
-    // A temporary file is the user's alone; a result is as open as the umask says.
+    // A temporary file is private; the permissions of a result follow the umask.
     tempfile::Builder::new()
         .prefix(".ecc-")
         .permissions(std::fs::Permissions::from_mode(0o666))

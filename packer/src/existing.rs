@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What is where a result is to be written. A result replaces one of its kind, and nothing else
-//! unless the user says so: a folder may have a `package.json` that is npm's.
+//! Examines what exists at the paths of the results. A result replaces an older result of the same
+//! kind, and anything else only with `--force`: a directory may contain the `package.json` of npm.
 //!
-//! Only as much of a file is read as shows what it is, and nothing that may block.
+//! Reads only as much of a file as its kind requires, and nothing that can block.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -21,16 +21,16 @@ use crate::args::Plan;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
-/// What a header for Wasm has near its beginning, whichever ecc made it.
+/// Text near the start of a header for Wasm, of all versions of ecc.
 pub(crate) const HEADER_GUARD: &str = "EWASM_JSON_INCLUDE_H_";
 
-/// Bytes of a header that are read.
+/// The number of bytes of a header that are read.
 const HEADER_START: u64 = 4096;
 
-/// Bytes of an ELF header up to the machine, with it.
+/// The number of bytes of an ELF header up to and including the machine.
 const ELF_START: usize = 20;
 
-/// A kind of result.
+/// The kind of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `X.bpf.o`
@@ -43,36 +43,36 @@ pub(crate) enum Kind {
     Header,
 }
 
-/// A result that is to be written.
+/// A result to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// Its path.
     pub(crate) path: PathBuf,
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: Kind,
 }
 
-/// What is at a path.
+/// What exists at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     /// Nothing.
     Nothing,
-    /// A result of this kind, and the object's name in it, where it is a package that says so.
+    /// A result of this kind, with the name of its object if it is a package with a name.
     Result(Option<String>),
-    /// Something that a result can replace: a file of another kind, or a link.
+    /// Something that a result can replace with `--force`: another kind of file, or a link.
     Other(String),
-    /// Something that no file can replace, or should.
+    /// Something that a result cannot or must not replace.
     Obstacle(&'static str),
 }
 
 /// The results of a source.
 pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     let extension = if plan.yaml { "yaml" } else { "json" };
-    // Messages name `package.json`, not `./package.json`.
+    // Messages show `package.json`, not `./package.json`.
     let dir = if plan.output == Path::new(".") { Path::new("") } else { &plan.output };
     let target = |kind, name: String| Target { path: dir.join(name), kind };
     let mut targets = Vec::new();
-    // An object that is packed where it lies stays as it is.
+    // An object that is packed in place is not rewritten.
     let object = target(Kind::Object, format!("{}.bpf.o", plan.name));
     if !is_same(&object.path, &plan.source) {
         targets.push(object);
@@ -87,10 +87,10 @@ pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     targets
 }
 
-/// Looks at what is where the results are to be written.
+/// Examines the paths of the results.
 ///
 /// # Errors
-/// When a result would replace what it may not.
+/// A result would replace something that it must not replace.
 pub(crate) fn check(plan: &Plan, targets: &[Target]) -> Result<Vec<Found>, Failure> {
     targets.iter().map(|target| check_one(plan, target)).collect()
 }
@@ -126,16 +126,16 @@ fn check_one(plan: &Plan, target: &Target) -> Result<Found, Failure> {
     }
 }
 
-/// Whether two paths are of one file, which exists.
+/// Whether two paths refer to the same existing file.
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What is at a path, by a part of it.
+/// What exists at a path, judged by a part of it.
 fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     let data = match fs::symlink_metadata(path) {
         Ok(data) => data,
-        // There is no such folder yet, or no folder at all: the writer will see.
+        // The directory does not exist yet, or is not a directory: writing reports that.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
@@ -151,7 +151,7 @@ fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     if let Some(what) = obstacle(ty) {
         return Ok(Found::Obstacle(what));
     }
-    // It may have become something else meanwhile: a link, or a pipe without a writer.
+    // It may have changed since: to a link, or to a pipe without a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
     let data = file.metadata()?;
@@ -168,7 +168,7 @@ fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     }
 }
 
-/// What a file of a type is, unless it is a plain one.
+/// A description of a file type other than a regular file.
 fn obstacle(ty: fs::FileType) -> Option<&'static str> {
     if ty.is_file() {
         return None;
@@ -192,7 +192,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A file that is not what a result of this kind is.
+/// A description of a file that is not a result of this kind.
 fn none(kind: Kind) -> Found {
     Found::Other(format!("not {kind}"))
 }
@@ -223,7 +223,7 @@ fn header(file: File) -> io::Result<Found> {
     })
 }
 
-/// A description or a package, by its keys.
+/// Recognizes a description or a package by its keys.
 fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let keys = if is_json { Keys::of_json(&mut file) } else { Keys::of_yaml(&mut file)? };
@@ -248,7 +248,7 @@ fn described(mut file: File, path: &Path, kind: Kind) -> io::Result<Found> {
     })
 }
 
-/// Which of the keys that distinguish files are at the top of one.
+/// Which of the keys that identify files a file has at the top level.
 #[derive(Debug, Default)]
 struct Keys {
     bpf_object: bool,
@@ -261,19 +261,19 @@ struct Keys {
 }
 
 impl Keys {
-    /// The keys of a JSON object; of one that is cut off, those before its end.
+    /// The keys of a JSON object; if it is truncated, the keys before its end.
     fn of_json(file: &mut File) -> Keys {
         let mut keys = Keys::default();
         let reader = BufReader::new(file.take(MAX_PACKAGE_SIZE));
         let mut json = serde_json::Deserializer::from_reader(reader);
-        // What is no object has no keys.
+        // Anything but an object has no keys.
         let _ = (&mut keys).deserialize(&mut json);
         keys
     }
 
-    /// The keys of a YAML text as ecc and npm write it: they begin their lines.
+    /// The keys of YAML text as ecc and npm write it: each at the start of a line.
     fn of_yaml(file: &mut File) -> io::Result<Keys> {
-        /// Of a line, no more is needed.
+        /// The rest of the line is not needed.
         const LINE: usize = 256;
         let mut keys = Keys::default();
         let mut reader = BufReader::new(file.take(MAX_PACKAGE_SIZE));
@@ -344,7 +344,7 @@ impl<'de> Visitor<'de> for &mut Keys {
     }
 }
 
-/// As much of a package as its object's name takes.
+/// The part of a package that contains its object's name.
 #[derive(Deserialize)]
 struct Named {
     meta: NamedMeta,
@@ -372,7 +372,7 @@ impl Named {
 mod tests {
     use super::*;
 
-    /// What is found of a file with this content.
+    /// The result for a file with this content.
     fn found(name: &str, kind: Kind, content: impl AsRef<[u8]>) -> Found {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -389,7 +389,7 @@ mod tests {
         let package = |text: &str| found("package.json", Kind::Package, text);
         let ours = "{\"bpf_object\":\"eJw=\",\"meta\":{\"bpf_skel\":{\"obj_name\":\"x_bpf\"}}}";
         assert_eq!(package(ours), Found::Result(Some("x_bpf".to_owned())));
-        // Cut off, it is one all the same.
+        // A truncated package is recognized, too.
         assert_eq!(package(&ours[..40]), Found::Result(None));
         assert_eq!(package("{\"meta\":7,\"bpf_object\":null}"), Found::Result(None));
         let npm = "{\"name\": \"web\", \"scripts\": {\"bpf_object\": \"x\"}}";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The structs of an export header: which they are, how they get into the object's BTF, and what
-//! the package says of them.
+//! The structs of an export header: which ones it defines, how they get into the object's BTF, and
+//! how the package describes them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,17 +14,17 @@ use crate::limits::Exported;
 use crate::message::shown;
 use crate::options::DescribeOptions;
 
-/// Structs of a header that are exported at most.
+/// The largest number of exported structs of a header.
 const MAX_STRUCTS: usize = 4096;
 
-/// Bytes of a struct's name.
+/// The longest name of a struct, in bytes.
 const MAX_NAME: usize = 1024;
 
-/// Tags of the structs that a header defines, in order: every `struct NAME {` outside of comments
-/// and macros, structs inside of structs included.
+/// The tags of the structs that a header defines, in order: every `struct NAME {` outside comments
+/// and macros, including nested structs.
 ///
 /// # Errors
-/// When there are more than the limit.
+/// There are more than the limit.
 pub(crate) fn structs(header: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut known = HashSet::new();
@@ -45,18 +45,17 @@ pub(crate) fn structs(header: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Lines of C that make clang keep the structs in BTF. The names are the ones that every loader
-/// of these packages knows to skip.
+/// Lines of C that make clang keep the structs in BTF. All loaders of this package format skip
+/// variables with these names.
 #[must_use]
 pub(crate) fn keepers<'s>(structs: impl Iterator<Item = &'s String>) -> String {
     structs.map(|name| keeper("struct ", name)).collect()
 }
 
-/// The same for names that an annotation gives, which a source may use as a struct, a union or a
-/// typedef.
+/// The same for the names in an annotation, which may be a struct, a union or a typedef.
 #[must_use]
 pub(crate) fn keepers_by_use(names: &[String], source: &str) -> String {
-    // What each name is used as: with a tag before it, or else alone.
+    // How the source uses each name: after a tag keyword, or alone.
     let mut kinds: BTreeMap<&str, Option<&str>> =
         names.iter().map(|name| (name.as_str(), None)).collect();
     let mut before = Token::Punct(' ');
@@ -110,7 +109,7 @@ pub(crate) fn types(
         .collect()
 }
 
-/// What the package says of a struct.
+/// The description of a struct in the package.
 #[must_use]
 pub(crate) fn describe(ty: Type<'_>, name: &str) -> ExportType {
     ExportType {
@@ -129,7 +128,7 @@ pub(crate) fn describe(ty: Type<'_>, name: &str) -> ExportType {
     }
 }
 
-/// What the package says of a struct that is written to a buffer.
+/// The description of a struct that is written to a buffer.
 pub(crate) fn record_type(name: &str, ty: Type<'_>) -> RecordMeta {
     let ty = ty.resolved();
     RecordMeta {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! What ends `ecc` early, and its exit codes.
+//! Failures that end `ecc`, and its exit codes.
 
 use std::path::Path;
 
 use crate::message::{Message, shown};
 
-/// Exit codes of `ecc`; packer/README.md has them, too.
+/// Exit codes of `ecc`, as listed in packer/README.md.
 pub(crate) mod exit_code {
-    /// Something inside ecc, or the system, failed.
+    /// `ecc` itself or a system call failed.
     pub(crate) const OTHER: u8 = 1;
-    /// The command line is wrong. clap uses the same.
+    /// The command line is wrong. clap uses the same code.
     pub(crate) const USAGE: u8 = 2;
     /// A file cannot be read.
     pub(crate) const NO_INPUT: u8 = 3;
@@ -17,16 +17,16 @@ pub(crate) mod exit_code {
     pub(crate) const NO_COMPILER: u8 = 4;
     /// clang refused the source.
     pub(crate) const COMPILE: u8 = 5;
-    /// The source compiled, but cannot be packed: an annotation is wrong, or the object is.
+    /// The source compiled, but cannot be packed: an annotation or the object is invalid.
     pub(crate) const DESCRIBE: u8 = 6;
     /// A result cannot be written.
     pub(crate) const OUTPUT: u8 = 7;
 }
 
-/// A message for the user, with the exit code.
+/// A message for the user, with an exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code, as packer/README.md lists them.
+    /// The exit code, as listed in packer/README.md.
     pub exit_code: u8,
     error: Option<anyhow::Error>,
     excerpt: String,
@@ -34,18 +34,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// An error that is to be printed.
+    /// An error to print.
     pub(crate) fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
         Failure { exit_code, error: Some(error.into()), excerpt: String::new(), hint: None }
     }
 
-    /// An error that the user knows already, from clang for one.
+    /// An error that is already reported, for example by clang.
     #[must_use]
     pub(crate) fn reported(exit_code: u8) -> Failure {
         Failure { exit_code, error: None, excerpt: String::new(), hint: None }
     }
 
-    /// An error that is about lines of a source.
+    /// An error about lines of a source.
     pub(crate) fn at(exit_code: u8, message: Message) -> Failure {
         let error = Some(anyhow::Error::msg(message.text));
         Failure { exit_code, error, excerpt: message.excerpt, hint: None }
@@ -58,7 +58,7 @@ impl Failure {
         self
     }
 
-    /// Prints the message to stderr.
+    /// Prints the message to standard error.
     pub fn report(&self) {
         if let Some(error) = &self.error {
             let message = Message { text: format!("{error:#}"), excerpt: self.excerpt.clone() };
@@ -81,7 +81,7 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A file that cannot be read.
+/// A failure to read a file.
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::new(
         exit_code::NO_INPUT,

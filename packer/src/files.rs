@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Reads the files that the user names, within limits: a path may lead to a device or a pipe.
+//! Reads files that the user names, within limits: a path may be that of a device or a pipe.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,16 @@ use anyhow::anyhow;
 use crate::failure::{Failure, exit_code, unreadable};
 use crate::message::shown;
 
-/// Larger sources are refused.
+/// The largest source, in bytes.
 pub(crate) const MAX_SOURCE: u64 = 16 << 20;
 
-/// A source as a text.
+/// A source as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(text_of(read(path, MAX_SOURCE, "a source has at most 16 MiB")?))
 }
 
-/// Bytes as a text. Each that belongs to no character becomes a question mark, so that columns, which
-/// clang counts in bytes, stay what they are.
+/// Bytes as text. Each byte that belongs to no character becomes a question mark, so columns, which
+/// clang counts in bytes, stay the same.
 pub(crate) fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| {
         let mut bytes = error.into_bytes();
@@ -32,7 +32,7 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> String {
     })
 }
 
-/// A file, if it is not larger than anything sensible. Devices and pipes may have no end.
+/// Reads a file within a limit on its size. Devices and pipes may be endless.
 pub(crate) fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let refused = |text: String| Failure::new(exit_code::NO_INPUT, anyhow!(text));
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path, most: u64, rule: &str) -> Result<Vec<u8>, Failur
     if meta.is_file() && meta.len() > most {
         return Err(refused(format!("`{}` has {} bytes; {rule}", shown(path), meta.len())));
     }
-    // One byte more for the read that finds the end: the buffer does not grow.
+    // One more byte lets the read that finds the end succeed without growing the buffer.
     let mut bytes = Vec::with_capacity(meta.len().min(most) as usize + 1);
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > most {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The folder of headers that clang reads, and precompiled ones.
+//! The directory of headers for clang, and precompiled headers.
 //!
-//! Everything is named by a hash of what it was made from (the headers' content, the compiler, the
-//! flags), made under another name and renamed, and never changed afterwards: several `ecc` may run
-//! at once, and nothing stale is ever found.
+//! Every entry is named by a hash of its inputs (the content of headers, the compiler, the flags),
+//! is created under a temporary name and renamed, and never changes afterwards. Several `ecc` can
+//! therefore run at once, and a stale entry is never found.
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ use crate::failure::{Failure, exit_code};
 use crate::files::read;
 use crate::message::{Console, shown};
 
-/// Larger files are no vmlinux.h.
+/// The largest `vmlinux.h`, in bytes.
 const MAX_VMLINUX: u64 = 64 << 20;
 
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -28,19 +28,19 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// The headers of a compilation.
 #[derive(Debug)]
 pub(crate) struct Headers {
-    /// The folder that clang searches.
+    /// The directory in clang's search path.
     pub(crate) dir: PathBuf,
-    /// They have just been made: nothing was compiled with them before.
+    /// They are new: nothing was compiled with them before.
     pub(crate) are_new: bool,
-    /// Where they are, with what else is made.
+    /// The cache that contains them and what is made from them.
     cache: Cache,
-    /// Names the headers' content.
+    /// Identifies the content of the headers.
     hash: String,
-    /// The folder itself, where it could not get its name.
+    /// The directory itself, if it could not get its final name.
     _nameless: Option<TempDir>,
 }
 
-/// Finds the headers in the cache, or puts them there.
+/// Finds the headers in the cache, or creates them there.
 pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure> {
     let vmlinux = Source::read(plan)?;
     let mut hasher = Sha256::new();
@@ -59,7 +59,7 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
     if are_new {
         let fresh = new_folder(cache.folder()).map_err(other)?;
         fill(fresh.path(), vmlinux)?;
-        // Another ecc may have been quicker; its folder has the same content.
+        // Another ecc may have been faster; its directory has the same content.
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),
             Err(_) if Kind::Headers.is_at(&dir) => {}
@@ -75,17 +75,17 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
 }
 
 impl Headers {
-    /// Where objects are kept, if anywhere.
+    /// Where objects are kept, if they are.
     pub(crate) fn kept(&self) -> Option<&Path> {
         self.cache.is_kept().then(|| self.cache.folder())
     }
 
-    /// The path of what else is made beside the headers, kept or not.
+    /// The path of an entry beside the headers, whether it is kept or temporary.
     pub(crate) fn beside(&self, kind: Kind, hash: &str) -> PathBuf {
         self.cache.path(kind, hash)
     }
 
-    /// Names the headers' content, the compiler and its flags.
+    /// Identifies the content of the headers, the compiler and its flags.
     pub(crate) fn identity(&self, clang: &Path, flags: &[String]) -> Option<String> {
         let meta = fs::metadata(clang).ok()?;
         let mut hasher = Sha256::new();
@@ -101,14 +101,15 @@ impl Headers {
         Some(hex(hasher))
     }
 
-    /// Where the precompiled `vmlinux.h` is, or is to be; none where nothing is kept.
+    /// The path of the precompiled `vmlinux.h`, whether it exists or not; `None` if nothing is
+    /// kept.
     pub(crate) fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
         let identity = self.identity(clang, flags)?;
         self.kept().map(|folder| Kind::Precompiled.path(folder, &identity))
     }
 }
 
-/// A precompiled header that is being made.
+/// A precompiled header that is being created.
 #[derive(Debug)]
 pub(crate) struct Making {
     file: tempfile::TempPath,
@@ -116,21 +117,21 @@ pub(crate) struct Making {
 }
 
 impl Making {
-    /// Reserves a name for what will be `target`.
+    /// Reserves a temporary name for `target`.
     pub(crate) fn start(target: PathBuf) -> io::Result<Making> {
         let dir = target.parent().unwrap_or(Path::new("."));
         let file = tempfile::Builder::new().prefix("new-").suffix(".pch").tempfile_in(dir)?;
         Ok(Making { file: file.into_temp_path(), target })
     }
 
-    /// Where the compiler writes.
+    /// The path that the compiler writes to.
     pub(crate) fn path(&self) -> &Path {
         &self.file
     }
 
-    /// It is whole: gives it its name.
+    /// Gives the complete file its final name.
     pub(crate) fn finish(self) {
-        // clang makes it as the umask says.
+        // clang creates it with the umask.
         let ours_alone = fs::Permissions::from_mode(0o600);
         if fs::set_permissions(&self.file, ours_alone).is_ok()
             && self.file.persist(&self.target).is_ok()
@@ -141,7 +142,7 @@ impl Making {
     }
 }
 
-/// What `vmlinux.h` is made of.
+/// The content of `vmlinux.h`.
 enum Source {
     Bundled(bpfpack_bpf::Arch),
     Btf(Vec<u8>),

@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: MIT
-//! A lexer for C: as many kinds of tokens as annotations, export headers and the evidence of records
-//! need. It knows nothing of what tokens mean.
+//! A lexer for C. It distinguishes only the tokens that annotations, export headers and the
+//! analysis of records need, and does not interpret them.
 //!
-//! Every byte sequence lexes: what is no C gives punctuation.
+//! Every byte sequence lexes: anything that is not C becomes punctuation.
 
-/// A token that matters here.
+/// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// An identifier, a keyword or a number.
     Word(&'a str),
     /// A string, without its quotes.
     Str(&'a str),
-    /// Any other character, character constants as `'`.
+    /// Any other character; a character constant is `'`.
     Punct(char),
     /// A `///` comment, without the slashes.
     Doc(&'a str),
-    /// Another comment that begins its line, with its slashes and stars.
+    /// Another comment that starts its line, including its slashes and stars.
     Comment(&'a str),
-    /// A preprocessor directive, continued lines included, without the `#`.
+    /// A preprocessor directive with its continuation lines, without the `#`.
     Directive(&'a str),
 }
 
-/// Where a token begins. There are many of them; no source that is read has more lines.
+/// The position of a token. It is small, because there are many tokens, and no accepted source has
+/// more lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Line, from 1.
+    /// The line, starting at 1.
     pub(crate) line: u32,
-    /// Column in bytes, from 1.
+    /// The column in bytes, starting at 1.
     pub(crate) column: u32,
 }
 
-/// The tokens of a C text, but for comments that are not `///`.
+/// The tokens of C text, without comments other than `///`.
 pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
     with_comments(text).filter(|(token, _)| !matches!(token, Token::Comment(_)))
 }
 
-/// The tokens of a C text.
+/// The tokens of C text, with comments.
 pub(crate) fn with_comments(text: &str) -> impl Iterator<Item = (Token<'_>, Position)> {
     let mut lexer = Lexer { text, at: 0, line: 1, line_start: 0, fresh_line: true };
     std::iter::from_fn(move || lexer.next_token())
@@ -46,7 +47,7 @@ struct Lexer<'a> {
     at: usize,
     line: u32,
     line_start: usize,
-    /// Nothing but white space and comments came on this line.
+    /// Whether the line has only white space and comments so far.
     fresh_line: bool,
 }
 
@@ -55,7 +56,7 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
-    /// Goes on by `len` bytes, counting lines.
+    /// Advances by `len` bytes, and counts lines.
     fn advance(&mut self, len: usize) -> &'a str {
         let passed = &self.text[self.at..self.at + len];
         for (offset, _) in passed.match_indices('\n') {
@@ -90,7 +91,7 @@ impl<'a> Lexer<'a> {
                 let comment = self.advance(rest.find('\n').unwrap_or(rest.len()));
                 let is_first = self.fresh_line;
                 match comment.strip_prefix("///") {
-                    // Behind something on its line, it speaks of that, not of what follows.
+                    // A comment after code describes that code, not the next declaration.
                     Some(text) if !text.starts_with('/') && self.fresh_line => {
                         return Some((Token::Doc(text.trim_end_matches('\r')), position));
                     }
@@ -127,7 +128,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Length of a string or character constant; a line's end ends one that is not closed.
+/// The length of a string or character constant. The end of the line ends an unclosed one.
 fn quoted_len(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -142,7 +143,7 @@ fn quoted_len(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Length of a directive: to the end of the line, or of the last that a backslash continues.
+/// The length of a directive, including lines continued with a backslash.
 fn directive_len(text: &str) -> usize {
     let mut len = 0;
     for line in text.split_inclusive('\n') {

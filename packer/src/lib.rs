@@ -12,8 +12,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each stage of `ecc` has a module, and [`run`] is the flow of data through them. Modules depend in
-//! one direction; only this one may use all of them.
+//! Each stage of `ecc` has a module, and [`run`] connects them. Modules depend in one direction;
+//! only this one uses all of them.
 
 #![warn(unreachable_pub)]
 
@@ -59,10 +59,10 @@ pub use args::Args;
 pub use failure::Failure;
 pub use options::{DescribeOptions, Input};
 
-/// Each source to its package, as many at once as the machine has CPUs.
+/// Packs each source, as many at once as the machine has CPUs.
 ///
 /// # Errors
-/// The first failure, all of them reported; of a source that fails, nothing is written.
+/// The first failure, after all are reported. Nothing is written for a source that fails.
 pub fn run(args: Args) -> Result<(), Failure> {
     let plans = args.resolve()?;
     let signals = compile::Signals::catch()?;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return pack(plan, &signals);
     }
     let next = AtomicUsize::new(0);
-    // Reports come in the order of the sources.
+    // Reports are printed in the order of the sources.
     let is_report = plans.iter().any(|plan| plan.check);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if is_report { 1 } else { cpus.min(plans.len()) };
@@ -91,7 +91,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     results.into_iter().flatten().next().map_or(Ok(()), |code| Err(Failure::reported(code)))
 }
 
-/// One source to its package.
+/// Packs one source.
 fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     let console = Console::new(plan.verbose);
     let options = plan.describe_options();
@@ -110,7 +110,7 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     if plan.check {
         return report::print(&plan.source, &meta, &object.btf);
     }
-    // Writing takes memory of its own.
+    // Free memory before writing, which needs its own.
     drop(object);
     console.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
@@ -118,8 +118,8 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     emit::write(plan, package, &targets, &console)
 }
 
-/// The description of an object: from the object itself, from its debug information, from what is
-/// recognized of both, and, overriding all of it, from annotations.
+/// The description of an object: from the object, from its debug information, from what is
+/// recognized in both, and from annotations, which override the rest.
 fn describe(
     options: &DescribeOptions,
     source: &Source,
@@ -151,10 +151,9 @@ fn describe(
     Ok(meta)
 }
 
-/// The package of an object, with annotations from a text; nothing is printed, and no file touched.
-///
+/// The package of an object, with annotations from a text. Prints nothing, and accesses no files.
 /// # Errors
-/// When it is no object that can be packed, or an annotation is wrong.
+/// The object cannot be packed, or an annotation is invalid.
 pub fn describe_object(
     object: Vec<u8>,
     text: &str,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! How much of everything an object may have. A few bytes of an object can stand for much
-//! memory, and names may share their bytes: an object that has more of something than any BPF program
-//! is refused before anything is made of it, and says of what.
+//! Limits on the contents of an object. A few bytes of an object can take much memory, and names
+//! can share their bytes. An object that has more of something than any BPF program is refused
+//! before it is processed, and the message names the limit.
 
 use bpfpack_schemas::btf::{Btf, Kind};
 use bpfpack_schemas::meta::ExportType;
@@ -9,26 +9,26 @@ use bpfpack_schemas::package::MAX_OBJECT_SIZE;
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
-/// Sections: clang makes some thirty, and two for each program.
+/// Sections: clang creates about thirty, plus two for each program.
 const MAX_SECTIONS: usize = 4096;
 
-/// Symbols: clang makes one for each block of a program.
+/// Symbols: clang creates one for each block of a program.
 const MAX_SYMBOLS: usize = 128 << 10;
 
-/// Relocations of all sections.
+/// Relocations in all sections.
 const MAX_RELOCATIONS: usize = 1 << 20;
 
-/// Functions; and maps and variables.
+/// Functions; also maps and variables.
 const MAX_FUNCTIONS: usize = 4096;
 const MAX_VARIABLES: usize = 4096;
 
-/// Bytes of a name; the kernel takes 512.
+/// The length of a name in bytes; the kernel accepts 512.
 const MAX_NAME: usize = 1024;
 
-/// Bytes of the types that are exported, their names and those of their members' types included.
+/// The size of exported types in bytes, including their names and those of the types of members.
 const MAX_EXPORTED: usize = 4 << 20;
 
-/// Bytes that a member takes beside its names.
+/// The size of a member in bytes, in addition to its names.
 const MEMBER: usize = 200;
 
 /// An object has more of something than any BPF program.
@@ -43,7 +43,7 @@ impl std::fmt::Display for TooMuch {
 
 impl std::error::Error for TooMuch {}
 
-/// Fails where there are more of something than there may be.
+/// Fails if there are more than the limit.
 fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
     match count > most {
         true => Err(TooMuch(format!("it has more than {most} {what}"))),
@@ -51,10 +51,10 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), TooMuch> {
     }
 }
 
-/// Looks at an object of this many bytes before anything is made of it.
+/// Checks an object of this size in bytes before it is processed.
 ///
 /// # Errors
-/// When there is more of something than any BPF program has.
+/// The object has more of something than any BPF program.
 pub(crate) fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<(), TooMuch> {
     at_most("sections", elf.sections().count(), MAX_SECTIONS)?;
     at_most("symbols", elf.symbols().count(), MAX_SYMBOLS)?;
@@ -74,14 +74,14 @@ pub(crate) fn check(elf: &ElfFile64<'_, LittleEndian>, size: usize) -> Result<()
     Ok(())
 }
 
-/// Looks at an object's types before anything is made of them.
+/// Checks the types of an object before they are processed.
 ///
 /// # Errors
 /// As [`check`].
 pub(crate) fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
     let mut variables = 0;
     for ty in btf.types() {
-        // Tags are texts; they have a limit of their own.
+        // Tags are text and have their own limit.
         if !matches!(ty.kind, Kind::DeclTag | Kind::TypeTag) {
             at_most("bytes in a name", ty.name().len(), MAX_NAME)?;
         }
@@ -96,10 +96,10 @@ pub(crate) fn check_types(btf: &Btf<'_>) -> Result<(), TooMuch> {
     Ok(())
 }
 
-/// Whether a package may hold an object of this size.
+/// Checks that a package may hold an object of this size.
 ///
 /// # Errors
-/// When ecli would not take it.
+/// ecli would refuse the object.
 pub(crate) fn check_size(object: &[u8]) -> Result<(), TooMuch> {
     match object.len() as u64 > MAX_OBJECT_SIZE {
         true => Err(TooMuch(format!(
@@ -111,15 +111,15 @@ pub(crate) fn check_size(object: &[u8]) -> Result<(), TooMuch> {
     }
 }
 
-/// What exported types take.
+/// The size of exported types so far.
 #[derive(Debug, Default)]
 pub(crate) struct Exported(usize);
 
 impl Exported {
-    /// Counts one more.
+    /// Adds one.
     ///
     /// # Errors
-    /// When it is too much.
+    /// The limit is exceeded.
     pub(crate) fn add(&mut self, ty: &ExportType) -> Result<(), TooMuch> {
         let members = ty.members.iter();
         self.0 += members.map(|m| MEMBER + m.name.len() + m.ty.len()).sum::<usize>();
@@ -168,7 +168,7 @@ mod tests {
         let long = vec![b'n'; MAX_NAME + 1];
         let long = object([&long[..]].into_iter());
         assert_eq!(refused(&long), "it has more than 1024 bytes in a name");
-        // One name that all of them share.
+        // All sections share one name.
         let shared = vec![b'n'; MAX_NAME];
         let shared = object(std::iter::repeat_n(&shared[..], 100));
         assert_eq!(

@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     let args = match bpfpack_packer::command_line::read(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
-            // A closed pipe is no reason to complain.
+            // A closed pipe is not an error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Messages on stderr: progress on a terminal only, warnings and errors always, colors where the
-//! terminal has them.
+//! Messages on standard error: progress only on a terminal, warnings and errors always, colors if
+//! the terminal supports them.
 //!
 //! Names and texts come from sources, objects and the command line. Each message is one line,
-//! whatever they hold; what is not safe to print is escaped. That a message cannot be written is no
-//! reason to end.
+//! whatever they contain, and unsafe characters are escaped. A failure to write a message is
+//! ignored.
 
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
@@ -18,12 +18,12 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// A message, and lines of the source that it is about.
+/// A message, and the lines of the source that it refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     /// One line.
     pub(crate) text: String,
-    /// Lines to be shown below; empty where there are none.
+    /// Lines to show below the message; may be empty.
     pub(crate) excerpt: String,
 }
 
@@ -42,41 +42,41 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Progress is for terminals, or where it is asked for.
+    /// Prints progress on a terminal, or if it is requested.
     #[must_use]
     pub(crate) fn new(verbose: bool) -> Console {
         let progress = verbose || std::io::stderr().is_terminal();
         Console { details: verbose, progress, warnings: true }
     }
 
-    /// None.
+    /// Prints nothing.
     #[must_use]
     pub(crate) fn silent() -> Console {
         Console { details: false, progress: false, warnings: false }
     }
 
-    /// A line that only `--verbose` shows.
+    /// Prints a line with `--verbose` only.
     pub(crate) fn detail(&self, text: &str) {
         if self.details {
             print(&Message::from(text.to_owned()), None);
         }
     }
 
-    /// A line on what is being done.
+    /// Prints a line of progress.
     pub(crate) fn progress(&self, text: &str) {
         if self.progress {
             print(&Message::from(text.to_owned()), None);
         }
     }
 
-    /// What was done, and the user may not expect.
+    /// Prints what was done, if the user may not expect it.
     pub(crate) fn note(&self, text: &str) {
         if self.warnings {
             print(&Message::from(text.to_owned()), Some((HINT, "note")));
         }
     }
 
-    /// What the user should look at.
+    /// Prints a warning.
     pub(crate) fn warning(&self, message: impl Into<Message>) {
         if self.warnings {
             print(&message.into(), Some((WARNING, "warning")));
@@ -84,17 +84,17 @@ impl Console {
     }
 }
 
-/// Why it ends.
+/// Prints an error.
 pub(crate) fn error(message: &Message) {
     print(message, Some((ERROR, "error")));
 }
 
-/// A command line, whole: it is there to be copied.
+/// Prints a complete command line that can be copied.
 pub(crate) fn command(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", printable::one_line(line));
 }
 
-/// What to do about it.
+/// Prints a hint.
 pub(crate) fn hint(text: &str) {
     print(&Message::from(text.to_owned()), Some((HINT, "hint")));
 }
@@ -113,15 +113,14 @@ fn print(message: &Message, label: Option<(Style, &str)>) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Whether clang is asked for its colors: a terminal has them unless the environment says that it
-/// has not.
+/// Whether clang is asked for colors: on a terminal, unless the environment disables colors.
 pub(crate) fn has_colors() -> bool {
     let is = |name, value: &str| std::env::var_os(name).is_some_and(|known| known == value);
     let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_unwanted && !is("TERM", "dumb")
 }
 
-/// A path in a message. Bytes that are no text are shown, too.
+/// A path in a message. Bytes that are not UTF-8 are shown, too.
 pub(crate) fn shown(path: &Path) -> impl fmt::Display {
     let mut text = Vec::new();
     printable::append(path.as_os_str().as_bytes(), &mut text);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Wasm modules that a package brings: read, and looked at so far that no other file is packed.
+//! Reads the Wasm modules of a package, and checks that they are post-processors.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -12,16 +12,17 @@ use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule, check_modules};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
-/// How binary modules begin: the magic number, then version 1. Components have another.
+/// The first bytes of a binary module: the magic number and version 1. Components have another
+/// version.
 const BINARY: &[u8] = b"\0asm\x01\0\0\0";
 
-/// The function that every post-processor exports.
+/// A function that every post-processor exports.
 const VERSION: &[u8] = b"bpfpack_version";
 
-/// Reads the modules, in their order.
+/// Reads the modules, in order.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<WasmModule>, Failure> {
     let modules = paths.iter().map(|path| read_one(path)).collect::<Result<Vec<_>, _>>()?;
-    // What ecli would not take is not written.
+    // Do not write what ecli would refuse.
     check_modules(modules.iter().map(|module| module.module.len() as u64))
         .map_err(|error| Failure::new(exit_code::DESCRIBE, error))?;
     Ok(modules)
@@ -37,7 +38,7 @@ fn read_one(path: &Path) -> Result<WasmModule, Failure> {
         let error = anyhow!("`{}` cannot be packed: {what}", shown(path));
         Failure::new(exit_code::DESCRIBE, error)
     };
-    // What ecli would not take is not written.
+    // Do not write what ecli would refuse.
     module::check(&module).map_err(|error| bad(error.to_string()))?;
     let is_text = path.extension().is_some_and(|extension| extension == "wat");
     if !is_text && !module.starts_with(BINARY) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Objects that were compiled before, kept in the user's cache folder: the same source with the same
-//! headers, flags and compiler is not compiled again.
+//! Keeps compiled objects in the user's cache directory: the same source with the same headers,
+//! flags and compiler is not compiled again.
 //!
-//! An object is found again by where its source is, the flags, the compiler and our headers; it is
-//! taken only if every file that clang had read for it is as it was, and if no header has appeared
-//! that clang would find before one of those. Whatever is in doubt is compiled: a source that asks
-//! for the date, or whether a header exists, and one that clang had anything to say about.
+//! The key of an object consists of the directory of its source, the flags, the compiler and our
+//! headers. The object is used only if every file that clang read is unchanged, and if no header
+//! has appeared that clang would find before one of those files. In case of doubt, the source is
+//! compiled: if it asks for the date or whether a header exists, or if clang printed messages.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,50 +20,51 @@ use crate::cache::{self, Kind, hex, keep_newest};
 use crate::compiled::Compiled;
 use crate::records::Facts;
 
-/// Bytes of the line before an object.
+/// The size of the line before an object, in bytes.
 const MAX_MANIFEST: u64 = 16 << 20;
 
-/// Bytes of a file that are looked at together.
+/// The number of bytes of a file that are searched at once.
 const PIECE: usize = 64 << 10;
 
-/// Bytes of the longest of the words below.
+/// The length of the longest of the words below.
 const LONGEST_WORD: usize = 13;
 
 /// Words in a source that make its object depend on more than its files.
 const DOUBTFUL: [&str; 5] =
     ["__DATE__", "__TIME__", "__TIMESTAMP__", "__has_include", "__has_embed"];
 
-/// Environment variables that change what clang makes.
+/// Environment variables that change the output of clang.
 pub(crate) const ENVIRONMENT: [&str; 2] = ["CCC_OVERRIDE_OPTIONS", "LC_ALL"];
 
-/// Environment variables that clang searches headers by: with them, nothing is kept.
+/// Environment variables that change clang's search path: if one is set, nothing is kept.
 pub(crate) const SEARCHED: [&str; 2] = ["CPATH", "C_INCLUDE_PATH"];
 
-/// Where one object is kept, or is to be.
+/// The place of one object in the cache, whether it exists or not.
 #[derive(Debug)]
 pub(crate) struct CachedObject {
     file: PathBuf,
-    /// The folders in which clang looks for headers before ours.
+    /// The directories that clang searches before our headers.
     dirs: Vec<PathBuf>,
-    /// Our own headers: what is in there is named by `file`, and never changes.
+    /// Our headers: `file` identifies their content, which never changes.
     ours: PathBuf,
-    /// When this began: a file that changed since may not be what clang has read.
+    /// The start of the run: a file that changed later may differ from what clang read.
     began: SystemTime,
 }
 
-/// What is kept before the object, on one line.
+/// The line before the object.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Manifest {
-    /// Hash of each file that clang has read.
+    /// The hash of each file that clang read.
     files: BTreeMap<PathBuf, String>,
-    /// Paths that would have been found before one of these files, had they been there.
+    /// Paths that clang would have found before one of these files, if they had existed.
     absent: Vec<PathBuf>,
-    /// What was found in the debug information.
+    /// The facts from the debug information.
     facts: Facts,
 }
 
 impl CachedObject {
-    /// The name of an object: `identity` is all that decides what it is, but for the files read.
+    /// The name of an object. `identity` is everything that determines the object, except for the
+    /// files read.
     pub(crate) fn new(
         cache: &Path,
         identity: &[&[u8]],
@@ -83,12 +84,12 @@ impl CachedObject {
         }
     }
 
-    /// The folders that were searched in the end, where more were found to be needed.
+    /// Sets the directories that were searched in the end, if remedies added some.
     pub(crate) fn searched(&mut self, dirs: Vec<PathBuf>) {
         self.dirs = dirs;
     }
 
-    /// The object, if it is there and still what clang would make.
+    /// The object, if it exists and clang would still produce it.
     pub(crate) fn find(&self) -> Option<Compiled> {
         let mut file = BufReader::new(cache::open(&self.file)?);
         let mut line = Vec::new();
@@ -104,8 +105,7 @@ impl CachedObject {
         Some(Compiled { object, facts: manifest.facts })
     }
 
-    /// Keeps an object, if there is no doubt on what it depends on. That it cannot be kept is no
-    /// error.
+    /// Keeps an object, unless its dependencies are in doubt. A failure to keep it is not an error.
     pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
@@ -133,7 +133,7 @@ impl CachedObject {
                 continue;
             }
             let changed = fs::metadata(&path).ok()?.modified().ok()?;
-            // The clock of a file system is coarser than ours.
+            // The clock of a file system is coarser than the system clock.
             if changed + Duration::from_millis(20) >= self.began {
                 return None;
             }
@@ -143,12 +143,13 @@ impl CachedObject {
             }
             manifest.files.insert(path, hash);
         }
-        // One of these is there already: clang did not take it, for a reason that we do not see.
+        // One of these paths exists already, and clang did not use it, for a reason that is not
+        // visible here.
         let doubtful = manifest.absent.iter().any(|path| path.exists());
         (!doubtful && !manifest.files.is_empty()).then_some(manifest)
     }
 
-    /// Whether a file is a vmlinux.h that renames: its folder is named by its content.
+    /// Whether a file is a vmlinux.h with replaced names: its directory is named by its content.
     fn is_renaming(&self, path: &Path) -> bool {
         let dir = path.parent();
         let name = dir.and_then(Path::file_name).unwrap_or_default();
@@ -156,8 +157,7 @@ impl CachedObject {
             && dir.and_then(Path::parent) == self.ours.parent()
     }
 
-    /// Paths that come before a header in clang's search, by the name that it may have been
-    /// included by.
+    /// Paths that precede a header in clang's search path, by the name that may have included it.
     fn note_absent(&self, path: &Path, absent: &mut Vec<PathBuf>) {
         let names =
             self.dirs.iter().chain([&self.ours]).filter_map(|dir| path.strip_prefix(dir).ok());
@@ -177,14 +177,14 @@ impl CachedObject {
     }
 }
 
-/// The hash of a file, and whether one of the doubtful words is in it. It is read in pieces: clang
-/// may have read a large one.
+/// The hash of a file, and whether it contains one of the doubtful words. It is read in pieces,
+/// because clang may have read a large file.
 fn look_at(path: &Path) -> Option<(String, bool)> {
     let mut file = fs::File::open(path).ok()?;
     let mut hasher = Sha256::new();
     let mut is_doubtful = false;
     let mut piece = vec![0; PIECE];
-    // The end of the last piece: a word may begin there.
+    // A word may span the end of the previous piece.
     let mut kept = 0;
     loop {
         let read = match file.read(&mut piece[kept..]) {
@@ -195,7 +195,7 @@ fn look_at(path: &Path) -> Option<(String, bool)> {
         };
         let end = kept + read;
         hasher.update(&piece[kept..end]);
-        // All of them begin so.
+        // All words begin like this.
         let starts = piece[..end].windows(2).enumerate().filter(|(_, two)| *two == b"__");
         is_doubtful = is_doubtful
             || starts.into_iter().any(|(at, _)| {
@@ -206,7 +206,7 @@ fn look_at(path: &Path) -> Option<(String, bool)> {
     }
 }
 
-/// The files in a rule for make, as `clang -MD` writes it: the target's name, a colon, the files.
+/// The files in a rule for make that `clang -MD` writes: the target, a colon, the files.
 fn parse_dependencies(rule: &str) -> Vec<String> {
     let Some((_, files)) = rule.split_once(": ") else { return Vec::new() };
     let mut found = vec![String::new()];
@@ -282,7 +282,7 @@ mod tests {
         cached("a").keep(&rule, &compiled);
         assert_eq!(cached("a").find(), Some(compiled.clone()));
         assert_eq!(cached("b").find(), None, "other flags");
-        // A header before another, and one before ours.
+        // A header that hides another one, and one that hides ours.
         for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
             fs::write(at(hiding), "").unwrap();
             assert_eq!(cached("a").find(), None, "{hiding}");
@@ -291,7 +291,7 @@ mod tests {
         }
         fs::write(at("second/h.h"), "int i;").unwrap();
         assert_eq!(cached("a").find(), None, "a changed header");
-        // Just changed, and doubtful: not kept at all.
+        // Just changed, and therefore not kept.
         cached("c").keep(&rule, &compiled);
         assert_eq!(cached("c").find(), None);
         fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();

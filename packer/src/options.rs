@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the description of an object depends on, beside the object itself and its annotations; and
-//! how failures name what is packed.
+//! The options that determine the description of an object, besides the object and its annotations,
+//! and that failures show.
 
 use std::path::PathBuf;
 
@@ -9,35 +9,35 @@ use bpfpack_schemas::object::ObjectError;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
-/// What is packed.
+/// The kind of input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// A BPF C source.
     Source,
-    /// A header, for its structs.
+    /// A header, packed for its structs.
     Header,
-    /// An object that is made already.
+    /// A compiled object.
     Object,
 }
 
 /// How an object is described.
 #[derive(Debug, Clone)]
 pub struct DescribeOptions {
-    /// Name of the results: the source's up to its first dot.
+    /// The name of the results: the source's name up to its first dot.
     pub name: String,
-    /// The source, as the user wrote it: messages name it so.
+    /// The source, as the user wrote it; messages use this name.
     pub source: PathBuf,
-    /// What the source is.
+    /// The kind of the source.
     pub input: Input,
     /// The header whose structs are exported.
     pub export_header: Option<PathBuf>,
-    /// Whether the user gave flags for clang: one of them may switch something off.
+    /// Whether the user gave flags for clang: one of them may disable something.
     pub has_flags: bool,
-    /// Whether it is recognized what maps and variables are for.
+    /// Whether ecc recognizes the purpose of maps and variables.
     pub recognition: bool,
 }
 
-/// Of an object `x.bpf.o`.
+/// The options for an object `x.bpf.o`.
 impl Default for DescribeOptions {
     fn default() -> DescribeOptions {
         DescribeOptions {
@@ -52,7 +52,7 @@ impl Default for DescribeOptions {
 }
 
 impl DescribeOptions {
-    /// An object that clang made and we cannot use.
+    /// A failure for an object of clang that cannot be used.
     pub(crate) fn bad_object(&self, error: ObjectError) -> Failure {
         let is_object = self.input == Input::Object;
         let hint = match &error {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! An object with its type information, parsed once for all stages that read it.
+//! An object with its type information, parsed once for all stages.
 
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::{BpfObject, ObjectError};
@@ -19,7 +19,7 @@ impl<'d> Parsed<'d> {
     /// Parses an object.
     ///
     /// # Errors
-    /// When it is no BPF object, or has no BTF.
+    /// The file is not a BPF object, or has no BTF.
     pub(crate) fn parse(data: &'d [u8]) -> Result<Parsed<'d>, ObjectError> {
         let elf = BpfObject::parse(data)?;
         let btf = elf.btf()?;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! What each map and variable is for, from its type and from what programs do with it: a histogram,
-//! a table of counters, stacks, or data of the programs' own.
+//! Recognizes the purpose of each map and variable, from its type and from how programs use it: a
+//! histogram, a table of counters, stacks, or internal data.
 //!
-//! - An array of integers in a value (or a variable) that programs add to by an index is a histogram;
-//!   so is an array map, or a map whose key has a member `slot` or `bucket`, that slots are computed
-//!   for.
-//! - What programs add to otherwise is a table, sorted by the first counter; so is what they write
-//!   and never read.
-//! - What they delete, or write and read, is their own: the time of a start, the arguments of a call,
-//!   a record that is being made.
-//! - What they only read comes from user space.
+//! - An array of integers, in a value or a variable, to whose elements programs add by index, is a
+//!   histogram. So is an array map, or a map whose key has a member such as `slot` or `bucket`, if
+//!   programs compute slots for it.
+//! - Other data that programs add to is a table, sorted by its first counter. So is data that they
+//!   write and never read.
+//! - Data that they delete, or write and read, is internal: a start time, the arguments of a call,
+//!   a record under construction.
+//! - Data that they only read comes from user space.
 //!
-//! An annotation decides over all of this.
+//! Annotations override all of this.
 
 use std::collections::BTreeSet;
 
@@ -26,16 +26,16 @@ use crate::records::flow::{Flow, Usage, helper};
 use crate::records::units::Slotting;
 use crate::records::value::{Spot, Value};
 
-/// Fewer elements are no histogram.
+/// Arrays with fewer elements are not histograms.
 const LEAST_SLOTS: u32 = 4;
 
-/// Names of members that are slots.
+/// Names of members that hold slots.
 const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
 
-/// Names of members of a key that are the slot.
+/// Names of members of a key that are a slot.
 const SLOT: [&str; 4] = ["slot", "bucket", "bin", "le"];
 
-/// Writes down what each map and variable is for.
+/// Records the purpose of each map and variable.
 pub(crate) fn recognize(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts: &Facts) {
     let variables: BTreeSet<String> = meta
         .bpf_skel
@@ -58,7 +58,7 @@ pub(crate) fn recognize(meta: &mut Meta, object: &Parsed<'_>, flow: &Flow, facts
     }
 }
 
-/// Without units that depend on what is no global variable: then the unit is unknown.
+/// Removes units that depend on a local variable: the unit is then unknown.
 fn with_real_units(facts: &Facts, variables: &BTreeSet<String>) -> Facts {
     let mut facts = facts.clone();
     for slotting in facts.slots.values_mut() {
@@ -95,7 +95,7 @@ impl Recognizer<'_> {
         let Some(usage) = self.flow.maps.get(name) else { return of_kind(ViewKind::Input) };
         let (key, value) = self.btf.map_types(name);
         let Some(value) = value else {
-            // A size without a type: a counter, or a place to build a record in.
+            // A size without a type: a counter, or memory for building a record.
             let size = self.btf.map_number(name, "value_size");
             let counts = !usage.added.is_empty() && matches!(size, Some(4 | 8));
             return of_kind(if counts { ViewKind::Table } else { ViewKind::Scratch });
@@ -110,7 +110,7 @@ impl Recognizer<'_> {
         if !usage.added.is_empty() && !is_built {
             return Some(table(key.filter(|_| !is_array), value, &usage.added));
         }
-        // One element for each CPU is where a record is put together.
+        // An array with one element is memory for building a record.
         let is_space = is_array && self.btf.map_number(name, "max_entries") == Some(1);
         if is_built || is_deleted || is_space && usage.is_written {
             return of_kind(ViewKind::Scratch);
@@ -124,7 +124,7 @@ impl Recognizer<'_> {
         of_kind(ViewKind::Input)
     }
 
-    /// Whether a map's elements are written to a buffer as they are.
+    /// Whether elements of a map are written to a buffer unchanged.
     fn is_record(&self, name: &str) -> bool {
         let of_map = |value: &Value| match value {
             Value::Element(map, _) => self.flow.names.get(map).is_some_and(|known| known == name),
@@ -159,8 +159,8 @@ impl Recognizer<'_> {
         (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram(SlotPosition::Index, slotting))
     }
 
-    /// Whether one of these functions counts in the slots of a struct: then what else it counts by
-    /// an index is no histogram.
+    /// Whether one of these functions counts in the slots of a struct. If so, arrays that it
+    /// indexes otherwise are not histograms.
     fn count_in_struct(&self, functions: &BTreeSet<usize>) -> bool {
         let of_maps = self.flow.maps.iter().any(|(name, usage)| {
             let value = self.btf.map_types(name).1;
@@ -178,7 +178,7 @@ impl Recognizer<'_> {
         of_maps || [".bss", ".data"].into_iter().any(of_variables)
     }
 
-    /// Where in a variable something is added, and the functions that do.
+    /// The positions in a variable that programs add to, and the functions that add.
     fn counted(
         &self,
         section: &str,
@@ -221,7 +221,7 @@ impl Recognizer<'_> {
             return Some(histogram(slots, slotting));
         }
         let is_long = ty.kind == Kind::Array && ty.array_len() >= LEAST_SLOTS;
-        // A function that computes slots may count other values by index, too.
+        // A function that computes slots may also count other values by index.
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_it = is_log2 && !self.count_in_struct(&functions) || is_named_histogram(name);
         if is_long && is_counter(element) && is_it && spots.iter().any(|spot| spot.indexed) {
@@ -275,8 +275,8 @@ fn table(key: Option<Type<'_>>, value: Type<'_>, added: &BTreeSet<Spot>) -> View
     }
 }
 
-/// The member that is an array of slots: one with such a name, or one that is added to by an index;
-/// or the type itself, where it is such an array.
+/// The member that is an array of slots: one with such a name, or one that programs add to by
+/// index; or the type itself, if it is such an array.
 fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<SlotPosition> {
     let ty = ty.resolved();
     let is_slots = |ty: Type<'_>| {
@@ -304,12 +304,12 @@ fn slots_in(ty: Type<'_>, added: &BTreeSet<Spot>) -> Option<SlotPosition> {
     by_name.or_else(by_use).map(|member| SlotPosition::Member(member.name.to_owned()))
 }
 
-/// Whether slots are in a member of a struct.
+/// Whether the slots are in a member of a struct.
 fn is_member(position: SlotPosition) -> bool {
     matches!(position, SlotPosition::Member(_))
 }
 
-/// Whether a name says that it is a histogram.
+/// Whether a name indicates a histogram.
 fn is_named_histogram(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["hist", "slots", "buckets", "dist", "latenc"].iter().any(|word| name.contains(word))

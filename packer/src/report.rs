@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The report of `ecc --check` on stdout: what a package of the source would hold.
+//! The report of `ecc --check` on standard output: what the package would contain.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

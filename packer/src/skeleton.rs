@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The package's description, from the object alone: its programs, maps and variables. The names
-//! and their order are those that existing loaders expect.
+//! The description of the package, from the object alone: its programs, maps and variables. Other
+//! loaders expect these names and this order.
 
 use anyhow::anyhow;
 use bpfpack_schemas::Meta;
@@ -16,10 +16,10 @@ use crate::message::shown;
 use crate::options::DescribeOptions;
 use bpfpack_schemas::map_type::open_sizes;
 
-/// The version of the format that a package states.
+/// The version of the format, written to the package.
 const FORMAT_VERSION: &str = "0.3.4";
 
-/// libbpf names the map of a data section after this many characters of the object's name.
+/// The number of characters of the object's name in libbpf's name for the map of a data section.
 const MAP_PREFIX: usize = 8;
 
 /// Describes an object.
@@ -51,10 +51,10 @@ pub(crate) fn meta(name: &str, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Meta {
     }
 }
 
-/// Checks that the types of maps have sizes: without, no loader can make them.
+/// Checks that the types of maps have a size: otherwise no loader can create the maps.
 ///
 /// # Errors
-/// Names the map and the type.
+/// The message names the map and the type.
 pub(crate) fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Result<(), Failure> {
     for var in btf.section_vars(".maps") {
         let (key, value) = btf.map_types(var.name);
@@ -74,7 +74,7 @@ pub(crate) fn check_map_types(options: &DescribeOptions, btf: &Btf<'_>) -> Resul
     Ok(())
 }
 
-/// Every character that a C identifier cannot have becomes `_`.
+/// Replaces every character that a C identifier cannot have by `_`.
 fn identifier(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
@@ -104,7 +104,7 @@ fn variable(btf: &Btf<'_>, var: &SectionVar<'_>, data: Option<&[u8]>) -> Variabl
     Variable {
         name: var.name.to_owned(),
         ty: ty.spelling(),
-        // A loader that does not look into the object would take false for granted.
+        // A loader that does not read the object would assume false.
         value: (is_bool && initial == Some(&1)).then_some(Value::Bool(true)),
         ..Default::default()
     }
@@ -114,7 +114,7 @@ fn maps(elf: &BpfObject<'_>, btf: &Btf<'_>, obj_name: &str) -> Vec<MapMeta> {
     let user = btf.section_vars(".maps").into_iter().map(|var| {
         let number = |name| btf.map_number(var.name, name);
         let ty = number("type").unwrap_or(0);
-        // A type gives the size as well as a number does.
+        // A type implies the size, as a number does.
         let value_size = number("value_size")
             .or_else(|| btf.map_types(var.name).1.and_then(|ty| u32::try_from(ty.size()?).ok()));
         let (max_entries, value_size) = open_sizes(ty, number("max_entries"), value_size);
@@ -127,8 +127,9 @@ fn maps(elf: &BpfObject<'_>, btf: &Btf<'_>, obj_name: &str) -> Vec<MapMeta> {
         }
     });
     let internal = elf.data_sections().into_iter().map(|section| {
-        // libbpf names the maps of the three plain sections after the object, and lets user space
-        // map those that have variables to see. `.rodata.str1.1` and the like keep their name.
+        // libbpf prefixes the maps of the three plain sections with the object's name, and lets
+        // user space map those with visible variables. `.rodata.str1.1` and the like keep their
+        // names.
         let plain = !section.name[1..].contains('.');
         let name = if plain {
             let prefix: String = obj_name.chars().take(MAP_PREFIX).collect();

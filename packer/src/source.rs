@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What is compiled: the text of the source, and which structs its object has to have in BTF.
+//! The input of the compiler: the text of the source, and the structs that must be in the object's
+//! BTF.
 
 use anyhow::anyhow;
 
@@ -10,7 +11,7 @@ use crate::files::read_text;
 use crate::message::shown;
 use crate::options::{DescribeOptions, Input};
 
-/// What is compiled.
+/// The input of the compiler.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// The source; empty for an object.
@@ -50,7 +51,7 @@ impl Source {
         Ok(Source { text, exported, wanted })
     }
 
-    /// Lines that keep structs in the object's BTF, whether or not it uses them.
+    /// Lines that keep structs in the object's BTF, whether or not the source uses them.
     pub(crate) fn keepers(&self) -> String {
         let exported = export::keepers(self.exported.iter());
         exported + &export::keepers_by_use(&self.wanted, &self.text)

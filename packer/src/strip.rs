@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Removes DWARF from an object; BTF stays. The same as `llvm-strip -g`, without needing LLVM's
-//! tools on the machine.
+//! Removes DWARF from an object and keeps BTF, as `llvm-strip -g` does, without the tools of LLVM.
 
 use std::fs;
 use std::path::Path;
@@ -14,18 +13,18 @@ use crate::cache::temporary_folder;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
-/// Sections of BPF objects are aligned to 8 bytes, maps perhaps to a page.
+/// Sections of BPF objects are aligned to 8 bytes, maps at most to a page.
 const MAX_ALIGNMENT: u64 = 1 << 16;
 
-/// The object without its `.debug_*` sections, their relocations and their symbols; with this
-/// content of `.BTF`, where there is a new one.
+/// Removes the `.debug_*` sections of an object, their relocations and their symbols. If `btf` is
+/// given, it replaces the content of `.BTF`.
 pub(crate) fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     strip(data, btf)
         .context("cannot remove the debug information from the object")
         .map_err(|error| Failure::new(exit_code::DESCRIBE, error))
 }
 
-/// The object as a program like llvm-strip leaves it.
+/// Runs a program such as llvm-strip on the object.
 pub(crate) fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
     let run = || -> anyhow::Result<Vec<u8>> {
         let folder = temporary_folder()?;
@@ -44,18 +43,19 @@ pub(crate) fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Fai
     })
 }
 
-/// clang's table of symbols whose addresses are taken, for linkers: the writer of ELF does not know
-/// its type, and it goes away.
+/// clang's table of symbols whose addresses are taken, which is meant for linkers. The ELF writer
+/// does not know its type, so it is removed.
 const SHT_LLVM_ADDRSIG: u32 = 0x6fff_4c03;
 const SHT_PROGBITS: u32 = 1;
 
-/// Where the type of clang's table is, in the table of sections. There is one; more are damage.
+/// The position of the type of clang's table in the section table. There is one such table; more
+/// indicate damage.
 fn address_tables(data: &[u8]) -> Vec<usize> {
     let number = |data: &[u8], at: usize, len: usize| {
         let bytes = data.get(at..at.checked_add(len)?)?;
         Some(bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte)))
     };
-    // e_shoff, e_shentsize and e_shnum of the header.
+    // The fields e_shoff, e_shentsize and e_shnum of the header.
     let (Some(table), Some(size), Some(count)) =
         (number(data, 0x28, 8), number(data, 0x3a, 2), number(data, 0x3c, 2))
     else {
@@ -85,15 +85,15 @@ fn strip(mut data: Vec<u8>, btf: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// The object without debug information; none where it has none.
+/// The object without debug information; `None` if it has none.
 fn stripped(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Option<Vec<u8>>> {
     let mut builder = Builder::read(data)?;
-    // clang's objects have neither; the writer would make a file of any size for them.
+    // Objects of clang have neither; the writer would create a file of any size for them.
     if !builder.segments.is_empty() {
         bail!("it has program headers, like an executable");
     }
     for section in &mut builder.sections {
-        // None is the same as 1; the writer would round up to it.
+        // 0 means the same as 1, but the writer would round up to it.
         section.sh_addralign = section.sh_addralign.max(1);
         let alignment = section.sh_addralign;
         if alignment > MAX_ALIGNMENT || !alignment.is_power_of_two() {
@@ -129,7 +129,7 @@ fn stripped(data: &[u8], btf: Option<Vec<u8>>) -> anyhow::Result<Option<Vec<u8>>
             symbol.delete = true;
         }
     }
-    // clang keeps the sections' names with the symbols' names; the writer wants a table for each.
+    // clang stores section names with symbol names; the writer requires separate tables.
     let tables: Vec<_> = builder.sections.iter().map(|section| &section.data).collect();
     if !tables.iter().any(|data| matches!(data, SectionData::SectionString)) {
         let names = builder.sections.add();
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// An object with debug information and a section of this alignment.
+    /// An object with debug information and a section with this alignment.
     fn object(alignment: u64) -> Vec<u8> {
         let mut builder = Builder::new(Endianness::Little, true);
         builder.header.e_type = object::elf::ET_REL;
@@ -177,7 +177,7 @@ mod tests {
         }
         let mut bytes = Vec::new();
         builder.write(&mut bytes).unwrap();
-        // The writer does not write an alignment of none: it is changed in the table.
+        // The writer does not write an alignment of 0, so it is patched in the section table.
         let table = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
         let count = usize::from(u16::from_le_bytes([bytes[0x3c], bytes[0x3d]]));
         for index in 1..count {

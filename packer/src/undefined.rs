@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Refuses objects with functions that nobody defines, and says what to write in their place.
+//! Refuses objects that use undefined functions, and says how to replace them.
 
 use anyhow::anyhow;
 
@@ -8,10 +8,10 @@ use crate::message::shown;
 use crate::options::{DescribeOptions, Input};
 use crate::records::undefined::{Undefined, Use};
 
-/// Checks that an object has all that its code uses: without, no loader takes it.
+/// Checks that an object defines everything that its code uses: otherwise no loader accepts it.
 ///
 /// # Errors
-/// Names the functions, and what calls them.
+/// The message names the functions and their callers.
 pub(crate) fn check(options: &DescribeOptions, undefined: &[Undefined]) -> Result<(), Failure> {
     if undefined.is_empty() {
         return Ok(());
@@ -36,7 +36,7 @@ pub(crate) fn check(options: &DescribeOptions, undefined: &[Undefined]) -> Resul
     Err(Failure::new(exit_code::DESCRIBE, anyhow!(text)).hint(hint))
 }
 
-/// One of them, and what uses it.
+/// Formats one undefined name, and its uses.
 fn told(Undefined { name, is_called, uses }: &Undefined) -> String {
     let one = |Use { function, location }: &Use| match location {
         Some(location) => format!("`{function}` ({location})"),
@@ -52,7 +52,7 @@ fn told(Undefined { name, is_called, uses }: &Undefined) -> String {
     format!("{} {verb} `{name}`, which is not defined", uses.join(", "))
 }
 
-/// What to do about a function of the C library that clang leaves as a call, or refuses.
+/// The hint for a function of the C library that clang leaves as a call, or refuses.
 pub(crate) fn c_library(name: &str) -> Option<&'static str> {
     Some(match name {
         "memcmp" | "bcmp" => {
@@ -82,7 +82,7 @@ pub(crate) fn c_library(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What to do about anything else.
+/// The hint for any other name.
 fn remedy(undefined: &Undefined, input: Input) -> &'static str {
     match (undefined.is_called, input) {
         (true, Input::Object) => {

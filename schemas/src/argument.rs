@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! How the text of an argument becomes the bytes of a variable, by the variable's type in BTF. The
-//! runner reads command lines so, and the packer checks the defaults that annotations give.
+//! Converts the text of an argument to the bytes of a variable, by the variable's type in BTF. The
+//! runner parses command lines with it, and the packer checks the defaults in annotations.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::btf::{Kind, Type};
 
-/// How an argument's text becomes bytes.
+/// How the text of an argument is converted to bytes.
 #[derive(Debug, Clone)]
 pub enum Argument {
     Bool {
@@ -28,14 +28,14 @@ pub enum Argument {
     Enum {
         size: usize,
         signed: bool,
-        /// Shared by all variables of the type.
+        /// Enumerators and their values; shared by all variables of the type.
         names: Arc<[(String, i64)]>,
     },
     /// An internet address, in network order: 4 or 16 bytes.
     Address {
         size: usize,
     },
-    /// Numbers, or, where they are bytes, perhaps a hardware or an internet address.
+    /// A list of numbers. An array of bytes can also be a hardware address or an internet address.
     Array {
         element: Box<Argument>,
         stride: usize,
@@ -43,7 +43,7 @@ pub enum Argument {
     },
 }
 
-/// A value of a package as it would be given on the command line.
+/// Formats a value of a package as the command line takes it.
 #[must_use]
 pub fn plain(value: &Value) -> String {
     match value {
@@ -53,16 +53,16 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Bytes of the largest variable that an argument gives: as many as a path has. Its size is what type
-/// information says, whatever the object's own size.
+/// The largest variable that can be an argument, in bytes: as long as the longest path. BTF can
+/// state any size, however small the object is.
 const MAX_SIZE: usize = 4096;
 
-/// Names of an enum that the help lists at most.
+/// The number of enumerators that the help lists.
 const SHOWN: usize = 24;
 
 impl Argument {
-    /// By a variable's type and its size in bytes; none for what no text can give, and for what is
-    /// larger than 4096 bytes.
+    /// The argument for a variable of this type and size in bytes. `None` if text cannot express
+    /// the type, or if the size exceeds 4096 bytes.
     #[must_use]
     pub fn of(ty: Type<'_>, size: usize) -> Option<Argument> {
         if size > MAX_SIZE {
@@ -86,7 +86,7 @@ impl Argument {
             Kind::Float if size == 4 || size == 8 => Argument::Float { size },
             Kind::Enum | Kind::Enum64 if (1..=8).contains(&size) => Argument::Enum {
                 size,
-                // clang 14 does not say; a negative enumerator can only be one of a signed enum.
+                // clang 14 does not record the sign; only a signed enum has a negative enumerator.
                 signed: ty.is_signed_enum(),
                 names: ty.enumerators().map(|(name, value)| (name.to_owned(), value)).collect(),
             },
@@ -95,7 +95,7 @@ impl Argument {
                 let len = ty.array_len() as usize;
                 let stride = size.checked_div(len).filter(|stride| *stride > 0)?;
                 let target = ty.target().resolved();
-                // Arrays of arrays may go as deep as types can.
+                // Arrays of arrays can be nested as deep as types can.
                 if target.kind == Kind::Array && !target.target().is_plain_char() {
                     return None;
                 }
@@ -106,13 +106,13 @@ impl Argument {
         })
     }
 
-    /// Whether it is a switch.
+    /// Whether the argument is a switch.
     #[must_use]
     pub fn is_bool(&self) -> bool {
         matches!(self, Argument::Bool { .. })
     }
 
-    /// What stands for the value in the help.
+    /// The placeholder of the value in the help.
     #[must_use]
     pub fn value_name(&self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl Argument {
         }
     }
 
-    /// What can be given, where that is a list of names.
+    /// The possible values, if they are a list of names.
     #[must_use]
     pub fn possible_values(&self) -> Option<String> {
         let names = match self {
@@ -147,14 +147,14 @@ impl Argument {
         matches!(self, Argument::Array { stride: 1, len, .. } if *len == wanted)
     }
 
-    /// The bytes of a text.
+    /// Converts a text to bytes.
     ///
     /// # Errors
-    /// What is wrong with the text, in words that go on from it: "it is no whole number".
+    /// Says what is wrong with the text: "it is not a whole number".
     pub fn parse(&self, text: &str) -> Result<Vec<u8>, String> {
         match self {
             Argument::Address { size } => address(text, *size).or_else(|why| {
-                // The number itself, as it is in memory.
+                // The number itself, in memory order.
                 int(text, *size, false).map_err(|_| why)
             }),
             Argument::Array { .. } if self.is_bytes(6) && text.contains(':') => {
@@ -196,7 +196,7 @@ impl Argument {
                 })
             }
             Argument::Text { size } => {
-                // The terminating zero has to fit, too.
+                // The terminating zero must fit, too.
                 if text.len() >= *size {
                     let (len, most) = (text.len(), size.saturating_sub(1));
                     return Err(format!("it has {len} bytes; at most {most} fit"));
@@ -215,7 +215,7 @@ impl Argument {
         }
     }
 
-    /// A value in words, for the help.
+    /// Formats a value for the help.
     #[must_use]
     pub fn show(&self, bytes: &[u8]) -> String {
         match self {
@@ -250,7 +250,7 @@ impl Argument {
     }
 }
 
-/// Bytes with zeros behind them.
+/// Appends zeros to bytes.
 #[must_use]
 pub fn padded(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut out = bytes.to_vec();
@@ -267,7 +267,7 @@ fn signed_value(bytes: &[u8]) -> i128 {
     ((unsigned_value(bytes) << unused) as i128) >> unused
 }
 
-/// An internet address in network order.
+/// An internet address in network byte order.
 fn address(text: &str, size: usize) -> Result<Vec<u8>, String> {
     match size {
         4 => text
@@ -281,7 +281,7 @@ fn address(text: &str, size: usize) -> Result<Vec<u8>, String> {
     }
 }
 
-/// A decimal, `0x` or `0o` number as little-endian bytes.
+/// A decimal, `0x`, `0o` or `0b` number as little-endian bytes.
 fn int(text: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! BTF, the type information of BPF objects and kernels.
 //!
-//! The format is the kernel's: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. [`Btf::parse`]
-//! checks every record's bounds once and keeps the bytes; a type is decoded when it is asked for,
-//! so that a kernel's 150,000 types cost four bytes each. Type ids inside are not trusted: chains
-//! are followed to a fixed depth.
+//! The format is defined by the kernel: Documentation/bpf/btf.rst, include/uapi/linux/btf.h.
+//! [`Btf::parse`] checks the bounds of every record once and keeps the bytes. A type is decoded on
+//! demand, so the 150,000 types of a kernel cost four bytes each. Type ids in the data are not
+//! trusted: chains are followed to a fixed depth.
 
 mod endless;
 mod externs;
@@ -15,22 +15,22 @@ use std::fmt::Write as _;
 
 pub use kind::Kind;
 
-/// Chains of typedefs, modifiers and nested types are followed this deep.
+/// The depth to which chains of typedefs, modifiers and nested types are followed.
 const MAX_DEPTH: usize = 64;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
 
-/// Why bytes are no BTF.
+/// Why bytes are not valid BTF.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
-    /// The header is short, has another magic number, or points outside the data.
+    /// The header is too short, has another magic number, or points outside the data.
     #[error("the BTF header is not valid")]
     Header,
-    /// The other byte order.
+    /// The data has the other byte order.
     #[error("the BTF is big-endian; only little-endian objects are supported")]
     BigEndian,
-    /// A type record is cut off or of an unknown kind.
+    /// A type record is truncated or has an unknown kind.
     #[error("BTF type {id} is not valid: {why}")]
     Type {
         /// The type's id.
@@ -40,16 +40,16 @@ pub enum BtfError {
     },
 }
 
-/// How the bits of an [`Kind::Int`] are meant.
+/// How the bits of a [`Kind::Int`] are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntEncoding {
-    /// Two's complement.
+    /// Signed, in two's complement.
     pub signed: bool,
     /// Marked as a character. clang marks `char` as signed instead.
     pub char: bool,
-    /// A bool.
+    /// A boolean.
     pub bool: bool,
-    /// Bits that carry the value.
+    /// The number of bits that carry the value.
     pub bits: u32,
 }
 
@@ -58,11 +58,11 @@ pub struct IntEncoding {
 pub struct Member<'a> {
     /// Its name; empty for an anonymous struct or union.
     pub name: &'a str,
-    /// Its type's id.
+    /// The id of its type.
     pub ty: u32,
     /// Its offset in bits.
     pub bit_offset: u32,
-    /// Its size in bits where it is a bitfield, else 0.
+    /// Its size in bits if it is a bitfield, 0 otherwise.
     pub bit_size: u32,
 }
 
@@ -71,13 +71,13 @@ pub struct Member<'a> {
 pub struct SectionVar<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Id of its type (not of its `VAR` record).
+    /// The id of its type (not of its `VAR` record).
     pub ty: u32,
-    /// Its offset in the section, in bytes, as BTF has it: 0 in an object that was not linked.
+    /// Its offset in the section in bytes, as BTF states it: 0 in an object that was not linked.
     pub offset: u32,
     /// Its size in bytes.
     pub size: u32,
-    /// Whether it is static, that is, not for other files to see.
+    /// Whether it is static: not visible to other files.
     pub is_static: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Type<'a> {
     btf: &'a Btf<'a>,
     /// Its id.
     pub id: u32,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     name_off: u32,
     info: u32,
@@ -100,7 +100,7 @@ pub struct Type<'a> {
 pub struct Btf<'d> {
     types: Cow<'d, [u8]>,
     strings: Cow<'d, [u8]>,
-    /// Offset of the record of type `i + 1` in `types`.
+    /// The offset in `types` of the record of type `i + 1`.
     offsets: Vec<u32>,
 }
 
@@ -112,7 +112,7 @@ impl<'d> Btf<'d> {
     /// Reads a `.BTF` section or `/sys/kernel/btf/vmlinux`.
     ///
     /// # Errors
-    /// When a record is cut off or unknown. Names and type ids are checked when they are used.
+    /// A record is truncated or has an unknown kind. Names and type ids are checked on use.
     pub fn parse(data: &'d [u8]) -> Result<Btf<'d>, BtfError> {
         let magic = data.get(..2).ok_or(BtfError::Header)?;
         if u16::from_be_bytes([magic[0], magic[1]]) == MAGIC {
@@ -148,13 +148,13 @@ impl<'d> Btf<'d> {
         Ok(Btf { types: types.into(), strings: strings.into(), offsets })
     }
 
-    /// The id of a type that is made of itself, if there is one.
+    /// The id of a type that contains itself, if there is one.
     #[must_use]
     pub fn endless(&self) -> Option<u32> {
         endless::find(self)
     }
 
-    /// The same, independent of the bytes it was read from.
+    /// A copy that does not borrow the bytes.
     #[must_use]
     pub fn into_owned(self) -> Btf<'static> {
         Btf {
@@ -164,19 +164,19 @@ impl<'d> Btf<'d> {
         }
     }
 
-    /// How many types there are, void not counted: ids go from 1 to this.
+    /// The number of types, without void: ids go from 1 to this number.
     #[must_use]
     pub fn len(&self) -> u32 {
         self.offsets.len() as u32
     }
 
-    /// Whether there are none.
+    /// Whether there are no types.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty()
     }
 
-    /// The type of an id. Ids that do not exist give void.
+    /// The type with an id. An id that does not exist gives void.
     #[must_use]
     pub fn ty(&self, id: u32) -> Type<'_> {
         let record = |at: &u32| {
@@ -211,14 +211,14 @@ impl<'d> Btf<'d> {
         self.types().find(|ty| ty.kind == kind && ty.name() == name)
     }
 
-    /// The variables of a data section, in the order of BTF. Their offsets may all be 0, see
+    /// The variables of a data section, in the order of BTF. Their offsets can all be 0; see
     /// [`crate::object::BpfObject::variables`].
     #[must_use]
     pub fn section_vars(&self, section: &str) -> Vec<SectionVar<'_>> {
         self.find(Kind::Datasec, section).map_or(Vec::new(), |ty| ty.vars())
     }
 
-    /// The types of a map's keys and values, where its definition in `.maps` names them.
+    /// The types of the keys and values of a map, if its definition in `.maps` names them.
     #[must_use]
     pub fn map_types(&self, map: &str) -> (Option<Type<'_>>, Option<Type<'_>>) {
         let of = |wanted: &str| {
@@ -243,7 +243,7 @@ impl<'d> Btf<'d> {
         Some(self.ty(member.ty))
     }
 
-    /// An enum by its tag, or, for one without a tag, by the name of one of its enumerators.
+    /// Finds an enum by its tag; an enum without a tag, by the name of one of its enumerators.
     #[must_use]
     pub fn find_enum(&self, name: &str) -> Option<Type<'_>> {
         let enums = || self.types().filter(|ty| matches!(ty.kind, Kind::Enum | Kind::Enum64));
@@ -260,7 +260,7 @@ impl<'d> Btf<'d> {
 }
 
 impl<'a> Type<'a> {
-    /// Its name, without `struct` or the like; empty where it has none.
+    /// Its name, without `struct` or the like; empty if it has none.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.btf.string(self.name_off)
@@ -277,7 +277,8 @@ impl<'a> Type<'a> {
         })
     }
 
-    /// The member or parameter that a declaration tag is on; none where it is on the whole.
+    /// The index of the member or parameter that a declaration tag applies to; `None` if it applies
+    /// to the whole declaration.
     #[must_use]
     pub fn tagged_member(&self) -> Option<u32> {
         let index = u32_at(self.extra, 0);
@@ -290,7 +291,7 @@ impl<'a> Type<'a> {
         self.btf.ty(id)
     }
 
-    /// The type below typedefs, modifiers and tags. A chain that has no end gives void.
+    /// The type below typedefs, modifiers and tags. An endless chain gives void.
     #[must_use]
     pub fn resolved(&self) -> Type<'a> {
         let mut ty = *self;
@@ -305,7 +306,7 @@ impl<'a> Type<'a> {
         self.btf.ty(0)
     }
 
-    /// Whether one of the typedefs that this is through has one of these names.
+    /// Whether one of the typedefs on the way to the resolved type has one of these names.
     #[must_use]
     pub fn is_named(&self, names: &[&str]) -> bool {
         let mut ty = self.unmodified();
@@ -334,7 +335,7 @@ impl<'a> Type<'a> {
         self.btf.ty(0)
     }
 
-    /// Its size in bytes; none for void, functions and what is only declared.
+    /// Its size in bytes; `None` for void, functions and forward declarations.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         let mut ty = *self;
@@ -362,7 +363,7 @@ impl<'a> Type<'a> {
         None
     }
 
-    /// Number of an array's elements; 0 for a flexible one, and for what is no array.
+    /// The number of elements of an array; 0 for a flexible array, and for other types.
     #[must_use]
     pub fn array_len(&self) -> u32 {
         if self.kind == Kind::Array { u32_at(self.extra, 8) } else { 0 }
@@ -381,8 +382,8 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// Whether this is C's plain `char`, of which strings are made. `u8` and `unsigned char` are
-    /// not: they are numbers.
+    /// Whether this is C's plain `char`, the element of strings. `u8` and `unsigned char` are
+    /// numbers.
     #[must_use]
     pub fn is_plain_char(&self) -> bool {
         let ty = self.resolved();
@@ -409,7 +410,7 @@ impl<'a> Type<'a> {
         })
     }
 
-    /// Names and values of an enum. A value that is unsigned and over 63 bits wraps.
+    /// Names and values of an enum. An unsigned value that needs 64 bits wraps to a negative one.
     pub fn enumerators(self) -> impl Iterator<Item = (&'a str, i64)> {
         let signed = self.is_signed_enum();
         let (extra, step) = match self.kind {
@@ -428,7 +429,7 @@ impl<'a> Type<'a> {
         })
     }
 
-    /// Whether an enum's values are signed. clang 14 never says so.
+    /// Whether the values of an enum are signed. clang 14 never records it.
     #[must_use]
     pub fn is_signed_enum(&self) -> bool {
         matches!(self.kind, Kind::Enum | Kind::Enum64) && self.info >> 31 != 0
@@ -453,7 +454,7 @@ impl<'a> Type<'a> {
         self.extra.chunks_exact(12).filter_map(var).collect()
     }
 
-    /// The type as C spells it, modifiers left out: `__u32[20]`, `struct info *`, `pid_t`.
+    /// The type in C notation, without modifiers: `__u32[20]`, `struct info *`, `pid_t`.
     #[must_use]
     pub fn spelling(&self) -> String {
         let mut dimensions = String::new();

@@ -2,9 +2,9 @@
 //! The package format that `ecc` writes and `ecli` runs.
 //!
 //! [`meta`] has the types of the JSON description, [`package`] reads and writes `package.json`,
-//! [`btf`] reads the type information of the object inside, [`object`] its sections; [`module`] says
-//! which Wasm modules are small enough, [`printable`] decides what of all that is safe to print. This
-//! crate knows neither libbpf nor a kernel nor a command line, and it does no I/O.
+//! [`btf`] reads the type information of the object, and [`object`] its sections. [`module`] limits
+//! the size of Wasm modules. [`printable`] decides which characters are safe to print. This crate
+//! does not depend on libbpf, a kernel or a command line, and does no I/O.
 
 pub mod argument;
 pub mod btf;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Types of maps, as in the kernel's `enum bpf_map_type`, and sizes for those that leave them open.
+//! Map types, as in the kernel's `enum bpf_map_type`, and default sizes for maps without a size.
 
 use crate::meta::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 
@@ -13,13 +13,13 @@ pub const PERF_EVENT_ARRAY: u32 = 4;
 pub const PERCPU_HASH: u32 = 5;
 /// An array with a value for each CPU.
 pub const PERCPU_ARRAY: u32 = 6;
-/// Stacks by their ids.
+/// Stacks by id.
 pub const STACK_TRACE: u32 = 7;
 /// Cgroups that programs test against.
 pub const CGROUP_ARRAY: u32 = 8;
-/// A hash map that forgets what was not used for long.
+/// A hash map that evicts the least recently used elements.
 pub const LRU_HASH: u32 = 9;
-/// The same with a value for each CPU.
+/// The same, with a value for each CPU.
 pub const LRU_PERCPU_HASH: u32 = 10;
 /// A trie of prefixes.
 pub const LPM_TRIE: u32 = 11;
@@ -31,31 +31,31 @@ pub const STACK: u32 = 23;
 pub const RINGBUF: u32 = 27;
 /// A Bloom filter.
 pub const BLOOM_FILTER: u32 = 30;
-/// A ring buffer that user space writes to.
+/// A ring buffer that user space writes to, and programs read.
 pub const USER_RINGBUF: u32 = 31;
 
-/// Bytes of the largest ring buffer: the largest power of two that a number of entries can be.
+/// Size of the largest ring buffer in bytes: the largest power of two that fits in `max_entries`.
 pub const MAX_RING_BYTES: u32 = 1 << 31;
 
 /// A number of entries that no map of the type can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EntriesError {
-    /// None.
+    /// Zero entries.
     #[error("a map needs at least 1 entry, a ring buffer 1 byte")]
     None,
-    /// A ring buffer that would be too large.
+    /// A ring buffer that is too large.
     #[error("a ring buffer has at most {MAX_RING_BYTES} bytes (2 GiB)")]
     RingTooLarge,
 }
 
-/// Checks a number of entries (for a ring buffer, of bytes) that somebody asks for.
+/// Checks a number of entries (for a ring buffer: bytes).
 ///
-/// The kernel takes ring buffers of a power of two of pages alone. Other sizes are no errors: libbpf
-/// makes the next larger one of them (`adjust_ringbuf_sz`), by the page size of the machine where it
-/// runs. Where there is no larger one, it leaves the number as it is, and the kernel answers EINVAL.
+/// The kernel accepts only ring buffers whose size is a power of two of pages. Other sizes are not
+/// errors: libbpf rounds them up (`adjust_ringbuf_sz`) by the page size of the running machine. If
+/// that is impossible, libbpf does not change the number, and the kernel returns EINVAL.
 ///
 /// # Errors
-/// When no loader can make such a map.
+/// No loader can create such a map.
 pub fn check_entries(ty: u32, entries: u32) -> Result<(), EntriesError> {
     match ty {
         _ if entries == 0 => Err(EntriesError::None),
@@ -64,8 +64,8 @@ pub fn check_entries(ty: u32, entries: u32) -> Result<(), EntriesError> {
     }
 }
 
-/// Whether a map of a type cannot be made without a number of entries (a ring buffer, of bytes). The
-/// others have none, or libbpf finds it.
+/// Whether a map of this type needs a number of entries (for a ring buffer: bytes). Other types
+/// have none, or libbpf determines it.
 #[must_use]
 pub fn needs_entries(ty: u32) -> bool {
     matches!(
@@ -85,8 +85,8 @@ pub fn needs_entries(ty: u32) -> bool {
     )
 }
 
-/// Entries of a map whose definition has none, where the package gives no number either; bytes of a
-/// ring buffer.
+/// The number of entries (for a ring buffer: bytes) of a map whose definition and package state
+/// none.
 #[must_use]
 pub fn default_entries(ty: u32) -> u32 {
     match ty {
@@ -96,8 +96,8 @@ pub fn default_entries(ty: u32) -> u32 {
     }
 }
 
-/// How many entries, and how many bytes for a value, a map is to be given: for what its definition
-/// says already, nothing.
+/// The number of entries and the value size in bytes that a loader must set. `None` for what the
+/// definition of the map states.
 #[must_use]
 pub fn open_sizes(
     ty: u32,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn numbers_that_no_map_can_have() {
         for ring in [RINGBUF, USER_RINGBUF] {
-            // What is no power of two of pages becomes one.
+            // A size that is not a power of two of pages is rounded up.
             for bytes in [1, 4095, 4096, 5000, 12288, 262_144, MAX_RING_BYTES - 1, MAX_RING_BYTES] {
                 assert_eq!(check_entries(ring, bytes), Ok(()), "{bytes}");
             }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The `meta` key of a package, as eunomia-bpf's tools of version 0.3 read and write it, and the
-//! keys that this project adds (marked "bpfpack:"; other loaders skip them).
+//! The `meta` key of a package: the keys that version 0.3 of eunomia-bpf reads and writes, and keys
+//! that this project adds (marked "bpfpack:"; other loaders ignore them).
 //!
-//! Every type keeps the keys that it does not know, so that reading and writing a package loses
-//! nothing. Wire spellings are in the serde attributes alone.
+//! Every type keeps unknown keys, so reading and writing a package loses nothing. Only serde
+//! attributes contain the wire spellings.
 
 mod meanings;
 mod program;
@@ -19,10 +19,10 @@ pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, X
 pub use view::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordMeta, Scale, SlotPosition, ViewKind, ViewMeta};
 
-/// Version of the bpfpack keys, written as `meta.bpfpack.version`.
+/// Version of the bpfpack keys, the value of `meta.bpfpack.version`.
 pub const BPFPACK_VERSION: u32 = 3;
 
-/// Variables of this prefix exist only to bring a type into the object's BTF.
+/// Prefix of variables that exist only to add a type to the object's BTF.
 pub const DUMMY_PREFIX: &str = "__eunomia_dummy";
 
 /// The description of a package's object.
@@ -34,29 +34,30 @@ pub struct Meta {
     /// Structs that user space decodes.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub export_types: Vec<ExportType>,
-    /// Version of the packer, for instance `0.3.4`. Loaders ignore it.
+    /// Version of the packer: `0.3.4`. Loaders ignore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eunomia_version: Option<String>,
     /// Size of each CPU's perf buffer in pages, a power of two. 64 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perf_buffer_pages: Option<u32>,
-    /// Unused by bpfpack, which reads a perf buffer as soon as the kernel wakes it. 10 when absent.
+    /// Unused by bpfpack, which reads a perf buffer as soon as the kernel signals data. 10 when
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perf_buffer_time_ms: Option<u32>,
     /// Longest sleep of a loader that polls, in milliseconds. 100 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_timeout_ms: Option<u32>,
-    /// Whether libbpf's debug messages are shown. `false` when absent.
+    /// Whether debug messages of libbpf are shown. `false` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_verbose: Option<bool>,
     /// Unused by bpfpack. `false` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub print_header: Option<bool>,
     /// `true`: the `export_config` of each map decides what is exported. `false`, or absent: one
-    /// map is, and `export_types[0]` is its type.
+    /// map is exported, with `export_types[0]` as its type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_multiple_export_types: Option<bool>,
-    /// bpfpack: which version of the keys that bpfpack adds this package was written with.
+    /// bpfpack: the version of the added keys in this package.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bpfpack: Option<Bpfpack>,
     /// Unknown keys are kept.
@@ -64,13 +65,12 @@ pub struct Meta {
     pub other: Map<String, Value>,
 }
 
-/// bpfpack: marks a package that this project's packer wrote.
+/// bpfpack: marks a package of this project's packer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Bpfpack {
-    /// Version of the added keys: 2, where `view` and `records` came in; 3, where `meanings` and
-    /// `frequency` did. A loader that meets a higher one runs the package, and may miss what it does
-    /// not know.
+    /// Version of the added keys: 2 added `view` and `records`; 3 added `meanings` and `frequency`.
+    /// A loader runs a package of a higher version, but may ignore keys that it does not know.
     pub version: u32,
     /// Unknown keys are kept.
     #[serde(flatten)]
@@ -100,7 +100,7 @@ pub struct ExportType {
 pub struct ExportMember {
     /// The member's name.
     pub name: String,
-    /// Its type as C spells it, for instance `__u32[20]`.
+    /// Its type in C notation: `__u32[20]`.
     #[serde(rename = "type")]
     pub ty: String,
     /// Unknown keys are kept.
@@ -108,22 +108,22 @@ pub struct ExportMember {
     pub other: Map<String, Value>,
 }
 
-/// What the object holds.
+/// The contents of the object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Skeleton {
     /// The sections of global variables.
     pub data_sections: Vec<DataSection>,
-    /// The maps, in the object's order; the internal ones, which hold the data sections, last.
+    /// The maps, in the object's order, followed by the internal maps of the data sections.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub maps: Vec<MapMeta>,
-    /// The object's name: the source's up to its first dot, with `_bpf` behind it, and `_` for
-    /// every character that a C identifier cannot have.
+    /// The object's name: the source's name up to its first dot, and `_bpf`. Characters that a C
+    /// identifier cannot have are `_`.
     pub obj_name: String,
     /// The programs, in the object's order.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub progs: Vec<ProgMeta>,
-    /// What the program says of itself in its help text.
+    /// Texts for the help of the package.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doc: Option<Doc>,
     /// Unknown keys are kept.
@@ -131,20 +131,20 @@ pub struct Skeleton {
     pub other: Map<String, Value>,
 }
 
-/// Texts for the package's `--help` and `--version`.
+/// Texts for `--help` and `--version` of the package.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Doc {
-    /// Printed by `--version`.
+    /// The output of `--version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// One line, above the options.
+    /// A line above the options.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brief: Option<String>,
     /// A text below the options.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// Stands in for `brief` where there is none.
+    /// Used if `brief` is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Unknown keys are kept.
@@ -156,7 +156,7 @@ pub struct Doc {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DataSection {
-    /// `.rodata`, `.bss` or (bpfpack; other loaders refuse it) `.data`, perhaps with a suffix.
+    /// `.rodata`, `.bss` or `.data` (bpfpack; other loaders refuse it), with or without a suffix.
     pub name: String,
     /// Its global (not static) variables.
     pub variables: Vec<Variable>,
@@ -165,35 +165,35 @@ pub struct DataSection {
     pub other: Map<String, Value>,
 }
 
-/// A global variable. A loader makes a command-line argument of it.
+/// A global variable. A loader makes it a command-line argument.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Variable {
     /// The variable's name.
     pub name: String,
-    /// Its type as C spells it. Loaders of this project go by the object's BTF instead.
+    /// Its type in C notation. Loaders of this project use the object's BTF instead.
     #[serde(rename = "type")]
     pub ty: String,
-    /// The value to load it with, when no argument gives one.
+    /// The value if no argument gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// Help text of its argument.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How its argument looks.
+    /// The form of its argument.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmdarg: Option<CmdArg>,
-    /// bpfpack: how its content is shown, for an array of counters or histograms in `.bss`.
+    /// bpfpack: how its content is shown: for an array of counters or histograms in `.bss`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<SampleMeta>,
-    /// bpfpack: `true` keeps its content from being shown.
+    /// bpfpack: `true`: its content is not shown.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hidden: bool,
-    /// bpfpack: what the variable is for, as the packer recognized it.
+    /// bpfpack: the purpose of the variable, as the packer recognized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
-    /// Unknown keys are kept, among them `size`: packers of old write there the padding before the
-    /// variable, so nobody can use it.
+    /// Unknown keys are kept. One is `size`: old packers write the padding before the variable
+    /// there, so it is unusable.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -202,17 +202,17 @@ pub struct Variable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CmdArg {
-    /// The value when the argument is not given. For a bool it also gives the option's name:
-    /// `--disable-NAME` where it is true, `--enable-NAME` where it is false.
+    /// The value if the argument is not given. For a bool, it also decides the name of the option:
+    /// `--disable-NAME` if it is true, `--enable-NAME` if it is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// Long option without dashes; the variable's name when absent.
+    /// Long option without dashes. The variable's name when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<String>,
     /// Short option, one character.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub short: Option<String>,
-    /// Help text; the variable's `description` when absent.
+    /// Help text. The variable's `description` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     /// Unknown keys are kept.
@@ -224,10 +224,11 @@ pub struct CmdArg {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MapMeta {
-    /// The map's name, as libbpf has it: for the map of a data section, the first eight characters
-    /// of the object's name and the section's name (`hardirqs.rodata`).
+    /// The map's name in libbpf. For the map of a data section, the first eight characters of the
+    /// object's name and the section's name: `hardirqs.rodata`.
     pub name: String,
-    /// The name as a C identifier: for the map of a data section, the section's without its dot.
+    /// The name as a C identifier. For the map of a data section, the section's name without its
+    /// dot.
     pub ident: String,
     /// `true` for the map of a data section that user space maps into memory.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -238,33 +239,33 @@ pub struct MapMeta {
     /// Whether the map's records or values are shown, and as which type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_config: Option<ExportConfig>,
-    /// How a record of a ring or perf buffer is read.
+    /// How a record of a ring or perf buffer is interpreted.
     #[serde(rename = "intepreter", skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<Interpreter>,
-    /// bpfpack: `true` keeps the map from being shown without an annotation.
+    /// bpfpack: `true`: the map is not shown unless an annotation asks for it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub hidden: bool,
-    /// bpfpack: the structs that programs write to this buffer, in the order of the source. A
-    /// record is one of those whose `tag` it has, or else one of its size.
+    /// bpfpack: the structs that programs write to this buffer, in the order of the source. The
+    /// `tag` of a record decides which struct it is; without a tag, its size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordMeta>,
-    /// bpfpack: the member, at the same place in all of `records`, whose value tells them apart.
+    /// bpfpack: the member whose value distinguishes the records. It has the same offset in all
+    /// `records`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_tag: Option<String>,
-    /// bpfpack: what members of the records, keys or values stand for, by their names, where that is
-    /// not to be concluded from their types and names: `{"addr": "ipv4", "err": "errno"}`. `plain`
-    /// keeps a number a number.
+    /// bpfpack: meanings of members of records, keys and values, by name, if their types and names do
+    /// not imply them: `{"addr": "ipv4", "err": "errno"}`. `plain` shows the number itself.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub meanings: BTreeMap<String, String>,
-    /// bpfpack: what the map is for, as the packer recognized it.
+    /// bpfpack: the purpose of the map, as the packer recognized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
-    /// bpfpack: how many entries to make the map with, where its definition leaves that to user
-    /// space; of a ring buffer, how many bytes.
+    /// bpfpack: the number of entries (for a ring buffer: bytes) of a map whose definition leaves
+    /// it to user space.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_entries: Option<u32>,
-    /// bpfpack: the size of a value in bytes, where the map's definition leaves that to user space:
-    /// of a stack trace map, eight times the deepest stack.
+    /// bpfpack: the size of a value in bytes, if the map's definition leaves it to user space. For
+    /// a stack trace map, eight times the largest number of addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_size: Option<u32>,
     /// Unknown keys are kept.
@@ -272,33 +273,33 @@ pub struct MapMeta {
     pub other: Map<String, Value>,
 }
 
-/// How a map, or a variable, is read and shown periodically.
+/// How a map or a variable is read and shown periodically.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SampleMeta {
     /// Time between two readings in milliseconds.
     pub interval: u64,
-    /// What is drawn.
+    /// The form in which it is shown.
     #[serde(rename = "type", default, skip_serializing_if = "SampleKind::is_default")]
     pub kind: SampleKind,
-    /// Unit of a histogram's slots, for instance `usecs`. `(unit)` when absent.
+    /// Unit of a histogram's slots: `usecs`. `(unit)` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// `true`: each reading shows what came since the one before. `false` when absent.
+    /// `true`: each reading shows the difference to the previous one. `false` when absent.
     #[serde(default, skip_serializing_if = "is_false")]
     pub clear_map: bool,
-    /// bpfpack: units that depend on a variable. A key is a variable's name, and its value the unit
-    /// where that variable is not zero: `{"targ_ns": "nsecs"}`. The first that applies wins over
-    /// `unit`.
+    /// bpfpack: units that depend on a variable. A key is the name of a variable, and its value is
+    /// the unit if that variable is not zero: `{"targ_ns": "nsecs"}`. The first one that applies
+    /// overrides `unit`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
     pub unit_when: Map<String, Value>,
-    /// bpfpack: an enum whose enumerators name the keys, or an array's indexes. Looked up in the
-    /// object's BTF, then in the kernel's, by its tag, or by the name of one of its enumerators
-    /// where it has no tag.
+    /// bpfpack: an enum whose enumerators name the keys, or the indexes of an array. It is searched
+    /// in the object's BTF, then in the kernel's, by its tag; if it has no tag, by the name of one
+    /// of its enumerators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_enum: Option<String>,
-    /// bpfpack: names of the keys 0, 1, 2, …; they win over `key_enum`.
+    /// bpfpack: names of the keys 0, 1, 2, …; they override `key_enum`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_labels: Vec<String>,
     /// bpfpack: width of a slot of a `linear_hist`. 1 when absent.
@@ -308,13 +309,14 @@ pub struct SampleMeta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<i64>,
     /// bpfpack: the member of a histogram's value that holds the sum of all values, in the unit of
-    /// the slots: the average is shown.
+    /// the slots. With it, the average is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sum: Option<String>,
-    /// bpfpack: the member that says how many values `sum` is of. The sum of the slots when absent.
+    /// bpfpack: the member that holds the number of values in `sum`. The total of the slots when
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<String>,
-    /// bpfpack: members that are no counters, such as a maximum: shown as they are where
+    /// bpfpack: members that are not counters, such as a maximum. They are shown unchanged where
     /// `clear_map` shows differences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gauges: Vec<String>,
@@ -323,7 +325,7 @@ pub struct SampleMeta {
     pub other: Map<String, Value>,
 }
 
-/// What is drawn of a sampled map.
+/// The form in which a sampled map is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SampleKind {
@@ -345,21 +347,21 @@ impl SampleKind {
     }
 }
 
-/// Whether and as which type a map is shown.
+/// Whether a map is shown, and as which type.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ExportConfig {
-    /// It is not.
+    /// The map is not shown.
     #[default]
     #[serde(rename = "no_export")]
     NoExport,
-    /// As the value type that the map has in BTF. Only for maps that are sampled.
+    /// As the map's value type in BTF. Only for sampled maps.
     #[serde(rename = "default")]
     Default,
-    /// As this type of the object's BTF.
+    /// As this type in the object's BTF.
     #[serde(rename = "btf_type_id")]
     BtfTypeId(u32),
-    /// As a struct made of these members.
+    /// As a struct with these members.
     #[serde(rename = "custom_members")]
     CustomMembers(Vec<CustomMember>),
 }
@@ -372,26 +374,26 @@ pub struct CustomMember {
     pub name: String,
     /// Its offset in bytes.
     pub offset: u32,
-    /// Its type's id in the object's BTF.
+    /// The id of its type in the object's BTF.
     pub btf_type_id: u32,
     /// Unknown keys are kept.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// How a record of a buffer is read.
+/// How a record of a buffer is interpreted.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Interpreter {
-    /// As its type says.
+    /// As its type.
     #[default]
     #[serde(rename = "default_struct")]
     DefaultStruct,
     /// As a stack trace.
     #[serde(rename = "stack_trace")]
     StackTrace {
-        /// Which members of the record hold `pid`, `cpu_id`, `comm`, `kstack_sz`, `ustack_sz`
-        /// (sizes in bytes), `kstack` and `ustack`; a field that is absent has its own name.
+        /// The members of the record that hold `pid`, `cpu_id`, `comm`, `kstack_sz`, `ustack_sz`
+        /// (sizes in bytes), `kstack` and `ustack`. A field that is absent has its own name.
         #[serde(default)]
         field_map: BTreeMap<String, String>,
         /// Whether addresses are shown as symbols.
@@ -408,7 +410,7 @@ fn yes() -> bool {
     true
 }
 
-/// Packers of old write `null` for an empty list.
+/// Old packers write `null` for an empty list.
 fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: MIT
-//! What a Wasm module may cost whoever compiles it. A function of four bytes takes 6 KB there, and a
-//! module of 4 MB that holds a million of them takes 5 GB: so they are counted before, by what the
-//! headers of the module's sections say.
+//! Limits what compiling a Wasm module costs. A function of four bytes takes 6 KB in the compiler,
+//! and a module of 4 MB with a million such functions takes 5 GB. The contents are therefore
+//! counted first, from the headers of the module's sections.
 //!
-//! Whether a module is valid is for the compiler to say. What is not understood here is passed over.
+//! The compiler decides whether a module is valid. This check skips what it does not understand.
 
 use crate::package::MAX_MODULE_SIZE;
 
-/// Types, imports, functions, tables, memories, globals, exports, segments, and elements of other
-/// segments than the usual ones that fill a table with functions: all together. Compiled, one takes
-/// up to 11 KB. Programs of Go have the most, some thousand functions.
+/// The largest number of types, functions, tables, memories, globals, imports, exports, segments,
+/// and elements of segments other than the usual ones that fill a table with functions, all
+/// together. The compiled form of one takes up to 11 KB. Go programs have the most: some thousand
+/// functions.
 pub const MAX_ITEMS: u64 = 20_000;
 
-/// Local variables of all functions together. One takes up to 16 bytes of code.
+/// The largest number of local variables of all functions together. One takes up to 16 bytes of
+/// code.
 pub const MAX_LOCALS: u64 = 1_000_000;
 
-/// The largest module as text, in bytes: it takes 80 times as much to be read.
+/// The largest module in text form, in bytes: parsing it takes 80 times as much memory.
 pub const MAX_TEXT_MODULE: usize = 1 << 20;
 
-/// How binary modules begin.
+/// The first bytes of a binary module.
 const MAGIC: &[u8] = b"\0asm";
 
-/// Bytes of a binary module before its sections.
+/// The number of bytes before the sections of a binary module.
 const HEADER: usize = 8;
 
-/// Why a module is too large to be compiled.
+/// Why a module is too large to compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError {
     /// It has more bytes than [`MAX_MODULE_SIZE`], or than [`MAX_TEXT_MODULE`].
@@ -32,7 +34,7 @@ pub enum ModuleError {
     Size {
         /// Its size in bytes.
         size: u64,
-        /// Those that are taken.
+        /// The limit in bytes.
         most: u64,
     },
     /// It has more than [`MAX_ITEMS`].
@@ -43,7 +45,7 @@ pub enum ModuleError {
     Locals(u64),
 }
 
-/// Whether a module, binary or text, is small enough to be compiled.
+/// Checks that a module, binary or text, is small enough to compile.
 ///
 /// # Errors
 /// See [`ModuleError`].
@@ -71,7 +73,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Every function has the word in it. Text that makes much of little else is rare.
+    /// Every function contains the word. Text with many of them and little else is rare.
     fn of_text(text: &[u8]) -> Counts {
         let words = text.windows(4).filter(|word| word == b"func").count();
         Counts { items: words as u64, locals: 0 }
@@ -81,15 +83,15 @@ impl Counts {
         let mut counts = Counts::default();
         let mut rest = Reader(module.get(HEADER..).unwrap_or_default());
         while let Some((id, section)) = rest.section() {
-            // What is cut off, the compiler tells.
+            // The compiler reports truncated modules.
             let _ = counts.add(id, section);
         }
         counts
     }
 
-    /// Adds what a section has, up to where it is not understood.
+    /// Counts what a section has, up to the first part that is not understood.
     fn add(&mut self, id: u8, mut section: Reader<'_>) -> Option<()> {
-        // Of a module's sections (WebAssembly specification, binary format).
+        // The sections of a module (WebAssembly specification, binary format).
         const CUSTOM: u8 = 0;
         const START: u8 = 8;
         const ELEMENTS: u8 = 9;
@@ -100,7 +102,7 @@ impl Counts {
         }
         let count = section.number()?;
         match id {
-            // They were counted as functions.
+            // Already counted as functions.
             CODE => {
                 for _ in 0..count {
                     let len = section.number()?;
@@ -112,7 +114,7 @@ impl Counts {
                 for _ in 0..count {
                     let all = section.0.len();
                     if section.functions_for_table().is_none() {
-                        // Each takes a byte at least.
+                        // Each takes at least one byte.
                         self.items = self.items.saturating_add(all as u64);
                         break;
                     }
@@ -124,7 +126,7 @@ impl Counts {
     }
 }
 
-/// What is left of a module, or of a part of it.
+/// The rest of a module, or of a part of it.
 #[derive(Debug)]
 struct Reader<'m>(&'m [u8]);
 
@@ -135,7 +137,7 @@ impl<'m> Reader<'m> {
         Some(*first)
     }
 
-    /// An unsigned number in LEB128, of up to 32 bits.
+    /// An unsigned LEB128 number of up to 32 bits.
     fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..35).step_by(7) {
@@ -154,7 +156,7 @@ impl<'m> Reader<'m> {
         Some(Reader(taken))
     }
 
-    /// The next section's id and content.
+    /// The id and content of the next section.
     fn section(&mut self) -> Option<(u8, Reader<'m>)> {
         let id = self.byte()?;
         let len = self.number()?;
@@ -163,7 +165,7 @@ impl<'m> Reader<'m> {
 
     /// The local variables of a function's body.
     fn locals(&mut self) -> u64 {
-        /// Types with an index behind them.
+        /// Types that are followed by an index.
         const REFERENCES: [u8; 2] = [0x63, 0x64];
         let mut sum: u64 = 0;
         let groups = self.number().unwrap_or(0);
@@ -177,13 +179,13 @@ impl<'m> Reader<'m> {
         sum
     }
 
-    /// Passes over a segment that puts functions into the first table, at a place that is a number;
-    /// none where it is another one.
+    /// Skips a segment that puts functions into the first table at a constant offset. `None` for
+    /// any other segment.
     fn functions_for_table(&mut self) -> Option<()> {
         const I32_CONST: u8 = 0x41;
         const END: u8 = 0x0b;
         let is_usual = self.number()? == 0 && self.byte()? == I32_CONST;
-        // Signed or not, it ends at the same byte.
+        // Signed and unsigned numbers end at the same byte.
         let (_, end, count) = (self.number()?, self.byte()?, self.number()?);
         if !is_usual || end != END {
             return None;
@@ -209,7 +211,7 @@ mod tests {
         bytes
     }
 
-    /// A module of these sections.
+    /// A module with these sections.
     fn module(sections: &[(u8, Vec<u8>)]) -> Vec<u8> {
         let mut module = b"\0asm\x01\0\0\0".to_vec();
         for (id, content) in sections {
@@ -233,9 +235,9 @@ mod tests {
             let module = module(&[(id, many(MAX_ITEMS + 1, item))]);
             assert_eq!(check(&module), Err(ModuleError::Items(MAX_ITEMS + 1)), "{id}");
         }
-        // Custom sections are not looked at, whatever their size.
+        // Custom sections are not counted, whatever their size.
         assert_eq!(check(&module(&[(0, many(1 << 20, b"x")), (12, leb(1 << 30))])), Ok(()));
-        // What is not there was not counted.
+        // Truncated parts are not counted.
         assert_eq!(check(&module(&[(10, leb(u64::from(u32::MAX)))])), Ok(()));
     }
 

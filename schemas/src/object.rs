@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Reading a BPF object: its programs, its sections, and which maps and variables a program uses.
+//! Reads a BPF object: its programs, its sections, and the maps and variables that each program
+//! uses.
 
 pub mod helpers;
 
@@ -16,40 +17,40 @@ use object::{
 
 use crate::btf::{Btf, BtfError, SectionVar};
 
-/// Bytes of a BPF instruction.
+/// Size of a BPF instruction in bytes.
 const INSN: u64 = 8;
-/// The first byte of a `call`.
+/// The opcode of `call`.
 const OP_CALL: u8 = 0x85;
 /// `src_reg` of a call to a BPF function.
 const PSEUDO_CALL: u8 = 1;
 
-/// Why bytes are no BPF object.
+/// Why bytes are not a BPF object.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    /// Not ELF, or damaged.
+    /// Not ELF, or malformed.
     #[error("not a valid ELF object")]
     Elf(#[from] object::Error),
-    /// ELF of another machine.
+    /// ELF for another machine.
     #[error("an ELF object, but not one for BPF (machine {0})")]
     NotBpf(u16),
     /// Compiled without `-g`.
     #[error("the object has no BTF type information (compile it with `clang -g`)")]
     NoBtf,
-    /// The BTF is damaged.
+    /// The BTF is malformed.
     #[error(transparent)]
     Btf(#[from] BtfError),
 }
 
-/// A program: a function in a section that says where it attaches.
+/// A program: a function in a section that names its attach point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// The function's name.
     pub name: String,
-    /// The section's name, as `tp_btf/irq_handler_entry`.
+    /// The section's name: `tp_btf/irq_handler_entry`.
     pub section: String,
 }
 
-/// A section that libbpf makes a map of.
+/// A section that becomes a map in libbpf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataSectionHeader {
     /// Its name, with the dot.
@@ -58,7 +59,7 @@ pub struct DataSectionHeader {
     pub size: u64,
 }
 
-/// An object's ELF side.
+/// The ELF part of an object.
 #[derive(Debug)]
 pub struct BpfObject<'d> {
     elf: ElfFile64<'d, LittleEndian>,
@@ -68,7 +69,7 @@ impl<'d> BpfObject<'d> {
     /// Reads the ELF headers.
     ///
     /// # Errors
-    /// When it is no little-endian 64-bit ELF object of the BPF machine.
+    /// The object is not a little-endian 64-bit ELF object for BPF.
     pub fn parse(data: &'d [u8]) -> Result<BpfObject<'d>, ObjectError> {
         let elf = ElfFile64::<LittleEndian>::parse(data)?;
         let machine = elf.elf_header().e_machine(LittleEndian);
@@ -78,7 +79,7 @@ impl<'d> BpfObject<'d> {
         Ok(BpfObject { elf })
     }
 
-    /// The ELF file, for what else is read of it.
+    /// The ELF file, for other readers.
     #[must_use]
     pub fn elf(&self) -> &ElfFile64<'d, LittleEndian> {
         &self.elf
@@ -87,16 +88,16 @@ impl<'d> BpfObject<'d> {
     /// The object's type information.
     ///
     /// # Errors
-    /// When there is none, or it is damaged.
+    /// The object has no BTF, or its BTF is malformed.
     pub fn btf(&self) -> Result<Btf<'d>, ObjectError> {
         let section = self.elf.section_by_name(".BTF").ok_or(ObjectError::NoBtf)?;
         Ok(Btf::parse(section.data()?)?)
     }
 
-    /// Whether what else reads the types of the object comes to an end; true where it has none.
+    /// Checks that readers of the object's types terminate. An object without BTF passes.
     ///
     /// # Errors
-    /// [`BtfError::Type`] names a type that is made of itself.
+    /// [`BtfError::Type`] names a type that contains itself.
     pub fn check_types(&self) -> Result<(), ObjectError> {
         match self.btf() {
             Err(ObjectError::NoBtf) => Ok(()),
@@ -107,7 +108,7 @@ impl<'d> BpfObject<'d> {
         }
     }
 
-    /// The programs, in the order of their sections and in them of their addresses: libbpf's.
+    /// The programs in libbpf's order: by section, then by address.
     #[must_use]
     pub fn programs(&self) -> Vec<Program> {
         let mut found: Vec<(usize, u64, Program)> = self
@@ -126,7 +127,8 @@ impl<'d> BpfObject<'d> {
         found.into_iter().map(|(_, _, program)| program).collect()
     }
 
-    /// The names of the programs that maps begin with, as those that call each other do.
+    /// The names of the programs that are initial elements of maps, such as programs that tail-call
+    /// each other.
     pub fn programs_in_maps(&self) -> BTreeSet<String> {
         let maps = self.elf.section_by_name(".maps");
         let symbols = maps.into_iter().flat_map(|maps| maps.relocations());
@@ -139,7 +141,7 @@ impl<'d> BpfObject<'d> {
     }
 
     /// The sections that become maps (`.data`, `.rodata`, `.bss`, with or without a suffix), in
-    /// order. Empty ones are left out, as libbpf does.
+    /// order. Empty sections are omitted, as libbpf does.
     #[must_use]
     pub fn data_sections(&self) -> Vec<DataSectionHeader> {
         let is_data = |name: &str| {
@@ -155,8 +157,8 @@ impl<'d> BpfObject<'d> {
             .collect()
     }
 
-    /// The variables of a section, by offset. An object that no linker has seen has their offsets
-    /// in its symbols only, not in its BTF.
+    /// The variables of a section, by offset. In an object that was not linked, only the symbols
+    /// have the offsets, not BTF.
     #[must_use]
     pub fn variables<'b>(&self, btf: &'b Btf<'_>, section: &str) -> Vec<SectionVar<'b>> {
         let mut variables = btf.section_vars(section);
@@ -181,15 +183,15 @@ impl<'d> BpfObject<'d> {
         Some(self.elf.section_by_name(name)?.index().0)
     }
 
-    /// The bytes of a section; none where it does not exist, or has no bytes in the file (`.bss`).
+    /// The bytes of a section; `None` if it does not exist, or has no bytes in the file (`.bss`).
     #[must_use]
     pub fn section_data(&self, name: &str) -> Option<&'d [u8]> {
         let section = self.elf.section_by_name(name)?;
         section.data().ok().filter(|data| !data.is_empty())
     }
 
-    /// For each program, the names of the maps and of the changeable variables that it uses,
-    /// through the functions that it calls too. Constants (`.rodata`) do not count.
+    /// For each program, the names of the maps and mutable variables that it uses, directly or in
+    /// functions that it calls. Constants (`.rodata`) do not count.
     #[must_use]
     pub fn state_of_programs(&self) -> BTreeMap<String, State> {
         let mut walk = Walk::new(&self.elf);
@@ -207,13 +209,13 @@ impl<'d> BpfObject<'d> {
     }
 }
 
-/// The state that a program uses: numbers of maps and variables, in order. Programs that use the same
-/// share it.
+/// The state that a program uses: sorted numbers of maps and variables. Programs with the same
+/// state share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State(Arc<[u32]>);
 
 impl State {
-    /// Of some numbers.
+    /// The state that consists of these numbers.
     #[must_use]
     pub fn new(mut numbers: Vec<u32>) -> State {
         numbers.sort_unstable();
@@ -221,32 +223,32 @@ impl State {
         State(numbers.into())
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether all of it is among another's.
+    /// Whether another state contains all of it.
     #[must_use]
     pub fn is_subset(&self, other: &State) -> bool {
         self.0.iter().all(|number| other.0.binary_search(number).is_ok())
     }
 }
 
-/// A function's place: its section and its address there.
+/// The position of a function: its section and its address there.
 type CodeLocation = (usize, u64);
 
 /// Follows calls through the object.
 struct Walk<'e, 'd> {
     elf: &'e ElfFile64<'d, LittleEndian>,
-    /// End of the function that begins at a place.
+    /// The end of the function that starts at a position.
     ends: BTreeMap<CodeLocation, u64>,
     /// Relocations by section: address and symbol.
     relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>>,
-    /// Numbers of maps and variables.
+    /// The numbers of maps and variables.
     names: BTreeMap<String, u32>,
-    /// What each function uses itself, and calls.
+    /// What each function uses directly, and what it calls.
     functions: BTreeMap<CodeLocation, Rc<Function>>,
     known: BTreeSet<Arc<[u32]>>,
 }
@@ -286,7 +288,7 @@ impl<'e, 'd> Walk<'e, 'd> {
         Walk { elf, ends, relocations, names, functions, known }
     }
 
-    /// The state that is used from a function on.
+    /// The state that a function and its callees use.
     fn state(&mut self, start: CodeLocation) -> State {
         let (mut used, mut seen) = (BTreeSet::new(), BTreeSet::new());
         let mut todo = vec![start];
@@ -325,7 +327,8 @@ impl<'e, 'd> Walk<'e, 'd> {
         *self.names.entry(name).or_insert(next)
     }
 
-    /// The names of what a function uses, and the functions that it calls; none where there is none.
+    /// The names that a function uses, and the functions that it calls; `None` if there is no such
+    /// function.
     fn read(&self, place: CodeLocation) -> Option<(Vec<String>, Vec<CodeLocation>)> {
         let (section, begin) = place;
         let end = *self.ends.get(&place)?;
@@ -341,7 +344,7 @@ impl<'e, 'd> Walk<'e, 'd> {
             let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
             match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
                 Some(symbol) if is_call => {
-                    // A static function is named by its section and the call's immediate.
+                    // The section and the immediate of the call identify a static function.
                     let offset =
                         if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
                     if let Some(target) = symbol.section_index() {
@@ -361,7 +364,7 @@ impl<'e, 'd> Walk<'e, 'd> {
         Some((used, calls))
     }
 
-    /// The name under which a symbol counts as state.
+    /// The name of a symbol that counts as state.
     fn state_name<'s>(&self, symbol: &impl object::ObjectSymbol<'s>) -> Option<String> {
         let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
         let section = section.name().ok()?;

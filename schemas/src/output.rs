@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! The lines that `ecli run --format json` writes, one JSON object each; YAML has the same keys.
+//! The lines of `ecli run --format json`, one JSON object per line. YAML has the same keys.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A line of the JSON output of `ecli run`: an entry of a reading, a line of text that a module
-/// made, or a record.
+/// A line of the JSON output of `ecli run`: an entry of a reading, a line of text of a module, or a
+/// record.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
@@ -20,42 +20,42 @@ pub enum OutputLine {
     Record(RecordLine),
 }
 
-/// An entry of a reading. The entries of one reading follow each other, in the order of `--sort`.
+/// An entry of a reading. The entries of a reading are consecutive, in the order of `--sort`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EntryLine {
-    /// When it was read (`--time`): for `wall` a date and time of the universal time as ISO 8601 has
-    /// it, for `boot` seconds since boot, for `delta` seconds since the line before.
+    /// The time of the reading (`--time`): for `wall`, an ISO 8601 date and time in UTC; for
+    /// `boot`, seconds since boot; for `delta`, seconds since the previous line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// The number of the reading among those of its source, from 1 on (`--time`). Where the source
-    /// does not show differences, each reading holds all that was counted since the start.
+    /// The number of the reading among those of its source, starting at 1 (`--time`). Unless the
+    /// source shows differences, each reading has the totals since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reading: Option<u64>,
-    /// The map's or variable's name, where the run has several sources.
+    /// The name of the map or variable, if the run has several sources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
-    /// The key; absent where there is only one entry.
+    /// The key; absent if there is only one entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Value>,
-    /// The value, with a histogram's slots as they are in the map.
+    /// The value. The slots of a histogram are as in the map.
     pub value: Value,
-    /// What a histogram's slots count, and what they amount to (`--decode`).
+    /// The ranges and the summary of a histogram (`--decode`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub histogram: Option<HistogramValue>,
-    /// The functions of stacks, innermost first, by the names of the members that hold them
+    /// The functions of each stack, innermost first, by the name of the member that holds the stack
     /// (`--decode`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stacks: BTreeMap<String, Vec<String>>,
 }
 
-/// A time: text for `--time wall`, else seconds.
+/// A time: text for `--time wall`, seconds otherwise.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Time {
-    /// A date and time of the universal time: `2026-11-29T15:04:05.123456Z`.
+    /// A date and time in UTC: `2026-11-29T15:04:05.123456Z`.
     Wall(String),
     /// Seconds.
     Seconds(f64),
@@ -68,75 +68,75 @@ pub enum Time {
 pub struct HistogramValue {
     /// The unit of all bounds and of the average.
     pub unit: String,
-    /// The buckets that count anything, from the lowest on.
+    /// The buckets with a count above 0, lowest first.
     pub buckets: Vec<BucketCount>,
     /// The sum of all counts.
     pub total: u64,
-    /// The average of all values, where the program keeps their sum.
+    /// The average of all values, if the program keeps their sum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<f64>,
-    /// The bucket of the value whose rank is half of the total, rounded up, when all are sorted;
-    /// absent, as what follows, where nothing was counted.
+    /// The bucket of the value whose rank is half of the total, rounded up. This key and the
+    /// following ones are absent if the total is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50: Option<Bounds>,
-    /// The same for 90 % of the total.
+    /// The same for 90% of the total.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p90: Option<Bounds>,
-    /// The same for 99 % of the total.
+    /// The same for 99% of the total.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99: Option<Bounds>,
-    /// The highest bucket that counts anything.
+    /// The highest bucket with a count above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Bounds>,
 }
 
-/// How often values between bounds were counted.
+/// A bucket: how many values are between two bounds.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BucketCount {
-    /// The least value.
+    /// The smallest value.
     pub low: i64,
-    /// The largest value; `null` for the last bucket, in which programs count all that is beyond.
+    /// The largest value; `null` for the last bucket, which also counts all larger values.
     pub high: Option<u64>,
-    /// How many.
+    /// The number of values.
     pub count: u64,
 }
 
-/// The values of a bucket.
+/// The bounds of a bucket.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
-    /// The least value.
+    /// The smallest value.
     pub low: i64,
-    /// The largest value; `null` for the last bucket, in which programs count all that is beyond.
+    /// The largest value; `null` for the last bucket, which also counts all larger values.
     pub high: Option<u64>,
 }
 
-/// A line of text that a module made.
+/// A line of text of a module.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TextLine {
-    /// As above.
+    /// The time (`--time`), as for entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
     /// The line.
     pub text: String,
 }
 
-/// A record: its members, and what says where it comes from.
+/// A record: its members, and its origin.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordLine {
-    /// As above.
+    /// The time (`--time`), as for entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// The buffer's name, where the run has several sources.
+    /// The buffer's name, if the run has several sources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
-    /// The struct's name, where the buffer has several.
+    /// The struct's name, if the buffer has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// The members of the struct.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `package.json`: an ELF object (zlib, then base64) with its [`Meta`].
 //!
-//! A package comes from anywhere, so [`limits`] has limits for all that it can hold.
+//! A package can come from anywhere, so [`limits`] limits everything in it.
 
 mod error;
 mod limits;
@@ -23,7 +23,7 @@ pub use limits::{
     MAX_PACKAGE_SIZE, MAX_TEXT, MAX_VALUES, most_unpacked,
 };
 
-/// Characters of the path to a wrong key that are told.
+/// The number of characters of the path to a wrong key that a message shows.
 const LONGEST_PATH: usize = 200;
 
 /// A decoded package.
@@ -31,28 +31,28 @@ const LONGEST_PATH: usize = 200;
 pub struct Package {
     /// The ELF object, uncompressed.
     pub object: Vec<u8>,
-    /// What the object's maps, programs and variables mean.
+    /// The meaning of the object's maps, programs and variables.
     pub meta: Meta,
-    /// Wasm modules that see what is found before it is shown, in their order.
+    /// Wasm modules that receive all data before it is shown, in order.
     pub wasm: Vec<WasmModule>,
-    /// Keys beside those.
+    /// Other keys.
     pub other: Map<String, Value>,
 }
 
-/// A Wasm module of a package: runner/WASM.md has its interface.
+/// A Wasm module of a package; runner/WASM.md specifies its interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WasmModule {
-    /// Its file's name.
+    /// The name of its file.
     pub name: String,
     /// The module: binary, or text.
     pub module: Vec<u8>,
 }
 
-/// A module as it is written.
+/// A module in the wire format.
 #[derive(Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Wasm module"))]
 pub(crate) struct WireModule<'a> {
-    /// The name of its file, without folders.
+    /// The name of its file, without directories.
     name: String,
     /// The module: a zlib stream, in standard base64 with padding.
     #[serde(borrow)]
@@ -68,13 +68,13 @@ pub(crate) struct Wire<'a> {
     /// The ELF object: a zlib stream, in standard base64 with padding.
     #[serde(borrow)]
     bpf_object: Cow<'a, str>,
-    /// Size of the uncompressed ELF object in bytes. A package whose object has another size is
+    /// Size of the uncompressed ELF object in bytes. A package with an object of another size is
     /// refused.
     bpf_object_size: u64,
-    /// What the object's maps, programs and variables mean.
+    /// The meaning of the object's maps, programs and variables.
     meta: Meta,
-    /// Added by bpfpack, passed over by other loaders: Wasm modules that see what is found before it
-    /// is shown, in their order.
+    /// bpfpack: Wasm modules that receive all data before it is shown, in order. Other loaders
+    /// ignore them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     wasm_modules: Vec<WireModule<'a>>,
     /// Unknown keys are kept.
@@ -86,8 +86,8 @@ impl Package {
     /// Reads the text of a `package.json`.
     ///
     /// # Errors
-    /// See [`PackageError`]. Memory stays below three times the text's size and 13 MB, whatever the
-    /// text says.
+    /// See [`PackageError`]. Reading takes less than three times the size of the text plus 13 MB of
+    /// memory, whatever the text contains.
     pub fn decode(text: &[u8]) -> Result<Package, PackageError> {
         let wire = read(text)?;
         let stated = wire.bpf_object_size;
@@ -102,7 +102,7 @@ impl Package {
         Ok(Package { object, meta: wire.meta, wasm, other: wire.other })
     }
 
-    /// Whether a text is a package that is taken. What is packed in it is not looked at.
+    /// Checks that a text is an acceptable package. Its packed contents are not read.
     ///
     /// # Errors
     /// As [`Package::decode`].
@@ -141,17 +141,17 @@ fn read(text: &[u8]) -> Result<Wire<'_>, PackageError> {
     Ok(wire)
 }
 
-/// Reads the keys of a text that is JSON and has no more values than are taken.
+/// Reads the keys of a text that is JSON and within the limit on values.
 fn parse<'a>(text: &'a [u8], outline: &Outline) -> Result<Wire<'a>, PackageError> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    // Where an error is, is tracked from the beginning: to read again with it would be a second
-    // copy of all this code.
+    // The location of an error is tracked from the start: reading the text again to find it would
+    // need a second copy of this code.
     let mut track = serde_path_to_error::Track::new();
     let wire = Wire::deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
     wire.map_err(|error| explain(outline, error, &track.path().to_string()))
 }
 
-/// Whether a package may hold modules of these sizes.
+/// Checks that a package may hold modules of these sizes.
 ///
 /// # Errors
 /// [`PackageError::TooManyModules`].
@@ -182,7 +182,7 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     }
 }
 
-/// Whether what is stated to be packed is taken from a text of this size.
+/// Checks the stated sizes of packed contents against the size of the text.
 fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     let object = wire.bpf_object_size;
     if object > MAX_OBJECT_SIZE {
@@ -202,7 +202,7 @@ fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     }
 }
 
-/// Tells apart JSON of a known other kind, and a wrong or missing key.
+/// Distinguishes JSON of another known kind from a wrong or missing key.
 fn explain(outline: &Outline, error: serde_json::Error, path: &str) -> PackageError {
     if outline.has_skeleton && !outline.has_object {
         return PackageError::SkeletonOnly;

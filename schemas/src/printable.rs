@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! What is safe to print. Names, comments and messages come from packages, sources, modules and
-//! other processes; none of them may move a terminal's cursor, hide text, or change its order.
+//! Decides what is safe to print. Names, comments and messages come from packages, sources, modules
+//! and other processes; none of them may move the cursor of a terminal, hide text, or change its
+//! order.
 //!
-//! [`is_printable`] is the one decision. Every output and every message of both programs goes
+//! [`is_printable`] makes the only decision. All output and all messages of both programs pass
 //! through it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Characters of a line of a message; of a longer one, the middle is left out.
+/// The largest number of characters in a line of a message. The middle of a longer line is omitted.
 pub const MAX_LINE: usize = 1000;
 
-/// Characters that stay of the end of a line that is too long: the reason is often there.
+/// The number of characters kept at the end of a line that is too long: the reason is often there.
 const LINE_END: usize = 300;
 
-/// First and last characters of what is not printed, sorted. These are Unicode's categories Cc
-/// (control), Cf (format), Zl and Zp (separators of lines and paragraphs), and what has the property
-/// `Default_Ignorable_Code_Point`: such characters are obeyed, invisible, or both. Unicode 16,
-/// DerivedCoreProperties.txt and UnicodeData.txt.
+/// The first and last characters of each range that is not printed, sorted: Unicode's categories Cc
+/// (control), Cf (format), Zl and Zp (line and paragraph separators), and characters with the
+/// property `Default_Ignorable_Code_Point`. Terminals interpret them, or show nothing. Source:
+/// Unicode 16, DerivedCoreProperties.txt and UnicodeData.txt.
 const HIDDEN: [(char, char); 26] = [
     ('\0', '\u{1f}'),
     ('\u{7f}', '\u{9f}'),
@@ -47,7 +48,7 @@ const HIDDEN: [(char, char); 26] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether a character may be printed as it is.
+/// Whether a character may be printed unchanged.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     match c {
@@ -59,7 +60,7 @@ pub fn is_printable(c: char) -> bool {
     }
 }
 
-/// Appends a character that is not printed: `\x1b`, or, past U+00FF, `\u{202e}`.
+/// Appends a character that is not printed as `\x1b`, or, above U+00FF, as `\u{202e}`.
 fn escape(c: char, out: &mut String) {
     let _ = match u32::from(c) {
         number @ ..=0xff => write!(out, "\\x{number:02x}"),
@@ -80,19 +81,19 @@ fn escaped(text: &str, is_allowed: impl Fn(char) -> bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// A text on one line, as it may be printed. What may not becomes `\x1b`, or `\u{202e}`.
+/// A text on one line, safe to print. Unsafe characters become `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_printable)
 }
 
-/// A name or unit of a package as it is shown: what is not printable is escaped.
+/// A name or unit of a package, safe to print.
 #[must_use]
 pub fn clean(text: &str) -> String {
     one_line(text).into_owned()
 }
 
-/// Bytes that may be no UTF-8, appended as [`one_line`] has them. A byte that belongs to no
+/// Appends bytes, which may be invalid UTF-8, as [`one_line`] does. A byte that belongs to no
 /// character becomes `\xff`.
 pub fn append(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
@@ -103,15 +104,15 @@ pub fn append(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a character as JSON has it in a string, where it is not printed: `\u001b`, and two of
-/// those past U+FFFF.
+/// Appends a character that is not printed in the form of a JSON string: `\u001b`. Above U+FFFF, it
+/// becomes two such escapes.
 pub fn json_escape(c: char, out: &mut Vec<u8>) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
     }
 }
 
-/// A JSON text as it may be printed: the same value, on as many lines.
+/// A JSON text, safe to print: the same value, on the same number of lines.
 #[must_use]
 pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
     let is_allowed = |c| is_printable(c) || matches!(c, '\n' | '\t');
@@ -134,18 +135,18 @@ pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
     out.into()
 }
 
-/// Text that comes in pieces, which may end inside of a character: as [`lines`] has it.
+/// Text that arrives in pieces, which may end inside a character; printed as [`lines`] does.
 #[derive(Debug, Default)]
 pub struct Pieces {
     rest: Vec<u8>,
 }
 
 impl Pieces {
-    /// Appends what is whole of a piece, and of the one before.
+    /// Appends the complete characters of a piece and of the remainder of the previous one.
     pub fn append(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         self.rest.extend_from_slice(piece);
         let is_cut = |error: std::str::Utf8Error| error.error_len().is_none();
-        // The last bytes of up to three may be the start of a character.
+        // Up to three bytes at the end may be the start of a character.
         let start = self.rest.len().saturating_sub(3);
         let cut = (start..self.rest.len())
             .find(|at| std::str::from_utf8(&self.rest[*at..]).is_err_and(is_cut))
@@ -162,14 +163,14 @@ impl Pieces {
     }
 }
 
-/// A text of several lines as it may be printed: ends of lines and tabs stay.
+/// A text of several lines, safe to print. Line feeds and tabs are kept.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_printable(c) || matches!(c, '\n' | '\t'))
 }
 
-/// A message as it may be printed: as [`lines`] has it, and of lines over [`MAX_LINE`] characters the
-/// middle left out. A value in a message can be as large as a package.
+/// A message, safe to print, as [`lines`] does. The middle of lines over [`MAX_LINE`] characters is
+/// omitted: a value in a message can be as large as a package.
 #[must_use]
 pub fn message(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_LINE || text.lines().all(|line| line.chars().count() <= MAX_LINE) {
@@ -241,7 +242,7 @@ mod tests {
             let Some(c) = char::from_u32(number) else { continue };
             assert!(!(c.is_control() && is_printable(c)), "U+{number:04X}");
         }
-        // The neighbors of what is hidden are shown.
+        // Characters next to a hidden range are shown.
         for c in [' ', '~', '\u{a0}', '\u{ae}', '\u{2027}', '\u{202f}', '\u{fffd}', '\u{d7ff}'] {
             assert!(is_printable(c), "U+{:04X}", u32::from(c));
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! JSON Schema of the package format and of the output, generated from their types.
+//! JSON Schema files of the package format and of the output, generated from their types.
 
 use schemars::schema_for;
 
@@ -7,7 +7,7 @@ use crate::meta::Meta;
 use crate::output::OutputLine;
 use crate::package::Wire;
 
-/// The schema files of `schemas/`: name and content.
+/// The files in `schemas/`: name and content.
 #[must_use]
 pub fn files() -> Vec<(&'static str, String)> {
     [

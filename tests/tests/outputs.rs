@@ -7,7 +7,6 @@ use std::io::{BufRead as _, BufReader};
 
 use bpfpack_tests::wait::eventually;
 use bpfpack_tests::{Running, ecli, is_root, json_lines, pack, scratch, sys};
-use serde_json::Value;
 use tempfile::TempDir;
 
 /// A package with records and a map, and the arguments with which it sees this thread.

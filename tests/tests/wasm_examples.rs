@@ -107,7 +107,7 @@ fn what_a_module_refuses_is_told() {
     let Some(example) = Example::new("hardirqs", "p99.wasm") else { return };
     ecli(&example.args(&[], &[])).failed(10, &["p99.wasm", "no histograms without --targ_dist"]);
     let args = example.args(&["--wasm-arg", "p99=soon"], &["--targ_dist"]);
-    ecli(&args).failed(10, &["bpfpack_start", "p99=soon: this is no time"]);
+    ecli(&args).failed(10, &["bpfpack_start", "p99=soon is not a time"]);
     // One for another package.
     let other = Example::new("opensnoop", "failed.wat").unwrap();
     let args = ["run", "--wasm", &example.module, &other.package, "--targ_dist"];

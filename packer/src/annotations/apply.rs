@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Puts annotations on the parts of the package that they stand on.
+//! Applies annotations to the parts of the package that they describe.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -23,27 +23,27 @@ use crate::failure::{Failure, exit_code};
 use crate::lexer::Position;
 use crate::message::{Console, Message, shown};
 
-/// Keys that come from the object; no annotation changes them.
+/// Keys that come from the object; annotations cannot change them.
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
 
-/// Annotations whose value is an object; a text that is none is a slip.
+/// Annotations whose value is an object; any other text is an error.
 const STRUCTURED: [&str; 7] =
     ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags", "meanings"];
 
-/// Annotations whose value is a text, whatever it looks like.
+/// Annotations whose value is always text.
 const TEXTS: [&str; 6] = ["description", "brief", "details", "version", "record_tag", "help"];
 
-/// Bytes of all values together: as JSON, they take many times as much memory.
+/// The size of all values together, in bytes: as JSON, they take many times as much memory.
 const MAX_VALUES: usize = 128 << 10;
 
-/// Structs that annotations name.
+/// The number of structs that annotations may name.
 const MAX_RECORDS: usize = 1024;
 
-/// Lines that a message shows of the source, with a mark below.
+/// The lines of the source that messages show, with a caret below.
 struct Shown<'s> {
     source: &'s Path,
     text: &'s str,
-    /// A line, and where it begins: messages come in the order of lines, more or less.
+    /// A line number and the offset of the line. Messages are roughly in the order of lines.
     last: Cell<(u32, usize)>,
 }
 
@@ -52,7 +52,7 @@ impl<'s> Shown<'s> {
         Shown { source, text, last: Cell::new((1, 0)) }
     }
 
-    /// A line, counted from 1.
+    /// A line by its number, starting at 1.
     fn line(&self, wanted: u32) -> Option<&'s str> {
         let (mut line, mut start) = self.last.get();
         if line > wanted {
@@ -66,7 +66,7 @@ impl<'s> Shown<'s> {
         self.text.get(start..)?.lines().next()
     }
 
-    /// A message with its location, and the line with a caret.
+    /// A message with its position, and the line with a caret.
     fn at(&self, location: Option<Position>, what: &str) -> Message {
         let source = shown(self.source);
         let Some(Position { line, column }) = location else {
@@ -80,7 +80,7 @@ impl<'s> Shown<'s> {
         {
             let before =
                 printable::lines(line_text.get(..column as usize - 1).unwrap_or(line_text));
-            // Tabs stay tabs, so that the caret is below its character.
+            // Tabs are kept, so that the caret is below its character.
             let indent: String =
                 before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let line_text = printable::lines(line_text);
@@ -90,10 +90,10 @@ impl<'s> Shown<'s> {
     }
 }
 
-/// Puts the annotations on what they stand above.
+/// Applies the annotations to the declarations below them.
 ///
 /// # Errors
-/// When one that the format knows has a value that no loader could read.
+/// A known annotation has a value that no loader could read.
 pub(crate) fn apply(
     mut meta: Meta,
     btf: &Btf<'_>,
@@ -106,7 +106,7 @@ pub(crate) fn apply(
     for declaration in declarations {
         let found = target(&mut meta.bpf_skel, declaration);
         let Some(mut target) = found else {
-            // A plain comment on a helper or a constant is none of the package's business.
+            // A plain comment above a function or a constant does not concern the package.
             for annotation in declaration.annotations.iter().filter(|a| a.name != "description") {
                 let what = format!(
                     "`@{}` is ignored: nothing in the object belongs to the declaration below it",
@@ -123,7 +123,7 @@ pub(crate) fn apply(
         {
             variable.description = Some(comment.clone());
         }
-        // The structs of a buffer come before the annotations about them.
+        // `@records` comes first, because other annotations refer to its structs.
         let mut annotations: Vec<&Annotation> = declaration.annotations.iter().collect();
         annotations.sort_by_key(|annotation| annotation.name != "records");
         for annotation in annotations {
@@ -162,7 +162,7 @@ pub(crate) fn apply(
     Ok(meta)
 }
 
-/// What is odd about an annotation at this location.
+/// What is wrong with an annotation at this declaration.
 fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
     let name = annotation.name.as_str();
     if kind.annotations().contains(&name) || RESERVED.contains(&name) {
@@ -186,8 +186,8 @@ fn doubt(annotation: &Annotation, kind: Kind) -> Option<String> {
 }
 
 impl Annotation {
-    /// The text as JSON, where it is JSON, else as a string; `true` where there is none. It may have
-    /// this many bytes. An error has its location.
+    /// The text as JSON if it is valid JSON, as a string otherwise; `true` if it is empty. It may
+    /// have `most` bytes. An error has its position.
     fn value(&self, most: usize) -> Result<Value, (Option<Position>, String)> {
         let name = self.name.as_str();
         if self.is_cut {
@@ -213,7 +213,8 @@ impl Annotation {
             Err(error) if self.text.starts_with(['{', '[', '"']) || STRUCTURED.contains(&name) => {
                 let location = self.location(error.line(), error.column());
                 let why = error.to_string();
-                // The location in the annotation's text means nothing to a reader of the source.
+                // The position in the text of the annotation means nothing to a reader of the
+                // source.
                 let why = why.split(" at line ").next().unwrap_or(&why);
                 Err((location.or(self.at), format!("not valid JSON: {why}")))
             }
@@ -222,7 +223,7 @@ impl Annotation {
     }
 }
 
-/// Whether there is a meaning of this name.
+/// Checks that a meaning exists.
 fn known_meaning(name: &str) -> Result<(), String> {
     if MEANINGS.contains(&name) {
         return Ok(());
@@ -233,7 +234,7 @@ fn known_meaning(name: &str) -> Result<(), String> {
     })
 }
 
-/// What an annotation stands on.
+/// The part that an annotation describes.
 enum Target<'m> {
     Program(&'m mut ProgMeta),
     Map(&'m mut MapMeta),
@@ -251,7 +252,7 @@ impl Target<'_> {
         }
     }
 
-    /// What has the right type, and still cannot work.
+    /// Rejects values that have the right type, but cannot work.
     fn check(&self) -> Result<(), String> {
         if let Target::Map(map) = self {
             return map.meanings.values().try_for_each(|name| known_meaning(name));
@@ -278,7 +279,7 @@ impl Target<'_> {
     }
 
     fn set(&mut self, name: &str, value: Value, btf: &Btf<'_>) -> Result<(), String> {
-        let name = if name == "interpreter" { "intepreter" } else { name }; // the wire's spelling
+        let name = if name == "interpreter" { "intepreter" } else { name }; // the wire spelling
         match (self, name) {
             (Target::Map(map), "records") => {
                 map.records = named_records(&value, btf)?;
@@ -307,7 +308,7 @@ impl Target<'_> {
     }
 }
 
-/// Sets a key by its wire name: known ones must have their type, others are kept as they are.
+/// Sets a key by its wire name. A known key must have its type; others are kept unchanged.
 fn set_key<T: Serialize + DeserializeOwned>(
     item: &mut T,
     name: &str,
@@ -319,7 +320,7 @@ fn set_key<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// What was recognized, with what an annotation says over it; a text alone is the kind.
+/// The recognized view, overridden by an annotation; text alone is the kind.
 fn merged(recognized: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String> {
     let said = match value {
         Value::Object(said) => said,
@@ -327,7 +328,7 @@ fn merged(recognized: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String
         _ => return Err("it must be a kind, for example `none`, or an object".into()),
     };
     let mut view = match recognized.and_then(|view| serde_json::to_value(view).ok()) {
-        // Of another kind than was thought, nothing that was thought holds.
+        // If the kind differs, none of the recognized keys applies.
         Some(Value::Object(view))
             if said.get("kind").is_none_or(|kind| view.get("kind") == Some(kind)) =>
         {
@@ -343,7 +344,7 @@ fn merged(recognized: Option<ViewMeta>, value: Value) -> Result<ViewMeta, String
     serde_json::from_value(Value::Object(view)).map_err(|error| error.to_string())
 }
 
-/// The structs that an annotation names: `["a", "b"]`, or `a, b`.
+/// The structs that `@records` names: `["a", "b"]`, or `a, b`.
 fn named_records(value: &Value, btf: &Btf<'_>) -> Result<Vec<RecordMeta>, String> {
     let names = record_names(value).ok_or("it must be a list of names of structs")?;
     if names.len() > MAX_RECORDS {
@@ -374,7 +375,7 @@ fn record_names(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// The structs that `@records` names in a source: they have to be kept in the object.
+/// The structs that `@records` names in a source; they must be kept in the object.
 #[must_use]
 pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     let annotations = declarations.iter().flat_map(|declaration| &declaration.annotations);
@@ -388,7 +389,7 @@ pub(crate) fn wanted_records(declarations: &[Declaration<'_>]) -> Vec<String> {
     names
 }
 
-/// The values of the tag that distinguishes records: `{"STRUCT": number or enumerator}`.
+/// Sets the tags that distinguish records: `{"STRUCT": number or enumerator}`.
 fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), String> {
     let Value::Object(tags) = value else { return Err("it must be an object".into()) };
     for (name, tag) in tags {
@@ -425,7 +426,7 @@ fn record_tags(map: &mut MapMeta, value: &Value, btf: &Btf<'_>) -> Result<(), St
     Ok(())
 }
 
-/// The part of the package that a declaration names.
+/// The part of the package that a declaration defines.
 fn target<'m>(skeleton: &'m mut Skeleton, declaration: &Declaration<'_>) -> Option<Target<'m>> {
     if declaration.is_license {
         return Some(Target::Doc(skeleton.doc.get_or_insert_default()));

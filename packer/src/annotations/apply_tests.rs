@@ -66,7 +66,7 @@ fn meta() -> Meta {
     meta
 }
 
-/// A BTF header with nothing behind it.
+/// An empty BTF header.
 fn no_types() -> Btf<'static> {
     const EMPTY: [u8; 24] =
         [0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -148,7 +148,7 @@ fn a_caret_stands_below_the_slip() {
         | \t                           ^"
         .to_owned();
     assert_eq!(shown.at(location, &why), Message { text, excerpt });
-    // What is escaped is longer, and the caret stands farther right.
+    // Escaped text is longer, so the caret is farther right.
     let source = "/// @sample \x1b[31m{\"interval\": 5 \"type\": 1}\nint hists;";
     let location = Some(Position { line: 1, column: 18 });
     let excerpt = Shown::new(Path::new("x.c"), source).at(location, "").excerpt;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What annotations make of variables as arguments, checked against the variables.
+//! Checks annotations of arguments against their variables.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::failure::{Failure, exit_code};
 use crate::message::{Console, shown};
 
 /// Checks defaults against the types of their variables, and warns of options that two variables
-/// would have.
+/// share.
 ///
 /// # Errors
-/// When a default is no value for its variable: no loader could start the package.
+/// A default is invalid for its variable: no loader could start the package.
 pub(crate) fn check_arguments(
     meta: &Meta,
     elf: &BpfObject<'_>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The annotations there are, and what a misspelt one may be meant for.
+//! The known annotations, and suggestions for misspelled ones.
 
-/// What an annotation can stand on.
+/// The kind of declaration that an annotation applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Program,
@@ -11,7 +11,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// In words.
+    /// The kind in words.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Program => "a program",
@@ -21,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// The annotations that mean something there.
+    /// The annotations that have an effect there.
     pub(crate) fn annotations(self) -> &'static [&'static str] {
         match self {
             Kind::Program => &[
@@ -33,7 +33,6 @@ impl Kind {
                 "tchook",
                 "tcopts",
                 "xdpopts",
-                "link",
                 "optional",
             ],
             Kind::Map => &[
@@ -60,7 +59,7 @@ impl Kind {
 /// All kinds.
 pub(crate) const KINDS: [Kind; 4] = [Kind::Program, Kind::Map, Kind::Variable, Kind::Doc];
 
-/// What a name was probably meant to be: one that differs in a letter or two.
+/// The name that was probably meant: one that differs in one or two letters.
 pub(crate) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let most = if name.chars().count() < 5 { 1 } else { 2 };
     known
@@ -71,7 +70,7 @@ pub(crate) fn similar<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, known)| known)
 }
 
-/// Keys of a structured annotation.
+/// The keys of a structured annotation.
 pub(crate) fn keys(annotation: &str) -> &'static [&'static str] {
     match annotation {
         "sample" => &[
@@ -84,6 +83,8 @@ pub(crate) fn keys(annotation: &str) -> &'static [&'static str] {
             "key_labels",
             "step",
             "origin",
+            "sum",
+            "count",
             "gauges",
         ],
         "cmdarg" => &["default", "long", "short", "help"],
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_of_the_pen() {
+    fn misspelled_names() {
         assert_eq!(similar("smaple", Kind::Map.annotations().iter().copied()), Some("sample"));
         assert_eq!(similar("intervall", keys("sample").iter().copied()), Some("interval"));
         assert_eq!(similar("sample", ["sample"]), None);

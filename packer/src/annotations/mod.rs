@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! `///` comments above declarations, and what they mean for the package.
+//! Parses `///` comments above declarations, and applies them to the package.
 //!
-//! [`find`] reads them from the source's text, by tokens, not by a C parser: a comment belongs to
-//! the declaration that follows it, or in which it stands outside of braces. [`tags`] reads those
-//! that are declaration tags in the object. [`apply`] puts each on the map, variable or program of
-//! the object that the declaration names.
+//! [`find`] reads them from the text of the source, by tokens, without a C parser: a comment
+//! belongs to the declaration that follows it, or that contains it outside braces. [`tags`] reads
+//! the declaration tags in the object. [`apply`] applies each one to the map, variable or program
+//! of the object that the declaration defines.
 
 mod apply;
 mod arguments;
@@ -17,22 +17,22 @@ pub(crate) use tags::tags;
 
 use crate::lexer::{self, Position, Token};
 
-/// Declarations with comments, and annotations, of which a source has no more.
+/// The number of declarations with comments, and of annotations, in a source.
 const MAX_FOUND: usize = 4096;
 
-/// Words of a declaration that are looked at: its name is among them.
+/// The number of words of a declaration that are kept; its name is among them.
 const MAX_WORDS: usize = 64;
 
-/// Bytes of an annotation's name.
+/// The longest name of an annotation, in bytes.
 const MAX_NAME: usize = 256;
 
-/// Bytes of an annotation's text. Of a longer one, nothing but its beginning is kept.
+/// The longest text of an annotation, in bytes. Only the start of a longer one is kept.
 pub(crate) const MAX_TEXT: usize = 32 << 10;
 
-/// Bytes of a plain comment that is a help text.
+/// The longest plain comment that is a help text, in bytes.
 const MAX_COMMENT: usize = 16 << 10;
 
-/// A source has more of something than any that was written for BPF.
+/// A source has more of something than any real one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany(&'static str);
 
@@ -47,36 +47,36 @@ impl std::error::Error for TooMany {}
 /// A declaration at the top level, with the comments that belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Declaration<'s> {
-    /// Its first identifiers outside of braces, up to an initializer: one of them is its name.
+    /// Its first identifiers outside braces, up to an initializer, including its name.
     pub(crate) words: Vec<&'s str>,
-    /// Those of them that can name a variable or a map: none of a function, and not those in
+    /// Those that can be the name of a variable or a map: not those of a function, and not those in
     /// parentheses, such as parameters.
     pub(crate) outer: Vec<&'s str>,
-    /// Whether it is in the section `license`, which holds the documentation of the whole.
+    /// Whether it is in the section `license`; its annotations describe the whole package.
     pub(crate) is_license: bool,
     /// Its annotations, in order.
     pub(crate) annotations: Vec<Annotation>,
-    /// The text of a comment of another kind that ends on the line before it.
+    /// The text of another comment that ends on the line before it.
     pub(crate) comment: Option<String>,
 }
 
 /// A `@name text`, or text without a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Annotation {
-    /// The name without `@`; `description` for text without one.
+    /// The name without `@`; `description` for text without a name.
     pub(crate) name: String,
-    /// The text, lines joined; where it has more than [`MAX_TEXT`] bytes, its first lines.
+    /// The text with its lines joined; if it has more than [`MAX_TEXT`] bytes, its first lines.
     pub(crate) text: String,
-    /// There is more of the text.
+    /// Whether the text is incomplete.
     pub(crate) is_cut: bool,
-    /// Where it begins; none for one that is a tag in the object.
+    /// The start of the annotation; `None` for a tag in the object.
     pub(crate) at: Option<Position>,
-    /// Where each line of the text begins.
+    /// The start of each line of the text.
     pub(crate) lines: Vec<Position>,
 }
 
 impl Annotation {
-    /// Where a line and a column of the text, both from 1, are in the source.
+    /// The position in the source of a line and a column of the text, both starting at 1.
     fn location(&self, line: usize, column: usize) -> Option<Position> {
         let start = self.lines.get(line.checked_sub(1)?)?;
         let column = u32::try_from(column.saturating_sub(1)).ok()?;
@@ -100,7 +100,7 @@ impl Annotation {
 /// Reads the declarations that have comments.
 ///
 /// # Errors
-/// When there are more than any source has.
+/// There are more than in any real source.
 pub(crate) fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
     let mut found = Vec::new();
     let mut current = Pending::default();
@@ -117,7 +117,7 @@ pub(crate) fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
                 current.comments.add(text, at);
             }
             Token::Doc(_) | Token::Comment(_) => {}
-            // What stands above a directive belongs to the directive.
+            // A comment above a directive belongs to the directive.
             Token::Directive(_) if depth == 0 && current.words.is_empty() => {
                 current.finish(&mut found);
             }
@@ -125,7 +125,7 @@ pub(crate) fn find(text: &str) -> Result<Vec<Declaration<'_>>, TooMany> {
             Token::Punct('{') => depth += 1,
             Token::Punct('}') => {
                 depth = depth.saturating_sub(1);
-                // A function's body ends it; a struct goes on to its name.
+                // The body of a function ends its declaration; a struct continues to its name.
                 if depth == 0 && current.after_parenthesis {
                     current.outer.clear();
                     current.finish(&mut found);
@@ -173,15 +173,15 @@ struct Pending<'s> {
     parentheses: usize,
     is_license: bool,
     initializer: bool,
-    /// The last token outside of braces was `)`, so that a brace opens a function's body.
+    /// Whether the last token outside braces was `)`, so that a brace opens the body of a function.
     after_parenthesis: bool,
 }
 
 impl<'s> Pending<'s> {
-    /// Adds a comment line: a `@name` begins an annotation, all else goes on with the last.
+    /// Adds a comment line: `@name` starts an annotation, other text continues the previous one.
     fn doc(&mut self, line: &str, at: Position) {
         let text = line.trim();
-        // The three slashes, and white space behind them.
+        // The three slashes, and the white space after them.
         let start = 3 + (line.len() - line.trim_start().len());
         let location =
             |skipped: usize| Position { column: at.column + (start + skipped) as u32, ..at };
@@ -223,13 +223,13 @@ impl<'s> Pending<'s> {
     }
 }
 
-/// Comments of other kinds, each beginning on the line behind the one before.
+/// Other comments, each starting on the line after the previous one.
 #[derive(Default)]
 struct Comments<'s> {
     texts: Vec<&'s str>,
-    /// Bytes of all of them; only so many as count are kept.
+    /// The size of all of them in bytes. Texts beyond the limit are not kept.
     len: usize,
-    /// The line behind the last.
+    /// The line after the last one.
     below: u32,
 }
 
@@ -245,7 +245,7 @@ impl<'s> Comments<'s> {
         self.below = at.line + text.lines().count().max(1) as u32;
     }
 
-    /// The text of those that end just above a line.
+    /// The text of the comments that end on the line above this one.
     fn above(&self, line: u32) -> Option<String> {
         if self.below != line || self.len > MAX_COMMENT {
             return None;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! Annotations that are in the object itself: declaration tags (`btf_decl_tag`) that our header
-//! `annotate.bpf.h` makes, so that an object describes itself without its source.
+//! Reads annotations in the object itself: declaration tags (`btf_decl_tag`) of the header
+//! `annotate.bpf.h`, with which an object describes itself without its source.
 
 use bpfpack_schemas::btf::{Btf, Kind};
 
 use super::{Annotation, Declaration, MAX_FOUND, MAX_TEXT, TooMany};
 
-/// What our tags begin with: `bpfpack.sample {"interval": 1000}`.
+/// The prefix of our tags: `bpfpack.sample {"interval": 1000}`.
 const PREFIX: &str = "bpfpack.";
 
-/// Bytes of all tags: an object may have one text under many names.
+/// The size of all tags in bytes: an object may contain one text under many names.
 const MAX_TEXTS: usize = 1 << 20;
 
 /// Reads the tags of an object.
 ///
 /// # Errors
-/// When there are more than any object has.
+/// There are more than in any real object.
 pub(crate) fn tags<'b>(btf: &'b Btf<'_>) -> Result<Vec<Declaration<'b>>, TooMany> {
     let license = btf.section_vars("license");
     let mut found: Vec<Declaration<'b>> = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! clang's command lines.
+//! The command lines of clang.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,22 +20,22 @@ use crate::object_cache::{CachedObject, ENVIRONMENT, SEARCHED};
 use crate::options::Input;
 use crate::source::Source;
 
-/// Where projects keep headers, from a source's folder.
+/// Where projects keep headers, relative to the directory of a source.
 pub(crate) const NEAR: [&str; 8] =
     ["include", "headers", "bpf", "..", "../include", "../headers", "../bpf", "../.."];
 
-/// What became of a compilation.
+/// The result of a compilation.
 pub(crate) enum Attempt {
     /// An object.
     Made {
         object: Vec<u8>,
-        /// The files that clang read, as a rule for make; none where it printed messages,
-        /// which have to be printed again the next time.
+        /// The files that clang read, as a rule for make; `None` if it printed messages, which must
+        /// be printed again in the next run.
         dependencies: Option<String>,
         /// What clang printed.
         messages: Vec<u8>,
     },
-    /// clang refused the source, and printed why.
+    /// clang refused the source, with these messages.
     Refused { messages: Vec<u8> },
 }
 
@@ -45,13 +45,13 @@ pub(crate) struct Compiler<'a> {
     pub(crate) clang: &'a Path,
     pub(crate) headers: &'a Headers,
     keepers: Option<&'a Keepers>,
-    /// Folders that are searched after the user's, found when a header was missing.
+    /// Directories that are searched after the user's, added when a header was missing.
     pub(crate) more_dirs: Vec<PathBuf>,
-    /// Names that the source defines itself: those of vmlinux.h go by others.
+    /// Names that the source defines itself: vmlinux.h gets other names for them.
     pub(crate) renamed: Vec<String>,
-    /// The folder with a vmlinux.h that renames them.
+    /// The directory of a vmlinux.h with the replaced names.
     pub(crate) renaming: Option<PathBuf>,
-    /// vmlinux.h is read before a header that includes nothing.
+    /// Whether vmlinux.h is included before a header that includes nothing.
     pub(crate) with_vmlinux: bool,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles, with the precompiled header where there is one.
+    /// Compiles, with the precompiled header if it exists.
     pub(crate) fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
         let target = match may_precompile && self.vmlinux_is_ours() {
             true => self.headers.precompiled(self.clang, &self.deciding_flags()),
@@ -107,12 +107,13 @@ impl<'a> Compiler<'a> {
         result
     }
 
-    /// Where the object is kept; none where a later run could not see whether it is still right.
+    /// The place of the object in the cache; `None` if a later run could not tell whether it is
+    /// current.
     pub(crate) fn cached_object(&self, source: &Source) -> Option<CachedObject> {
         let plan = self.plan;
         let searching = ["-i", "-M", "-working-directory", "--", "@", "-B"];
         let searches = |flag: &String| searching.iter().any(|word| flag.starts_with(word));
-        // A header may come from where these say, and what another program does is its own affair.
+        // These change the search path, and the behavior of another program is unknown.
         let is_doubtful = SEARCHED.iter().any(|name| std::env::var_os(name).is_some())
             || plan.flags.iter().any(searches)
             || plan.llvm_strip.is_some();
@@ -126,25 +127,25 @@ impl<'a> Compiler<'a> {
         let keepers = source.keepers();
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
-        // Another version of ecc may find something else in the same object.
+        // Another version of ecc may find other facts in the same object.
         let ecc = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
         let ecc = format!("{} {}.{}", ecc.len(), ecc.mtime(), ecc.mtime_nsec());
         let mut parts = vec![
             identity.as_bytes(),
             path.as_os_str().as_encoded_bytes(),
-            // As it is written, it is the value of __FILE__.
+            // The path as written is the value of __FILE__.
             plan.source.as_os_str().as_encoded_bytes(),
             keepers.as_bytes(),
             ecc.as_bytes(),
         ];
-        // A relative folder is another one elsewhere.
+        // A relative directory depends on the working directory.
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
         let cache = self.headers.kept()?;
         Some(CachedObject::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
 
-    /// The folders that are searched before ours, in order.
+    /// The directories that are searched before ours, in order.
     pub(crate) fn include_dirs(&self) -> impl Iterator<Item = &Path> {
         let flags = &self.plan.flags;
         let of_flag = |(at, flag): (usize, &'_ String)| match flag.strip_prefix("-I") {
@@ -157,7 +158,7 @@ impl<'a> Compiler<'a> {
         std::iter::once(self.plan.source_dir()).chain(dirs).chain(more)
     }
 
-    /// The same, with all that a missing header was looked for in.
+    /// The same, including those in which a missing header was searched.
     pub(crate) fn searched_dirs(&self) -> std::io::Result<Vec<PathBuf>> {
         let near = NEAR.iter().map(|near| self.plan.source_dir().join(near));
         let more = if self.more_dirs.is_empty() { Vec::new() } else { near.collect() };
@@ -165,26 +166,26 @@ impl<'a> Compiler<'a> {
         own.map(Path::to_owned).chain(more).map(std::path::absolute).collect()
     }
 
-    /// Flags that decide how a header is understood, too.
+    /// Flags that affect how a header is compiled, too.
     fn common_flags(&self) -> Vec<String> {
         let mut flags: Vec<String> = [
             "-g",
             "-O2",
             "-target",
             "bpf",
-            // The embedded source is where LLVM takes the lines for BTF from, whatever the paths
-            // of the debug information are mapped to. It goes away with the debug information.
+            // LLVM takes the source lines for BTF from the embedded source, however the paths in
+            // the debug information are mapped. Stripping removes it with the debug information.
             "-gdwarf-5",
             "-gembed-source",
             "-fdebug-compilation-dir=.",
             // A table for linkers, which BPF does not need.
             "-fno-addrsig",
-            // Where clang itself fails, it would leave files in /tmp.
+            // clang would leave files in /tmp when it crashes.
             "-fno-crash-diagnostics",
         ]
         .map(String::from)
         .into();
-        // With 32-bit comparisons, the verifier sees bounds that it does not see without.
+        // With 32-bit comparisons, the verifier recognizes more bounds.
         flags.push(format!("-mcpu={}", self.plan.mcpu));
         flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
         for dir in [Some(&self.headers.dir), self.renaming.as_ref()].into_iter().flatten() {
@@ -193,7 +194,7 @@ impl<'a> Compiler<'a> {
         flags
     }
 
-    /// All flags but those that name files.
+    /// All flags except those that name files.
     fn deciding_flags(&self) -> Vec<String> {
         [self.common_flags(), self.plan.flags.clone()].concat()
     }
@@ -201,7 +202,8 @@ impl<'a> Compiler<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new(self.clang);
         let dir = self.plan.source_dir();
-        // The user's folders come before ours: ours are found only where there is no other.
+        // The user's directories come before ours, so ours apply only if a header is not found
+        // there.
         command
             .args(self.common_flags())
             .arg(format!("-ffile-prefix-map={}/=", dir.display().to_string().trim_end_matches('/')))
@@ -224,7 +226,7 @@ impl<'a> Compiler<'a> {
         command
     }
 
-    /// The compilation as such.
+    /// Runs the compilation itself.
     fn plainly(&self, may_keep: bool) -> Result<Attempt, Failure> {
         let attempt =
             self.attempt(self.command(), may_keep).map_err(|error| match error.kind() {
@@ -245,7 +247,7 @@ impl<'a> Compiler<'a> {
         Ok(attempt)
     }
 
-    /// Runs clang to its end; the object comes out of its standard output.
+    /// Runs clang to its end, and reads the object from its standard output.
     fn attempt(&self, mut command: Command, may_keep: bool) -> std::io::Result<Attempt> {
         let folder = may_keep.then(temporary_folder).transpose()?;
         let rule = folder.as_ref().map(|folder| folder.path().join("rule"));
@@ -259,7 +261,7 @@ impl<'a> Compiler<'a> {
             command.args(["-x", "c"]);
         }
         let source = &self.plan.source;
-        // A name that begins with a dash would be a flag.
+        // A name that starts with a dash would be a flag.
         let is_flag = source.as_os_str().as_encoded_bytes().starts_with(b"-");
         let source = if is_flag { &Path::new(".").join(source) } else { source };
         command.arg("-c").arg(source).args(["-o", "-"]);
@@ -273,21 +275,23 @@ impl<'a> Compiler<'a> {
         Ok(Attempt::Made { object: stdout, dependencies, messages })
     }
 
-    /// clang's messages reach the user as they are, but for what is not safe to print.
+    /// Prints clang's messages unchanged, except for unsafe characters.
     pub(crate) fn print(&self, messages: &[u8]) {
         let asks = ["-fcolor-diagnostics", "-fdiagnostics-color", "-fdiagnostics-color=always"];
         let is_asked = self.plan.flags.iter().any(|flag| asks.contains(&flag.as_str()));
         diagnostics::print(messages, is_asked || message::has_colors());
     }
 
-    /// Starts making the precompiled header. That it fails is no error: the next time tries again.
+    /// Starts to create the precompiled header. A failure is not an error: the next run tries
+    /// again.
     fn precompile(&self, target: PathBuf) -> Option<(Child, Making)> {
         let making = Making::start(target).ok()?;
         let mut command = Command::new(self.clang);
         command
             .args(self.common_flags())
             .args(&self.plan.flags)
-            // Its name has the hash of all that it depends on: its time does not matter.
+            // The name contains the hash of all dependencies, so its modification time does not
+            // matter.
             .args(["-Xclang", "-fno-pch-timestamp", "-x", "c-header"])
             .arg(self.headers.dir.join("vmlinux.h"))
             .arg("-o")
@@ -299,7 +303,7 @@ impl<'a> Compiler<'a> {
         Some((command.spawn().ok()?, making))
     }
 
-    /// Whether `vmlinux.h` can only be the one in our folder.
+    /// Whether `vmlinux.h` can only be the one in our directory.
     pub(crate) fn vmlinux_is_ours(&self) -> bool {
         let others =
             ["-include", "-isystem", "-iquote", "-iprefix", "--sysroot", "-isysroot", "-imacros"];

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
-//! clang's messages on stderr. clang writes names of files and parts of sources as they are, and its own
-//! colors among them: those stay, and nothing else that a terminal would obey.
+//! Prints clang's messages on standard error. clang writes names of files and parts of sources
+//! unchanged, with its own colors among them. The colors are kept, but nothing else that a terminal
+//! interprets.
 
 use std::io::Write as _;
 
 use bpfpack_schemas::printable::{self, MAX_LINE};
 
-/// Bytes that a line may have with its colors.
+/// The length of a line with its colors, in bytes.
 const MAX_COLOURED: usize = 4 * MAX_LINE;
 
-/// How an escape sequence begins.
+/// The start of an escape sequence.
 const ESCAPE: &[u8] = b"\x1b[";
 
-/// What ends all colors.
+/// The sequence that resets all colors.
 const RESET: &[u8] = b"\x1b[0m";
 
-/// Prints clang's messages. That they cannot be written is no reason to end.
+/// Prints clang's messages. A failure to write them is ignored.
 pub(crate) fn print(messages: &[u8], is_colored: bool) {
     let _ = std::io::stderr().lock().write_all(&safe(messages, is_colored));
 }
 
-/// The messages as they may be printed.
+/// The messages, safe to print.
 fn safe(messages: &[u8], is_colored: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(messages.len());
     let mut has_color = false;
@@ -46,15 +47,15 @@ fn safe(messages: &[u8], is_colored: bool) -> Vec<u8> {
         }
         append(rest, &mut out);
     }
-    // What a name of a file has begun does not go on in the shell.
+    // Colors started by a file name must not affect the shell.
     if has_color {
         out.extend_from_slice(RESET);
     }
     out
 }
 
-/// The length of a color of clang's at the beginning of a text. LLVM writes bold, reverse and reset
-/// alone, and colors behind a reset (raw_ostream::changeColor); none of its colors hides a text.
+/// The length of one of clang's colors at the start of a text. LLVM writes bold, reverse and reset
+/// alone, and colors after a reset (raw_ostream::changeColor); none of its colors hides text.
 fn color_len(text: &[u8]) -> Option<usize> {
     let end = text.iter().position(|byte| *byte == b'm')?;
     let parameters = text.get(ESCAPE.len()..end)?;
@@ -69,7 +70,7 @@ fn color_len(text: &[u8]) -> Option<usize> {
     is_clangs.then_some(end + 1)
 }
 
-/// Appends a text, escaped; tabs and ends of lines stay.
+/// Appends text, escaped; tabs and line feeds are kept.
 fn append(text: &[u8], out: &mut Vec<u8>) {
     for piece in text.split_inclusive(|byte| matches!(byte, b'\t' | b'\n')) {
         match piece {
@@ -82,7 +83,7 @@ fn append(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a line that is too long to be of use, without its middle, and without colors.
+/// Appends a line that is too long to be useful, without its middle and its colors.
 fn append_long(line: &[u8], out: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(line);
     let plain = anstream::adapter::strip_str(&text).to_string();

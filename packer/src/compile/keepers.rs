@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The source with lines behind it that keep structs in the object.
+//! Appends lines to the source that keep structs in the object.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::failure::{Failure, exit_code};
 use crate::files::MAX_SOURCE;
 use crate::source::Source;
 
-/// The source with lines behind it that keep structs in the object. clang reads it in place of the
+/// The source with appended lines that keep structs in the object. clang reads it in place of the
 /// source, under the source's name.
 #[derive(Debug)]
 pub(crate) struct Keepers {
@@ -31,7 +31,7 @@ impl Keepers {
         let make = || -> anyhow::Result<Keepers> {
             let dir = temporary_folder()?;
             let with_keepers = dir.path().join("source.c");
-            // As it is, not as it was read: a text of ours has no bytes that are no text.
+            // The original bytes: decoding as text would have replaced invalid ones.
             let mut text = fs::File::create(&with_keepers)?;
             std::io::copy(&mut fs::File::open(&plan.source)?.take(MAX_SOURCE), &mut text)?;
             text.write_all(format!("\n{}", source.keepers()).as_bytes())?;

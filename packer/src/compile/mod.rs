@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! Makes an object of a source.
+//! Compiles a source to an object.
 //!
-//! The same source gives the same object wherever it is compiled: no path of the machine gets into
-//! it, and the lines that the verifier's messages show are taken from the source as it was read.
+//! The same source gives the same object on every machine: it contains no paths of the machine, and
+//! the source lines in messages of the verifier come from the source as read.
 //!
-//! What did not change is not compiled again ([`crate::object_cache`]). A source that begins with
-//! vmlinux.h is compiled with that header precompiled, from the second source, or change, on; it is
-//! made while the first of these is compiled. clang's messages are those of a compilation without
-//! it: when one with it fails, it is done again without. Where clang refuses the source for a reason
-//! that has a remedy ([`remedies`]), it is tried again with it.
+//! An unchanged source is not compiled again ([`crate::object_cache`]). A source that starts with
+//! vmlinux.h is compiled with a precompiled header from the second compilation on; the header is
+//! created during the first. clang's messages do not depend on it: if a compilation with the
+//! precompiled header fails, it is repeated without. If clang refuses the source for a reason that
+//! has a remedy ([`remedies`]), it is compiled again with the remedy.
 
 mod clang;
 mod diagnostics;
@@ -31,11 +31,11 @@ use keepers::Keepers;
 
 pub(crate) use system::Signals;
 
-/// Larger objects are refused, as a package with one would be. With debug information, which is
-/// removed, one may have more.
+/// The largest object that is packed, because of the limit on packages. An object with debug
+/// information, which is removed, may be larger.
 const MAX_OBJECT: u64 = 256 << 20;
 
-/// Makes the object, or finds what was made of the source before.
+/// Compiles the object, or finds the result of an earlier compilation.
 pub(crate) fn compile(
     plan: &Plan,
     source: &Source,
@@ -67,8 +67,8 @@ pub(crate) fn compile(
     Ok(compiled)
 }
 
-/// Runs clang, again as long as there is a remedy for what it refuses: the object, and the files
-/// that clang read, as a rule for make.
+/// Runs clang, and repeats it as long as there is a remedy. Returns the object, and the files that
+/// clang read, as a rule for make.
 fn run_clang(
     compiler: &mut Compiler<'_>,
     may_precompile: bool,
@@ -94,7 +94,7 @@ fn run_clang(
             }
             continue;
         }
-        // What clang says of the other names would confuse.
+        // Messages about the replaced names would be confusing.
         let mention_renamed = remedies::mention_renamed(compiler, &text);
         let messages = first_messages.filter(|_| mention_renamed).unwrap_or(messages);
         compiler.print(&messages);
@@ -106,7 +106,7 @@ fn run_clang(
     }
 }
 
-/// Whether the first directive of a source includes vmlinux.h, and nothing but comments is before.
+/// Whether the first directive of a source includes vmlinux.h, with only comments before it.
 fn begins_with_vmlinux(text: &str) -> bool {
     let mut rest = text.trim_start();
     loop {

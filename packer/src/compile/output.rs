@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! Runs clang, and reads what it writes, as far as it makes sense: from a few words of a source, it
-//! makes an object, or messages, of any size.
+//! Runs clang, and reads its output up to a limit: a few words of a source can produce an object or
+//! messages of any size.
 
 use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::MAX_OBJECT;
 
-/// Bytes of clang's messages that are kept.
+/// The number of bytes of clang's messages that are kept.
 const MAX_MESSAGES: u64 = 1 << 20;
 
-/// Runs a program to its end: how it ended, and what it wrote to standard output and to standard
-/// error. Of its messages, the first are kept.
+/// Runs a program to its end. Returns its exit status, its standard output, and the first part of
+/// its standard error.
 ///
 /// # Errors
-/// When it cannot be run, or makes an object larger than any that is read.
+/// The program cannot be run, or its output exceeds the limit for objects.
 pub(crate) fn of(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -45,7 +45,7 @@ fn object(stdout: impl Read) -> io::Result<Vec<u8>> {
 fn messages(mut stderr: impl Read) -> io::Result<Vec<u8>> {
     let mut messages = Vec::new();
     stderr.by_ref().take(MAX_MESSAGES).read_to_end(&mut messages)?;
-    // A closed pipe would end clang early.
+    // Closing the pipe would end clang early.
     if io::copy(&mut stderr, &mut io::sink())? > 0 {
         messages.extend_from_slice(b"\n[...]\n");
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Remedies for what clang refuses, and hints where there is none.
+//! Remedies for errors of clang, and hints for errors without a remedy.
 //!
-//! - A source that defines a type, an enumerator or a kernel function itself clashes with a vmlinux.h
-//!   that has it too, because it was written for kernels without it. The source's own counts: the
-//!   one of vmlinux.h goes by another name, `NAME___vmlinux`, which libbpf takes for the same type
-//!   of the kernel, as it ignores what is behind three underscores.
-//! - A header of the project that is not found is looked for in folders where projects keep headers.
+//! - A source that defines a type, an enumerator or a kernel function itself conflicts with a
+//!   vmlinux.h that also has it; such a source was written for kernels without it. The definition
+//!   in the source is used: that of vmlinux.h gets the name `NAME___vmlinux`, which libbpf treats
+//!   as the same type of the kernel, because it ignores a suffix after three underscores.
+//! - A missing header of the project is searched for in directories where projects keep headers.
 //! - A header that is packed alone may need vmlinux.h.
 
 use std::fmt::Write as _;
@@ -23,10 +23,10 @@ use crate::message::shown;
 use crate::options::Input;
 use crate::undefined::c_library;
 
-/// Rounds of renaming: clang stops after 20 errors.
+/// The number of rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
 
-/// An error of clang's.
+/// An error message of clang.
 #[derive(Debug, PartialEq, Eq)]
 struct Diagnostic {
     file: PathBuf,
@@ -35,7 +35,7 @@ struct Diagnostic {
     text: String,
 }
 
-/// Changes the compilation so that it may succeed; returns whether it did.
+/// Changes the compilation so that it may succeed. Returns whether it changed something.
 pub(crate) fn apply(compiler: &mut Compiler<'_>, messages: &str) -> Result<bool, Failure> {
     let diagnostics = diagnostics(messages);
     if let Some(dir) = diagnostics.iter().find_map(|diagnostic| project_dir(compiler, diagnostic)) {
@@ -71,7 +71,7 @@ pub(crate) fn apply(compiler: &mut Compiler<'_>, messages: &str) -> Result<bool,
     Ok(true)
 }
 
-/// A folder with a vmlinux.h in which names are others.
+/// A directory with a vmlinux.h in which names are replaced.
 fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
     let mut text = String::new();
     for name in &compiler.renamed {
@@ -82,7 +82,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
         let _ = writeln!(text, "#undef {name}");
     }
     let hash = hex(Sha256::new().chain_update(&text));
-    // Named by its content: it is the same whoever makes it.
+    // The name is a hash of the content, so every run creates the same one.
     let dir = compiler.headers.beside(Kind::Renamed, &hash);
     if !Kind::Renamed.is_at(&dir) {
         let cache = dir.parent().unwrap_or(&dir);
@@ -90,7 +90,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
         fs::write(fresh.path().join("vmlinux.h"), text)?;
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),
-            // Another ecc may have been quicker; its folder has the same content.
+            // Another ecc may have been faster; its directory has the same content.
             Err(_) if Kind::Renamed.is_at(&dir) => {}
             Err(error) => return Err(error.into()),
         }
@@ -99,7 +99,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Where a project may keep the header that is missing.
+/// The directory in which the project may keep the missing header.
 fn project_dir(compiler: &Compiler<'_>, diagnostic: &Diagnostic) -> Option<PathBuf> {
     let name = quoted(&diagnostic.text).next()?;
     if !diagnostic.text.ends_with("file not found") {
@@ -110,7 +110,7 @@ fn project_dir(compiler: &Compiler<'_>, diagnostic: &Diagnostic) -> Option<PathB
     (!compiler.more_dirs.contains(&found)).then_some(found)
 }
 
-/// Whether clang's messages are about a name that was changed.
+/// Whether clang's messages are about a replaced name.
 pub(crate) fn mention_renamed(compiler: &Compiler<'_>, messages: &str) -> bool {
     diagnostics(messages).iter().any(|diagnostic| {
         compiler
@@ -120,7 +120,7 @@ pub(crate) fn mention_renamed(compiler: &Compiler<'_>, messages: &str) -> bool {
     })
 }
 
-/// What the user can do, where clang's messages alone do not say.
+/// The hint for errors that clang's messages alone do not explain.
 pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
     let can_not_select = messages.contains("error in backend: Cannot select");
     if can_not_select && [" sdiv ", " srem "].iter().any(|word| messages.contains(word)) {
@@ -192,7 +192,7 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
     })
 }
 
-/// The version of the kernel that a vmlinux.h of ours is of, from its first line.
+/// The kernel version of a bundled vmlinux.h, from its first line.
 fn version(vmlinux: &str) -> &str {
     let first = vmlinux.lines().next().unwrap_or_default();
     let number = first.split_once("linux-image-").map_or("", |(_, rest)| rest);
@@ -201,7 +201,7 @@ fn version(vmlinux: &str) -> &str {
     number.match_indices('.').nth(1).map_or(number, |(at, _)| &number[..at])
 }
 
-/// The name that a diagnostic says is defined twice.
+/// The name that is defined twice, according to a diagnostic.
 fn redefined(diagnostic: &Diagnostic) -> Option<String> {
     let text = &diagnostic.text;
     let says = ["redefinition of ", "conflicting types for ", "typedef redefinition with "];
@@ -210,7 +210,7 @@ fn redefined(diagnostic: &Diagnostic) -> Option<String> {
         return None;
     }
     if text.starts_with("typedef") {
-        // The types are named, not the typedef; it is where the diagnostic points to.
+        // The message names the types, not the typedef, which is at the location of the diagnostic.
         let source = fs::read_to_string(&diagnostic.file).ok()?;
         let line = source.lines().nth(diagnostic.line.checked_sub(1)?)?;
         let rest = line.get(diagnostic.column.checked_sub(1)?..)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Finding clang, and waiting for it when a signal arrives.
+//! Finds clang, and defers signals while it runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
-/// The compiler's path, as the shell would find it.
+/// The path of the compiler, searched as the shell does.
 pub(crate) fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
     let missing = || {
         Failure::new(exit_code::NO_COMPILER, anyhow!("cannot find the compiler `{}`", shown(name)))
@@ -31,13 +31,13 @@ pub(crate) fn find_clang(name: &Path) -> Result<PathBuf, Failure> {
         .ok_or_else(missing)
 }
 
-/// SIGINT and SIGTERM wait until clang has ended (it gets a terminal's SIGINT itself), so that
-/// nothing stays behind.
+/// Defers SIGINT and SIGTERM until clang has ended (a terminal sends SIGINT to clang itself), so
+/// that no files are left behind.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Begins to wait for them.
+    /// Starts to defer the signals.
     pub(crate) fn catch() -> Result<Signals, Failure> {
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -47,7 +47,7 @@ impl Signals {
         Ok(Signals(caught))
     }
 
-    /// Fails where one has come.
+    /// Fails if a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Adds structs that only the debug information has to an object's BTF. What is there keeps its
-//! ids and names, so that nothing that refers to it has to change.
+//! Adds structs that only the debug information contains to an object's BTF. Existing types keep
+//! their ids and names, so references to them stay valid.
 //!
 //! The format is the kernel's: Documentation/bpf/btf.rst.
 
@@ -13,29 +13,29 @@ use super::debug::Debug;
 
 const HEADER: usize = 24;
 
-/// Members or enumerators that a BTF record counts at most.
+/// The largest number of members or enumerators that a BTF record can count.
 const MAX_ENTRIES: usize = 0xffff;
 
-/// Type information that grows.
+/// Type information that types can be added to.
 pub(crate) struct Builder<'b, 'd> {
     btf: &'b Btf<'b>,
     debug: &'b Debug<'d>,
-    /// New strings, and how many bytes of strings were there.
+    /// New strings, and the size of the existing ones in bytes.
     strings: Vec<u8>,
     strings_len: usize,
-    /// New records; the id of the first is behind those that were there.
+    /// New records; their ids follow the existing ones.
     records: Vec<Vec<u8>>,
-    /// Ids of what was added or found, by the entry and by whether it is behind a pointer.
+    /// Ids of added or found types, by entry and by whether a pointer leads to them.
     known: BTreeMap<(u32, bool), u32>,
-    /// Ids of what was there, sorted by kind and name; made when one is looked for.
+    /// Ids of existing types, sorted by kind and name; created on the first search.
     names: OnceCell<Vec<u32>>,
-    /// The type of an array's index, where it had to be added.
+    /// The type of array indexes, if it had to be added.
     index_type: Option<u32>,
     original: &'b [u8],
 }
 
 impl<'b, 'd> Builder<'b, 'd> {
-    /// Begins with what an object has in `.BTF`; none where its header is wrong.
+    /// Starts with the `.BTF` section of an object; `None` if its header is invalid.
     pub(crate) fn new(original: &'b [u8], btf: &'b Btf<'b>, debug: &'b Debug<'d>) -> Option<Self> {
         Some(Builder {
             btf,
@@ -50,7 +50,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         })
     }
 
-    /// What was there of a kind and a name.
+    /// The existing types with a kind and name.
     fn named(&self, kind: Kind, name: &str) -> &[u32] {
         let key = |id: u32| {
             let ty = self.btf.ty(id);
@@ -68,7 +68,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         &ids[start..start + len]
     }
 
-    /// The `.BTF` section with what was added; none where nothing was.
+    /// The `.BTF` section with the added types; `None` if nothing was added.
     pub(crate) fn finish(self) -> Option<Vec<u8>> {
         if self.records.is_empty() {
             return None;
@@ -87,8 +87,8 @@ impl<'b, 'd> Builder<'b, 'd> {
         Some(out)
     }
 
-    /// The id of a type, which is added if it is not there. What a pointer points to is only
-    /// declared, unless it is there.
+    /// The id of a type, which is added if it does not exist. The target of a pointer only gets a
+    /// forward declaration, unless it exists.
     pub(crate) fn add(&mut self, index: u32) -> u32 {
         self.convert(Some(index), false, 0)
     }
@@ -111,7 +111,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         id
     }
 
-    /// The same type, where BTF has it.
+    /// The same type, if BTF contains it.
     fn existing(&self, index: u32) -> Option<u32> {
         let die = self.debug.die(index);
         let kind = match die.tag {
@@ -125,14 +125,14 @@ impl<'b, 'd> Builder<'b, 'd> {
         if die.name.is_empty() {
             return None;
         }
-        // Of one name, there may be several: in blocks of functions, for one.
+        // Several types can have the same name, for example in blocks of functions.
         let kinds = [kind, if kind == Kind::Enum { Kind::Enum64 } else { kind }];
         let mut all = kinds.iter().flat_map(|kind| self.named(*kind, die.name)).copied();
         all.find(|id| self.is_same(index, self.btf.ty(*id), 0))
     }
 
-    /// Whether a type of the debug information is one of BTF. What pointers point to is compared by
-    /// its name only.
+    /// Whether a type of the debug information is equal to one of BTF. Targets of pointers are
+    /// compared by name only.
     fn is_same(&self, index: u32, ty: Type<'_>, depth: usize) -> bool {
         if depth > 8 {
             return true;
@@ -224,7 +224,7 @@ impl<'b, 'd> Builder<'b, 'd> {
                 self.head(die.name, Kind::Typedef, 0, false, target)
             }
             gimli::DW_TAG_pointer_type => {
-                // A pointer to a function is one to void: no reader follows it.
+                // A pointer to a function becomes a pointer to void: no reader follows it.
                 let is_function = |ty: &u32| {
                     let resolved = self.debug.resolved(*ty);
                     resolved
@@ -314,13 +314,14 @@ impl<'b, 'd> Builder<'b, 'd> {
             .filter(|child| self.debug.die(*child).tag == gimli::DW_TAG_enumerator)
             .collect();
         let size = die.size.unwrap_or(4) as u32;
-        // Kernels before 6.0 know neither enums of 64 bits nor signed ones: only where it must be.
+        // Kernels before 6.0 support neither 64-bit enums nor signed ones, so they are used only if
+        // necessary.
         let is_wide = children.iter().any(|child| {
             let value = self.debug.die(*child).value;
             let fits_signed = size < 8 && i32::try_from(value).is_ok();
             !fits_signed && u32::try_from(value).is_err()
         });
-        // More than BTF can count: it is a number.
+        // BTF cannot count that many, so the type becomes a number.
         if children.len() > MAX_ENTRIES {
             let mut record = self.head("", Kind::Int, 0, false, size.min(8));
             record.extend((size.min(8) * 8).to_le_bytes());
@@ -340,7 +341,7 @@ impl<'b, 'd> Builder<'b, 'd> {
         record
     }
 
-    /// Several dimensions are arrays of arrays: the last one is made first.
+    /// Several dimensions are arrays of arrays: the last one is created first.
     fn array(&mut self, index: u32, depth: usize) -> Vec<u8> {
         let dimensions: Vec<u32> =
             self.debug.children(index).map(|child| self.debug.die(child).count as u32).collect();
@@ -373,7 +374,7 @@ impl<'b, 'd> Builder<'b, 'd> {
     }
 }
 
-/// The types or the strings, by the location of their offset in the header.
+/// The types or the strings, by the position of their offset in the header.
 fn part(data: &[u8], at: usize) -> Option<&[u8]> {
     let number = |at: usize| {
         let bytes = data.get(at..at + 4)?;

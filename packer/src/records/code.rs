@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! BPF instructions, with what their relocations say.
+//! BPF instructions, with their relocations.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use object::{SymbolIndex, SymbolKind};
 use super::flow::Function;
 use super::value::{Spot, Value, Variable};
 
-/// An instruction of eight bytes; the second half of a wide one is a jump to nowhere.
+/// An instruction of eight bytes. The second half of a wide one is a jump to nowhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Insn {
-    /// Its code.
+    /// The opcode.
     pub(crate) op: u8,
-    /// The register that it changes.
+    /// The destination register.
     pub(crate) dst: usize,
-    /// The register that it reads, or what it is beyond its code.
+    /// The source register, or an extension of the opcode.
     pub(crate) src: usize,
-    /// An offset.
+    /// The offset.
     pub(crate) off: i16,
-    /// A number.
+    /// The immediate.
     pub(crate) imm: i32,
-    /// What a wide one loads.
+    /// The value that a wide instruction loads.
     pub(crate) wide: Value,
-    /// The function that a call goes to: its section and offset.
+    /// The function that a call refers to: its section and offset.
     pub(crate) target: Option<(usize, u64)>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn decode(
     found
 }
 
-/// What the address of a symbol means.
+/// The value of the address of a symbol.
 fn value_of<'s>(
     elf: &ElfFile64<'_, LittleEndian>,
     symbol: &impl object::ObjectSymbol<'s>,

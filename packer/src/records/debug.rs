@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The debug information (DWARF) of an object that was not linked: types, variables, where each
-//! instruction comes from, and the text of the sources, which clang was asked to embed.
+//! The debug information (DWARF) of an object that was not linked: types, variables, the source
+//! location of each instruction, and the text of the sources, which clang embeds.
 //!
-//! All sections of such an object begin at address 0. To keep their addresses distinct, a section's
-//! index is put above the lower 32 bits, see [`address`].
+//! All sections of such an object start at address 0. To make addresses unique, the index of the
+//! section is stored above the lower 32 bits; see [`address`].
 
 use std::borrow::Cow;
 
@@ -13,62 +13,63 @@ pub(crate) use super::entry::Die;
 use super::entry::read_entry;
 use super::sections::Sections;
 
-/// Bytes of a debug section.
+/// The largest debug section, in bytes.
 pub(crate) type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
-/// Chains of typedefs and modifiers are followed this deep.
+/// The depth to which chains of typedefs and modifiers are followed.
 const MAX_DEPTH: usize = 64;
 
-/// Memory for entries beside the size of the object: with more, the debug information is not read. An
-/// entry may have two bytes, and takes many times as much here.
+/// The memory for entries, in addition to the size of the object. If it does not suffice, the debug
+/// information is not read: an entry can have two bytes, and takes many times as much here.
 const MEMORY: usize = 6 << 20;
 
-/// Bytes of the sections that take more memory once they are parsed. clang makes smaller ones for BPF.
+/// The size in bytes of sections that take more memory once they are parsed. clang creates smaller
+/// ones for BPF.
 const MAX_ABBREV: usize = 256 << 10;
 const MAX_LINE: usize = 512 << 10;
 
-/// Units and files, of which more are not read; and rows of the tables of lines.
+/// The number of units and of files that are read, and of rows of the line tables.
 const MAX_UNITS: usize = 256;
 const MAX_FILES: usize = 4096;
 const MAX_ROWS: usize = 256 << 10;
 
-/// Bytes of a path; a longer one is none.
+/// The longest path in bytes; a longer one is ignored.
 const MAX_PATH: usize = 4096;
 
-/// Pieces of functions, of which more are not read.
+/// The number of pieces of functions that are read.
 const MAX_RANGES: usize = 64 << 10;
 
-/// The address of an instruction: no two sections share one.
+/// The address of an instruction, unique across sections.
 pub(crate) fn address(section: usize, offset: u64) -> u64 {
     (section as u64) << 32 | (offset & 0xffff_ffff)
 }
 
-/// A location in a source.
+/// A position in a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Location {
     /// Index in [`Debug::files`].
     pub(crate) file: u32,
-    /// Line, from 1.
+    /// The line, starting at 1.
     pub(crate) line: u32,
-    /// Column in bytes, from 1; 0 where it is not known.
+    /// The column in bytes, starting at 1; 0 if it is unknown.
     pub(crate) column: u32,
 }
 
 /// A function that an instruction is part of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
-    /// Index of the function: of the one that the source has, not of its inlined copy.
+    /// The index of the function: that of the function in the source, not of its inlined copy.
     pub(crate) function: u32,
-    /// Where the function around it calls it, if it was inlined.
+    /// The position of the call, if it was inlined.
     pub(crate) called_at: Option<Location>,
 }
 
 /// A source file.
 #[derive(Debug, Clone)]
 pub(crate) struct File<'d> {
-    /// Its path, as clang was given it.
+    /// Its path, as given to clang.
     pub(crate) name: String,
-    /// Its text; empty where it was not embedded.
+    /// Its text; empty if it is not embedded.
     pub(crate) text: Cow<'d, str>,
 }
 
@@ -78,18 +79,18 @@ pub(crate) struct Debug<'d> {
     pub(super) dies: Vec<Die<'d>>,
     /// The sources.
     pub(crate) files: Vec<File<'d>>,
-    /// Lines by address; an end of a sequence has no location.
+    /// Positions by address; the end of a sequence has none.
     pub(super) rows: Vec<(u64, Option<Location>)>,
     /// Top-level functions with code, and variables.
     pub(super) roots: Vec<u32>,
-    /// How many pieces all functions have.
+    /// The number of pieces of all functions.
     pub(super) ranges: usize,
 }
 
-/// There is more of something than any BPF program has.
+/// The object has more of something than any BPF program.
 const TOO_MUCH: gimli::Error = gimli::Error::UnsupportedOffset;
 
-/// The text of a source, by bytes: clang counts columns in them.
+/// The text of a source, as bytes: clang counts columns in bytes.
 fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -98,10 +99,10 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 impl<'d> Debug<'d> {
-    /// Reads all of it, of an object of this many bytes.
+    /// Reads all debug information of an object of this size in bytes.
     ///
     /// # Errors
-    /// When it is damaged, or has more than any BPF program.
+    /// The debug information is malformed, or exceeds a limit.
     pub(crate) fn read(sections: &'d Sections<'_>, object_len: usize) -> gimli::Result<Debug<'d>> {
         if sections.get(SectionId::DebugAbbrev).len() > MAX_ABBREV
             || sections.get(SectionId::DebugLine).len() > MAX_LINE
@@ -137,7 +138,7 @@ impl<'d> Debug<'d> {
         let Some(program) = unit.line_program.clone() else { return Ok(()) };
         let first = self.files.len();
         let header = program.header();
-        // Before version 5, files are counted from 1.
+        // Before version 5, file numbers start at 1.
         if header.version() < 5 {
             self.files.push(File { name: String::new(), text: "".into() });
         }
@@ -230,24 +231,24 @@ impl<'d> Debug<'d> {
         self.dies.binary_search_by_key(&offset, |die| die.offset).ok().map(|at| at as u32)
     }
 
-    /// An entry's children.
+    /// The children of an entry.
     pub(crate) fn children(&self, index: u32) -> impl Iterator<Item = u32> {
         let end = self.die(index).end;
         let mut next = index + 1;
         std::iter::from_fn(move || {
             let child = next;
-            // An entry that does not end behind itself would be read for ever.
+            // An entry that ends before itself would never end.
             next = if child < end { self.die(child).end.max(child + 1) } else { end };
             (child < end).then_some(child)
         })
     }
 
-    /// The type of an entry; none for void.
+    /// The type of an entry; `None` for void.
     pub(crate) fn type_of(&self, index: u32) -> Option<u32> {
         self.die(index).ty.and_then(|offset| self.at(offset))
     }
 
-    /// The type below typedefs and modifiers; none for void, and for a chain without an end.
+    /// The type below typedefs and modifiers; `None` for void, and for an endless chain.
     pub(crate) fn resolved(&self, index: u32) -> Option<u32> {
         let mut index = index;
         for _ in 0..MAX_DEPTH {
@@ -263,7 +264,7 @@ impl<'d> Debug<'d> {
         None
     }
 
-    /// Size of a type in bytes.
+    /// The size of a type in bytes.
     pub(crate) fn size_of(&self, index: u32) -> Option<u64> {
         let mut index = self.resolved(index)?;
         let mut count = 1u64;
@@ -283,7 +284,7 @@ impl<'d> Debug<'d> {
         None
     }
 
-    /// All structs and unions that have a name and a body.
+    /// All structs and unions with a name and a body.
     pub(crate) fn records(&self) -> impl Iterator<Item = u32> {
         (0..self.dies.len() as u32).filter(|index| self.is_record(*index))
     }
@@ -296,7 +297,7 @@ impl<'d> Debug<'d> {
             && !die.is_declaration
     }
 
-    /// Whether two structs are one: the same entry, or the same members under the same name.
+    /// Whether two structs are the same: the same entry, or the same members under the same name.
     pub(crate) fn is_same(&self, a: u32, b: u32) -> bool {
         let members = |index: u32| {
             let record = self.resolved(index).unwrap_or(index);
@@ -313,14 +314,14 @@ impl<'d> Debug<'d> {
                 && members(a) == members(b)
     }
 
-    /// A typedef that is another name of a type itself.
+    /// Whether a typedef is another name of a type itself.
     pub(crate) fn typedef_of(&self, ty: u32) -> Option<u32> {
         (0..self.dies.len() as u32).find(|index| {
             self.die(*index).tag == gimli::DW_TAG_typedef && self.type_of(*index) == Some(ty)
         })
     }
 
-    /// All typedefs of a name.
+    /// All typedefs with a name.
     pub(crate) fn typedefs(&self, name: &str) -> impl Iterator<Item = u32> {
         (0..self.dies.len() as u32).filter(move |index| {
             let die = self.die(*index);
@@ -328,7 +329,7 @@ impl<'d> Debug<'d> {
         })
     }
 
-    /// The functions around an instruction, the innermost first.
+    /// The functions around an instruction, innermost first.
     pub(crate) fn frames(&self, address: u64) -> Vec<Frame> {
         let covers = |index: &u32| {
             self.die(*index).ranges.iter().any(|(from, to)| (*from..*to).contains(&address))
@@ -355,18 +356,18 @@ impl<'d> Debug<'d> {
         frames
     }
 
-    /// The entry that says what a function is: of an inlined copy, the original.
+    /// The entry that describes a function: of an inlined copy, the original.
     pub(crate) fn origin(&self, index: u32) -> u32 {
         self.die(index).origin.and_then(|offset| self.at(offset)).unwrap_or(index)
     }
 
-    /// Where an instruction comes from.
+    /// The source position of an instruction.
     pub(crate) fn location(&self, address: u64) -> Option<Location> {
         let behind = self.rows.partition_point(|(row, _)| *row <= address);
         self.rows.get(behind.checked_sub(1)?)?.1
     }
 
-    /// The same as `file:line`.
+    /// The same, as `file:line`.
     pub(crate) fn location_text(&self, address: u64) -> Option<String> {
         let location = self.location(address)?;
         let name = self.files.get(location.file as usize)?.name.trim_start_matches("./");
@@ -381,7 +382,7 @@ impl<'d> Debug<'d> {
             .collect()
     }
 
-    /// A function's variables and parameters of a name, in order.
+    /// The variables and parameters of a function with a name, in order.
     pub(crate) fn variables(&self, function: u32, name: &str) -> Vec<u32> {
         let is_variable = |index: &u32| {
             let die = self.die(*index);
@@ -396,13 +397,13 @@ impl<'d> Debug<'d> {
         function + 1..self.die(function).end
     }
 
-    /// The functions that the sources have.
+    /// The functions in the sources.
     pub(crate) fn functions(&self) -> impl Iterator<Item = u32> {
         let is_function = |index: &u32| self.die(*index).tag == gimli::DW_TAG_subprogram;
         self.roots.iter().copied().filter(is_function)
     }
 
-    /// A function with code, and the functions that were inlined there; none without code.
+    /// A function with code, and the functions that were inlined into it; `None` without code.
     pub(crate) fn parts(&self, function: u32) -> Vec<u32> {
         if self.die(function).ranges.is_empty() {
             return Vec::new();
@@ -416,14 +417,14 @@ impl<'d> Debug<'d> {
         found
     }
 
-    /// The same for a function by its origin.
+    /// The same for a function, by its origin.
     pub(crate) fn parts_of_origin(&self, origin: u32) -> Vec<u32> {
         let is_it = |function: &u32| self.origin(*function) == origin;
         let code = self.functions().filter(is_it).find(|f| !self.die(*f).ranges.is_empty());
         code.map(|function| self.parts(function)).unwrap_or_default()
     }
 
-    /// A global variable by its name.
+    /// Finds a global variable by its name.
     pub(crate) fn global(&self, name: &str) -> Option<u32> {
         self.roots.iter().copied().find(|index| {
             let die = self.die(*index);

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: MIT
-//! An entry of the debug information (a DIE), with the attributes that matter here.
+//! An entry of the debug information (a DIE), with the attributes that are needed here.
 
 use gimli::AttributeValue;
 
 use super::debug::{Location, Slice};
 
-/// Pieces of a function, of which more are not read.
+/// The number of pieces of a function that are read.
 const MAX_RANGES: usize = 256;
 
-/// Bytes of a name; no source has a longer one, and names may share their bytes.
+/// The longest name in bytes: no source has a longer one, and names can share their bytes.
 const MAX_NAME: usize = 1024;
 
-/// An entry of the debug information; which of the fields are meant depends on the tag.
+/// An entry of the debug information. The tag decides which fields are used.
 #[derive(Debug, Clone)]
 pub(crate) struct Die<'d> {
-    /// What it describes.
+    /// The tag.
     pub(crate) tag: gimli::DwTag,
-    /// Its name; empty where it has none.
+    /// Its name; empty if it has none.
     pub(crate) name: &'d str,
-    /// Its type; none for void.
+    /// Its type; `None` for void.
     pub(crate) ty: Option<u32>,
-    /// The entry that says more about it: of an inlined function, the function.
+    /// The entry with more information; for an inlined function, the function.
     pub(crate) origin: Option<u32>,
-    /// Size in bytes.
+    /// The size in bytes.
     pub(crate) size: Option<u64>,
-    /// Where it is declared, or, for an inlined function, called.
+    /// The position of the declaration; for an inlined function, of the call.
     pub(crate) location: Location,
-    /// It is only declared.
+    /// Whether it is only a declaration.
     pub(crate) is_declaration: bool,
-    /// Offset of a member in bits.
+    /// The offset of a member in bits.
     pub(crate) bit_offset: u64,
-    /// Size of a bitfield in bits.
+    /// The size of a bitfield in bits.
     pub(crate) bit_size: u64,
-    /// Number of elements of an array's dimension.
+    /// The number of elements of an array dimension.
     pub(crate) count: u64,
-    /// Value of an enumerator.
+    /// The value of an enumerator.
     pub(crate) value: i64,
-    /// How a base type is encoded.
+    /// The encoding of a base type.
     pub(crate) encoding: u8,
-    /// Where in `.debug_info` it is.
+    /// Its offset in `.debug_info`.
     pub(crate) offset: u32,
-    /// The index behind its last descendant.
+    /// The index after its last descendant.
     pub(crate) end: u32,
-    /// Where the code of a function is.
+    /// The addresses of the code of a function.
     pub(crate) ranges: Vec<(u64, u64)>,
 }
 
-/// Reads an entry of a unit that begins at `base`: its offset in `.debug_info`, and the number of
+/// Reads an entry of a unit. `base` is the offset of the unit in `.debug_info`, and the number of
 /// the unit's first file.
 pub(crate) fn read_entry<'d>(
     dwarf: &gimli::Dwarf<Slice<'d>>,
@@ -118,7 +118,7 @@ pub(crate) fn read_entry<'d>(
             _ => {}
         }
     }
-    // The old form, which clang 14 uses for BPF: it counts from the high end of the storage.
+    // The old form, which clang 14 uses for BPF, counts from the high end of the storage.
     if let (Some(skipped), Some(storage)) = (from_high_end, die.size) {
         let end = die.bit_offset.saturating_add(storage.saturating_mul(8));
         die.bit_offset = end.saturating_sub(skipped).saturating_sub(die.bit_size);

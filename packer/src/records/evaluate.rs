@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the expressions of a call mean: as much of C's types as calls of the buffer helpers need.
-//! A parameter of a function is followed to what its callers give for it.
+//! Evaluates the expressions of a call, with as much of C's type system as calls of the buffer
+//! helpers need. A parameter of a function is resolved to the arguments of its callers.
 
 use super::debug::{Debug, Location, address};
 use super::expression::{closing, is_type, operand, strip_stars, unwrapped};
@@ -9,10 +9,10 @@ use super::source::{CallText, Sources};
 use super::units::{self, Slotting};
 use crate::lexer::Token;
 
-/// Callers of callers are followed this far.
+/// The depth to which callers of callers are followed.
 const MAX_DEPTH: usize = 12;
 
-/// Answers questions on calls.
+/// Evaluates calls.
 pub(crate) struct Evaluator<'f, 'd> {
     pub(crate) debug: &'f Debug<'d>,
     pub(crate) sources: &'f Sources<'f>,
@@ -23,30 +23,30 @@ pub(crate) struct Evaluator<'f, 'd> {
 #[derive(Debug, Clone)]
 pub(crate) struct Scope<'t> {
     text: CallText<'t>,
-    /// The function that the call is in, in the debug information.
+    /// The function of the call, in the debug information.
     function: u32,
-    /// Where the call is.
+    /// The position of the call.
     location: Location,
-    /// The instruction, and how many functions further out this is.
+    /// The instruction, and the number of inlined functions between it and the call.
     at: (usize, u64),
     level: usize,
-    /// The function that the instruction is in, in [`Flow::functions`].
+    /// The function of the instruction, in [`Flow::functions`].
     code: usize,
-    /// The buffer, where it is known, and which argument of the call it is.
+    /// The buffer, if it is known, and the argument of the call that names it.
     map: Option<(String, usize)>,
 }
 
-/// A type, and how often its address was taken.
+/// A type, and the number of times its address was taken.
 #[derive(Debug, Clone, Copy)]
 struct Typed {
-    /// None for void.
+    /// `None` for void.
     ty: Option<u32>,
     addresses: usize,
 }
 
 impl<'f, 'd> Evaluator<'f, 'd> {
-    /// The calls of one of these functions that an instruction was made of: one, unless clang made
-    /// one of several.
+    /// The calls of one of these functions from which an instruction was compiled: one, unless
+    /// clang merged several.
     pub(crate) fn scopes(&self, code: usize, at: (usize, u64), names: &[&str]) -> Vec<Scope<'f>> {
         let frames = self.debug.frames(address(at.0, at.1));
         let (Some(inner), Some(outer)) = (frames.first(), frames.last()) else {
@@ -59,8 +59,8 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             let scope = |text| Scope { text, function, location, at, level: 0, code, map: None };
             return texts.into_iter().map(scope).collect();
         }
-        // Such an instruction has no line, or that of something else: all calls in the function,
-        // and in what was inlined there, may be meant.
+        // Such an instruction has no line, or that of other code: the candidates are all calls in
+        // the function, and in the functions that were inlined into it.
         let mut found = Vec::new();
         for function in self.debug.parts_of_origin(outer.function) {
             let level = frames.iter().position(|frame| frame.function == function);
@@ -80,7 +80,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         self.sources.calls_in(location.file, self.lines(function), name)
     }
 
-    /// The lines of a function: up to the next function of the file.
+    /// The lines of a function: up to the next function in the file.
     fn lines(&self, function: u32) -> (u32, u32) {
         let die = self.debug.die(function);
         let next = self.debug.functions().filter_map(|other| {
@@ -91,7 +91,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         (die.location.line, next.min().map_or(u32::MAX, |line| line - 1))
     }
 
-    /// How a function computes slots of a histogram.
+    /// How a function computes the slots of a histogram.
     pub(crate) fn slotting(&self, function: u32) -> Option<Slotting> {
         let location = self.debug.die(function).location;
         let tokens = self.sources.tokens_in(location.file, self.lines(function));
@@ -110,13 +110,13 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         units::slotting(tokens, &constant, &takes_log)
     }
 
-    /// Says which buffer a call writes to: of its callers, those count that give this one.
+    /// Sets the buffer that a call writes to: only the callers that pass this buffer count.
     pub(crate) fn of_map(&self, mut scope: Scope<'f>, map: &str, argument: usize) -> Scope<'f> {
         scope.map = Some((map.to_owned(), argument));
         scope
     }
 
-    /// The calls of the function that a call is in.
+    /// The callers of the function that contains a call.
     fn callers(&self, scope: &Scope<'f>) -> Vec<Scope<'f>> {
         let mut callers = self.all_callers(scope);
         let of_map = scope.map.as_ref().and_then(|(map, argument)| {
@@ -160,7 +160,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
             .collect()
     }
 
-    /// The structs that the `sizeof` in an argument is taken of.
+    /// The structs whose `sizeof` is used in an argument.
     pub(crate) fn sizeof(&self, scope: &Scope<'f>, argument: usize) -> Vec<u32> {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         self.sizes(scope, &tokens, 0)
@@ -206,14 +206,14 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         targets.filter_map(|typed| self.record(typed.ty?)).collect()
     }
 
-    /// The structs that the result of a call is taken for.
+    /// The structs to which the result of a call is converted.
     pub(crate) fn result(&self, scope: &Scope<'f>) -> Vec<u32> {
         self.results(scope, 0)
     }
 
     fn results(&self, scope: &Scope<'f>, depth: usize) -> Vec<u32> {
         let mut before = &scope.text.before[..];
-        // A cast between `=` and the call says it as well as the variable.
+        // A cast between `=` and the call states the type, as the variable does.
         if let [.., Token::Punct(')')] = before
             && let Some(open) = before.iter().rposition(|token| *token == Token::Punct('('))
         {
@@ -243,7 +243,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         }
     }
 
-    /// The words of an argument, parameters replaced by what the callers give.
+    /// The words of an argument, with parameters replaced by the arguments of callers.
     pub(crate) fn words(&self, scope: &Scope<'f>, argument: usize) -> Vec<String> {
         let mut found = Vec::new();
         let mut todo = vec![(scope.clone(), argument, 0)];
@@ -269,7 +269,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         self.debug.parameters(scope.function).iter().position(|parameter| *parameter == name)
     }
 
-    /// The variable that a name means at a call: of the blocks around it, the innermost's.
+    /// The variable with a name at a call: the one in the innermost block.
     fn variable(&self, scope: &Scope<'f>, name: &str) -> Option<u32> {
         let all = self.debug.variables(scope.function, name);
         if let [only] = all[..] {
@@ -290,12 +290,12 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         innermost.or(all.last().copied()).or_else(|| self.debug.global(name))
     }
 
-    /// What a variable may hold at a call.
+    /// The values that a variable can have at a call.
     fn assigned(&self, scope: &Scope<'f>, name: &str) -> Vec<Vec<Token<'f>>> {
         self.sources.assigned(self.lines(scope.function), scope.location, name)
     }
 
-    /// Whether what is written is known, and is no struct.
+    /// Whether the type of the data is known, and is not a struct.
     pub(crate) fn is_scalar(&self, scope: &Scope<'f>, argument: usize) -> bool {
         let tokens = scope.text.arguments.get(argument).cloned().unwrap_or_default();
         let types = self.types(scope, &tokens, 0);
@@ -318,7 +318,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         !types.is_empty() && types.iter().all(is_scalar)
     }
 
-    /// The types that an expression may have: several where callers differ.
+    /// The types that an expression can have: several if callers differ.
     fn types(&self, scope: &Scope<'f>, tokens: &[Token<'f>], depth: usize) -> Vec<Typed> {
         let tokens = unwrapped(tokens);
         if depth > MAX_DEPTH {
@@ -340,7 +340,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
                 let Some(end) = closing(tokens) else { return Vec::new() };
                 let (inside, rest) = (&tokens[1..end], &tokens[end + 1..]);
                 match self.named_type(scope, strip_stars(inside)) {
-                    // A cast to a struct's pointer; one to `void *` hides what it is of.
+                    // A cast to a pointer to a struct states the type; one to `void *` hides it.
                     Some(ty)
                         if self.exact_record(ty).is_some()
                             && inside.contains(&Token::Punct('*')) =>
@@ -385,7 +385,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         ty.map(|ty| Typed { ty: Some(ty), addresses: 0 }).into_iter().collect()
     }
 
-    /// What `->m`, `.m` and `[i]` behind an expression make of its type.
+    /// The type after `->m`, `.m` and `[i]` are applied to an expression.
     fn postfix(&self, typed: Typed, tokens: &[Token<'_>]) -> Option<Typed> {
         match tokens {
             [] => Some(typed),
@@ -398,7 +398,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
                 let end = closing(tokens)?;
                 self.postfix(self.dereferenced(typed)?, &tokens[end + 1..])
             }
-            // Some arithmetic on a pointer: what it points to stays.
+            // Pointer arithmetic keeps the target.
             _ => Some(typed),
         }
     }
@@ -413,7 +413,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         is_pointer.then(|| Typed { ty: self.debug.type_of(ty), addresses: 0 })
     }
 
-    /// The type of a member, in anonymous structs and unions too.
+    /// The type of a member, also in anonymous structs and unions.
     fn member(&self, record: u32, name: &str, depth: usize) -> Option<u32> {
         self.debug.children(record).find_map(|child| {
             let die = self.debug.die(child);
@@ -444,7 +444,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         None
     }
 
-    /// The struct that a type is. One without a tag is known by its typedef.
+    /// The struct that a type is. A struct without a tag is identified by its typedef.
     fn exact_record(&self, ty: u32) -> Option<u32> {
         let resolved = self.debug.resolved(ty)?;
         let die = self.debug.die(resolved);
@@ -455,7 +455,7 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         if !die.name.is_empty() {
             return Some(resolved);
         }
-        // Known by a typedef of its own, where it was reached by one of its pointer.
+        // Find its own typedef, if it was reached through a typedef of a pointer to it.
         self.last_typedef(ty).or_else(|| self.debug.typedef_of(resolved))
     }
 
@@ -474,7 +474,8 @@ impl<'f, 'd> Evaluator<'f, 'd> {
         found
     }
 
-    /// The type that tokens name: `struct x`, or a typedef; the function's own before all others.
+    /// The type that tokens name: `struct x`, or a typedef. Types local to the function take
+    /// precedence.
     fn named_type(&self, scope: &Scope<'f>, tokens: &[Token<'_>]) -> Option<u32> {
         let is_qualifier = |token: &&Token<'_>| !matches!(token, Token::Word("const" | "volatile"));
         let tokens: Vec<_> = tokens.iter().filter(is_qualifier).collect();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Pieces of expressions, as tokens.
+//! Parts of expressions, as tokens.
 
 use crate::lexer::Token;
 
-/// What `sizeof` is taken of: what is in its parentheses, or what follows.
+/// The operand of `sizeof`: the content of its parentheses, or what follows.
 pub(crate) fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     match tokens.first() {
         Some(Token::Punct('(')) => match closing(tokens) {
@@ -14,12 +14,12 @@ pub(crate) fn operand<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     }
 }
 
-/// What is in the parentheses or brackets that the first token opens.
+/// The content of the parentheses or brackets that the first token opens.
 pub(crate) fn group<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     closing(tokens).and_then(|end| tokens.get(1..end)).unwrap_or_default()
 }
 
-/// Without parentheses around the whole.
+/// Removes parentheses around the whole expression.
 pub(crate) fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     let mut tokens = tokens;
     while tokens.first() == Some(&Token::Punct('(')) && closing(tokens) == Some(tokens.len() - 1) {
@@ -28,7 +28,7 @@ pub(crate) fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     tokens
 }
 
-/// The location of the parenthesis that closes the first.
+/// The position of the parenthesis that closes the first one.
 pub(crate) fn closing(tokens: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {
@@ -44,13 +44,13 @@ pub(crate) fn closing(tokens: &[Token<'_>]) -> Option<usize> {
     None
 }
 
-/// Without stars at the end.
+/// Removes stars at the end.
 pub(crate) fn strip_stars<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     let end = tokens.iter().rposition(|token| *token != Token::Punct('*')).map_or(0, |at| at + 1);
     &tokens[..end]
 }
 
-/// Whether what is in parentheses can be a type, as of a cast.
+/// Whether the content of parentheses can be a type, as in a cast.
 pub(crate) fn is_type(tokens: &[Token<'_>]) -> bool {
     tokens.iter().all(|token| matches!(token, Token::Word(_) | Token::Punct('*')))
         && (tokens.len() > 1 || tokens == [Token::Word("long")])

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What a BPF program does with its maps, read from its instructions: which buffer it writes a
-//! record of which size to, and how it uses the elements of its other maps.
+//! Analyzes how BPF programs use maps, from their instructions: the buffer and the size of each
+//! record that they write, and how they use the elements of other maps.
 //!
-//! Each function is walked once, with what is known of its registers: constants, addresses of maps,
-//! variables and elements, and sums with what was read there. Where ways meet that know different
-//! things, nothing is known.
+//! Each function is walked once, with the known values of its registers: constants, addresses of
+//! maps, variables and elements, and sums of them with values read from there. Where paths with
+//! different values join, the value is unknown.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,15 +15,15 @@ use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
 use super::code::{Insn, decode};
 use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
 
-/// Instructions of an object that are walked at most, ways that meet walked again.
+/// The number of instructions of an object that are walked, including repeated walks after joins.
 const MAX_STEPS: usize = 4 << 20;
 
-/// Instructions of a function, and locations in it that are jumped to. Of a function with more, nothing
-/// is known.
+/// The number of instructions of a function, and of its jump targets. Larger functions are not
+/// analyzed.
 const MAX_INSNS: usize = 64 << 10;
 const MAX_LEADERS: usize = 4 << 10;
 
-/// Calls that are kept.
+/// The number of calls that are kept.
 const MAX_CALLS: usize = 16 << 10;
 
 /// A call of a kernel helper.
@@ -33,7 +33,7 @@ pub(crate) struct Call {
     pub(crate) helper: i32,
     /// The section and the offset of the instruction.
     pub(crate) at: (usize, u64),
-    /// The function, an index in [`Flow::functions`].
+    /// The function, as an index in [`Flow::functions`].
     pub(crate) function: usize,
     /// r1 to r5.
     pub(crate) arguments: [Value; 5],
@@ -42,15 +42,15 @@ pub(crate) struct Call {
 /// How programs use the elements of a map.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
-    /// Helper numbers that are called with it.
+    /// The numbers of the helpers that are called with it.
     pub(crate) helpers: BTreeSet<i32>,
-    /// Places in its elements that something is added to.
+    /// Positions in its elements that programs add to.
     pub(crate) added: BTreeSet<Spot>,
-    /// An element's address, or a number read from it, is used.
+    /// Whether programs use the address of an element, or a number read from it.
     pub(crate) is_read: bool,
-    /// Something else is written to its elements.
+    /// Whether programs write to its elements in other ways.
     pub(crate) is_written: bool,
-    /// Functions that use it.
+    /// The functions that use it.
     pub(crate) functions: BTreeSet<usize>,
 }
 
@@ -59,17 +59,17 @@ pub(crate) struct Usage {
 pub(crate) struct Function {
     /// Its name.
     pub(crate) name: String,
-    /// Index of its section.
+    /// The index of its section.
     pub(crate) section: usize,
-    /// Its first byte there.
+    /// The offset of its first byte there.
     pub(crate) start: u64,
-    /// The byte behind it.
+    /// The offset after its last byte.
     pub(crate) end: u64,
-    /// Calls of it: section and offset of the instruction.
+    /// Its callers: section and offset of each call instruction.
     pub(crate) called_from: Vec<(usize, u64)>,
 }
 
-/// What is known of an object's programs.
+/// The facts about an object's programs.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     /// Its functions.
@@ -78,13 +78,13 @@ pub(crate) struct Flow {
     pub(crate) calls: Vec<Call>,
     /// Maps by name.
     pub(crate) maps: BTreeMap<String, Usage>,
-    /// Places in data sections that something is added to, by section, and the functions that do.
+    /// Positions in data sections that programs add to, by section, and the functions that add.
     pub(crate) counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
-    /// Names of maps by symbol.
+    /// The names of maps, by symbol.
     pub(crate) names: BTreeMap<Symbol, String>,
 }
 
-/// Numbers of helpers, as in the kernel's `enum bpf_func_id`.
+/// Numbers of helpers in the kernel's `enum bpf_func_id`.
 pub(crate) mod helper {
     pub(crate) const MAP_LOOKUP: i32 = 1;
     pub(crate) const MAP_UPDATE: i32 = 2;
@@ -135,7 +135,7 @@ pub(crate) fn walk(elf: &ElfFile64<'_, LittleEndian>) -> Flow {
     let mut behind = (0, 0);
     for index in 0..flow.functions.len() {
         let function = flow.functions[index].clone();
-        // Functions do not overlap; symbols of a damaged object may.
+        // Functions do not overlap, but symbols of a malformed object can.
         if (function.section, function.start) < behind {
             continue;
         }
@@ -172,7 +172,7 @@ fn functions(elf: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
     found
 }
 
-/// What is known before an instruction.
+/// The known values before an instruction.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     registers: [Value; 11],
@@ -180,7 +180,7 @@ struct State {
 }
 
 impl State {
-    /// Keeps what both know; returns whether this one knew more.
+    /// Keeps what both states know. Returns whether this state changed.
     fn join(&mut self, other: &State) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
@@ -202,7 +202,7 @@ struct Walk<'w> {
     function: &'w Function,
 }
 
-/// Where control goes from an instruction.
+/// The successors of an instruction.
 enum Next {
     Behind(usize),
     Both(usize, usize),
@@ -210,7 +210,7 @@ enum Next {
 }
 
 impl Walk<'_> {
-    /// Walks the function in at most this many steps; returns what is left of them.
+    /// Walks the function in at most `steps` steps. Returns the number of steps left.
     fn run(&mut self, budget: usize) -> usize {
         let mut registers = [Value::Unknown; 11];
         for (at, register) in registers[1..6].iter_mut().enumerate() {
@@ -256,7 +256,7 @@ impl Walk<'_> {
                 break;
             }
         }
-        // What is known now does not change any more: the facts are noted.
+        // The known values are final now: record the facts.
         for (leader, mut state) in states {
             let mut at = leader;
             while at < self.code.len() {
@@ -269,7 +269,7 @@ impl Walk<'_> {
         budget.saturating_sub(steps)
     }
 
-    /// Instructions that are jumped to, or follow a jump.
+    /// Instructions that are jump targets, or follow a jump.
     fn leaders(&self) -> BTreeSet<usize> {
         let mut found = BTreeSet::from([0]);
         for at in 0..self.code.len() {
@@ -280,7 +280,7 @@ impl Walk<'_> {
         found
     }
 
-    /// Where a jump goes, if this is one.
+    /// The target of a jump; `None` for other instructions.
     fn jump(&self, at: usize) -> Option<usize> {
         let insn = self.code[at];
         let distance = match insn.op {
@@ -324,7 +324,7 @@ impl Walk<'_> {
                 let value = if is_register { state.registers[src] } else { Value::Unknown };
                 if let Value::Stack(base) = to {
                     let slot = base.wrapping_add(i32::from(insn.off));
-                    // No program has more of a stack.
+                    // No program has a larger stack.
                     if (-512..0).contains(&slot) {
                         let end = slot + access_size(insn.op);
                         let hit: Vec<i32> =
@@ -389,7 +389,7 @@ impl Walk<'_> {
                     Value::Map(map) if is_helper => self.usage(map, |usage| {
                         usage.helpers.insert(insn.imm);
                     }),
-                    // Whoever has an element's address may write there.
+                    // Code that has the address of an element may write to it.
                     Value::Element(map, _) if !(is_helper && writes_nothing(insn.imm)) => {
                         self.usage(map, |usage| usage.is_written = true);
                     }
@@ -440,7 +440,7 @@ impl Walk<'_> {
     }
 }
 
-/// Helpers that only read what their arguments point to.
+/// Helpers that only read through their arguments.
 fn writes_nothing(number: i32) -> bool {
     use helper::*;
     matches!(number, MAP_LOOKUP | MAP_UPDATE | MAP_DELETE | PERF_EVENT_OUTPUT | RINGBUF_OUTPUT)

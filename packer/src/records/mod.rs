@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! Which structs a program writes to its ring and perf buffers.
+//! Finds the structs that a program writes to its ring and perf buffers.
 //!
-//! The instructions say which buffer a call writes to, and how many bytes ([`flow`]). The debug
-//! information says where in the sources that call is, through which functions it was inlined, and
-//! what the variables there are ([`debug`]). The sources say how the call is written ([`source`]).
-//! A struct is taken from, in this order:
+//! The instructions contain the buffer that a call writes to, and the number of bytes ([`flow`]).
+//! The debug information contains the source position of the call, the functions through which it
+//! was inlined, and their variables ([`debug`]). The sources contain the text of the call
+//! ([`source`]). The struct is, in this order:
 //!
-//! 1. the type in `sizeof`, the pointer that the result goes to, or what the data argument points
-//!    to, through parameters of functions and macros: the first that has the size of the record, or
-//!    else the first;
+//! 1. the type in `sizeof`, the pointer that receives the result, or the target of the data
+//!    argument, through parameters of functions and macros: the first one that has the size of the
+//!    record, or else the first;
 //! 2. the value type of the map whose element is written;
-//! 3. the only struct of that size among the function's variables, then among those that global
-//!    pointers point to, as people write to keep a type in BTF.
+//! 3. the only struct of that size among the function's variables, then among the targets of global
+//!    pointers, which people declare to keep a type in BTF.
 
 mod btf;
 mod code;
@@ -41,33 +41,33 @@ use undefined::Undefined;
 use units::Slotting;
 use value::Value;
 
-/// What was found in an object's debug information.
+/// The facts from an object's debug information.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// What is written to each buffer.
+    /// The structs that are written to each buffer.
     pub(crate) buffers: BTreeMap<String, Written>,
-    /// Locations of calls that write a record to an unknown buffer.
+    /// Positions of calls that write a record to an unknown buffer.
     pub(crate) nowhere: Vec<String>,
     /// Functions with code that compute slots of histograms.
     pub(crate) slots: BTreeMap<String, Slotting>,
-    /// What the code uses and nobody defines.
+    /// Undefined names that the code uses.
     pub(crate) undefined: Vec<Undefined>,
 }
 
-/// What is written to a buffer, by the object's BTF.
+/// The structs of a buffer, as types of the object's BTF.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
-    /// The structs: their names, and their ids in BTF.
+    /// The structs: their names, and their BTF ids.
     pub(crate) structs: Vec<(String, u32)>,
-    /// Locations of calls whose struct was not found, as `file:line`.
+    /// Positions of calls whose struct was not found, as `file:line`.
     pub(crate) unknown: Vec<String>,
 }
 
-/// Finds what is written to each buffer. The structs that the object's BTF does not have are added:
-/// the second result is the new content of `.BTF`, where there is one.
+/// Finds the structs of each buffer. Structs that the object's BTF lacks are added: the second
+/// result is the new content of `.BTF`, if there is any.
 ///
 /// # Errors
-/// When the object cannot be read. Debug information that is damaged counts as none.
+/// The object cannot be read. Malformed debug information counts as absent.
 pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), ObjectError> {
     let Parsed { data, elf, btf } = object;
     let section = elf.section_data(".BTF").ok_or(ObjectError::NoBtf)?;
@@ -96,7 +96,7 @@ pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), Obj
         facts.buffers.insert(map, written);
     }
     let added = builder.finish();
-    // Types that no reader could read are left out.
+    // Omit types that no reader could parse.
     if added.as_ref().is_some_and(|added| Btf::parse(added).is_err()) {
         for written in facts.buffers.values_mut() {
             written.structs.retain(|(_, id)| *id <= btf.len());
@@ -106,16 +106,16 @@ pub(crate) fn facts(object: &Parsed<'_>) -> Result<(Facts, Option<Vec<u8>>), Obj
     Ok((facts, added))
 }
 
-/// What is written to a buffer.
+/// The structs of a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Buffer {
     /// The structs, in the order of their first calls.
     pub(crate) structs: Vec<Struct>,
-    /// Locations of calls whose struct was not found, as `file:line`.
+    /// Positions of calls whose struct was not found, as `file:line`.
     pub(crate) unknown: Vec<String>,
 }
 
-/// A struct, where it is described.
+/// The description of a struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Struct {
     /// An entry of the debug information.
@@ -124,7 +124,7 @@ pub(crate) enum Struct {
     Btf(u32),
 }
 
-/// Finds what is written to each buffer, and the calls whose buffer is not to be seen.
+/// Finds the structs of each buffer, and the calls whose buffer is unknown.
 fn find(finder: Finder<'_, '_>) -> (BTreeMap<String, Buffer>, Vec<String>) {
     let mut nowhere = Vec::new();
     let mut found: BTreeMap<String, Buffer> = BTreeMap::new();
@@ -154,14 +154,14 @@ fn find(finder: Finder<'_, '_>) -> (BTreeMap<String, Buffer>, Vec<String>) {
     (found, nowhere)
 }
 
-/// How each function with code computes slots, through the functions that are part of it.
+/// How each function with code computes slots, including the functions inlined into it.
 fn slots(evaluator: &Evaluator<'_, '_>) -> BTreeMap<String, Slotting> {
     let debug = evaluator.debug;
     let mut found = BTreeMap::new();
     for function in debug.functions() {
         let parts = debug.parts(function);
         let by_part = parts.into_iter().filter_map(|part| evaluator.slotting(part));
-        // A logarithm is no doubt one; a plain index may be of something else.
+        // A logarithm is certain; a plain index may be for another array.
         if let Some(slotting) =
             by_part.max_by_key(|slotting| (slotting.is_log2, slotting.unit.is_some()))
         {
@@ -177,12 +177,12 @@ fn is_ours(path: &str) -> bool {
     path.starts_with("./bpfpack/") || path.starts_with("bpfpack/")
 }
 
-/// Which argument of a helper is what.
+/// The meaning of a helper's arguments.
 struct Shape {
     name: &'static str,
     map: usize,
     size: usize,
-    /// None where the data is what the result points to.
+    /// `None` if the data is the target of the result.
     data: Option<usize>,
 }
 
@@ -209,7 +209,7 @@ struct Finder<'f, 'd> {
 }
 
 impl<'f> Finder<'f, '_> {
-    /// The buffers that a call may write to: one, unless a function is given them.
+    /// The buffers that a call can write to: one, unless the buffer is a parameter.
     fn maps(&self, call: &Call, shape: &Shape) -> Vec<String> {
         if let Value::Map(map) = call.arguments[shape.map] {
             return self.flow.names.get(&map).cloned().into_iter().collect();
@@ -253,8 +253,8 @@ impl<'f> Finder<'f, '_> {
                 None => self.evaluator.result(scope),
             };
             let all = [by_size, by_data];
-            // Several of one kind come from several callers; the two kinds are the same records,
-            // looked at from two sides.
+            // Several types of one kind come from several callers. The two kinds describe the same
+            // records from two sides.
             let fitting = all.iter().find(|items| items.iter().any(fits));
             match fitting {
                 Some(items) => found.extend(items.iter().copied().filter(fits)),
@@ -283,7 +283,7 @@ impl<'f> Finder<'f, '_> {
         fallback.into_iter().collect()
     }
 
-    /// The structs that are written at the beginning of a record that a dynptr holds.
+    /// The structs at the start of a record in a dynptr.
     fn written_through_dynptr(&self, reserve: &Call) -> Vec<Struct> {
         let dynptr = reserve.arguments[3];
         let same = self.flow.calls.iter().filter(|call| call.function == reserve.function);
@@ -308,7 +308,7 @@ impl<'f> Finder<'f, '_> {
         found
     }
 
-    /// The value type of a map whose element is written.
+    /// The value type of the map whose element is written.
     fn value_type(&self, data: Value, size: Option<u64>) -> Option<Struct> {
         let Value::Element(map, spot) = data else { return None };
         let name = self.flow.names.get(&map)?;
@@ -339,7 +339,7 @@ impl<'f> Finder<'f, '_> {
         found.map(Struct::Debug)
     }
 
-    /// The only struct of a size, where it is known, that a global pointer points to.
+    /// The only struct of a size, if the size is known, to which a global pointer points.
     fn kept_of_size(&self, size: Option<u64>) -> Option<Struct> {
         let mut found = None;
         for variable in [".bss", ".data", ".rodata"].iter().flat_map(|s| self.btf.section_vars(s)) {
@@ -358,7 +358,7 @@ impl<'f> Finder<'f, '_> {
         found.map(Struct::Btf)
     }
 
-    /// Whether two descriptions are of one struct.
+    /// Whether two descriptions are of the same struct.
     fn same(&self, a: Struct, b: Struct) -> bool {
         if let (Struct::Debug(a), Struct::Debug(b)) = (a, b) {
             return self.debug.is_same(a, b);

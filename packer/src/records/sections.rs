@@ -15,7 +15,7 @@ use super::debug::address;
 pub(crate) struct Sections<'d>(BTreeMap<&'static str, Cow<'d, [u8]>>);
 
 impl<'d> Sections<'d> {
-    /// Reads them; none where the object has no debug information.
+    /// Reads the debug sections; `None` if the object has no debug information.
     pub(crate) fn read(elf: &ElfFile64<'d, object::LittleEndian>) -> Option<Sections<'d>> {
         let mut found = BTreeMap::new();
         for id in [
@@ -42,8 +42,8 @@ impl<'d> Sections<'d> {
                     .filter(|index| is_text(elf, *index))
                     .map_or(0, |index| address(index.0, 0));
                 let base = symbol.address().wrapping_add(in_text);
-                // The numbers are the kernel's (Documentation/bpf/llvm_reloc.rst): R_BPF_64_ABS64,
-                // R_BPF_64_ABS32 and R_BPF_64_NODYLD32. The addend is in place.
+                // The kernel defines the numbers (Documentation/bpf/llvm_reloc.rst):
+                // R_BPF_64_ABS64, R_BPF_64_ABS32 and R_BPF_64_NODYLD32. The addend is in place.
                 let size = match r_type.0 {
                     2 => 8,
                     3 | 4 => 4,
@@ -62,7 +62,7 @@ impl<'d> Sections<'d> {
         found.contains_key(SectionId::DebugInfo.name()).then_some(Sections(found))
     }
 
-    /// The bytes of a section; none where the object does not have it.
+    /// The bytes of a section; `None` if the object does not have it.
     pub(crate) fn get(&self, id: SectionId) -> &[u8] {
         self.0.get(id.name()).map_or(&[], |data| data)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The text of a call in a source: its arguments, and what its result goes to. A call that a macro
-//! makes is found in the macro's body, with the macro's arguments put in.
+//! The text of a call in a source: its arguments, and the target of its result. If a macro makes
+//! the call, it is searched in the body of the macro, with the macro's arguments inserted.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -9,67 +9,67 @@ use std::ops::Range;
 use super::debug::{Debug, Location};
 use crate::lexer::{Position, Token, tokens};
 
-/// Macros in macros are followed this deep.
+/// The depth to which macros in macros are expanded.
 const MAX_DEPTH: usize = 8;
 
-/// Calls that a macro makes at most.
+/// The number of calls that a macro may make.
 const MAX_CALLS: usize = 64;
 
-/// Bytes of sources that are read at most.
+/// The size of the sources that are read, in bytes.
 const MAX_TEXT: usize = 32 << 20;
 
-/// Tokens of a file that are kept: a longer one counts as one without text. Each takes 32 bytes.
+/// The number of tokens of a file; a longer file counts as empty. Each token takes 32 bytes.
 const MAX_FILE: usize = 200_000;
 
-/// Macros that are known at most.
+/// The number of known macros.
 const MAX_MACROS: usize = 64 << 10;
 
-/// Tokens that an expansion has at most.
+/// The number of tokens of an expansion.
 const MAX_TOKENS: usize = 10_000;
 
-/// A call as it is written.
+/// A call as written.
 #[derive(Debug, Clone)]
 pub(crate) struct CallText<'d> {
     /// The tokens of each argument.
     pub(crate) arguments: Vec<Vec<Token<'d>>>,
-    /// The tokens of its statement before it.
+    /// The tokens before it in its statement.
     pub(crate) before: Vec<Token<'d>>,
 }
 
-/// The sources of an object, by tokens.
+/// The sources of an object, as tokens.
 pub(crate) struct Sources<'d> {
     files: Vec<Source<'d>>,
-    /// What follows `#define`, by the macro's name.
+    /// The text after `#define`, by the name of the macro.
     macros: BTreeMap<&'d str, &'d str>,
 }
 
-/// A source, of which the tokens are read when they are asked for: of most files, only macros are.
+/// A source. Its tokens are read on demand: most files are only needed for their macros.
 struct Source<'d> {
     text: &'d str,
     file: OnceCell<File<'d>>,
 }
 
-/// The tokens of a file, and where each is.
+/// The tokens of a file, with their positions.
 #[derive(Default)]
 struct File<'d> {
     tokens: Vec<Token<'d>>,
     locations: Vec<Position>,
 }
 
-/// What a variable is assigned, and where.
+/// The values assigned to a variable, with their positions.
 struct Assignment<'d> {
     at: usize,
     tokens: Vec<Token<'d>>,
 }
 
 struct Macro<'d> {
-    /// None for one without parentheses.
+    /// `None` for a macro without parentheses.
     parameters: Option<Vec<&'d str>>,
     body: Vec<Token<'d>>,
 }
 
 impl<'d> Sources<'d> {
-    /// Reads the sources that are not ours: those of kernel types and helpers call nothing.
+    /// Reads the sources other than our headers: those of kernel types and helpers make no calls.
     pub(crate) fn read(debug: &'d Debug<'_>, is_ours: impl Fn(&str) -> bool) -> Sources<'d> {
         let mut left = MAX_TEXT;
         let mut read = |file: &'d super::debug::File<'_>| {
@@ -106,11 +106,11 @@ impl<'d> Sources<'d> {
         define(self.macros.get(name)?)
     }
 
-    /// The calls of these functions that an expression at a location makes: one, unless it is a macro
-    /// that makes several.
+    /// The calls of these functions in the expression at a position: one, unless it is a macro that
+    /// makes several.
     pub(crate) fn calls_at(&self, location: Location, names: &[&str]) -> Vec<CallText<'d>> {
         let Some(file) = self.file(location.file) else { return Vec::new() };
-        // Where the location is not that of the name, the line has it.
+        // If the position is not that of the name, search the line.
         let at = file.position(location);
         let on_line = |at: &usize| file.locations[*at].line == location.line;
         let from_start = file.locations.partition_point(|p| p.line < location.line);
@@ -121,7 +121,7 @@ impl<'d> Sources<'d> {
         candidates.filter_map(calls).find(|calls| !calls.is_empty()).unwrap_or_default()
     }
 
-    /// All calls of a function in a range of lines of a file.
+    /// All calls of a function in a range of lines.
     pub(crate) fn calls_in(&self, file: u32, lines: (u32, u32), name: &str) -> Vec<CallText<'d>> {
         let all = self.tokens_in(file, lines);
         (0..all.len()).flat_map(|at| self.calls_of(all, at, &[name], 0)).collect()
@@ -135,14 +135,14 @@ impl<'d> Sources<'d> {
         file.tokens.get(first..end).unwrap_or_default()
     }
 
-    /// The blocks that a location in a function is in: where each begins.
+    /// The blocks around a position in a function, by the position of their start.
     pub(crate) fn blocks(&self, lines: (u32, u32), location: Location) -> Vec<usize> {
         let Some(file) = self.file(location.file) else { return Vec::new() };
         let first = file.locations.partition_point(|p| p.line < lines.0);
         file.blocks(first, file.position(location))
     }
 
-    /// Where a name is in a line, for what is declared there.
+    /// The position of a declared name in a line.
     pub(crate) fn location_of(&self, location: Location, name: &str) -> Location {
         let Some(file) = self.file(location.file) else { return location };
         let first = file.locations.partition_point(|p| p.line < location.line);
@@ -152,8 +152,8 @@ impl<'d> Sources<'d> {
         found.map_or(location, |at| Location { column: file.locations[at].column, ..location })
     }
 
-    /// What a variable may hold at a location in a function: the assignments before it, back to the
-    /// last that is made in any case; where there is none, the first behind it.
+    /// The values that a variable can have at a position in a function: the assignments before it,
+    /// back to the last unconditional one; if there is none, the first assignment after it.
     pub(crate) fn assigned(
         &self,
         lines: (u32, u32),
@@ -227,13 +227,13 @@ impl<'d> Sources<'d> {
 }
 
 impl<'d> File<'d> {
-    /// The first token at or behind a location.
+    /// The first token at or after a position.
     fn position(&self, location: Location) -> usize {
         let key = (location.line, location.column.max(1));
         self.locations.partition_point(|p| (p.line, p.column) < key)
     }
 
-    /// The braces that are open at a token, from another on.
+    /// The braces that are open at a token, counted from an earlier token.
     fn blocks(&self, first: usize, at: usize) -> Vec<usize> {
         let mut open = Vec::new();
         for (index, token) in self.tokens.iter().enumerate().take(at).skip(first) {
@@ -262,7 +262,7 @@ impl<'d> File<'d> {
     }
 }
 
-/// The arguments of a call whose parenthesis is the first token.
+/// The arguments of a call; the first token is its opening parenthesis.
 fn arguments<'d>(after: &[Token<'d>]) -> Option<Vec<Vec<Token<'d>>>> {
     if after.first() != Some(&Token::Punct('(')) {
         return None;
@@ -285,7 +285,7 @@ fn arguments<'d>(after: &[Token<'d>]) -> Option<Vec<Vec<Token<'d>>>> {
     None
 }
 
-/// A macro's body with its arguments in place.
+/// A macro's body with its arguments inserted.
 fn substituted<'d>(
     definition: &[Token<'d>],
     parameters: &[&str],
@@ -298,7 +298,7 @@ fn substituted<'d>(
             _ => None,
         };
         match replaced.and_then(|at| arguments.get(at)) {
-            // In parentheses, as far as precedence goes, like an expression.
+            // In parentheses, if precedence requires it, like an expression.
             Some(argument) => body.extend_from_slice(argument),
             None => body.push(*token),
         }
@@ -309,7 +309,7 @@ fn substituted<'d>(
     Some(body)
 }
 
-/// The name that a directive defines, and what is behind it.
+/// The name that a directive defines, and the text after it.
 fn name_of(text: &str) -> Option<(&str, &str)> {
     let rest = text.trim_start().strip_prefix("define")?;
     let rest = rest.strip_prefix(|c: char| c.is_whitespace())?.trim_start();
@@ -319,7 +319,7 @@ fn name_of(text: &str) -> Option<(&str, &str)> {
     has_end.then_some((name, rest))
 }
 
-/// The macro that a directive defines; none for one that is longer than any expansion.
+/// The macro that a directive defines; `None` if it is longer than any expansion.
 fn define(text: &str) -> Option<Macro<'_>> {
     let (_, rest) = name_of(text)?;
     let (parameters, body) = match rest.strip_prefix('(') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the code of an object uses and nobody defines: neither the object, nor the kernel where it is
-//! loaded. clang leaves that to a linker, which BPF objects do not need; no loader takes such an
+//! Finds names that the code of an object uses and that neither the object nor the kernel defines.
+//! clang leaves them to a linker, which BPF objects do not need, and no loader accepts such an
 //! object.
 
 use std::collections::BTreeSet;
@@ -13,34 +13,35 @@ use serde::{Deserialize, Serialize};
 
 use super::flow::Function;
 
-/// How many are told at once, and how many functions that use each: a message is one line.
+/// The number of names in a message, and of users of each: a message is one line.
 const MAX_NAMES: usize = 4;
 const MAX_USES: usize = 3;
 
-/// The first byte of a call.
+/// The opcode of a call.
 const OP_CALL: u8 = 0x85;
 
-/// A function or a variable that is used and defined nowhere.
+/// An undefined function or variable that is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Undefined {
     /// Its name.
     pub(crate) name: String,
-    /// Whether it is called; else its address is taken.
+    /// Whether it is called; otherwise its address is taken.
     pub(crate) is_called: bool,
-    /// What uses it, each function once.
+    /// The functions that use it, each once.
     pub(crate) uses: Vec<Use>,
 }
 
 /// A function that uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Use {
-    /// Its name, or that of the section where no function has the instruction.
+    /// Its name; the name of the section if no function contains the instruction.
     pub(crate) function: String,
-    /// The location of its first use there, as `file:line`, where it is known.
+    /// The position of its first use there, as `file:line`, if it is known.
     pub(crate) location: Option<String>,
 }
 
-/// Finds the first of them. A location is asked for by section and offset.
+/// Finds the first undefined names. `location` returns the position of an instruction by section
+/// and offset.
 pub(super) fn find(
     elf: &ElfFile64<'_, LittleEndian>,
     btf: &Btf<'_>,
@@ -55,7 +56,7 @@ pub(super) fn find(
             let RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
             let Ok(symbol) = elf.symbol_by_index(symbol) else { continue };
             let name = symbol.name().unwrap_or_default();
-            // Most objects have none, and no need for a set of names.
+            // Most objects have none, and do not need a set of names.
             if !symbol.is_undefined()
                 || name.is_empty()
                 || externs.get_or_insert_with(|| btf.externs()).contains(name)
@@ -99,11 +100,11 @@ mod tests {
 
     use super::*;
 
-    /// A call and the load of an address.
+    /// A call, and the load of an address.
     const CALL: [u8; 8] = [0x85, 0x10, 0, 0, 0xff, 0xff, 0xff, 0xff];
     const LOAD: [u8; 16] = [0x18, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-    /// An object whose one section has these instructions, each with a symbol that is not defined.
+    /// An object with these instructions in its only section; each refers to an undefined symbol.
     fn object(code: &[(&[u8], &str)], is_code: bool) -> Vec<u8> {
         let mut builder = Builder::new(Endianness::Little, true);
         (builder.header.e_type, builder.header.e_machine) = (ET_REL, EM_BPF);
@@ -142,7 +143,7 @@ mod tests {
         bytes
     }
 
-    /// A BTF header with nothing behind it.
+    /// An empty BTF header.
     const NO_TYPES: [u8; 24] =
         [0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! What a histogram counts, read from the source: the call that computes a slot, and what was
-//! divided before.
+//! Determines what a histogram counts, from the source: the call that computes a slot, and the
+//! divisions before it.
 //!
 //! `if (targ_ms) delta /= 1000000; else delta /= 1000; slot = log2l(delta);` counts microseconds,
-//! or milliseconds where `targ_ms` is set, `delta` being a difference of clock readings.
+//! or milliseconds if `targ_ms` is set, when `delta` is a difference of clock readings.
 
 use std::collections::BTreeMap;
 
@@ -12,29 +12,29 @@ use serde::{Deserialize, Serialize};
 use super::expression::group;
 use crate::lexer::Token;
 
-/// Assignments are followed this far back.
+/// The depth to which assignments are followed back.
 const MAX_DEPTH: usize = 4;
 
-/// Names that say nothing on what they hold.
+/// Names that say nothing about their content.
 const VAGUE: [&str; 12] = [
     "delta", "value", "val", "slot", "latency", "lat", "time", "diff", "x", "v", "idx", "duration",
 ];
 
-/// How slots are made of values.
+/// How slots are computed from values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Slotting {
-    /// By the logarithm to base two; else by a division, or not at all.
+    /// Whether by the logarithm to base two; otherwise by a division, or directly.
     pub(crate) is_log2: bool,
-    /// Width of a slot that is not logarithmic.
+    /// The width of a slot that is not logarithmic.
     pub(crate) step: Option<u64>,
     /// The unit of the values.
     pub(crate) unit: Option<String>,
-    /// The unit where a variable is not zero.
+    /// The unit if a variable is not zero.
     pub(crate) unit_when: BTreeMap<String, String>,
 }
 
-/// Reads the tokens of a function: none where it computes no slot. `constant` gives what a macro
-/// stands for, and `takes_log` whether a function of the sources seems to take a logarithm.
+/// Analyzes the tokens of a function; `None` if it computes no slot. `constant` returns the value
+/// of a macro, and `takes_log` whether a function of the sources seems to compute a logarithm.
 pub(crate) fn slotting<'t>(
     tokens: &[Token<'t>],
     constant: &dyn Fn(&str) -> Option<u64>,
@@ -50,7 +50,7 @@ struct Function<'f, 't> {
     takes_log: &'f dyn Fn(&str) -> bool,
 }
 
-/// When a division is done.
+/// The condition of a division.
 enum Guard<'t> {
     Always,
     If(&'t str),
@@ -70,7 +70,7 @@ impl<'f, 't> Function<'f, 't> {
         Some(slotting)
     }
 
-    /// `slots[i]` where `i` is a value, or a value divided.
+    /// `slots[i]`, where `i` is a value or a quotient.
     fn linear(&self) -> Option<Slotting> {
         let shifts = self.tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
         if shifts || self.tokens.iter().any(|t| matches!(t, Token::Word(w) if computes_log(w))) {
@@ -83,7 +83,7 @@ impl<'f, 't> Function<'f, 't> {
         if let [Token::Word(name)] = index[..] {
             index = self.assignments(name).into_iter().flatten().collect();
         }
-        // A logarithm by another name.
+        // A logarithm under another name.
         let call = index.windows(2).position(|window| {
             matches!(window, [Token::Word(name), Token::Punct('(')] if (self.takes_log)(name))
         });
@@ -121,7 +121,8 @@ impl<'f, 't> Function<'f, 't> {
                 Guard::Always => unit = base.and_then(|base| scaled(base, divisor)),
                 Guard::Else => unit = base.and_then(|base| scaled(base, divisor)).or(unit),
                 Guard::If(variable) => {
-                    // A variable's name gives the unit after the division, where the clock does not.
+                    // The name of the switch implies the unit after the division, if the clock does
+                    // not.
                     base = base.or_else(|| unscaled(named_unit(variable)?, divisor));
                     let then = base.and_then(|base| scaled(base, divisor));
                     if let Some(then) = then {
@@ -137,7 +138,7 @@ impl<'f, 't> Function<'f, 't> {
                 Guard::Unknown => is_certain = false,
             }
         }
-        // The name of a plain variable says more than nothing.
+        // The name of a plain variable is better than nothing.
         let is_plain = expression.len() == 1 && name.len() > 2 && !VAGUE.contains(&name);
         let by_name = is_plain.then_some(name);
         slotting.unit = unit.or(base).or(by_name.filter(|_| is_certain)).map(str::to_owned);
@@ -166,7 +167,7 @@ impl<'f, 't> Function<'f, 't> {
         unit
     }
 
-    /// The unit of what an expression is made of, not counting its divisions.
+    /// The unit of the operands of an expression, without its divisions.
     fn expression_unit(&self, expression: &[Token<'t>], depth: usize) -> Option<&'static str> {
         expression.iter().find_map(|token| match token {
             Token::Word(word) if word.starts_with("bpf_ktime_get") => Some("nsecs"),
@@ -183,13 +184,13 @@ impl<'f, 't> Function<'f, 't> {
         })
     }
 
-    /// What an expression is divided by, each time; none for what is no number.
+    /// The divisors in an expression; `None` for one that is not a number.
     fn divisors(&self, expression: &[Token<'t>]) -> Vec<Option<u64>> {
         let pairs = expression.windows(2).filter(|window| window[0] == Token::Punct('/'));
         pairs.map(|window| self.number(&window[1])).collect()
     }
 
-    /// What a variable is assigned, each time.
+    /// The expressions assigned to a variable.
     fn assignments(&self, name: &str) -> Vec<Vec<Token<'t>>> {
         let mut found = Vec::new();
         for (at, window) in self.tokens.windows(3).enumerate() {
@@ -204,7 +205,7 @@ impl<'f, 't> Function<'f, 't> {
         found
     }
 
-    /// Divisions of a variable by a number, and when they are done.
+    /// The divisions of a variable by a number, with their conditions.
     fn divisions(&self, name: &str) -> Vec<(u64, Guard<'t>)> {
         let mut found = Vec::new();
         for (at, window) in self.tokens.windows(4).enumerate() {
@@ -247,7 +248,7 @@ impl<'f, 't> Function<'f, 't> {
     }
 }
 
-/// A number as C writes it.
+/// The value of a number in C notation.
 pub(crate) fn number(word: &str) -> Option<u64> {
     let digits = word.trim_end_matches(['u', 'U', 'l', 'L']);
     match digits.strip_prefix("0x") {
@@ -261,8 +262,8 @@ fn is_log2(word: &str) -> bool {
     word.contains("log2") || word.contains("exp2")
 }
 
-/// Whether a function may take a logarithm: by shifts, in a loop, or by comparing with one power
-/// after the other.
+/// Whether a function seems to compute a logarithm: by shifts in a loop, or by comparisons with one
+/// power after the other.
 pub(crate) fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
     let shifts = tokens.windows(2).any(|w| w == [Token::Punct('>'), Token::Punct('>')]);
     let loops = tokens.iter().any(|token| matches!(token, Token::Word("for" | "while")));
@@ -270,7 +271,7 @@ pub(crate) fn looks_logarithmic(tokens: &[Token<'_>]) -> bool {
     shifts || loops || tokens.windows(2).filter(is_greater).count() >= 3
 }
 
-/// Names of what computes a logarithm in other ways.
+/// Names of other computations of a logarithm.
 pub(crate) fn computes_log(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     is_log2(&word) || word.contains("clz") || word == "fls" || word == "fls64"
@@ -298,7 +299,7 @@ fn unscaled(unit: &str, divisor: u64) -> Option<&'static str> {
     UNITS.into_iter().find(|base| scaled(base, divisor) == Some(unit))
 }
 
-/// The unit that a switch like `targ_ms` names.
+/// The unit that a switch such as `targ_ms` names.
 fn named_unit(variable: &str) -> Option<&'static str> {
     let is_part = |part: &str| match part {
         "ns" | "nsec" | "nsecs" | "nanoseconds" => Some("nsecs"),
@@ -310,7 +311,7 @@ fn named_unit(variable: &str) -> Option<&'static str> {
     variable.split('_').find_map(is_part)
 }
 
-/// The unit that a name like `srtt_us` ends with.
+/// The unit at the end of a name such as `srtt_us`.
 fn suffix_unit(name: &str) -> Option<&'static str> {
     let (_, last) = name.rsplit_once('_')?;
     named_unit(last).filter(|_| matches!(last, "ns" | "us" | "ms"))
@@ -359,7 +360,7 @@ mod tests {
             ("d = (now - *t) / 1000 / 1000; log2l(d);", "msecs"),
             ("d = now - *t; log2l(d / 1000 / 1000);", "msecs"),
             ("d = (u64)delta / 1000; log2l(d);", "usecs"),
-            // By a number that is no ratio of units of time, the unit is unknown.
+            // If the divisor is not a ratio of units of time, the unit is unknown.
             ("d = (now - *t) / 3; log2l(d);", ""),
             ("d = (now - *t) / other; log2l(d);", ""),
         ] {

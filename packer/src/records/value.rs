@@ -1,51 +1,51 @@
 // SPDX-License-Identifier: MIT
-//! What is known of a register, and what instructions make of it.
+//! The known value of a register, and the effect of instructions on it.
 
-/// Index of a symbol.
+/// The index of a symbol.
 pub(crate) type Symbol = usize;
 
-/// What a register or a stack slot holds.
+/// The value of a register or a stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Anything.
+    /// Unknown.
     Unknown,
     /// A number.
     Const(i64),
     /// The address of a map, by its symbol.
     Map(Symbol),
-    /// The address of a variable, or of something in it.
+    /// The address of a variable, or inside it.
     Variable(Variable),
     /// An address in the function's stack frame.
     Stack(i32),
-    /// The address of an element of a map, or of something in it.
+    /// The address of an element of a map, or inside it.
     Element(Symbol, Spot),
-    /// What was read from an element or a variable.
+    /// A value that was read from an element or a variable.
     Loaded(Origin),
-    /// What was read there, and something added.
+    /// A value that was read there, with something added.
     Sum(Origin),
-    /// An argument of the function, from 0.
+    /// An argument of the function, counted from 0.
     Argument(u8),
 }
 
-/// A location in an element.
+/// A position in an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
-    /// Offset in bytes, without the index.
+    /// The offset in bytes, without the index.
     pub(crate) offset: i64,
-    /// Something that is no constant was added: it is an element of an array.
+    /// Whether a non-constant was added: the position is in an array.
     pub(crate) indexed: bool,
 }
 
-/// A location in a data section.
+/// A position in a data section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Variable {
-    /// Index of the section.
+    /// The index of the section.
     pub(crate) section: usize,
-    /// Where in it.
+    /// The position in the section.
     pub(crate) spot: Spot,
 }
 
-/// Where a number comes from.
+/// The origin of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// An element.
@@ -54,7 +54,7 @@ pub(crate) enum Origin {
     Variable(Variable),
 }
 
-/// The location that an address and an offset name.
+/// The position given by an address and an offset.
 pub(crate) fn origin(address: Value, off: i16) -> Option<Origin> {
     let moved = |spot: Spot| Spot { offset: spot.offset.wrapping_add(off.into()), ..spot };
     match address {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpfpack.h: post-processors for ecli in C (not C++). The interface is version 1 of runner/WASM.md.
+ * bpfpack.h: post-processors for ecli in C (not C++), version 1. runner/WASM.md is the reference.
  *
- *     clang --target=wasm32-unknown-unknown -nostdlib -O2 -Wl,--no-entry -I THIS_FOLDER x.c -o x.wasm
- *     clang --target=wasm32-wasi -mexec-model=reactor -O2 -I THIS_FOLDER x.c -o x.wasm
+ *     clang --target=wasm32-unknown-unknown -nostdlib -O2 -Wl,--no-entry -I THIS_DIRECTORY x.c -o x.wasm
+ *     clang --target=wasm32-wasi -mexec-model=reactor -O2 -I THIS_DIRECTORY x.c -o x.wasm
  *
- * The second one is with wasi-libc: printf writes to the output. Nothing flushes stdout at the end: a
- * line that does not end with a line feed needs fflush(stdout).
+ * The second command uses wasi-libc: printf writes to the output. Nothing flushes stdout at the end; a
+ * line without a line feed needs fflush(stdout).
  *
- * A module writes those of BP_START, BP_RECORDS, BP_SAMPLE, BP_TICK and BP_END that it wants:
+ * A module defines any of BP_START, BP_RECORDS, BP_SAMPLE, BP_TICK and BP_END:
  *
  *     static struct bp_member ran;
  *     static uint64_t least;
@@ -28,8 +28,9 @@
  *             return 0;
  *     }
  *
- * They return 0 to go on and 1 to end the run. What is not there (a source, a member, a number that
- * is none) ends it with an error, unless it is asked for by a function whose name has `find`.
+ * They return 0 to continue and 1 to end the run. A source, member or map that does not exist, or a
+ * parameter of the wrong form, ends the run with a failure; functions with `find` in their names
+ * report it instead.
  */
 #ifndef BPFPACK_H
 #define BPFPACK_H
@@ -38,7 +39,7 @@
 #include "bpfpack_json.h"
 #include "bpfpack_ask.h"
 
-/* ---- What ecli offers; those below are easier to use. ---- */
+/* ---- Functions of ecli; the functions below are easier to use. ---- */
 
 BP_IMPORT(emit) void bp_host_emit(uint32_t source, uint32_t kind, const void *at, uint32_t len);
 BP_IMPORT(rows) void bp_host_rows(uint32_t source, const void *rows, uint32_t len);
@@ -49,21 +50,22 @@ int32_t bp_host_member(uint32_t source, uint32_t kind, const char *name, uint32_
 BP_IMPORT(symbol) int32_t bp_host_symbol(int64_t at, uint32_t pid, char *room, uint32_t size);
 BP_IMPORT(map) int32_t bp_host_map(const char *name, uint32_t len);
 
-/* These four return 0, or an error of Linux below zero: -2 where there is no such key. Keys and
- * values have the map's sizes; values of per-CPU maps are those of all CPUs, each a multiple of 8.
- */
+/* These four return 0, or a negative error number of Linux: -2 (ENOENT) if the key does not exist.
+ * Keys and values have the sizes of the map; a value of a per-CPU map has a part for each CPU,
+ * rounded up to a multiple of 8. `flags` are those of bpf(2). A null `key` gives the first key. */
 BP_IMPORT(map_lookup) int32_t bp_map_lookup(uint32_t map, const void *key, void *value);
 BP_IMPORT(map_update)
 int32_t bp_map_update(uint32_t map, const void *key, const void *value, uint64_t flags);
 BP_IMPORT(map_delete) int32_t bp_map_delete(uint32_t map, const void *key);
 BP_IMPORT(map_next) int32_t bp_map_next(uint32_t map, const void *key, void *next);
-/* Has BP_TICK called this often; 0: no more. */
+/* Sets the interval of BP_TICK; 0 ends the calls. */
 BP_IMPORT(every) void bp_every(uint32_t milliseconds);
 #define BP_MONOTONIC 0
 #define BP_REALTIME 1
 #define BP_BOOTTIME 2
+/* The time of a clock in nanoseconds. */
 BP_IMPORT(clock) int64_t bp_clock(uint32_t which);
-/* Ends the run; ecli exits with this code. */
+/* Ends the run; the exit code of ecli is `code`, from 0 to 255. The first call counts. */
 BP_IMPORT(stop) void bp_stop(uint32_t code);
 
 BP_EXPORT(bpfpack_version) BP_ONCE int32_t bpfpack_version(void)
@@ -84,21 +86,22 @@ enum bp_type {
 	BP_STRUCT,
 };
 
+/* The position and type of a member. Find it once, in BP_START. */
 struct bp_member {
-	/* As ecli writes them. */
+	/* Written by ecli: bytes; `count` is 1 for no array, 0 for one that ends with the record. */
 	uint32_t offset, size, type, count, stride;
 	uint16_t first_bit, bits;
-	/* What a read needs: where it ends, and how the bits of the 8 bytes are moved. */
+	/* For reading: the end of the read, and the shifts of the 8 bytes. */
 	uint32_t end;
 	uint8_t left, right;
 	bool is_signed;
 };
 
-/* A record, or a row of a reading. */
+/* A record, or a row of a reading; `kind` is an index into the records of its source. */
 struct bp_record {
 	const unsigned char *bytes;
 	uint32_t len, source;
-	/* `cpu` is 65535 where it is not known. */
+	/* `cpu` is 65535 if it is unknown. */
 	uint16_t kind, cpu;
 };
 
@@ -111,7 +114,7 @@ BP_OWN void bp_prepare(struct bp_member *member)
 		first = 0;
 		bits = member->size < 8 ? member->size * 8 : 64;
 	}
-	/* A packed bitfield may lie in 9 bytes: its last bits are left out. */
+	/* A packed bitfield can span 9 bytes: its last bits are omitted. */
 	if (first + bits > 64)
 		bits = 64 - first;
 	bytes = (first + bits + 7) / 8;
@@ -122,7 +125,7 @@ BP_OWN void bp_prepare(struct bp_member *member)
 	member->is_signed = member->type == BP_SIGNED;
 }
 
-/* Looks for a member by its name, `outer.inner` for one inside of another; whether there is one. */
+/* Finds a member by its name, `outer.inner` for a nested one. Returns whether it exists. */
 BP_OWN bool bp_find_member(uint32_t source, uint32_t kind, const char *name, struct bp_member *to)
 {
 	memset(to, 0, sizeof(*to));
@@ -132,6 +135,7 @@ BP_OWN bool bp_find_member(uint32_t source, uint32_t kind, const char *name, str
 	return true;
 }
 
+/* The same; the run fails if the member does not exist. */
 BP_OWN struct bp_member bp_member(uint32_t source, uint32_t kind, const char *name)
 {
 	struct bp_member member;
@@ -141,7 +145,7 @@ BP_OWN struct bp_member bp_member(uint32_t source, uint32_t kind, const char *na
 	return member;
 }
 
-/* An element of an array; one that is not there reads as zeros. */
+/* An element of an array. One that does not exist reads as zeros. */
 BP_INLINE struct bp_member bp_element(struct bp_member array, uint32_t index)
 {
 	uint64_t offset = array.offset + (uint64_t)index * array.stride;
@@ -155,7 +159,7 @@ BP_INLINE struct bp_member bp_element(struct bp_member array, uint32_t index)
 	return array;
 }
 
-/* How many elements an array has in this record. */
+/* The number of elements of an array in this record. */
 BP_INLINE uint32_t bp_count(struct bp_member array, struct bp_record record)
 {
 	if (array.count || !array.stride || array.offset > record.len)
@@ -163,7 +167,7 @@ BP_INLINE uint32_t bp_count(struct bp_member array, struct bp_record record)
 	return (record.len - array.offset) / array.stride;
 }
 
-/* Takes no struct: a record whose address is passed on would be in memory, not in registers. */
+/* Takes no struct: a record whose address is passed would be in memory instead of registers. */
 BP_OWN __attribute__((noinline)) uint64_t bp_load_short(const unsigned char *bytes, uint32_t have)
 {
 	uint64_t bits = 0;
@@ -177,7 +181,7 @@ BP_INLINE uint64_t bp_load(const struct bp_member *member, struct bp_record reco
 {
 	uint64_t bits;
 
-	/* What a record is too short for reads as zeros. */
+	/* Bytes after the end of the record read as zeros. */
 	if (__builtin_expect(member->end > record.len, 0))
 		return bp_load_short(record.bytes + member->offset,
 				     member->offset < record.len ? record.len - member->offset : 0)
@@ -186,13 +190,13 @@ BP_INLINE uint64_t bp_load(const struct bp_member *member, struct bp_record reco
 	return bits << member->left;
 }
 
-/* The bits as an unsigned number; bitfields, too. */
+/* A member as an unsigned number; bitfields, too. */
 BP_INLINE uint64_t bp_u64(struct bp_member member, struct bp_record record)
 {
 	return bp_load(&member, record) >> member.right;
 }
 
-/* The number, negative where its type is signed and it is. */
+/* A member as a signed number. Unsigned types are not sign-extended. */
 BP_INLINE int64_t bp_i64(struct bp_member member, struct bp_record record)
 {
 	uint64_t bits = bp_load(&member, record);
@@ -200,6 +204,7 @@ BP_INLINE int64_t bp_i64(struct bp_member member, struct bp_record record)
 	return member.is_signed ? (int64_t)bits >> member.right : (int64_t)(bits >> member.right);
 }
 
+/* A member as a floating-point number; integers are converted. */
 BP_INLINE double bp_f64(struct bp_member member, struct bp_record record)
 {
 	union {
@@ -213,7 +218,7 @@ BP_INLINE double bp_f64(struct bp_member member, struct bp_record record)
 	return member.size == 4 ? number.narrow : number.wide;
 }
 
-/* The bytes of a member that are in the record. */
+/* The bytes of a member, as far as the record contains them. */
 BP_INLINE struct bp_text bp_bytes(struct bp_member member, struct bp_record record)
 {
 	uint32_t have = member.offset < record.len ? record.len - member.offset : 0;
@@ -227,7 +232,7 @@ BP_INLINE struct bp_text bp_bytes(struct bp_member member, struct bp_record reco
 				size < have ? (uint32_t)size : have};
 }
 
-/* A text, up to its zero. */
+/* A member as text, up to its first zero byte. */
 BP_INLINE struct bp_text bp_text(struct bp_member member, struct bp_record record)
 {
 	struct bp_text bytes = bp_bytes(member, record), text = {bytes.at, 0};
@@ -239,10 +244,11 @@ BP_INLINE struct bp_text bp_text(struct bp_member member, struct bp_record recor
 
 /* ---- Records ---- */
 
+/* Consecutive records of a buffer. */
 struct bp_batch {
 	const unsigned char *bytes;
 	uint32_t len, source;
-	/* When it was read: BP_MONOTONIC. */
+	/* When it was read: BP_MONOTONIC, in nanoseconds. */
 	int64_t time;
 };
 
@@ -267,22 +273,23 @@ BP_INLINE struct bp_record bp_record_after(struct bp_batch batch, struct bp_reco
 	return bp_record_at(batch, record.bytes - batch.bytes + ((record.len + 7) & ~7u));
 }
 
+/* Iterates over the records of a batch. */
 #define bp_each_record(record, batch)                                               \
 	for (struct bp_record record = bp_record_at(batch, 0); record.bytes;        \
 	     record = bp_record_after(batch, record))
 
-/* Shows a record, or hands it to the next module. */
+/* Shows a record, or passes it to the next module. */
 BP_INLINE void bp_emit(struct bp_record record)
 {
 	bp_host_emit(record.source, record.kind, record.bytes, record.len);
 }
 
-/* Shows a struct as a record of a declared source. */
+/* Shows a struct, given by its address, as a record of a declared source. */
 #define bp_emit_struct(source, place) bp_host_emit(source, 0, place, sizeof(*(place)))
 
-/* ---- Sources, declared ones, and rows ---- */
+/* ---- Sources, declarations, and rows ---- */
 
-/* What the description says of a source. */
+/* The description of a source; its `at` is null if it does not exist. */
 BP_OWN struct bp_json bp_about_source(struct bp_json about, uint32_t source)
 {
 	struct bp_json sources = bp_json_get(about, "sources"), item;
@@ -294,11 +301,13 @@ BP_OWN struct bp_json bp_about_source(struct bp_json about, uint32_t source)
 	return item;
 }
 
+/* The number of a source; -1 if it does not exist. */
 BP_OWN int32_t bp_find_source(const char *name)
 {
 	return bp_host_source(name, strlen(name));
 }
 
+/* The same; the run fails if the source does not exist. */
 BP_OWN uint32_t bp_source(const char *name)
 {
 	int32_t source = bp_find_source(name);
@@ -308,14 +317,15 @@ BP_OWN uint32_t bp_source(const char *name)
 	return source;
 }
 
-/* Makes a source of the module's own, in BP_START:
+/* Declares a source of the module, in BP_START, and returns its number:
  * bp_declare({"name": "process", "members": {"pid": "u32", "ran": "u64 duration_ns"}}) */
 #define bp_declare(...) bp_host_declare(#__VA_ARGS__, sizeof(#__VA_ARGS__) - 1)
 
+/* A reading of a map. `time` is BP_MONOTONIC, in nanoseconds. */
 struct bp_sample {
 	const unsigned char *bytes;
 	uint32_t len, source;
-	/* Bytes from one row to the next. */
+	/* The size of a row in bytes. */
 	uint32_t stride;
 	int64_t time;
 };
@@ -327,24 +337,26 @@ BP_INLINE struct bp_record bp_row_at(struct bp_sample sample, uint32_t at)
 	return (struct bp_record){sample.bytes + at, sample.stride, sample.source, 0, UINT16_MAX};
 }
 
-/* The rows of a reading; members of key and value are read as those of records are. */
+/* Iterates over the rows of a reading. Members of keys and values are read as those of records. */
 #define bp_each_row(row, sample)                                             \
 	for (struct bp_record row = bp_row_at(sample, 0); row.bytes;         \
 	     row = bp_row_at(sample, row.bytes - (sample).bytes + (sample).stride))
 
-/* Shows a reading as if no module were there. */
+/* Shows a reading unchanged. */
 BP_INLINE void bp_show_sample(struct bp_sample sample)
 {
 	bp_host_rows(sample.source, sample.bytes, sample.len);
 }
 
-/* Rows that are put together, to be shown as one reading. In each, the value begins at the first
- * multiple of 8 behind the key: struct { uint32_t disk, none; uint32_t slots[27]; }. */
+/* Rows that are collected and shown as one reading. In each row, the value starts at the first
+ * multiple of 8 after the key: struct { uint32_t disk, none; uint32_t slots[27]; }. Set `source`; the
+ * other members are 0 at the start. */
 struct bp_rows {
 	uint32_t source;
 	struct bp_string bytes;
 };
 
+/* Adds a row of `size` bytes, padded to a multiple of 8. */
 BP_OWN void bp_add_row(struct bp_rows *rows, const void *row, uint32_t size)
 {
 	static const char zeros[8];
@@ -353,7 +365,7 @@ BP_OWN void bp_add_row(struct bp_rows *rows, const void *row, uint32_t size)
 	bp_put(&rows->bytes, zeros, -size & 7);
 }
 
-/* Shows them, and begins anew. */
+/* Shows the rows as one reading, and removes them. */
 BP_OWN void bp_show_rows(struct bp_rows *rows)
 {
 	bp_host_rows(rows->source, rows->bytes.at, rows->bytes.len);
@@ -362,6 +374,7 @@ BP_OWN void bp_show_rows(struct bp_rows *rows)
 
 /* ---- Maps and symbols ---- */
 
+/* The number of a map; the run fails if the map does not exist. */
 BP_OWN uint32_t bp_map(const char *name)
 {
 	int32_t map = bp_host_map(name, strlen(name));
@@ -371,7 +384,8 @@ BP_OWN uint32_t bp_map(const char *name)
 	return map;
 }
 
-/* The function at an address of a process, pid 0: of the kernel. The next one overwrites it. */
+/* The name of the function at an address of a process, or of the kernel (pid 0); `?` if it is
+ * unknown. The next call overwrites it. */
 BP_OWN struct bp_text bp_symbol(uint64_t address, uint32_t pid)
 {
 	static char room[256];
@@ -382,13 +396,14 @@ BP_OWN struct bp_text bp_symbol(uint64_t address, uint32_t pid)
 	return (struct bp_text){room, (uint32_t)len < sizeof(room) ? (uint32_t)len : sizeof(room)};
 }
 
-/* ---- What a module writes ---- */
+/* ---- Functions that a module defines ---- */
 
 int32_t bp_on_start(struct bp_json about) __attribute__((weak));
 BP_ONCE uint32_t *bp_strides;
 BP_ONCE uint32_t bp_stride_count;
 
-/* The description is gone when it returns. The size of rows is kept: readings come without it. */
+/* The description is valid only until this returns. The sizes of rows, which readings do not contain,
+ * are kept. */
 BP_EXPORT(bpfpack_start) BP_ONCE int32_t bpfpack_start(const char *text, uint32_t len)
 {
 	struct bp_json about = {text, text + len}, sources = bp_json_get(about, "sources"), item;
@@ -404,9 +419,10 @@ BP_EXPORT(bpfpack_start) BP_ONCE int32_t bpfpack_start(const char *text, uint32_
 	return bp_on_start ? bp_on_start(about) : 0;
 }
 
-/* Before the programs are attached. `about` is the description. */
+/* Called once, before the programs are attached. `about` is the description. */
 #define BP_START(about) int32_t bp_on_start(__attribute__((unused)) struct bp_json about)
 
+/* Called for a batch of records. */
 #define BP_RECORDS(batch)                                                                         \
 	BP_INLINE int32_t bp_on_records(struct bp_batch batch);                                   \
 	BP_EXPORT(bpfpack_records) int32_t bpfpack_records(uint32_t, const void *, uint32_t, int64_t); \
@@ -416,6 +432,7 @@ BP_EXPORT(bpfpack_start) BP_ONCE int32_t bpfpack_start(const char *text, uint32_
 	}                                                                                         \
 	BP_INLINE int32_t bp_on_records(struct bp_batch batch)
 
+/* Called for a reading of a map. */
 #define BP_SAMPLE(sample)                                                                         \
 	BP_INLINE int32_t bp_on_sample(struct bp_sample sample);                                  \
 	BP_EXPORT(bpfpack_sample) int32_t bpfpack_sample(uint32_t, const void *, uint32_t, int64_t); \
@@ -428,11 +445,12 @@ BP_EXPORT(bpfpack_start) BP_ONCE int32_t bpfpack_start(const char *text, uint32_
 	}                                                                                         \
 	BP_INLINE int32_t bp_on_sample(struct bp_sample sample)
 
+/* Called at the interval of bp_every. `time` is BP_MONOTONIC, in nanoseconds. */
 #define BP_TICK(time)                                            \
 	BP_EXPORT(bpfpack_tick) int32_t bpfpack_tick(int64_t time); \
 	int32_t bpfpack_tick(__attribute__((unused)) int64_t time)
 
-/* When all else is over. */
+/* Called once, after the last record and the last reading. */
 #define BP_END()                                        \
 	BP_EXPORT(bpfpack_end) int32_t bpfpack_end(void); \
 	int32_t bpfpack_end(void)

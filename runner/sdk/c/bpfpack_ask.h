@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpfpack_ask.h: parameters (--wasm-arg) and the package's arguments, as texts and as numbers. A part
- * of bpfpack.h, which is what modules include.
+ * bpfpack_ask.h: parameters (--wasm-arg) and arguments of the package, as text and as numbers. Modules
+ * include bpfpack.h, which includes this header.
+ *
+ * A value that is not given is `otherwise`. A value of the wrong form ends the run with a failure.
  */
 #ifndef BPFPACK_ASK_H
 #define BPFPACK_ASK_H
@@ -16,7 +18,7 @@ int32_t bp_host_parameter(const char *name, uint32_t len, char *room, uint32_t s
 
 typedef int32_t bp_ask(const char *name, uint32_t len, char *room, uint32_t size);
 
-/* The text, with a zero behind it; null where there is none. */
+/* The text as a C string; null if it does not exist. */
 BP_OWN const char *bp_asked(bp_ask *ask, const char *name)
 {
 	int32_t len = ask(name, strlen(name), NULL, 0);
@@ -29,6 +31,7 @@ BP_OWN const char *bp_asked(bp_ask *ask, const char *name)
 	return room;
 }
 
+/* The value of --wasm-arg name=VALUE. */
 BP_OWN const char *bp_parameter(const char *name, const char *otherwise)
 {
 	const char *text = bp_asked(bp_host_parameter, name);
@@ -36,6 +39,7 @@ BP_OWN const char *bp_parameter(const char *name, const char *otherwise)
 	return text ? text : otherwise;
 }
 
+/* The value of an argument of the package, by the name of its variable. */
 BP_OWN const char *bp_argument(const char *name, const char *otherwise)
 {
 	const char *text = bp_asked(bp_host_argument, name);
@@ -43,41 +47,43 @@ BP_OWN const char *bp_argument(const char *name, const char *otherwise)
 	return text ? text : otherwise;
 }
 
+/* A parameter that is a decimal number. */
 BP_OWN uint64_t bp_parameter_u64(const char *name, uint64_t otherwise)
 {
 	const char *text = bp_parameter(name, NULL);
 
 	if (text && !bp_find_number(text, false, &otherwise))
-		bp_fail("%s=%s: this is no number", name, text);
+		bp_fail("%s=%s is not a number", name, text);
 	return otherwise;
 }
 
-/* A time such as 5ms or 1.5s, in nanoseconds; a number without a unit is nanoseconds. */
+/* A parameter that is a time such as 5ms or 1.5s, in nanoseconds. Without a unit: nanoseconds. */
 BP_OWN uint64_t bp_parameter_time(const char *name, uint64_t otherwise)
 {
 	const char *text = bp_parameter(name, NULL);
 
 	if (text && !bp_find_number(text, true, &otherwise))
-		bp_fail("%s=%s: this is no time; 5ms and 1.5s are", name, text);
+		bp_fail("%s=%s is not a time such as 5ms or 1.5s", name, text);
 	return otherwise;
 }
 
-/* A switch: on where it is true, yes, on, 1, or nothing (`--wasm-arg name=`). */
+/* A parameter that is a switch: true, yes, on, 1 and nothing (`--wasm-arg name=`) are true. */
 BP_OWN bool bp_parameter_bool(const char *name, bool otherwise)
 {
 	const char *text = bp_parameter(name, NULL);
 
 	if (text && !bp_find_bool(text, &otherwise))
-		bp_fail("%s=%s: this is neither true nor false", name, text);
+		bp_fail("%s=%s is neither true nor false", name, text);
 	return otherwise;
 }
 
+/* An argument of the package that is a bool. */
 BP_OWN bool bp_argument_bool(const char *name, bool otherwise)
 {
 	const char *text = bp_argument(name, NULL);
 
 	if (text && !bp_find_bool(text, &otherwise))
-		bp_fail("the argument `%s` is %s: neither true nor false", name, text);
+		bp_fail("the argument %s=%s is neither true nor false", name, text);
 	return otherwise;
 }
 

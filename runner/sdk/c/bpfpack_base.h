@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What bpfpack.h, which includes this, is built on: memory, and texts that are put together. */
+/* The base of bpfpack.h, which includes it: memory, and formatted text. */
 #ifndef BPFPACK_BASE_H
 #define BPFPACK_BASE_H
 
@@ -12,7 +12,7 @@
 #include <string.h>
 #endif
 
-/* Of several C files that include this, the linker keeps one. */
+/* If several C files include this header, the linker keeps one definition. */
 #define BP_ONCE __attribute__((weak))
 #define BP_INLINE static inline __attribute__((always_inline, unused))
 #define BP_OWN static __attribute__((unused))
@@ -26,7 +26,7 @@ BP_IMPORT(fail) void bp_host_fail(const char *text, uint32_t len) __attribute__(
 
 /* ---- Memory ---- */
 
-/* Behind each piece is room for a number: members of any size are read by loads of 8 bytes. */
+/* Extra bytes after each allocation: members of any size are read with loads of 8 bytes. */
 #define BP_SLACK 8
 
 #ifdef __wasi__
@@ -52,7 +52,7 @@ BP_OWN void *bp_find_memory(uint32_t size)
 	return (void *)(uintptr_t)begin;
 }
 
-/* The compiler makes calls of these from other code, and must not from their own. */
+/* The compiler generates calls of these functions from other code, but must not inside them. */
 #define BP_PLAIN __attribute__((weak, no_builtin))
 typedef uint64_t bp_unaligned __attribute__((aligned(1), may_alias));
 
@@ -107,16 +107,16 @@ BP_PLAIN size_t strlen(const char *text)
 }
 #endif
 
-/* The memory that ecli writes to. */
+/* Called by ecli: allocates memory that ecli writes to. Returns null if there is none. */
 BP_EXPORT(bpfpack_alloc) BP_ONCE void *bpfpack_alloc(uint32_t size)
 {
 	return bp_find_memory(size);
 }
 
-/* Memory of the module's own, all zeros; it stays. */
+/* Allocates `size` bytes of zeroed memory, which is never freed. Without memory, the run fails. */
 BP_OWN void *bp_memory(uint32_t size)
 {
-	static const char none[] = "no memory is left";
+	static const char none[] = "out of memory";
 	void *at = bp_find_memory(size);
 
 	if (!at)
@@ -126,27 +126,30 @@ BP_OWN void *bp_memory(uint32_t size)
 
 /* ---- Texts ---- */
 
+/* Text of `len` bytes, without a terminating zero. */
 struct bp_text {
 	const char *at;
 	uint32_t len;
 };
 
-/* For %.*s: bp_textf("%.*s", BP_TEXT(comm)). */
+/* The arguments of %.*s: bp_textf("%.*s", BP_TEXT(comm)). */
 #define BP_TEXT(text) (int)(text).len, (text).at
-/* JSON in C without a quote to escape: bp_jsonf(BP_JSON({"pid": %u}), pid). */
+/* A JSON format without escaped quotes: bp_jsonf(BP_JSON({"pid": %u}), pid). */
 #define BP_JSON(...) #__VA_ARGS__
 
+/* Whether a text is equal to a C string. */
 BP_INLINE bool bp_equal(struct bp_text text, const char *other)
 {
 	return strlen(other) == text.len && !memcmp(text.at, other, text.len);
 }
 
-/* A text that grows. */
+/* Text that grows. All members are 0 at the start; `len = 0` empties it. */
 struct bp_string {
 	char *at;
 	uint32_t len, room;
 };
 
+/* Appends bytes. */
 BP_OWN void bp_put(struct bp_string *string, const void *bytes, uint32_t len)
 {
 	if (len > string->room - string->len) {
@@ -161,6 +164,7 @@ BP_OWN void bp_put(struct bp_string *string, const void *bytes, uint32_t len)
 	string->len += len;
 }
 
+/* Appends text as a JSON string. */
 BP_OWN void bp_put_quoted(struct bp_string *string, struct bp_text text)
 {
 	bp_put(string, "\"", 1);
@@ -182,6 +186,7 @@ BP_OWN void bp_put_quoted(struct bp_string *string, struct bp_text text)
 	bp_put(string, "\"", 1);
 }
 
+/* Appends text, padded with spaces to `width` bytes. */
 BP_OWN void bp_put_padded(struct bp_string *string, struct bp_text text, int width, bool left)
 {
 	int spaces = width - (int)text.len;
@@ -193,9 +198,9 @@ BP_OWN void bp_put_padded(struct bp_string *string, struct bp_text text, int wid
 		bp_put(string, " ", 1);
 }
 
-/* %s %.*s %c %d %i %u %x %p %%, with widths, `-` and `0`, and the lengths hh, h, l, ll, z. There is
- * no %f: of a time in microseconds, %llu.%03llu shows milliseconds. Where `json` is true, %s is a
- * quoted and escaped text. */
+/* Appends formatted text: %s %.*s %c %d %i %u %x %p %%, with widths, `-` and `0`, and the lengths
+ * hh, h, l, ll, z. There is no %f: for a time in microseconds, %llu.%03llu prints milliseconds. If
+ * `json` is true, %s is a quoted and escaped JSON string. */
 BP_OWN void bp_put_format(struct bp_string *string, bool json, const char *format, va_list list)
 {
 	for (; *format; format++) {
@@ -276,7 +281,7 @@ BP_OWN void bp_put_format(struct bp_string *string, bool json, const char *forma
 #define BP_LIKE_PRINTF(at) __attribute__((format(printf, at, at + 1)))
 BP_ONCE struct bp_string bp_line;
 
-/* In `bp_line`, which the next one overwrites. */
+/* Formats text into `bp_line`, which the next call overwrites. */
 #define BP_FORMAT(json, format)                          \
 	do {                                             \
 		va_list list;                            \
@@ -287,7 +292,7 @@ BP_ONCE struct bp_string bp_line;
 		va_end(list);                            \
 	} while (0)
 
-/* Adds to a text that is put together in pieces. */
+/* Appends formatted text to a string. */
 BP_LIKE_PRINTF(2) BP_OWN void bp_addf(struct bp_string *string, const char *format, ...)
 {
 	va_list list;
@@ -297,34 +302,35 @@ BP_LIKE_PRINTF(2) BP_OWN void bp_addf(struct bp_string *string, const char *form
 	va_end(list);
 }
 
-/* Shows a line of text; the formats are those of bp_put_format, not all that printf has. */
+/* Shows a line of text. The formats are those of bp_put_format, not all those of printf. */
 BP_LIKE_PRINTF(1) BP_OWN void bp_textf(const char *format, ...)
 {
 	BP_FORMAT(false, format);
 	bp_host_text(bp_line.at, bp_line.len);
 }
 
-/* Shows a JSON value; %s is a text with its quotes. */
+/* Shows a JSON value; %s prints a quoted string. */
 BP_LIKE_PRINTF(1) BP_OWN void bp_jsonf(const char *format, ...)
 {
 	BP_FORMAT(true, format);
 	bp_host_json(bp_line.at, bp_line.len);
 }
 
-/* Talk on stderr. */
+/* Prints a note on standard error, unless --quiet is given. */
 BP_LIKE_PRINTF(1) BP_OWN void bp_note(const char *format, ...)
 {
 	BP_FORMAT(false, format);
 	bp_host_log(0, bp_line.at, bp_line.len);
 }
 
+/* Prints a warning on standard error, unless --quiet is given. */
 BP_LIKE_PRINTF(1) BP_OWN void bp_warn(const char *format, ...)
 {
 	BP_FORMAT(false, format);
 	bp_host_log(1, bp_line.at, bp_line.len);
 }
 
-/* Ends the run as a failure. */
+/* Ends the run with exit code 10 and this message. Does not return. */
 BP_LIKE_PRINTF(1) __attribute__((noreturn)) BP_OWN void bp_fail(const char *format, ...)
 {
 	BP_FORMAT(false, format);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* What texts say: JSON that is read in place, numbers, times. bpfpack.h includes it. */
+/* Parses JSON in place, numbers, and times. bpfpack.h includes it. */
 #ifndef BPFPACK_JSON_H
 #define BPFPACK_JSON_H
 
 #include "bpfpack_base.h"
 
-/* Times are nanoseconds. */
+/* Units of time, in nanoseconds. */
 #define BP_US 1000ULL
 #define BP_MS 1000000ULL
 #define BP_S 1000000000ULL
 
+/* Parses a switch: "", true, yes, on and 1; false, no, off and 0. Returns whether it is one. */
 BP_OWN bool bp_find_bool(const char *text, bool *is_on)
 {
 	static const char known[][8] = {"", "true", "yes", "on", "1", "false", "no", "off", "0"};
@@ -22,7 +23,8 @@ BP_OWN bool bp_find_bool(const char *text, bool *is_on)
 	return false;
 }
 
-/* A number with, where there are `units`, one of them behind it: ns, us, ms, s, m, h. */
+/* Parses a decimal number; with `units`, a time with up to six decimal places and ns, us, ms, s, m or
+ * h after it, in nanoseconds. Returns whether it is one. */
 BP_OWN bool bp_find_number(const char *text, bool units, uint64_t *number)
 {
 	static const struct {
@@ -51,7 +53,7 @@ BP_OWN bool bp_find_number(const char *text, bool units, uint64_t *number)
 	return false;
 }
 
-/* A value in a JSON text; `at` is null where there is none. */
+/* A value in a JSON text; `at` is null if it does not exist. */
 struct bp_json {
 	const char *at, *end;
 };
@@ -63,7 +65,7 @@ BP_OWN const char *bp_json_blank(const char *at, const char *end)
 	return at;
 }
 
-/* Where the string that begins here ends. */
+/* The end of the string that starts here. */
 BP_OWN const char *bp_json_skip_string(const char *at, const char *end)
 {
 	for (at++; at < end && *at != '"'; at++)
@@ -71,7 +73,7 @@ BP_OWN const char *bp_json_skip_string(const char *at, const char *end)
 	return at < end ? at + 1 : end;
 }
 
-/* Where the value that begins here ends. */
+/* The end of the value that starts here. */
 BP_OWN const char *bp_json_skip(const char *at, const char *end)
 {
 	uint32_t depth = 0;
@@ -99,7 +101,8 @@ BP_OWN const char *bp_json_skip(const char *at, const char *end)
 	return end;
 }
 
-/* Steps to the next item of an object or an array; `name` is null in an array. */
+/* The next item of an object or array. `rest` is the object or array at first, and then the rest of
+ * it. `name->at` is null in an array. At the end, the `at` of the result is null. */
 BP_OWN struct bp_json bp_json_next(struct bp_json *rest, struct bp_text *name)
 {
 	const char *at = rest->at ? bp_json_blank(rest->at, rest->end) : NULL, *end;
@@ -122,6 +125,7 @@ BP_OWN struct bp_json bp_json_next(struct bp_json *rest, struct bp_text *name)
 	return (struct bp_json){at, end};
 }
 
+/* A member of an object; its `at` is null if it does not exist. */
 BP_OWN struct bp_json bp_json_get(struct bp_json object, const char *name)
 {
 	struct bp_json item;
@@ -135,7 +139,7 @@ BP_OWN struct bp_json bp_json_get(struct bp_json object, const char *name)
 	return item;
 }
 
-/* A text as it is written, escapes and all; empty where it is none. */
+/* A string as written, with its escapes; empty for other values. */
 BP_OWN struct bp_text bp_json_text(struct bp_json value)
 {
 	if (!value.at || *value.at != '"' || value.end - value.at < 2)
@@ -143,6 +147,7 @@ BP_OWN struct bp_text bp_json_text(struct bp_json value)
 	return (struct bp_text){value.at + 1, (uint32_t)(value.end - value.at) - 2};
 }
 
+/* An integer without a sign; `otherwise` for other values. */
 BP_OWN uint64_t bp_json_number(struct bp_json value, uint64_t otherwise)
 {
 	uint64_t number = 0;

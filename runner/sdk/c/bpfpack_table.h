@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpfpack_table.h: hash tables, to join and to count. Keys are compared byte by byte: those with
- * holes must have them zeroed.
+ * bpfpack_table.h: hash tables, for joins and counters. Keys are compared byte by byte, so the padding
+ * of a key must be zero.
  *
  *     static struct bp_table started = BP_TABLE(uint32_t, struct start);
  *     struct start *start = bp_table_add(&started, &pid);
@@ -13,11 +13,12 @@
 
 struct bp_table {
 	uint32_t key_size, value_size;
-	/* Elements, and places: a power of two. Each place: whether it is taken, key, value. */
+	/* The number of elements, and of places: a power of two. A place is a flag, a key and a value. */
 	uint32_t used, places;
 	unsigned char *at;
 };
 
+/* Initializes a table with the types of its keys and values. */
 #define BP_TABLE(key, value) {sizeof(key), sizeof(value), 0, 0, NULL}
 
 BP_INLINE uint32_t bp_table_stride(const struct bp_table *table)
@@ -45,7 +46,7 @@ BP_OWN uint32_t bp_table_hash(const struct bp_table *table, const void *key)
 	return (hash ^ hash >> 15) & (table->places - 1);
 }
 
-/* The place of a key, or the free one where it would be. */
+/* The place of a key, or the free place for it. */
 BP_OWN uint32_t bp_table_search(const struct bp_table *table, const void *key)
 {
 	uint32_t place = bp_table_hash(table, key);
@@ -57,7 +58,7 @@ BP_OWN uint32_t bp_table_search(const struct bp_table *table, const void *key)
 	return place;
 }
 
-/* The value of a key; null where there is none. */
+/* The value of a key; null if it does not exist. */
 BP_OWN void *bp_table_find(const struct bp_table *table, const void *key)
 {
 	unsigned char *at;
@@ -68,7 +69,8 @@ BP_OWN void *bp_table_find(const struct bp_table *table, const void *key)
 	return *at ? bp_table_value(table, at) : NULL;
 }
 
-/* The value of a key, all zeros where it is new. It may move when another one is added. */
+/* The value of a key, which is added with a zeroed value if it does not exist. Adding another key can
+ * move the value. */
 BP_OWN void *bp_table_add(struct bp_table *table, const void *key)
 {
 	unsigned char *at;
@@ -101,6 +103,7 @@ BP_OWN void *bp_table_add(struct bp_table *table, const void *key)
 	return bp_table_value(table, at);
 }
 
+/* Removes a key, if it exists. It can move other values. */
 BP_OWN void bp_table_remove(struct bp_table *table, const void *key)
 {
 	uint32_t free, place, home, last = table->places - 1;
@@ -112,7 +115,7 @@ BP_OWN void bp_table_remove(struct bp_table *table, const void *key)
 	if (!*bp_table_place(table, free))
 		return;
 	table->used--;
-	/* What stands behind, and would be searched for from here or before, moves up. */
+	/* Move up later elements whose search starts here or before. */
 	for (place = (free + 1) & last; *(at = bp_table_place(table, place)); place = (place + 1) & last) {
 		home = bp_table_hash(table, at + 8);
 		if (((place - home) & last) < ((place - free) & last))
@@ -123,8 +126,8 @@ BP_OWN void bp_table_remove(struct bp_table *table, const void *key)
 	*bp_table_place(table, free) = 0;
 }
 
-/* Goes through all elements, in no order: for (uint32_t at = 0; bp_table_next(t, &at, &k, &v);).
- * Nothing may be added or removed meanwhile. */
+/* Iterates over all elements, in no order: for (uint32_t at = 0; bp_table_next(t, &at, &k, &v);).
+ * The table must not change meanwhile. Returns false at the end. */
 BP_OWN bool bp_table_next(const struct bp_table *table, uint32_t *at, const void **key,
 			  void **value)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Which folders are private: those in which nobody but root and this user can put, change or
-//! replace anything. What a program executes or compiles from a cache must come from such a folder,
-//! and what it deletes must be in one.
+//! Decides which directories are private: only root and this user can create, change or replace
+//! anything in them. Whatever a program executes or compiles from a cache must come from such a
+//! directory, and whatever it deletes must be in one.
 //!
 //! ```
 //! match bpfpack_folders::private("/var/cache/bpfpack".as_ref()) {
@@ -10,9 +10,9 @@
 //! }
 //! ```
 //!
-//! The path is followed here once, component by component from `/`, symbolic links included. Each
-//! folder on the way is checked before anything in it is looked at, so that nobody else can change
-//! what was checked already. The result has no links, and only the result may be used afterwards.
+//! The path is resolved here once, component by component from `/`, including symbolic links. Each
+//! directory on the path is checked before anything in it is read, so nobody else can change what
+//! has been checked. The result contains no links, and only the result may be used afterwards.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -22,42 +22,42 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
-/// Symbolic links that are followed, as the kernel has it.
+/// The number of symbolic links that are followed, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Bits of a mode by which others than the owner may write. Where a folder has an access control
-/// list, the bits of the group are the most that any entry of the list may give.
+/// Mode bits that let others than the owner write. If a directory has an access control list, the
+/// group bits are the maximum that any entry of the list grants.
 const OTHERS_WRITE: u32 = 0o022;
 
 const STICKY: u32 = 0o1000;
 
-/// Why a folder is not private. The paths are those at which it was found, without links.
+/// Why a directory is not private. The paths are the resolved ones, without links.
 #[derive(Debug)]
 pub enum NotPrivate {
-    /// It belongs to somebody else.
+    /// It belongs to another user.
     Owner {
-        /// The folder, or the link, on the way.
+        /// The directory or link on the path.
         path: PathBuf,
-        /// The user whose it is.
+        /// The user id of the owner.
         uid: u32,
     },
-    /// Others may write to it.
+    /// Other users may write to it.
     Writable {
-        /// The folder on the way.
+        /// The directory on the path.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
-    /// Something on the way is no folder.
+    /// A component of the path is not a directory.
     NoFolder {
         /// What it is.
         path: PathBuf,
     },
-    /// Something on the way is missing, or cannot be looked at or made.
+    /// A component of the path is missing, or cannot be read or created.
     Io {
-        /// What was looked at.
+        /// The path of the component.
         path: PathBuf,
-        /// Why it cannot be.
+        /// The reason.
         error: io::Error,
     },
 }
@@ -86,21 +86,21 @@ impl std::error::Error for NotPrivate {
     }
 }
 
-/// The folder's path without links, if the folder is private: it, every folder above it and every
-/// link on the way belong to root or to the effective user, and nobody else may write there. Above
-/// it, a folder of root's with the sticky bit is as good, as `/tmp` is: others cannot touch what is
-/// ours in there.
+/// The path of the directory without links, if the directory is private: it, every directory above
+/// it and every link on the path belong to root or the effective user, and nobody else may write
+/// there. A parent that belongs to root and has the sticky bit, such as `/tmp`, is also accepted:
+/// other users cannot change our files in it.
 ///
-/// A relative path begins at the working folder.
+/// A relative path starts at the working directory.
 ///
 /// # Errors
-/// Says which folder is not trusted, and why.
+/// Says which directory is not trusted, and why.
 pub fn private(folder: &Path) -> Result<PathBuf, NotPrivate> {
     walk(folder, Missing::IsAnError)
 }
 
-/// The same, for a folder that is made where it is missing, with the folders above it, for this user
-/// alone (mode 0700). Nothing is made in a folder that others can change.
+/// The same as [`private`], but creates missing directories for this user alone (mode 0700).
+/// Nothing is created in a directory that other users can change.
 ///
 /// # Errors
 /// As [`private`].
@@ -108,8 +108,8 @@ pub fn make_private(folder: &Path) -> Result<PathBuf, NotPrivate> {
     walk(folder, Missing::IsMade)
 }
 
-/// Whether a file, or a folder, is root's or the effective user's, and nobody else may write to it.
-/// What is above it does not count here.
+/// Whether a file or directory belongs to root or the effective user, and nobody else may write to
+/// it. Its parents are not checked.
 #[must_use]
 pub fn is_ours(data: &Metadata) -> bool {
     is_owned(data) && data.mode() & OTHERS_WRITE == 0
@@ -125,13 +125,13 @@ enum Missing {
     IsMade,
 }
 
-/// What is to be done on the way.
+/// What to do next on the path.
 enum Step {
     Up,
     Down(OsString),
 }
 
-/// The steps of a path, but for the first one to `/`.
+/// The components of a path, without the initial `/`.
 fn steps(path: &Path) -> impl DoubleEndedIterator<Item = Step> {
     path.components().filter_map(|component| match component {
         Component::ParentDir => Some(Step::Up),
@@ -151,7 +151,7 @@ fn walk(folder: &Path, missing: Missing) -> Result<PathBuf, NotPrivate> {
         check(&at, &data, todo.is_empty())?;
         let Some(step) = todo.pop_front() else { return Ok(at) };
         let Step::Down(name) = step else {
-            // `at` has no links: what is above it was checked on the way.
+            // `at` contains no links: its parents have been checked.
             at.pop();
             data = look(&at)?;
             continue;
@@ -168,7 +168,7 @@ fn walk(folder: &Path, missing: Missing) -> Result<PathBuf, NotPrivate> {
             at = next;
             continue;
         }
-        // In a sticky folder, a link of somebody else's may be changed by them at any time.
+        // In a sticky directory, the owner of a link can change it at any time.
         if !is_owned(&data) {
             return Err(NotPrivate::Owner { path: next, uid: data.uid() });
         }
@@ -192,7 +192,7 @@ fn look(path: &Path) -> Result<Metadata, NotPrivate> {
     fs::symlink_metadata(path).map_err(|error| NotPrivate::Io { path: path.to_owned(), error })
 }
 
-/// Makes one folder. Another process may be quicker; whose it is then is checked as ever.
+/// Creates a directory. If another process creates it first, its owner is checked as usual.
 fn make(path: &Path) -> Result<(), NotPrivate> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -202,7 +202,7 @@ fn make(path: &Path) -> Result<(), NotPrivate> {
     }
 }
 
-/// Whether a folder may be on the way, or at its end.
+/// Whether a directory is acceptable on the path, or at its end.
 fn check(path: &Path, data: &Metadata, is_last: bool) -> Result<(), NotPrivate> {
     let path = || path.to_owned();
     if !data.is_dir() {

@@ -31,7 +31,8 @@ fn a_folder_of_ours_in_a_folder_with_the_sticky_bit() {
         private(&top.path().join(".").join("..").join(real.file_name().unwrap())).unwrap(),
         real
     );
-    // A folder that others may write to is fine above with the sticky bit, and never as the last.
+    // A directory that others may write to is accepted as a parent if it has the sticky bit, and
+    // never as the last component.
     if is_root() {
         let shared = top.path().join("shared");
         fs::create_dir(&shared).unwrap();
@@ -83,12 +84,12 @@ fn folders_of_other_users_are_named_with_the_user() {
         assert!(why.to_string().ends_with("home` belongs to user 65534"), "{why}");
     }
     assert!(!home.join("new").exists());
-    // A link in there leads to a folder of root's: who owns the link decides where it leads.
+    // The link leads to a directory of root: the owner of the link decides where it leads.
     let ours = top.path().join("ours");
     fs::create_dir(&ours).unwrap();
     symlink(&ours, home.join("link")).unwrap();
     assert!(matches!(private(&home.join("link")).unwrap_err(), NotPrivate::Owner { .. }));
-    // A link of another user's in a folder with the sticky bit.
+    // A link of another user in a sticky directory.
     let shared = top.path().join("shared");
     fs::create_dir(&shared).unwrap();
     set_mode(&shared, 0o1777);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Types that are made of themselves. This crate follows chains to a fixed depth; other readers,
-//! libbpf among them, follow such a chain for ever.
+//! Detects types that contain themselves. This crate follows chains to a fixed depth; other
+//! readers, including libbpf, follow such a chain forever.
 
 use super::{Btf, Kind};
 
-/// The id of a type that is made of itself, through typedefs, modifiers or arrays, if there is one.
+/// The id of a type that contains itself through typedefs, modifiers or arrays, if there is one.
 pub(super) fn find(btf: &Btf<'_>) -> Option<u32> {
-    // The number of the walk that saw a type first: one that sees its own again goes in circles.
+    // The number of the walk that visited a type first. A walk that meets its own number is in a
+    // cycle.
     let mut seen = vec![0; btf.len() as usize + 1];
     for start in 1..=btf.len() {
         let mut ty = btf.ty(start);

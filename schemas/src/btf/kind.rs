@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The kinds of BTF records.
 
-/// What a type is. The numbers are the kernel's `BTF_KIND_*`.
+/// The kind of a type. The numbers are the kernel's `BTF_KIND_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -19,7 +19,7 @@ pub enum Kind {
     Union = 5,
     /// An enum of up to 32 bits.
     Enum = 6,
-    /// A struct or union that is only declared.
+    /// A forward declaration of a struct or union.
     Fwd = 7,
     /// A typedef.
     Typedef = 8,
@@ -57,7 +57,7 @@ impl Kind {
         ALL.get(raw as usize).copied()
     }
 
-    /// Bytes that follow the common 12 of a record with `vlen` entries.
+    /// The number of bytes after the common 12 of a record with `vlen` entries.
     pub(super) fn extra_len(self, vlen: usize) -> usize {
         match self {
             Kind::Int | Kind::Var | Kind::DeclTag => 4,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! BTF that the tests write themselves.
+//! BTF that tests build.
 
 use super::*;
 use crate::argument::Argument;
 
-/// Writes BTF for tests.
+/// Builds BTF for tests.
 #[derive(Default)]
 pub(crate) struct Builder {
     types: Vec<u8>,
@@ -115,7 +115,8 @@ fn types_that_are_made_of_themselves_are_found() {
         Some(2)
     );
     assert_eq!(of(&[(Kind::Array, 0, &[1, 1, 2])]), Some(1));
-    // A chain into a circle; two chains to one end; through a pointer, it is how lists are.
+    // A chain that leads into a cycle; two chains with the same end; a cycle through a pointer is
+    // valid, as in lists.
     assert_eq!(of(&[(Kind::Const, 2, &[]), (Kind::Volatile, 2, &[])]), Some(2));
     assert_eq!(of(&[(Kind::Const, 3, &[]), (Kind::Const, 3, &[]), (Kind::Typedef, 0, &[])]), None);
     assert_eq!(of(&[(Kind::Ptr, 2, &[]), (Kind::Const, 1, &[])]), None);

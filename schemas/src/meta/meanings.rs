@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What a member of a record can be said to stand for.
+//! The meanings of members of records.
 
-/// The values of `meanings`. `ecli` knows how each is shown.
+/// The values of `meanings`. `ecli` knows the form of each.
 pub const MEANINGS: [&str; 38] = [
     "plain",
     "ipv4",

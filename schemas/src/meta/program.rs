@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A program of a package, and the annotations that say how single program types are attached.
+//! A program of a package, and annotations for attaching certain program types.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,33 +11,33 @@ use serde_json::{Map, Value};
 pub struct ProgMeta {
     /// The function's name.
     pub name: String,
-    /// The section that it is in, which says what it attaches to: `tp/sched/sched_switch`.
+    /// Its section, which names the attach point: `tp/sched/sched_switch`.
     pub attach: String,
-    /// Whether attaching makes a link. Always true in what packers write.
+    /// Whether attaching creates a link. Packers always write true.
     #[serde(default = "super::yes")]
     pub link: bool,
-    /// bpfpack: `true`: the program is loaded whatever its alternatives are; `false`: it is loaded
-    /// only when it is asked for by name. Absent: it is loaded unless an alternative of it is
-    /// better on the kernel at hand.
+    /// bpfpack: `true`: the program is loaded instead of its alternatives. `false`: it is loaded
+    /// only if the user names it. Absent: it is loaded unless the kernel supports a better
+    /// alternative.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoload: Option<bool>,
-    /// bpfpack: `true`: the program is left out, with a note, where the kernel does not load or attach
-    /// it. Absent: that is an error.
+    /// bpfpack: `true`: if the kernel does not load or attach the program, it is omitted with a
+    /// warning. Absent: that is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
-    /// bpfpack: how often a program in the section `perf_event` runs, times a second on each CPU. 49
+    /// bpfpack: how often per second a program in the section `perf_event` runs on each CPU. 49
     /// when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency: Option<u64>,
-    /// What single program types are attached with, and unknown keys.
+    /// How certain program types are attached, and unknown keys.
     #[serde(flatten)]
     pub annotations: ProgAnnotations,
 }
 
-/// Annotations of a program, by their names on the wire.
+/// Annotations of a program, by their wire names.
 ///
-/// A value that has not the type of its key is no error, as in existing loaders: it is kept in
-/// `other`, and the key counts as absent.
+/// A value of the wrong type is not an error, as in other loaders: it is kept in `other`, and the
+/// key counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProgAnnotations {
@@ -47,25 +47,25 @@ pub struct ProgAnnotations {
     /// XDP: flags of the attachment, `XDP_FLAGS_*` of the kernel. 0 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<i64>,
-    /// XDP: what else it is attached with. Unused by bpfpack, which attaches by a link.
+    /// XDP: further options. Unused by bpfpack, which attaches with a link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xdpopts: Option<XdpOptions>,
-    /// TC: where it is attached.
+    /// TC: the attach point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tchook: Option<TcHook>,
-    /// TC: its order among the programs there.
+    /// TC: the position among the programs at the attach point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcopts: Option<TcOptions>,
-    /// Unknown keys, and known ones with a value of another type, are kept.
+    /// Unknown keys, and known ones whose value has another type, are kept.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What an XDP program is attached with.
+/// Options for attaching an XDP program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct XdpOptions {
-    /// File descriptor of the program that it replaces. 0 when absent: none.
+    /// File descriptor of the program to replace. 0 when absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_prog_fd: Option<i32>,
     /// Unknown keys are kept.
@@ -73,14 +73,14 @@ pub struct XdpOptions {
     pub other: Map<String, Value>,
 }
 
-/// Where a TC program is attached.
+/// The attach point of a TC program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TcHook {
     /// The index of the interface. 1, the loopback interface, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ifindex: Option<i32>,
-    /// Which packets it sees. `BPF_TC_INGRESS` when absent.
+    /// The direction of the packets. `BPF_TC_INGRESS` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attach_point: Option<TcAttachPoint>,
     /// Unknown keys are kept.
@@ -88,15 +88,15 @@ pub struct TcHook {
     pub other: Map<String, Value>,
 }
 
-/// Which packets a TC program sees, as libbpf's `enum bpf_tc_attach_point` names it.
+/// The direction of packets, as named in libbpf's `enum bpf_tc_attach_point`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum TcAttachPoint {
-    /// Packets that arrive.
+    /// Incoming packets.
     #[default]
     #[serde(rename = "BPF_TC_INGRESS")]
     Ingress,
-    /// Packets that leave.
+    /// Outgoing packets.
     #[serde(rename = "BPF_TC_EGRESS")]
     Egress,
     /// Packets of another queueing discipline.
@@ -104,14 +104,14 @@ pub enum TcAttachPoint {
     Custom,
 }
 
-/// The order of a TC program among those of its hook.
+/// The position of a TC program among those of its hook.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TcOptions {
-    /// The filter's handle. 1 when absent.
+    /// The handle of the filter. When absent, the kernel chooses it; other loaders use 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<u32>,
-    /// The filter's priority; lower ones run first. 1 when absent.
+    /// The priority of the filter; lower ones run first. Absent: as for `handle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
     /// Unknown keys are kept.
@@ -138,7 +138,7 @@ impl From<Map<String, Value>> for ProgAnnotations {
     }
 }
 
-/// Takes a key's value, if it has the type and is written again as it was read.
+/// Takes the value of a key if it has the type and serializes to the same JSON.
 fn take<T: DeserializeOwned + Serialize>(keys: &mut Map<String, Value>, key: &str) -> Option<T> {
     let value = keys.get(key)?;
     let typed = T::deserialize(value).ok()?;

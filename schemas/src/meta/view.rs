@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT
-//! What the packer recognized: keys that only this project knows.
+//! What the packer recognized: keys of this project only.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Entries of a map whose definition leaves them to user space, where nothing says another number.
+/// Entries of a map whose definition and package state no number.
 pub const DEFAULT_ENTRIES: u32 = 10240;
 
 /// Stacks of such a stack trace map: 8 MB with the size below.
 pub const DEFAULT_STACKS: u32 = 8192;
 
-/// Bytes of such a stack: the kernel's default depth (`kernel.perf_event_max_stack`) of addresses.
+/// Bytes of such a stack: addresses of the kernel's default depth (`kernel.perf_event_max_stack`).
 pub const DEFAULT_STACK_BYTES: u32 = 127 * 8;
 
-/// Bytes of such a ring buffer, which all CPUs share: what most tracers ask for, room for a few
-/// thousand records. As a power of two and a multiple of 64 KiB, it suits all sizes of pages.
+/// Bytes of such a ring buffer, which all CPUs share: what most tracers use, with room for a few
+/// thousand records. A power of two and a multiple of 64 KiB suits all page sizes.
 pub const DEFAULT_RING_BYTES: u32 = 256 << 10;
 
 /// bpfpack: a struct that programs write to a buffer.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordMeta {
-    /// The struct's tag, or its typedef's name where it has no tag.
+    /// The struct's tag; its typedef's name if it has no tag.
     pub name: String,
     /// Its size in bytes.
     pub size: u32,
@@ -35,13 +35,13 @@ pub struct RecordMeta {
     pub other: Map<String, Value>,
 }
 
-/// bpfpack: what a map or variable is for, and how it is shown where no `sample` says another.
+/// bpfpack: the purpose of a map or variable, and how it is shown unless `sample` overrides it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ViewMeta {
-    /// What it is.
+    /// The kind.
     pub kind: ViewKind,
-    /// What a histogram's slots count. `log2` when absent.
+    /// The scale of a histogram's slots. `log2` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<Scale>,
     /// Width of a slot of a linear histogram. 1 when absent.
@@ -50,16 +50,16 @@ pub struct ViewMeta {
     /// Lower edge of slot 0 of a linear histogram. 0 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<i64>,
-    /// Unit of a histogram's slots, for instance `usecs`.
+    /// Unit of a histogram's slots: `usecs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Units that depend on a variable, as in `sample`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
     pub unit_when: Map<String, Value>,
-    /// Where a histogram's slots are: `value.NAME` is an array in the value (or in the variable),
-    /// `value` the value itself, `index` the elements of an array map, `key.NAME` a member of the
-    /// key, the value being the count.
+    /// The position of a histogram's slots. `value.NAME`: an array in the value (or in the
+    /// variable). `value`: the value itself. `index`: the elements of an array map. `key.NAME`: a
+    /// member of the key; the value is the count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<SlotPosition>,
     /// Columns of a table's key, in order.
@@ -68,7 +68,7 @@ pub struct ViewMeta {
     /// Columns of a table's value, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub value: Vec<String>,
-    /// The column that a table is sorted by, largest first.
+    /// The column by which a table is sorted, largest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
     /// Unknown keys are kept.
@@ -76,27 +76,27 @@ pub struct ViewMeta {
     pub other: Map<String, Value>,
 }
 
-/// What a map or variable is for.
+/// The purpose of a map or variable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ViewKind {
-    /// It is not shown.
+    /// Not shown.
     #[default]
     None,
     /// Counts of values by slot.
     Histogram,
-    /// Counters, by key where there is one.
+    /// Counters, one row for each key.
     Table,
-    /// Stacks, which other maps refer to by their ids.
+    /// Stacks; other maps contain their ids.
     Stacks,
-    /// What programs keep between events, as the time of a start. Not shown.
+    /// Data that programs keep between events, such as a start time. Not shown.
     Scratch,
-    /// What user space tells programs. Not shown.
+    /// Data from user space for programs. Not shown.
     Input,
 }
 
-/// What the slots of a histogram count.
+/// The scale of a histogram.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -110,20 +110,20 @@ pub enum Scale {
     Linear,
 }
 
-/// Where the slots of a histogram are.
+/// The position of the slots of a histogram.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "String", into = "String")]
 pub enum SlotPosition {
     /// `value`: the value itself is an array of slots.
     Value,
-    /// `value.NAME`: this member of the value is.
+    /// `value.NAME`: a member of the value is an array of slots.
     Member(String),
     /// `index`: each element of an array map is a slot.
     Index,
-    /// `key.NAME`: this member of the key is the slot that the value counts.
+    /// `key.NAME`: a member of the key is the slot, and the value is its count.
     Key(String),
-    /// A spelling of a later version, as it is. Loaders look where slots usually are.
+    /// A spelling of a later version, unchanged. Loaders look in the usual positions.
     Other(String),
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Which of the kernel's functions for BPF programs (helpers, numbered in linux/bpf.h) an object
-//! calls.
+//! Which kernel functions for BPF programs (helpers, numbered in linux/bpf.h) an object calls.
 
 use object::{Object as _, ObjectSection as _, SectionKind};
 
@@ -8,7 +7,7 @@ use super::{BpfObject, INSN, OP_CALL};
 
 /// Helpers that print.
 pub const PRINTING: [u32; 2] = [TRACE_PRINTK, TRACE_VPRINTK];
-/// Helpers that write into a ring buffer or a perf buffer.
+/// Helpers that write to a ring buffer or a perf buffer.
 pub const RECORDING: [u32; 4] =
     [PERF_EVENT_OUTPUT, RINGBUF_OUTPUT, RINGBUF_RESERVE, RINGBUF_RESERVE_DYNPTR];
 
@@ -19,13 +18,13 @@ const RINGBUF_RESERVE: u32 = 131;
 const TRACE_VPRINTK: u32 = 177;
 const RINGBUF_RESERVE_DYNPTR: u32 = 198;
 
-/// The first byte of a load of 64 bits, the only instruction that takes two places.
+/// The opcode of a 64-bit load, the only instruction that takes two slots.
 const OP_LOAD_64: u8 = 0x18;
 /// `src_reg` of a call to a helper.
 const HELPER_CALL: u8 = 0;
 
 impl BpfObject<'_> {
-    /// Whether the object calls one of these helpers, in a program or in any other function.
+    /// Whether a program or another function of the object calls one of these helpers.
     #[must_use]
     pub fn calls_helper(&self, numbers: &[u32]) -> bool {
         self.elf
@@ -36,7 +35,7 @@ impl BpfObject<'_> {
     }
 }
 
-/// The numbers of the helpers that a section's instructions call.
+/// The numbers of the helpers that the instructions of a section call.
 fn helpers(code: &[u8]) -> impl Iterator<Item = u32> {
     let mut is_second = false;
     code.chunks_exact(INSN as usize).filter_map(move |insn| {
@@ -63,11 +62,11 @@ mod tests {
             [0x85, 0, 0, 0, 8, 0, 0, 0],                // and its second half
             [0xb7, 0, 0, 0, 0x85, 0, 0, 0],             // a number that is like a call's code
             [0x85, 0, 0, 0, 177, 0, 0, 0],              // a helper
-            [0x85, 0x10, 0, 0, 0xff, 0xff, 0xff, 0xff], // a function that the linker finds
+            [0x85, 0x10, 0, 0, 0xff, 0xff, 0xff, 0xff], // a call of a function that the linker resolves
             [0x95, 0, 0, 0, 0, 0, 0, 0],
         ];
         assert_eq!(helpers(code.as_flattened()).collect::<Vec<_>>(), [14, 177]);
-        // Cut off.
+        // Truncated.
         assert_eq!(helpers(&code.as_flattened()[..7]).count(), 0);
         assert_eq!(helpers(&code.as_flattened()[..9]).count(), 1);
         assert_eq!(helpers(&[]).count(), 0);

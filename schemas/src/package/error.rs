@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Why a text is no package.
+//! Why a text is not a package.
 
 use super::limits::{
     MAX_DEPTH, MAX_MODULES, MAX_MODULES_SIZE, MAX_OBJECT_SIZE, MAX_PACKAGE_SIZE, MAX_TEXT,
     MAX_VALUES, most_unpacked,
 };
 
-/// Why a text is no package.
+/// Why a text is not a package.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// The text is larger than [`MAX_PACKAGE_SIZE`].
@@ -15,7 +15,7 @@ pub enum PackageError {
         /// Size of the text in bytes.
         size: u64,
     },
-    /// The text is no JSON at all.
+    /// The text is not JSON.
     #[error("not JSON: {0}")]
     NotJson(serde_json::Error),
     /// It holds more than [`MAX_VALUES`].
@@ -24,7 +24,7 @@ pub enum PackageError {
          column {column}"
     )]
     TooManyValues {
-        /// The line of the first that is too many.
+        /// The line of the first value beyond the limit.
         line: usize,
         /// Its column.
         column: usize,
@@ -35,12 +35,12 @@ pub enum PackageError {
          {MAX_DEPTH} levels"
     )]
     TooDeep {
-        /// The line of the first that is too deep.
+        /// The line of the first value beyond the limit.
         line: usize,
         /// Its column.
         column: usize,
     },
-    /// A key, or a string that is described, is longer than [`MAX_TEXT`].
+    /// A key, or a string that messages may show, is longer than [`MAX_TEXT`].
     #[error(
         "the text that ends at line {line}, column {column} has {size} bytes; the limit is \
          {MAX_TEXT}"
@@ -53,30 +53,30 @@ pub enum PackageError {
         /// The column of its end.
         column: usize,
     },
-    /// JSON, but a key is missing or has a wrong type.
+    /// JSON, but a key is missing or has the wrong type.
     #[error("`{path}`: {error}")]
     BadKey {
-        /// Where, as `meta.bpf_skel.maps[1]`.
+        /// The path of the key: `meta.bpf_skel.maps[1]`.
         path: String,
-        /// What is wrong there.
+        /// What is wrong.
         error: serde_json::Error,
     },
-    /// JSON that is the meta data alone.
+    /// JSON that is only the description.
     #[error("this is only the description (`X.skel.json`), without the BPF object")]
     SkeletonOnly,
     /// `bpf_object` is not base64.
     #[error("`bpf_object`: not base64: {0}")]
     Base64(base64::DecodeError),
-    /// `bpf_object` is not a zlib stream, or it ends early.
+    /// `bpf_object` is not a zlib stream, or is truncated.
     #[error("`bpf_object`: not a zlib stream: {0}")]
     Zlib(std::io::Error),
-    /// `bpf_object_size` is over [`MAX_OBJECT_SIZE`].
+    /// `bpf_object_size` exceeds [`MAX_OBJECT_SIZE`].
     #[error("`bpf_object_size`: {size} bytes; the limit is {MAX_OBJECT_SIZE}")]
     ObjectTooLarge {
         /// The size that the package states.
         size: u64,
     },
-    /// A module of `wasm_modules` cannot be unpacked.
+    /// A module in `wasm_modules` cannot be unpacked.
     #[error("`wasm_modules`: `{name}`: {what}")]
     BadModule {
         /// Its name.
@@ -84,7 +84,8 @@ pub enum PackageError {
         /// What is wrong with it.
         what: String,
     },
-    /// There are more modules than [`MAX_MODULES`], or they are larger than [`MAX_MODULES_SIZE`].
+    /// There are more modules than [`MAX_MODULES`], or their total size exceeds
+    /// [`MAX_MODULES_SIZE`].
     #[error(
         "`wasm_modules`: {count} modules of {size} bytes; the limit is {MAX_MODULES} modules and \
          {MAX_MODULES_SIZE} bytes together"
@@ -92,24 +93,24 @@ pub enum PackageError {
     TooManyModules {
         /// How many there are.
         count: usize,
-        /// The bytes that the package states for all of them.
+        /// The total size that the package states, in bytes.
         size: u64,
     },
-    /// Modules and three times the object are larger than [`super::most_unpacked`].
+    /// The modules and three times the object exceed [`super::most_unpacked`].
     #[error(
         "an object of {object} bytes and modules of {modules} are too large for a package of \
          {text}: three times the object and the modules together are limited to {} bytes",
         most_unpacked(*.text)
     )]
     UnpacksTooLarge {
-        /// The size of the object that the package states.
+        /// The size of the object that the package states, in bytes.
         object: u64,
-        /// The bytes that it states for all modules.
+        /// The total size of the modules that it states, in bytes.
         modules: u64,
         /// Size of the text in bytes.
         text: u64,
     },
-    /// `bpf_object_size` is not the object's size.
+    /// `bpf_object_size` is not the size of the object.
     #[error(
         "`bpf_object_size` is {stated} bytes, but `bpf_object` has {}{found}",
         if *.found > *.stated { "at least " } else { "" }
@@ -117,13 +118,14 @@ pub enum PackageError {
     SizeMismatch {
         /// The size that the package states.
         stated: u64,
-        /// The size that was found, or, where it is larger, what was read before giving up.
+        /// The actual size; if the object is larger than stated, the number of bytes read before
+        /// giving up.
         found: u64,
     },
 }
 
 impl PackageError {
-    /// Whether it may be a good package, which is larger than what is taken.
+    /// Whether the package may be valid, but exceeds a limit.
     #[must_use]
     pub fn is_limit(&self) -> bool {
         matches!(

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What a package may cost whoever reads it. Before anything is built of a text, one pass over it
-//! counts what it holds, and keeps nothing: a value of two bytes can take hundreds in memory.
+//! Limits the memory that reading a package takes. Before anything is built from a text, one pass
+//! counts its contents and keeps nothing: a value of two bytes can take hundreds in memory.
 //!
-//! The limits keep `ecli run` below four times the text's size and 20 MB: 6 MB are its own, up to
-//! 6 MB what the text describes, and the rest is what is unpacked. tests/tests/memory.rs measures it.
+//! The limits keep `ecli run` below four times the size of the text plus 20 MB: 6 MB for itself, up
+//! to 6 MB for the description, and the rest for the unpacked contents. tests/tests/memory.rs
+//! measures it.
 
 use std::fmt;
 
@@ -11,45 +12,45 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::PackageError;
 
-/// The largest `package.json` that is read, in bytes.
+/// The largest `package.json`, in bytes.
 pub const MAX_PACKAGE_SIZE: u64 = 64 << 20;
 
-/// Keys and values that a package may have together. The tracers of `examples/` have up to 400. One
-/// takes up to 340 bytes while it is read, in objects with one key each.
+/// The largest number of keys and values of a package. The tracers in `examples/` have up to 400.
+/// One takes up to 340 bytes during reading, in objects with one key each.
 pub const MAX_VALUES: usize = 1 << 14;
 
-/// How deep arrays and objects may be nested.
+/// The depth to which arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 64;
 
-/// Bytes of a key, and of a string anywhere but in `bpf_object`, the modules, and below unknown keys
-/// of the package: messages and help texts hold these several times.
+/// The longest key in bytes, and the longest string outside `bpf_object`, the modules, and unknown
+/// keys of the package: messages and help texts hold several copies.
 pub const MAX_TEXT: usize = 64 << 10;
 
-/// The largest object that a package may hold, uncompressed, in bytes. The biggest public tracers
-/// are about 1 MiB.
+/// The largest object of a package, uncompressed, in bytes. The largest public tracers have about 1
+/// MiB.
 pub const MAX_OBJECT_SIZE: u64 = 64 << 20;
 
-/// The largest Wasm module that a package may hold, uncompressed, in bytes.
+/// The largest Wasm module of a package, uncompressed, in bytes.
 pub const MAX_MODULE_SIZE: u64 = 32 << 20;
 
-/// The bytes that all modules of a package may have together, uncompressed.
+/// The total size of the modules of a package, uncompressed, in bytes.
 pub const MAX_MODULES_SIZE: u64 = 64 << 20;
 
-/// The modules that a package may hold.
+/// The number of modules of a package.
 pub const MAX_MODULES: usize = 64;
 
-/// What modules, and three times the object, may have in any package, in bytes.
+/// The modules and three times the object may have this total size in any package, in bytes.
 pub const FREE_UNPACKED: u64 = 7 << 20;
 
-/// What modules, and three times the object, may have in a package of so many bytes: three times as
-/// many, and [`FREE_UNPACKED`]. An object is in memory several times while it is loaded. Objects
-/// unpack to two or three times their text, so that those of up to 3.5 MiB always fit.
+/// The total size that the modules and three times the object may have in a package of `size`
+/// bytes: three times as much, plus [`FREE_UNPACKED`]. Loading keeps several copies of an object.
+/// Objects unpack to two or three times their text, so objects of up to 3.5 MiB always fit.
 #[must_use]
 pub const fn most_unpacked(text: u64) -> u64 {
     FREE_UNPACKED.saturating_add(text.saturating_mul(3))
 }
 
-/// What a text is, as its keys tell.
+/// The kind of a text, by its keys.
 #[derive(Debug, Default)]
 pub(super) struct Outline {
     /// It has `bpf_object`.
@@ -60,7 +61,7 @@ pub(super) struct Outline {
     excess: Option<Excess>,
 }
 
-/// Which limit is not kept.
+/// The limit that is exceeded.
 #[derive(Debug, Clone, Copy)]
 enum Excess {
     Values,
@@ -68,10 +69,10 @@ enum Excess {
     Text(usize),
 }
 
-/// Goes through a text.
+/// Checks a text.
 ///
 /// # Errors
-/// When it is not JSON, or more than is taken.
+/// The text is not JSON, or exceeds a limit.
 pub(super) fn outline(text: &[u8]) -> Result<Outline, PackageError> {
     let mut outline = Outline::default();
     let mut json = serde_json::Deserializer::from_slice(text);
@@ -88,23 +89,23 @@ pub(super) fn outline(text: &[u8]) -> Result<Outline, PackageError> {
     })
 }
 
-/// Where a value is, as far as that decides how long a string may be.
+/// The position of a value, as far as it decides the length of strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JsonLevel {
-    /// The whole.
+    /// The top level.
     Package,
     /// `wasm_modules`.
     Modules,
-    /// A module there.
+    /// A module in `wasm_modules`.
     Module,
-    /// What no message quotes, and is held once.
+    /// Content that no message quotes and that is held once.
     Long,
     /// Anything else.
     Short,
 }
 
 impl JsonLevel {
-    /// The place of an element of an array.
+    /// The position of an element of an array.
     fn element(self) -> JsonLevel {
         match self {
             JsonLevel::Modules => JsonLevel::Module,
@@ -113,7 +114,7 @@ impl JsonLevel {
         }
     }
 
-    /// The place of what has this key.
+    /// The position of the value of a key.
     fn member(self, key: &str) -> JsonLevel {
         match (self, key) {
             (JsonLevel::Package, "meta" | "bpf_object_size") => JsonLevel::Short,
@@ -146,16 +147,16 @@ impl Outline {
     }
 }
 
-/// A value that is gone through.
+/// A value to check.
 struct Node<'o> {
     outline: &'o mut Outline,
     place: JsonLevel,
-    /// Arrays and objects that it is in.
+    /// The depth of arrays and objects around it.
     depth: usize,
 }
 
 impl Node<'_> {
-    /// What is inside of it.
+    /// The position of its contents.
     fn inner(&mut self, place: JsonLevel) -> Node<'_> {
         Node { outline: self.outline, place, depth: self.depth + 1 }
     }
@@ -225,10 +226,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// A key, which decides about its value's place.
+/// A key, which decides the position of its value.
 struct Key<'o> {
     outline: &'o mut Outline,
-    /// Of the object that it is in.
+    /// The position of its object.
     place: JsonLevel,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Bytes as a zlib stream in base64, there and back.
+//! Encodes bytes as a zlib stream in base64, and decodes them.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -10,10 +10,10 @@ use flate2::Compression;
 use flate2::bufread::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-/// Bytes of a zlib stream that are held at a time.
+/// The number of bytes of a zlib stream that are held at a time.
 const PIECE: usize = 16 << 10;
 
-/// Why a text is no such stream.
+/// Why a text is not such a stream.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Damage {
     #[error("not base64: {0}")]
@@ -29,18 +29,18 @@ pub(super) fn pack(bytes: &[u8]) -> String {
     STANDARD.encode(packed)
 }
 
-/// The first `size` bytes that a text unpacks to (and one, to see that there are more). The stream
-/// is never in memory as a whole.
+/// The first `size` bytes of the unpacked text, plus one to detect excess. The stream is never
+/// completely in memory.
 ///
 /// # Errors
-/// When it is no base64, or no zlib stream.
+/// The text is not base64, or not a zlib stream.
 pub(super) fn unpack(packed: &str, size: u64) -> Result<Vec<u8>, Damage> {
     let base64 = DecoderReader::new(packed.as_bytes(), &STANDARD);
     let mut zlib = ZlibDecoder::new(BufReader::with_capacity(PIECE, base64));
-    // The caller has checked the size. What is reserved takes no memory before it is written to.
+    // The caller has checked the size. Reserved memory is not used before it is written to.
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let read = zlib.by_ref().take(size.saturating_add(1)).read_to_end(&mut bytes);
-    // What comes after the stream is passed over, but has to be base64.
+    // The rest after the stream is ignored, but must be base64.
     let read = read.and_then(|_| io::copy(zlib.get_mut(), &mut io::sink()));
     match read {
         Ok(_) => Ok(bytes),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Packages that are good, and all that is refused.
+//! Valid packages, and packages that are refused.
 
 use std::io::Write as _;
 
@@ -43,7 +43,7 @@ fn modules_are_packed_and_checked() {
 fn many_modules_are_refused_before_they_are_unpacked() {
     let module = |len: usize| WasmModule { name: "m.wasm".to_owned(), module: vec![0; len] };
     let of = |modules| Package { wasm: modules, ..package() }.encode();
-    // Each of them may be that large, all together may not.
+    // Each of them may be this large, but not all together.
     let bomb = of(vec![module(MAX_MODULE_SIZE as usize); 3]);
     assert!(bomb.len() < 1 << 20);
     let error = Package::decode(bomb.as_bytes()).unwrap_err();
@@ -100,13 +100,13 @@ fn set(package: &mut Map<String, Value>, key: &str, value: Value) {
     package.insert(key.to_owned(), value);
 }
 
-/// A text with keys beside those of a good package.
+/// A text with keys in addition to those of a valid package.
 fn with(more: &str) -> String {
     let text = package().encode();
     format!("{},{more}}}", text.strip_suffix('}').unwrap())
 }
 
-/// Keys and values of a value, itself being one.
+/// The number of keys and values in a value, including itself.
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(array) => 1 + array.iter().map(count).sum::<usize>(),
@@ -124,7 +124,7 @@ fn only_so_many_keys_and_values_are_taken() {
     };
     assert!(of(MAX_VALUES).is_ok());
     assert!(matches!(of(MAX_VALUES + 1), Err(PackageError::TooManyValues { line: 1, .. })));
-    // Keys count, too, and nothing that is cut off behind them is looked at.
+    // Keys count, too. Nothing after the limit is read.
     let keys: String = (0..MAX_VALUES / 2).map(|key| format!("\"{key}\":0,")).collect();
     let error = Package::decode(format!("{{{keys}").as_bytes()).unwrap_err();
     assert!(matches!(error, PackageError::TooManyValues { .. }), "{error}");
@@ -157,7 +157,7 @@ fn texts_that_messages_quote_are_short() {
     refused(changed(|p| set(p, "wasm_modules", long.clone().into())));
     refused(changed(|p| set(p, &long, 1.into())));
     refused(Package::decode(format!("\"{long}\"").as_bytes()));
-    // What is passed on is as long as it is, escaped or not.
+    // Unknown content may have any length, escaped or not.
     let line = format!("{long}\n");
     let back = changed(|p| set(p, "x", serde_json::json!({"y": [line]}))).unwrap();
     assert_eq!(back.other["x"]["y"][0], line);

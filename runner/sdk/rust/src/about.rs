@@ -5,11 +5,12 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{border, Error, Json, Member};
 
-/// The description that a module gets at its start.
+/// The description that a module receives at its start.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a>(Json<'a>);
 
-/// The sizes of rows: readings come without them. Of sources beyond these, a reading is one row.
+/// The sizes of rows, which readings do not contain. A reading of a source beyond this table is one
+/// row.
 static STRIDES: [AtomicU32; 256] = {
     #[allow(clippy::declare_interior_mutable_const)]
     const NONE: AtomicU32 = AtomicU32::new(0);
@@ -22,31 +23,31 @@ pub(crate) fn stride(source: u32) -> Option<usize> {
 }
 
 impl<'a> About<'a> {
-    /// What a description says.
+    /// Parses a description, for tests.
     #[must_use]
     pub fn new(text: &'a str) -> About<'a> {
         About(Json::new(text))
     }
 
-    /// All of it.
+    /// The whole description as JSON.
     #[must_use]
     pub fn json(&self) -> Json<'a> {
         self.0
     }
 
-    /// The package's name.
+    /// The package's name; empty if it is missing.
     #[must_use]
     pub fn package(&self) -> &'a str {
         self.0.get("package").and_then(Json::as_str).unwrap_or("")
     }
 
-    /// How many CPUs a value of a per-CPU map has parts for.
+    /// The number of possible CPUs: a value of a per-CPU map has a part for each.
     #[must_use]
     pub fn cpus(&self) -> u64 {
         self.0.get("cpus").and_then(Json::as_u64).unwrap_or(1)
     }
 
-    /// What it says of a source: scale and unit of a histogram, for instance.
+    /// The description of a source, such as the scale and the unit of a histogram.
     #[must_use]
     pub fn source(&self, source: Source) -> Option<Json<'a>> {
         self.sources().find(|(number, _)| *number == u64::from(source.number)).map(|(_, json)| json)
@@ -68,38 +69,37 @@ impl<'a> About<'a> {
     }
 }
 
-/// A buffer or a map of the package, or what a module before this one has declared.
+/// A buffer or a map of the package, or a source that a module declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source {
-    /// Its number.
+    /// Its number, an index into the sources of the description.
     pub number: u32,
 }
 
 impl Source {
-    /// Looks for a source.
+    /// Finds a source by name.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// [`Error::NoSource`] if it does not exist.
     pub fn named(name: &'static str) -> Result<Source, Error> {
         Source::find(name).ok_or(Error::NoSource(name))
     }
 
-    /// Looks for a source that need not be there.
+    /// Finds a source by name; `None` if it does not exist.
     #[must_use]
     pub fn find(name: &str) -> Option<Source> {
         u32::try_from(border::source(name)).ok().map(|number| Source { number })
     }
 
-    /// Looks for a member of one of its kinds of records, or of its rows (kind 0); `e.pid` is one
-    /// inside of another.
+    /// Finds a member of a kind of records, or of rows (kind 0). `e.pid` is a nested member.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// [`Error::NoMember`] if it does not exist.
     pub fn member(self, kind: u16, name: &'static str) -> Result<Member, Error> {
         self.find_member(kind, name).ok_or(Error::NoMember(name))
     }
 
-    /// Looks for a member that need not be there.
+    /// Finds a member; `None` if it does not exist.
     #[must_use]
     pub fn find_member(self, kind: u16, name: &str) -> Option<Member> {
         let mut place = [0; 24];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Parameters of the module (`--wasm-arg`), and arguments of the package. They are asked for by the
-//! start; a value of more than 4096 bytes is cut.
+//! Parameters of the module (`--wasm-arg`), and arguments of the package. They do not change during
+//! a run. A value is truncated to 4096 bytes.
 
 use crate::{border, values, Error};
 
-/// The text that a parameter or an argument has.
+/// The text of a parameter or an argument.
 #[derive(Debug, Clone)]
 pub struct Given {
     bytes: [u8; 4096],
@@ -18,7 +18,7 @@ impl Given {
         Some(Given { bytes, len: len.min(4096) })
     }
 
-    /// It as text; what is no UTF-8 is left out.
+    /// The text, up to the first invalid UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let bytes = &self.bytes[..self.len];
@@ -28,13 +28,14 @@ impl Given {
     }
 }
 
-/// What `--wasm-arg name=value` said.
+/// The value of `--wasm-arg name=value`; `None` if it is not given.
 #[must_use]
 pub fn parameter(name: &str) -> Option<Given> {
     Given::ask(|room| border::parameter(name, room))
 }
 
-/// The value of an argument of the package, by the name of its variable.
+/// The value of an argument of the package, by the name of its variable; `None` if it does not
+/// exist.
 #[must_use]
 pub fn argument(name: &str) -> Option<Given> {
     Given::ask(|room| border::argument(name, room))
@@ -52,27 +53,29 @@ fn parse<T>(
     }
 }
 
-/// A parameter that is a number.
+/// A parameter that is a number, decimal or hexadecimal (`0x`); `otherwise` if it is not given.
 ///
 /// # Errors
-/// Where it is none.
+/// [`Error::NoNumber`] if it is anything else.
 pub fn parameter_u64(name: &'static str, otherwise: u64) -> Result<u64, Error> {
     parse(name, values::number, otherwise, Error::NoNumber(name))
 }
 
-/// A parameter that is a time, as `5ms` or `1.5s`, in nanoseconds; a number without a unit is
-/// nanoseconds.
+/// A parameter that is a time, such as `5ms` or `1.5s`, in nanoseconds; `otherwise` if it is not
+/// given. A number without a unit means nanoseconds. The units are `ns`, `us`, `ms`, `s`, `m` and
+/// `h`.
 ///
 /// # Errors
-/// Where it is none.
+/// [`Error::NoTime`] if it is anything else.
 pub fn parameter_time(name: &'static str, otherwise: u64) -> Result<u64, Error> {
     parse(name, values::time, otherwise, Error::NoTime(name))
 }
 
-/// A parameter that is a switch: on as `true`, `yes`, `on`, `1`, or nothing (`--wasm-arg name=`).
+/// A parameter that is a switch: `true`, `yes`, `on`, `1` and an empty value (`--wasm-arg name=`)
+/// are true; `false`, `no`, `off` and `0` are false. `otherwise` if it is not given.
 ///
 /// # Errors
-/// Where it is none.
+/// [`Error::NoBool`] if it is anything else.
 pub fn parameter_bool(name: &'static str, otherwise: bool) -> Result<bool, Error> {
     parse(name, values::switch, otherwise, Error::NoBool(name))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The border to ecli: all that is `unsafe`. Pointers and lengths that come from there become slices
-//! here, and slices become pointers and lengths. Elsewhere than in Wasm, ecli's functions are ones
-//! that find nothing.
+//! The boundary to ecli, with all `unsafe` code. Pointers and lengths from ecli become slices here,
+//! and slices become pointers and lengths. On targets other than Wasm, stubs that find nothing
+//! replace the functions of ecli.
 #![allow(unsafe_code)]
 
 pub(crate) use host::*;
@@ -34,108 +34,109 @@ mod host {
         }
     }
 
-    // Functions that take slices. ecli reads and writes no more than the lengths say.
+    // Functions that take slices. ecli reads and writes at most the given lengths.
 
     pub(crate) fn emit(source: u32, kind: u32, record: &[u8]) {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::emit(source, kind, record.as_ptr(), record.len()) }
     }
 
     pub(crate) fn rows(source: u32, rows: &[u8]) {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::rows(source, rows.as_ptr(), rows.len()) }
     }
 
     pub(crate) fn text(text: &str) {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::text(text.as_ptr(), text.len()) }
     }
 
     pub(crate) fn json(text: &str) {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::json(text.as_ptr(), text.len()) }
     }
 
     pub(crate) fn declare(text: &str) -> i32 {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::declare(text.as_ptr(), text.len()) }
     }
 
     pub(crate) fn source(name: &str) -> i32 {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::source(name.as_ptr(), name.len()) }
     }
 
     pub(crate) fn member(source: u32, kind: u32, name: &str, place: &mut [u8; 24]) -> i32 {
-        // SAFETY: of the name as above; ecli writes 24 bytes, which the place has.
+        // SAFETY: the name is a slice, which ecli only reads; `place` has the 24 bytes that ecli
+        // writes.
         unsafe { bpfpack::member(source, kind, name.as_ptr(), name.len(), place.as_mut_ptr()) }
     }
 
     pub(crate) fn argument(name: &str, room: &mut [u8]) -> i32 {
-        // SAFETY: pointers and lengths are those of slices; ecli writes as much as there is room.
+        // SAFETY: pointers and lengths are those of slices; ecli writes at most `room.len()` bytes.
         unsafe { bpfpack::argument(name.as_ptr(), name.len(), room.as_mut_ptr(), room.len()) }
     }
 
     pub(crate) fn parameter(name: &str, room: &mut [u8]) -> i32 {
-        // SAFETY: pointers and lengths are those of slices; ecli writes as much as there is room.
+        // SAFETY: pointers and lengths are those of slices; ecli writes at most `room.len()` bytes.
         unsafe { bpfpack::parameter(name.as_ptr(), name.len(), room.as_mut_ptr(), room.len()) }
     }
 
     pub(crate) fn symbol(address: u64, pid: u32, room: &mut [u8]) -> i32 {
-        // SAFETY: ecli writes as much as there is room.
+        // SAFETY: ecli writes at most `room.len()` bytes.
         unsafe { bpfpack::symbol(address, pid, room.as_mut_ptr(), room.len()) }
     }
 
     pub(crate) fn map(name: &str) -> i32 {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::map(name.as_ptr(), name.len()) }
     }
 
-    // Of the next four the callers have checked that keys and values have the map's sizes.
+    // Callers of the next four functions have checked that keys and values have the map's sizes.
 
     pub(crate) fn map_lookup(map: u32, key: &[u8], value: &mut [u8]) -> i32 {
-        // SAFETY: both have the map's sizes.
+        // SAFETY: key and value have the map's sizes.
         unsafe { bpfpack::map_lookup(map, key.as_ptr(), value.as_mut_ptr()) }
     }
 
     pub(crate) fn map_update(map: u32, key: &[u8], value: &[u8], flags: u64) -> i32 {
-        // SAFETY: both have the map's sizes.
+        // SAFETY: key and value have the map's sizes.
         unsafe { bpfpack::map_update(map, key.as_ptr(), value.as_ptr(), flags) }
     }
 
     pub(crate) fn map_delete(map: u32, key: &[u8]) -> i32 {
-        // SAFETY: it has the map's size.
+        // SAFETY: the key has the map's size.
         unsafe { bpfpack::map_delete(map, key.as_ptr()) }
     }
 
     pub(crate) fn map_next(map: u32, key: Option<&[u8]>, next: &mut [u8]) -> i32 {
         let key = key.map_or(core::ptr::null(), <[u8]>::as_ptr);
-        // SAFETY: both have the map's size; without a key, ecli reads none.
+        // SAFETY: both keys have the map's size; ecli does not read a null key.
         unsafe { bpfpack::map_next(map, key, next.as_mut_ptr()) }
     }
 
     pub(crate) fn every(milliseconds: u32) {
-        // SAFETY: no memory is touched.
+        // SAFETY: the call accesses no memory.
         unsafe { bpfpack::every(milliseconds) }
     }
 
     pub(crate) fn clock(which: u32) -> u64 {
-        // SAFETY: no memory is touched.
+        // SAFETY: the call accesses no memory.
         unsafe { bpfpack::clock(which) }
     }
 
     pub(crate) fn log(level: u32, text: &str) {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::log(level, text.as_ptr(), text.len()) }
     }
 
     pub(crate) fn stop(code: u32) {
-        // SAFETY: no memory is touched.
+        // SAFETY: the call accesses no memory.
         unsafe { bpfpack::stop(code) }
     }
 
     pub(crate) fn fail(text: &str) -> ! {
-        // SAFETY: pointer and length are those of a slice, which ecli reads.
+        // SAFETY: pointer and length are those of a slice, which ecli only reads.
         unsafe { bpfpack::fail(text.as_ptr(), text.len()) }
     }
 }
@@ -202,7 +203,7 @@ mod exports {
         1
     }
 
-    /// Pages of memory beside the module's own allocator, whose memory need not be one piece.
+    /// Allocates pages outside the module's own allocator, whose memory need not be contiguous.
     #[no_mangle]
     extern "C" fn bpfpack_alloc(size: usize) -> usize {
         const PAGE: usize = 1 << 16;
@@ -216,7 +217,7 @@ mod exports {
         if size > END.load(Ordering::Relaxed) as usize - free {
             let pages = size / PAGE + 1;
             let before = core::arch::wasm32::memory_grow(0, pages);
-            // A piece that would reach the end of what pointers can say counts as none.
+            // A piece that reaches the end of the address space is refused.
             let end = match before.checked_add(pages).and_then(|pages| pages.checked_mul(PAGE)) {
                 Some(end) if before != usize::MAX => end,
                 _ => return 0,
@@ -228,23 +229,23 @@ mod exports {
         free
     }
 
-    /// Where the module is between calls.
+    /// The module between calls.
     #[derive(Debug)]
     pub struct Slot<T>(UnsafeCell<Option<T>>);
 
-    // SAFETY: a module of version 1 has one thread, and ecli calls one function at a time.
+    // SAFETY: a module of version 1 has one thread, and ecli makes one call at a time.
     unsafe impl<T> Sync for Slot<T> {}
 
-    /// What ecli has written to memory that it got from `bpfpack_alloc`.
+    /// The bytes that ecli wrote to memory from `bpfpack_alloc`.
     ///
     /// # Safety
-    /// Pointer and length must be those of one of ecli's calls, and the slice must be gone when
-    /// that returns.
+    /// Pointer and length must be those of a call from ecli, and the slice must not outlive the
+    /// call.
     unsafe fn slice<'a>(at: usize, len: usize) -> &'a [u8] {
         if len == 0 {
             return &[];
         }
-        // SAFETY: ecli wrote these bytes to memory which nobody else uses, and waits for the call.
+        // SAFETY: ecli wrote these bytes to memory that nothing else uses, and waits for the call.
         unsafe { core::slice::from_raw_parts(at as *const u8, len) }
     }
 
@@ -260,7 +261,7 @@ mod exports {
         }
 
         fn set(&self, module: Option<T>) -> Option<T> {
-            // SAFETY: one thread, and the reference does not live beyond this line.
+            // SAFETY: there is one thread, and the reference does not outlive this line.
             unsafe { core::mem::replace(&mut *self.0.get(), module) }
         }
 
@@ -275,7 +276,8 @@ mod exports {
         }
 
         pub fn start(&self, at: usize, len: usize) -> i32 {
-            // SAFETY: these are the arguments of bpfpack_start; they do not leave it.
+            // SAFETY: these are the arguments of bpfpack_start; the slice does not outlive the
+            // call.
             let text = unsafe { slice(at, len) };
             let about = About::new(core::str::from_utf8(text).unwrap_or(""));
             about.keep_strides();
@@ -287,13 +289,15 @@ mod exports {
         }
 
         pub fn records(&self, source: u32, at: usize, len: usize, time: u64) -> i32 {
-            // SAFETY: these are the arguments of bpfpack_records; they do not leave it.
+            // SAFETY: these are the arguments of bpfpack_records; the slice does not outlive the
+            // call.
             let bytes = unsafe { slice(at, len) };
             self.with(|module| module.records(&Batch::new(source, bytes, time)))
         }
 
         pub fn sample(&self, source: u32, at: usize, len: usize, time: u64) -> i32 {
-            // SAFETY: these are the arguments of bpfpack_sample; they do not leave it.
+            // SAFETY: these are the arguments of bpfpack_sample; the slice does not outlive the
+            // call.
             let bytes = unsafe { slice(at, len) };
             self.with(|module| module.sample(&Sample::new(source, bytes, time)))
         }

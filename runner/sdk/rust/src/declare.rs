@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Sources of a module's own: the struct and what ecli is told of it come from one definition.
+//! Sources that a module declares. One definition gives the struct and its description for ecli.
 
 use core::fmt::{self, Write};
 use core::marker::PhantomData;
@@ -7,18 +7,18 @@ use core::marker::PhantomData;
 use crate::text::Room;
 use crate::{border, Error, Source};
 
-/// A type that members of declared sources can have.
+/// A type of a member of a declared source.
 pub trait Field {
-    /// Its bytes.
+    /// Its size in bytes.
     const SIZE: usize;
-    /// It lies at a multiple of this.
+    /// Its alignment in bytes.
     const ALIGN: usize;
-    /// Writes the type's name.
+    /// Writes the name of the type.
     ///
     /// # Errors
-    /// Those of the place that it is written to.
+    /// The error of the writer.
     fn name(to: &mut dyn Write) -> fmt::Result;
-    /// Writes its bytes, which are as many as there is room.
+    /// Writes the bytes of the value, little-endian. `to` has `SIZE` bytes.
     fn put(&self, to: &mut [u8]);
 }
 
@@ -64,12 +64,12 @@ impl<T: Field, const N: usize> Field for [T; N] {
     }
 }
 
-/// A text of at most N bytes, `char[N]`.
+/// Text of at most N bytes, `char[N]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
-    /// As much of a text as there is room for.
+    /// Text, truncated to N bytes.
     #[must_use]
     pub fn new(text: &[u8]) -> Text<N> {
         let mut bytes = [0; N];
@@ -96,42 +96,43 @@ impl<const N: usize> Field for Text<N> {
     }
 }
 
-/// What [`record!`](crate::record!) and [`table!`](crate::table!) implement.
+/// Implemented by [`record!`](crate::record!) and [`table!`](crate::table!).
 pub trait Declared {
-    /// Writes what `declare` takes.
+    /// Writes the JSON for `declare`.
     ///
     /// # Errors
-    /// Those of the place that it is written to.
+    /// The error of the writer.
     fn describe(to: &mut dyn Write) -> fmt::Result;
-    /// Calls with its bytes.
+    /// Calls a function with the bytes of the record or row.
     fn with_bytes(&self, call: &mut dyn FnMut(&[u8]));
 }
 
-/// What is shown record by record.
+/// A type whose values are shown as records.
 pub trait IsRecord: Declared {}
-/// What is shown as a table.
+/// A type whose values are shown as rows of a table.
 pub trait IsRow: Declared {}
 
-/// A declared source.
+/// A declared source, which shows values of one type.
 #[derive(Debug)]
 pub struct Output<T> {
     source: Source,
     what: PhantomData<fn(T)>,
 }
 
-/// Declares a source, in [`crate::Module::start`].
+/// Declares a source. Only [`crate::Module::start`] may call it.
 ///
 /// # Errors
-/// Where ecli does not take it.
+/// [`Error::NotDeclared`] without ecli, in tests. ecli itself ends the run if it refuses a
+/// declaration.
 pub fn declare<T: Declared>() -> Result<Output<T>, Error> {
     let mut room = Room::new();
     T::describe(&mut room).map_err(|_| Error::NotDeclared)?;
     declare_json(room.as_str()).map(|source| Output { source, what: PhantomData })
 }
 
-/// Declares a source by JSON, for what [`record!`](crate::record!) and [`table!`](crate::table!)
-/// have no words: histograms. [`Source::show_rows`] shows them; in a row the value begins at the first
-/// multiple of 8 behind the key, and the row ends at one:
+/// Declares a source by JSON: for histograms, which [`record!`](crate::record!) and
+/// [`table!`](crate::table!) cannot express. [`Source::show_rows`] shows them. In a row, the value
+/// starts at the first multiple of 8 after the key, and the row ends at a multiple of 8:
 ///
 /// ```
 /// # fn start() -> Result<(), bpfpack::Error> {
@@ -151,7 +152,7 @@ pub fn declare<T: Declared>() -> Result<Output<T>, Error> {
 /// ```
 ///
 /// # Errors
-/// Where ecli does not take it.
+/// As [`declare`].
 pub fn declare_json(text: &str) -> Result<Source, Error> {
     let number = u32::try_from(border::declare(text)).map_err(|_| Error::NotDeclared)?;
     Ok(Source { number })
@@ -166,7 +167,7 @@ impl<T: IsRecord> Output<T> {
 
 #[cfg(feature = "alloc")]
 impl<T: IsRow> Output<T> {
-    /// Shows rows as a table.
+    /// Shows rows as one table.
     pub fn show(&self, rows: impl IntoIterator<Item = T>) {
         let mut all = alloc::vec::Vec::new();
         for row in rows {
@@ -177,12 +178,12 @@ impl<T: IsRow> Output<T> {
 }
 
 impl Source {
-    /// Shows rows as they are in memory.
+    /// Shows rows, given as the bytes of a whole reading.
     pub fn show_rows(self, rows: &[u8]) {
         border::rows(self.number, rows);
     }
 
-    /// Shows a record as it is in memory.
+    /// Shows a record, given as its bytes.
     pub fn emit_bytes(self, kind: u16, record: &[u8]) {
         border::emit(self.number, kind.into(), record);
     }
@@ -194,7 +195,7 @@ pub const fn round_up(at: usize, align: usize) -> usize {
     (at + align - 1) / align * align
 }
 
-/// Defines a struct, and a source of such records:
+/// Defines a struct, and a source of records of it:
 ///
 /// ```
 /// bpfpack::record! {
@@ -202,7 +203,7 @@ pub const fn round_up(at: usize, align: usize) -> usize {
 /// }
 /// ```
 ///
-/// What `as` says is a meaning, as in `@meanings`.
+/// `as` gives a meaning, as in `@meanings`.
 #[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* $vis:vis struct $struct:ident = $title:literal {
@@ -231,7 +232,7 @@ macro_rules! record {
     };
 }
 
-/// Defines a struct, and a source that is a table of them:
+/// Defines a struct, and a source that is a table of it:
 ///
 /// ```
 /// bpfpack::table! {

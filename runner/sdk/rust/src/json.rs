@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT
-//! JSON that is read in place: the description, as far as a module wants to know it.
+//! Reads JSON in place, as far as modules need it for the description.
 
-/// A JSON value. It is read each time it is asked: fine for a description, which is read once.
+/// A JSON value. Every access parses it again, which suits a description that is read once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
-    /// The value that a text holds.
+    /// The value in a text.
     #[must_use]
     pub fn new(text: &'a str) -> Json<'a> {
         Json(text.trim())
     }
 
-    /// It as text.
+    /// The text of the value.
     #[must_use]
     pub fn raw(self) -> &'a str {
         self.0
     }
 
-    /// A member of an object.
+    /// A member of an object; `None` if it does not exist.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Json<'a>> {
         self.members().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The members of an object; none where it is something else.
+    /// The members of an object; empty for other values.
     pub fn members(self) -> impl Iterator<Item = (&'a str, Json<'a>)> {
         let mut rest = self.0.strip_prefix('{').unwrap_or("");
         core::iter::from_fn(move || {
@@ -35,7 +35,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// The items of an array; none where it is something else.
+    /// The items of an array; empty for other values.
     pub fn items(self) -> impl Iterator<Item = Json<'a>> {
         let mut rest = self.0.strip_prefix('[').unwrap_or("");
         core::iter::from_fn(move || {
@@ -45,20 +45,20 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// A text as it is written: escapes stay what they are.
+    /// A string as written, with its escapes; `None` for other values.
     #[must_use]
     pub fn as_str(self) -> Option<&'a str> {
         self.0.strip_prefix('"')?.strip_suffix('"')
     }
 
-    /// A number without a sign or a fraction.
+    /// An integer without a sign; `None` for other values.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
         self.0.parse().ok()
     }
 }
 
-/// The value that a text begins with, and what is behind it.
+/// The value at the start of a text, and the rest.
 fn split(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
     let (mut depth, mut in_string, mut escaped) = (0u32, false, false);

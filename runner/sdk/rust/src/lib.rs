@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Post-processors for ecli in Rust: the interface `bpfpack`, version 1 (runner/WASM.md).
+//! Post-processors for ecli in Rust: the interface `bpfpack`, version 1. runner/WASM.md is the
+//! reference.
 //!
 //! ```
 //! use bpfpack::{About, Batch, Error, Flow, Member, Module, Source};
@@ -41,12 +42,13 @@
 //! strip = "debuginfo"
 //! ```
 //!
-//! `cargo build --release --target wasm32-unknown-unknown` makes the module; `examples/wasm.sh` shows how
-//! `rustc` does without cargo. On other targets nothing is exported, and the functions of ecli find
-//! nothing and show nothing: a module's own logic can be tested where it is written.
+//! `cargo build --release --target wasm32-unknown-unknown` builds the module; `examples/wasm.sh`
+//! shows how to build it with `rustc` alone. On other targets, nothing is exported, and the
+//! functions of ecli are stubs that find nothing and show nothing, so the logic of a module can be
+//! tested on the host.
 //!
-//! This target has no stdout and no stderr: `println!` shows nothing ([`text!`] does), and neither
-//! does a panic say why. To have it do so, a module with `std` writes at its start
+//! This target has no stdout and no stderr: `println!` prints nothing (use [`text!`]), and a panic
+//! does not show its message. To show it, a module with `std` sets a hook at its start:
 //!
 //! ```
 //! std::panic::set_hook(Box::new(|why| bpfpack::fail!("{why}")));
@@ -82,47 +84,47 @@ pub use record::RowBytes;
 pub use record::{Batch, Element, Member, Record, Sample, Type};
 pub use text::{fail, note, show_json, text, warn, Chars, Line, Quoted, ToJson};
 
-/// Whether the run goes on.
+/// Whether the run continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// The run continues.
     Continue,
-    /// It ends, as by Ctrl-C: what is left in the buffers still comes, then [`Module::end`].
+    /// The run ends, as with Ctrl-C: the records left in the buffers follow, then [`Module::end`].
     Stop,
 }
 
-/// A post-processor. [`export!`] makes a Wasm module of it.
+/// A post-processor. [`export!`] makes it a Wasm module.
 pub trait Module: Sized {
-    /// Before the programs are attached.
+    /// Called once, before the programs are attached. `about` describes the package.
     ///
     /// # Errors
-    /// What it returns ends the run, and is shown.
+    /// An error ends the run, and ecli prints it.
     fn start(about: &About<'_>) -> Result<Self, Error>;
 
-    /// Records of a buffer. As it is here, they go past.
+    /// Called for a batch of records of a buffer. By default, all of them are emitted.
     fn records(&mut self, batch: &Batch<'_>) -> Flow {
         batch.records().for_each(|record| record.emit());
         Flow::Continue
     }
 
-    /// A reading of a map. As it is here, it goes past.
+    /// Called for a reading of a map. By default, it is shown unchanged.
     fn sample(&mut self, sample: &Sample<'_>) -> Flow {
         sample.show();
         Flow::Continue
     }
 
-    /// As often as [`every`] asked for. The time is that of [`Clock::Monotonic`].
+    /// Called at the interval that [`every`] sets. `time` is [`Clock::Monotonic`], in nanoseconds.
     fn tick(&mut self, _time: u64) -> Flow {
         Flow::Continue
     }
 
-    /// When all else is over.
+    /// Called once, after the last record and the last reading.
     fn end(&mut self) -> Flow {
         Flow::Continue
     }
 }
 
-/// What a module asks for, and is not there.
+/// Something that a module asks for does not exist, or has another form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// The package has no source of this name.
@@ -131,15 +133,15 @@ pub enum Error {
     NoMember(&'static str),
     /// The package has no map of this name.
     NoMap(&'static str),
-    /// A parameter is no number.
+    /// A parameter is not a number.
     NoNumber(&'static str),
-    /// A parameter is no time.
+    /// A parameter is not a time.
     NoTime(&'static str),
     /// A parameter is neither true nor false.
     NoBool(&'static str),
-    /// A source cannot be declared so.
+    /// ecli refused the declaration of a source.
     NotDeclared,
-    /// What the module says itself.
+    /// A message of the module.
     Other(&'static str),
 }
 
@@ -149,10 +151,10 @@ impl fmt::Display for Error {
             Error::NoSource(name) => write!(f, "the package has no source `{name}`"),
             Error::NoMember(name) => write!(f, "the source has no member `{name}`"),
             Error::NoMap(name) => write!(f, "the package has no map `{name}`"),
-            Error::NoNumber(name) => write!(f, "--wasm-arg {name}: this is no number"),
-            Error::NoTime(name) => write!(f, "--wasm-arg {name}: this is no time; 5ms and 2s are"),
-            Error::NoBool(name) => write!(f, "--wasm-arg {name}: neither true nor false"),
-            Error::NotDeclared => f.write_str("a source cannot be declared so"),
+            Error::NoNumber(name) => write!(f, "--wasm-arg {name}: it is not a number"),
+            Error::NoTime(name) => write!(f, "--wasm-arg {name}: it is not a time such as 5ms"),
+            Error::NoBool(name) => write!(f, "--wasm-arg {name}: it is neither true nor false"),
+            Error::NotDeclared => f.write_str("ecli refused to declare a source"),
             Error::Other(text) => f.write_str(text),
         }
     }
@@ -160,9 +162,9 @@ impl fmt::Display for Error {
 
 /// Exports a [`Module`].
 ///
-/// `export!(Type)` exports all of its functions; those that it does not write let everything past.
-/// `export!(Type: records, end)` exports these: ecli then does not call the module for the others,
-/// which saves the way through it.
+/// `export!(Type)` exports all functions; the defaults of [`Module`] pass everything on.
+/// `export!(Type: records, end)` exports only these. ecli then does not call the module for the
+/// others, which saves time.
 #[macro_export]
 macro_rules! export {
     ($module:ty) => {
@@ -180,7 +182,7 @@ macro_rules! export {
             }
             $($crate::export_function!($function);)+
         };
-        // Elsewhere, that the type is a module is still checked.
+        // On other targets, check only that the type is a module.
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
             fn _is_module<T: $crate::Module>() {}

@@ -11,7 +11,7 @@ pub struct Map {
     value_size: usize,
 }
 
-/// The number of an error of Linux: 2, ENOENT, where there is no such key.
+/// A positive error number of Linux: 2 (ENOENT) if the key does not exist.
 pub(crate) type Errno = i32;
 
 fn result(code: i32) -> Result<(), Errno> {
@@ -22,10 +22,10 @@ fn result(code: i32) -> Result<(), Errno> {
 }
 
 impl Map {
-    /// Looks for a map. Its sizes are in the description, which the start gets.
+    /// Finds a map by name. Its sizes come from the description.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// [`Error::NoMap`] if it does not exist.
     pub fn named(about: &About<'_>, name: &'static str) -> Result<Map, Error> {
         let number = u32::try_from(border::map(name)).map_err(|_| Error::NoMap(name))?;
         let maps = about.json().get("maps").unwrap_or_else(|| Json::new("[]"));
@@ -44,13 +44,14 @@ impl Map {
         Ok(Map { number, key_size, value_size })
     }
 
-    /// Bytes of a key.
+    /// The size of a key in bytes.
     #[must_use]
     pub fn key_size(&self) -> usize {
         self.key_size
     }
 
-    /// Bytes of a value; of a per-CPU map, those of all CPUs, each a multiple of 8.
+    /// The size of a value in bytes. In a per-CPU map: the size for one CPU, rounded up to a
+    /// multiple of 8, times the number of CPUs.
     #[must_use]
     pub fn value_size(&self) -> usize {
         self.value_size
@@ -66,13 +67,14 @@ impl Map {
     /// Reads an element.
     ///
     /// # Errors
-    /// EINVAL where a size is another than the map's; the kernel's own.
+    /// EINVAL (22) if a size differs from the map's; otherwise the error of the kernel.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<(), Errno> {
         self.check(Some(key.len()), Some(value.len()))?;
         result(border::map_lookup(self.number, key, value))
     }
 
-    /// Writes an element. Flags are those of bpf(2): 0 any, 1 only a new one, 2 only one that is there.
+    /// Writes an element. `flags` are those of bpf(2): 0 always, 1 only a new key, 2 only an
+    /// existing key.
     ///
     /// # Errors
     /// As [`Map::lookup`].
@@ -90,10 +92,10 @@ impl Map {
         result(border::map_delete(self.number, key))
     }
 
-    /// The key behind a key, or the first one.
+    /// Writes the key after `key` to `next`; the first one if `key` is `None`.
     ///
     /// # Errors
-    /// As [`Map::lookup`]; ENOENT behind the last one.
+    /// As [`Map::lookup`]; ENOENT (2) after the last key.
     pub fn next(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         self.check(key.map(<[u8]>::len), None)?;
         self.check(Some(next.len()), None)?;
@@ -101,18 +103,18 @@ impl Map {
     }
 }
 
-/// Which clock.
+/// A clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// That of records and of `bpf_ktime_get_ns`.
+    /// CLOCK_MONOTONIC, the clock of records and of `bpf_ktime_get_ns`.
     Monotonic,
-    /// Since 1970.
+    /// CLOCK_REALTIME, the time since 1970.
     Realtime,
-    /// As the first one, sleep counted.
+    /// CLOCK_BOOTTIME, which includes the time that the machine was suspended.
     Boottime,
 }
 
-/// A clock's nanoseconds.
+/// The time of a clock in nanoseconds.
 #[must_use]
 pub fn clock(which: Clock) -> u64 {
     border::clock(match which {
@@ -122,18 +124,18 @@ pub fn clock(which: Clock) -> u64 {
     })
 }
 
-/// Has [`crate::Module::tick`] called this often; 0: no more.
+/// Sets the interval of [`crate::Module::tick`]; 0 ends the calls.
 pub fn every(milliseconds: u32) {
     border::every(milliseconds);
 }
 
-/// Ends the run as [`crate::Flow::Stop`] does; ecli then exits with this code.
+/// Ends the run as [`crate::Flow::Stop`] does, with this exit code of ecli.
 pub fn stop(code: u8) {
     border::stop(code.into());
 }
 
-/// The function at an address of a process, pid 0: of the kernel; None where it is unknown. It is
-/// cut where it is longer than the room.
+/// The name of the function at an address of a process, or of the kernel (pid 0); `None` if it is
+/// unknown. The name is truncated to the size of `room`.
 pub fn symbol(address: u64, pid: u32, room: &mut [u8]) -> Option<&str> {
     let len = usize::try_from(border::symbol(address, pid, room)).ok()?;
     core::str::from_utf8(room.get(..len).unwrap_or(room)).ok()

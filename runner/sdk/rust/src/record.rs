@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: MIT
-//! Batches of records, readings of maps, and typed members of both. Whatever a length says, nothing
-//! outside of a record is read: what it is too short for reads as zeros.
+//! Batches of records, readings of maps, and typed access to their members. Nothing outside a
+//! record is ever read: bytes after its end read as zeros.
 
 use crate::about::stride;
 use crate::{border, Chars, Source};
 
-/// What a member is.
+/// The type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// Bytes without a type.
     Bytes,
     /// An unsigned number.
     Unsigned,
-    /// A signed number.
+    /// A signed number, in two's complement.
     Signed,
     /// A floating-point number.
     Float,
-    /// True or false.
+    /// A boolean.
     Bool,
     /// A text.
     Text,
-    /// An address.
+    /// A pointer.
     Pointer,
-    /// Members of its own.
+    /// A struct.
     Struct,
 }
 
-/// Where a member is in a record. It is looked for once, by [`Source::member`].
+/// The position and type of a member in a record. [`Source::member`] finds it once, before records
+/// arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// Bytes from the record's begin.
+    /// The offset from the start of the record, in bytes.
     pub offset: u32,
-    /// Its bytes; of an element, where it is an array.
+    /// The size in bytes; in an array, of one element.
     pub size: u32,
-    /// What it is.
+    /// The type; in an array, of one element.
     pub ty: Type,
-    /// Elements: 1 where it is no array, 0 where they go on to the record's end.
+    /// The number of elements: 1 if it is not an array, 0 if the array ends with the record.
     pub count: u32,
-    /// Bytes from one element to the next.
+    /// The distance between elements in bytes.
     pub stride: u32,
     left: u8,
     right: u8,
@@ -69,7 +70,7 @@ impl Member {
         }
         offset = offset.saturating_add(first / 8);
         first %= 8;
-        // A packed bitfield may lie in 9 bytes: its last bits are left out.
+        // A packed bitfield can span 9 bytes: its last bits are omitted.
         bits = bits.clamp(1, 64 - first);
         Member {
             offset,
@@ -82,7 +83,7 @@ impl Member {
         }
     }
 
-    /// An element of an array; one that is not there reads as zeros.
+    /// An element of an array. An element that does not exist reads as zeros.
     #[must_use]
     #[inline]
     pub fn element(self, index: u32) -> Element {
@@ -98,11 +99,11 @@ impl Member {
 pub struct Record<'a> {
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// Where it is from.
+    /// Its source.
     pub source: Source,
-    /// Which of its source's kinds it is.
+    /// Its kind, an index into the records of its source in the description; 0 for rows.
     pub kind: u16,
-    /// The CPU it was written on, where that is known.
+    /// The CPU that wrote it, if the buffer records it (perf buffers).
     pub cpu: Option<u16>,
 }
 
@@ -123,21 +124,21 @@ impl<'a> Record<'a> {
         bits << member.left
     }
 
-    /// The bits as an unsigned number; bitfields, too.
+    /// A member as an unsigned number; bitfields, too.
     #[must_use]
     #[inline]
     pub fn u64(&self, member: Member) -> u64 {
         self.load(member) >> member.right
     }
 
-    /// [`Record::u64`], its lower half.
+    /// The lower 32 bits of [`Record::u64`].
     #[must_use]
     #[inline]
     pub fn u32(&self, member: Member) -> u32 {
         self.u64(member) as u32
     }
 
-    /// The number, negative where its type is signed and it is.
+    /// A member as a signed number. Unsigned types are not sign-extended.
     #[must_use]
     #[inline]
     pub fn i64(&self, member: Member) -> i64 {
@@ -148,14 +149,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Whether it is not 0.
+    /// Whether a member is not 0.
     #[must_use]
     #[inline]
     pub fn bool(&self, member: Member) -> bool {
         self.u64(member) != 0
     }
 
-    /// A floating-point number; integers become one.
+    /// A member as a floating-point number; integers are converted.
     #[must_use]
     #[inline]
     pub fn f64(&self, member: Member) -> f64 {
@@ -168,7 +169,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The bytes of a member that are in the record.
+    /// The bytes of a member, as far as the record contains them.
     #[must_use]
     #[inline]
     pub fn bytes_of(&self, member: Member) -> &'a [u8] {
@@ -181,7 +182,7 @@ impl<'a> Record<'a> {
         rest.get(..size).unwrap_or(rest)
     }
 
-    /// A text, up to its zero.
+    /// A member as text, up to its first zero byte.
     #[must_use]
     #[inline]
     pub fn text(&self, member: Member) -> Chars<'a> {
@@ -190,7 +191,7 @@ impl<'a> Record<'a> {
         Chars(&bytes[..len])
     }
 
-    /// The elements of an array that are in the record.
+    /// The elements of an array, as far as the record contains them.
     pub fn elements(&self, array: Member) -> impl Iterator<Item = Element> {
         let rest = self.bytes.len().saturating_sub(array.offset as usize);
         let count = match (array.count, array.stride) {
@@ -201,7 +202,7 @@ impl<'a> Record<'a> {
         (0..count).map(move |index| array.element(index))
     }
 
-    /// Shows it, or hands it to the next module.
+    /// Shows the record, or passes it to the next module.
     #[inline]
     pub fn emit(&self) {
         border::emit(self.source.number, self.kind.into(), self.bytes);
@@ -213,24 +214,24 @@ fn short(rest: &[u8]) -> u64 {
     rest.iter().take(8).rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
-/// Records of a buffer.
+/// Consecutive records of a buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// Where they are from.
+    /// The source of the records.
     pub source: Source,
-    /// When they were read: [`crate::Clock::Monotonic`].
+    /// When they were read: [`crate::Clock::Monotonic`], in nanoseconds.
     pub time: u64,
     bytes: &'a [u8],
 }
 
 impl<'a> Batch<'a> {
-    /// A batch as ecli lays it out.
+    /// A batch in the layout of runner/WASM.md, for tests.
     #[must_use]
     pub fn new(source: u32, bytes: &'a [u8], time: u64) -> Batch<'a> {
         Batch { source: Source { number: source }, time, bytes }
     }
 
-    /// One after the other.
+    /// The records, in order.
     #[inline]
     pub fn records(&self) -> impl Iterator<Item = Record<'a>> {
         let (mut rest, source) = (self.bytes, self.source);
@@ -249,30 +250,30 @@ impl<'a> Batch<'a> {
 /// A reading of a map.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
-    /// Where it is from.
+    /// The source of the reading.
     pub source: Source,
-    /// When it was read: [`crate::Clock::Monotonic`].
+    /// When it was read: [`crate::Clock::Monotonic`], in nanoseconds.
     pub time: u64,
     bytes: &'a [u8],
     stride: usize,
 }
 
 impl<'a> Sample<'a> {
-    /// A reading as ecli lays it out.
+    /// A reading in the layout of runner/WASM.md, for tests.
     #[must_use]
     pub fn new(source: u32, bytes: &'a [u8], time: u64) -> Sample<'a> {
         let stride = stride(source).unwrap_or_else(|| bytes.len().max(1));
         Sample { source: Source { number: source }, time, bytes, stride }
     }
 
-    /// Its rows. Members of key and value are read as those of records are.
+    /// The rows. Members of keys and values are read as those of records.
     pub fn rows(&self) -> impl Iterator<Item = Record<'a>> {
         let source = self.source;
         let rows = self.bytes.chunks_exact(self.stride);
         rows.map(move |bytes| Record { bytes, source, kind: 0, cpu: None })
     }
 
-    /// Shows it as if no module were there.
+    /// Shows the reading unchanged.
     pub fn show(&self) {
         border::rows(self.source.number, self.bytes);
     }
@@ -284,23 +285,23 @@ mod rows {
 
     use super::*;
 
-    /// Rows of a map that are kept, to be shown as one reading.
+    /// Rows of a map that are collected and shown as one reading.
     #[derive(Debug, Clone, Default)]
     pub struct RowBytes(Vec<u8>);
 
     impl RowBytes {
-        /// None yet.
+        /// No rows.
         #[must_use]
         pub const fn new() -> RowBytes {
             RowBytes(Vec::new())
         }
 
-        /// Keeps a row.
+        /// Adds a row.
         pub fn add(&mut self, row: &Record<'_>) {
             self.0.extend_from_slice(row.bytes);
         }
 
-        /// Shows them, and begins anew.
+        /// Shows the rows as one reading of a source, and removes them.
         pub fn show(&mut self, source: Source) {
             border::rows(source.number, &self.0);
             self.0.clear();
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(record.u64(member([4, 8, 1, 1, 8], 0, 0)), 0x8807_0605_0403_0201);
         assert_eq!(record.u64(member([8, 4, 1, 1, 4], 0, 0)), 0x8807_0605);
         assert_eq!(record.u64(member([11, 1, 1, 1, 1], 0, 0)), 0x88);
-        // What the record is too short for is zeros.
+        // Bytes after the end of the record read as zeros.
         assert_eq!(record.u64(member([10, 4, 1, 1, 4], 0, 0)), 0x8807);
         assert_eq!(record.u64(member([12, 8, 1, 1, 8], 0, 0)), 0);
         assert_eq!(record.u64(member([u32::MAX, 8, 1, 1, 8], 0, 0)), 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a module shows and says: lines of text, JSON, notes.
+//! Output of a module: lines of text, JSON, messages.
 
 use core::fmt::{self, Write};
 use core::ops::Deref;
@@ -12,25 +12,25 @@ macro_rules! text {
     ($($format:tt)+) => { $crate::text(::core::format_args!($($format)+)) };
 }
 
-/// Says something on stderr.
+/// Prints a note on standard error, unless `--quiet` is given.
 #[macro_export]
 macro_rules! note {
     ($($format:tt)+) => { $crate::note(::core::format_args!($($format)+)) };
 }
 
-/// Warns on stderr.
+/// Prints a warning on standard error, unless `--quiet` is given.
 #[macro_export]
 macro_rules! warn {
     ($($format:tt)+) => { $crate::warn(::core::format_args!($($format)+)) };
 }
 
-/// Ends the run as a failure that says this.
+/// Ends the run with exit code 10 and this message. Does not return.
 #[macro_export]
 macro_rules! fail {
     ($($format:tt)+) => { $crate::fail(::core::format_args!($($format)+)) };
 }
 
-/// Shows a JSON object: `json!{"pid": pid, "comm": comm}`. Values are [`ToJson`].
+/// Shows a JSON object: `json!{"pid": pid, "comm": comm}`. Values implement [`ToJson`].
 #[macro_export]
 macro_rules! json {
     ($($name:literal: $value:expr),+ $(,)?) => {
@@ -38,7 +38,7 @@ macro_rules! json {
     };
 }
 
-/// Bytes that are a text: printed, what is no UTF-8 is shown as `�`.
+/// Bytes that are text. Invalid UTF-8 is printed as `�`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chars<'a>(pub &'a [u8]);
 
@@ -66,7 +66,7 @@ impl fmt::Display for Chars<'_> {
         let mut rest = self.0;
         loop {
             match core::str::from_utf8(rest) {
-                // Widths count for what is a text as a whole.
+                // Width and alignment apply only to text that is valid as a whole.
                 Ok(text) if rest.len() == self.0.len() => return f.pad(text),
                 Ok(text) => return f.write_str(text),
                 Err(error) => {
@@ -80,7 +80,7 @@ impl fmt::Display for Chars<'_> {
     }
 }
 
-/// Prints as a JSON text, with quotes and escapes.
+/// Prints a value as a JSON string, with quotes and escapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<T>(pub T);
 
@@ -107,12 +107,12 @@ impl<T: fmt::Display> fmt::Display for Quoted<T> {
     }
 }
 
-/// What can be a value in [`json!`].
+/// A value in [`json!`].
 pub trait ToJson {
-    /// Writes the value.
+    /// Writes the value as JSON.
     ///
     /// # Errors
-    /// Those of the place that it is written to.
+    /// The error of the writer.
     fn write(&self, to: &mut dyn Write) -> fmt::Result;
 }
 
@@ -174,7 +174,7 @@ impl ToJson for [(&str, &dyn ToJson)] {
     }
 }
 
-/// A text of at most 4096 bytes; what is longer is cut.
+/// Text of at most 4096 bytes; longer text is truncated.
 #[derive(Debug, Clone)]
 pub struct Line {
     bytes: [u8; 4096],
@@ -182,13 +182,13 @@ pub struct Line {
 }
 
 impl Line {
-    /// An empty one.
+    /// An empty text.
     #[must_use]
     pub const fn new() -> Line {
         Line { bytes: [0; 4096], len: 0 }
     }
 
-    /// What it holds.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
@@ -223,29 +223,29 @@ fn put<R>(text: fmt::Arguments<'_>, to: impl FnOnce(&str) -> R) -> R {
         Some(text) => to(text),
         None => {
             let mut room = Room::new();
-            // Neither kind of room fails.
+            // Writing to a `Room` never fails.
             let _ = room.write_fmt(text);
             to(room.as_str())
         }
     }
 }
 
-/// [`text!`] as a function.
+/// The function behind [`text!`].
 pub fn text(text: fmt::Arguments<'_>) {
     put(text, border::text);
 }
 
-/// [`note!`] as a function.
+/// The function behind [`note!`].
 pub fn note(text: fmt::Arguments<'_>) {
     put(text, |text| border::log(0, text));
 }
 
-/// [`warn!`] as a function.
+/// The function behind [`warn!`].
 pub fn warn(text: fmt::Arguments<'_>) {
     put(text, |text| border::log(1, text));
 }
 
-/// [`fail!`] as a function.
+/// The function behind [`fail!`].
 pub fn fail(text: fmt::Arguments<'_>) -> ! {
     put(text, |text| border::fail(text))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Numbers and times as people write them.
+//! Parses numbers and times.
 
-/// A number: decimal, or hexadecimal behind `0x`.
+/// A number: decimal, or hexadecimal with `0x`.
 pub(crate) fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -9,7 +9,7 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// A time in nanoseconds: `5ms`, `1.5s`, `100us`, `2m`, `1h`; nanoseconds without a unit.
+/// A time in nanoseconds: `5ms`, `1.5s`, `100us`, `2m`, `1h`; without a unit, nanoseconds.
 pub(crate) fn time(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (amount, unit) = text.split_at(end);
@@ -36,7 +36,7 @@ pub(crate) fn time(text: &str) -> Option<u64> {
     whole.checked_add(fraction)
 }
 
-/// A switch.
+/// A boolean.
 pub(crate) fn switch(text: &str) -> Option<bool> {
     match text {
         "" | "true" | "yes" | "on" | "1" => Some(true),
