@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Has ecli's relocations packed, where the C library that is linked in can unpack them: the file is
-//! 0.3 MB smaller, and so is the memory of a run.
+//! Packs ecli's relocations if the linked C library can unpack them: the file is 0.3 MB smaller,
+//! and so is the memory of a run.
 
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
 use std::env;
 use std::fs;
 
-/// The first glibc whose static programs understand `DT_RELR`.
+/// The first glibc whose static programs support `DT_RELR`.
 const FIRST: (u32, u32) = (2, 36);
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let of = |name: &str| env::var(name).unwrap_or_default();
-    // The header is that of this machine.
+    // The header is of this machine.
     let is_native = of("HOST") == of("TARGET");
     let is_glibc = of("CARGO_CFG_TARGET_OS") == "linux" && of("CARGO_CFG_TARGET_ENV") == "gnu";
     if is_native && is_glibc && glibc().is_some_and(|version| version >= FIRST) {
@@ -21,7 +21,7 @@ fn main() {
     }
 }
 
-/// The version of the C library, as its headers have it.
+/// The version of the C library in its headers.
 fn glibc() -> Option<(u32, u32)> {
     let header = fs::read_to_string("/usr/include/features.h").ok()?;
     let number = |name: &str| {

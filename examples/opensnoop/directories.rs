@@ -50,13 +50,13 @@ impl Module for Directories {
         for record in batch.records() {
             let process = (record.u32(self.pid), Text::new(&record.text(self.comm)));
             let name = record.text(self.fname);
-            let folders = self.counts.entry(process).or_default();
-            let folder = folder(&name);
+            let directories = self.counts.entry(process).or_default();
+            let directory = directory(&name);
             // Finds a known directory without copying its name.
-            if !folders.contains_key(folder) {
-                folders.insert(folder.to_vec(), (0, 0));
+            if !directories.contains_key(directory) {
+                directories.insert(directory.to_vec(), (0, 0));
             }
-            if let Some((opens, failed)) = folders.get_mut(folder) {
+            if let Some((opens, failed)) = directories.get_mut(directory) {
                 *opens += 1;
                 *failed += u64::from(record.i64(self.ret) < 0);
             }
@@ -78,9 +78,9 @@ impl Module for Directories {
 impl Directories {
     fn show(&self) {
         let mut rows: Vec<Row> = Vec::new();
-        for ((pid, comm), folders) in &self.counts {
-            for (folder, (opens, failed)) in folders {
-                let (directory, opens, failed) = (Text::new(folder), *opens, *failed);
+        for ((pid, comm), directories) in &self.counts {
+            for (path, (opens, failed)) in directories {
+                let (directory, opens, failed) = (Text::new(path), *opens, *failed);
                 rows.push(Row { pid: *pid, comm: *comm, directory, opens, failed });
             }
         }
@@ -91,7 +91,7 @@ impl Directories {
 }
 
 /// The directory of a path: `.` if the path has no slash.
-fn folder(path: &[u8]) -> &[u8] {
+fn directory(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(0) => b"/",
         Some(end) => &path[..end],

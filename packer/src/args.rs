@@ -347,10 +347,10 @@ fn name(source: &Path) -> Result<String, Failure> {
 
 /// If packages in one directory would have the same name, they are named after their sources.
 fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
-    let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    let mut directories: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names: BTreeMap<(PathBuf, String), PathBuf> = BTreeMap::new();
     for plan in plans.iter() {
-        *folders.entry(clean(&plan.output)).or_default() += 1;
+        *directories.entry(clean(&plan.output)).or_default() += 1;
         let key = (clean(&plan.output), plan.name.clone());
         if let Some(other) = names.insert(key, plan.source.clone()) {
             let (a, b) = (shown(&other), shown(&plan.source));
@@ -359,7 +359,7 @@ fn name_apart(plans: &mut [Plan], extension: &str) -> Result<(), Failure> {
         }
     }
     for plan in plans {
-        if folders[&clean(&plan.output)] > 1 {
+        if directories[&clean(&plan.output)] > 1 {
             plan.package_name = format!("{}.package.{extension}", plan.name);
             plan.wasm_name = format!("{}.ewasm-skel.h", plan.name);
         }
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn names_folders_and_flags() {
+    fn names_directories_and_flags() {
         let p =
             plan(&["a/b.c/kprobe-link.bpf.c", "-a", "-DX='1 2' -Wall", "-I", "inc", "-w", "ws"]);
         assert_eq!(p.name, "kprobe-link");

@@ -12,7 +12,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bpfpack_folders::{is_ours, make_private, private};
+use bpfpack_directories::{is_ours, make_private, private};
 use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -55,14 +55,14 @@ impl Kind {
         }
     }
 
-    fn is_folder(self) -> bool {
+    fn is_directory(self) -> bool {
         matches!(self, Kind::Headers | Kind::Renamed)
     }
 
     /// The path of an entry in a directory.
-    pub(crate) fn path(self, folder: &Path, hash: &str) -> PathBuf {
+    pub(crate) fn path(self, directory: &Path, hash: &str) -> PathBuf {
         let (prefix, suffix) = self.affixes();
-        folder.join(format!("{prefix}{hash}{suffix}"))
+        directory.join(format!("{prefix}{hash}{suffix}"))
     }
 
     /// Whether a name is one that [`Kind::path`] returns.
@@ -77,7 +77,7 @@ impl Kind {
     /// Whether an entry exists at a path: not a link, and owned by this user.
     pub(crate) fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| {
-            let is_kind = if self.is_folder() { data.is_dir() } else { data.is_file() };
+            let is_kind = if self.is_directory() { data.is_dir() } else { data.is_file() };
             is_kind && is_ours(&data)
         })
     }
@@ -86,26 +86,26 @@ impl Kind {
 /// The directory.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
     temporary: Option<TempDir>,
 }
 
 impl Cache {
     /// Opens the user's cache, or creates a temporary one.
     pub(crate) fn open(console: &Console) -> io::Result<Cache> {
-        match user_folder() {
-            Ok(folder) => Ok(Cache { folder, temporary: None }),
+        match user_directory() {
+            Ok(directory) => Ok(Cache { directory, temporary: None }),
             Err(why) => {
                 console.detail(&format!("the cache is not used: {why}"));
-                let temporary = temporary_folder()?;
-                Ok(Cache { folder: temporary.path().to_owned(), temporary: Some(temporary) })
+                let temporary = temporary_directory()?;
+                Ok(Cache { directory: temporary.path().to_owned(), temporary: Some(temporary) })
             }
         }
     }
 
     /// The path of the directory, without links.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Whether the directory still exists in the next run.
@@ -115,26 +115,26 @@ impl Cache {
 
     /// The path of an entry.
     pub(crate) fn path(&self, kind: Kind, hash: &str) -> PathBuf {
-        kind.path(&self.folder, hash)
+        kind.path(&self.directory, hash)
     }
 }
 
 /// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, if only this user can write there; created if
 /// it is missing. With `sudo -E`, HOME can belong to another user, and the cache with it.
-fn user_folder() -> Result<PathBuf, String> {
+fn user_directory() -> Result<PathBuf, String> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let base = base.ok_or("neither XDG_CACHE_HOME nor HOME names a directory")?;
-    let folder = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
-    match rustix::fs::access(&folder, Access::WRITE_OK) {
-        Ok(()) => Ok(folder),
-        Err(error) => Err(format!("`{}`: {}", shown(&folder), io::Error::from(error))),
+    let directory = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
+    match rustix::fs::access(&directory, Access::WRITE_OK) {
+        Ok(()) => Ok(directory),
+        Err(error) => Err(format!("`{}`: {}", shown(&directory), io::Error::from(error))),
     }
 }
 
 /// A temporary directory that only this user can write to; removed on drop. If `$TMPDIR` belongs to
 /// another user, who could replace the directory, it is created elsewhere.
-pub(crate) fn temporary_folder() -> io::Result<TempDir> {
+pub(crate) fn temporary_directory() -> io::Result<TempDir> {
     let make = |base: &Path| builder("ecc-").tempdir_in(base);
     let first = make(&std::env::temp_dir());
     if let Ok(dir) = &first
@@ -150,7 +150,7 @@ pub(crate) fn temporary_folder() -> io::Result<TempDir> {
 }
 
 /// A new directory in the cache. It gets its final name when it is complete.
-pub(crate) fn new_folder(cache: &Path) -> io::Result<TempDir> {
+pub(crate) fn new_directory(cache: &Path) -> io::Result<TempDir> {
     builder("new-").tempdir_in(cache)
 }
 
@@ -170,8 +170,8 @@ pub(crate) fn open(path: &Path) -> Option<File> {
 
 /// Removes all but the newest entries of a kind. This may remove an entry that another `ecc` is
 /// about to use, which then compiles without it.
-pub(crate) fn keep_newest(folder: &Path, kind: Kind) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+pub(crate) fn keep_newest(directory: &Path, kind: Kind) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| kind.is_name(name)))
@@ -181,7 +181,7 @@ pub(crate) fn keep_newest(folder: &Path, kind: Kind) {
     found.sort();
     let surplus = found.len().saturating_sub(kind.count());
     for (_, path) in found.into_iter().take(surplus) {
-        let _ = if kind.is_folder() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let _ = if kind.is_directory() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
 
     const KINDS: [Kind; 4] = [Kind::Headers, Kind::Precompiled, Kind::Renamed, Kind::Object];
 
-    fn folder() -> TempDir {
+    fn directory() -> TempDir {
         builder("ecc-test-").tempdir().unwrap()
     }
 
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn make(kind: Kind, path: &Path) {
-        match kind.is_folder() {
+        match kind.is_directory() {
             true => fs::create_dir(path).unwrap(),
             false => fs::write(path, "").unwrap(),
         }
@@ -239,50 +239,54 @@ mod tests {
     #[test]
     fn the_oldest_of_ours_go_and_nothing_else() {
         for kind in KINDS {
-            let folder = folder();
+            let directory = directory();
             let (prefix, suffix) = kind.affixes();
             for name in ["1", "extra"] {
-                make(kind, &folder.path().join(format!("{prefix}{name}{suffix}")));
+                make(kind, &directory.path().join(format!("{prefix}{name}{suffix}")));
             }
             // A link whose name is that of an entry, to such an entry.
-            let target = folder.path().join("target");
+            let target = directory.path().join("target");
             make(kind, &target);
-            symlink(&target, kind.path(folder.path(), &hash(0))).unwrap();
+            symlink(&target, kind.path(directory.path(), &hash(0))).unwrap();
             for number in 1..=kind.count() + 3 {
-                make(kind, &kind.path(folder.path(), &hash(number)));
+                make(kind, &kind.path(directory.path(), &hash(number)));
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
-            keep_newest(folder.path(), kind);
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), kind.count() + 4, "{kind:?}");
-            assert!(target.exists() && kind.path(folder.path(), &hash(0)).is_symlink());
-            assert!(!kind.path(folder.path(), &hash(3)).exists());
-            assert!(kind.path(folder.path(), &hash(4)).exists());
+            keep_newest(directory.path(), kind);
+            assert_eq!(
+                fs::read_dir(directory.path()).unwrap().count(),
+                kind.count() + 4,
+                "{kind:?}"
+            );
+            assert!(target.exists() && kind.path(directory.path(), &hash(0)).is_symlink());
+            assert!(!kind.path(directory.path(), &hash(3)).exists());
+            assert!(kind.path(directory.path(), &hash(4)).exists());
         }
     }
 
     #[test]
     fn what_is_a_link_or_open_to_others_is_not_read() {
-        let folder = folder();
+        let directory = directory();
         for kind in KINDS {
-            let path = kind.path(folder.path(), &hash(1));
+            let path = kind.path(directory.path(), &hash(1));
             make(kind, &path);
             assert!(kind.is_at(&path));
-            assert_eq!(open(&path).is_some(), !kind.is_folder());
-            let link = kind.path(folder.path(), &hash(2));
+            assert_eq!(open(&path).is_some(), !kind.is_directory());
+            let link = kind.path(directory.path(), &hash(2));
             symlink(&path, &link).unwrap();
             assert!(!kind.is_at(&link) && open(&link).is_none());
             fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
             assert!(!kind.is_at(&path) && open(&path).is_none());
         }
-        let pipe = folder.path().join("pipe");
+        let pipe = directory.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         assert!(open(&pipe).is_none());
     }
 
     #[test]
-    fn temporary_folders_are_this_users_alone() {
-        let dir = temporary_folder().unwrap();
+    fn temporary_directories_are_this_users_alone() {
+        let dir = temporary_directory().unwrap();
         let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }

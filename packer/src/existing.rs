@@ -374,8 +374,8 @@ mod tests {
 
     /// The result for a file with this content.
     fn found(name: &str, kind: Kind, content: impl AsRef<[u8]>) -> Found {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
         fs::write(&path, content).unwrap();
         look(&path, kind).unwrap()
     }
@@ -443,14 +443,14 @@ mod tests {
 
     #[test]
     fn what_is_large_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for (name, kind, is_other) in [
             ("package.json", Kind::Package, true),
             ("x.skel.json", Kind::Skeleton, true),
             ("ewasm-skel.h", Kind::Header, true),
             ("x.bpf.o", Kind::Object, true),
         ] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             File::create(&path).unwrap().set_len(10 << 30).unwrap();
             let found = look(&path, kind).unwrap();
             assert_eq!(matches!(found, Found::Other(_)), is_other, "{found:?}");
@@ -459,8 +459,8 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_not_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("package.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("package.json");
         assert_eq!(look(&path, Kind::Package).unwrap(), Found::Nothing);
         assert_eq!(look(&path.join("x"), Kind::Package).unwrap(), Found::Nothing);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0)
@@ -477,7 +477,7 @@ mod tests {
             Found::Obstacle("a device")
         );
         for target in ["nowhere", "/dev/zero"] {
-            let link = folder.path().join(format!("{}.json", target.len()));
+            let link = directory.path().join(format!("{}.json", target.len()));
             std::os::unix::fs::symlink(target, &link).unwrap();
             let found = look(&link, Kind::Package).unwrap();
             assert_eq!(found, other(&format!("a symbolic link to `{target}`")));

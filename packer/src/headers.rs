@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::args::{Plan, Vmlinux};
-use crate::cache::{Cache, Kind, hex, keep_newest, new_folder};
+use crate::cache::{Cache, Kind, hex, keep_newest, new_directory};
 use crate::failure::{Failure, exit_code};
 use crate::files::read;
 use crate::message::{Console, shown};
@@ -57,7 +57,7 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
     let are_new = !Kind::Headers.is_at(&dir);
     let mut nameless = None;
     if are_new {
-        let fresh = new_folder(cache.folder()).map_err(other)?;
+        let fresh = new_directory(cache.directory()).map_err(other)?;
         fill(fresh.path(), vmlinux)?;
         // Another ecc may have been faster; its directory has the same content.
         match fs::rename(fresh.path(), &dir) {
@@ -69,7 +69,7 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
                 nameless = Some(fresh);
             }
         }
-        keep_newest(cache.folder(), Kind::Headers);
+        keep_newest(cache.directory(), Kind::Headers);
     }
     Ok(Headers { dir, are_new, cache, hash, _nameless: nameless })
 }
@@ -77,7 +77,7 @@ pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure
 impl Headers {
     /// Where objects are kept, if they are.
     pub(crate) fn kept(&self) -> Option<&Path> {
-        self.cache.is_kept().then(|| self.cache.folder())
+        self.cache.is_kept().then(|| self.cache.directory())
     }
 
     /// The path of an entry beside the headers, whether it is kept or temporary.
@@ -105,7 +105,7 @@ impl Headers {
     /// kept.
     pub(crate) fn precompiled(&self, clang: &Path, flags: &[String]) -> Option<PathBuf> {
         let identity = self.identity(clang, flags)?;
-        self.kept().map(|folder| Kind::Precompiled.path(folder, &identity))
+        self.kept().map(|directory| Kind::Precompiled.path(directory, &identity))
     }
 }
 
@@ -135,9 +135,9 @@ impl Making {
         let ours_alone = fs::Permissions::from_mode(0o600);
         if fs::set_permissions(&self.file, ours_alone).is_ok()
             && self.file.persist(&self.target).is_ok()
-            && let Some(folder) = self.target.parent()
+            && let Some(directory) = self.target.parent()
         {
-            keep_newest(folder, Kind::Precompiled);
+            keep_newest(directory, Kind::Precompiled);
         }
     }
 }

@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn only_modules_are_packed() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let read = |name: &str, bytes: &[u8]| {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             std::fs::write(&path, bytes).unwrap();
             read_one(&path).map(|module| module.name).map_err(|failure| failure.exit_code)
         };
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(read("a.wasm", &[BINARY, VERSION].concat()), Ok("a.wasm".to_owned()));
         assert_eq!(read("a.wasm", text), Err(exit_code::DESCRIBE));
         assert_eq!(read("a.wasm", BINARY), Err(exit_code::DESCRIBE));
-        let missing = read_one(&folder.path().join("missing")).unwrap_err();
+        let missing = read_one(&directory.path().join("missing")).unwrap_err();
         assert_eq!(missing.exit_code, exit_code::NO_INPUT);
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use object::build::elf::{Builder, SectionData};
 use object::elf::{SHT_STRTAB, STT_SECTION};
 
-use crate::cache::temporary_folder;
+use crate::cache::temporary_directory;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
@@ -27,8 +27,8 @@ pub(crate) fn debug_sections(data: Vec<u8>, btf: Option<Vec<u8>>) -> Result<Vec<
 /// Runs a program such as llvm-strip on the object.
 pub(crate) fn with_program(program: &Path, object: &[u8]) -> Result<Vec<u8>, Failure> {
     let run = || -> anyhow::Result<Vec<u8>> {
-        let folder = temporary_folder()?;
-        let file = folder.path().join("object.bpf.o");
+        let directory = temporary_directory()?;
+        let file = directory.path().join("object.bpf.o");
         fs::write(&file, object)?;
         let output = Command::new(program).arg("-g").arg(&file).output()?;
         if !output.status.success() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The command line of `ecli`: [`Args`] as they are written, [`Plan`] as they are meant.
+//! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
 mod line;
 mod near;
@@ -23,7 +23,7 @@ pub(crate) use values::expr_failure;
 use values::{PidArg, expr, variable};
 
 impl Run {
-    /// Settles what is meant. No file is touched.
+    /// Resolves the options to a [`Plan`]. It touches no file.
     fn plan(
         self,
         package: Origin,
@@ -129,7 +129,7 @@ pub(crate) mod tests {
     pub(crate) fn plan(args: &[&str]) -> Result<Plan, String> {
         let words = [&["ecli"], args].concat().iter().map(OsString::from).collect();
         let args = Args::of(words).map_err(|error| error.to_string())?;
-        // As of a module: what is behind the name is not looked at.
+        // As for a module: the words after the name are not parsed.
         args.of_module().map_err(|failure| failure.message())
     }
 

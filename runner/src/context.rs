@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is known of a run before anything of it is loaded.
+//! What the phases know about a run before anything is loaded.
 
 use bpfpack_schemas::Package;
 use bpfpack_spec::Spec;
@@ -10,21 +10,21 @@ use crate::scope::OfCgroup;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
-/// A package, and what is to be done with it.
+/// A package and how to run it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// What the command line asks for.
+    /// The command line, resolved.
     pub(crate) plan: &'a Plan,
     /// The package.
     pub(crate) package: &'a Package,
-    /// The values of its variables.
+    /// The values of the package's variables.
     pub(crate) arguments: &'a Arguments,
-    /// What is shown of it.
+    /// What is shown.
     pub(crate) spec: &'a Spec,
-    /// Who hears what the user should know.
+    /// Messages for the user.
     pub(crate) talk: &'a Talk,
-    /// What is kept of that.
+    /// Filters for what is shown.
     pub(crate) filters: &'a Filters,
-    /// Of what processes only a part is shown, those of a cgroup.
+    /// Set if only processes of a cgroup are shown.
     pub(crate) of_cgroup: Option<&'a OfCgroup>,
 }

@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: MIT
-//! How a run ends: why, and how long what is left may take.
+//! How a run ends: the reason, and how long the remaining work may take.
 
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, exit_code};
 use crate::symbols::Hurry;
 
-/// What is left at the end has so much time at least, however many signals come: timeout(1) sends
-/// its signal to the process and to its group.
+/// The remaining work always gets this much time, however many signals arrive: timeout(1) signals
+/// both its child and the process group.
 const LEAST: Duration = Duration::from_millis(300);
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// A signal, the time, or the end of the command: what is left is shown.
+    /// A signal, the time limit, or the end of the command: the remaining data is shown.
     Detach,
-    /// As many readings or records as were asked for.
+    /// The requested number of readings or records was shown.
     Enough,
-    /// A reader of an output has gone.
+    /// The reader of an output has closed it.
     Gone,
 }
 
-/// What was found in a round of the loop, as far as it can end the run.
+/// What one round of the loop found that can end the run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Found {
-    /// A reader of an output has gone.
+    /// The reader of an output has closed it.
     pub(crate) is_gone: bool,
-    /// Each view was read as often as was asked for, and no reading is being drawn.
+    /// Each view was read as often as requested, and no reading is being drawn.
     pub(crate) is_enough: bool,
-    /// As many records were shown as were asked for.
+    /// As many records were shown as requested.
     pub(crate) none_left: bool,
-    /// A signal has come.
+    /// A signal has arrived.
     pub(crate) is_signalled: bool,
     /// A stage has ended the run.
     pub(crate) is_stopped: bool,
     /// The command has ended.
     pub(crate) has_run: bool,
-    /// The time is over.
+    /// The time limit is reached.
     pub(crate) is_over: bool,
 }
 
 impl Found {
-    /// Whether, and why, the run ends now.
+    /// Whether the run ends now, and why.
     pub(crate) fn end(self) -> Option<End> {
         match self {
             Found { is_gone: true, .. } => Some(End::Gone),
@@ -59,38 +59,38 @@ impl Found {
 #[derive(Debug)]
 pub(crate) struct Ending {
     hurry: Hurry,
-    /// A signal came while what is left was read, or written.
+    /// A signal arrived while the remaining data was read or written.
     is_signalled: bool,
 }
 
 impl Ending {
-    /// Of a run that has not ended. `hurry` knows when it does.
+    /// For a run that has not ended. `hurry` learns when it does.
     pub(crate) fn new(hurry: Hurry) -> Ending {
         Ending { hurry, is_signalled: false }
     }
 
-    /// The run ends now.
+    /// Notes that the run ends now.
     pub(crate) fn begin(&self) {
         self.hurry.begin();
     }
 
-    /// A signal came behind the one that ended the run.
+    /// Notes that another signal arrived after the run ended.
     pub(crate) fn note_signal(&mut self) {
         self.is_signalled = true;
     }
 
-    /// When nothing is waited for any more, because a signal came.
+    /// When waiting stops because of a signal.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.hurry.since().filter(|_| self.is_signalled).map(|since| since + LEAST)
     }
 
-    /// Whether nothing is waited for any more.
+    /// Whether waiting has to stop.
     pub(crate) fn is_over(&self) -> bool {
         self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
-/// Nobody reads the output, and a signal says not to wait.
+/// The failure if nobody reads the output and a signal ends the wait.
 pub(crate) fn not_written(left: usize) -> Failure {
     let error = anyhow::anyhow!(
         "{left} bytes of output were not written, and records may be missing: a signal arrived \

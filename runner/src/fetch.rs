@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Reads a package from where it is.
+//! Reads a package or a Wasm module from a file or from standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,22 +12,22 @@ use bpfpack_schemas::{Package, module};
 use crate::args::Origin;
 use crate::failure::{Failure, exit_code};
 
-/// How binary Wasm modules begin.
+/// The first bytes of a binary Wasm module.
 pub(crate) const WASM: &[u8] = b"\0asm";
-/// How a package begins that was written as YAML.
+/// The first bytes of a package in YAML.
 const YAML: &[u8] = b"bpf_object:";
 const ELF: &[u8] = b"\x7fELF";
 
-/// What can be run.
+/// What `ecli` can run.
 #[derive(Debug)]
 pub(crate) enum Fetched {
     /// A package.
     Package(Box<Package>),
-    /// A Wasm module.
+    /// A Wasm module that is a whole tracer.
     Module(Vec<u8>),
 }
 
-/// Reads and decodes what is to be run.
+/// Reads and decodes a package or a module.
 pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     let name = match origin {
         Origin::Stdin => "standard input".to_owned(),
@@ -57,8 +57,8 @@ pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
     })
 }
 
-/// Reads all of it into one piece of memory, which grows where it is: of what is reserved, only what
-/// is read takes any.
+/// Reads everything into one allocation. Reserving the whole size is cheap: the kernel provides
+/// memory only for pages that are written.
 fn read(origin: &Origin) -> io::Result<Vec<u8>> {
     let file = match origin {
         Origin::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned()?),
@@ -66,7 +66,7 @@ fn read(origin: &Origin) -> io::Result<Vec<u8>> {
     };
     let mut text = Vec::new();
     text.reserve_exact(file.metadata()?.len().min(MAX_PACKAGE_SIZE) as usize);
-    // One more than is taken, so that what is too large is seen to be.
+    // One byte more than the limit, so that a file that is too large is noticed.
     file.take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the targets in tests/fuzz reach of this crate; only built with `--cfg fuzzing`. Nothing
-//! here loads a program, and no symbol is looked up: formats have no tracer then.
+//! The parts of this crate that the targets in tests/fuzz use; only built with `--cfg fuzzing`.
+//! Nothing here loads a program or looks up a symbol.
 
 mod cases;
 mod filters;
@@ -28,25 +28,26 @@ use cases::{Case, Choice};
 pub use filters::run_filter;
 pub use modules::run_modules;
 
-/// What a format made of records, or of readings.
+/// The output of a format for records or readings.
 #[derive(Debug)]
 pub struct Shown {
     /// The name of the format.
     pub format: &'static str,
-    /// What was appended for each record, or for each reading; nothing where it is not shown.
+    /// The output for each record or reading; empty if it is not shown.
     pub pieces: Vec<Vec<u8>>,
-    /// A piece is a reading.
+    /// Whether the pieces are readings.
     pub is_reading: bool,
-    /// Records or entries in a piece that is not empty.
+    /// The number of records or entries in a piece that is not empty.
     pub count: usize,
-    /// More than any piece should have.
+    /// An upper bound for the size of a piece.
     pub most: usize,
 }
 
-/// Shows `input`, which chooses how and has the records, as the structs of `btf`, in all formats.
+/// Shows `input`, which has options and records, as the structs of `btf`, in all formats.
 ///
 /// # Panics
-/// When the fast writer and the general one differ, or a record that is not shown leaves something.
+/// Panics if the fast writer and the general one differ, or if a record that is not shown leaves
+/// output.
 pub fn show(btf: &[u8], input: &[u8], take: &mut dyn FnMut(&Shown)) {
     let Ok(btf) = Btf::parse(btf) else { return };
     let Some((choice, records)) = Choice::take(input) else { return };
@@ -60,7 +61,7 @@ pub fn show(btf: &[u8], input: &[u8], take: &mut dyn FnMut(&Shown)) {
     }
 }
 
-/// A format, and how it looks.
+/// A format with its settings.
 struct Looks<'c> {
     kind: &'static FormatKind,
     settings: Settings,
@@ -71,7 +72,7 @@ impl Looks<'_> {
     fn new<'c>(name: &str, choice: &Choice, meanings: bool, spec: &'c Spec) -> Looks<'c> {
         let symbols = Symbols::new(Setup::none(), Patience::Records(Hurry::default()));
         let symbolizer = Symbolizer::without_maps(Rc::new(RefCell::new(symbols)));
-        // Nothing of the machine is looked up for bytes that are no addresses.
+        // Nothing on this machine is looked up for bytes that are not addresses.
         let symbolizer = (!meanings).then(|| Rc::new(RefCell::new(symbolizer)) as _);
         let settings = Settings {
             timestamps: choice.has_stamps,
@@ -83,7 +84,7 @@ impl Looks<'_> {
         Looks { kind: formats::named(name).unwrap_or(formats::TEXT), settings, spec }
     }
 
-    /// A format whose run has begun.
+    /// A format whose run has started.
     fn format(&self) -> Box<dyn Format> {
         let mut format = self.kind.format(&self.settings);
         format.start(&self.spec.sources, &mut Vec::new());
@@ -96,7 +97,7 @@ impl Looks<'_> {
         let piece = |bytes: &&[u8]| {
             let mut out = Vec::new();
             for records in Records::by_type(stream, time, None, &[bytes]) {
-                // Those in which nothing is are shown as bytes alone.
+                // Malformed records are shown only as bytes.
                 if !(self.kind.is_structured && records.are_malformed) {
                     format.records(&records, &mut out);
                 }
@@ -106,7 +107,7 @@ impl Looks<'_> {
         records.iter().map(piece).collect()
     }
 
-    /// Two readings, one after the other.
+    /// Shows two readings, one after the other.
     fn show_readings(&self, view: &Arc<View>, case: &Case) -> Shown {
         let mut format = self.format();
         let mut piece = || {
@@ -123,7 +124,7 @@ impl Looks<'_> {
 }
 
 impl Looks<'_> {
-    /// A live screen of readings that are arranged in all ways, with keys between.
+    /// Shows readings in all arrangements on a live screen, with keys in between.
     fn show_live(&self, view: &Arc<View>, case: &Case) -> Shown {
         let terminal = Terminal { size: || Some((12, 40)), has_colors: true };
         let settings = Settings { terminal: Some(terminal), ..self.settings.clone() };
@@ -187,13 +188,13 @@ fn show_case(
         take(&looks.show_readings(view, case));
     }
     if looks.kind == formats::TEXT {
-        // A screen is drawn some twenty times, and each time all columns are looked at.
+        // A screen is drawn some twenty times, and each time all columns are checked.
         let is_small = |view: &&Arc<View>| Column::all(view).len() <= 64 && case.most <= 1 << 16;
         case.spec.views().filter(is_small).for_each(|view| take(&looks.show_live(view, case)));
     }
 }
 
-/// Hands the readings that come out of stages on.
+/// Passes on the readings that come out of stages.
 struct Out<'o>(&'o mut dyn FnMut(&Rc<Reading>));
 
 impl Next for Out<'_> {
@@ -209,7 +210,7 @@ impl Next for Out<'_> {
     }
 }
 
-/// The object with the calls counted that write to buffers; none where there are none.
+/// Instruments the calls of an object that write to buffers; `None` if there are none.
 pub fn count_losses(object: &[u8]) -> Option<Vec<u8>> {
     let calls = Calls::find(object)?;
     let buffers = calls.buffers();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What this kernel and this user can do. Features are asked for, not concluded from a version. What
+//! What this kernel and this user can do. Each feature is probed, not derived from a version. What
 //! follows from the answers is decided elsewhere.
 
 use std::collections::BTreeSet;
@@ -29,9 +29,9 @@ impl Capability {
         Capability::new(12, "CAP_NET_ADMIN", "network programs");
     /// For packet sockets.
     pub(crate) const NET_RAW: Capability = Capability::new(13, "CAP_NET_RAW", "packet sockets");
-    /// In place of all others.
+    /// Replaces all others.
     pub(crate) const SYS_ADMIN: Capability = Capability::new(21, "CAP_SYS_ADMIN", "everything");
-    /// For programs that trace.
+    /// For tracing programs.
     pub(crate) const PERFMON: Capability = Capability::new(38, "CAP_PERFMON", "tracing");
     /// For all programs.
     pub(crate) const BPF: Capability = Capability::new(39, "CAP_BPF", "loading BPF programs");
@@ -46,60 +46,60 @@ impl Capability {
 pub(crate) struct Capabilities(u64);
 
 impl Capabilities {
-    /// Whether one is in it.
+    /// Whether the set has a capability.
     pub(crate) fn has(self, capability: Capability) -> bool {
         self.0 & 1 << capability.number != 0
     }
 
-    /// The set of some.
+    /// Makes a set.
     #[cfg(test)]
     pub(crate) fn of(capabilities: &[Capability]) -> Capabilities {
         Capabilities(capabilities.iter().fold(0, |set, capability| set | 1 << capability.number))
     }
 }
 
-/// The effective capabilities of this thread; none where the kernel does not tell.
+/// The effective capabilities of this thread; `None` if the kernel does not report them.
 pub(crate) fn capabilities() -> Option<Capabilities> {
     rustix::thread::capabilities(None).ok().map(|sets| Capabilities(sets.effective.bits()))
 }
 
-/// What explains that a program is refused.
+/// Facts about the kernel that explain why a program is refused.
 pub(crate) trait Facts {
     /// Whether kprobes can be attached.
     fn has_kprobes(&self) -> bool;
 
-    /// Those of some names that functions have.
+    /// Which of these names are names of functions that can be traced.
     fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String>;
 
-    /// Whether there is a function of this name that could be traced.
+    /// Whether a function of this name can be traced.
     fn has_function(&self, name: &str) -> bool {
         !self.functions_among(&BTreeSet::from([name])).is_empty()
     }
 
-    /// Whether tracepoints can be seen.
+    /// Whether tracefs can be used.
     fn tracefs(&self) -> Tracefs;
 
-    /// Whether there is a tracepoint `category/name`; none where that cannot be seen.
+    /// Whether the tracepoint `category/name` exists; `None` if tracefs cannot be read.
     fn has_tracepoint(&self, event: &str) -> Option<bool>;
 }
 
-/// Whether the file system with the tracepoints can be used.
+/// Whether tracefs, the file system with the tracepoints, can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tracefs {
-    /// It is mounted where libbpf looks for it.
+    /// It is mounted where libbpf searches for it.
     Mounted,
-    /// It is mounted there, and this user may not look into it.
+    /// It is mounted there, but this user cannot read it.
     Hidden(PathBuf),
     /// It is not mounted.
     Absent,
 }
 
-/// The kernel that runs.
+/// The running kernel.
 #[derive(Debug)]
 pub(crate) struct Running;
 
 impl Facts for Running {
-    /// The kernel has an event source for kprobes, where they can be attached.
+    /// Kprobes can be attached if there is an event source or a control file for them.
     fn has_kprobes(&self) -> bool {
         Path::new("/sys/bus/event_source/devices/kprobe").exists()
             || TRACEFS.iter().any(|dir| Path::new(dir).join("kprobe_events").exists())
@@ -124,7 +124,7 @@ impl Facts for Running {
     }
 }
 
-/// The names of the functions that can be traced, each once.
+/// The names of all functions that can be traced, each once.
 pub(crate) fn functions() -> Vec<String> {
     let listed = tracefs().map(|dir| dir.join("available_filter_functions"));
     let listed = listed.and_then(|path| fs::read_to_string(path).ok());
@@ -140,30 +140,29 @@ pub(crate) fn functions() -> Vec<String> {
             symbols.lines().filter_map(name).collect()
         }
     };
-    // Where functions were, that are gone (kernel/trace/ftrace.c).
+    // Placeholders for functions that are gone (kernel/trace/ftrace.c).
     names.retain(|name| !name.starts_with("__ftrace_invalid_address__"));
     names.sort_unstable();
     names.dedup();
     names
 }
 
-/// Whether the kernel describes its types, which `tp_btf`, `fentry` and their kind need.
+/// Whether the kernel has BTF, which `tp_btf`, `fentry` and similar programs need.
 pub(crate) fn has_btf() -> bool {
     Path::new(VMLINUX_BTF).exists()
 }
 
-/// The kernel's own type information: 5 MB or more, so it is kept only as long as it is needed.
+/// The kernel's BTF. It takes 5 MB or more, so keep it only as long as needed.
 pub(crate) fn btf() -> Option<Btf<'static>> {
     let data = fs::read(VMLINUX_BTF).ok()?;
     Btf::parse(&data).ok().map(Btf::into_owned)
 }
 
-/// Where the file system with the tracepoints may be mounted.
+/// Where tracefs may be mounted.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// The file system with the tracepoints: where it is mounted, or, as in many containers it is not, a
-/// mount of our own that nobody else sees, and that is gone with this process. None where this user
-/// may have neither.
+/// The directory of tracefs. If it is not mounted, as in many containers, this is a private mount
+/// that is gone with this process. `None` if this user may have neither.
 pub(crate) fn tracefs() -> Option<&'static Path> {
     static OWN: OnceLock<Option<(OwnedFd, PathBuf)>> = OnceLock::new();
     let mounted = TRACEFS.iter().map(Path::new).find(|dir| dir.join("events").is_dir());
@@ -177,7 +176,7 @@ pub(crate) fn tracefs() -> Option<&'static Path> {
     })
 }
 
-/// A mount of tracefs that has no place among the others.
+/// Creates a mount of tracefs outside the directory tree.
 fn detached_tracefs() -> rustix::io::Result<OwnedFd> {
     use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
     let context = rustix::mount::fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -186,7 +185,7 @@ fn detached_tracefs() -> rustix::io::Result<OwnedFd> {
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Where the file system with the tracepoints is mounted, if this user may not look into it.
+/// Where tracefs is mounted, if this user cannot read it.
 fn hidden_tracefs() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     hidden_in(&mounts, |dir| {
@@ -194,7 +193,7 @@ fn hidden_tracefs() -> Option<PathBuf> {
     })
 }
 
-/// The same, by the text of `/proc/self/mounts`: proc_pid_mounts(5).
+/// The same, for a text in the format of `/proc/self/mounts` (proc_pid_mounts(5)).
 fn hidden_in(mounts: &str, is_hidden: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let dir = |line: &str| {
         let mut words = line.split(' ').skip(1);
@@ -204,8 +203,7 @@ fn hidden_in(mounts: &str, is_hidden: impl Fn(&Path) -> bool) -> Option<PathBuf>
     mounts.lines().filter_map(dir).find(|dir| is_hidden(dir))
 }
 
-/// Whether the kernel asks BPF programs when security modules are asked; none where that cannot
-/// be seen.
+/// Whether the kernel calls BPF programs as a security module; `None` if that cannot be read.
 pub(crate) fn has_bpf_lsm() -> Option<bool> {
     let modules = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
     Some(modules.trim().split(',').any(|module| module == "bpf"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The keyboard of a live screen: keys come one by one, and are not shown.
+//! The keyboard of a live screen: keys arrive one by one and are not echoed.
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,21 +9,21 @@ use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
 
-/// The terminal's settings while keys are read. They are put back when this is dropped.
+/// The terminal's settings while keys are read. Dropping this restores them.
 #[derive(Debug)]
 pub(crate) struct Keyboard {
     saved: Termios,
 }
 
-/// Whether this process may use its terminal: one in the background would be stopped.
+/// Whether this process may use its terminal. A background process would be stopped.
 pub(crate) fn is_in_foreground() -> bool {
-    // Where it is not the terminal that this process belongs to, nobody is stopped.
+    // If this is not the controlling terminal, the process cannot be stopped.
     tcgetpgrp(io::stdout()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 
 impl Keyboard {
-    /// The keyboard on standard input; none where that is no terminal. Ctrl-C remains a signal.
-    /// Ctrl-Z and Ctrl-\ are none: they would leave the screen as it is.
+    /// Opens the keyboard on standard input; `None` if that is not a terminal. Ctrl-C remains a
+    /// signal. Ctrl-Z and Ctrl-\ do not, because they would leave the screen as it is.
     pub(crate) fn open() -> Option<Keyboard> {
         let stdin = io::stdin();
         if !Keyboard::can_open() {
@@ -40,12 +40,12 @@ impl Keyboard {
         Some(Keyboard { saved })
     }
 
-    /// Whether there is one.
+    /// Whether standard input is a keyboard that can be opened.
     pub(crate) fn can_open() -> bool {
         io::stdin().is_terminal() && is_in_foreground()
     }
 
-    /// The keys that were pressed; none when the terminal is gone.
+    /// Returns the pressed keys; `None` if the terminal is gone.
     pub(crate) fn take(&self) -> Option<Vec<Key>> {
         let mut bytes = [0; 256];
         match rustix::io::read(io::stdin(), &mut bytes) {

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! The phases of `ecli run`, each in its module; [`run`] is the flow of data through them:
+//! The library behind `ecli`. Each phase of `ecli run` is a module, and [`run`] shows how data
+//! flows through them:
 //!
-//! fetch -> package -> arguments -> spec -> load -> bind -> attach -> run (source -> stage -> output)
+//! ```text
+//! fetch -> package -> arguments -> spec -> load -> bind -> attach -> run
+//!                                                       (source -> stage -> output)
+//! ```
 
-// What only modules use would need a condition in a dozen places.
+// Without Wasm, a dozen items have no user; this is simpler than a condition at each of them.
 #![cfg_attr(not(feature = "wasm"), allow(dead_code))]
 
 pub mod args;
@@ -52,20 +56,22 @@ use run::Prepared;
 
 pub use bpfpack_failure::Failure;
 
-/// Becomes the process that reads the files of other processes, or the one that waits to become a
-/// command, where the command line asks for that; otherwise returns none at once. To be called first
-/// by a program that runs packages.
+/// Becomes a helper process if the command line asks for one: the symbolizer, which reads files of
+/// other processes, or the process that waits to become a traced command. Otherwise it returns
+/// `None` at once. A program that runs packages calls this first.
 pub fn other_process() -> Option<std::process::ExitCode> {
     symbols::worker::run_if_asked().or_else(command::waiting::run_if_asked)
 }
 
-/// Runs what the command line asks for; the exit code, which only modules choose.
+/// Runs what the command line asks for. Returns the exit code, which is 0 unless a module chooses
+/// another.
 ///
 /// # Errors
-/// With everything detached; what was shown before stays shown.
+/// Returns an error if a phase fails. Everything is detached by then; output that was written
+/// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let fetched = fetch::fetch(&args.package()?)?;
-    // From here on, signals are read from a descriptor, so that nothing is left behind.
+    // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
     let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
@@ -74,11 +80,11 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;
     let variables = vars::Variables::of(&package.meta, &elf, &btf);
-    // What is behind the package's name is understood now that its arguments are known.
+    // The words after the package's name can be parsed only now that its arguments are known.
     let known = args.has_more().then(|| variables.command(&args.name()));
     let mut plan = args.of_package(known.as_ref())?;
     let Some(given) = variables.parse(known, &plan.arguments)? else {
-        return Ok(0); // --help or --version of the package
+        return Ok(0); // `--help` or `--version` of the package
     };
     output::check::terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
@@ -95,15 +101,15 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
-    // To verify programs can take seconds, and until they are attached there is nothing to undo: a
-    // signal ends ecli at once. But pins are removed where a run fails, which takes a moment.
+    // Verifying programs can take seconds, and there is nothing to undo until they are attached, so
+    // a signal ends ecli at once. With pins, it does not: a failed run has to remove them.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
     let (arguments, filters, of_cgroup) = (&arguments, &filters, of_cgroup.as_ref());
     let (plan, package, spec, talk) = (&plan, &package, &spec, &talk);
     let context = Context { plan, package, arguments, spec, talk, filters, of_cgroup };
-    // Buffers are opened before the programs are attached: no record comes too early.
+    // Buffers are opened before programs are attached, so no record is missed.
     let prepare = |object: &Object| {
-        // From here on, what is made has to be undone.
+        // From here on, whatever is created has to be undone.
         drop(passing.take());
         Prepared::new(&context, modules.as_ref(), object)
     };

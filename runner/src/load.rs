@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Opens and loads an object. [`Opened`] becomes [`Loaded`] or an explained failure.
+//! Opens and loads an object. [`Opened`] becomes [`Loaded`], or a failure that explains itself.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,13 +20,13 @@ use crate::memory;
 use crate::sys;
 use crate::vars::Arguments;
 
-/// What libbpf said since it was last taken. It is shown where it explains a failure.
+/// Messages of libbpf since the last call of `take_log`. They are shown if they explain a failure.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-/// Lines of a verifier's log that are shown: the reason is at its end.
+/// Number of lines of the verifier log to show. The reason is at the end.
 const VERIFIER_LINES: usize = 25;
 
-/// Keeps libbpf's messages from the user, unless they are asked for.
+/// Captures libbpf's messages. The user sees them only if `show` is set.
 pub(crate) fn capture_log(show: bool) {
     fn keep(text: String) {
         if let Ok(mut log) = LOG.lock() {
@@ -43,43 +43,43 @@ pub(crate) fn capture_log(show: bool) {
     }
 }
 
-/// What libbpf said since the last time.
+/// Takes the messages of libbpf since the last call.
 pub(crate) fn take_log() -> String {
     LOG.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
 }
 
-/// Whether a map of this name holds a data section: libbpf puts the object's name before the plain
-/// ones (`hardirqs.bss`), and leaves others as they are (`.data.counters`).
+/// Whether the map of this name holds a data section. libbpf prefixes the standard sections with
+/// the object's name (`hardirqs.bss`) and keeps other names (`.data.counters`).
 pub(crate) fn holds_section(map: &str, section: &str) -> bool {
     map == section || map.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
 }
 
-/// A failure that may concern one program.
+/// A failure that may be due to one program.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// The program, if one is to blame.
+    /// The program, if the failure is due to one.
     pub(crate) program: Option<String>,
-    /// It is refused since what it attaches to is not there, or not to be had.
+    /// Whether the program is refused because its target does not exist or is not accessible.
     pub(crate) is_for_target: bool,
-    /// What the user sees.
+    /// The failure to show.
     pub(crate) failure: Failure,
 }
 
-/// An object that libbpf has read.
+/// An object that libbpf has opened.
 #[derive(Debug)]
 pub(crate) struct Opened(OpenObject);
 
-/// An object that the kernel has taken.
+/// An object that the kernel has loaded.
 #[derive(Debug)]
 pub(crate) struct Loaded(pub(crate) Object);
 
-/// Reads the object. The maps of its data sections are named after its name.
+/// Opens the object. `name` becomes the prefix of the maps for its data sections.
 pub(crate) fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
     take_log();
-    // libbpf follows a type that is made of itself for ever.
+    // libbpf recurses endlessly into a type that contains itself.
     BpfObject::parse(object).and_then(|elf| elf.check_types()).map_err(bad_object)?;
     ObjectBuilder::default()
-        // Without a name, they would be named after an address.
+        // Without a name, libbpf would use the address as one.
         .name(name)
         .and_then(|builder| builder.open_memory(object))
         .map(Opened)
@@ -90,7 +90,7 @@ pub(crate) fn open(name: &str, object: &[u8]) -> Result<Opened, Failure> {
 }
 
 impl Opened {
-    /// Puts the arguments in place of the variables' initial values.
+    /// Replaces initial values of variables by arguments.
     pub(crate) fn set_variables(&mut self, arguments: &Arguments) -> Result<(), Failure> {
         for assignment in &arguments.assignments {
             let is_it = |name: &str| holds_section(name, &assignment.section);
@@ -109,8 +109,8 @@ impl Opened {
         Ok(())
     }
 
-    /// Gives maps the sizes that the package, or the user, wants, where their definitions leave them
-    /// to user space. libbpf makes ring buffers as large as the kernel takes them.
+    /// Sets the sizes of maps from the package and from `wanted`, if their definitions leave them
+    /// to user space. libbpf rounds the size of a ring buffer up to one that the kernel accepts.
     pub(crate) fn size_maps(
         &mut self,
         meta: &Meta,
@@ -154,8 +154,8 @@ impl Opened {
         Ok(())
     }
 
-    /// Makes all maps the object's own: none is found by a name that others have pinned, and none
-    /// stays. Returns the names of those.
+    /// Makes all maps private: no map is looked up at a pin path, and none is pinned. Returns the
+    /// names of the maps that ask for a pin.
     #[cfg(feature = "wasm")]
     pub(crate) fn forget_pins(&mut self) -> Vec<String> {
         let pinned = self.pinned();
@@ -165,7 +165,7 @@ impl Opened {
         pinned
     }
 
-    /// The names of the maps that ask to be pinned.
+    /// The names of the maps that ask for a pin.
     pub(crate) fn pinned(&mut self) -> Vec<String> {
         let pinned = self.0.maps_mut().filter_map(|mut map| {
             sys::asks_for_pin(&mut map).then(|| map.name().to_string_lossy().into_owned())
@@ -173,10 +173,10 @@ impl Opened {
         pinned.collect()
     }
 
-    /// Has a map pinned at a path, or, where one is pinned there, that one used.
+    /// Pins a map at a path when it is loaded, or reuses the map that is pinned there.
     ///
     /// # Errors
-    /// When the path is none.
+    /// Returns an error if the path is not valid.
     pub(crate) fn pin(&mut self, name: &str, path: &Path) -> Result<(), Failure> {
         let map = self.0.maps_mut().find(|map| map.name().to_str() == Some(name));
         map.map_or(Ok(()), |mut map| map.set_pin_path(path)).map_err(|error| {
@@ -185,7 +185,7 @@ impl Opened {
         })
     }
 
-    /// What its maps take, in bytes.
+    /// The memory that each map takes, in bytes.
     pub(crate) fn memory(&self) -> Vec<(String, u64)> {
         let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1) as u64;
         let of = |map: libbpf_rs::OpenMap<'_>| {
@@ -200,7 +200,7 @@ impl Opened {
         self.0.maps().map(of).collect()
     }
 
-    /// Keeps programs from being loaded.
+    /// Excludes programs from loading.
     pub(crate) fn leave_out(&mut self, names: &BTreeSet<String>) {
         for mut program in self.0.progs_mut() {
             if program.name().to_str().is_some_and(|name| names.contains(name)) {
@@ -209,7 +209,7 @@ impl Opened {
         }
     }
 
-    /// Has programs loaded that are not, unless they are asked for: their section begins with `?`.
+    /// Includes programs that are not loaded by default because their section begins with `?`.
     pub(crate) fn take_in(&mut self, wanted: impl Fn(&str) -> bool) {
         for mut program in self.0.progs_mut() {
             if program.name().to_str().is_some_and(&wanted) {
@@ -218,7 +218,8 @@ impl Opened {
         }
     }
 
-    /// Gives programs a type whose sections libbpf does not know, as `find` has it for a section.
+    /// Sets the type of programs whose section libbpf does not know; `find` returns the type for a
+    /// section.
     pub(crate) fn set_types(&mut self, find: impl Fn(&str) -> Option<ProgramType>) {
         for mut program in self.0.progs_mut() {
             let is_unknown = program.prog_type() == ProgramType::Unspec;
@@ -229,7 +230,7 @@ impl Opened {
         }
     }
 
-    /// The types of programs, by their names.
+    /// The types of the programs, by name.
     pub(crate) fn types(&self) -> Vec<(String, ProgramType)> {
         let of = |program: libbpf_rs::OpenProgram<'_>| {
             (program.name().to_string_lossy().into_owned(), program.prog_type())
@@ -237,7 +238,7 @@ impl Opened {
         self.0.progs().map(of).collect()
     }
 
-    /// Has programs loaded to be attached by links of user functions.
+    /// Prepares programs for attachment by uprobe_multi links.
     pub(crate) fn link_user_functions(&mut self, names: &BTreeSet<String>) {
         for mut program in self.0.progs_mut() {
             if program.name().to_str().is_some_and(|name| names.contains(name)) {
@@ -246,7 +247,7 @@ impl Opened {
         }
     }
 
-    /// Has a program loaded for a kind of hook.
+    /// Sets the attach type of a program.
     pub(crate) fn set_attach_type(&mut self, name: &str, kind: ProgramAttachType) {
         let program = self.0.progs_mut().find(|program| program.name().to_str() == Some(name));
         if let Some(mut program) = program {
@@ -254,10 +255,10 @@ impl Opened {
         }
     }
 
-    /// Has a program loaded for a function, of the kernel or of another program.
+    /// Sets the function, of the kernel or of another program, for which a program is loaded.
     ///
     /// # Errors
-    /// When libbpf does not know the function.
+    /// Returns an error if libbpf does not find the function.
     pub(crate) fn aim(
         &mut self,
         name: &str,
@@ -274,7 +275,7 @@ impl Opened {
         })
     }
 
-    /// Hands the object to the kernel. `hint` knows what the user can do where a program of a section
+    /// Loads the object into the kernel. `hint` returns advice for a program with this section that
     /// is refused without a reason.
     pub(crate) fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
         take_log();
@@ -290,14 +291,14 @@ impl Opened {
     }
 }
 
-/// Finds which program was refused, and what the kernel answered.
+/// Finds which program was refused, and the kernel's reason.
 fn explain(
     error: &libbpf_rs::Error,
     log: &str,
     sections: &[(String, String)],
     hint: impl Fn(&str) -> Option<String>,
 ) -> Refused {
-    // The limits of this process have nothing to do with the programs.
+    // These limits of the process or machine are not due to a program.
     for (number, what) in [
         (libc::EMFILE, "ecli has reached its limit of open files"),
         (libc::ENFILE, "this machine has reached its limit of open files"),
@@ -327,7 +328,7 @@ fn explain(
         Some(verifier) => {
             let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {error:#}");
             let failure = Failure::new(exit_code::LOAD, error).details(last_lines(verifier));
-            // What a compiler makes of a check depends on the instruction set.
+            // How a check is compiled depends on the instruction set.
             match verifier.contains("unbounded") || verifier.contains("invalid access") {
                 true => failure.hint(
                     "the source may pass if it is packed for another instruction set: ecc --mcpu \
@@ -358,12 +359,12 @@ fn explain(
     Refused { program: Some(name), is_for_target, failure }
 }
 
-/// The verifier's words on a program, if it has any.
+/// The part of libbpf's messages with the verifier log of a program, if it gives a reason.
 fn verifier_log(log: &str, name: &str) -> Option<String> {
     let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
     let (_, rest) = log.split_once(&begin)?;
     let (text, _) = rest.split_once("-- END PROG LOAD LOG --")?;
-    // What counts how hard the verifier worked is no reason.
+    // Statistics of the verifier are not a reason.
     let has_reason = text.lines().any(|line| !line.is_empty() && !line.starts_with("processed "));
     has_reason.then(|| text.to_owned())
 }
@@ -375,14 +376,14 @@ fn last_lines(text: &str) -> String {
     cut + &lines[from..].join("\n")
 }
 
-/// libbpf's messages, its hint on RLIMIT_MEMLOCK left out: kernels from 5.11 on do not need it.
+/// libbpf's messages without its hint on RLIMIT_MEMLOCK, which kernels since 5.11 do not need.
 fn without_prefix(log: &str) -> String {
     let lines = log.lines().filter(|line| !line.contains("RLIMIT_MEMLOCK"));
     lines.map(|line| line.strip_prefix("libbpf: ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl Loaded {
-    /// The maps of cgroups.
+    /// The maps of type `BPF_MAP_TYPE_CGROUP_ARRAY`.
     pub(crate) fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
         use libbpf_rs::MapCore as _;
         self.0.maps_mut().filter(|map| map.map_type() == MapType::CgroupArray)

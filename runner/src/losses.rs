@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What was shown and what was lost, told at the end of each run, and once when it begins.
+//! Reports shown and lost records at the end of a run, and the first loss when it happens.
 
 use anyhow::anyhow;
 
@@ -8,10 +8,10 @@ use crate::instrument::Counters;
 use crate::source::Buffer;
 use crate::talk::Talk;
 
-/// What is said where the counts of some programs are missing.
+/// The message if the counts of some programs are missing.
 pub(crate) const TOO_LONG: &str = "some programs are too long, so their losses are not counted";
 
-/// How many records were lost, and perhaps more.
+/// Text for a number of lost records; `is_uncertain` says that there may be more.
 #[must_use]
 pub(crate) fn in_words(lost: u64, is_uncertain: bool) -> String {
     match (lost, is_uncertain) {
@@ -26,23 +26,23 @@ pub(crate) fn in_words(lost: u64, is_uncertain: bool) -> String {
 #[derive(Debug)]
 pub(crate) struct Losses {
     counters: Option<Counters>,
-    /// Any loss is a failure.
+    /// Whether a loss is a failure.
     is_strict: bool,
-    was_told: bool,
+    was_reported: bool,
 }
 
 impl Losses {
-    /// With the counts of the programs themselves, where there are any.
+    /// Uses the counters that the programs keep, if there are any.
     pub(crate) fn new(counters: Option<Counters>, is_strict: bool) -> Losses {
-        Losses { counters, is_strict, was_told: false }
+        Losses { counters, is_strict, was_reported: false }
     }
 
-    /// Tells of the first loss while it happens.
+    /// Reports the first loss when it happens.
     pub(crate) fn look(&mut self, buffers: &[Buffer], talk: &Talk) {
-        let Some(counters) = self.counters.as_ref().filter(|_| !self.was_told) else { return };
+        let Some(counters) = self.counters.as_ref().filter(|_| !self.was_reported) else { return };
         let has_lost = |buffer: &&Buffer| counters.lost(&buffer.stream.name) > 0;
         let Some(buffer) = buffers.iter().find(has_lost) else { return };
-        self.was_told = true;
+        self.was_reported = true;
         talk.warning(&format!(
             "the buffer `{}` is full: some records are lost, and counted{}",
             buffer.stream.name,
@@ -52,7 +52,7 @@ impl Losses {
         ));
     }
 
-    /// What a buffer lost; none where nobody counts it.
+    /// The number of records that a buffer lost; `None` if nobody counts them.
     fn of(&self, buffer: &Buffer) -> Option<u64> {
         match &self.counters {
             Some(counters) if buffer.is_written_by_programs() => {
@@ -62,10 +62,11 @@ impl Losses {
         }
     }
 
-    /// Tells what was shown and lost. Where stages chose, `of_stages` so many records were shown.
+    /// Reports shown and lost records. `of_stages` is the number of shown records if stages
+    /// selected them.
     ///
     /// # Errors
-    /// When something was lost, and that was to be a failure.
+    /// Returns an error if records were lost and that is a failure.
     pub(crate) fn close(
         &self,
         buffers: &[Buffer],
@@ -99,35 +100,35 @@ impl Losses {
     }
 }
 
-/// What became of all records of a run.
+/// The totals of all records of a run.
 #[derive(Debug)]
 struct Totals {
     buffers: Vec<OfBuffer>,
-    /// Records that were shown, where stages chose.
+    /// The number of shown records, if stages selected them.
     of_stages: Option<u64>,
-    /// Records that an unknown buffer lost.
+    /// Records that were lost, but not known in which buffer.
     somewhere: u64,
-    /// Some programs do not count what they lose.
+    /// Whether some programs do not count their losses.
     is_incomplete: bool,
 }
 
-/// What became of the records of a buffer.
+/// The totals of a buffer.
 #[derive(Debug)]
 struct OfBuffer {
     name: String,
     taken: u64,
     malformed: u64,
-    /// None where nobody counts it.
+    /// `None` if nobody counts them.
     lost: Option<u64>,
 }
 
 impl Totals {
-    /// Records that were certainly lost.
+    /// The number of records that are known to be lost.
     fn lost(&self) -> u64 {
         self.buffers.iter().filter_map(|buffer| buffer.lost).sum::<u64>() + self.somewhere
     }
 
-    /// Whether there is a buffer whose losses nobody counts.
+    /// Whether the losses of some buffer are not counted.
     fn is_uncounted(&self) -> bool {
         self.buffers.iter().any(|buffer| buffer.lost.is_none())
     }
@@ -162,7 +163,7 @@ impl Totals {
         format!("{text} ({})", parts.join("; "))
     }
 
-    /// Why a run that allows no loss fails.
+    /// The reason why a run with `--strict` fails.
     fn strict_failure(&self) -> Option<String> {
         match self.lost() {
             0 if self.is_uncounted() || self.is_incomplete => {

@@ -17,10 +17,10 @@ use crate::failure::{self, Failure, exit_code};
 use crate::load::Loaded;
 use crate::os;
 
-/// Fills the maps of a loaded object as the command line says.
+/// Fills the maps of a loaded object from the command line.
 ///
 /// # Errors
-/// Names the map, and what is wrong with the value.
+/// Returns an error that names the map and the reason.
 pub(crate) fn fill(plan: &Plan, elf: &BpfObject<'_>, loaded: &mut Loaded) -> Result<(), Failure> {
     fill_cgroup_arrays(plan, loaded)?;
     if plan.map_set.is_empty() {
@@ -45,7 +45,7 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
     let (key_type, value_type) = btf.map_types(&arg.map);
     let key = bytes(&arg.key, key_type, map.key_size() as usize)
         .map_err(|why| usage(arg, format!("the key: {why}")))?;
-    // What is open is open until the map has taken it.
+    // Keeps the file open until the map has taken it.
     let mut _file = None;
     let descriptor = |fd: RawFd| fd.to_ne_bytes().to_vec();
     let value = match map.map_type() {
@@ -54,7 +54,7 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
             let file = File::open(&arg.value).map_err(|error| usage(arg, error))?;
             descriptor(_file.insert(file).as_raw_fd())
         }
-        // `struct bpf_devmap_val` and `struct bpf_cpumap_val`: a number, and perhaps a program.
+        // `struct bpf_devmap_val` and `struct bpf_cpumap_val`: a number and an optional program.
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
             let (first, called) = match arg.value.split_once('/') {
                 Some((first, called)) => (first, Some(called)),
@@ -94,19 +94,19 @@ fn set(arg: &MapSetArg, btf: &Btf<'_>, object: &Object) -> Result<(), Failure> {
     result.map_err(|error| usage(arg, format!("the kernel answered: {error:#}")))
 }
 
-/// The descriptor of a loaded program.
+/// Returns the descriptor of a loaded program.
 fn program(arg: &MapSetArg, name: &str, object: &Object) -> Result<RawFd, Failure> {
     let program = object.progs().find(|program| program.name().to_str() == Some(name));
     let program =
         program.ok_or_else(|| usage(arg, format!("the package has no program `{name}`")))?;
-    // One that is not loaded has a number that is none.
+    // The descriptor of a program that is not loaded is negative.
     match std::os::fd::AsFd::as_fd(&program).as_raw_fd() {
         fd if fd >= 0 && program.autoload() => Ok(fd),
         _ => Err(usage(arg, format!("`{name}` is not loaded"))),
     }
 }
 
-/// The bytes of a text, by a type, or, where the package does not tell it, as a whole number.
+/// The bytes of a text, by its type, or as an integer if the package does not describe the type.
 fn bytes(text: &str, ty: Option<Type<'_>>, size: usize) -> Result<Vec<u8>, String> {
     let of_type = ty.and_then(|ty| Argument::of(ty, size));
     let number = || {
@@ -119,7 +119,7 @@ fn bytes(text: &str, ty: Option<Type<'_>>, size: usize) -> Result<Vec<u8>, Strin
     }
 }
 
-/// Puts the cgroup that the user names into the maps that programs test against.
+/// Puts the cgroup from the command line into the maps of cgroups.
 fn fill_cgroup_arrays(plan: &Plan, loaded: &mut Loaded) -> Result<(), Failure> {
     let Some(path) = &plan.cgroup else {
         return Ok(());

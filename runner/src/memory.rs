@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What a package takes before it runs: memory of the machine, and open files of this process. A
-//! package says how many entries its maps have, and the kernel takes most of their memory when they
-//! are made.
+//! Limits on what a package takes when it is loaded: memory, and open files of this process. The
+//! package sets the number of entries in its maps, and the kernel allocates most of the memory when
+//! they are created.
 
 use anyhow::anyhow;
 use bpfpack_schemas::object::{BpfObject, Program};
@@ -11,11 +11,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::failure::{Failure, exit_code};
 use crate::sys::map::is_per_cpu;
 
-/// What a map takes by default of the machine's memory, with all others of its package: a part.
+/// By default, the maps of a package together may take the machine's memory divided by this.
 const PART: u64 = 4;
 
-/// Bytes of an element of a hash map beside its key and value (kernel/bpf/hashtab.c: `htab_elem`),
-/// and of its bucket.
+/// Bytes of an element of a hash map in addition to its key and value (kernel/bpf/hashtab.c:
+/// `htab_elem`), with its bucket.
 const ELEMENT: u64 = 48 + 16;
 
 /// The sizes of a map.
@@ -23,16 +23,16 @@ const ELEMENT: u64 = 48 + 16;
 pub(crate) struct Sizes {
     /// Its type.
     pub(crate) ty: MapType,
-    /// Bytes of a key.
+    /// Size of a key in bytes.
     pub(crate) key: u32,
-    /// Bytes of a value, on one CPU where there is one for each.
+    /// Size of a value in bytes; in a per-CPU map, on one CPU.
     pub(crate) value: u32,
-    /// Entries; bytes in a ring buffer.
+    /// Number of entries; in a ring buffer, bytes.
     pub(crate) entries: u32,
 }
 
 impl Sizes {
-    /// Bytes that it takes once all entries are there.
+    /// The bytes that the map takes when it is full.
     pub(crate) fn bytes(&self, cpus: u64) -> u64 {
         let round = |size: u32| u64::from(size).next_multiple_of(8);
         let values = round(self.value) * if is_per_cpu(self.ty) { cpus } else { 1 };
@@ -45,11 +45,11 @@ impl Sizes {
     }
 }
 
-/// Checks that an object takes no more than it may: its maps, by name and bytes, `limit`, or a
-/// quarter of the machine's memory; and as many open files as this process may have.
+/// Checks that an object stays within its limits: the maps (name, bytes) within `limit` or a
+/// quarter of the machine's memory, and the files within the limit of this process.
 ///
 /// # Errors
-/// Names the largest map, or the number of files.
+/// Returns an error that names the largest map, or the number of files.
 pub(crate) fn check(
     maps: &[(String, u64)],
     elf: &BpfObject<'_>,
@@ -59,10 +59,10 @@ pub(crate) fn check(
     check_files(elf, maps.len())
 }
 
-/// Checks the same of perf buffers, which are ecli's: a name each, and pages for each CPU.
+/// Checks the same limit for perf buffers, which ecli allocates: name, and pages for each CPU.
 ///
 /// # Errors
-/// Names the largest buffer.
+/// Returns an error that names the largest buffer.
 pub(crate) fn check_perf<'b>(
     buffers: impl Iterator<Item = (&'b str, usize)>,
     limit: Option<u64>,
@@ -95,17 +95,17 @@ fn check_maps(maps: &[(String, u64)], limit: u64) -> Result<(), Failure> {
         .hint(format!("raise the limit with --max-memory {}M", mb(sum))))
 }
 
-/// Open files of ecli itself: standard streams, signals, output, clocks, a command.
+/// Open files of ecli itself: standard streams, signals, outputs, timers, a command.
 const OWN_FILES: u64 = 16;
 
-/// Checks that this process may open as many files as an object needs. Where it may raise its limit
-/// it does so. libbpf goes on without a map that it could not open, and the verifier then refuses
-/// what uses it.
+/// Checks that this process may open as many files as an object needs, and raises its limit if
+/// allowed. Otherwise libbpf would continue without a map that it could not open, and the verifier
+/// would refuse its users.
 ///
 /// # Errors
-/// When it may not.
+/// Returns an error if the limit is too low and cannot be raised.
 fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
-    // A program has its link, too, and perhaps an event: one for each CPU where it samples.
+    // A program also has a link, and perhaps an event; a sampling program has both for each CPU.
     let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1) as u64;
     let files = |program: Program| match program.section.starts_with("perf_event") {
         true => 1 + 2 * cpus,
@@ -114,7 +114,7 @@ fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
     let of_programs: u64 = elf.programs().into_iter().map(files).sum();
     let needed = OWN_FILES + maps as u64 + of_programs;
     let limit = getrlimit(Resource::Nofile);
-    // None stands for no limit.
+    // `None` means no limit.
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
@@ -130,7 +130,7 @@ fn check_files(elf: &BpfObject<'_>, maps: usize) -> Result<(), Failure> {
     Err(Failure::new(exit_code::LOAD, error).hint(format!("raise the limit: ulimit -n {needed}")))
 }
 
-/// Bytes of the machine's memory.
+/// The machine's memory in bytes.
 fn machine() -> u64 {
     let info = rustix::system::sysinfo();
     info.totalram.saturating_mul(info.mem_unit.into())

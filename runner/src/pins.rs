@@ -1,44 +1,47 @@
 // SPDX-License-Identifier: MIT
-//! Maps that a package asks to be pinned (`LIBBPF_PIN_BY_NAME`): they stay in a BPF file system when
-//! ecli ends, and are found there by whoever pins a map of the same name. Both are refused unless
-//! `--pin DIR` allows it, and then only below that directory, which nobody else may write to.
+//! Maps that a package asks to pin (`LIBBPF_PIN_BY_NAME`). They stay in a BPF file system when ecli
+//! ends, and any process that pins a map of the same name reuses them. ecli refuses this unless
+//! `--pin DIR` allows it, and then pins only below that directory, to which nobody else may write.
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bpfpack_folders as folders;
+use bpfpack_directories as directories;
 
 use crate::failure::Failure;
 use crate::load::Opened;
 
-/// A BPF file system, as statfs(2) has it (include/uapi/linux/magic.h: `BPF_FS_MAGIC`).
+/// The type of a BPF file system in statfs(2) (include/uapi/linux/magic.h: `BPF_FS_MAGIC`).
 const BPF_FS: u64 = 0xcafe_4a11;
 
-/// Where maps may be pinned. Dropped, it removes the pins that were made, unless they are kept.
+/// Where maps may be pinned. Dropping it removes the pins that this run created, unless
+/// [`Pins::keep`] was called.
 #[derive(Debug)]
 pub(crate) struct Pins {
     dir: Option<PathBuf>,
     /// Paths that did not exist before.
     made: RefCell<Vec<PathBuf>>,
-    /// What the user should know, once.
+    /// Notes for the user, each shown once.
     notes: RefCell<Vec<String>>,
 }
 
 impl Pins {
-    /// Checks the directory that the user names, if one is named.
+    /// Checks the directory of `--pin`, if there is one.
     ///
     /// # Errors
-    /// When it is none, or others may write to it.
+    /// Returns an error if it does not exist, is not in a BPF file system, or others may write to
+    /// it.
     pub(crate) fn new(dir: Option<&Path>) -> Result<Pins, Failure> {
         let dir = dir.map(checked).transpose()?;
         Ok(Pins { dir, made: RefCell::default(), notes: RefCell::default() })
     }
 
-    /// Has the maps that ask for it pinned in the directory.
+    /// Pins the maps that ask for it in the directory.
     ///
     /// # Errors
-    /// When there is no such directory, or a map's place there is not a map of this user.
+    /// Returns an error if there is no directory, or if the path of a map is not a map of this
+    /// user.
     pub(crate) fn place(&self, opened: &mut Opened) -> Result<(), Failure> {
         let names = opened.pinned();
         if names.is_empty() {
@@ -52,7 +55,7 @@ impl Pins {
             let how = if is_there { "is pinned already" } else { "is pinned" };
             let note = format!("the map `{name}` {how} at `{}`, and stays there", place.display());
             let mut notes = self.notes.borrow_mut();
-            // The object may be loaded twice: then the first time has pinned it.
+            // The object may be loaded twice; then the first load has pinned it.
             if !is_there && !self.made.borrow().contains(&place) {
                 self.made.borrow_mut().push(place);
                 notes.push(note);
@@ -63,7 +66,7 @@ impl Pins {
         Ok(())
     }
 
-    /// The tracer runs: pins stay. Returns what the user should know of them.
+    /// Keeps the pins, because the tracer runs. Returns notes for the user.
     pub(crate) fn keep(self) -> Vec<String> {
         self.made.borrow_mut().clear();
         let mut notes = self.notes.take();
@@ -92,10 +95,10 @@ fn refused(names: &[String]) -> Failure {
     )
 }
 
-/// The directory, if it is one of a BPF file system, and nobody else's.
+/// Returns the directory if it is in a BPF file system and only this user may write to it.
 fn checked(dir: &Path) -> Result<PathBuf, Failure> {
     let what = format!("--pin `{}`", dir.display());
-    let real = folders::private(dir).map_err(|reason| {
+    let real = directories::private(dir).map_err(|reason| {
         let failure = Failure::usage(format!("{what}: {reason}"));
         match dir.exists() {
             false => failure.hint(format!("create it: mkdir -m 700 {}", dir.display())),
@@ -111,7 +114,7 @@ fn checked(dir: &Path) -> Result<PathBuf, Failure> {
     Ok(real)
 }
 
-/// Where a map is pinned: directly below the directory.
+/// The path of a map's pin, directly below the directory.
 fn place(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
     match name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
         true => Err(Failure::usage(format!("--pin: a map cannot be pinned as `{name}`"))),
@@ -119,10 +122,10 @@ fn place(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Whether a map is pinned there already.
+/// Whether a map of this user is pinned there already.
 fn is_own_map(place: &Path) -> Result<bool, Failure> {
     let Ok(data) = fs::symlink_metadata(place) else { return Ok(false) };
-    match data.is_file() && folders::is_ours(&data) {
+    match data.is_file() && directories::is_ours(&data) {
         true => Ok(true),
         false => Err(Failure::usage(format!(
             "--pin: `{}` is not a map that only this user can change",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Connects one run: sources, stages and outputs. One loop takes records when the kernel wakes us,
-//! and the readings that a thread makes by the clock. Nothing else wakes us.
+//! Connects sources, stages and outputs of a run. One loop takes records when the kernel reports
+//! them, and readings when the readings' thread has one. Nothing else wakes it.
 
 mod last;
 mod polls;
@@ -32,15 +32,15 @@ pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 use stages::through_stages;
 
-/// Bytes that are rendered of a buffer before the loop goes on: records may be short, and what is
-/// made of them long.
+/// Bytes that are rendered for one buffer before the loop continues: short records may have long
+/// output.
 const MOST_BYTES: usize = 1 << 20;
 
-/// How often programs are called beside others, where nothing says it.
+/// The default interval for calling programs if something else is shown, too.
 const CALLS: Duration = Duration::from_secs(1);
 
-/// Shows everything until the end that the plan, a signal or a stage sets; then detaches, and shows
-/// what is left. Returns the exit code.
+/// Shows data until the plan, a signal or a stage ends the run; then detaches, and shows the
+/// remaining data. Returns the exit code.
 pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
@@ -56,7 +56,8 @@ pub(crate) fn run(
     }
     let limits = Limits {
         keys: plan.max_keys,
-        // As much again is kept of the reading before, where differences are shown, and drawn.
+        // The previous reading, if differences are shown, and the reading being drawn take as much
+        // again.
         bytes: usize::try_from(plan.memory() / 4).unwrap_or(usize::MAX),
         count: plan.count,
         deadline: plan.duration.map(|duration| start + duration),
@@ -67,7 +68,7 @@ pub(crate) fn run(
     );
     let called = tracing.called().map_err(failure::system("cannot open more files"))?;
     let only_calls = buffers.is_empty() && readers.is_empty() && tracing.only_calls();
-    // Where nothing else is shown, they are called once, unless an interval is given.
+    // If nothing else is shown, programs are called once, unless an interval is given.
     let interval = plan.interval.or((!only_calls).then_some(CALLS));
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
@@ -76,7 +77,7 @@ pub(crate) fn run(
         outputs.show_once(readers.len());
     }
     outputs.start(&spec.sources);
-    // Names that nobody shows are not looked for.
+    // Names are looked up only if stacks are shown.
     let sees_stacks = symbolizer.is_some();
     let readings = Readings::start(readers, sees_stacks, start, limits)?;
     let keyboard = is_live.then(|| {
@@ -115,7 +116,7 @@ pub(crate) fn run(
     talk.detail("detached");
     let shown = end.and_then(|end| run.finish(end));
     if shown.is_err() {
-        // What was made before the failure is shown, and a screen is given back.
+        // Output from before the failure is written, and a live screen is restored.
         run.outputs.end();
         let _ = run.write_all(0);
     }
@@ -134,27 +135,27 @@ struct Run<'r> {
     keyboard: Option<Keyboard>,
     buffers: Vec<Buffer>,
     readings: Option<Readings>,
-    /// Programs that are called by the clock.
+    /// Programs that ecli calls at each interval.
     called: CalledPrograms,
-    /// What they have returned, and was told.
+    /// Return values that were reported.
     returned: HashSet<(String, u32)>,
-    /// How often they are, where nothing else is shown.
+    /// The maximum number of calls, if nothing else is shown.
     most_calls: Option<u64>,
-    /// Each view was read as often as was asked for.
+    /// Each view was read as often as requested.
     has_enough: bool,
     /// A key has ended the run.
     has_quit: bool,
-    /// A reading was taken, and is being drawn.
+    /// A reading was taken and is being drawn.
     has_reading: bool,
-    /// Stacks whose names are being looked for, before a reading shows them.
+    /// The stacks whose names are being looked up before a reading is shown.
     names: Option<Names>,
     chain: Chain,
     outputs: Outputs,
-    /// Who names the addresses of stacks, where they are shown.
+    /// Names the addresses of stacks, if stacks are shown.
     symbolizer: Option<SharedSymbolizer>,
-    /// What runs meanwhile.
+    /// The command that runs and is traced.
     command: Option<Command>,
-    /// A signal has ended it.
+    /// A signal has ended the run.
     is_signalled: bool,
     signals: &'r Signals,
     pace: Pace,
@@ -164,9 +165,9 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Begins, with the command that is to be traced.
+    /// Starts the stages, and then the command.
     fn begin(&mut self) -> Result<(), Failure> {
-        // A stage may have emitted frames, or stopped the run, when it started.
+        // A stage may emit frames or stop the run when it starts.
         self.chain.begin(&mut self.outputs)?;
         self.command.iter_mut().try_for_each(Command::run)
     }
@@ -193,7 +194,7 @@ impl Run<'_> {
             if let Some(end) = found.end() {
                 return Ok(end);
             }
-            // What follows a reading may have drawn the rest of it.
+            // Frames after a reading may have drawn the rest of it.
             self.note_drawn();
             wake = self.wait(deadline)?;
             if wake.gone {
@@ -219,7 +220,7 @@ impl Run<'_> {
             if self.outputs.has_room() {
                 self.show_readings(wake.readings)?;
                 self.call(Instant::now())?;
-                // Where the reader of an output is slow, ticks wait, as all else does.
+                // If the reader of an output is slow, ticks wait like everything else.
                 if self.chain.next_tick().is_some_and(|at| at <= Instant::now()) {
                     self.chain.tick(&mut self.outputs)?;
                 }
@@ -227,20 +228,20 @@ impl Run<'_> {
         }
     }
 
-    /// Takes the keys that were pressed.
+    /// Handles the keys that were pressed.
     fn take_keys(&mut self) {
         match self.keyboard.as_ref().and_then(Keyboard::take) {
             Some(keys) => {
                 self.has_quit |= keys.contains(&Key::Quit);
                 keys.into_iter().for_each(|key| self.outputs.press(key));
             }
-            // Nobody can press any more.
+            // The terminal is gone.
             None => self.keyboard = None,
         }
     }
 
-    /// Writes what was made, unless more comes at once: under load several rounds are written
-    /// together.
+    /// Writes rendered output, unless more data follows at once: under load, several rounds are
+    /// written together.
     fn flush(&mut self) -> Result<ReaderState, Failure> {
         match self.outputs.is_worth() || self.pace.nap() != Some(Duration::ZERO) {
             true => self.outputs.flush(),
@@ -248,7 +249,7 @@ impl Run<'_> {
         }
     }
 
-    /// Sleeps until a signal, a record, a reading, a reader that goes on, or `until`.
+    /// Sleeps until there is a signal, a record, a reading, or room in an output, or until `until`.
     fn wait(&mut self, until: Option<Instant>) -> Result<Wake, Failure> {
         let has_room = self.outputs.has_room();
         let nap = self.pace.nap().filter(|_| has_room);
@@ -264,9 +265,9 @@ impl Run<'_> {
         let signal = polls.add_reads([self.signals.as_fd()]);
         let asks = polls.add_reads(self.signals.reading());
         let command = polls.add_reads(self.command.iter().map(Command::as_fd));
-        // poll(2) reports that a reader has gone without being asked for it.
+        // poll(2) always reports that a reader has gone.
         let outputs = polls.add(self.outputs.polls());
-        // One reading at a time is shown.
+        // Only one reading is shown at a time.
         let takes_readings = has_room && !draws;
         let readings = self.readings.iter().filter(|_| takes_readings);
         let readings = polls.add_reads(readings.map(Readings::as_fd));
@@ -316,12 +317,12 @@ impl Run<'_> {
             } else {
                 through_stages(buffer, chain, outputs, &mut round)?;
             }
-            buffer.tell_malformed(self.talk);
+            buffer.report_malformed(self.talk);
         }
         Ok(round)
     }
 
-    /// Goes on with what the readings' thread has found; `is_ready`: there is something new.
+    /// Continues with readings; `is_ready` says that the readings' thread has sent something.
     fn show_readings(&mut self, is_ready: bool) -> Result<(), Failure> {
         if let (Some(names), Some(symbolizer)) = (&mut self.names, &self.symbolizer) {
             if !names.look_for(&mut symbolizer.borrow_mut()) {
@@ -345,7 +346,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Calls programs whose time has come, for a moment.
+    /// Calls programs that are due, for a short time.
     fn call(&mut self, now: Instant) -> Result<(), Failure> {
         match self.called.step(now)? {
             Step::None => {}
@@ -365,7 +366,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Lets the readings' thread go on where its reading was drawn.
+    /// Lets the readings' thread continue after its reading was drawn.
     fn note_drawn(&mut self) {
         if self.has_reading && !self.outputs.is_drawing() {
             self.has_reading = false;
@@ -373,7 +374,7 @@ impl Run<'_> {
         }
     }
 
-    /// Takes what the readings' thread has found.
+    /// Handles an event of the readings' thread.
     fn take_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Reading(pass) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The spec of a package on this machine: what is asked of the kernel for it, and what the user
-//! hears of it.
+//! The spec of a package on this machine: this module answers its questions to the kernel, and
+//! reports to the user.
 
 use std::cell::OnceCell;
 
@@ -19,7 +19,7 @@ use crate::vars::Arguments;
 /// Decides what is shown of a package.
 ///
 /// # Errors
-/// When what the user asks for cannot be shown.
+/// Returns an error if something that the user asks for cannot be shown.
 pub(crate) fn build(
     plan: &Plan,
     package: &Package,
@@ -36,7 +36,7 @@ pub(crate) fn build(
         map_entries: plan.map_entries.clone(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
     };
-    // The kernel's BTF is 5 MB or more: it is read only where a key needs it.
+    // The kernel's BTF takes 5 MB or more, so it is read only if a key needs it.
     let kernel = OnceCell::new();
     let kernel_enum = |name: &str| {
         let btf: &Option<Btf<'static>> = kernel.get_or_init(kernel::btf);
@@ -60,11 +60,11 @@ pub(crate) fn build(
     Ok(built.spec)
 }
 
-/// Whether readings can be arranged as it is asked for, before anything is loaded. Modules may bring
-/// views of their own.
+/// Checks before loading that readings can be arranged as requested. It checks nothing if there are
+/// modules, which may add views.
 ///
 /// # Errors
-/// When no view has what is asked for.
+/// Returns an error if no view has the requested columns.
 pub(crate) fn check_arrangement(
     plan: &Plan,
     spec: &Spec,
@@ -81,7 +81,7 @@ pub(crate) fn check_arrangement(
     plan.arrangement.stages(&views).map(drop).map_err(arrangement_failure)
 }
 
-/// Whether there is anything to be drawn over time; says what is not.
+/// Checks that there is a histogram to draw over time, and reports sources that are not.
 fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
     if !spec.sources.iter().any(Source::is_histogram) {
         return Err(Failure::usage("--heatmap: the package shows no histogram")
@@ -93,13 +93,13 @@ fn check_heat_map(spec: &Spec, talk: &Talk) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the user sees where readings cannot be arranged as it is asked for.
+/// The failure if readings cannot be arranged as requested.
 pub(crate) fn arrangement_failure(error: ArrangementError) -> Failure {
     let hint = error.hint();
     Failure::new(exit_code::USAGE, error).hint(hint)
 }
 
-/// What the user sees where nothing can be shown as it is asked for.
+/// The failure if something cannot be shown as requested.
 pub(crate) fn failure(error: SpecError) -> Failure {
     let hint = error.hint();
     Failure::new(exit_code::USAGE, error).hint(hint)

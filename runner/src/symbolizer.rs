@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The stacks of records and keys on this machine: their addresses, and the names of those.
+//! Finds the stacks of records and keys on this machine, and the names of their addresses.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,26 +14,26 @@ use crate::failure::{Failure, system};
 use crate::symbols::{self, CodeAddress, Symbols, write_frame};
 use crate::sys::map::Map;
 
-/// Where the kernel's half of the addresses begins.
+/// The first kernel address.
 const KERNEL: u64 = 1 << 63;
 
-/// Symbols that all of a run share: they are read once.
+/// Symbols, read once and shared by a whole run.
 pub(crate) type SharedSymbols = Rc<RefCell<Symbols>>;
 
-/// Finds stacks, in records and in stack trace maps, and names their addresses.
+/// Finds stacks in records and stack trace maps, and names their addresses.
 #[derive(Debug)]
 pub(crate) struct Symbolizer {
     symbols: SharedSymbols,
-    /// The stack trace maps that stacks are in, by their names.
+    /// The stack trace maps that hold stacks, by name.
     maps: HashMap<String, Map>,
     bytes: Vec<u8>,
 }
 
 impl Symbolizer {
-    /// Opens the stack trace maps that a spec names. Nothing is read yet.
+    /// Opens the stack trace maps that a spec names. It reads nothing yet.
     ///
     /// # Errors
-    /// When a map cannot be kept open.
+    /// Returns an error if a map cannot be kept open.
     pub(crate) fn open(
         symbols: SharedSymbols,
         object: &Object,
@@ -53,18 +53,19 @@ impl Symbolizer {
         Ok(Symbolizer { symbols, maps, bytes: Vec::new() })
     }
 
-    /// One that knows no stack trace maps.
+    /// A symbolizer without stack trace maps.
     #[cfg(fuzzing)]
     pub(crate) fn without_maps(symbols: SharedSymbols) -> Symbolizer {
         Symbolizer { symbols, maps: HashMap::new(), bytes: Vec::new() }
     }
 
-    /// Prepares what names addresses: it takes a tenth of a second, which records should not wait.
+    /// Prepares the lookup of names. This takes 0.1 s, for which records should not wait.
     pub(crate) fn warm(&mut self) {
         self.symbols.borrow_mut().warm();
     }
 
-    /// Remembers what the processes of a record map, so that they have names when they have ended.
+    /// Remembers the mappings of the processes in a record, so that their addresses have names
+    /// after they end.
     pub(crate) fn note(&mut self, stacks: &[Stack], record: &[u8]) {
         for pid in stacks.iter().filter_map(|stack| stack.pid) {
             self.symbols.borrow_mut().note_process(pid.unsigned(record) as u32);
@@ -155,16 +156,16 @@ impl Symbolize for Symbolizer {
     }
 }
 
-/// The addresses in bytes, up to a zero.
+/// The addresses in an array of bytes, up to the first zero.
 fn addresses(bytes: &[u8]) -> Vec<u64> {
     let numbers = bytes.chunks_exact(8).map(|bytes| unsigned(bytes, 8) as u64);
     numbers.take_while(|address| *address != 0).collect()
 }
 
-/// Why a stack has no addresses, where that is not how it should be.
+/// Why a stack is missing, if that is an error.
 fn missing(stack: &Stack, record: &[u8]) -> Option<&'static str> {
     let Location::Map { id, .. } = &stack.location else { return None };
-    // What bpf_get_stackid returns (kernel/bpf/stackmap.c).
+    // Errors of `bpf_get_stackid` (kernel/bpf/stackmap.c).
     match id.signed(record) {
         number if number == -i128::from(libc::EEXIST) => {
             Some("[the stack was lost: another stack took its place in the map]")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The package's own command line: an argument for each global variable, its type taken from BTF.
+//! The package's own command line: an argument for each global variable, typed by BTF.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,27 +15,27 @@ use serde_json::Value;
 use crate::args::clap_answer;
 use crate::failure::Failure;
 
-/// What the arguments say.
+/// The values of the arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments {
-    /// Values for variables, in place of those in the object.
+    /// New values for variables.
     pub assignments: Vec<Assignment>,
-    /// `--verbose` of the package.
+    /// Whether `--verbose` of the package was given.
     pub verbose: bool,
-    /// Variables whose final value is not zero: annotations may depend on them.
+    /// The variables whose final value is not zero. Annotations may depend on them.
     pub nonzero: BTreeSet<String>,
     /// The final value of each variable, as text.
     pub values: Vec<(String, String)>,
 }
 
-/// A variable's value.
+/// A new value for a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Assignment {
-    /// The section, with its dot.
+    /// The section, with its leading dot.
     pub section: String,
-    /// The place in the section.
+    /// The offset in the section, in bytes.
     pub offset: usize,
-    /// The bytes to put there.
+    /// The new bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -50,10 +50,10 @@ struct Settable<'m> {
     initial: Vec<u8>,
 }
 
-/// Bytes of the longest name of an option.
+/// The maximum length of an option's name, in bytes.
 const MOST_NAME: usize = 128;
 
-/// What the help ends with.
+/// The end of the help.
 const OWN: &str = "Options of ecli are accepted here, too, unless the package has an option with the \
                    same name; `ecli run --help` lists them. A command after `--` starts when all \
                    programs are attached, and ends the run.";
@@ -67,30 +67,30 @@ pub(crate) struct Variables<'m> {
     settable: Vec<Settable<'m>>,
 }
 
-/// Variables, and the words that set them.
+/// The variables and the parsed arguments.
 #[derive(Debug)]
 pub(crate) struct Given<'m> {
     variables: Vec<Settable<'m>>,
-    /// None where there are no words: then nothing has to be parsed.
+    /// `None` if there are no arguments; then nothing is parsed.
     matches: Option<ArgMatches>,
 }
 
 impl<'m> Variables<'m> {
-    /// Those of a package.
+    /// Finds the variables of a package.
     pub(crate) fn of(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Variables<'m> {
         Variables { meta, settable: settable(meta, elf, btf) }
     }
 
-    /// What understands their arguments.
+    /// The parser for their arguments.
     pub(crate) fn command(&self, package: &str) -> Command {
         command(self.meta, &self.settable, package)
     }
 
-    /// Reads arguments, the first being the package's name; none where they asked for help, which is
-    /// printed. Most packages run without any, and need no `command`.
+    /// Parses arguments; the first is the package's name. Returns `None` after printing help that
+    /// was asked for. Most packages run without arguments and need no `command`.
     ///
     /// # Errors
-    /// With clap's message.
+    /// Returns clap's message.
     pub(crate) fn parse(
         self,
         command: Option<Command>,
@@ -112,38 +112,38 @@ pub(crate) struct Candidate<'a> {
     pub(crate) name: &'a str,
     /// The option's name.
     pub(crate) long: &'a str,
-    /// Its letter.
+    /// The option's letter.
     pub(crate) short: Option<char>,
-    /// Its type.
+    /// The variable's type.
     pub(crate) kind: &'a Argument,
 }
 
-/// A value for a variable that the command line does not name.
+/// A value for a variable that the command line does not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chosen {
-    /// Its number among the candidates.
+    /// The variable's index among the candidates.
     pub(crate) variable: usize,
-    /// Its value.
+    /// The value, as text.
     pub(crate) text: String,
 }
 
 impl Given<'_> {
-    /// The variables, by their names and types.
+    /// The variables with their names and types.
     pub(crate) fn candidates(&self) -> Vec<Candidate<'_>> {
         self.variables.iter().map(Settable::candidate).collect()
     }
 
-    /// Whether the command line has a value of a candidate.
+    /// Whether the command line sets this variable.
     pub(crate) fn is_given(&self, variable: usize) -> bool {
         let id = self.variables[variable].id();
         let matches = self.matches.as_ref();
         matches.is_some_and(|matches| matches!(matches.try_get_one::<String>(&id), Ok(Some(_))))
     }
 
-    /// The values of all variables.
+    /// Returns the values of all variables.
     ///
     /// # Errors
-    /// When a text is no value of a variable.
+    /// Returns an error if a text is not a value of the variable's type.
     pub(crate) fn arguments(&self, chosen: &[Chosen]) -> Result<Arguments, Failure> {
         let matches = self.matches.as_ref();
         let mut result = Arguments { verbose: is_set(matches, "verbose"), ..Default::default() };
@@ -167,14 +167,14 @@ impl Given<'_> {
     }
 }
 
-/// Whether a switch was given; one that does not exist was not.
+/// Whether a switch was given; false if there is no such switch.
 fn is_set(matches: Option<&ArgMatches>, id: &str) -> bool {
     matches.is_some_and(|matches| matches!(matches.try_get_one::<bool>(id), Ok(Some(true))))
 }
 
 fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Settable<'m>> {
     let mut found = Vec::new();
-    // Variables of one type share what is known of it: an enum may have thousands of names.
+    // Variables of one type share its description: an enum may have thousands of names.
     let mut kinds: HashMap<(u32, usize), Option<Argument>> = HashMap::new();
     for section in &meta.bpf_skel.data_sections {
         let data = elf.section_data(&section.name).unwrap_or_default();
@@ -199,7 +199,7 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
     let skeleton = &meta.bpf_skel;
     let doc = skeleton.doc.clone().unwrap_or_default();
     let about = doc.brief.or(doc.description).unwrap_or_else(|| "A simple eBPF program".into());
-    // Whoever made the package has written all of this.
+    // All of these texts come from the package and are not trusted.
     let mut command = Command::new(one_line(&skeleton.obj_name).into_owned())
         .no_binary_name(true)
         .bin_name(format!("ecli run {}", one_line(package)))
@@ -235,7 +235,8 @@ fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
     command
 }
 
-/// Options that are taken. A package may use a name twice, or one of ours: the first has it.
+/// Names of options that are in use. If a package repeats a name or uses one of ecli's, the first
+/// wins.
 #[derive(Default)]
 struct Names {
     long: BTreeSet<String>,
@@ -243,13 +244,13 @@ struct Names {
 }
 
 impl Settable<'_> {
-    /// What the package wants when no argument is given.
+    /// The package's default for this variable.
     fn default(&self) -> Option<&Value> {
         let cmdarg = self.meta.cmdarg.as_ref().and_then(|arg| arg.default.as_ref());
         cmdarg.or(self.meta.value.as_ref()).filter(|value| !value.is_null())
     }
 
-    /// The options of this variable. A bool's name says what giving it does.
+    /// The options for this variable. The option for a bool is named after its effect.
     fn args(&self, names: &mut Names) -> Vec<Arg> {
         let cmdarg = self.meta.cmdarg.clone().unwrap_or_default();
         let initially_true = self.kind.is_bool() && self.initial.first() == Some(&1);
@@ -276,7 +277,7 @@ impl Settable<'_> {
             help = format!("{help} [default: {shown}]");
         }
         let long = one_line(&long).into_owned();
-        // A name that nobody can give is no option; the package's value stays.
+        // A name that nobody can type is not an option; the package's value stays.
         let is_option = (1..=MOST_NAME).contains(&long.len()) && !long.starts_with('-');
         if !is_option || !names.long.insert(long.clone()) {
             return Vec::new();
@@ -297,7 +298,8 @@ impl Settable<'_> {
             arg = arg.short(letter);
         }
         let mut args = vec![arg];
-        // An old package says nothing of a bool that the object sets: it can be unset here.
+        // Old packages have no default for a bool that is true in the object; this option unsets
+        // it.
         if initially_true && self.default().is_none() {
             let disable = format!("disable-{long}");
             if names.long.insert(disable.clone()) {
@@ -316,7 +318,7 @@ impl Settable<'_> {
         Candidate { name: &self.meta.name, long: self.long(), short, kind: &self.kind }
     }
 
-    /// The name of its option, unless it is a switch.
+    /// The name of the option, unless it is a switch.
     fn long(&self) -> &str {
         let long = self.meta.cmdarg.as_ref().and_then(|arg| arg.long.as_deref());
         long.unwrap_or(&self.meta.name)
@@ -330,7 +332,7 @@ impl Settable<'_> {
         format!("{}:{}:disable", self.section, self.meta.name)
     }
 
-    /// The bytes that the command line or the package give; none where the object's own stay.
+    /// The bytes from the command line or from the package's default; `None` keeps the object's.
     fn value(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<u8>>, Failure> {
         let Argument::Bool { size } = self.kind else {
             let given = matches.and_then(|m| m.try_get_one::<String>(&self.id()).ok().flatten());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Counts to compare: what libbpf's tools in C print, and what ecli writes as JSON.
+//! Compares counts of libbpf's tools in C and of ecli's JSON.
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Running, eventually};
 
-/// Counts by the lower edge of their bucket. Empty ones are left out.
+/// Counts by the lower edge of their bucket, without empty ones.
 pub type Buckets = BTreeMap<u64, u64>;
 
 /// Starts a tool in C, and waits until it has attached its programs.
@@ -20,14 +20,14 @@ pub fn start_tool(name: &str, args: &[&str], links: usize) -> Running {
     running
 }
 
-/// How far apart two counts are, as a part of the larger.
+/// The difference of two counts as a fraction of the larger one.
 #[must_use]
 pub fn apart(a: u64, b: u64) -> f64 {
     a.abs_diff(b) as f64 / a.max(b).max(1) as f64
 }
 
-/// The histogram that a tool in C prints below a heading that begins so, or without one. A space ends
-/// each word.
+/// The histogram that a tool in C prints below a heading with this beginning, or without a heading.
+/// Each word ends with a space.
 #[must_use]
 pub fn printed(text: &str, heading: Option<&str>) -> Buckets {
     let mut is_here = heading.is_none();
@@ -50,14 +50,14 @@ pub fn printed(text: &str, heading: Option<&str>) -> Buckets {
     buckets
 }
 
-/// The value of the element that ecli wrote last of those whose key is so.
+/// The value of the last entry in ecli's output whose key matches.
 #[must_use]
 pub fn element(json: &str, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
     let mut elements = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     elements.rfind(|element| is_it(&element["key"])).map(|mut element| element["value"].take())
 }
 
-/// The log2 histogram in an element's value.
+/// The log2 histogram in an entry's value.
 #[must_use]
 pub fn log2_buckets(value: &Value) -> Buckets {
     let counts = value["slots"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap());
@@ -65,7 +65,7 @@ pub fn log2_buckets(value: &Value) -> Buckets {
     counts.enumerate().map(|(slot, n)| (low(slot), n)).filter(|(_, n)| *n > 0).collect()
 }
 
-/// Fails where a bucket has more, or fewer, than so many in one of two histograms.
+/// Fails if the counts of a bucket differ by more than `edge`.
 #[track_caller]
 pub fn same_buckets(what: &str, ours: &Buckets, tool: &Buckets, edge: u64) {
     let count = |of: &Buckets, low: &u64| of.get(low).copied().unwrap_or(0);

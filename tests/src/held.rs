@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT
-//! What of BPF a process holds. Others on the machine may have programs of the same names, and
-//! links of their own.
+//! The BPF objects that a process holds. Others on the machine may have programs with the same
+//! names, and links of their own.
 
 use std::fs;
 
 use crate::{eventually, sys};
 
-/// The programs and links that a process has, or had when it was looked at.
+/// The programs and links that a process held when it was inspected.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
-    /// Ids and names of the programs.
+    /// IDs and names of the programs.
     pub programs: Vec<(u32, String)>,
-    /// Ids of the links.
+    /// IDs of the links.
     pub links: Vec<u32>,
 }
 
 impl Held {
-    /// Looks at the descriptors of a process.
+    /// Inspects the descriptors of a process.
     #[must_use]
     pub fn by(pid: u32) -> Held {
         let (mut programs, mut links) = (Vec::new(), Vec::new());
-        // One that has ended holds nothing.
+        // A process that has ended holds nothing.
         for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten() {
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
             let id = |name: &str| {
@@ -34,13 +34,13 @@ impl Held {
         Held { programs: programs.collect(), links }
     }
 
-    /// How many of its programs have a name that begins so.
+    /// The number of its programs whose name begins with this.
     #[must_use]
     pub fn count(&self, begin: &str) -> usize {
         self.programs.iter().filter(|(_, name)| name.starts_with(begin)).count()
     }
 
-    /// Waits until all of it is gone.
+    /// Waits until all of them are gone.
     #[track_caller]
     pub fn is_gone(&self) {
         eventually("its programs are gone", || {
@@ -54,7 +54,8 @@ impl Held {
     }
 }
 
-/// A name for a program that no other on the machine has: as many characters as the kernel keeps.
+/// A name for a program that is unique on the machine and has as many characters as the kernel
+/// keeps.
 #[must_use]
 pub fn unique_name() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the end-to-end tests and the benchmarks share: finding the two programs, running them,
-//! making load, and saying what cannot be tested here.
+//! What the end-to-end tests and the benchmarks share: finding and running the two programs,
+//! generating load, and skipping what cannot be tested.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 pub mod attack;
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub use held::Held;
 pub use wait::eventually;
 
-/// The project's folder.
+/// The project's directory.
 #[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -43,7 +43,7 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not built: run `make build` first"))
 }
 
-/// A folder of a test's own, which root and others can enter; gone when it is dropped.
+/// A directory for one test, which everybody can enter. It is removed when it is dropped.
 #[must_use]
 pub fn scratch() -> TempDir {
     use std::os::unix::fs::PermissionsExt as _;
@@ -52,10 +52,10 @@ pub fn scratch() -> TempDir {
     dir
 }
 
-/// What a program wrote, and how it ended.
+/// The output and the exit code of a program.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Exit code; 128 and the number for a signal.
+    /// Exit code; for a signal, 128 plus its number.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -84,14 +84,15 @@ impl Outcome {
         self
     }
 
-    /// What it wrote to stdout, one JSON object per line.
+    /// Its standard output, as one JSON object per line.
     #[must_use]
     #[track_caller]
     pub fn objects(&self) -> Vec<serde_json::Value> {
         json_lines(&self.stdout)
     }
 
-    /// Fails unless the program ended with this code and said all of these words on stderr.
+    /// Fails unless the program ended with this code and printed all of these words on standard
+    /// error.
     #[track_caller]
     pub fn failed(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -101,7 +102,7 @@ impl Outcome {
     }
 }
 
-/// A text of one JSON object per line.
+/// Parses a text with one JSON object per line.
 #[must_use]
 #[track_caller]
 pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
@@ -114,13 +115,13 @@ pub fn run<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Outcome {
     wait::outcome(Command::new(program).args(args).stdin(Stdio::null()))
 }
 
-/// Runs `ecc` in a folder, with a cache of headers that all tests share.
+/// Runs `ecc` in a directory, with a cache of headers that all tests share.
 #[track_caller]
 pub fn ecc<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Outcome {
     wait::outcome(ecc_command(dir).args(args))
 }
 
-/// `ecc` in a folder, to be changed before it runs.
+/// The command for `ecc` in a directory.
 #[must_use]
 pub fn ecc_command(dir: &Path) -> Command {
     let mut command = Command::new(program("ecc"));
@@ -136,14 +137,14 @@ pub fn ecli<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
     run(program("ecli"), args)
 }
 
-/// Packs a source below the project's folder; returns the package's path in `dir`.
+/// Packs a source of the project. Returns the package's path in `dir`.
 #[must_use]
 pub fn pack(source: &str, dir: &TempDir) -> String {
     pack_with(source, dir, &[])
 }
 
-/// Packs a source below the project's folder with more arguments for `ecc`; returns the package's
-/// path in `dir`.
+/// Packs a source of the project with more arguments for `ecc`. Returns the package's path in
+/// `dir`.
 #[must_use]
 pub fn pack_with(source: &str, dir: &TempDir, more: &[&str]) -> String {
     let source = root().join(source);
@@ -153,7 +154,7 @@ pub fn pack_with(source: &str, dir: &TempDir, more: &[&str]) -> String {
     dir.path().join("package.json").to_str().unwrap().to_owned()
 }
 
-/// Packs `tests/fixtures/NAME.bpf.c` with the structs of its header; returns the package's path.
+/// Packs `tests/fixtures/NAME.bpf.c` with the structs in its header. Returns the package's path.
 #[must_use]
 pub fn pack_with_header(name: &str, dir: &TempDir) -> String {
     let fixture = |ending| root().join("tests/fixtures").join(format!("{name}.{ending}"));
@@ -163,7 +164,7 @@ pub fn pack_with_header(name: &str, dir: &TempDir) -> String {
     dir.path().join("package.json").to_str().unwrap().to_owned()
 }
 
-/// The names in a folder, in order.
+/// The names in a directory, sorted.
 #[must_use]
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap();
@@ -173,23 +174,23 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// A file as JSON.
+/// Parses a JSON file.
 #[must_use]
 pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// A program that runs meanwhile. It ends with this, whatever becomes of the test.
+/// A program that runs in the background. Dropping this kills it, also if the test fails.
 #[derive(Debug)]
 pub struct Running {
-    /// None once it has been waited for.
+    /// `None` once it has been waited for.
     child: Option<Child>,
     started: Instant,
 }
 
 impl Running {
-    /// Starts a program; its output is kept until it ends, so it must not write more than a pipe
-    /// holds before that.
+    /// Starts a program. Its output is kept until it ends, so it must not write more than fits a
+    /// pipe before that.
     pub fn start<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
         let child = Command::new(program)
             .args(args)
@@ -208,7 +209,7 @@ impl Running {
         Running::tracing(program("ecli"), args)
     }
 
-    /// Starts a program, and waits until it says that its programs are attached.
+    /// Starts a program, and waits until it reports that its programs are attached.
     #[must_use]
     #[track_caller]
     pub fn tracing<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
@@ -223,19 +224,19 @@ impl Running {
         self.child.as_mut().unwrap()
     }
 
-    /// Its output, for one who reads it meanwhile.
+    /// Its standard output, for reading while it runs.
     #[must_use]
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child().stdout.take().unwrap()
     }
 
-    /// The process.
+    /// The process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    /// The programs and links that it has now.
+    /// The programs and links that it holds now.
     #[must_use]
     pub fn held(&self) -> Held {
         Held::by(self.pid())
@@ -259,7 +260,7 @@ impl Running {
         self.child().try_wait().unwrap().is_some()
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends it like Ctrl-C.
     #[must_use]
     #[track_caller]
     pub fn interrupt(self) -> Outcome {
@@ -284,8 +285,8 @@ impl Drop for Running {
     }
 }
 
-/// Whether a test can run here; says why not. Where the environment says `CI`, nothing that can be
-/// had may be missing.
+/// Whether a test can run here; if not, prints the reason. If `CI` is set in the environment, it
+/// fails instead.
 #[must_use]
 pub fn can(what: &str, is_so: bool) -> bool {
     if !is_so {
@@ -301,23 +302,23 @@ pub fn is_root() -> bool {
     can("needs root", rustix::process::geteuid().is_root())
 }
 
-/// Whether one of libbpf's tools in C is installed, to compare with.
+/// Whether one of libbpf's tools in C is installed, for comparison.
 #[must_use]
 pub fn has_tool(name: &str) -> bool {
     let path = Path::new("/usr/sbin").join(name);
     can(&format!("needs {name} (apt-get install libbpf-tools)"), path.exists())
 }
 
-/// Tests that count what the whole machine does run one at a time: others would be counted, too.
+/// Serializes tests that count what the whole machine does, because others would be counted, too.
 #[must_use]
 #[track_caller]
 pub fn alone() -> std::fs::File {
-    // Beside the programs: in a folder that everybody shares, the file could be another user's.
+    // Next to the programs: in a shared directory, the file could be another user's.
     wait::locked(&program("ecc").with_file_name("ecc-test.lock"))
 }
 
-/// The histograms in ecli's JSON or in the text of both ecli and the tools in C: the sum of the
-/// counts under each heading, the last reading winning.
+/// The histograms in ecli's JSON, or in the text of ecli and the tools in C: the sum of the counts
+/// under each heading in the last reading.
 #[must_use]
 pub fn histogram_sums(text: &str, heading: &str) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = Vec::new();

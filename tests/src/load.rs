@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Load: interrupts of the disk, tasks that wake each other, a thread that makes system calls, and one
-//! that runs and sleeps.
+//! Load generators: interrupts of the disk, tasks that wake each other, a thread that makes system
+//! calls, and one that runs and sleeps.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -17,7 +17,8 @@ use tempfile::NamedTempFile;
 const BLOCK: usize = 4096;
 const BLOCKS: usize = 2048;
 
-/// A file on a real disk, read past the page cache: each read is an interrupt.
+/// A file on a real disk that is read without the page cache, so that each read causes an
+/// interrupt.
 #[derive(Debug)]
 pub struct Disk {
     file: File,
@@ -25,10 +26,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes the file, where the file system can read directly.
+    /// Creates the file, if the file system supports direct reads.
     ///
     /// # Errors
-    /// On tmpfs, for instance.
+    /// Returns an error if it does not, as tmpfs.
     pub fn new() -> std::io::Result<Disk> {
         let dir = PathBuf::from("/var/tmp");
         let mut path = NamedTempFile::new_in(dir)?;
@@ -41,17 +42,17 @@ impl Disk {
     /// Reads `count` blocks, one after the other.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// Returns an error if a read fails.
     pub fn read(&self, count: usize) -> std::io::Result<()> {
         self.read_pieces(count, 1)
     }
 
-    /// Reads `count` pieces of so many blocks, one after the other.
+    /// Reads `count` pieces of `blocks` blocks each, one after the other.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// Returns an error if a read fails.
     pub fn read_pieces(&self, count: usize, blocks: usize) -> std::io::Result<()> {
-        // O_DIRECT wants memory that is aligned as the disk's blocks are.
+        // O_DIRECT needs memory that is aligned to the disk's blocks.
         let size = BLOCK * blocks;
         let memory = vec![0u8; size + BLOCK];
         let at = memory.as_ptr().align_offset(BLOCK);
@@ -64,7 +65,7 @@ impl Disk {
     }
 }
 
-/// Two threads that wake each other, until it is dropped.
+/// Two threads that wake each other until this is dropped.
 #[derive(Debug)]
 pub struct PingPong {
     stop: Arc<AtomicBool>,
@@ -72,7 +73,7 @@ pub struct PingPong {
 }
 
 impl PingPong {
-    /// Starts them.
+    /// Starts the threads.
     #[must_use]
     pub fn start() -> PingPong {
         let stop = Arc::new(AtomicBool::new(false));
@@ -98,8 +99,8 @@ impl Drop for PingPong {
     }
 }
 
-/// A thread that makes as many system calls as it is told to, one after the other, and no others
-/// of their kind. It stays on the last CPU, where there are several: what watches it has the rest.
+/// A thread that makes a given number of system calls, one after the other, and no others of this
+/// kind. If there are several CPUs, it stays on the last one, so that its observer has the others.
 #[derive(Debug)]
 pub struct Caller {
     tid: i32,
@@ -108,13 +109,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The number of the system call that it makes: [`crate::sys::carry`].
+    /// The number of its system call: [`crate::sys::carry`].
     pub const NUMBER: i64 = libc::SYS_getpgid;
 
-    /// Starts it; it waits.
+    /// Starts the thread, which waits.
     ///
     /// # Errors
-    /// When the thread ends before it begins.
+    /// Returns an error if the thread ends before it begins.
     pub fn start() -> Result<Caller, mpsc::RecvError> {
         let (go, told) = mpsc::channel();
         let (tell, tid) = mpsc::channel();
@@ -131,13 +132,13 @@ impl Caller {
         Ok(Caller { tid: tid.recv()?, go, thread })
     }
 
-    /// The thread's id.
+    /// The thread ID.
     #[must_use]
     pub fn tid(&self) -> i32 {
         self.tid
     }
 
-    /// Makes the calls, and waits until they are made; returns how long it took.
+    /// Makes the calls. Returns how long they took.
     #[must_use]
     pub fn call(self, times: u64) -> Duration {
         let _ = self.go.send(times);
@@ -145,7 +146,7 @@ impl Caller {
     }
 }
 
-/// Keeps this thread on the last CPU, where there are several.
+/// Keeps this thread on the last CPU, if there are several.
 pub fn stay_on_last_cpu() {
     if let Ok(cpus) = sched_getaffinity(None)
         && cpus.count() > 1
@@ -153,12 +154,12 @@ pub fn stay_on_last_cpu() {
     {
         let mut only = CpuSet::new();
         only.set(last);
-        // Where it must not be, it runs anywhere.
+        // If that is not permitted, it runs on any CPU.
         let _ = sched_setaffinity(None, &only);
     }
 }
 
-/// Runs for a while, sleeps for another, and so on, until the time is over.
+/// Runs and sleeps in turn until the total time is over.
 pub fn run_and_sleep(run: Duration, sleep: Duration, total: Duration) {
     let begin = Instant::now();
     while begin.elapsed() < total {
@@ -170,7 +171,7 @@ pub fn run_and_sleep(run: Duration, sleep: Duration, total: Duration) {
     }
 }
 
-/// The number of interrupts that the machine has counted for a device, by its name there.
+/// The number of interrupts of a device, by its name in /proc/interrupts.
 #[must_use]
 pub fn interrupts_of(name: &str) -> u64 {
     let mut text = String::new();
@@ -180,10 +181,10 @@ pub fn interrupts_of(name: &str) -> u64 {
     numbers.map_while(|word| word.parse::<u64>().ok()).sum()
 }
 
-/// The name of the interrupt that reading a disk makes most of.
+/// The name of the interrupt that reading a disk increments most.
 ///
 /// # Errors
-/// When the disk fails.
+/// Returns an error if a read fails.
 pub fn interrupt_of_disk(disk: &Disk) -> std::io::Result<Option<String>> {
     let names = || -> Vec<String> {
         let text = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Which modules of a crate use which: read from the paths in its sources, so that a test can say
-//! that no two of them depend on each other.
+//! The dependencies between the modules of a crate, from the paths in its sources, so that a test
+//! can check that they have no cycle.
 //!
-//! A module is what lies directly below the crate's root: `src/x.rs` with `src/x/`. The root itself
-//! (`lib.rs`, `main.rs`) may use all of them, so that a module that uses an item of the root closes a
-//! cycle; what the root only re-exports counts as the module's that has it. Comments, texts and
-//! modules for tests (`#[cfg(test)]`) do not count. Paths in the bodies of macros do.
+//! A module is a direct child of the crate's root: `src/x.rs` with `src/x/`. The root itself
+//! (`lib.rs`, `main.rs`) may use all of them, so a module that uses an item of the root is in a
+//! cycle; an item that the root only re-exports belongs to its module. Comments, strings and test
+//! modules (`#[cfg(test)]`) do not count. Paths in the bodies of macros do.
 
 mod paths;
 mod tokens;
@@ -17,23 +17,23 @@ use std::path::{Path, PathBuf};
 use paths::{Used, paths};
 use tokens::{Token, tokens};
 
-/// The name of the root among the modules.
+/// The name of the root in a graph.
 pub const ROOT: &str = "(root)";
 
-/// Which modules use which, and where.
+/// The dependencies between modules, with locations.
 #[derive(Debug, Default)]
 pub struct Graph {
     uses: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Graph {
-    /// The modules that a module uses; for each, one of the places where it does.
+    /// The modules that a module uses, each with one location.
     #[must_use]
     pub fn uses(&self, module: &str) -> Option<&BTreeMap<String, String>> {
         self.uses.get(module)
     }
 
-    /// Modules that use each other, each using the next and the last the first.
+    /// A cycle: each module uses the next one, and the last one uses the first.
     #[must_use]
     pub fn cycle(&self) -> Option<Vec<String>> {
         let mut done = BTreeSet::new();
@@ -60,7 +60,7 @@ impl Graph {
         found
     }
 
-    /// A cycle in words, with a place for each step.
+    /// Describes a cycle, with a location for each step.
     #[must_use]
     pub fn describe(&self, cycle: &[String]) -> String {
         let next = cycle.iter().cycle().skip(1);
@@ -75,7 +75,7 @@ impl Graph {
 /// Reads the sources of a crate.
 ///
 /// # Panics
-/// When they cannot be read.
+/// Panics if they cannot be read.
 #[must_use]
 pub fn graph(src: &Path) -> Graph {
     let mut modules = BTreeMap::new();
@@ -103,8 +103,7 @@ pub fn graph(src: &Path) -> Graph {
     graph
 }
 
-/// What the root re-exports, or has the use of: the module of each name; none where it is another
-/// crate's.
+/// The module of each name that the root re-exports or imports; `None` if it is of another crate.
 fn exported(
     src: &Path,
     modules: &BTreeMap<String, Vec<PathBuf>>,
@@ -131,7 +130,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// Notes what a file, or all files of a folder, use.
+    /// Adds the dependencies of a file, or of all files in a directory.
     fn read(&self, path: &Path, uses: &mut BTreeMap<String, String>) {
         if path.is_dir() {
             let tests = test_files(path);
@@ -144,7 +143,7 @@ impl Reader<'_> {
             return;
         }
         let shown = path.strip_prefix(self.src).unwrap();
-        // What leads from the root to this file.
+        // The path from the root to this file.
         let mut own: Vec<String> = shown
             .with_extension("")
             .components()
@@ -164,7 +163,7 @@ impl Reader<'_> {
             let place = || format!("{}:{line}", shown.display());
             uses.entry(module.to_owned()).or_insert_with(place);
         };
-        // Modules inside of the file: how many braces were open before each.
+        // Inline modules: the brace depth before each.
         let mut inside: Vec<usize> = Vec::new();
         let mut depth = 0;
         for (at, (token, line)) in tokens.iter().enumerate() {
@@ -201,8 +200,8 @@ impl Reader<'_> {
     }
 }
 
-/// Files of a folder that are modules for tests: those that a file beside them, or above, declares
-/// as such.
+/// Files in a directory that are test modules: those that a file next to or above them declares as
+/// such.
 fn test_files(dir: &Path) -> BTreeSet<PathBuf> {
     let mut declaring: Vec<PathBuf> = entries(dir).into_iter().filter(|p| p.is_file()).collect();
     declaring.push(dir.with_extension("rs"));
@@ -217,7 +216,7 @@ fn test_files(dir: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// What is in a folder, in order.
+/// The paths in a directory, sorted.
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -229,7 +228,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The modules that each module of made-up sources uses, without the root's.
+    /// The dependencies of each module in generated sources, except the root's.
     fn of(files: &[(&str, &str)]) -> Graph {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {

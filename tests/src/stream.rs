@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Event streams: programs whose output is read while they run, ecli and a tool in C side by side
-//! over the same load, and whether they told of the same events.
+//! Event streams: reads the output of programs while they run, and compares the events of ecli and
+//! a tool in C under the same load.
 //!
-//! The load runs on one CPU. The tools' perf buffers are a CPU's each: so that an event after the
-//! load, once it is shown, says that all of the load has been.
+//! The load runs on one CPU. The tools have a perf buffer per CPU, so once an event after the load
+//! is shown, all of the load has been shown.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,13 +16,14 @@ use tempfile::TempDir;
 
 use crate::{Outcome, Running, can, eventually, program};
 
-/// Starts a program, its output going to a file: however much it is, nobody waits for a reader.
+/// Starts a program with its output to a file, so that it never waits for a reader.
 const TO_FILE: &str = "exec \"$@\" >\"$0\"";
 
-/// Makes an event that a tool shows, each time another; returns what its line contains.
+/// Causes an event that a tool shows, different each time. Returns a text in its line.
 pub type Probe<'a> = dyn FnMut() -> String + Send + 'a;
 
-/// A program whose output can be read while it runs. It ends with this, whatever becomes of the test.
+/// A program whose output can be read while it runs. Dropping this kills it, also if the test
+/// fails.
 #[derive(Debug)]
 pub struct Stream {
     running: Running,
@@ -30,8 +31,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts `ecli run`, and waits until its programs are attached. `name` is that of the file in
-    /// `dir` to which it writes.
+    /// Starts `ecli run`, and waits until its programs are attached. `name` is the name of its
+    /// output file in `dir`.
     #[must_use]
     pub fn ecli(dir: &TempDir, name: &str, args: &[&str]) -> Stream {
         let output = dir.path().join(name);
@@ -42,8 +43,7 @@ impl Stream {
         Stream { running: Running::tracing("sh", &all), output }
     }
 
-    /// Starts one of libbpf's tools in C, which writes line by line, and waits until it shows an
-    /// event.
+    /// Starts one of libbpf's tools in C with line buffering, and waits until it shows an event.
     #[must_use]
     pub fn tool(dir: &TempDir, tool: &[&str], probe: &mut Probe<'_>) -> Stream {
         let (name, args) = tool.split_first().unwrap();
@@ -62,15 +62,15 @@ impl Stream {
         stream
     }
 
-    /// What it has written until now.
+    /// Its output so far.
     #[must_use]
     pub fn text(&self) -> String {
-        // Its last line may be half of one.
+        // The last line may be incomplete.
         let bytes = std::fs::read(&self.output).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Ends it as Ctrl-C does; fails unless it succeeds, and has lost nothing.
+    /// Ends it like Ctrl-C. Fails unless it succeeds without losses.
     #[must_use]
     #[track_caller]
     pub fn interrupt(self) -> String {
@@ -85,18 +85,18 @@ impl Stream {
     }
 }
 
-/// What came of [`beside`].
+/// The result of [`beside`].
 #[derive(Debug)]
 pub struct Beside<T> {
     /// Output of the tool.
     pub tool: String,
-    /// Output of ecli, for each list of its arguments.
+    /// The output of ecli for each list of arguments.
     pub ecli: Vec<String>,
-    /// What the load returned.
+    /// The result of the load.
     pub load: T,
 }
 
-/// The programs that run beside each other, for a load that has to wait for them.
+/// The running programs, for a load that has to wait for them.
 #[derive(Debug)]
 pub struct Watchers<'a> {
     tool: &'a Stream,
@@ -104,7 +104,7 @@ pub struct Watchers<'a> {
 }
 
 impl Watchers<'_> {
-    /// Waits until this is so of the output of each; fails after ten seconds.
+    /// Waits until a condition holds for each output; fails after ten seconds.
     pub fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         for (number, stream) in std::iter::once(self.tool).chain(self.ecli).enumerate() {
             let who = if number == 0 { "the tool" } else { "ecli" };
@@ -118,8 +118,8 @@ impl Watchers<'_> {
     }
 }
 
-/// Runs a tool in C and ecli at once, a load while both are attached, and ends them. `ecli` has the
-/// arguments of each `ecli run`.
+/// Runs a tool in C and ecli at the same time, runs a load while both are attached, and ends them.
+/// `ecli` has the arguments of each `ecli run`.
 pub fn beside<T: Send>(
     tool: &[&str],
     ecli: &[&[&str]],
@@ -134,14 +134,14 @@ pub fn beside<T: Send>(
         .map(|(number, args)| Stream::ecli(&dir, &format!("ecli-{number}"), args))
         .collect();
     let load = on_one_cpu("load", || load(&Watchers { tool: &tool, ecli: &ecli }));
-    // ecli shows at its end what is still in its buffers; the tools do not.
+    // At its end, ecli shows what is left in its buffers; the tools do not.
     let last = on_one_cpu("probe", &mut *probe);
     let ecli = ecli.into_iter().map(Stream::interrupt).collect();
     eventually("the tool shows the last event", || tool.text().contains(&last));
     Beside { tool: tool.interrupt(), ecli, load }
 }
 
-/// Does something on a thread of that name, which stays on the last CPU, as do its children.
+/// Runs a load on a thread with this name, which stays on the last CPU, as do its children.
 pub fn on_one_cpu<T: Send>(name: &str, load: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
@@ -156,7 +156,7 @@ pub fn on_one_cpu<T: Send>(name: &str, load: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The records of ecli's JSON.
+/// The records in ecli's JSON.
 #[must_use]
 pub fn records(text: &str) -> Vec<Value> {
     let parse =
@@ -164,7 +164,7 @@ pub fn records(text: &str) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
-/// An object with these members alone, in this order.
+/// An object with only these members, in this order.
 #[must_use]
 pub fn pick(record: &Value, names: &[&str]) -> Value {
     let member = |name: &&str| {
@@ -174,7 +174,7 @@ pub fn pick(record: &Value, names: &[&str]) -> Value {
     Value::Object(names.iter().map(member).collect())
 }
 
-/// Fails unless both are the same events, each as often; says which one of them has more of.
+/// Fails unless both have the same events, each equally often. The message says which one has more.
 #[track_caller]
 pub fn assert_same(ours: (&str, &[Value]), others: (&str, &[Value])) {
     let mut surplus: BTreeMap<String, i64> = BTreeMap::new();
@@ -201,7 +201,7 @@ pub fn assert_same(ours: (&str, &[Value]), others: (&str, &[Value])) {
     );
 }
 
-/// The first words of a line, and the rest behind one space.
+/// The first words of a line, and the rest after one space.
 #[must_use]
 pub fn words(line: &str, count: usize) -> Option<(Vec<&str>, &str)> {
     let mut words = Vec::with_capacity(count);
@@ -214,7 +214,7 @@ pub fn words(line: &str, count: usize) -> Option<(Vec<&str>, &str)> {
     Some((words, rest))
 }
 
-/// Whether tracepoints can be attached to by name.
+/// Whether programs can attach to tracepoints by name.
 #[must_use]
 pub fn has_tracefs() -> bool {
     let is_there = std::path::Path::new("/sys/kernel/tracing/events").is_dir();

@@ -11,40 +11,41 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::AtomicU64;
 
-/// A system call that does nothing but carry a number, which a program can see: `getpgid`.
+/// A system call that does nothing except pass a number, which a program can see: `getpgid`.
 pub fn carry(number: i32) {
-    // SAFETY: getpgid takes any number, and touches no memory.
+    // SAFETY: getpgid accepts any number, and uses no memory.
     unsafe { libc::getpgid(number) };
 }
 
-/// What a process used in its life.
+/// The resource usage of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// Largest resident size in bytes.
+    /// Maximum resident memory in bytes.
     pub peak_memory: u64,
-    /// How often it gave the CPU away: how often it slept.
+    /// The number of voluntary context switches.
     pub sleeps: u64,
-    /// Time on a CPU.
+    /// CPU time.
     pub cpu: std::time::Duration,
 }
 
-/// Waits for a child, and tells what it used. One that does not end is killed, and the test fails.
+/// Waits for a child, and returns its resource usage. If it does not end, it is killed, and the
+/// test fails.
 ///
 /// # Errors
-/// When somebody has waited for it.
+/// Returns an error if it was waited for already.
 pub fn wait_usage(mut child: Child) -> io::Result<Usage> {
     crate::wait::until_end(&mut child);
     wait_ended(child.id()).map(|(_, usage)| usage)
 }
 
-/// Waits for a child by its number; how it ended, and what it used.
+/// Waits for a child by its process ID. Returns its exit status and resource usage.
 ///
 /// # Errors
-/// When there is no such child, or somebody has waited for it.
+/// Returns an error if there is no such child, or if it was waited for already.
 pub fn wait_ended(pid: u32) -> io::Result<(ExitStatus, Usage)> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: both places are valid as zeroes, too, and live as long as the call.
+    // SAFETY: both values outlive the call, and the zeroed struct is valid, too.
     let usage = unsafe {
         while libc::wait4(pid as i32, &raw mut status, 0, usage.as_mut_ptr()) < 0 {
             let error = io::Error::last_os_error();
@@ -65,12 +66,12 @@ pub fn wait_ended(pid: u32) -> io::Result<(ExitStatus, Usage)> {
     Ok((ExitStatus::from_raw(status), usage))
 }
 
-/// The time on a CPU that a process has had until now, all of its threads together. The kernel
-/// counts it in nanoseconds; `/proc` tells it in ticks of 10 ms.
+/// The total CPU time of a process's threads so far. The kernel counts nanoseconds; `/proc` has
+/// ticks of 10 ms.
 pub fn cpu_of(pid: u32) -> io::Result<std::time::Duration> {
     let mut clock = 0;
     let mut time = MaybeUninit::<libc::timespec>::zeroed();
-    // SAFETY: both calls write to the place that they are given, which is valid as zeroes, too.
+    // SAFETY: both calls write to the given value, for which zeros are valid, too.
     let time = unsafe {
         let error = libc::clock_getcpuclockid(pid as libc::pid_t, &raw mut clock);
         if error != 0 {
@@ -84,12 +85,12 @@ pub fn cpu_of(pid: u32) -> io::Result<std::time::Duration> {
     Ok(std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Hours, minutes and seconds of the local time now.
+/// Hours, minutes and seconds of the current local time.
 #[must_use]
 pub fn local_time() -> (i32, i32, i32) {
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: time takes a null pointer; localtime_r fills the place that it is given, which is
-    // valid as zeroes, too.
+    // SAFETY: time accepts a null pointer; localtime_r fills the given struct, for which zeros are
+    // valid, too.
     let parts = unsafe {
         let now = libc::time(std::ptr::null_mut());
         libc::localtime_r(&raw const now, parts.as_mut_ptr());
@@ -98,7 +99,7 @@ pub fn local_time() -> (i32, i32, i32) {
     (parts.tm_hour, parts.tm_min, parts.tm_sec)
 }
 
-/// What the kernel numbers.
+/// A kind of object with IDs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// A BPF program.
@@ -109,11 +110,11 @@ pub enum Kind {
     Link,
 }
 
-/// The id of the next one of a kind after `id`, if there is one.
+/// The next ID of a kind after `id`, if there is one.
 #[must_use]
 pub fn next_id(kind: Kind, id: u32) -> Option<u32> {
     let mut next = 0;
-    // SAFETY: the kernel writes an id to `next`.
+    // SAFETY: the kernel writes an ID to `next`.
     let result = unsafe {
         match kind {
             Kind::Program => libbpf_sys::bpf_prog_get_next_id(id, &raw mut next),
@@ -124,19 +125,19 @@ pub fn next_id(kind: Kind, id: u32) -> Option<u32> {
     (result == 0).then_some(next)
 }
 
-/// The id of the next BPF link after `id`, if there is one.
+/// The next ID of a BPF link after `id`, if there is one.
 #[must_use]
 pub fn next_link(id: u32) -> Option<u32> {
     next_id(Kind::Link, id)
 }
 
-/// The ids of all BPF links of the machine.
+/// The IDs of all BPF links on the machine.
 #[must_use]
 pub fn links() -> Vec<u32> {
     std::iter::successors(next_link(0), |id| next_link(*id)).collect()
 }
 
-/// Ids and names of all BPF programs that are loaded. The kernel keeps 15 characters of a name.
+/// IDs and names of all loaded BPF programs. The kernel keeps 15 characters of a name.
 #[must_use]
 pub fn loaded_programs() -> Vec<(u32, String)> {
     libbpf_rs::query::ProgInfoIter::default()
@@ -144,7 +145,7 @@ pub fn loaded_programs() -> Vec<(u32, String)> {
         .collect()
 }
 
-/// The calling thread's id. Tests may run as threads of one process, and be told apart by it.
+/// The ID of the calling thread. Tests may run as threads of one process, so it distinguishes them.
 #[must_use]
 pub fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
@@ -153,27 +154,27 @@ pub fn thread_id() -> i32 {
 /// A system call that opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// `open`, which x86 alone has.
+    /// `open`, which only x86 has.
     #[cfg(target_arch = "x86_64")]
     Old,
-    /// `creat`, which x86 alone has, and which takes no flags.
+    /// `creat`, which only x86 has, and which has no flags.
     #[cfg(target_arch = "x86_64")]
     Creat,
-    /// `openat`, as the C library does.
+    /// `openat`, as in the C library.
     At,
     /// `openat2`.
     At2,
 }
 
-/// Opens a file by the call that is named, and closes it; what the call returned: a descriptor, or
-/// an error below zero. The mode of a new file is 0600.
+/// Opens a file with this system call, and closes it. Returns the result: a descriptor, or a
+/// negative error number. The mode of a new file is 0600.
 #[must_use]
 pub fn open(by: Open, path: &CStr, flags: i32) -> i32 {
     const MODE: u64 = 0o600;
     let mode = if flags & libc::O_CREAT == 0 { 0 } else { MODE };
     let how: [u64; 3] = [flags as u64, mode, 0];
-    // SAFETY: the path ends with a zero, `how` is what openat2 wants, with its size, and both live
-    // as long as the call; it writes to neither.
+    // SAFETY: the path is zero-terminated, `how` has openat2's layout and the given size, and both
+    // outlive the call, which writes to neither.
     let result = unsafe {
         match by {
             #[cfg(target_arch = "x86_64")]
@@ -192,19 +193,18 @@ pub fn open(by: Open, path: &CStr, flags: i32) -> i32 {
     };
     let result = returned(result as i32);
     if result >= 0 {
-        // SAFETY: the descriptor is new, and nobody else knows it.
+        // SAFETY: the descriptor is new, and nothing else owns it.
         unsafe { libc::close(result) };
     }
     result
 }
 
-/// Gives this thread mounts of its own: what it mounts from then on is seen by nobody else, and
-/// gone when it ends.
+/// Moves this thread to a new mount namespace: its mounts are private, and gone when it ends.
 ///
 /// # Errors
-/// Without the right to.
+/// Returns an error without the required permission.
 pub fn own_mounts() -> io::Result<()> {
-    // SAFETY: the thread gets its own mounts, root and working folder; no memory is touched.
+    // SAFETY: the thread gets its own mounts, root and working directory; the call uses no memory.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -214,27 +214,28 @@ pub fn own_mounts() -> io::Result<()> {
     }
 }
 
-/// Gives this thread, and what it starts, a network of its own, in which nothing is up.
+/// Moves this thread, and what it starts, to a new network namespace, in which no interface is up.
 ///
 /// # Errors
-/// Without the right to.
+/// Returns an error without the required permission.
 pub fn own_network() -> io::Result<()> {
-    // SAFETY: the thread gets another network; no memory is touched.
+    // SAFETY: the thread gets another network namespace; the call uses no memory.
     match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// A terminal that is none: what is written to the second, the first reads, as a terminal shows it.
+/// Opens a pseudoterminal: what is written to the second file can be read from the first, as a
+/// terminal shows it.
 ///
 /// # Errors
-/// Where there are no such terminals.
+/// Returns an error if there are no pseudoterminals.
 pub fn terminal() -> io::Result<(File, File)> {
     let master = File::options().read(true).write(true).open("/dev/ptmx")?;
     let (unlock, flags) = (0, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
-    // SAFETY: the first call reads an int, which lives as long as it; the second takes a number, and
-    // returns a descriptor that nobody else knows.
+    // SAFETY: the first call reads an int that outlives it; the second takes a number, and returns
+    // a descriptor that nothing else owns.
     let slave = unsafe {
         if libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) != 0 {
             return Err(io::Error::last_os_error());
@@ -247,15 +248,15 @@ pub fn terminal() -> io::Result<(File, File)> {
     Ok((master, slave))
 }
 
-/// Maps a piece of a file as code, or, without a file, memory that may be run; its address. It is
-/// never unmapped, and nothing but its address is known of it.
+/// Maps a part of a file as code or, without a file, executable memory. Returns its address. It is
+/// never unmapped, and only its address is used.
 ///
 /// # Errors
-/// When the kernel refuses it.
+/// Returns an error if the kernel refuses it.
 pub fn map_code(file: Option<&File>, offset: u64, len: usize) -> io::Result<u64> {
     let (fd, kind) = file.map_or((-1, libc::MAP_ANONYMOUS), |file| (file.as_raw_fd(), 0));
     let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | kind);
-    // SAFETY: the kernel chooses an address at which nothing is; no reference to it is made.
+    // SAFETY: the kernel chooses an unused address, and no reference to it is made.
     let place =
         unsafe { libc::mmap(std::ptr::null_mut(), len, access, flags, fd, offset as libc::off_t) };
     match place {
@@ -264,11 +265,11 @@ pub fn map_code(file: Option<&File>, offset: u64, len: usize) -> io::Result<u64>
     }
 }
 
-/// Runs code made at run time, for ever, with a frame pointer that leads to `frames`: pairs of the
-/// next frame's address and an address to return to. Whoever takes this thread's stack finds those.
+/// Runs generated code forever, with a frame pointer to `frames`: pairs of the next frame's address
+/// and a return address. A stack trace of this thread contains them.
 ///
 /// # Errors
-/// When there is no memory that may be run.
+/// Returns an error if there is no executable memory.
 pub fn spin_in_made_code(frames: &'static [AtomicU64]) -> io::Result<std::convert::Infallible> {
     #[cfg(target_arch = "x86_64")] // mov rbp, rdi; 1: pause; jmp 1b
     const CODE: &[u8] = &[0x48, 0x89, 0xfd, 0xf3, 0x90, 0xeb, 0xfc];
@@ -276,8 +277,8 @@ pub fn spin_in_made_code(frames: &'static [AtomicU64]) -> io::Result<std::conver
     const CODE: &[u8] = &[0xfd, 0x03, 0x00, 0xaa, 0x00, 0x00, 0x00, 0x14];
     let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: the page is new and larger than the code, which is whole, position-independent, takes
-    // one pointer as the C ABI passes it, touches no memory, and never returns.
+    // SAFETY: the page is new and larger than the code. The code is complete and
+    // position-independent, takes one pointer as in the C ABI, uses no memory, and never returns.
     unsafe {
         let page = libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0);
         if page == libc::MAP_FAILED {
@@ -291,7 +292,7 @@ pub fn spin_in_made_code(frames: &'static [AtomicU64]) -> io::Result<std::conver
     }
 }
 
-/// Whether an interface has a qdisc for BPF programs (`clsact`). One that it had not is removed again.
+/// Whether an interface has a clsact qdisc. A qdisc that this check creates is removed again.
 #[must_use]
 pub fn has_clsact(interface: i32) -> bool {
     let mut hook = libbpf_sys::bpf_tc_hook {
@@ -300,7 +301,7 @@ pub fn has_clsact(interface: i32) -> bool {
         attach_point: libbpf_sys::BPF_TC_INGRESS | libbpf_sys::BPF_TC_EGRESS,
         ..Default::default()
     };
-    // SAFETY: the hook has the size that it says, and lives as long as the calls.
+    // SAFETY: the hook has the given size, and outlives the calls.
     unsafe {
         match libbpf_sys::bpf_tc_hook_create(&raw mut hook) {
             0 => {
@@ -312,23 +313,23 @@ pub fn has_clsact(interface: i32) -> bool {
     }
 }
 
-/// `mount` without data; 0, or an error below zero.
+/// `mount` without data. Returns 0, or a negative error number.
 #[must_use]
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> i32 {
-    // SAFETY: the texts end with a zero and live as long as the call; there may be no data.
+    // SAFETY: the strings are zero-terminated and outlive the call; the data may be null.
     returned(unsafe {
         libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null())
     })
 }
 
-/// `umount2`; 0, or an error below zero.
+/// `umount2`. Returns 0, or a negative error number.
 #[must_use]
 pub fn unmount(target: &CStr, flags: i32) -> i32 {
-    // SAFETY: the text ends with a zero and lives as long as the call.
+    // SAFETY: the string is zero-terminated and outlives the call.
     returned(unsafe { libc::umount2(target.as_ptr(), flags) })
 }
 
-/// What the kernel returned: the C library has put an error elsewhere.
+/// The kernel's result, from that of the C library and errno.
 fn returned(result: i32) -> i32 {
     if result < 0 { -io::Error::last_os_error().raw_os_error().unwrap() } else { result }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What tests of targets share: a package with a program of each kind, and networks of their own.
+//! What tests of targets share: a package with a program of each kind, and network namespaces.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{Outcome, can, ecc, is_root, pack, run, scratch, sys};
 
-/// The package of which each program counts its calls, all but one of them off.
+/// A package whose programs count their calls; all except one are off.
 #[derive(Debug)]
 pub struct Package {
     /// Its path.
@@ -18,7 +18,7 @@ pub struct Package {
 }
 
 impl Package {
-    /// With all programs off but one.
+    /// With all programs off except one.
     #[must_use]
     pub fn only(only: &'static str) -> Package {
         let dir = scratch();
@@ -41,7 +41,7 @@ impl Package {
     }
 }
 
-/// How often a hook was called, by the last reading.
+/// How often a hook was called, from the last reading.
 #[must_use]
 pub fn calls(outcome: &Outcome, hook: &str) -> u64 {
     let is_it = |line: &&str| line.contains(&format!("\"hook\":\"{hook}("));
@@ -53,13 +53,14 @@ pub fn calls(outcome: &Outcome, hook: &str) -> u64 {
     count.unwrap_or(0)
 }
 
-/// Runs ip(8); what it says.
+/// Runs ip(8). Returns its output.
 #[must_use]
 pub fn ip(args: &[&str]) -> String {
     run("ip", args).succeeded().stdout
 }
 
-/// A network of this thread's own, with the loopback interface up; false where it cannot be had.
+/// Moves this thread to a new network namespace with the loopback interface up. Returns false if
+/// that is not possible.
 #[must_use]
 pub fn has_network() -> bool {
     if !is_root() || !can("needs a network of its own", sys::own_network().is_ok()) {
@@ -79,13 +80,13 @@ pub fn send(count: u64) {
     (0..count).for_each(|_| assert_eq!(socket.send_to(b"packet", to).unwrap(), 6));
 }
 
-/// What is attached to interfaces.
+/// What is attached to network interfaces.
 #[must_use]
 pub fn network_state() -> String {
     ip(&["-d", "link", "show"]) + &run("tc", &["qdisc", "show"]).succeeded().stdout
 }
 
-/// Packs a source that a test writes.
+/// Packs a source from a test.
 #[must_use]
 pub fn pack_text(name: &str, text: &str, dir: &TempDir) -> String {
     let source = dir.path().join(format!("{name}.bpf.c"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Waiting for processes, their output, and files that are locked: each time with a deadline, at
-//! which the test fails and says for what it has waited.
+//! Waits for processes, their output, and locked files: each time with a deadline, at which the
+//! test fails and names what it waited for.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,10 +15,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Outcome;
 
-/// What any program is waited for. A compiler on a machine that is busy takes seconds.
+/// The time limit for any program. A compiler on a busy machine takes seconds.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until something is so; fails after ten seconds.
+/// Waits until a condition holds; fails after ten seconds.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -28,7 +28,8 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until a descriptor can be read, or a process ends; whether that was before the deadline.
+/// Waits until a descriptor is readable, or a process ends. Returns whether that was before the
+/// deadline.
 fn is_ready(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -40,8 +41,8 @@ fn is_ready(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     }
 }
 
-/// Waits until a child ends, and leaves it to the caller to take how. One that does not end is
-/// killed, and the test fails.
+/// Waits until a child ends; the caller takes its exit status. If it does not end, it is killed,
+/// and the test fails.
 #[track_caller]
 pub fn until_end(child: &mut Child) {
     let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
@@ -54,10 +55,10 @@ pub fn until_end(child: &mut Child) {
     }
 }
 
-/// Waits until a child ends. One that does not is killed, and the test fails.
+/// Waits until a child ends. If it does not, it is killed, and the test fails.
 #[track_caller]
 pub fn ended(child: &mut Child) -> ExitStatus {
-    // Its number may be another's as soon as it has been waited for.
+    // Its process ID may be reused once it has been waited for.
     if let Some(status) = child.try_wait().unwrap() {
         return status;
     }
@@ -65,25 +66,25 @@ pub fn ended(child: &mut Child) -> ExitStatus {
     child.wait().unwrap()
 }
 
-/// Runs a program to its end. What it writes goes to where the test's does.
+/// Runs a program to its end. Its output goes where the test's goes.
 #[track_caller]
 pub fn status(command: &mut Command) -> ExitStatus {
     ended(&mut command.spawn().unwrap())
 }
 
-/// Runs a program to its end, and takes what it writes.
+/// Runs a program to its end, and captures its output.
 #[track_caller]
 pub fn output(command: &mut Command) -> Output {
     finished(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
-/// Runs a program to its end, and takes what it writes, as text.
+/// Runs a program to its end, and captures its output as text.
 #[track_caller]
 pub fn outcome(command: &mut Command) -> Outcome {
     output(command).into()
 }
 
-/// Waits until a child ends, and takes what it writes until then.
+/// Waits until a child ends, and captures its output.
 #[track_caller]
 pub fn finished(mut child: Child) -> Output {
     drop(child.stdin.take());
@@ -93,7 +94,7 @@ pub fn finished(mut child: Child) -> Output {
     Output { status, stdout: taken(stdout), stderr: taken(stderr) }
 }
 
-/// Reads to the end of a pipe, in a thread: whoever writes to it does not wait for the test.
+/// Reads a pipe to its end in a thread, so that its writer does not wait for the test.
 pub fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (send, bytes) = channel();
     std::thread::spawn(move || {
@@ -104,7 +105,7 @@ pub fn in_background(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> 
     bytes
 }
 
-/// What was read from a pipe by a process that has ended.
+/// The output that was read from a process that has ended.
 #[track_caller]
 pub fn taken(pipe: Option<Receiver<Vec<u8>>>) -> Vec<u8> {
     let read = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(PATIENCE).ok();
@@ -112,7 +113,7 @@ pub fn taken(pipe: Option<Receiver<Vec<u8>>>) -> Vec<u8> {
         .expect("somebody keeps the pipe of a program that has ended")
 }
 
-/// Reads from a pipe, and no more than is needed, until what was read is enough.
+/// Reads from a pipe, no more than necessary, until a condition holds for the text.
 #[track_caller]
 pub fn read_until(
     mut pipe: impl Read + AsFd,
@@ -133,10 +134,10 @@ pub fn read_until(
     }
 }
 
-/// Waits until nobody else has a file locked. It is locked until it is dropped.
+/// Waits until a file can be locked. Dropping the result unlocks it.
 #[track_caller]
 pub fn locked(path: &Path) -> File {
-    // Others may each take their time.
+    // Several others may each take their time.
     let deadline = Instant::now() + 5 * PATIENCE;
     let file = File::create(path).unwrap();
     while let Err(error) = file.try_lock() {

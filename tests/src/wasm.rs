@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Wasm modules: those of the examples and the fixtures, each built once for all tests, and modules
-//! that run.
+//! Wasm modules: those of the examples and fixtures, each built once for all tests, and running
+//! modules.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::{Held, Outcome, can, ecc, program, root, run, wait};
 
-/// What `examples/wasm.sh` ends with where a compiler is missing.
+/// The exit code of `examples/wasm.sh` if a compiler is missing.
 const NO_COMPILER: i32 = 3;
 
-/// The folder of the examples' modules; none where they cannot be built here.
+/// The directory of the examples' modules; `None` if they cannot be built here.
 #[must_use]
 pub fn examples() -> Option<PathBuf> {
     let script = root().join("examples/wasm.sh");
@@ -26,11 +26,11 @@ pub fn examples() -> Option<PathBuf> {
     })
 }
 
-/// The folder of the modules of `tests/fixtures/wasm` and, with and without a C library, of
-/// `tests/fixtures/sdk`; none where they cannot be built here.
+/// The directory of the modules from `tests/fixtures/wasm` and, with and without a C library, from
+/// `tests/fixtures/sdk`; `None` if they cannot be built here.
 #[must_use]
 pub fn fixtures() -> Option<PathBuf> {
-    // It knows what is missing.
+    // This checks that the compilers exist.
     let _ = examples()?;
     let dir = |name: &str| root().join(name);
     let (sources, checks, sdk) =
@@ -61,7 +61,7 @@ pub fn fixtures() -> Option<PathBuf> {
     })
 }
 
-/// A folder beside the programs that is built anew when a source, or `ecc`, is another.
+/// A directory next to the programs that is rebuilt if a source, or `ecc`, has changed.
 fn built(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path) -> Outcome) -> Option<PathBuf> {
     let out = program("ecc").with_file_name(name);
     let mut hasher = DefaultHasher::new();
@@ -72,7 +72,7 @@ fn built(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path) -> Outcome) 
         std::fs::read(&file).unwrap().hash(&mut hasher);
     }
     let stamp = hasher.finish().to_string();
-    // Tests are processes that run at once.
+    // Tests are processes that run in parallel.
     let _lock = wait::locked(&out.with_extension("lock"));
     let stamped = out.join("stamp");
     if std::fs::read_to_string(&stamped).is_ok_and(|known| known == stamp) {
@@ -90,7 +90,7 @@ fn built(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path) -> Outcome) 
     Some(out)
 }
 
-/// All files below a folder, in order.
+/// All files below a directory, sorted.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -101,8 +101,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A module that owns its tracer, running by `ecli run`. It ends with this, whatever becomes of the
-/// test.
+/// A tracer module that runs in `ecli run`. Dropping this kills it, also if the test fails.
 #[derive(Debug)]
 pub struct Tracer {
     child: Option<Child>,
@@ -110,7 +109,7 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Starts a module, its output going to a file, and waits until it has written this.
+    /// Starts a module with its output to a file, and waits until it has written this text.
     #[must_use]
     pub fn start<S: AsRef<str>>(module: &Path, args: &[S], until: &str) -> Tracer {
         let mut command = Command::new(program("ecli"));
@@ -118,7 +117,7 @@ impl Tracer {
         Tracer::spawn(command, until)
     }
 
-    /// Starts what runs a module, and waits until it has written this.
+    /// Starts a command that runs a module, and waits until it has written this text.
     #[must_use]
     pub fn spawn(mut command: Command, until: &str) -> Tracer {
         let dir = crate::scratch();
@@ -129,7 +128,7 @@ impl Tracer {
         tracer
     }
 
-    /// The programs and links that it has now.
+    /// The programs and links that it holds now.
     #[must_use]
     pub fn held(&self) -> Held {
         Held::by(self.child.as_ref().unwrap().id())
@@ -140,26 +139,26 @@ impl Tracer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What it has written until now.
+    /// Its output so far.
     #[must_use]
     pub fn text(&self) -> String {
         self.read("stdout")
     }
 
-    /// Waits until this is so of its output; fails after ten seconds, or when it ends before.
+    /// Waits until a condition holds for its output; fails after ten seconds, or if it ends before.
     pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !is_so(&self.text()) {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             let (stdout, stderr) = (self.text(), self.read("stderr"));
-            // It may have written it just before its end.
+            // It may have written the text just before its end.
             assert!(ended.is_none() || is_so(&stdout), "ended: {stdout}\n{stderr}");
             assert!(Instant::now() < deadline, "in ten seconds not so: {what}: {stdout}\n{stderr}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Its input: what is written to it, the module reads.
+    /// Its standard input, which the module reads.
     #[must_use]
     pub fn stdin(&mut self) -> &mut ChildStdin {
         self.child.as_mut().unwrap().stdin.as_mut().unwrap()
@@ -170,7 +169,7 @@ impl Tracer {
         writeln!(self.stdin(), "{line}").unwrap();
     }
 
-    /// Sends a signal; what it has written and how it ended, and how long that took.
+    /// Sends a signal. Returns its output and exit status, and how long it took to end.
     #[must_use]
     pub fn signal(self, signal: Signal) -> (Outcome, Duration) {
         let pid = Pid::from_child(self.child.as_ref().unwrap());

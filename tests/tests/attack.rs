@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A little of each attack: `make attack` goes on longer. A case that fails is told with the command that
-//! repeats it.
+//! A few cases of each attack; `make attack` runs longer. A failed case is reported with the
+//! command that repeats it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -13,12 +13,12 @@ use bpfpack_tests::sys::Kind;
 use bpfpack_tests::{alone, is_root};
 use libbpf_rs::{MapCore as _, MapHandle, MapType};
 
-/// Runs so many cases of a part.
+/// Runs a number of cases of a part.
 fn attack(part: &str, count: u64) {
     if !is_root() {
         return;
     }
-    // Others count what the machine does.
+    // Other tests count what the machine does.
     let _lock = alone();
     let seeds = Seeds::make(Path::new(env!("CARGO_BIN_EXE_attack"))).unwrap();
     let part = PARTS.iter().find(|known| known.name == part).unwrap();
@@ -65,7 +65,7 @@ fn kills() {
     attack("kill", 20);
 }
 
-/// The attacks would see a map that is pinned, and that nobody holds.
+/// The attacks would find a pinned map, and a map that no process holds.
 #[test]
 fn what_is_left_is_found() {
     if !is_root() {

@@ -13,7 +13,7 @@ use bpfpack_tests::{ecli, eventually, is_root, pack, pack_with, program, scratch
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A good package, and one changed from it beside it.
+/// A valid package, and a changed copy next to it.
 struct Case {
     dir: TempDir,
     package: Map<String, Value>,
@@ -33,7 +33,7 @@ impl Case {
         path
     }
 
-    /// Runs the package as changed, and checks how it fails.
+    /// Runs the changed package, and checks how it fails.
     #[track_caller]
     fn fails(&self, code: i32, words: &[&str], change: impl FnOnce(&mut Map<String, Value>)) {
         let mut package = self.package.clone();
@@ -46,10 +46,10 @@ impl Case {
 #[test]
 fn files_that_are_no_packages() {
     let case = Case::new();
-    let folder = case.dir.path().to_str().unwrap();
-    let nowhere = format!("{folder}/nonsuch/package.json");
+    let directory = case.dir.path().to_str().unwrap();
+    let nowhere = format!("{directory}/nonsuch/package.json");
     ecli(&["run", &nowhere]).failed(3, &[&nowhere, "No such file"]);
-    ecli(&["run", folder]).failed(3, &[&format!("cannot read `{folder}`"), "directory"]);
+    ecli(&["run", directory]).failed(3, &[&format!("cannot read `{directory}`"), "directory"]);
     let path = case.write("");
     let path = path.to_str().unwrap();
     ecli(&["run", path]).failed(3, &["is not a package", "not JSON"]);
@@ -121,7 +121,7 @@ fn wrong_types_and_damaged_objects() {
     });
     case.fails(3, &["not base64"], |p| p["bpf_object"] = json!("§"));
     case.fails(3, &["not a zlib stream"], |p| p["bpf_object"] = json!("aGVsbG8="));
-    // Cut off in the middle of the zlib stream.
+    // Truncated within the zlib stream.
     case.fails(3, &["bpf_object"], |p| {
         let text = p["bpf_object"].as_str().unwrap();
         p["bpf_object"] = json!(text[..text.len() / 8 * 4]);
@@ -145,12 +145,12 @@ fn objects_that_are_none() {
     fails(b"no object at all".to_vec(), &["`bpf_object` of the package", "not a valid ELF"]);
     fails(object[..object.len() / 2].to_vec(), &["not a valid ELF"]);
     fails(fs::read("/bin/true").unwrap(), &["not one for BPF"]);
-    // Without BTF: its section has another name.
+    // Without BTF, because its section has another name.
     let mut nameless = object.clone();
     let at = nameless.windows(5).position(|w| w == b".BTF\0").unwrap();
     nameless[at..at + 4].copy_from_slice(b".BTX");
     fails(nameless, &["no BTF", "clang -g"]);
-    // Damaged in many places: an error each time, never a crash, and nothing attached.
+    // Damaged in many places: an error each time, never a crash, and nothing is attached.
     if is_root() {
         for at in (0..object.len()).step_by(object.len() / 60) {
             let mut damaged = object.clone();
@@ -189,7 +189,7 @@ fn arguments() {
         let outcome = ecli(&["run", "--cgroup", &nowhere, &package]);
         outcome.failed(2, &[&format!("cannot open the cgroup `{nowhere}`")]);
         let outcome = ecli(&["run", "--cgroup", "/sys", &package]);
-        outcome.failed(2, &["`/sys` is not a directory of a cgroup hierarchy of version 2"]);
+        outcome.failed(2, &["`/sys` is not a directory of a cgroup v2 hierarchy"]);
     }
 }
 
@@ -218,7 +218,7 @@ fn users_that_may_not() {
     }
     let dir = scratch();
     let package = pack("examples/hardirqs/hardirqs.bpf.c", &dir);
-    // The build's folder may be closed to others.
+    // Others may not have access to the build directory.
     let ecli = dir.path().join("ecli");
     fs::copy(program("ecli"), &ecli).unwrap();
     let run = |args: &[&str]| -> bpfpack_tests::Outcome {
@@ -228,7 +228,7 @@ fn users_that_may_not() {
     };
     let outcome = run(&["run", &package]);
     outcome.failed(6, &["CAP_BPF", "CAP_PERFMON", "as root"]);
-    // Help needs no rights.
+    // Help needs no permissions.
     assert!(run(&["run", &package, "--help"]).succeeded().stdout.contains("--targ_dist"));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The examples beside libbpf's tools in C, over the same load: the same counts. (A loader that
-//! attaches both of two alternatives shows twice as many.)
+//! Compares the examples with libbpf's tools in C under the same load: the counts must be equal. (A
+//! loader that attaches both of two alternatives counts twice as many.)
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use bpfpack_tests::{
 
 const READS: usize = 20_000;
 
-/// A disk to read from; without one, a test is left out.
+/// A disk to read from; without one, a test is skipped.
 fn disk() -> Option<Disk> {
     let disk = Disk::new().ok();
     let _ = can("needs a disk below /var/tmp that can be read directly", disk.is_some());
@@ -68,8 +68,8 @@ fn softirqs_counts_each_soft_interrupt_once() {
     };
     let (ours, tool) = (all(&ours.stdout, "key = "), all(&tool.stdout, "softirq = "));
     println!("softirqs: ecli {ours}, softirqs {tool}");
-    // There are few of them, so that the windows' edges, some hundredths of a second, weigh more
-    // than in the others: still far less than the factor of two that counting twice would make.
+    // There are few of them, so the edges of the time windows, some hundredths of a second, have
+    // more influence than elsewhere, but much less than the factor of two from counting twice.
     assert!(ours > 100 && apart(ours, tool) < 0.2, "ecli {ours}, softirqs {tool}");
 }
 
@@ -116,7 +116,8 @@ fn biolatency_has_the_same_buckets() {
     let tool = printed(&tool.stdout, None);
     let seen = (ours.values().sum::<u64>(), tool.values().sum::<u64>());
     println!("reads {reads}, ecli {}, biolatency {}", seen.0, seen.1);
-    // What is at the edge of a bucket: the two look at the clock one after the other.
+    // Values near an edge of a bucket may differ, because the two read the clock one after the
+    // other.
     same_buckets("biolatency", &ours, &tool, reads / 30 + 30);
     assert!(seen.0 >= reads * 9 / 10, "the load was seen: {ours:?}");
 }
@@ -132,7 +133,7 @@ fn bitesize_has_the_same_buckets() {
     let package = pack("examples/bitesize/bitesize.bpf.c", &dir);
     let ours = Running::ecli(&["run", "-j", "--interval", "1h", &package]);
     let tool = start_tool("bitesize", &["3600"], 1);
-    // A name of its own: what others do meanwhile is counted elsewhere.
+    // A unique name, so that activity of others is counted elsewhere.
     let name = unique_name();
     let reader = std::thread::Builder::new().name(name.clone()).spawn(move || {
         for (count, blocks) in [(1000, 1), (300, 4), (100, 16)] {
@@ -145,7 +146,7 @@ fn bitesize_has_the_same_buckets() {
     let ours = log2_buckets(&ours);
     let tool = printed(&tool.stdout, Some(&format!("Process Name = {name} ")));
     same_buckets("bitesize", &ours, &tool, 2);
-    // Where the disk is busy, threads of the kernel hand over some of them.
+    // If the disk is busy, kernel threads submit some of them.
     assert!(ours[&4] >= 500, "the load was seen: {ours:?}");
 }
 
@@ -179,7 +180,7 @@ fn cpudist(ours: &[&str], tool: &[&str], load: fn()) {
 
 #[test]
 fn cpudist_has_the_same_buckets_on_the_cpu() {
-    // The tool in C counts only times that end though the task could go on.
+    // The tool in C counts only times that end although the task could continue.
     cpudist(&["--preempted"], &[], || {
         stay_on_last_cpu();
         run_and_sleep(Duration::from_secs(2), Duration::ZERO, Duration::from_secs(2));
@@ -188,7 +189,8 @@ fn cpudist_has_the_same_buckets_on_the_cpu() {
 
 #[test]
 fn cpudist_has_the_same_buckets_off_the_cpu() {
-    // Far from a power of two: what the other's programs take puts no time into another bucket.
+    // Far from a power of two, so that the overhead of the other's programs moves no time to
+    // another bucket.
     const SPAN: Duration = Duration::from_micros(350);
     cpudist(&["-O"], &["-O"], || run_and_sleep(SPAN, SPAN, Duration::from_secs(2)));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Run control: when a run ends, readings that are asked for, commands, options behind the package's
+//! Run control: the end of a run, requested readings, commands, and options after the package's
 //! name.
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const EDGES: &str = "tests/fixtures/edges.bpf.c";
 const EXECS: &str = "tests/fixtures/execs.bpf.c";
 
-/// Starts the fixture that counts what this thread carries.
+/// Starts the fixture that counts the calls of this thread.
 fn edges(dir: &TempDir, options: &[&str]) -> Running {
     let package = pack(EDGES, dir);
     let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
@@ -27,7 +27,7 @@ fn edges(dir: &TempDir, options: &[&str]) -> Running {
     Running::ecli(&[&["run", "-j"], options, &us].concat())
 }
 
-/// How often each map's reading was shown, by key.
+/// How often a reading of each map was shown, by key.
 fn shown(lines: &[Value]) -> BTreeMap<(String, String), usize> {
     let mut shown = BTreeMap::new();
     for line in lines {
@@ -86,7 +86,7 @@ fn a_signal_asks_for_a_reading() {
         let text = read_until(&mut stdout, "a reading", |text| {
             text.matches("\"map\":\"totals\"").count() == 2 && text.ends_with('\n')
         });
-        // One number of each parity is counted by then.
+        // One number of each parity has been counted by then.
         let totals = text.lines().filter(|line| line.contains("\"map\":\"totals\""));
         let counts: Vec<serde_json::Value> =
             totals.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -141,7 +141,7 @@ fn a_command_is_traced_from_its_beginning_to_its_end() {
     let records = json_lines(&text);
     assert!(records.iter().any(|record| record["fname"] == *file), "{text}");
     assert!(records.iter().all(|record| record["comm"] == "cat"), "only the command: {text}");
-    // What is given counts: nothing opens files as process 1 of this test does.
+    // An explicit option wins: no process with this ID opens files.
     let given = ["run", "-q", "-j", &package, "--pid", "4194304", "--", "true"];
     assert_eq!(ecli(&given).succeeded().stdout, "");
 }
@@ -162,7 +162,7 @@ fn exit_codes_are_those_of_the_command() {
     outcome.failed(126, &["cannot be executed", "Permission denied"]);
     assert!(!outcome.stderr.contains("tracing with"), "before anything is loaded");
     ecli(&["run", &package, "--"]).failed(2, &["the command after `--` is missing"]);
-    // The failure of ecli counts.
+    // The failure of ecli takes precedence.
     let full = ["run", "-q", "-o", "/dev/full", &package, "--", "sh", "-c", "exit 3"];
     assert_eq!(ecli(&full).code, 7);
 }
@@ -200,7 +200,7 @@ fn a_command_ends_with_the_run() {
     );
     let pid = fs::read_to_string(&file).unwrap();
     assert!(!fs::exists(format!("/proc/{}", pid.trim())).unwrap());
-    // A signal for both, as Ctrl-C is.
+    // A signal for both, like Ctrl-C.
     let running = Running::ecli(&["run", &package, "--", "sleep", "1000"]);
     let path = format!("/proc/{0}/task/{0}/children", running.pid());
     let mut child = 0;
@@ -244,7 +244,7 @@ fn options_of_ecli_come_behind_the_name_too() {
     }
     let dir = scratch();
     let package = pack("examples/opensnoop/opensnoop.bpf.c", &dir);
-    // `-x` is the package's, `-j` and `-c` are ecli's.
+    // `-x` is the package's; `-j` and `-c` are ecli's.
     let outcome = ecli(&["run", &package, "-xjc", "1", "--", "cat", "/nowhere/file"]);
     let records = outcome.objects();
     assert_eq!(records.len(), 1, "{}", outcome.stdout);
@@ -277,8 +277,8 @@ fn lines_of_two_programs_that_print_are_told_apart() {
         let _ = status(&mut Command::new("true"));
     }
     let (hello, prints) = (hello.interrupt().succeeded(), prints.interrupt().succeeded());
-    let texts = |outcome: &Outcome| -> Vec<String> {
-        lines(outcome).iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    let texts = |outcome: &bpfpack_tests::Outcome| -> Vec<String> {
+        outcome.objects().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
     };
     let (of_hello, of_prints) = (texts(&hello), texts(&prints));
     assert!(of_hello.len() >= 5 && of_prints.len() >= 10, "{of_hello:?} {of_prints:?}");
@@ -287,7 +287,7 @@ fn lines_of_two_programs_that_print_are_told_apart() {
     for outcome in [&hello, &prints] {
         assert!(outcome.stderr.contains("of other programs were left out"), "{}", outcome.stderr);
     }
-    // Only the second could see the first when it began.
+    // Only the second run could see the first one when it started.
     assert!(prints.stderr.contains("other programs on this machine also print"));
     assert!(prints.stderr.contains("`process_exec`"), "{}", prints.stderr);
 }

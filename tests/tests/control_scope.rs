@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What of the machine is traced: a process, threads of a name, a cgroup, a container; by an argument
-//! of the package or by a member of what it shows.
+//! The scope of tracing: a process, threads with a name, a cgroup, a container; by an argument of
+//! the package or by a member of its data.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn a_process_is_an_argument_or_a_member() {
     let (one, two) = (scratch(), scratch());
     let us = std::process::id().to_string();
     let script = "true; /bin/true; exec /bin/echo done";
-    // A member.
+    // By a member.
     let execs = pack(EXECS, &one);
     let running = Running::ecli(&["run", "-j", "-p", &us, &execs]);
     let _ = status(&mut Command::new("true"));
@@ -43,7 +43,7 @@ fn a_process_is_an_argument_or_a_member() {
         "{}",
         outcome.stderr
     );
-    // An argument, before the name and behind it.
+    // By an argument, before and after the package's name.
     let opensnoop = pack(OPENSNOOP, &two);
     let before = ecli(&["run", "-d", "0.1", "-p", &us, &opensnoop]).succeeded();
     let words = format!("-p {us}: passed to the package's argument `pid`");
@@ -63,18 +63,18 @@ fn what_no_package_can_be_limited_to_is_an_error() {
     run(&["-p", "1"]).failed(2, &["-p 1: the package has no argument for a process", "members"]);
     run(&["--comm", "x"]).failed(2, &["no argument for a name of a process"]);
     run(&["-p", "bash"]).failed(2, &["it must be a process ID"]);
-    // As with eunomia's ecli, whose `-p` is something else.
+    // As in eunomia's ecli, whose `-p` has another meaning.
     let _ = run(&["-p", "json", "-d", "0.1"]).succeeded();
     let there_is_none = run(&["--container", "zzz"]);
     there_is_none.failed(2, &["--container zzz: no cgroup"]);
 }
 
-/// A cgroup hierarchy of version 2 that only this thread sees mounted, with the cgroup of a container
-/// in it; gone when it is dropped.
+/// A cgroup v2 hierarchy that is mounted only for this thread, with the cgroup of a container. It
+/// is removed when it is dropped.
 struct Container {
     _dir: TempDir,
     parent: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Container {
@@ -91,20 +91,20 @@ impl Container {
             return None;
         }
         let parent = dir.path().join(format!("bpfpack-test-{}", sys::thread_id()));
-        let folder = parent.join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Some(Container { _dir: dir, parent, folder })
+        let directory = parent.join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Some(Container { _dir: dir, parent, directory })
     }
 
-    /// A command that says that it is there, from inside.
+    /// A command that runs in the container's cgroup.
     fn inside(&self, command: &str) -> String {
-        format!("/bin/true; sh -c 'echo $$ > {}/cgroup.procs; {command}'", self.folder.display())
+        format!("/bin/true; sh -c 'echo $$ > {}/cgroup.procs; {command}'", self.directory.display())
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.folder);
+        let _ = fs::remove_dir(&self.directory);
         let _ = fs::remove_dir(&self.parent);
         let _ = run("umount", &[self.parent.parent().unwrap_or(Path::new("/"))]);
     }
@@ -129,7 +129,7 @@ fn a_container_is_found_by_its_id_and_filters_by_its_cgroup() {
         .collect();
     assert_eq!(comms, ["true", "uname"], "{text}");
     // The same by its path.
-    let path = container.folder.to_str().unwrap();
+    let path = container.directory.to_str().unwrap();
     let args = ["run", "-j", "-o", out, "--cgroup", path, &package, "--", "sh", "-c", &script];
     let _ = ecli(&args).succeeded();
     assert_eq!(fs::read_to_string(out).unwrap().lines().count(), 2);
@@ -145,7 +145,7 @@ fn a_container_is_found_by_its_id_and_filters_by_its_cgroup() {
 
 #[test]
 fn a_package_that_names_processes_is_filtered_by_their_cgroups() {
-    // The hierarchy is the one that the other test has, too.
+    // The other test uses the same hierarchy.
     let id = ID.replace("4a6f", "77e0");
     let Some(container) = Container::make(&format!("crio-{id}.scope")) else { return };
     let dir = scratch();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Examples whose tools in C do not run everywhere: their counts beside what was done.
+//! Compares the counts of examples with what was done, because their tools in C do not run
+//! everywhere.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read as _, Seek as _, Write as _};
@@ -12,14 +13,14 @@ use bpfpack_tests::load::{Disk, run_and_sleep, stay_on_last_cpu};
 use bpfpack_tests::{Running, alone, can, is_root, pack, scratch};
 use serde_json::{Value, json};
 
-/// Starts an example, to be read once it ends.
+/// Starts an example, which is read when it ends.
 fn started(name: &str, arguments: &[&str]) -> Running {
     let dir = scratch();
     let package = pack(&format!("examples/{name}/{name}.bpf.c"), &dir);
     Running::ecli(&[&["run", "-j", "--interval", "1h", &package], arguments].concat())
 }
 
-/// What it has found, as JSON.
+/// Its results as JSON.
 fn ended(example: Running) -> String {
     example.interrupt().succeeded().stdout
 }
@@ -93,7 +94,7 @@ fn runqlen_sees_tasks_that_wait() {
     let threads = [(); 3].map(|()| std::thread::spawn(spin));
     let [cpu, ..] = threads.map(|thread| thread.join().unwrap());
     let found = element(&ended(example), |key| key["cpu"] == cpu).unwrap();
-    // Two of three, but for the time before and after.
+    // Two of three wait, except for the time before and after.
     let (samples, waiting) = (slots(&found), found["total_tasks"].as_u64().unwrap());
     assert!(samples >= 20 && waiting >= samples, "{waiting} in {samples} samples: {found}");
 }
@@ -113,7 +114,7 @@ fn cpubusy_has_no_more_time_than_there_is() {
     let most = begin.elapsed().as_micros() * cpus;
     let mut total = 0;
     for what in ["busy", "idle"] {
-        // None where all CPUs were busy all the time.
+        // There are none if all CPUs were always busy.
         let Some(periods) = element(&found, |key| key == what) else { continue };
         assert_eq!(periods["count"], slots(&periods), "{what}: {periods}");
         total += u128::from(periods["total_time"].as_u64().unwrap());

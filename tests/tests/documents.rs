@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Each command in the documents runs, and prints what the document shows, in shape: see
-//! `bpfpack_tests::documents`. A block that cannot run here says so in a comment above it.
+//! Each command in the documents runs, and its output has the documented shape: see
+//! `bpfpack_tests::documents`. A comment above a block says if it cannot run here.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use bpfpack_tests::documents::Session;
 use bpfpack_tests::{is_root, names, root, wasm};
 
-/// Follows a document of the project from its first line to its last.
+/// Follows a document of the project.
 fn follow(name: &str) -> Vec<String> {
     let path = root().join(name);
     let document = std::fs::read_to_string(&path).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `ecc`: what it writes, and what it says when it cannot.
+//! `ecc`: its results, and its errors.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -10,7 +10,7 @@ use bpfpack_tests::wait::{ended, outcome};
 use bpfpack_tests::{ecc, ecc_command, json, names, run, scratch};
 use serde_json::{Value, json as value};
 
-/// A source as people write them, in a folder of its own.
+/// A source as people write them.
 const SOURCE: &str = r#"
 #include <vmlinux.h>
 #include <bpf/bpf_helpers.h>
@@ -111,7 +111,7 @@ fn a_header_exports_its_structs() {
     let is_there =
         |v: &Value| v["name"] == "__eunomia_dummy_event_ptr" && v["type"] == "struct event *";
     assert!(dummy.as_array().unwrap().iter().any(is_there), "{dummy}");
-    // The source is as it was: nothing was added to it on the disk.
+    // The source file is unchanged.
     assert_eq!(fs::read_to_string(dir.path().join("my-tool.bpf.c")).unwrap(), SOURCE);
 }
 
@@ -180,17 +180,20 @@ fn a_change_of_anything_is_seen() {
     fs::write(dir.path().join("event.h"), HEADER.replace("int pid", "int tid, pid")).unwrap();
     let second = object();
     assert!(first != second, "the header changed");
-    // a header that hides one of ours
+    // a header that hides one of ecc's
     let ours = "#include_next <bpf/bpf_helpers.h>\nint hidden;\n";
     fs::create_dir(dir.path().join("bpf")).unwrap();
     fs::write(dir.path().join("bpf/bpf_helpers.h"), ours).unwrap();
     let third = object();
-    assert!(String::from_utf8_lossy(&third).contains("hidden"), "the folder's header comes first");
+    assert!(
+        String::from_utf8_lossy(&third).contains("hidden"),
+        "the directory's header comes first"
+    );
     fs::remove_dir_all(dir.path().join("bpf")).unwrap();
     assert!(second == object());
     // flags
     let _ = ecc(dir.path(), &["my-tool.bpf.c", "-a", "-O1 -DX"]).succeeded();
-    // a comment at a line's end is in the source lines that the object holds
+    // a comment at the end of a line is in the source lines in the object
     let source = SOURCE.replace("seen++;", "seen++; /* counted */");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     assert!(String::from_utf8_lossy(&object()).contains("counted"));
@@ -218,9 +221,9 @@ fn a_damaged_cache_does_no_harm() {
     }
     assert!(damaged > 0, "there is something to damage");
     assert!(compile(SOURCE) == first);
-    // A cache that others can write to is not used.
-    let folder = cache.join("bpfpack");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    // A cache to which others can write is not used.
+    let directory = cache.join("bpfpack");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     assert!(compile(SOURCE) == first);
 }
 
@@ -258,7 +261,7 @@ fn clangs_errors_are_clangs_and_nothing_is_written() {
     outcome.failed(5, &["my-tool.bpf.c:27:2: error: use of undeclared identifier 'zq'", "^"]);
     assert!(!outcome.stderr.contains("Packing"), "{}", outcome.stderr);
     assert_eq!(names(dir.path()), ["event.h", "my-tool.bpf.c"]);
-    // Warnings do not vanish when a source is compiled again.
+    // Warnings are repeated when a source is compiled again.
     let source = SOURCE.replace("seen++;", "seen++; int unused_one;");
     fs::write(dir.path().join("my-tool.bpf.c"), source).unwrap();
     for _ in 0..3 {
@@ -272,7 +275,7 @@ fn no_compiler_or_one_without_bpf() {
     let dir = project();
     let outcome = ecc(dir.path(), &["my-tool.bpf.c", "-c", "clang-99"]);
     outcome.failed(4, &["cannot find the compiler `clang-99`", "apt-get install clang"]);
-    // A compiler that can do everything but BPF.
+    // A compiler without BPF.
     let fake = dir.path().join("fake-clang");
     fs::write(
         &fake,
@@ -344,7 +347,7 @@ fn other_architectures_and_other_headers() {
     if Path::new("/sys/kernel/btf/vmlinux").exists() {
         let _ = ecc(dir.path(), &["my-tool.bpf.c", "--vmlinux", "kernel"]).succeeded();
     }
-    // A vmlinux.h beside the source is the source's.
+    // A vmlinux.h next to the source takes precedence.
     fs::write(dir.path().join("vmlinux.h"), "#error mine\n").unwrap();
     ecc(dir.path(), &["my-tool.bpf.c"]).failed(5, &["mine"]);
     fs::rename(dir.path().join("vmlinux.h"), dir.path().join("v.h")).unwrap();

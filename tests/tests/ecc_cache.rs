@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `ecc`'s cache folder: used only where nobody else can change it, and nothing is removed there but
-//! what `ecc` made.
+//! `ecc`'s cache directory: it is used only if nobody else can change it, and only files of `ecc`
+//! are removed from it.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
@@ -26,7 +26,7 @@ char LICENSE[] SEC(\"license\") = \"GPL\";
 /// Another user, who exists everywhere.
 const OTHER: u32 = 65534;
 
-/// Packs a source in a folder of its own, with this HOME; tells what became of it.
+/// Packs a source in a new directory with this HOME. Returns the outcome.
 fn pack(home: &Path, more: &[(&str, &Path)]) -> Outcome {
     let dir = scratch();
     fs::write(dir.path().join("x.bpf.c"), SOURCE).unwrap();
@@ -43,7 +43,7 @@ fn pack(home: &Path, more: &[(&str, &Path)]) -> Outcome {
     outcome
 }
 
-/// A folder of root's with what somebody may have, some of it named as `ecc` names things.
+/// A directory of root's with files to preserve, some with names like those of `ecc`.
 fn treasure(top: &Path) -> PathBuf {
     let dir = top.join("treasure");
     for number in 1..=9 {
@@ -55,7 +55,7 @@ fn treasure(top: &Path) -> PathBuf {
     dir
 }
 
-/// A home of another user's, and in it a link to a folder.
+/// A home directory of another user, with a link to a directory.
 fn home_with_link(top: &Path, to: &Path) -> PathBuf {
     let home = top.join("home");
     fs::create_dir_all(home.join(".cache")).unwrap();
@@ -81,18 +81,18 @@ fn a_link_in_another_users_home_leads_nowhere() {
     let words = format!("home` belongs to user {OTHER}");
     assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("the cache is not used"), "{}", outcome.stderr);
-    // Nor is anything made in a home that is another's.
+    // Nothing is created in another user's home directory, either.
     fs::remove_dir_all(home.join(".cache")).unwrap();
     let _ = pack(&home, &[]).succeeded();
     assert_eq!(names(&home), [""; 0]);
 }
 
 #[test]
-fn what_is_not_named_as_ours_stays_in_our_own_folder() {
+fn what_is_not_named_as_ours_stays_in_our_own_directory() {
     let top = scratch();
     let cache = top.path().join(".cache/bpfpack");
     fs::create_dir_all(cache.parent().unwrap()).unwrap();
-    // A link of our own is followed.
+    // Our own link is followed.
     symlink("../treasure", &cache).unwrap();
     let treasure = treasure(top.path());
     let _ = pack(top.path(), &[]).succeeded();
@@ -111,7 +111,7 @@ fn headers_and_objects_that_others_could_have_made_are_not_read() {
     let headers: Vec<_> =
         names(&cache).into_iter().filter(|name| name.starts_with("headers-")).collect();
     let [headers] = &headers[..] else { panic!("{headers:?}") };
-    // The folder of headers is a link to one whose vmlinux.h says something else.
+    // The directory of headers is a link to one with another vmlinux.h.
     let bad = top.path().join("bad");
     fs::rename(cache.join(headers), &bad).unwrap();
     fs::write(bad.join("vmlinux.h"), "#error not ours\n").unwrap();
@@ -119,13 +119,13 @@ fn headers_and_objects_that_others_could_have_made_are_not_read() {
     let _ = pack(top.path(), &[]).succeeded();
     fs::remove_file(cache.join(headers)).unwrap();
     fs::rename(&bad, cache.join(headers)).unwrap();
-    // It is one of our own, and others may write to it.
+    // It is our own, but others may write to it.
     let open_to_all = fs::Permissions::from_mode(0o777);
     fs::set_permissions(cache.join(headers), open_to_all.clone()).unwrap();
     let _ = pack(top.path(), &[]).succeeded();
     fs::set_permissions(cache.join(headers), fs::Permissions::from_mode(0o700)).unwrap();
     pack(top.path(), &[]).failed(5, &["not ours"]);
-    // A folder above that others may write to.
+    // A parent directory to which others may write.
     fs::set_permissions(top.path().join(".cache"), open_to_all).unwrap();
     let outcome = pack(top.path(), &[]).succeeded();
     assert!(outcome.stderr.contains("other users can write to `"), "{}", outcome.stderr);
@@ -133,7 +133,7 @@ fn headers_and_objects_that_others_could_have_made_are_not_read() {
 }
 
 #[test]
-fn a_temporary_folder_is_in_no_folder_of_another_user() {
+fn a_temporary_directory_is_in_no_directory_of_another_user() {
     if !is_root() {
         return;
     }
@@ -143,7 +143,7 @@ fn a_temporary_folder_is_in_no_folder_of_another_user() {
     chown(&temporary, Some(OTHER), Some(OTHER)).unwrap();
     let outcome = pack(Path::new("/proc/nowhere"), &[("TMPDIR", &temporary)]).succeeded();
     let line = outcome.stderr.lines().find(|line| line.contains("-idirafter")).unwrap();
-    assert!(line.contains("/ecc-"), "no temporary folder is searched: {line}");
+    assert!(line.contains("/ecc-"), "no temporary directory is searched: {line}");
     assert!(!line.contains(temporary.to_str().unwrap()), "{line}");
 }
 
@@ -165,7 +165,7 @@ fn a_umask_of_any_kind_leaves_the_cache_usable_and_private() {
         assert!(!outcome.stderr.contains("the cache is not used"), "{}", outcome.stderr);
         let cache = top.path().join(".cache/bpfpack");
         assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
-        // What changed is compiled again, with a precompiled header, and that with the next change.
+        // A changed source is compiled again, with a precompiled header from then on.
         for number in 0..2 {
             let text = SOURCE.replace("seen++", &format!("seen += {number}"));
             fs::write(dir.path().join("x.bpf.c"), text).unwrap();

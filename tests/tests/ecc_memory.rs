@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What `ecc` takes to read its inputs: less than four times their size, and 20 MB; and what it says
-//! of inputs that would take more.
+//! The memory that `ecc` takes for its inputs: less than four times their size, plus 20 MB; and its
+//! errors for inputs that would take more.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -25,8 +25,8 @@ int handle(void *ctx)
 char LICENSE[] SEC(\"license\") = \"GPL\";
 ";
 
-/// Runs `ecc`, and fails where it took more memory than it may for an input of a size. This process
-/// has to be small: what it has counts for its children until they begin.
+/// Runs `ecc`, and fails if it takes too much memory for an input of this size. This process must
+/// be small, because the kernel attributes its memory to its children until they execute.
 #[track_caller]
 fn is_small(dir: &Path, args: &[&str], size: u64) {
     let mut command = ecc_command(dir);
@@ -36,7 +36,7 @@ fn is_small(dir: &Path, args: &[&str], size: u64) {
     assert!(peak < most, "{args:?}: {peak} bytes for {size}; at most {most} are right");
 }
 
-/// A folder with an object, and a compiler that makes no other of any source.
+/// A directory with an object, and a compiler that always returns this object.
 fn project() -> tempfile::TempDir {
     let dir = scratch();
     let at = |name: &str| dir.path().join(name);
@@ -47,7 +47,7 @@ fn project() -> tempfile::TempDir {
     dir
 }
 
-/// Writes a file of so many bytes, a piece at a time.
+/// Writes a file of about this size, a piece at a time.
 fn fill(path: &Path, start: &str, piece: &str, len: u64) -> u64 {
     let mut file = std::io::BufWriter::new(File::create(path).unwrap());
     file.write_all(start.as_bytes()).unwrap();
@@ -58,7 +58,7 @@ fn fill(path: &Path, start: &str, piece: &str, len: u64) -> u64 {
     file.into_inner().unwrap().metadata().unwrap().len()
 }
 
-/// Writes random bytes, which cannot be packed any smaller.
+/// Writes random bytes, which cannot be compressed.
 fn fill_random(path: &Path, start: &[u8], len: u64) {
     let mut file = File::create(path).unwrap();
     file.write_all(start).unwrap();
@@ -99,12 +99,12 @@ fn sources_of_any_kind() {
         assert_eq!(outcome.code, code, "{}", outcome.stderr);
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
     }
-    // Deep, and not long: told with its place.
+    // Deep but short: reported with its location.
     fs::write(&at, format!("/// @x {}\nint how_many;\n", "[".repeat(1000))).unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c", "-c", "./clang", "-o", "out"]).succeeded();
     assert!(outcome.stderr.contains("x.bpf.c:1:"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("recursion limit"), "{}", outcome.stderr);
-    // Many values that are small each.
+    // Many small values.
     let one = format!("/// @x [0{}]\nint how_many;\n", ",0".repeat(15_000));
     fs::write(&at, one.repeat(20)).unwrap();
     let size = fs::metadata(&at).unwrap().len();
@@ -132,7 +132,8 @@ fn objects_and_modules_that_can_not_be_packed_any_smaller() {
         is_small(dir.path(), &args, size);
     }
     is_small(dir.path(), &["made.bpf.o", "-o", "out", "--wasm", "post.wasm"], len);
-    // What ecli would not read is not written: all modules are too large, or what is made of them.
+    // A package that ecli would not read is not written: the modules are too large in total, or
+    // unpacked.
     for count in [3, 5] {
         let packed = ["--wasm", "post.wasm"].repeat(count);
         let outcome = ecc(dir.path(), &[&["made.bpf.o", "-o", "too-big"], &packed[..]].concat());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `ecc` prints nothing that a terminal would obey but colors of its own and of clang's, whatever
-//! names, sources and objects hold; on a terminal as in a pipe.
+//! `ecc` prints no control sequences except colors of its own and of clang, whatever names, sources
+//! and objects contain; on a terminal as in a pipe.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
@@ -35,7 +35,7 @@ int handle_the_event(void *ctx)
 char LICENSE[] SEC(\"license\") = \"GPL\";
 ";
 
-/// What no message may let pass, and how each is shown.
+/// Texts that no message may contain, and how each is shown.
 const HOSTILE: [(&str, &str); 8] = [
     ("\x1b[2J", r"\x1b[2J"),
     ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
@@ -47,7 +47,7 @@ const HOSTILE: [(&str, &str); 8] = [
     ("\x1b[8m", r"\x1b[8m"),
 ];
 
-/// Which colors ecc, clap and clang use: bold, underlined, reverse, none, and a foreground.
+/// The colors of ecc, clap and clang: bold, underlined, reverse, none, and a foreground.
 fn is_color(parameters: &str) -> bool {
     let known = ["0", "1", "4", "7", ""];
     parameters.split(';').all(|number| {
@@ -55,8 +55,7 @@ fn is_color(parameters: &str) -> bool {
     })
 }
 
-/// Fails where a text holds something that a terminal would obey: all but ends of lines, tabs and, on
-/// a terminal, colors.
+/// Fails if a text has a control character, except ends of lines, tabs and, on a terminal, colors.
 #[track_caller]
 fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
     let text = std::str::from_utf8(bytes).expect("it is no UTF-8").replace("\r\n", "\n");
@@ -75,8 +74,7 @@ fn is_harmless(bytes: &[u8], is_terminal: bool) -> String {
     plain
 }
 
-/// What `ecc` prints on both outputs, into pipes and to a terminal. The text is the terminal's,
-/// without colors.
+/// The output of `ecc` in pipes and on a terminal. The text is the terminal's, without colors.
 #[track_caller]
 fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
     let output = wait::output(ecc_command(dir).args(args).env_remove("CLICOLOR_FORCE"));
@@ -86,14 +84,15 @@ fn printed(dir: &Path, args: &[&OsStr]) -> (i32, String, Vec<u8>) {
     command.args(args).env("TERM", "xterm").env_remove("NO_COLOR");
     command.stdout(theirs.try_clone().unwrap()).stderr(theirs);
     let mut child = command.spawn().unwrap();
-    // The terminal ends when nobody has it open any more.
+    // The terminal ends when nobody has it open.
     drop(command);
     let shown = wait::in_background(ours);
     let code = wait::ended(&mut child).code().unwrap();
     let bytes = wait::taken(Some(shown));
     assert_eq!(Some(code), output.status.code());
     let on_terminal = is_harmless(&bytes, true);
-    // With -v, clang's command lines have names of temporary files, and on a terminal one flag more.
+    // With -v, clang's command lines have names of temporary files, and on a terminal one more
+    // flag.
     for line in text.lines().filter(|line| !line.contains(" -idirafter ")) {
         assert!(on_terminal.contains(line), "`{line}` is missing on the terminal: {on_terminal}");
     }
@@ -127,11 +126,11 @@ fn names_of_files_and_words_of_the_command_line() {
             assert_eq!(code, 2, "{text}");
             assert!(arg.starts_with("-X") || text.contains(shown), "{text}");
         }
-        // It is there, wrong, right; and one of several.
+        // Missing, wrong, right; and one of several.
         fs::write(dir.path().join(&name), "int x(\n#warning so\n").unwrap();
         let (code, text, _) = printed(dir.path(), &words(&[&name, "-v"]));
         assert_eq!(code, 5, "{text}");
-        // clang's lines end where clang ends them.
+        // clang's line breaks differ.
         let is_shown = text.contains(&format!("a{shown}b.bpf.c:"));
         assert!(is_shown || *hostile == "\n", "{text}");
         fs::write(dir.path().join(&name), SOURCE).unwrap();
@@ -143,7 +142,7 @@ fn names_of_files_and_words_of_the_command_line() {
         assert_eq!(code, 0, "{text}");
         assert!(text.contains(&format!("a{shown}b.bpf.c\n")), "{text}");
     }
-    // Bytes that are no text.
+    // Bytes that are not UTF-8.
     let odd = OsStr::from_bytes(b"d\xff\x9b.bpf.c");
     let (code, text, _) = printed(scratch().path(), &[odd]);
     assert_eq!(code, 2);
@@ -182,7 +181,7 @@ fn what_clang_says_of_sources() {
         let (code, text, _) = printed(dir.path(), &words(&["x.bpf.c"]));
         assert_eq!(code, 5, "{text}");
         assert!(text.contains("error: "), "{text}");
-        // As clang's colors, which the user asks for.
+        // clang's colors, on request.
         let args = ["x.bpf.c", "-a", "-fcolor-diagnostics"];
         let output = wait::output(ecc_command(dir.path()).args(args));
         let _ = is_harmless(&output.stderr, true);
@@ -208,19 +207,19 @@ fn annotations_and_descriptions() {
     let all: String = HOSTILE.map(|(text, _)| text).join("x");
     let json = json_escaped(&all);
     let shown = HOSTILE.map(|(_, shown)| shown);
-    // As an end of a line, it ends the comment.
+    // An end of a line ends the comment.
     let in_comment = all.replace('\r', "");
     let shown_in_comment: Vec<_> = shown.into_iter().filter(|shown| *shown != r"\x0d").collect();
     check(&format!("/// @description {in_comment}x"), 0, &shown_in_comment);
     check(&format!("// {in_comment}x"), 0, &shown_in_comment);
     check(&format!("/// @cmdarg {{\"help\": \"{json}\"}}"), 0, &shown);
     check(&format!("/// @cmdarg {{\"default\": \"{json}\"}}"), 6, &shown);
-    // What serde tells of a value, it shows in its own way.
+    // serde shows values in its own way.
     check(&format!("/// @cmdarg {{\"long\": \"{json}\"}}"), 6, &[]);
     check(&format!("/// @cmdarg {{\"help {json}\": 1}}"), 0, &[]);
     check(&format!("/// @cmdarg {in_comment}"), 0, &[]);
     check(&format!("/// @view {{\"kind\": \"{json}\"}}"), 6, &[]);
-    // A name in a message is not a line of its own.
+    // A name in a message does not start a new line.
     let dir = scratch();
     let text = "/// @cmdarg {\"hlep\\nerror: all is lost\": 1}";
     let source = SOURCE.replace("/// @description How many", text);
@@ -229,7 +228,7 @@ fn annotations_and_descriptions() {
     assert!(!text.lines().any(|line| line.starts_with("error")), "{text}");
 }
 
-/// A text as it is inside of a JSON string.
+/// A text as in a JSON string.
 fn json_escaped(text: &str) -> String {
     let escape = |c: char| match c {
         ' '..='~' => c.to_string(),
@@ -251,7 +250,7 @@ fn names_in_objects() {
         ["how_many", "counter_of_all", "a_map_with_name", "handle_the_event", "raw_tp/sched"];
     for name in names {
         for hostile in &hostile {
-            // Of the same length, in the symbols and in BTF alike.
+            // With the same length, in the symbols and in BTF alike.
             let mut new = hostile.clone();
             new.resize(name.len().max(new.len()), b'x');
             new.truncate(name.len());
@@ -266,7 +265,7 @@ fn names_in_objects() {
     }
 }
 
-/// The bytes with each occurrence of a text replaced by another of its length.
+/// Replaces each occurrence of a text by another of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut found = 0;

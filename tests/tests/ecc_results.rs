@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Where `ecc` writes its results: what is there is replaced only where it is a result of its kind.
+//! Where `ecc` writes its results: an existing file is replaced only if it is a result of the same
+//! kind.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -36,14 +37,14 @@ fn a_package_json_of_npms_stays() {
     let dir = project();
     let package = dir.path().join("package.json");
     fs::write(&package, NPM).unwrap();
-    // It is seen before anything is compiled.
+    // It is noticed before anything is compiled.
     for args in [&["x.bpf.c"][..], &["x.bpf.c", NO_COMPILER[0], NO_COMPILER[1]]] {
         let outcome = ecc(dir.path(), args);
         outcome.failed(7, &["package.json`", "an npm package.json", "-o DIR", "--force"]);
         assert_eq!(fs::read_to_string(&package).unwrap(), NPM);
         assert_eq!(names(dir.path()), ["package.json", "x.bpf.c"]);
     }
-    // Where nothing is in the way, and where no package is written.
+    // If nothing is in the way, or no package is written.
     let _ = ecc(dir.path(), &["x.bpf.c", "-o", "out"]).succeeded();
     let _ = ecc(dir.path(), &["x.bpf.c", "-n"]).succeeded();
     let _ = ecc(dir.path(), &["x.bpf.c", "--check"]).succeeded();
@@ -72,7 +73,7 @@ fn files_of_other_kinds_stay_and_are_named() {
         assert_eq!(names(dir.path()), before);
         assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), content);
         let _ = ecc(dir.path(), &[args[0], args[1], "--force"]).succeeded();
-        // Replaced by one of the kind, which the next one replaces without a word.
+        // Replaced by a result of ecc, which the next one replaces silently.
         assert_eq!(ecc(dir.path(), &args).succeeded().stderr, "");
     }
     let dir = project();
@@ -107,7 +108,7 @@ fn a_package_of_another_source_is_replaced_with_a_word() {
         let name = fs::read_to_string(dir.path().join(package)).unwrap();
         assert!(name.contains("x_bpf"));
     }
-    // Of several sources, each has its own.
+    // With several sources, each has its own.
     let _ = ecc(dir.path(), &["x.bpf.c", "y-z.bpf.c"]).succeeded();
     fs::write(dir.path().join("x.package.json"), NPM).unwrap();
     fs::remove_file(dir.path().join("y-z.package.json")).unwrap();
@@ -136,7 +137,7 @@ fn links_are_replaced_only_by_force_and_never_followed() {
         assert_eq!(fs::read_to_string(elsewhere.join("package.json")).unwrap(), NPM);
         assert!(!dir.path().join("nowhere").exists());
     }
-    // A folder that is a link is a folder.
+    // A link to a directory is a directory.
     let dir = project();
     fs::create_dir(dir.path().join("real")).unwrap();
     symlink("real", dir.path().join("out")).unwrap();
@@ -146,7 +147,7 @@ fn links_are_replaced_only_by_force_and_never_followed() {
 
 #[test]
 fn what_is_no_file_is_an_error_at_once() {
-    // Who opens a pipe that nobody writes to waits for ever.
+    // Opening a pipe that nobody writes to would block forever.
     for name in ["package.json", "x.bpf.o", "x.skel.json", "ewasm-skel.h"] {
         let dir = project();
         let path = dir.path().join(name);
@@ -205,7 +206,7 @@ fn what_is_read_is_never_replaced() {
     let args = ["--header-only", "ewasm-skel.h", "--wasm-header", "--force"];
     ecc(dir.path(), &args).failed(7, &["ewasm-skel.h", "it is also an input"]);
     assert_eq!(names(dir.path()), ["ewasm-skel.h"]);
-    // An object is packed where it lies.
+    // An object may be packed in place.
     let dir = project();
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     let object = fs::read(dir.path().join("x.bpf.o")).unwrap();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! `--filter` and `--until` on this kernel: of the same calls, what is shown of records, maps and
-//! histograms, and what the user is told.
+//! `--filter` and `--until` on this kernel: what is shown of records, maps and histograms for the
+//! same calls, and the messages.
 #![allow(clippy::unwrap_used)]
 
 use bpfpack_tests::{Outcome, Running, ecli, is_root, pack, scratch, sys};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Numbers from 1 on that each test carries.
+/// The numbers from 1 on that each test passes.
 const CALLS: i32 = 20;
 
 struct Setup {
@@ -29,7 +29,7 @@ impl Setup {
         options.into_iter().map(str::to_owned).chain(us).collect()
     }
 
-    /// Runs it while this thread carries all numbers, and ends it.
+    /// Runs ecli while this thread passes all numbers, and ends it.
     fn run(&self, options: &[&str]) -> Outcome {
         let running = Running::ecli(&self.args(options));
         (1..=CALLS).for_each(sys::carry);
@@ -43,7 +43,7 @@ impl Setup {
 }
 
 fn numbers(outcome: &Outcome) -> Vec<i32> {
-    let lines = lines(outcome);
+    let lines = outcome.objects();
     let numbers = lines.iter().filter_map(|line| line["number"].as_i64());
     numbers.map(|number| i32::try_from(number).unwrap()).collect()
 }
@@ -192,7 +192,7 @@ fn modules_see_what_a_filter_keeps() {
     }
     let setup = Setup::new();
     let module = setup.dir.path().join("seen.wat");
-    // Says `seen` for each record, and lets none through.
+    // Prints `seen` for each record, and passes none on.
     let text = r#"(module (import "bpfpack" "text" (func $text (param i32 i32)))
         (memory (export "memory") 4) (data (i32.const 8) "seen")
         (func (export "bpfpack_version") (result i32) (i32.const 1))

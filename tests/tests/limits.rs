@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a package, and other processes, cannot take from who runs it: memory, time, the end of a
-//! run; and what is said where this process has a limit of its own.
+//! Limits on what a package, or other processes, can take: memory, time, the end of a run; and
+//! messages if this process reaches a limit.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::CString;
@@ -66,7 +66,8 @@ fn a_map_of_fifty_million_entries_is_no_reason_to_stay() {
     }
     let dir = scratch();
     let package = keys(&dir, &["LARGE"]);
-    // One that is read when the signal comes, and one that is to be read at the end of the time.
+    // A reading that is in progress when the signal arrives, and one that is due at the end of the
+    // time.
     for options in [&["-j", "-i", "50ms"][..], &["-j", "-d", "300ms"]] {
         let child = Command::new(program("ecli"))
             .args(args(options, &package))
@@ -81,7 +82,7 @@ fn a_map_of_fifty_million_entries_is_no_reason_to_stay() {
         // It may have ended already.
         let _ = rustix::process::kill_process(pid, Signal::INT);
         let usage = sys::wait_usage(child).unwrap();
-        // It took 15 s and 3 GB. The kernel takes a while to make the map, and to free it.
+        // It took 15 s and 3 GB before. The kernel needs some time to create and free the map.
         assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
         assert!(usage.peak_memory < 150 << 20, "{usage:?}");
     }
@@ -100,7 +101,7 @@ fn a_file_receives_what_was_read_however_many_signals_come() {
         let running = Running::ecli(&args(&options, &package));
         sys::carry(7);
         running.signal(Signal::INT);
-        // As timeout(1) does, which sends its signal to the process and to its group.
+        // Like timeout(1), which signals both the process and its group.
         std::thread::sleep(Duration::from_micros(round * 100));
         running.signal(if round % 2 == 0 { Signal::INT } else { Signal::TERM });
         let outcome = running.wait().succeeded();
@@ -126,7 +127,7 @@ fn maps_take_no_more_memory_than_they_may() {
     let _ = ecli(&args(&smaller, &package)).succeeded();
 }
 
-/// A BPF file system in a folder, which this thread and its children alone see.
+/// A BPF file system in a directory that only this thread and its children see.
 fn own_bpf(dir: &TempDir) -> std::path::PathBuf {
     let place = dir.path().join("bpf");
     std::fs::create_dir(&place).unwrap();
@@ -136,7 +137,7 @@ fn own_bpf(dir: &TempDir) -> std::path::PathBuf {
     place
 }
 
-fn folder(path: &Path, mode: u32) -> String {
+fn directory(path: &Path, mode: u32) -> String {
     std::fs::DirBuilder::new().mode(mode).create(path).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     path.to_str().unwrap().to_owned()
@@ -150,17 +151,17 @@ fn maps_are_pinned_only_where_the_user_says_so() {
     let dir = scratch();
     let package = keys(&dir, &["PINNED"]);
     let bpf = own_bpf(&dir);
-    let own = folder(&bpf.join("own"), 0o700);
+    let own = directory(&bpf.join("own"), 0o700);
     let pins = || bpfpack_tests::names(Path::new(&own));
     let of = |options: &[&str]| ecli(&args(&[options, &["-j", "-d", "10ms"]].concat(), &package));
     of(&[]).failed(2, &["pins the map `pinned`", "--pin DIR"]);
-    // Where others may write, no map is pinned, and none of theirs is used.
-    let open = folder(&bpf.join("open"), 0o777);
+    // If others may write to the directory, no map is pinned, and none of theirs is used.
+    let open = directory(&bpf.join("open"), 0o777);
     of(&["--pin", &open]).failed(2, &["--pin", "other users can write"]);
     of(&["--pin", dir.path().to_str().unwrap()]).failed(2, &["not in a BPF file system"]);
     of(&["--pin", &format!("{own}/missing")]).failed(2, &["mkdir"]);
     assert!(pins().is_empty());
-    // A run that fails later leaves none.
+    // A run that fails later leaves no pin.
     let missing = dir.path().join("no-cgroup");
     of(&["--pin", &own, "--cgroup", missing.to_str().unwrap()]).failed(2, &["no-cgroup"]);
     assert!(pins().is_empty());
@@ -181,7 +182,7 @@ fn maps_are_pinned_only_where_the_user_says_so() {
     let second = counted();
     assert_eq!(count(&second), Some(2), "{}", second.stdout);
     assert!(second.stderr.contains("`pinned` is pinned already at"), "{}", second.stderr);
-    // A folder on which something is mounted cannot be removed.
+    // A mount point cannot be removed.
     let path = CString::new(bpf.to_str().unwrap()).unwrap();
     assert_eq!(sys::unmount(&path, 0), 0);
 }
@@ -204,7 +205,7 @@ fn limits_of_this_process_are_told_as_such() {
     assert!(!outcome.stderr.contains("verifier"), "{}", outcome.stderr);
     let _ = shell("21").succeeded();
     let _ = shell("1024").succeeded();
-    // A value that is as large as a package is not printed whole.
+    // A value of a package's size is not printed in full.
     let number = "9".repeat(100_000);
     let outcome = ecli(&["run", &package, "--target_pid", &number]);
     outcome.failed(2, &["--target_pid", "characters …]"]);

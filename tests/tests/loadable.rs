@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What no kernel could load: `ecc` completes it, or refuses it, rather than pack it as it is.
+//! Sources that no kernel could load: `ecc` completes or refuses them.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use bpfpack_tests::{ecc, ecli, is_root, json, names, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A source with more declarations, and a program with this in it.
+/// A source with more declarations, and a program with this body.
 fn source(declarations: &str, body: &str) -> TempDir {
     let dir = scratch();
     let text = format!(
@@ -26,7 +26,7 @@ fn packs(declarations: &str, body: &str) {
     let dir = source(declarations, body);
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     let _ = ecc(dir.path(), &["--check", "x.bpf.c"]).succeeded();
-    // An object in place of a source.
+    // An object instead of a source.
     let _ = ecc(dir.path(), &["x.bpf.o", "-o", "again"]).succeeded();
 }
 
@@ -49,12 +49,12 @@ fn functions_that_nobody_defines_are_refused() {
     refuses("", "n += __builtin_strlen(a);", &["calls `strlen`", "bpf_probe_read_kernel_str"]);
     let declared = "int own(int x);";
     refuses(declared, "n += own(n);", &["calls `own`", "misspelled", "__always_inline", "__ksym"]);
-    // Of several in one function, and of a static function in `.text`.
+    // Several in one function, and a static function in `.text`.
     let inner = "int own(int x);\n\
         static __noinline int inner(int x)\n{\n\treturn own(x);\n}";
     let words = ["`inner` (x.bpf.c:8), `handle` (x.bpf.c:14) call `own`"];
     refuses(inner, "n += inner(n);\n\tn += own(n);", &words);
-    // What the source declares weak, and does not say is the kernel's.
+    // Declared weak in the source, but not as a kernel function.
     refuses("extern int own(int x) __weak;", "if (own)\n\t\tn += own(n);", &["calls `own`"]);
     refuses("extern int theirs;", "n += theirs;", &["uses `theirs`", "__kconfig"]);
 }
@@ -72,7 +72,7 @@ fn what_the_kernel_or_the_object_has_is_packed() {
     packs("static __noinline int inner(int x)\n{\n\treturn x * n;\n}", "n += inner(n);");
     packs("__noinline int global(int x)\n{\n\treturn x * n;\n}", "n += global(n);");
     packs("__weak int global(int x)\n{\n\treturn x * n;\n}", "n += global(n);");
-    // Declared, and not used.
+    // Declared but not used.
     packs("int own(int x);\nextern int theirs;", "n++;");
 }
 
@@ -106,7 +106,7 @@ const RING: &str = "struct event { int n; };\nstruct {\n\
 const WRITE: &str = "struct event event = { 7 };\n\t\
     bpf_ringbuf_output(&events, &event, sizeof(event), 0);";
 
-/// Number of entries of a map in a description.
+/// The number of entries of a map in the meta data.
 fn entries(dir: &TempDir, name: &str) -> Value {
     let meta = json(&dir.path().join("x.skel.json"));
     let maps = meta["bpf_skel"]["maps"].as_array().unwrap();
@@ -118,7 +118,7 @@ fn ring_buffers_without_a_size_get_one() {
     let dir = source(RING, WRITE);
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     assert_eq!([entries(&dir, "events"), entries(&dir, "asked")], [256 << 10, 256 << 10]);
-    // An annotation decides, and what is too large for any is told.
+    // An annotation takes precedence, and one that is too large is reported.
     let annotated = |number: &str| {
         RING.replacen("struct {", &format!("/// @max_entries {number}\nstruct {{"), 1)
     };
@@ -128,7 +128,7 @@ fn ring_buffers_without_a_size_get_one() {
     let dir = source(&annotated("2147483649"), WRITE);
     let words = ["x.bpf.c:6:1: `@max_entries`", "a ring buffer has at most 2147483648 bytes"];
     ecc(dir.path(), &["x.bpf.c"]).failed(6, &words);
-    // A size in the source is the source's.
+    // A size in the source takes precedence.
     let sized = RING.replacen("RINGBUF);", "RINGBUF);\n\t__uint(max_entries, 4096);", 1);
     let dir = source(&sized, WRITE);
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
@@ -145,7 +145,7 @@ fn ring_buffers_are_made_with_the_size_that_is_asked_for() {
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     let package = dir.path().join("package.json");
     let package = package.to_str().unwrap();
-    // libbpf makes a size that the kernel does not take the next larger one.
+    // libbpf rounds a size that the kernel does not accept up to the next one.
     for options in
         [&[][..], &["--map-entries", "events=1048576"], &["--map-entries", "events=5000"]]
     {

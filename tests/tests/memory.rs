@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The memory of `ecli run` is in proportion to the file that it runs, whatever is in it: below four
-//! times its size and 20 MB. (For Wasm modules that are compiled, that does not hold.)
+//! The memory of `ecli run` is proportional to the file that it runs, whatever it contains: less
+//! than four times its size, plus 20 MB. (This does not hold for compiled Wasm modules.)
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -14,27 +14,28 @@ use bpfpack_tests::wait::{ended, outcome};
 use bpfpack_tests::{Outcome, json, pack, program, scratch};
 use serde_json::{Value, json};
 
-/// Bytes that ecli may take beside four times the size of the file.
+/// Bytes that ecli may take in addition to four times the size of the file.
 const FREE: u64 = 20_000_000;
 
-/// Those of them that are for the file, where ecli itself takes more: a build for debugging does.
+/// The part of them for the file, if ecli itself takes more, as a debug build does.
 const FREE_FOR_FILE: u64 = 13_500_000;
 
-/// Bytes that are written at a time, about.
+/// The approximate number of bytes to write at once.
 const BLOCK: usize = 64 << 10;
 
-/// Run, or refused for a lack of rights, which comes after the package was read.
+/// Accepted, or refused for lack of permissions, which is checked after the package was read.
 const TAKEN: &[i32] = &[0, 6];
 const REFUSED: &[i32] = &[3];
 const NO_MODULE: &[i32] = &[9];
 
-/// What a file is made of: pieces, and how often each is repeated.
+/// The content of a file: pieces, and how often each is repeated.
 type Pieces = Vec<(Vec<u8>, usize)>;
 
-/// A file, the codes with which ecli may end, and what it has to say.
+/// A name, a file, the allowed exit codes, and a text in the message.
 type Case = (&'static str, Pieces, &'static [i32], &'static str);
 
-/// Runs a file; the most memory that ecli had, and whether it ended and said what it has to.
+/// Runs a file. Returns the maximum memory of ecli, and whether its exit code and message are as
+/// expected.
 fn run(file: &Path, stdin: Stdio, codes: &[i32], words: &str) -> (u64, Result<(), String>) {
     let dir = scratch();
     let result = dir.path().join("peak");
@@ -49,7 +50,7 @@ fn run(file: &Path, stdin: Stdio, codes: &[i32], words: &str) -> (u64, Result<()
     (peak, is_so.then_some(()).ok_or_else(what))
 }
 
-/// Writes a file; its size.
+/// Writes a file. Returns its size.
 fn write(path: &Path, pieces: &[(Vec<u8>, usize)]) -> u64 {
     let mut file = File::create(path).unwrap();
     for (piece, times) in pieces {
@@ -63,13 +64,13 @@ fn write(path: &Path, pieces: &[(Vec<u8>, usize)]) -> u64 {
     file.metadata().unwrap().len()
 }
 
-/// A package that can be run.
+/// A valid package.
 fn good() -> Value {
     let dir = scratch();
     json(Path::new(&pack("examples/hardirqs/hardirqs.bpf.c", &dir)))
 }
 
-/// It, with pieces in place of what `change` sets to `@@`.
+/// A valid package with pieces in place of the value that `change` sets to `@@`.
 fn with(pieces: &[(&str, usize)], change: impl FnOnce(&mut Value)) -> Pieces {
     let mut package = good();
     change(&mut package);
@@ -79,19 +80,19 @@ fn with(pieces: &[(&str, usize)], change: impl FnOnce(&mut Value)) -> Pieces {
     pieces.into_iter().map(|(piece, times)| (piece.as_bytes().to_vec(), times)).collect()
 }
 
-/// It, with an array of these values below a key that nobody knows.
+/// A valid package with an array of these values under an unknown key.
 fn with_array(value: &str, times: usize) -> Pieces {
     let more = format!(",{value}");
     with(&[("[0", 1), (&more, times), ("]", 1)], |p| p["x"] = json!("@@"))
 }
 
-/// It, with a string of these below a key that nobody knows.
+/// A valid package with a string of these pieces under an unknown key.
 fn with_string(begin: &str, piece: &str, times: usize) -> Pieces {
     let begin = format!("\"{begin}");
     with(&[(&begin, 1), (piece, times), ("\"", 1)], |p| p["x"] = json!("@@"))
 }
 
-/// A package of any bytes.
+/// A package with any bytes.
 fn packed(object: Vec<u8>, wasm: Vec<WasmModule>, meta: &Value) -> Value {
     let meta: Meta = serde_json::from_value(meta.clone()).unwrap();
     let package = Package { object, meta, wasm, other: Default::default() };
@@ -102,7 +103,7 @@ fn text(package: &Value) -> Pieces {
     vec![(package.to_string().into_bytes(), 1)]
 }
 
-/// Keys and values of a value.
+/// The number of keys and values in a value.
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(array) => 1 + array.iter().map(count).sum::<usize>(),
@@ -111,8 +112,8 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// As much as is taken: an object as large as it may be, of which a copy is made, and as many values,
-/// as objects with one key, which take most.
+/// The largest accepted package: an object of the maximum size, which is copied, and the maximum
+/// number of values, as objects with one key, which take most memory.
 fn largest() -> Value {
     let dir = scratch();
     let package = json(Path::new(&pack("tests/fixtures/flood.bpf.c", &dir)));
@@ -126,9 +127,9 @@ fn largest() -> Value {
     package
 }
 
-/// A binary module of these sections: id, number of items, item.
+/// A binary module with these sections: ID, number of items, item.
 fn module(sections: &[(u8, usize, &[u8])]) -> Pieces {
-    // Of five bytes, however small it is.
+    // Always five bytes, however small the number is.
     let leb = |number: usize| -> Vec<u8> {
         let bits = |at: usize| (number >> (7 * at)) as u8 & 0x7f;
         (0..5).map(|at| bits(at) | if at < 4 { 0x80 } else { 0 }).collect()
@@ -168,7 +169,7 @@ fn hostile() -> Vec<Case> {
         ("keys", keys, REFUSED, many),
         ("nested", deep, REFUSED, "the limit is 64 levels"),
         ("string", with_string("", "s", 4 * mega), TAKEN, ""),
-        // Of what is not as it is in the text, there are more copies while it is read.
+        // Reading texts with escapes needs more copies.
         ("string with an escape", with_string("\\n", "s", 9 * mega), TAKEN, ""),
         ("string of escapes", with_string("", "\\u0041", mega / 2), TAKEN, ""),
         ("strings", with_array(&format!("\"{}\"", "s".repeat(MAX_TEXT)), 50), TAKEN, ""),
@@ -208,7 +209,7 @@ fn memory_is_in_proportion_to_the_file() {
             wrong.extend(is_so.err().map(|why| format!("{name}, {how}: {why}")));
         };
         check(run(&path, Stdio::null(), codes, words), "a file");
-        // As text, it is known by its name alone.
+        // The text format is recognized only by the file's name.
         if !name.ends_with(".wat") {
             let mut cat = Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
             let pipe = cat.stdout.take().unwrap();

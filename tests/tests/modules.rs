@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Modules depend in one direction: no two of a crate use each other, directly or through others.
+//! Modules depend in one direction: no two modules of a crate use each other, directly or
+//! indirectly.
 
 use bpfpack_tests::modules::graph;
 use bpfpack_tests::root;

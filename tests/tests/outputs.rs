@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Several outputs of one run: each shows all frames, in its format.
+//! Several outputs of one run: each shows all frames in its format.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -38,14 +38,14 @@ fn all_outputs_show_the_same_records_and_readings() {
     assert!(records >= CALLS && readings == 1, "{records} records, {readings} entries");
     let said = format!("records: {records} shown, none lost");
     assert!(outcome.stderr.contains(&said), "each counts once: {}", outcome.stderr);
-    // A row for each, and a line of names for each source that follows another.
+    // A row for each, and a header for each change of the source.
     let csv = fs::read_to_string(at("out.csv")).unwrap();
     let is_names = |line: &&str| line.starts_with("map,");
     let rows = csv.lines().filter(|line| !is_names(line)).count();
     assert_eq!(rows, records + readings, "{csv}");
     let seqs = |text: &str| text.lines().filter(|line| line.contains("reserved")).count();
     assert_eq!(seqs(&csv), json.iter().filter(|object| object["map"] == "reserved").count());
-    // Text has its own look: a line of names, and the map as a table.
+    // Text has another layout: a header, and the map as a table.
     assert!(outcome.stdout.contains("SEQ"), "{}", outcome.stdout);
     let lines = outcome.stdout.lines().filter(|line| line.contains(':')).count();
     assert!(lines >= records, "{lines} lines of {records} records: {}", outcome.stdout);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `ecc`'s command line, its remedies for what clang refuses, and what it does when something is in
-//! the way.
+//! `ecc`'s command line, its hints for errors of clang, and its behavior if something is in the
+//! way.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
@@ -97,7 +97,7 @@ fn a_header_for_wasm_is_c_with_the_package_in_it() {
 #[test]
 fn a_header_alone_is_packed_for_its_structs() {
     let dir = scratch();
-    // Of the two, one needs the kernel's types.
+    // One of the two needs the kernel's types.
     for (name, text) in [
         ("plain.h", "struct event { int pid; char comm[16]; };\n"),
         ("typed.h", "struct event { __u32 pid; struct inner { u64 x; } inner; };\n"),
@@ -146,7 +146,7 @@ fn what_a_source_defines_itself_wins_over_vmlinux_h() {
     let dir = source(&text);
     let outcome = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     assert_eq!(outcome.stderr, "");
-    // Other folders, other names: the same bytes.
+    // Other directories and other names give the same bytes.
     let first = fs::read(dir.path().join("package.json")).unwrap();
     let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     assert_eq!(fs::read(dir.path().join("package.json")).unwrap(), first);
@@ -154,7 +154,7 @@ fn what_a_source_defines_itself_wins_over_vmlinux_h() {
 
 #[test]
 fn what_another_name_breaks_is_told_by_the_name_of_the_source() {
-    // `pid` is a member of task_struct, too.
+    // `pid` is also a member of task_struct.
     let text = SOURCE
         .replace("struct event {", "struct pid { int own; } own;\nstruct event {")
         .replace("return bpf", "return ((struct task_struct *)ctx)->pid + bpf");
@@ -176,12 +176,12 @@ fn a_projects_headers_are_found_where_projects_keep_them() {
         let _ = ecc(&src, &["x.bpf.c", "-o", "out"]).succeeded();
         let meta = json(&src.join("out/x.skel.json"));
         assert_eq!(meta["export_types"][0]["size"], 8, "{place}");
-        // A change of it is seen.
+        // A change to it is noticed.
         fs::write(src.join(place).join("own/event.h"), "struct event { int a, b, c; };\n").unwrap();
         let _ = ecc(&src, &["x.bpf.c", "-o", "out"]).succeeded();
         assert_eq!(json(&src.join("out/x.skel.json"))["export_types"][0]["size"], 12, "{place}");
     }
-    // One that appears where it is looked for first wins, whatever was compiled before.
+    // A new header that is found first takes precedence, whatever was compiled before.
     let dir = source(&text);
     for (place, size) in [("include/own", 8), ("own", 16)] {
         fs::create_dir_all(dir.path().join(place)).unwrap();
@@ -224,13 +224,13 @@ fn records_that_nothing_is_known_of_are_told() {
     for words in ["the records of `rb` will not be shown", "x.bpf.c:13", "/// @records NAME"] {
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
     }
-    // What the message says helps.
+    // The hint of the message helps.
     let named = text.replace("struct {", "/// @records event\nstruct {");
     fs::write(dir.path().join("x.bpf.c"), named).unwrap();
     let outcome = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     assert_eq!(outcome.stderr, "");
     assert_eq!(json(&dir.path().join("x.skel.json"))["export_types"][0]["name"], "event");
-    // A header that says something else is followed, and doubted.
+    // A header with another definition is used, with a warning.
     fs::write(
         dir.path().join("x.bpf.c"),
         SOURCE.replace("struct event {", "#include \"o.h\"\nstruct event {"),
@@ -260,7 +260,7 @@ fn names_of_every_kind() {
     let odd = OsStr::from_bytes(b"\xff\xfe.bpf.c");
     fs::write(dir.path().join(odd), SOURCE).unwrap();
     ecc(dir.path(), &[odd]).failed(2, &["is not the name of a source file"]);
-    // In a folder whose name is no UTF-8, a source is like any other.
+    // A source in a directory whose name is not UTF-8 is handled like any other.
     let odd = dir.path().join(OsStr::from_bytes(b"d\xff"));
     fs::create_dir(&odd).unwrap();
     fs::write(odd.join("x.bpf.c"), SOURCE).unwrap();
@@ -283,7 +283,7 @@ fn objects_that_are_none() {
     for name in ["empty.bpf.o", "text.bpf.o", "cut.bpf.o", "other.bpf.o", "big-endian.bpf.o"] {
         ecc(dir.path(), &[name]).failed(6, &[name, "cannot be packed"]);
     }
-    // Each byte of the headers changed: an error or a package, and never a crash.
+    // With each byte of the headers changed: an error or a package, and never a crash.
     for at_byte in (0..good.len().min(600)).step_by(3) {
         let mut bad = good.clone();
         bad[at_byte] ^= 0x5a;
@@ -331,7 +331,7 @@ fn a_full_disk_leaves_nothing_behind() {
 #[test]
 fn a_signal_in_the_middle_leaves_nothing_behind() {
     let dir = scratch();
-    // A compiler that takes its time, and says when it has begun.
+    // A slow compiler that reports when it begins.
     let slow = dir.path().join("slow-clang");
     let script = "#!/bin/sh\necho begun >&3\nsleep 1\nexec clang \"$@\"\n".replace(">&3", ">begun");
     fs::write(&slow, script).unwrap();
@@ -354,7 +354,7 @@ fn a_signal_in_the_middle_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_folder_that_can_not_be_written_is_named() {
+fn a_directory_that_can_not_be_written_is_named() {
     let dir = source(SOURCE);
     if !can(
         "needs a user that is not root, or a file system to mount",
@@ -419,7 +419,7 @@ fn the_reference_of_annotations_is_true() {
             let Some(name) = word.strip_prefix('@').filter(|name| !name.is_empty()) else {
                 continue;
             };
-            // What it says is in the package under its own name, or under another.
+            // The annotation is in the package under its own name, or under another.
             let key = match name {
                 "interpreter" => "intepreter",
                 "record_tags" => "tag",
@@ -456,7 +456,7 @@ fn the_reference_of_annotations_is_true() {
     }
 }
 
-/// An example as a whole source: what it leaves out is around it.
+/// An example as a whole source: adds what it omits.
 fn prelude(example: &str) -> String {
     let mut text = String::from(
         "#include <vmlinux.h>\n#include <bpf/bpf_helpers.h>\n#include <bpf/bpf_endian.h>\n\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Readings that are arranged: order, groups, rates, CPUs, over time, and on a terminal.
+//! Arranged readings: order, groups, rates, CPUs, over time, and on a terminal.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the fixture is told by a call.
+/// Passes numbers to the fixture by a call.
 fn carry(group: i32, kind: i32, value: i32) {
     sys::carry(value << 8 | group << 4 | kind);
 }
@@ -61,7 +61,7 @@ impl Package {
     }
 }
 
-/// A member of the values of all objects.
+/// A member in the values of all objects.
 fn members(objects: &[Value], pointer: &str) -> Vec<Value> {
     objects.iter().map(|object| object.pointer(pointer).cloned().unwrap_or_default()).collect()
 }
@@ -124,7 +124,7 @@ fn histograms_are_grouped_merged_and_summarized() {
     ecli(&package.args(&["--by", "pid"]))
         .failed(2, &["--by", "`pid`", "use one of group, kind, name"]);
     ecli(&package.args(&["--by", "kind", "--merge"])).failed(2, &["cannot be used with"]);
-    // Numbers that count nothing are not added.
+    // Numbers that are not counters are not added.
     let objects = package.objects(&["--only", "counts", "--by", "group", "--sort", "group:asc"]);
     assert_eq!(members(&objects, "/value/longest"), [300, 5, 700, 1]);
     assert_eq!(members(&objects, "/value/read_bytes"), [340, 45, 1400, 1]);
@@ -175,7 +175,7 @@ fn the_output_has_the_form_that_the_schema_says() {
     let objects = package.objects(&["--decode", "--time", "wall"]);
     for object in &objects {
         assert!(validator.is_valid(object), "{object}");
-        // It is an entry, not any record.
+        // It is parsed as an entry, not as a record.
         let entry: bpfpack_schemas::output::OutputLine =
             serde_json::from_value(object.clone()).unwrap();
         assert!(matches!(entry, bpfpack_schemas::output::OutputLine::Entry(_)), "{object}");
@@ -205,7 +205,7 @@ fn a_heat_map_has_a_line_for_each_reading() {
     assert_eq!(lines.len(), 4, "{text}");
     assert!(text.lines().all(|line| line.len() < 80), "{text}");
     assert!(lines.iter().any(|line| line.contains('.')), "{text}");
-    // Each line is an interval: what was counted in one is not in the next.
+    // Each line is an interval, and counts are not repeated in the next one.
     assert_eq!(lines.last().unwrap().len(), "HH:MM:SS".len(), "{text}");
     let outcome = ecli(&package.args(&["--heatmap", "-i", "10ms", "-c", "1"])).succeeded();
     for name in ["counts", "by_cpu"] {
@@ -219,7 +219,7 @@ fn a_heat_map_has_a_line_for_each_reading() {
     failed.failed(2, &["the package shows no histogram"]);
 }
 
-/// Reads what a terminal is sent, until it holds a text.
+/// Reads the output on a terminal until it contains a text.
 #[track_caller]
 fn read_until(terminal: &mut File, text: &str, read: &mut String) {
     let from = read.len();
@@ -229,7 +229,7 @@ fn read_until(terminal: &mut File, text: &str, read: &mut String) {
     });
 }
 
-/// Reads what is there.
+/// Reads what is available.
 fn take(terminal: &mut File, read: &mut String) {
     let mut bytes = [0; 65536];
     if let Ok(len) = terminal.read(&mut bytes) {
@@ -237,7 +237,7 @@ fn take(terminal: &mut File, read: &mut String) {
     }
 }
 
-/// How a program ended, which may wait for its terminal to be read.
+/// Waits for the end of a program, which may wait for its terminal to be read.
 #[track_caller]
 fn ended(mut child: Child, terminal: &mut File, read: &mut String) -> ExitStatus {
     let mut status = None;
@@ -250,7 +250,8 @@ fn ended(mut child: Child, terminal: &mut File, read: &mut String) -> ExitStatus
     status.unwrap()
 }
 
-/// Starts ecli on a terminal of 6 rows and 80 columns: the terminal's two ends, and the process.
+/// Starts ecli on a terminal of 6 rows and 80 columns. Returns the terminal's two ends, and the
+/// process.
 fn on_terminal(args: &[&str]) -> (File, File, Child) {
     let (ours, theirs) = sys::terminal().unwrap();
     let size = Winsize { ws_row: 6, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -285,11 +286,11 @@ fn a_terminal_shows_the_last_reading_in_place_and_obeys_keys() {
     assert_ne!(modes(), before, "keys come one by one");
     load();
     read_until(&mut ours, "by calls  1 to 3 of 5", &mut read);
-    // What has not changed is not written again: the number of the reading, and the time.
+    // Only changes are written: the number of the reading, and the time.
     read_until(&mut ours, "\x1b[?2026l", &mut read);
     let begin = read.len();
     read_until(&mut ours, "\x1b[?2026l", &mut read);
-    // One read may hold several.
+    // One read may return several.
     for frame in read[begin..].split_inclusive("\x1b[?2026l") {
         assert!(frame.len() < 125, "{frame:?}");
     }
@@ -304,7 +305,7 @@ fn a_terminal_shows_the_last_reading_in_place_and_obeys_keys() {
     let status = ended(child, &mut ours, &mut read);
     assert!(status.success(), "{status:?}: {read:?}");
     assert_eq!(modes(), before, "the terminal is as it was");
-    // Below the command stand the last reading, and the messages that waited.
+    // The last reading and the held messages are below the command.
     let (_, behind) = read[begin..].split_once("\x1b[?1049l").unwrap();
     assert!(behind.contains("GROUP") && behind.contains("(3 more are not shown)"), "{behind:?}");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What ecc finds without being told: the structs of records, the purpose of maps. And that ecli on
-//! this kernel shows them so.
+//! What ecc recognizes without annotations: the structs of records, the purpose of maps; and that
+//! ecli shows them accordingly on this kernel.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ fn see_us() -> [String; 4] {
     ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
 }
 
-/// Runs a package while this thread makes system calls; the JSON objects by map.
+/// Runs a package while this thread makes system calls. Returns the JSON objects by map.
 fn shown(package: &str, calls: &[i32]) -> BTreeMap<String, Vec<Value>> {
     let us = see_us();
     let mut args = vec!["run", "-j", "--interval", "1h", package];
@@ -71,7 +71,7 @@ fn the_structs_of_records_are_found_in_every_form() {
             .map(|record| (record["name"].as_str().unwrap(), record["size"].as_u64().unwrap()))
             .collect();
         assert_eq!(found, structs, "{name}");
-        // Other loaders go by this.
+        // Other loaders use this.
         assert_eq!(map["export_config"], json!({"btf_type_id": records[0]["btf_type_id"]}));
     }
     assert_eq!(meta["enable_multiple_export_types"], true);
@@ -166,14 +166,14 @@ fn what_was_recognized_is_shown_as_it_was_counted() {
         assert_eq!(entry["value"]["packets"], packets[&key]);
     }
     assert_eq!(shown["traffic"].len(), bytes.len());
-    // A counter of its own, beside the tables of maps.
+    // A separate counter, in addition to the tables of maps.
     assert_eq!(shown["calls"], [json!({"value": {"calls": calls.len()}})]);
     for hidden in ["start", "wanted", "stacks"] {
         assert!(!shown.contains_key(hidden), "{hidden} is not to be seen");
     }
 }
 
-/// The structs of each buffer, as `ecc --check` tells them, and the help of each argument.
+/// The structs of each buffer in the output of `ecc --check`, and the help of each argument.
 fn told(body: &str) -> BTreeMap<String, String> {
     let dir = scratch();
     let source = format!(
@@ -330,7 +330,7 @@ fn an_object_that_clang_made_is_packed_and_stays_as_it_is() {
     };
     compile(&[]);
     let _ = ecc(dir.path(), &["seed.bpf.o"]).succeeded();
-    // With its source in it, it tells more.
+    // With its source in it, the object has more information.
     compile(&["-gdwarf-5", "-gembed-source"]);
     let before = fs::read(&object).unwrap();
     for name in ["seed.bpf.o", "./seed.bpf.o", object.to_str().unwrap()] {
@@ -388,7 +388,7 @@ char LICENSE[] SEC(\"license\") ANNOTATE(brief, A tool) = \"GPL\";
     assert_eq!(map(&one, "counts")["sample"]["interval"], 500);
     assert_eq!(one["bpf_skel"]["progs"][0]["autoload"], false);
     assert_eq!(one["bpf_skel"]["doc"]["brief"], "A tool");
-    // In its own folder, the object stays as it is.
+    // In its own directory, the object is not changed.
     let _ = ecc(dir.path(), &[object]).succeeded();
     assert_eq!(fs::read(dir.path().join(object)).unwrap(), before);
     assert!(dir.path().join("one/package.json").exists());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `ecli run` on this kernel: what is attached, what is shown, what is left behind.
+//! `ecli run` on this kernel: what is attached, shown, and left behind.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use bpfpack_tests::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Arguments that make the fixture see this thread's system calls.
+/// Arguments with which the fixture sees this thread's system calls.
 fn see_us() -> [String; 4] {
     let pid = sys::thread_id().to_string();
     ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
@@ -52,7 +52,7 @@ fn values_land_in_the_slots_that_their_edges_say() {
         return;
     }
     let (_dir, running) = edges(&["-j", "--interval", "1h"], &[]);
-    // For each slot its least and its largest value, and twice a 1.
+    // The smallest and the largest value of each slot, and 1 twice.
     let mut expected = [[0u64; 32]; 2];
     let mut total = [0u64; 2];
     for slot in 0..31u32 {
@@ -231,7 +231,7 @@ fn a_twin_that_the_kernel_refuses_gives_way_to_the_other() {
         sys::carry(1);
     }
     let outcome = running.interrupt().succeeded();
-    // The better twin cannot be verified: the other counts, and each call once.
+    // The better alternative cannot be verified, so the other counts, and each call once.
     let line: Value = serde_json::from_str(outcome.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(line["value"]["calls"], 10, "{}", outcome.stdout);
 }
@@ -355,7 +355,7 @@ fn counts_intervals_and_durations() {
     assert_eq!(readings(&["--interval", "100ms", "--count", "3"]), 3);
     // Readings at 400 and 800 ms, and one at the end.
     assert_eq!(readings(&["--interval", "400ms", "--duration", "1s"]), 3);
-    // The last reading at the end is not made twice.
+    // The last reading is not made twice at the end.
     assert_eq!(readings(&["--interval", "400ms", "--duration", "800ms"]), 2);
     let (_dir, running) = edges(&["-T", "--interval", "100ms", "--count", "1"], &[]);
     sys::carry(1);
@@ -457,7 +457,7 @@ fn a_cgroup_filters() {
     std::fs::remove_dir(&group).unwrap();
     let unmounted = status(Command::new("umount").arg(&mount));
     assert!(unmounted.success());
-    // Nobody is in the group: nothing is seen.
+    // No process is in the cgroup, so nothing is seen.
     assert_eq!(outcome.succeeded().stdout, "");
 }
 
@@ -466,7 +466,7 @@ fn nothing_is_left_in_the_bpf_file_system() {
     if !is_root() || !Path::new("/sys/fs/bpf").exists() {
         return;
     }
-    // One that nobody else has, in a mount namespace of its own.
+    // A private file system in its own mount namespace.
     let script = "mount -t bpf none /sys/fs/bpf && before=$(ls -A /sys/fs/bpf) && \
         \"$@\" >/dev/null && after=$(ls -A /sys/fs/bpf) && [ \"$before\" = \"$after\" ]";
     let dir = scratch();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The JSON Schema files: up to date, and true of what ecc writes.
+//! The JSON Schema files are up to date, and describe what ecc writes.
 #![allow(clippy::unwrap_used)]
 
 use bpfpack_tests::{pack, root, scratch};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a package would show, decided without a kernel and without root: from the package and its
-//! types alone.
+//! What a package would show, decided without a kernel and without root, from the package and its
+//! BTF.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ fn spec(source: &str, options: &Options) -> Spec {
     built(&pack(source, &dir), options, &[]).unwrap().spec
 }
 
-/// A line for each source: where it comes from, and as what it is shown.
+/// A line for each source: its origin and its shape.
 fn lines(spec: &Spec) -> Vec<String> {
     let line = |source: &Source| match source {
         Source::Stream(stream) => {

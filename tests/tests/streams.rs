@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Streams of records on this kernel: nothing is lost that is not told, whoever is slow; every
-//! format; several buffers and maps at once; stacks; the lines of bpf_printk.
+//! Streams of records on this kernel: every loss is reported, even with slow readers; every format;
+//! several buffers and maps; stacks; lines of bpf_printk.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Arguments that make a fixture see this thread's system calls.
+/// Arguments with which a fixture sees this thread's system calls.
 fn see_us() -> [String; 4] {
     let pid = sys::thread_id().to_string();
     ["--target_pid".into(), pid, "--carrier".into(), libc::SYS_getpgid.to_string()]
 }
 
-/// A fixture that sees this thread, running.
+/// Runs a fixture that sees this thread.
 fn running(fixture: &str, options: &[&str], more: &[&str]) -> (TempDir, Running) {
     let dir = scratch();
     let package = pack(&format!("tests/fixtures/{fixture}.bpf.c"), &dir);
@@ -35,12 +35,12 @@ fn running(fixture: &str, options: &[&str], more: &[&str]) -> (TempDir, Running)
     (dir, running)
 }
 
-/// What was read of one that has ended.
+/// The output of a program that has ended.
 fn text(output: Receiver<Vec<u8>>) -> String {
     String::from_utf8(taken(Some(output))).unwrap()
 }
 
-/// The numbers behind words like `put: 12 shown, 3 lost` on the closing line.
+/// The numbers after words like `put: 12 shown, 3 lost` on the closing line.
 fn counts(stderr: &str, buffer: &str) -> (u64, u64) {
     let begin = format!("{buffer}: ");
     let line = stderr.lines().rfind(|line| line.contains("records: ")).unwrap();
@@ -81,13 +81,13 @@ fn what_was_shown_and_what_was_lost_are_what_was_made() {
         let seqs = &seen[buffer];
         assert_eq!(shown, seqs.len() as u64, "{buffer}");
         assert_eq!(shown + lost, CALLS * BURST, "{buffer}: {}", outcome.stderr);
-        // A perf buffer has one for each CPU: there the order is that of a CPU.
+        // There is a perf buffer per CPU, so order holds only within a CPU.
         if buffer != "sent" {
             assert!(seqs.is_sorted(), "{buffer}: in order");
         }
         any_lost += lost;
     }
-    // 4096 bytes hold no burst of 100 records.
+    // 4096 bytes are too small for a burst of 100 records.
     assert!(any_lost > 0, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("--map-entries"), "{}", outcome.stderr);
 }
@@ -156,7 +156,7 @@ fn a_reader_that_sleeps_costs_no_memory_and_nothing_untold() {
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
     assert!(peak < 48 << 10, "{peak} KB for output that nobody reads");
     running.signal(Signal::INT);
-    // Only now somebody reads.
+    // The reader starts only now.
     let output = in_background(stdout);
     let outcome = running.wait().succeeded();
     let text = text(output);
@@ -183,7 +183,7 @@ fn a_second_signal_gives_up_on_a_reader_that_never_reads() {
     eventually("the program is detached, though the output is not written", || {
         running.held().links.is_empty()
     });
-    // Those that come together are one.
+    // Signals that arrive together may be merged.
     eventually("it gives up", || {
         running.signal(Signal::INT);
         running.has_ended()
@@ -272,7 +272,7 @@ fn bytes_and_files() {
     let outcome = flood(&["--format", "raw", "--output", path.to_str().unwrap()]);
     assert_eq!(outcome.stdout, "");
     let bytes = std::fs::read(&path).unwrap();
-    // 48 bytes each; the number of the record is in the middle.
+    // 48 bytes each; the record's number is in the middle.
     assert_eq!(bytes.len(), 3 * 48);
     let seq = |record: &[u8]| u64::from_le_bytes(record[24..32].try_into().unwrap());
     assert_eq!(bytes.chunks(48).map(seq).collect::<Vec<_>>(), [0, 1, 2]);
@@ -290,7 +290,7 @@ fn stacks_are_functions() {
     if !is_root() {
         return;
     }
-    // The end of a run does not wait for names: they are there before.
+    // The end of a run does not wait for names, so they are looked up before.
     let shown = |options: &[&str], what: &str| {
         let dir = scratch();
         let package = pack("tests/fixtures/stacks.bpf.c", &dir);
@@ -307,13 +307,13 @@ fn stacks_are_functions() {
     let frames_with = |text: &str, function: &str| {
         text.lines().filter(|line| line.starts_with("    ") && line.contains(function)).count()
     };
-    // What the kernel was called by here is in both records of both calls.
+    // The function by which the kernel was entered is in both records of both calls.
     let text = shown(&[], "getpgid");
     assert_eq!(frames_with(&text, "getpgid"), 4, "{text}");
     if cfg!(target_arch = "x86_64") {
         assert_eq!(frames_with(&text, "entry_SYSCALL_64_after_hwframe"), 4, "{text}");
     }
-    // And below the rows of the table, whose columns do not hold the ids.
+    // Also below the rows of the table, whose columns do not show the IDs.
     let table = shown(&["--only", "counts", "--interval", "100ms"], "getpgid");
     let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header, ["TGID", "COUNTS"], "{table}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What `ecli run` tells of events that the test has made: each of them once, in order, and with
-//! the values that they were made with.
+//! `ecli run` shows the events that the test causes: each of them once, in order, and with the
+//! right values.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ fn tcpconnect_tells_of_connections_as_they_were_made() {
             "saddr": local.ip().to_string(), "daddr": peer.ip().to_string(),
             "dport": peer.port()}));
     }
-    // Tests that run at once may connect, too: elsewhere.
+    // Parallel tests may connect, too, but to other ports.
     let names = ["pid", "uid", "family", "saddr", "daddr", "dport"];
     let ours = |event: &Value| made.iter().any(|made| made["dport"] == event["dport"]);
     let events = records(&ecli.interrupt());
@@ -57,7 +57,7 @@ fn sigsnoop_names_signals_and_errors() {
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::USR1).unwrap();
     let _ = ended(&mut child);
-    // No process can have such a number.
+    // No process can have this ID.
     let nobody = Pid::from_raw(i32::MAX).unwrap();
     assert_eq!(kill_process(nobody, Signal::USR1), Err(rustix::io::Errno::SRCH));
     let text = ecli.interrupt();
@@ -74,7 +74,7 @@ fn sigsnoop_names_signals_and_errors() {
 }
 
 #[test]
-fn filesnoop_tells_of_each_folder_in_order() {
+fn filesnoop_tells_of_each_directory_in_order() {
     if !is_root() || !has_tracefs() {
         return;
     }
@@ -82,11 +82,11 @@ fn filesnoop_tells_of_each_folder_in_order() {
     let package = pack("examples/filesnoop/filesnoop.bpf.c", &dir);
     let us = std::process::id();
     let ecli = Stream::ecli(&dir, "out", &["-j", &package, "--pid", &us.to_string()]);
-    // A perf buffer is one CPU's: it is within one that there is an order.
+    // There is a perf buffer per CPU, so order holds only within a CPU.
     let made = on_one_cpu("load", || {
         let mut made = Vec::new();
         for number in 0..200 {
-            let path = dir.path().join(format!("folder {number}"));
+            let path = dir.path().join(format!("directory {number}"));
             std::fs::create_dir(&path).unwrap();
             std::fs::remove_dir(&path).unwrap();
             for op in ["MKDIR(1)", "RMDIR(2)"] {
@@ -97,7 +97,7 @@ fn filesnoop_tells_of_each_folder_in_order() {
         made
     });
     let events = records(&ecli.interrupt());
-    let ours = |event: &Value| event["path"].as_str().unwrap().contains("/folder ");
+    let ours = |event: &Value| event["path"].as_str().unwrap().contains("/directory ");
     let events: Vec<Value> = events.into_iter().filter(ours).collect();
     assert_same(("ecli", &events), ("the load", &made));
     assert!(events == made, "in another order: {events:#?}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs of all kinds are attached to what the command line names, and nothing of that is left.
+//! Programs of all kinds attach to the targets on the command line, and nothing of that is left.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 use std::io::Write as _;
@@ -16,7 +16,7 @@ fn user_functions_of_a_process_by_the_name_of_a_library() {
         return;
     }
     let package = Package::only("on_user");
-    // It calls a function of its library, which is none of ours, for each line.
+    // It calls a function of its own library for each line.
     let calling = |more: fn(String) -> Vec<String>| {
         let mut bash = Command::new("bash")
             .args(["-c", "while read line; do umask 022; done"])
@@ -57,7 +57,7 @@ fn packets_of_an_interface() {
         let running = Running::ecli(&package.args(Some(target), &[]));
         send(10);
         let outcome = running.interrupt().succeeded();
-        // A packet socket sees what is sent, and what is received.
+        // A packet socket sees both sent and received packets.
         let expected = if hook == "SOCKET" { 20 } else { 10 };
         assert_eq!(calls(&outcome, hook), expected, "{target}: {}", outcome.stderr);
         assert_eq!(network_state(), before, "{target}");
@@ -86,7 +86,7 @@ fn a_killed_run_leaves_nothing_at_an_interface() {
 
 #[test]
 fn an_xdp_program_of_somebody_else_stays_or_comes_back() {
-    // ip mounts a BPF file system where there is none, and leaves folders in it.
+    // ip mounts a BPF file system if there is none, and leaves directories in it.
     if !has_network() || !can("needs mounts of its own", sys::own_mounts().is_ok()) {
         return;
     }
@@ -98,7 +98,7 @@ fn an_xdp_program_of_somebody_else_stays_or_comes_back() {
     let object = Path::new(&package.path).with_file_name("targets.bpf.o");
     let others = ["link", "set", "dev", "lo", "xdpgeneric", "obj"];
     let others = [&others[..], &[object.to_str().unwrap(), "sec", "xdp"]].concat();
-    // This iproute2 may have been built without libbpf.
+    // This iproute2 may be built without libbpf.
     let attached = run("ip", &others);
     if !can(&format!("needs ip to attach XDP: {}", attached.stderr), attached.code == 0) {
         return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Which programs are attached, which are not, and what is said of them.
+//! Which programs are attached, which are not, and the messages about them.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests fail by panicking
 
 use bpfpack_tests::targets::{Package, calls, has_network, pack_text, send};
@@ -13,7 +13,7 @@ fn what_has_no_target_is_told_and_the_rest_runs() {
     let dir = scratch();
     let package = pack("tests/fixtures/targets.bpf.c", &dir);
     let network = has_network();
-    // The tracepoint is refused; what can stand for it is none of its kind.
+    // The tracepoint is refused, and nothing of another kind can replace it.
     let outcome = ecli(&["run", "-d", "50ms", &package]);
     outcome.failed(5, &["`on_tracepoint`", "no tracepoint `sched/no_such_tracepoint`", "--loose"]);
     if !network {
@@ -84,7 +84,7 @@ fn tracepoints_need_no_mounted_tracefs() {
     let _ = run("sh", &["-c", "kill -CONT $$"]).succeeded();
     let outcome = running.interrupt().succeeded();
     assert!(outcome.stdout.contains("\"comm\":\"sh\""), "{}", outcome.stdout);
-    // Of this thread, which has mounts of its own.
+    // The mounts of this thread, which has its own.
     let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
     assert!(!mounts.contains("tracefs"), "{mounts}");
     let package = pack("examples/hello/hello.bpf.c", &dir);
@@ -184,7 +184,7 @@ fn functions_of_other_programs_are_replaced() {
     eventually("it is attached, or refused", || {
         replaced.has_ended() || !replaced.held().links.is_empty()
     });
-    // Kernels without the means for it say so; the target is the one that was named.
+    // Kernels without support for it report that; the target is the one that was named.
     if replaced.has_ended() {
         let outcome = replaced.wait();
         let is_refused = outcome.stderr.contains("does not accept programs of the kind `freplace`");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The Wasm modules of the examples, built by `examples/wasm.sh`, over events that the test has made.
+//! The Wasm modules of the examples, built by `examples/wasm.sh`, with events that the test causes.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -36,18 +36,18 @@ impl Example {
         Some(Example { dir, package, module })
     }
 
-    /// Arguments of `ecli`, from `run` on.
+    /// Arguments of `ecli`, starting with `run`.
     fn args<'a>(&'a self, options: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
         [&["run", "--wasm", &self.module], options, &[&self.package], more].concat()
     }
 
-    /// It, running.
+    /// Runs it.
     fn stream(&self, options: &[&str], more: &[&str]) -> Stream {
         Stream::ecli(&self.dir, "out", &self.args(options, more)[1..])
     }
 }
 
-/// A disk whose reads are interrupts that are counted, and their name.
+/// A disk whose reads cause counted interrupts, and their name.
 fn disk() -> Option<(Disk, String)> {
     let Ok(disk) = Disk::new() else {
         let _ = can("needs a disk below /var/tmp that can be read directly", false);
@@ -79,11 +79,11 @@ fn slow_interrupts_are_alerts() {
     let alert = format!("{name}: 99 % of {count} took up to ");
     let alerts: Vec<&str> = text.lines().filter(|line| line.starts_with(&alert)).collect();
     assert_eq!(alerts.len(), 1, "one for its only reading: {text}");
-    // The limit is the module's own, of all of the 99th percentile's slot.
+    // The module calculates the limit, from the whole slot of the 99th percentile.
     let took = alerts[0].strip_prefix(&alert).unwrap().strip_suffix(" us").unwrap();
     let took: f64 = took.parse().unwrap();
     assert!(took > 0.1 && took < 10_000.0, "{text}");
-    // Without one, nothing is shown.
+    // Without a limit, nothing is shown.
     assert_eq!(run(&["--wasm-arg", "p99=1h"]), "");
 }
 
@@ -108,7 +108,7 @@ fn what_a_module_refuses_is_told() {
     ecli(&example.args(&[], &[])).failed(10, &["p99.wasm", "no histograms without --targ_dist"]);
     let args = example.args(&["--wasm-arg", "p99=soon"], &["--targ_dist"]);
     ecli(&args).failed(10, &["bpfpack_start", "p99=soon is not a time"]);
-    // One for another package.
+    // A module for another package.
     let other = Example::new("opensnoop", "failed.wat").unwrap();
     let args = ["run", "--wasm", &example.module, &other.package, "--targ_dist"];
     assert_ne!(ecli(&args).code, 0);
@@ -126,7 +126,7 @@ fn the_header_for_c_works_with_and_without_a_c_library() {
     let package = pack("examples/processes/processes.bpf.c", &dir);
     for name in ["check-bare.wasm", "check-wasi.wasm"] {
         let module = modules.join(name);
-        // A user that nobody is: no records.
+        // A user that nobody is, so there are no records.
         let options = ["run", "--duration", "10ms", "--wasm", module.to_str().unwrap()];
         let outcome = ecli(&[&options[..], &[&package, "--uid", "4000000000"]].concat());
         assert_eq!(
@@ -136,7 +136,7 @@ fn the_header_for_c_works_with_and_without_a_c_library() {
     }
 }
 
-/// Processes that end in known ways: what they are, by their number.
+/// Processes that end in known ways, by process ID.
 fn known_ends() -> BTreeMap<u64, Value> {
     let us = std::process::id();
     let mut made = BTreeMap::new();
@@ -153,7 +153,7 @@ fn known_ends() -> BTreeMap<u64, Value> {
                 "exit_code": code, "sig": 0}),
         );
     }
-    // By itself: a signal from here could come before it is seen to have started its program.
+    // It kills itself: a signal from here could arrive before its program has started.
     let mut child = Command::new("/bin/sh").args(["-c", "kill -9 $$"]).spawn().unwrap();
     let _ = ended(&mut child);
     made.insert(
@@ -164,7 +164,7 @@ fn known_ends() -> BTreeMap<u64, Value> {
     made
 }
 
-/// A process that goes on until it is dropped.
+/// A process that runs until it is dropped.
 struct Sleeper(Child);
 
 impl Sleeper {
@@ -187,7 +187,7 @@ fn execs_and_exits_are_joined() {
     let made = known_ends();
     let sleeper = Sleeper::start("61");
     let seconds = Duration::from_millis(300);
-    // The exec, not the fork, is what it waits for: it is seen by the command line.
+    // The exec matters, not the fork; the command line shows it.
     bpfpack_tests::eventually("the last one has started its program", || {
         std::fs::read(format!("/proc/{}/cmdline", sleeper.0.id()))
             .unwrap()
@@ -228,26 +228,26 @@ fn a_least_run_time_leaves_out_what_is_shorter() {
     assert_eq!((count(&kept), count(&left_out)), (1, 0));
 }
 
-/// Opens files of folders of the test's own, as often as is said; some of them are not there.
+/// Opens files in the test's directories a given number of times; some do not exist.
 fn open_files(dir: &Path) -> Vec<(PathBuf, u64, u64)> {
     let mut made = Vec::new();
     for (name, there, missing) in [("one", 7, 3), ("two", 5, 0), ("three", 0, 4)] {
-        let folder = dir.join(name);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("file"), "").unwrap();
+        let directory = dir.join(name);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("file"), "").unwrap();
         let open = |file: &str, times: u64| {
-            let path = CString::new(folder.join(file).to_str().unwrap()).unwrap();
+            let path = CString::new(directory.join(file).to_str().unwrap()).unwrap();
             (0..times).map(|_| sys::open(Open::At, &path, 0)).filter(|ret| *ret < 0).count() as u64
         };
-        // To write it was one open more.
+        // Writing the file was one more open.
         assert_eq!((open("file", there), open("nonsuch", missing)), (0, missing));
-        made.push((folder, there + missing + 1, missing));
+        made.push((directory, there + missing + 1, missing));
     }
     made
 }
 
 #[test]
-fn opens_are_counted_by_folder() {
+fn opens_are_counted_by_directory() {
     let Some(example) = Example::new("opensnoop", "directories.wasm") else { return };
     if !has_tracefs() {
         return;
@@ -258,8 +258,8 @@ fn opens_are_counted_by_folder() {
     let files = scratch();
     let made = open_files(files.path());
     let rows = records(&stream.interrupt());
-    for (folder, opens, failed) in made {
-        let of = |row: &&Value| row["key"]["directory"] == folder.to_str().unwrap();
+    for (directory, opens, failed) in made {
+        let of = |row: &&Value| row["key"]["directory"] == directory.to_str().unwrap();
         let rows: Vec<&Value> = rows.iter().filter(of).collect();
         assert_eq!(rows.len(), 1, "{rows:?}");
         assert_eq!(rows[0]["map"], "directories");
@@ -296,8 +296,8 @@ fn a_filter_in_text_form_lets_failures_past() {
     let made = open_files(files.path());
     let all = records(&stream.interrupt());
     assert!(all.iter().all(|record| record["ret"].as_i64().unwrap() < 0), "{all:?}");
-    for (folder, _, failed) in made {
-        let name = folder.join("nonsuch");
+    for (directory, _, failed) in made {
+        let name = directory.join("nonsuch");
         let of_it = all.iter().filter(|record| record["fname"] == name.to_str().unwrap());
         assert_eq!(of_it.count() as u64, failed);
     }
@@ -315,9 +315,9 @@ fn modules_follow_each_other() {
     let files = scratch();
     let made = open_files(files.path());
     let rows = records(&stream.interrupt());
-    for (folder, _, failed) in made {
-        let of = |row: &&Value| row["key"]["directory"] == folder.to_str().unwrap();
-        // Only what the first lets past comes to the second; the last table counts.
+    for (directory, _, failed) in made {
+        let of = |row: &&Value| row["key"]["directory"] == directory.to_str().unwrap();
+        // Only what the first module passes on reaches the second; the last table counts.
         let last = rows.iter().rfind(of).map(|row| row["value"].clone());
         let expected = (failed > 0).then(|| json!({"opens": failed, "failed": failed}));
         assert_eq!(last, expected);
@@ -374,7 +374,7 @@ fn a_whole_module_has_arguments_of_its_own() {
     let tracer = Tracer::start(module.as_ref(), &["-m", "200", "-n", "1"], "EVENT COMM");
     let short = status(Command::new("/bin/sh").args(["-c", "exit 5"]));
     assert_eq!(short.code(), Some(5));
-    // Others may end meanwhile, too: one that lives long enough is enough.
+    // Others may end meanwhile, too; one that lives long enough suffices.
     assert!(status(Command::new("/bin/sleep").arg("0.3")).success());
     let text = tracer.wait().succeeded().stdout;
     let lines: Vec<&str> = text.lines().skip(1).collect();

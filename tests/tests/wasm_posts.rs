@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Post-processors on this kernel: every record comes to them, in every format what they emit is
-//! shown; whatever they do wrong, the programs are detached and the exit code says so.
+//! Post-processors on this kernel: every record reaches them; what they emit is shown in every
+//! format; whatever they do wrong, the programs are detached and the exit code reports it.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -13,13 +13,13 @@ use tempfile::TempDir;
 const CALLS: u64 = 100;
 const BURST: u64 = 20;
 
-/// What every module has; three pages, the first of which is its own.
+/// The common part of every module; three pages of memory, of which the first is its own.
 const BASICS: &str = r#"
     (memory (export "memory") 4)
     (func (export "bpfpack_version") (result i32) (i32.const 1))
     (func (export "bpfpack_alloc") (param i32) (result i32) (i32.const 65536))"#;
 
-/// Goes through a batch: `each` sees the record's header in `$at`, and its source in `$source`.
+/// Iterates over a batch: `each` has the record's header in `$at`, and its source in `$source`.
 fn batches(imports: &str, rest: &str, each: &str) -> String {
     format!(
         r#"(module {imports} {BASICS} {rest}
@@ -40,7 +40,7 @@ const TEXT: &str = r#"(import "bpfpack" "text" (func $text (param i32 i32)))"#;
 const SHOW: &str = "(call $emit (local.get $source) (i32.load16_u offset=4 (local.get $at))
     (i32.add (local.get $at) (i32.const 8)) (i32.load (local.get $at)))";
 
-/// Lets the records of flood.bpf.c through whose number, at 24, is a multiple of ten.
+/// Passes on the records of flood.bpf.c whose number, at 24, is a multiple of ten.
 fn tenths() -> String {
     let is_tenth = "(i64.eqz (i64.rem_u (i64.load offset=32 (local.get $at)) (i64.const 10)))";
     batches(EMIT, "", &format!("(if {is_tenth} (then {SHOW}))"))
@@ -58,14 +58,14 @@ impl Setup {
         Setup { dir, package }
     }
 
-    /// Writes a module; its path.
+    /// Writes a module. Returns its path.
     fn module(&self, name: &str, text: &str) -> String {
         let path: PathBuf = self.dir.path().join(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    /// ecli's arguments, for this thread's calls.
+    /// ecli's arguments for this thread's calls.
     fn args(&self, options: &[&str]) -> Vec<String> {
         let mut args: Vec<String> = vec!["run".into(), "--wasm-cache".into(), "none".into()];
         args.extend(options.iter().map(|option| (*option).to_owned()));
@@ -76,14 +76,15 @@ impl Setup {
         args
     }
 
-    /// Runs it while this thread makes all its records, and ends it.
+    /// Runs ecli while this thread makes all records, and ends it.
     fn run(&self, options: &[&str]) -> Outcome {
         let running = Running::ecli(&self.args(options));
         (0..CALLS).for_each(|_| sys::carry(1));
         running.interrupt()
     }
 
-    /// Runs it while this thread makes records, until it ends by itself; nothing of it stays.
+    /// Runs ecli while this thread makes records, until it ends by itself; nothing of it may be
+    /// left.
     fn run_to_end(&self, options: &[&str]) -> Outcome {
         let running = Running::ecli(&self.args(options));
         let held = running.held();
@@ -136,7 +137,7 @@ fn modules_follow_each_other() {
     }
     let setup = Setup::new();
     let filter = setup.module("tenths.wat", &tenths());
-    // Counts what comes, from A to P and from the beginning again.
+    // Counts records, from A to P and again from the beginning.
     let count = batches(
         TEXT,
         r#"(data (i32.const 0) "A")
@@ -242,7 +243,7 @@ fn what_can_not_be_used_is_told_before_anything_is_attached() {
     let filter = setup.module("tenths.wat", &tenths());
     ecli(&setup.args(&["--wasm", &filter, "--wasm-arg", "x:a=b"]))
         .failed(2, &["`x`", "tenths.wat"]);
-    // The other way round.
+    // In reverse order.
     ecli(&["run", &filter]).failed(9, &["--wasm", "tenths.wat"]);
 }
 
@@ -286,7 +287,7 @@ fn compiled_modules_are_kept() {
     let files: Vec<PathBuf> = fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
     assert_eq!(run(), 2);
-    // A damaged one is compiled again.
+    // A damaged module is compiled again.
     let mut bytes = fs::read(&files[0]).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;

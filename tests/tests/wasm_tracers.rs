@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Modules that own their tracer (the interface `wasm_bpf`), in the manner of those that exist: how
-//! they end, that each record comes, what they can do with maps, and that nothing stays attached.
+//! Modules that load their own tracer (the interface `wasm_bpf`), like existing ones: how they end,
+//! that each record arrives, what they can do with maps, and that nothing stays attached.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use bpfpack_tests::wasm::{Tracer, fixtures};
 use bpfpack_tests::{Held, Outcome, ecc, ecli, eventually, is_root, program, sys};
 use rustix::process::Signal;
 
-/// Within this, Ctrl-C ends a module, whatever it does, on a machine that is busy, too: else it would
-/// run for ever.
+/// Ctrl-C must end a module within this time, whatever it does, even on a busy machine; otherwise,
+/// it would run forever.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The program of numbers.bpf.c.
@@ -23,7 +23,7 @@ fn module(name: &str) -> Option<PathBuf> {
     Some(fixtures()?.join(name).with_extension("wasm"))
 }
 
-/// One that loads numbers.bpf.c.
+/// A module that loads numbers.bpf.c.
 fn tracer(name: &str) -> Option<PathBuf> {
     if !is_root() {
         return None;
@@ -31,13 +31,13 @@ fn tracer(name: &str) -> Option<PathBuf> {
     module(name)
 }
 
-/// Arguments that make it see this thread's system calls.
+/// Arguments with which it sees this thread's system calls.
 fn us(more: &[&str]) -> Vec<String> {
     let us = [sys::thread_id().to_string(), libc::SYS_getpgid.to_string()];
     us.into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// What a module holds that has loaded the object once.
+/// What a module holds after it has loaded the object once.
 fn held(tracer: &Tracer) -> Held {
     let held = tracer.held();
     assert_eq!(held.count(PROGRAM), 1, "{held:?}");
@@ -127,7 +127,7 @@ fn each_record_of_a_perf_buffer_comes() {
     tracer.wait_for("all records", |text| text.lines().count() > CALLS);
     let (outcome, took) = tracer.signal(Signal::INT);
     assert!(took < SOON, "{took:?}");
-    // Their order is that of a CPU, and the thread may have been on several.
+    // Order holds only within a CPU, and the thread may have been on several.
     let text = outcome.succeeded().stdout;
     let words = text.lines().filter_map(|line| line.split_once(' ')?.1.parse::<usize>().ok());
     let mut numbers: Vec<usize> = words.collect();
@@ -207,7 +207,7 @@ fn programs_are_attached_to_interfaces() {
         return;
     }
     let Some(module) = module("attach") else { return };
-    // In a network namespace of its own, which has a loopback interface.
+    // In a new network namespace, which has a loopback interface.
     let attached = ["wasm_net_xdp", "lo", "wasm_net_tc", "lo", "wasm_net_egress", "lo"];
     let refused = ["wasm_net_xdp", "nonsuch", "wasm_net_tc", "", "nothing", "lo"];
     let mut command = Command::new("unshare");
@@ -223,7 +223,7 @@ fn programs_are_attached_to_interfaces() {
         .map(|line| line.rsplit_once(": ").unwrap().1.parse::<i32>().unwrap() == 0)
         .collect();
     assert_eq!(answers, [true, true, true, false, false, false], "{outcome:?}");
-    // stderr says why.
+    // Standard error has the reason.
     for word in ["nonsuch", "wasm_net_tc", "nothing"] {
         assert!(outcome.stderr.contains(word), "{word}: {outcome:?}");
     }
@@ -235,9 +235,9 @@ fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
     if !is_root() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let map = unique_name();
-    let source = folder.path().join("pinned.bpf.c");
+    let source = directory.path().join("pinned.bpf.c");
     let text = r#"
         #include "vmlinux.h"
         #include <bpf/bpf_helpers.h>
@@ -256,10 +256,10 @@ fn maps_are_the_modules_own_though_they_ask_to_be_pinned() {
         }
         char LICENSE[] SEC("license") = "GPL";"#;
     std::fs::write(&source, text.replace("wasm_pinned", &map)).unwrap();
-    let _ = ecc(folder.path(), &[source.as_os_str()]).succeeded();
-    let object = std::fs::read(folder.path().join("pinned.bpf.o")).unwrap();
+    let _ = ecc(directory.path(), &[source.as_os_str()]).succeeded();
+    let object = std::fs::read(directory.path().join("pinned.bpf.o")).unwrap();
     let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    let module = folder.path().join("pinned.wat");
+    let module = directory.path().join("pinned.wat");
     let text = format!(
         r#"(module
             (import "wasm_bpf" "wasm_load_bpf_object" (func $load (param i32 i32) (result i64)))

@@ -12,7 +12,7 @@ use anyhow::anyhow;
 use super::keepers::Keepers;
 use super::{diagnostics, output};
 use crate::args::Plan;
-use crate::cache::{Kind, temporary_folder};
+use crate::cache::{Kind, temporary_directory};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::headers::{Headers, Making};
 use crate::message::{self, shown};
@@ -249,8 +249,8 @@ impl<'a> Compiler<'a> {
 
     /// Runs clang to its end, and reads the object from its standard output.
     fn attempt(&self, mut command: Command, may_keep: bool) -> std::io::Result<Attempt> {
-        let folder = may_keep.then(temporary_folder).transpose()?;
-        let rule = folder.as_ref().map(|folder| folder.path().join("rule"));
+        let directory = may_keep.then(temporary_directory).transpose()?;
+        let rule = directory.as_ref().map(|directory| directory.path().join("rule"));
         if let Some(rule) = &rule {
             command.args(["-MD", "-MF"]).arg(rule);
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::args::Plan;
-use crate::cache::temporary_folder;
+use crate::cache::temporary_directory;
 use crate::failure::{Failure, exit_code};
 use crate::files::MAX_SOURCE;
 use crate::source::Source;
@@ -29,7 +29,7 @@ impl Keepers {
             return Ok(None);
         }
         let make = || -> anyhow::Result<Keepers> {
-            let dir = temporary_folder()?;
+            let dir = temporary_directory()?;
             let with_keepers = dir.path().join("source.c");
             // The original bytes: decoding as text would have replaced invalid ones.
             let mut text = fs::File::create(&with_keepers)?;

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
 use crate::args::Vmlinux;
-use crate::cache::{Kind, hex, keep_newest, new_folder};
+use crate::cache::{Kind, hex, keep_newest, new_directory};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::Input;
@@ -86,7 +86,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
     let dir = compiler.headers.beside(Kind::Renamed, &hash);
     if !Kind::Renamed.is_at(&dir) {
         let cache = dir.parent().unwrap_or(&dir);
-        let fresh = new_folder(cache)?;
+        let fresh = new_directory(cache)?;
         fs::write(fresh.path().join("vmlinux.h"), text)?;
         match fs::rename(fresh.path(), &dir) {
             Ok(()) => drop(fresh.keep()),

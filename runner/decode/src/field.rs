@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT
-//! Numbers and strings in bytes. Bytes that are too short read as zeros.
+//! Numbers and strings in bytes. Missing bytes read as zeros.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a number is in bytes: in a record, a key or a value.
+/// The location of a number in a record, key or value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
-    /// Its first byte.
+    /// Its offset in bytes.
     pub offset: usize,
     /// Its size in bytes, up to 16.
     pub size: usize,
 }
 
 impl Field {
-    /// The number there, unsigned.
+    /// The number as unsigned.
     pub fn unsigned(self, bytes: &[u8]) -> u128 {
         unsigned(part(bytes, self.offset), self.size)
     }
 
-    /// The number there, signed.
+    /// The number as signed.
     pub fn signed(self, bytes: &[u8]) -> i128 {
         signed(part(bytes, self.offset), self.size)
     }
 }
 
-/// The rest of `bytes` from an offset; nothing where it is past the end.
+/// The rest of `bytes` from an offset; empty if the offset is beyond the end.
 pub fn part(bytes: &[u8], from: usize) -> &[u8] {
     bytes.get(from..).unwrap_or_default()
 }
 
-/// An unsigned number of up to 16 bytes.
+/// Reads an unsigned number of up to 16 bytes.
 pub fn unsigned(bytes: &[u8], size: usize) -> u128 {
-    // The common sizes first: a shift for each byte would show in a profile.
+    // The common sizes come first: a shift per byte is visible in a profile.
     match (size, bytes) {
         (8, [a, b, c, d, e, f, g, h, ..]) => {
             u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]).into()
@@ -46,25 +46,25 @@ pub fn unsigned(bytes: &[u8], size: usize) -> u128 {
     }
 }
 
-/// A signed number of up to 16 bytes.
+/// Reads a signed number of up to 16 bytes.
 pub fn signed(bytes: &[u8], size: usize) -> i128 {
     let unused = 128 - 8 * size.clamp(1, 16);
     ((unsigned(bytes, size) << unused) as i128) >> unused
 }
 
-/// A float of 4 or 8 bytes.
+/// Reads a float of 4 or 8 bytes.
 pub fn float(bytes: &[u8], size: usize) -> f64 {
     let raw = unsigned(bytes, size);
     if size == 4 { f32::from_bits(raw as u32).into() } else { f64::from_bits(raw as u64) }
 }
 
-/// The bytes of a string before its zero.
+/// The bytes of a string before its terminating zero.
 pub fn text(bytes: &[u8], size: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(size)];
     &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
-/// Applies an operation to the counters of two values, the first of which takes the results.
+/// Applies an operation to the counters of two values, and stores the results in the first.
 pub fn combine(
     into: &mut [u8],
     other: &[u8],

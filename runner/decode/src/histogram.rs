@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
-//! Histograms that a program keeps in a map: where the slots are, and what each one counts.
+//! Histograms that a program keeps in a map: the locations of the slots, and the values that each
+//! slot counts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::field::unsigned;
 use crate::layout::Layout;
 
-/// The member that holds a histogram's slots, by convention.
+/// The conventional name of the member with a histogram's slots.
 pub const SLOTS: &str = "slots";
 
-/// Where slots are in a value.
+/// The location of slots in a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slots {
-    /// First byte.
+    /// Offset of the first slot in bytes.
     pub offset: usize,
-    /// Bytes of a slot, 4 or 8.
+    /// Size of a slot in bytes, 4 or 8.
     pub size: usize,
-    /// How many there are.
+    /// The number of slots.
     pub len: usize,
 }
 
-/// What a slot counts.
+/// The values that the slots count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edges {
@@ -37,30 +38,30 @@ pub enum Edges {
     },
 }
 
-/// Where the values of a histogram are, as far as its slots tell.
+/// Quantiles of a histogram, as slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// How many values there are.
+    /// The number of values.
     pub total: u128,
-    /// The slots that hold the 50th, 90th and 99th percentile, and the largest value.
+    /// The slots of the 50th, 90th and 99th percentile, and of the largest value.
     slots: [usize; 4],
 }
 
-/// A share of the values, or the largest one, and what it is called.
+/// A percentile, or the largest value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantile {
-    /// Half of the values are not above it.
+    /// Half of the values are not larger.
     P50,
-    /// Nine tenths of them.
+    /// 90 % of the values are not larger.
     P90,
-    /// 99 of 100.
+    /// 99 % of the values are not larger.
     P99,
-    /// All of them.
+    /// The largest value.
     Max,
 }
 
 impl Quantile {
-    /// All, in their order.
+    /// All quantiles, in order.
     pub const ALL: [Quantile; 4] = [Quantile::P50, Quantile::P90, Quantile::P99, Quantile::Max];
 
     /// Its name in all outputs and expressions.
@@ -85,9 +86,9 @@ impl Quantile {
 }
 
 impl Summary {
-    /// What counts say; none where nothing was counted. The percentile p of n values is in the slot
-    /// of the value that has the rank ⌈n · p / 100⌉ when they are sorted: no value is made up
-    /// between the edges of a slot.
+    /// Summarizes counts; `None` if all are zero. The percentile p of n values is in the slot of
+    /// the value with rank ⌈n · p / 100⌉ in ascending order. Values are not interpolated within a
+    /// slot.
     #[must_use]
     pub fn of(counts: impl Iterator<Item = u64> + Clone) -> Option<Summary> {
         let total: u128 = counts.clone().map(u128::from).sum();
@@ -107,7 +108,7 @@ impl Summary {
         Some(Summary { total, slots })
     }
 
-    /// The slot that a quantile is in.
+    /// The slot of a quantile.
     #[must_use]
     pub fn slot(&self, quantile: Quantile) -> usize {
         self.slots[quantile as usize]
@@ -117,19 +118,19 @@ impl Summary {
 /// The values that a slot counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// The least one.
+    /// The smallest value.
     pub low: i128,
-    /// The largest one; none for the last slot, in which programs count all that is beyond.
+    /// The largest value; `None` for the last slot, where programs count all larger values.
     pub high: Option<i128>,
 }
 
 impl Slots {
-    /// The slots of a value: its member `slots`, if that is an array of integers of 4 or 8 bytes.
+    /// The slots of a value: its member `slots`, if it is an array of 4-byte or 8-byte integers.
     pub fn of(layout: &Layout) -> Option<Slots> {
         Slots::of_member(layout, SLOTS)
     }
 
-    /// The slots in a member of this name.
+    /// The slots in a member with this name.
     pub fn of_member(layout: &Layout, name: &str) -> Option<Slots> {
         let Layout::Struct(record) = layout else {
             return None;
@@ -138,7 +139,7 @@ impl Slots {
         Slots::of_array(&member.layout, member.offset)
     }
 
-    /// An array as slots.
+    /// The slots in an array.
     pub fn of_array(layout: &Layout, offset: usize) -> Option<Slots> {
         let Layout::Array { element, len, .. } = layout else {
             return None;
@@ -151,16 +152,16 @@ impl Slots {
         }
     }
 
-    /// The values that one of them counts.
+    /// The values that a slot counts.
     #[must_use]
     pub fn bucket(&self, edges: Edges, slot: usize) -> Bucket {
         let (low, high) = edges.of(slot);
-        // Nothing of 64 bits is beyond that.
+        // No 64-bit value is larger.
         let is_open = slot + 1 >= self.len && high < i128::from(u64::MAX);
         Bucket { low, high: (!is_open).then_some(high) }
     }
 
-    /// What the counts in a value say; none where nothing was counted.
+    /// Summarizes the counts in a value; `None` if all are zero.
     #[must_use]
     pub fn summary(&self, value: &[u8]) -> Option<Summary> {
         Summary::of(self.counts(value))
@@ -175,7 +176,7 @@ impl Slots {
     /// The counts in a value.
     pub fn counts<'v>(&self, value: &'v [u8]) -> impl DoubleEndedIterator<Item = u64> + Clone + 'v {
         let Slots { offset, size, len } = *self;
-        // A type may have more slots than the value has bytes: those would all be zeros.
+        // A type may have more slots than the value has bytes; the missing ones are zero.
         let there = value.len().saturating_sub(offset).div_ceil(size.max(1));
         (0..len.min(there)).map(move |at| {
             let bytes = value.get(offset + at * size..).unwrap_or_default();
@@ -185,7 +186,7 @@ impl Slots {
 }
 
 impl Edges {
-    /// The least and the largest value that a slot counts.
+    /// The smallest and the largest value that a slot counts.
     pub fn of(self, slot: usize) -> (i128, i128) {
         match self {
             Edges::Log2 if slot == 0 => (0, 1),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Layouts: what bytes mean. A layout and bytes together are a value. Bytes that are too short read
-//! as zeros, so that nothing here fails.
+//! Layouts: the structure and meaning of bytes. A layout and bytes together are a value. Missing
+//! bytes read as zeros, so nothing here fails.
 
 mod compile;
 
@@ -13,71 +13,71 @@ use serde::{Deserialize, Serialize};
 use crate::field::{Field, float, part, signed, text, unsigned};
 use crate::meaning::{Meaning, Sibling, Unit};
 
-/// What the names of rates end in.
+/// The suffix of the names of rates.
 pub const PER_SECOND: &str = "/s";
 
-/// What bytes mean.
+/// The layout of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// An integer of this many bytes, up to 16, little-endian.
+    /// A little-endian integer of up to 16 bytes.
     Int {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
-        /// Two's complement.
+        /// Whether it is signed (two's complement).
         signed: bool,
     },
-    /// An address, 8 bytes.
+    /// A pointer of 8 bytes.
     Pointer,
     /// A bool.
     Bool,
     /// A float of 4 or 8 bytes.
     Float {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
     },
     /// An enum.
     Enum {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
-        /// Two's complement.
+        /// Whether it is signed (two's complement).
         signed: bool,
         /// Names by value.
         names: Vec<(i64, String)>,
     },
-    /// An index with names: shown as the name alone.
+    /// An index with names, shown only as the name.
     Label {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
-        /// Names by value; empty where there is none.
+        /// Names by value; an empty name means none.
         names: Vec<String>,
     },
-    /// `char[N]`: a string that ends at a zero.
+    /// `char[N]`: a zero-terminated string.
     Text {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
     },
     /// An array.
     Array {
-        /// Of what.
+        /// The layout of an element.
         element: Box<Layout>,
-        /// Bytes from one to the next.
+        /// Bytes from one element to the next.
         stride: usize,
-        /// How many.
+        /// The number of elements.
         len: usize,
     },
-    /// An array at the end of a struct that goes on as long as the bytes do: `T name[]`.
+    /// A flexible array at the end of a struct, `T name[]`, which extends to the end of the bytes.
     Rest {
-        /// Of what: text, where it is plain `char`.
+        /// The layout of an element; for plain `char`, text.
         element: Box<Layout>,
-        /// Bytes from one to the next; 1 for text.
+        /// Bytes from one element to the next; 1 for text.
         stride: usize,
     },
     /// A struct or union.
     Struct(Struct),
     /// Bytes without a type.
     Bytes {
-        /// Bytes.
+        /// Size in bytes.
         size: usize,
     },
 }
@@ -85,29 +85,30 @@ pub enum Layout {
 /// A struct or union.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Struct {
-    /// Bytes.
+    /// Size in bytes.
     pub size: usize,
-    /// Members by offset. Those of anonymous structs and unions are members of the outer one.
+    /// Members in order of their offsets. Members of anonymous structs and unions belong to the
+    /// outer one.
     pub members: Vec<Member>,
 }
 
-/// A member.
+/// A member of a struct.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its name.
     pub name: String,
-    /// Its first byte.
+    /// Its offset in bytes.
     pub offset: usize,
-    /// For a bitfield, its first bit in that byte, and how many there are.
+    /// For a bitfield, its first bit relative to the offset, and its number of bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<(u32, u32)>,
-    /// What it is.
+    /// Its layout.
     pub layout: Layout,
-    /// What its value stands for, where that is known.
+    /// The meaning of its value, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meaning: Option<Meaning>,
-    /// Of a text, where the record says how long it is, as `args` and `args_size` do: then it may
-    /// be several, each with a zero at its end: where that number is.
+    /// For a text whose length is in another member, as with `args` and `args_size`: the location
+    /// of the length. Such a text may be several zero-terminated strings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<Field>,
 }
@@ -118,7 +119,8 @@ impl Layout {
         compile::layout(ty)
     }
 
-    /// The members of a struct; a value that is none is a member itself, with this name.
+    /// The members of a struct. A value that is not a struct is returned as a member with this
+    /// name.
     #[must_use]
     pub fn members(&self, name: &str) -> Vec<Member> {
         match self {
@@ -145,7 +147,7 @@ impl Layout {
         }
     }
 
-    /// Bytes and sign of a number; other values have their size and no sign.
+    /// Size and sign of a number. Other values return their size and false.
     pub fn number(&self) -> (usize, bool) {
         match self {
             Layout::Int { size, signed } | Layout::Enum { size, signed, .. } => (*size, *signed),
@@ -153,7 +155,7 @@ impl Layout {
         }
     }
 
-    /// Order of two values, as a person would sort them.
+    /// Compares two values in the order that a reader expects.
     pub fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
         match self {
             Layout::Int { size, signed: true } | Layout::Enum { size, .. } => {
@@ -182,8 +184,8 @@ impl Layout {
         }
     }
 
-    /// The beginning of a value as a number: where those of two values differ, the values have the
-    /// same order. Many values are sorted by it at once.
+    /// The beginning of a value as a number that has the same order as the values, if the numbers
+    /// differ. It makes sorting many values fast.
     pub fn prefix(&self, bytes: &[u8]) -> u128 {
         const SIGN: u128 = 1 << 127;
         let begin = |bytes: &[u8]| {
@@ -199,7 +201,7 @@ impl Layout {
             Layout::Int { size, .. } | Layout::Label { size, .. } => unsigned(bytes, *size),
             Layout::Pointer => unsigned(bytes, 8),
             Layout::Float { size } => {
-                // The order of `total_cmp`: all bits of what is negative are turned around.
+                // The order of `total_cmp`: all bits of negative numbers are inverted.
                 let bits = float(bytes, *size).to_bits();
                 let mask = if bits >> 63 == 1 { u64::MAX } else { 1 << 63 };
                 (bits ^ mask).into()
@@ -212,7 +214,7 @@ impl Layout {
         }
     }
 
-    /// Whether two values with the same [`Layout::prefix`] are equal.
+    /// Whether equal prefixes ([`Layout::prefix`]) mean equal values.
     pub fn has_whole_prefix(&self) -> bool {
         match self {
             Layout::Int { .. }
@@ -225,8 +227,8 @@ impl Layout {
         }
     }
 
-    /// The integers in it that count something. Enums, bools,
-    /// strings, bitfields and the members named in `except` are not counters.
+    /// The integers in it that are counters. Enums, bools, strings, bitfields and the members named
+    /// in `except` are not counters.
     pub fn counters(&self, except: &[String]) -> Vec<Field> {
         let mut found = Vec::new();
         self.collect_counters(0, except, &mut found);
@@ -256,7 +258,7 @@ impl Layout {
 }
 
 impl Struct {
-    /// Says what a member stands for; false where there is no such member.
+    /// Sets the meaning of a member. Returns false if there is no such member.
     pub fn give_meaning(&mut self, name: &str, meaning: Meaning) -> bool {
         let meaning = meaning.beside(&siblings(&self.members));
         let member = self.members.iter_mut().find(|member| member.name == name);
@@ -270,14 +272,14 @@ impl Member {
         Member { name: name.into(), offset, bits: None, layout, meaning: None, length: None }
     }
 
-    /// Where its bytes are.
+    /// The location of its bytes.
     #[must_use]
     pub fn field(&self) -> Field {
         Field { offset: self.offset, size: self.layout.size() }
     }
 
-    /// Its name without the unit, where it stands for a time span or a time of day: such values are
-    /// shown with a unit of their own. A rate keeps its `/s`.
+    /// Its name without the unit, if it is a duration or a time of day: such values are shown with
+    /// a unit. A rate keeps its `/s`.
     #[must_use]
     pub fn shown_name(&self) -> Cow<'_, str> {
         let is_time = matches!(self.meaning, Some(Meaning::Duration(_) | Meaning::Clock(_)));
@@ -293,7 +295,7 @@ impl Member {
         }
     }
 
-    /// Whether this is meant by a name: its own, or the one that is shown, in upper or lower case.
+    /// Whether a name refers to this member: its own name or the shown one, in any case.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         let is_it = |own: &str| own.eq_ignore_ascii_case(name);
@@ -305,7 +307,7 @@ impl Member {
                 .any(|it| it.strip_suffix(PER_SECOND).is_some_and(is_it))
     }
 
-    /// The bytes of its value, or of the number of a bitfield, which `number` is room for.
+    /// The bytes of its value. A bitfield is extracted to `number`.
     pub fn bytes<'b>(&self, record: &'b [u8], number: &'b mut [u8; 16]) -> &'b [u8] {
         match self.bits {
             None => part(record, self.offset),
@@ -316,7 +318,7 @@ impl Member {
         }
     }
 
-    /// Several texts behind each other as one, with spaces between; none where it is one.
+    /// Joins several strings of a text with spaces; `None` if it is only one.
     pub fn joined(&self, record: &[u8]) -> Option<Vec<u8>> {
         let len = usize::try_from(self.length?.unsigned(record)).ok()?;
         let bytes = part(record, self.offset);
@@ -332,13 +334,13 @@ impl Member {
         })
     }
 
-    /// Whether a record is too short to hold any of it.
+    /// Whether a record ends before this member.
     #[inline]
     pub fn is_missing(&self, record: &[u8]) -> bool {
         self.offset >= record.len() && self.layout.size() > 0
     }
 
-    /// The beginning of its value as a number, in the order of values: see [`Layout::prefix`].
+    /// The beginning of its value as a number with the order of values: see [`Layout::prefix`].
     pub fn prefix(&self, record: &[u8]) -> u128 {
         match self.bits {
             Some(_) => self.raw(record),
@@ -346,7 +348,7 @@ impl Member {
         }
     }
 
-    /// The bits of a bitfield, or of an integer, as a number.
+    /// The bits of a bitfield or integer as a number.
     pub fn raw(&self, bytes: &[u8]) -> u128 {
         match self.bits {
             Some((first, len)) => {
@@ -358,11 +360,11 @@ impl Member {
         }
     }
 
-    /// The bits of a bitfield as bytes of its type: sign-extended where it is signed.
+    /// The bits of a bitfield as bytes of its type, sign-extended if the type is signed.
     pub fn widened(&self, bytes: &[u8]) -> [u8; 16] {
         let raw = self.raw(bytes);
         let is_signed = match &self.layout {
-            // clang 14 does not say that an enum is signed; its values do.
+            // clang 14 does not mark an enum as signed, but its values show it.
             Layout::Enum { signed, names, .. } => {
                 *signed || names.iter().any(|(value, _)| *value < 0)
             }
@@ -377,7 +379,7 @@ impl Member {
     }
 }
 
-/// What a meaning is told of the members beside it.
+/// The members as siblings, from which meanings find their family.
 pub(crate) fn siblings(members: &[Member]) -> Vec<Sibling<'_>> {
     members
         .iter()

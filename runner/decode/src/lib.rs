@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From bytes to values, by layouts that are compiled once from BTF. Knows no kernel, no output
-//! format, and prints nothing.
+//! Decodes bytes to values, by layouts that are compiled once from BTF. It knows neither the kernel
+//! nor output formats, and prints nothing.
 #![forbid(unsafe_code)]
 
 pub mod field;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What numbers and bytes stand for: addresses, error numbers, users, durations …. A [`Meaning`]
-//! comes from an annotation or is guessed from a member's type and name ([`guess`]). How a value is
-//! written by its meaning is for those who print.
+//! Meanings of numbers and bytes: addresses, error numbers, users, durations and others. A
+//! [`Meaning`] comes from an annotation or is guessed from a member's type and name ([`guess`]).
+//! Output crates decide how a value with a meaning is shown.
 
 mod guess;
 
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use crate::field::Field;
 pub use guess::{Hint, Sibling};
 
-/// What a value stands for.
+/// The meaning of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Meaning {
-    /// Nothing but itself: the annotation against a guess.
+    /// A plain value: an annotation that disables a guess.
     Plain,
-    /// An IPv4 address in network order. One that the family excludes is `-`.
+    /// An IPv4 address in network byte order. It is shown as `-` if the family is another.
     Ipv4(Option<Field>),
-    /// An IPv6 address. One that the family excludes is `-`.
+    /// An IPv6 address. It is shown as `-` if the family is another.
     Ipv6(Option<Field>),
-    /// 16 bytes that hold an address of the family, IPv4 in the first four. Without a family the
+    /// 16 bytes with an address of the family; IPv4 is in the first four. Without a family, the
     /// bytes decide.
     Ip(Option<Field>),
-    /// A port in network order.
+    /// A port in network byte order.
     Port,
-    /// Another number in network order.
+    /// Another number in network byte order.
     NetworkOrder,
     /// A hardware address of six bytes.
     Mac,
-    /// Bytes that are a string up to a zero.
+    /// Bytes with a zero-terminated string.
     Text,
-    /// An error's number, of either sign: `ENOENT`, `-ENOENT`.
+    /// An error number of either sign: `ENOENT`, `-ENOENT`.
     Errno,
-    /// An error's number below zero, else a number: `-ENOENT`, `3`.
+    /// A negative error number, or a plain number: `-ENOENT`, `3`.
     Result,
     /// A signal.
     Signal,
-    /// A system call of the machine's architecture.
+    /// A system call of this machine's architecture.
     Syscall,
     /// An address family.
     Family,
@@ -47,19 +47,19 @@ pub enum Meaning {
     Protocol,
     /// A capability.
     Capability,
-    /// A user's id.
+    /// A user ID.
     User,
-    /// A group's id.
+    /// A group ID.
     Group,
-    /// An address of kernel code: its symbol, else in hexadecimal.
+    /// An address of kernel code: shown as its symbol, or otherwise in hexadecimal.
     KernelAddress,
     /// A number in hexadecimal.
     Hex,
-    /// The id of a cgroup of version 2.
+    /// The ID of a cgroup of version 2.
     Cgroup,
-    /// A block device as the kernel has it: major << 20 | minor.
+    /// A block device in the kernel's encoding: major << 20 | minor.
     Device,
-    /// The same for a device of either kind: numbers only, which names a disk or a terminal.
+    /// The same for a device of any kind: shown as numbers, which may be of a disk or a terminal.
     DeviceNumber,
     /// The index of a network interface.
     Interface,
@@ -67,15 +67,15 @@ pub enum Meaning {
     Interrupt,
     /// The number of a softirq.
     Softirq,
-    /// A time span.
+    /// A duration.
     Duration(Unit),
-    /// A time of the monotonic or the boot clock, as local time of day.
+    /// A time of the monotonic or the boot clock, shown as local time of day.
     Clock(Unit),
     /// A number of bytes.
     Size,
 }
 
-/// What a time is counted in.
+/// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -90,7 +90,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit that a word stands for, as names of members end in it: `us` of `latency_us`.
+    /// The unit for a word that ends a member's name: `us` in `latency_us`.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Unit> {
         match word {
@@ -102,7 +102,7 @@ impl Unit {
         }
     }
 
-    /// How many nanoseconds one is.
+    /// The number of nanoseconds in the unit.
     pub fn nanoseconds(self) -> u64 {
         match self {
             Unit::Nanoseconds => 1,
@@ -113,7 +113,7 @@ impl Unit {
     }
 }
 
-/// What annotations say, in the order of an error message.
+/// The names of meanings in annotations, in the order of an error message.
 pub const NAMED: [(&str, Meaning); 38] = [
     ("plain", Meaning::Plain),
     ("ipv4", Meaning::Ipv4(None)),
@@ -150,27 +150,27 @@ pub const NAMED: [(&str, Meaning); 38] = [
     ("clock_ms", Meaning::Clock(Unit::Milliseconds)),
     ("clock_s", Meaning::Clock(Unit::Seconds)),
     ("size", Meaning::Size),
-    // Other words for the same.
+    // Synonyms.
     ("bytes", Meaning::Size),
     ("uid", Meaning::User),
     ("gid", Meaning::Group),
 ];
 
 impl Meaning {
-    /// What an annotation says. Addresses find their family by [`Meaning::beside`].
+    /// The meaning for a name in an annotation. Addresses find their family by [`Meaning::beside`].
     #[must_use]
     pub fn named(name: &str) -> Option<Meaning> {
         NAMED.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
     }
 
-    /// The name that an annotation would say it by.
+    /// The name in annotations.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         let bare = self.without_family();
         NAMED.iter().find(|(_, meaning)| *meaning == bare).map(|(name, _)| *name)
     }
 
-    /// The same meaning of a value beside which no family stands.
+    /// The same meaning without a family.
     #[must_use]
     pub fn without_family(self) -> Meaning {
         match self {
@@ -181,19 +181,19 @@ impl Meaning {
         }
     }
 
-    /// The names that annotations may say.
+    /// All names for annotations.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
         NAMED.iter().map(|(name, _)| *name)
     }
 
-    /// What a member stands for by its type, its name and its neighbors; none where that is not
-    /// plain.
+    /// Guesses the meaning of a member from its type, name and siblings; `None` if it is not
+    /// obvious.
     #[must_use]
     pub fn guess(member: &Hint<'_>) -> Option<Meaning> {
         guess::guess(member)
     }
 
-    /// The same meaning, with the family that is a member beside it.
+    /// The same meaning, with the family from a sibling.
     #[must_use]
     pub fn beside(self, siblings: &[Sibling<'_>]) -> Meaning {
         match self {

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: MIT
-//! What ends `ecli` early, and its exit codes.
+//! The failure that ends `ecli`, and exit codes.
 
 use bpfpack_schemas::object::ObjectError;
 
-/// Exit codes of `ecli`; runner/README.md has them, too.
+/// Exit codes of `ecli`; runner/README.md lists them, too.
 pub mod exit_code {
-    /// Something inside ecli, or the system, failed.
+    /// An internal or system error.
     pub const OTHER: u8 = 1;
-    /// The command line is wrong, the package's own arguments included. clap uses the same.
+    /// The command line is wrong, including arguments of the package. clap uses the same code.
     pub const USAGE: u8 = 2;
-    /// There is no such file, or it is no package that can be read.
+    /// The file does not exist or is not a valid package.
     pub const PACKAGE: u8 = 3;
-    /// The kernel did not take a program or a map.
+    /// The kernel refused a program or a map.
     pub const LOAD: u8 = 4;
     /// A program could not be attached.
     pub const ATTACH: u8 = 5;
     /// The user may not load BPF programs.
     pub const PERMISSION: u8 = 6;
-    /// The output could not be written. A closed pipe is no error.
+    /// The output could not be written. A closed pipe is not an error.
     pub const OUTPUT: u8 = 7;
-    /// Records were lost, where `--strict` allows none.
+    /// Records were lost, and `--strict` was given.
     pub const LOST: u8 = 8;
-    /// A Wasm module cannot be used: it is none, of another kind or version, or something it
-    /// needs is missing.
+    /// A Wasm module cannot be used: it is not valid, of another kind or version, or an import is
+    /// missing.
     pub const MODULE: u8 = 9;
-    /// A Wasm module failed: it trapped, took too long, or said so.
+    /// A Wasm module failed: it trapped, exceeded the time limit, or reported a failure.
     pub const MODULE_FAILED: u8 = 10;
-    /// The command behind `--` cannot be executed. Shells use the same.
+    /// The command after `--` cannot be executed. Shells use the same code.
     pub const NOT_EXECUTED: u8 = 126;
-    /// There is no command of this name. Shells use the same.
+    /// The command after `--` does not exist. Shells use the same code.
     pub const NO_COMMAND: u8 = 127;
 }
 
-/// A message for the user, with the exit code.
+/// A message for the user, with an exit code.
 #[derive(Debug)]
 pub struct Failure(Box<Inner>);
 
@@ -45,7 +45,7 @@ struct Inner {
 }
 
 impl Failure {
-    /// An error that is to be printed.
+    /// A failure with an error to print.
     pub fn new(exit_code: u8, error: impl Into<anyhow::Error>) -> Failure {
         Failure(Box::new(Inner {
             exit_code,
@@ -60,27 +60,27 @@ impl Failure {
         Failure::new(exit_code::USAGE, anyhow::anyhow!(text.into()))
     }
 
-    /// An error that the user was told already.
+    /// A failure that was reported to the user already.
     #[must_use]
     pub fn told(exit_code: u8) -> Failure {
         Failure::new(exit_code, anyhow::anyhow!(""))
     }
 
-    /// Adds what the user can do.
+    /// Adds a hint: what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.0.hints.push(hint.into());
         self
     }
 
-    /// Adds a text of several lines that is somebody else's: the verifier's, or libbpf's.
+    /// Adds a text of several lines from another program: the verifier or libbpf.
     #[must_use]
     pub fn details(mut self, details: String) -> Failure {
         self.0.details = Some(details).filter(|details| !details.trim().is_empty());
         self
     }
 
-    /// One of [`exit_code`].
+    /// The exit code, one of [`exit_code`].
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code
@@ -92,7 +92,7 @@ impl Failure {
         format!("{:#}", self.0.error)
     }
 
-    /// Prints it to stderr.
+    /// Prints the failure on standard error.
     pub fn report(&self) {
         let message = self.message();
         if !message.is_empty() {
@@ -106,7 +106,7 @@ impl Failure {
         for hint in &self.0.hints {
             crate::talk::hint(hint);
         }
-        // Wherever it happens, it is the same.
+        // This hint is useful wherever the error occurs.
         if message.contains(&format!("(os error {})", libc::EMFILE)) {
             crate::talk::hint(
                 "the limit on open files is too low: raise it, for example with ulimit -n 1024",
@@ -115,12 +115,12 @@ impl Failure {
     }
 }
 
-/// For system calls that do not fail but in strange circumstances.
+/// For system calls that fail only in unusual circumstances.
 pub fn system<E: Into<anyhow::Error>>(what: &'static str) -> impl Fn(E) -> Failure {
     move |error| Failure::new(exit_code::OTHER, error.into().context(what))
 }
 
-/// An object that cannot be run.
+/// The failure for an object that cannot be run.
 pub fn bad_object(error: ObjectError) -> Failure {
     let no_btf = matches!(error, ObjectError::NoBtf);
     let error = anyhow::Error::new(error).context("`bpf_object` of the package cannot be used");

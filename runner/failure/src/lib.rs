@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What ends `ecli` early, with its exit code ([`Failure`]), and messages on stderr ([`Talk`]).
+//! The failure that ends `ecli` with an exit code ([`Failure`]), and messages on standard error
+//! ([`Talk`]).
 #![forbid(unsafe_code)]
 
 mod failure;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Messages on stderr: notes and warnings unless `-q`, errors always, colors where the terminal has
-//! them. It depends on no other module.
+//! Messages on standard error: notes and warnings except with `-q`, errors always, in color if the
+//! terminal supports it. It depends on no other module.
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
@@ -16,15 +16,15 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// How long a message waits for a reader of stderr that takes nothing.
+/// How long a message waits for a slow reader of standard error.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Bytes that a pipe takes without blocking once the kernel says that it takes some (pipe(7):
-/// `PIPE_BUF`).
+/// Bytes that a pipe accepts without blocking once it is writable (pipe(7): `PIPE_BUF`).
 const AT_ONCE: usize = 4096;
 
-/// Writes a line to stderr. A full disk or a closed terminal there is no reason to end a trace, and a
-/// reader that takes nothing none to wait for long: the rest of the message is dropped.
+/// Writes a line to standard error. Errors are ignored, because a full disk or a closed terminal
+/// must not end a trace. If the reader is slow, the rest of the message is dropped after a short
+/// wait.
 pub fn line(text: std::fmt::Arguments<'_>) {
     let stderr = io::stderr();
     let mut out = AutoStream::new(Vec::new(), AutoStream::choice(&stderr));
@@ -50,52 +50,52 @@ pub fn line(text: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Messages that wait at most: others are dropped, as where nobody reads stderr.
+/// The maximum number of held messages; further ones are dropped.
 const MOST_HELD: usize = 1000;
 
-/// How long the last one is shown meanwhile.
+/// How long the last held message is shown.
 const HELD_FOR: Duration = Duration::from_secs(10);
 
-/// Messages, and when each came.
+/// Held messages and their times.
 type Held = Vec<(Instant, String)>;
 
-/// Who is listening.
+/// Prints messages for the user.
 #[derive(Debug, Clone)]
 pub struct Talk {
     quiet: bool,
     verbose: bool,
-    /// Messages that wait until they are in nobody's way; none where they do not wait.
+    /// Messages that are held while they would disturb the screen; `None` if they are not held.
     held: Arc<Mutex<Option<Held>>>,
 }
 
 impl Talk {
-    /// As the command line asks for it, by `--quiet` and `--verbose`.
+    /// Prints messages according to `--quiet` and `--verbose`.
     #[must_use]
     pub fn new(quiet: bool, verbose: bool) -> Talk {
         Talk { quiet, verbose, held: Arc::default() }
     }
 
-    /// Nobody.
+    /// Prints nothing.
     #[must_use]
     pub fn silent() -> Talk {
         Talk::new(true, false)
     }
 
-    /// What was decided for the user.
+    /// Prints a note about a decision.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.say(format!("ecli: {}", message(text)));
         }
     }
 
-    /// What only those want to know who asked for it.
+    /// Prints a detail that only `--verbose` shows.
     pub fn detail(&self, text: &str) {
         if self.verbose {
             self.say(format!("ecli: {}", message(text)));
         }
     }
 
-    /// What the user should look at.
+    /// Prints a warning.
     pub fn warning(&self, text: &str) {
         if !self.quiet {
             self.say(format!("{WARNING}warning:{WARNING:#} {}", message(text)));
@@ -114,14 +114,14 @@ impl Talk {
         line(format_args!("{text}"));
     }
 
-    /// Messages wait from now on: they would stand in the way of what a terminal shows.
+    /// Holds messages from now on, because they would disturb a live screen.
     pub fn hold(&self) {
         if let Ok(mut held) = self.held.lock() {
             held.get_or_insert_default();
         }
     }
 
-    /// The last message that waits, without colors, unless it has been there for a while.
+    /// The last held message, without colors, unless it is old.
     #[must_use]
     pub fn last_held(&self) -> Option<String> {
         let held = self.held.lock().ok()?;
@@ -130,29 +130,29 @@ impl Talk {
         is_new.then(|| one_line(&anstream::adapter::strip_str(last).to_string()).into_owned())
     }
 
-    /// Writes the messages that have waited. Others wait no longer.
+    /// Writes the held messages, and holds no further ones.
     pub fn release(&self) {
         let held = self.held.lock().ok().and_then(|mut held| held.take());
         held.into_iter().flatten().for_each(|(_, text)| line(format_args!("{text}")));
     }
 }
 
-/// What the user should look at, said by somebody who knows that the user listens.
+/// Prints a warning regardless of `--quiet`.
 pub fn warning(text: &str) {
     line(format_args!("{WARNING}warning:{WARNING:#} {}", message(text)));
 }
 
-/// Why it ends.
+/// Prints an error.
 pub fn error(text: &str) {
     line(format_args!("{ERROR}error:{ERROR:#} {}", message(text)));
 }
 
-/// A line of a text that is somebody else's.
+/// Prints a line of another program's text.
 pub fn detail(text: &str) {
     line(format_args!("  | {}", message(text)));
 }
 
-/// What to do about it.
+/// Prints a hint.
 pub fn hint(text: &str) {
     line(format_args!("{HINT}hint:{HINT:#} {}", message(text)));
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT
-//! Why an expression is none, and where.
+//! Why an expression is not valid, and where.
 
 use std::ops::Range;
 
-/// Characters of an expression that are shown around what is wrong with it.
+/// The number of characters of an expression that an error shows.
 const SHOWN: usize = 72;
 
-/// Names that a hint lists.
+/// The number of names that a hint lists.
 const LISTED: usize = 24;
 
-/// Why an expression is none, or does not fit what it is to be compared with.
+/// Why an expression is not valid, or does not suit what it is compared with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FilterError {
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// The expression.
     pub expression: String,
     /// The bytes of the expression that are wrong.
     pub span: Range<usize>,
-    /// What to do about it.
+    /// What the user can do.
     pub hint: Option<String>,
 }
 
@@ -34,8 +34,8 @@ impl FilterError {
         self
     }
 
-    /// The expression, and a line below it that marks what is wrong. Of a long expression only the
-    /// surroundings.
+    /// The expression, and a line below it that marks the wrong part. A long expression is
+    /// shortened.
     #[must_use]
     pub fn marked(&self) -> String {
         let characters = |text: &str| text.chars().count();
@@ -53,7 +53,7 @@ impl FilterError {
     }
 }
 
-/// A list of names for a message: those that a name may be meant for first.
+/// A list of names for a message, beginning with the one most similar to `wanted`.
 pub(crate) fn names<'n>(what: &str, wanted: &str, known: impl Iterator<Item = &'n str>) -> String {
     let (mut known, mut near) = (known.collect::<Vec<_>>(), None);
     known.dedup();
@@ -69,7 +69,7 @@ pub(crate) fn names<'n>(what: &str, wanted: &str, known: impl Iterator<Item = &'
     format!("{near}{what} {}{more}", known.join(", "))
 }
 
-/// How many letters have to be changed to make one word of the other; none where they are too many.
+/// The number of edits between two words; `None` if there are too many.
 fn distance(a: &str, b: &str) -> Option<usize> {
     let most = a.len().min(b.len()).div_ceil(3);
     if a.len() > 64 || a.len().abs_diff(b.len()) > most {

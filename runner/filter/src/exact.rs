@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Numbers of an expression, exactly: `1.5ms` is 3/2 of a millisecond. A comparison with one is a
-//! range of integers, so that nothing is rounded.
+//! Exact numbers of an expression: `1.5ms` is 3/2 of a millisecond. A comparison with one becomes a
+//! range of integers, so nothing is rounded.
 
 use bpfpack_decode::meaning::Unit;
 
@@ -9,7 +9,7 @@ use crate::token::Op;
 /// The largest exponent of ten.
 const MOST_DIGITS: u32 = 38;
 
-/// A number as it is written, and the unit behind it.
+/// A number without its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exact {
     is_negative: bool,
@@ -17,10 +17,10 @@ pub(crate) struct Exact {
     denominator: u128,
 }
 
-/// What a number counts.
+/// The dimension of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counts {
-    /// Nothing that is said.
+    /// None.
     Plain,
     /// Time, in nanoseconds.
     Time,
@@ -28,18 +28,18 @@ pub(crate) enum Counts {
     Size,
 }
 
-/// Why a word is no number.
+/// Why a word is not a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoNumber {
     /// It does not look like one.
     Word,
-    /// It has a unit that is none.
+    /// Its unit is not known.
     Unit(String),
-    /// It is larger than any.
+    /// It is too large.
     Large,
 }
 
-/// Units, and what one is of nanoseconds or bytes.
+/// Units, and their size in nanoseconds or bytes.
 const UNITS: [(&str, Counts, u128); 22] = [
     ("", Counts::Plain, 1),
     ("ns", Counts::Time, 1),
@@ -71,7 +71,8 @@ impl Exact {
         Exact { is_negative: number < 0, numerator, denominator: 1 }
     }
 
-    /// Reads a number: `-12`, `0x1f`, `1_000`, `1.5`, `1e6`, and a unit: `10us`, `4KiB`.
+    /// Parses a number, `-12`, `0x1f`, `1_000`, `1.5`, `1e6`, with an optional unit: `10us`,
+    /// `4KiB`.
     pub(crate) fn parse(text: &str) -> Result<(Exact, Counts), NoNumber> {
         let (is_negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -101,7 +102,7 @@ impl Exact {
         Ok((number.times(*factor, 1).ok_or(NoNumber::Large)?, *counts))
     }
 
-    /// Nanoseconds in another unit.
+    /// Converts nanoseconds to another unit.
     pub(crate) fn in_unit(self, unit: Unit) -> Option<Exact> {
         self.times(1, unit.nanoseconds().into())
     }
@@ -117,15 +118,15 @@ impl Exact {
         if self.is_negative { -float } else { float }
     }
 
-    /// Its value, where it is whole.
+    /// Its value, if it is an integer.
     pub(crate) fn whole(self) -> Option<i128> {
         let (low, high) = self.range(Op::Eq, false);
         (low == high).then_some(low)
     }
 
-    /// The least and the largest integer that a comparison with this is true for; for `!=`, the
-    /// opposite of `==`, the same as for that. The first is the larger one where it is true for
-    /// none. `is_wide`: integers are unsigned and of 16 bytes, in the order of [`wide`].
+    /// The smallest and the largest integer for which a comparison with this number is true. For
+    /// `!=`, the range is that of `==`. The first is larger than the second if there is none.
+    /// `is_wide`: integers are unsigned, have 16 bytes, and are in the order of [`wide`].
     pub(crate) fn range(self, op: Op, is_wide: bool) -> (i128, i128) {
         const NONE: (i128, i128) = (1, 0);
         const ALL: (i128, i128) = (i128::MIN, i128::MAX);
@@ -141,7 +142,7 @@ impl Exact {
             (false, false) => i128::try_from(quotient).ok(),
         };
         let Some(floor) = floor else {
-            // It is below all integers, or above.
+            // The number is smaller or larger than every integer.
             return match op {
                 Op::Eq | Op::Ne => NONE,
                 Op::Lt | Op::Le if self.is_negative => NONE,
@@ -160,12 +161,12 @@ impl Exact {
     }
 }
 
-/// An unsigned number of 16 bytes as a signed one of the same order.
+/// Maps an unsigned 16-byte number to a signed one in the same order.
 pub(crate) fn wide(number: u128) -> i128 {
     (number ^ 1 << 127) as i128
 }
 
-/// Digits with a point and an exponent, and what stands behind them.
+/// Parses digits with a decimal point and an exponent. Returns the rest of the text.
 fn decimal(text: &str) -> Result<(Exact, &str), NoNumber> {
     let (mut numerator, mut fraction, mut has_point) = (0u128, 0u32, false);
     let mut rest = text;

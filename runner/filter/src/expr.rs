@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! Expressions: text to a tree that does not know yet what its names are.
+//! Parses expressions to a tree whose names are not resolved.
 
 use std::ops::Range;
 
 use crate::error::FilterError;
 use crate::token::{Op, Token, Word, tokens};
 
-/// Bytes of an expression.
+/// The maximum length of an expression in bytes.
 const MAX_LEN: usize = 16 << 10;
 
-/// Parentheses and `!` inside each other.
+/// The maximum depth of parentheses and `!`.
 const MAX_DEPTH: usize = 64;
 
-/// An expression: parsed, but not bound to members.
+/// A parsed expression that is not bound to members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expr {
     text: String,
@@ -25,7 +25,7 @@ pub(crate) enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
-    /// A member alone: it is true.
+    /// A member alone, which must be true.
     Is(Word),
     Compare {
         member: Word,
@@ -46,7 +46,7 @@ impl Expr {
     /// Parses an expression.
     ///
     /// # Errors
-    /// Where it makes no sense, whatever its names are.
+    /// Returns an error if the syntax is wrong.
     pub fn parse(text: &str) -> Result<Expr, FilterError> {
         if text.len() > MAX_LEN {
             let start = &text[..text.floor_char_boundary(MAX_LEN)];
@@ -61,14 +61,14 @@ impl Expr {
         }
     }
 
-    /// As it was written.
+    /// The original text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Text as a constant of an expression.
+/// Quotes a text as a constant of an expression.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -87,7 +87,7 @@ impl Parser<'_> {
         token
     }
 
-    /// Takes a sign, or the word for it.
+    /// Consumes a sign or its keyword. Returns whether it was there.
     fn takes(&mut self, sign: &Token, word: &str) -> bool {
         let is_it = match self.tokens.get(self.at) {
             Some((Token::Word(found), _)) => is_keyword(found, word),
@@ -139,7 +139,8 @@ impl Parser<'_> {
         match token {
             Token::Not => {
                 let node = self.one(depth + 1)?;
-                // C compares what `!` gives; what is meant is the opposite of the comparison.
+                // In C, `!` would apply to the member; what users mean is the negation of the
+                // comparison.
                 if matches!(node, Node::Compare { .. } | Node::Match { .. } | Node::In { .. }) {
                     let error = self.error(span, "`!` cannot precede a comparison");
                     return Err(
@@ -154,7 +155,7 @@ impl Parser<'_> {
             Token::Open => {
                 let node = self.any(depth + 1)?;
                 match self.next() {
-                    // It is negated as a whole.
+                    // `!` applies to all of it.
                     Some((Token::Close, _)) => Ok(Node::All(vec![node])),
                     found => {
                         let span = found.map_or(self.end(), |(_, span)| span);
@@ -219,7 +220,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What stands behind `in`: a value, or several in parentheses.
+    /// Parses what follows `in`: a value, or several in parentheses.
     fn list(&mut self, member: Word) -> Result<Node, FilterError> {
         if !matches!(self.tokens.get(self.at), Some((Token::Open, _))) {
             return Ok(Node::In { member, list: vec![self.constant()?] });
@@ -247,7 +248,7 @@ fn is_any_keyword(word: &Word) -> bool {
     ["and", "or", "not", "in"].iter().any(|keyword| is_keyword(word, keyword))
 }
 
-/// Whether a word may be a member's name.
+/// Whether a word can be a member's name.
 fn is_name(word: &Word) -> bool {
     let of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']');
     !word.is_quoted

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A filter: an expression that is bound to the members of frames of one kind.
+//! A filter: an expression that is bound to the members of one kind of frame.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use crate::names::Names;
 use crate::scope::Scope;
 use crate::tree::{Test, Value};
 
-/// Names among which one is looked for that may be meant.
+/// The maximum number of names that are searched for suggestions.
 const MOST_KNOWN: usize = 256;
 
-/// An expression that is compiled for frames of one kind.
+/// An expression that is compiled for one kind of frame.
 #[derive(Debug, Clone)]
 pub struct Filter {
     test: Test,
@@ -21,25 +21,26 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles an expression whose names all have to be in the scope.
+    /// Compiles an expression whose names must all be in the scope.
     ///
     /// # Errors
-    /// When a name is not, or a value cannot be compared as it is to be.
+    /// Returns an error if a name is not in the scope, or if a value cannot be compared in this
+    /// way.
     pub fn compile(
         expr: &Expr,
         scope: &Scope<'_>,
         names: &dyn Names,
     ) -> Result<Filter, FilterError> {
         let mut filters = Filter::compile_all(expr, std::slice::from_ref(scope), names)?;
-        // There is one for each scope.
+        // There is one filter per scope.
         Ok(filters.remove(0))
     }
 
-    /// Compiles an expression for several kinds of frames. Each name has to be in one of them:
-    /// where it is in others only, comparisons with it are unknown.
+    /// Compiles an expression for several kinds of frames. Each name must be in at least one scope;
+    /// in the others, comparisons with it are unknown.
     ///
     /// # Errors
-    /// When a name is in no scope, or a value cannot be compared as it is to be.
+    /// Returns an error if a name is in no scope, or if a value cannot be compared in this way.
     pub fn compile_all(
         expr: &Expr,
         scopes: &[Scope<'_>],
@@ -72,41 +73,41 @@ impl Filter {
         Ok(tests.into_iter().zip(missing).map(filter).collect())
     }
 
-    /// Whether a frame is kept: whether the expression is true for it, not false and not unknown.
-    /// `parts` are the bytes of the scope's parts, and `derived` gives its calculated numbers by
-    /// their index.
+    /// Whether a frame is kept: whether the expression is true for it, not false or unknown.
+    /// `parts` are the bytes of the scope's parts, and `derived` returns a calculated number by its
+    /// index.
     #[inline]
     #[must_use]
     pub fn matches(&self, parts: &[&[u8]], derived: &dyn Fn(usize) -> Option<Value>) -> bool {
         self.test.eval(parts, derived) == Some(true)
     }
 
-    /// Whether a record is kept, which is one part, and of which nothing is calculated.
+    /// Whether a record is kept. A record has one part and no calculated numbers.
     #[inline]
     #[must_use]
     pub fn matches_record(&self, record: &[u8]) -> bool {
         self.matches(&[record], &|_| None)
     }
 
-    /// The names of the expression that its frames do not have.
+    /// The names in the expression that its frames do not have.
     #[must_use]
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
 
-    /// Whether it may keep any of its frames: whether enough of the names are there.
+    /// Whether it can keep any frame, given the names that are missing.
     #[must_use]
     pub fn can_match(&self) -> bool {
         self.test.can_be().0
     }
 
-    /// What is compared with what.
+    /// The compiled expression.
     #[must_use]
     pub fn test(&self) -> &Test {
         &self.test
     }
 
-    /// Keeps what both keep.
+    /// A filter that keeps what both keep.
     #[must_use]
     pub fn and(mut self, other: Filter) -> Filter {
         self.missing.extend(other.missing);
@@ -114,7 +115,7 @@ impl Filter {
     }
 }
 
-/// A name is in no scope.
+/// The error for a name that is in no scope.
 fn unknown(expr: &Expr, span: Range<usize>, scopes: &[Scope<'_>]) -> FilterError {
     let name = &expr.text()[span.clone()];
     let mut known: Vec<&str> = Vec::new();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Filters on members of records and readings. An expression is parsed once ([`Expr`]), compiled
-//! for the layout of each kind of frames ([`Filter`]), and then says of bytes whether they are
-//! kept. Knows no kernel, and prints nothing.
+//! Filters on members of records and readings. An expression is parsed once ([`Expr`]) and compiled
+//! for the layout of each kind of frame ([`Filter`]), which then decides whether bytes are kept. It
+//! does not know the kernel, and prints nothing.
 //!
 //! ```
 //! use bpfpack_decode::{Layout, Member, Struct};
@@ -27,19 +27,19 @@
 //! ```
 //!
 //! # Expressions
-//! `== != < <= > >=` compare a member with a constant, `~` and `!~` with a regular expression, `in`
-//! with a list or a network. `&& || !` (also `and`, `or`, `not`) and parentheses connect them, with
-//! the precedence of C. A member alone is true where it is not zero.
+//! `== != < <= > >=` compare a member with a constant, `~` and `!~` with a regular expression, and
+//! `in` with a list or a network. `&& || !` (also `and`, `or`, `not`) and parentheses combine them,
+//! with the precedence of C. A member alone is true if it is not zero.
 //!
-//! Names are those of members in any case; `a.b` and `a[3]` are inside of others, `key.a` and
-//! `value.a` of one part. What a constant is, the member decides: its text, a number (`10`, `0xa`,
-//! `1_000`, `1.5`) or a name of one (of its enum, or by its [`Meaning`]), a time span (`1.5ms`) where
-//! it has a unit, a size (`4K`), an address.
-//! Comparisons are exact, also between units. An error without a sign is equal to either sign by
-//! [`Meaning::Errno`], and to the one below zero by [`Meaning::Result`].
+//! Names are names of members, in any case; `a.b` and `a[3]` refer to inner members, `key.a` and
+//! `value.a` to members of the key or the value. The member determines how a constant is read: as
+//! text, as a number (`10`, `0xa`, `1_000`, `1.5`) or the name of one (in its enum, or by its
+//! [`Meaning`]), as a duration (`1.5ms`) if the member has a unit, as a size (`4K`), or as an
+//! address. Comparisons are exact, also between units. The name of an error without a sign equals
+//! both signs with [`Meaning::Errno`], and the negative number with [`Meaning::Result`].
 //!
-//! A member that a record is too short for, or that its type does not have, is unknown, as NULL is
-//! in SQL. What is not true is not kept.
+//! A member that a record is too short for, or that its type lacks, is unknown, like NULL in SQL.
+//! A frame is kept only if the expression is true.
 //!
 //! [`Meaning`]: bpfpack_decode::meaning::Meaning
 //! [`Meaning::Errno`]: bpfpack_decode::meaning::Meaning::Errno

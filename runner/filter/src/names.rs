@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! Names of numbers that are not in a package: of errors, signals, users ….
+//! Names of numbers that are not in a package: of errors, signals, users and others.
 
 use bpfpack_decode::meaning::Meaning;
 
-/// Who knows the names that numbers have by their meaning.
+/// Looks up the names that numbers have by their meaning.
 pub trait Names {
-    /// All that have a name, where they can be listed.
+    /// All names of a meaning, if they can be listed.
     fn all(&self, meaning: Meaning) -> Vec<(i128, String)>;
 
-    /// The number of a name by a meaning whose names cannot be listed.
+    /// The number for a name of a meaning whose names cannot be listed.
     fn unlisted(&self, _meaning: Meaning, _name: &str) -> Option<i128> {
         None
     }
 
-    /// The number of a name. One that is written in small letters, or without what all begin with
-    /// (`SIG`, `AF_`, `CAP_`), is the same unless there is another one.
+    /// The number for a name. Case and a common prefix (`SIG`, `AF_`, `CAP_`) do not matter unless
+    /// two names differ only by that.
     fn number(&self, meaning: Meaning, name: &str) -> Option<i128> {
         if let Some(number) = self.unlisted(meaning, name) {
             return Some(number);
@@ -37,7 +37,7 @@ pub trait Names {
     }
 }
 
-/// Nobody: numbers have no names.
+/// Numbers without names.
 #[derive(Debug, Clone, Copy)]
 pub struct NoNames;
 

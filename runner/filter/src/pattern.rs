@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Regular expressions. Those that are only texts, perhaps at the begin or the end, and perhaps
-//! several, are compared as such: most are, and a record has some 50 ns. Of others the answer is
-//! remembered, since records have the same texts again and again, and matching takes 500 ns.
+//! Regular expressions. If one consists only of literal texts, anchored or not, perhaps several
+//! alternatives, they are compared directly. Most do, and there are about 50 ns per record. For
+//! others, results are cached, because texts repeat and matching takes 500 ns.
 
 use std::cell::RefCell;
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// Bytes of a compiled expression: what matching takes is in proportion to it.
+/// The maximum size of a compiled expression in bytes. The time for matching is proportional to it.
 const MAX_SIZE: usize = 64 << 10;
 
-/// Groups inside each other.
+/// The maximum depth of groups.
 const MAX_DEPTH: u32 = 32;
 
-/// A regular expression that is found anywhere in a text.
+/// A regular expression that may match anywhere in a text.
 #[derive(Debug, Clone)]
 pub struct Pattern(Kind);
 
@@ -23,25 +23,25 @@ enum Kind {
     Regex(Regex, RefCell<Memory>),
 }
 
-/// Texts whose answers are remembered, at most.
+/// The maximum number of texts in the cache.
 const REMEMBERED: usize = 256;
 
-/// Bytes of a text that is remembered.
+/// The maximum length of a cached text in bytes.
 const LONGEST: usize = 64;
 
-/// Texts that were matched, by their hash.
+/// A cache of matched texts, by their hash.
 #[derive(Debug, Clone, Default)]
 struct Memory(Vec<Known>);
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
     text: [u8; LONGEST],
-    /// None where there is none.
+    /// `None` if the slot is empty.
     len: Option<u8>,
     is_match: bool,
 }
 
-/// A text, and where it has to be.
+/// A literal text, and where it must be.
 #[derive(Debug, Clone)]
 struct Plain {
     at_start: bool,
@@ -59,7 +59,7 @@ impl Pattern {
         Ok(Pattern(Kind::Regex(regex, RefCell::default())))
     }
 
-    /// Whether it is somewhere in a text. Bytes that are no UTF-8 are U+FFFD.
+    /// Whether it matches somewhere in a text. Bytes that are not UTF-8 are U+FFFD.
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
         match &self.0 {
@@ -92,7 +92,7 @@ impl Memory {
     }
 }
 
-/// Where a text is remembered.
+/// The slot of a text in the cache.
 fn hash(text: &[u8]) -> usize {
     let mut hash = text.len() as u64;
     for chunk in text.chunks(8) {
@@ -105,7 +105,7 @@ fn hash(text: &[u8]) -> usize {
 }
 
 impl Plain {
-    /// None where it has characters that mean something.
+    /// `None` if it has special characters.
     fn new(text: &str) -> Option<Plain> {
         let (text, at_start) = text.strip_prefix('^').map_or((text, false), |text| (text, true));
         let (text, at_end) = text.strip_suffix('$').map_or((text, false), |text| (text, true));

@@ -1,38 +1,37 @@
 // SPDX-License-Identifier: MIT
-//! What names can mean: the members of a record, or of a key and a value, and numbers that are
-//! calculated.
+//! The scope of names: members of a record, or of a key and a value, and calculated numbers.
 
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Field, Layout, Member};
 
-/// What the names of an expression can mean in frames of one kind.
+/// The names that an expression can use in one kind of frame.
 #[derive(Debug, Clone, Default)]
 pub struct Scope<'l> {
-    /// What there are bytes of. A name means the first that has it.
+    /// Parts with a layout. A name refers to the first part that has it.
     pub parts: Vec<Part<'l>>,
-    /// Numbers that somebody calculates. A member of the same name comes first.
+    /// Calculated numbers. A member with the same name takes precedence.
     pub derived: Vec<Derived<'l>>,
 }
 
 /// Bytes with a layout.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'l> {
-    /// What may stand before its members, as in `key.comm`; without members, its name.
+    /// The prefix for its members, as in `key.comm`; for a part without members, its name.
     pub qualifier: Option<&'l str>,
-    /// What the bytes mean.
+    /// The layout of the bytes.
     pub layout: &'l Layout,
 }
 
-/// A number that is calculated.
+/// A calculated number.
 #[derive(Debug, Clone, Copy)]
 pub struct Derived<'l> {
     /// Its name.
     pub name: &'l str,
-    /// What it stands for: a time span, or nothing.
+    /// Its meaning: a duration, or none.
     pub meaning: Option<Meaning>,
 }
 
-/// What a name means.
+/// The target of a name.
 #[derive(Debug)]
 pub(crate) enum Found<'l> {
     Place(Place<'l>),
@@ -46,15 +45,15 @@ pub(crate) struct Place<'l> {
     pub(crate) offset: usize,
     pub(crate) layout: &'l Layout,
     pub(crate) meaning: Option<Meaning>,
-    /// The member that it is, with its offset in the bytes from `base` on; none for a part without
-    /// members, and for elements of arrays.
+    /// Its member, with an offset relative to `base`; `None` for a part without members and for
+    /// elements of arrays.
     pub(crate) member: Option<&'l Member>,
-    /// Where the record begins whose member it is.
+    /// The offset of the record that contains the member.
     pub(crate) base: usize,
 }
 
 impl<'l> Scope<'l> {
-    /// Of records.
+    /// The scope of a record.
     #[must_use]
     pub fn record(layout: &'l Layout) -> Scope<'l> {
         Scope { parts: vec![Part { qualifier: None, layout }], derived: Vec::new() }
@@ -85,7 +84,7 @@ impl<'l> Scope<'l> {
         member.map(Found::Place).or_else(derived).or_else(|| self.shown(name))
     }
 
-    /// The member that is shown by a name, without the unit of its own.
+    /// The member that is shown under this name, without its unit.
     fn shown(&self, name: &str) -> Option<Found<'_>> {
         let members = self.parts.iter().flat_map(|part| match part.layout {
             Layout::Struct(record) => &record.members[..],
@@ -95,7 +94,7 @@ impl<'l> Scope<'l> {
         called.find(|member| member.name != name).and_then(|member| self.find(&member.name))
     }
 
-    /// The names that there are. Of inner structs only the first members, for a message.
+    /// The available names, for a message. Only the top level of structs is listed.
     pub(crate) fn names(&self) -> Vec<&str> {
         let members = self.parts.iter().flat_map(|part| match part.layout {
             Layout::Struct(record) => record.members.iter().map(|member| &*member.name).collect(),
@@ -106,7 +105,7 @@ impl<'l> Scope<'l> {
 }
 
 impl<'l> Place<'l> {
-    /// What a path means behind this: nothing, `.name`, `[3]`.
+    /// Resolves the rest of a path: nothing, `.name`, `[3]`.
     fn behind(self, path: &str) -> Option<Place<'l>> {
         if path.is_empty() {
             return Some(self);
@@ -122,7 +121,7 @@ impl<'l> Place<'l> {
         (index < *len).then_some(place)?.behind(rest)
     }
 
-    /// What a path of members means in this.
+    /// Resolves a path of members.
     fn inside(self, path: &str) -> Option<Place<'l>> {
         let Layout::Struct(record) = self.layout else { return None };
         let (name, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
@@ -141,7 +140,7 @@ impl<'l> Place<'l> {
     }
 }
 
-/// A meaning whose family is a member of an inner struct.
+/// Adjusts a meaning whose family is a member of an inner struct.
 fn moved(meaning: Meaning, by: usize) -> Meaning {
     let moved = |field: Option<Field>| {
         field.map(|field| Field { offset: field.offset.saturating_add(by), ..field })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Whole filters on bytes, and that no text and no bytes make anything panic.
+//! Tests of whole filters on bytes, and that no text or bytes cause a panic.
 
 use bpfpack_decode::meaning::{Meaning, Unit};
 use bpfpack_decode::{Field, Layout, Member, Struct};
@@ -28,7 +28,7 @@ fn int(size: usize, signed: bool) -> Layout {
     Layout::Int { size, signed }
 }
 
-/// Members with their values, one behind the other.
+/// Builds members with their values, one after the other.
 #[derive(Default)]
 struct Record {
     members: Vec<Member>,
@@ -273,7 +273,7 @@ fn addresses() {
         mac == 00:1b:02:ff:04:05; mac != 0-1b-2-ff-4-6; mac in (00:1b:02:ff:04:05); \
         family == AF_INET; family == inet; any not in ::/0; any in 0.0.0.0/0",
     );
-    // The family says that it is another, so that nothing is known of it.
+    // The family is another one, so the address is unknown.
     four.none("six in fe80::/10; six not in fe80::/10; saddr == 10.1.2.4; saddr == 0");
     let six = of(10);
     six.all("six in fe80::/10; six == fe80:1::1; both == a01:203::; mapped in ::/0");
@@ -383,7 +383,7 @@ fn keys_values_and_what_is_calculated() {
     assert_eq!(error.message, "`p99` is a number: a regular expression needs text");
 }
 
-/// Numbers that look random, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 struct Random(u64);
 
 impl Random {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! The words of an expression. There is no arithmetic, so that `systemd-journal`, `10.0.0.0/8`,
-//! `fe80::1` and `-ENOENT` are words without quotes; what a word is, the member decides that it is
-//! compared with.
+//! Splits an expression into tokens. There is no arithmetic, so `systemd-journal`, `10.0.0.0/8`,
+//! `fe80::1` and `-ENOENT` are words without quotes; the member that a word is compared with
+//! decides what it is.
 
 use std::ops::Range;
 
 use crate::error::FilterError;
 
-/// How two values are compared.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// `==`
@@ -25,7 +25,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The same with the sides swapped.
+    /// The same comparison with its sides swapped.
     pub(crate) fn swapped(self) -> Op {
         match self {
             Op::Lt => Op::Gt,
@@ -36,19 +36,19 @@ impl Op {
         }
     }
 
-    /// Whether it asks for an order, not only for equality.
+    /// Whether it compares the order, not only equality.
     pub(crate) fn is_order(self) -> bool {
         !matches!(self, Op::Eq | Op::Ne)
     }
 }
 
-/// A word, or a text in quotes.
+/// A word or a quoted text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) span: Range<usize>,
-    /// As it is written, without quotes.
+    /// The text as written, without quotes.
     pub(crate) raw: String,
-    /// What it says: escapes are their characters.
+    /// The text with escapes resolved.
     pub(crate) value: Vec<u8>,
     pub(crate) is_quoted: bool,
 }

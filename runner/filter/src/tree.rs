@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The typed tree: what is compared, at which offset, with what. It knows no names and no text, so
-//! that it can be evaluated fast, or be made into something else.
+//! The typed tree: which bytes are compared, and with what. It has no names and no source text, so
+//! that it can be evaluated fast or be translated.
 
 use std::net::IpAddr;
 
@@ -11,156 +11,155 @@ use crate::exact::wide;
 use crate::pattern::Pattern;
 use crate::token::Op;
 
-/// What is true, false, or unknown of a frame. Unknown is what SQL calls NULL: the opposite of it
-/// is unknown, too, but `unknown && false` is false, and `unknown || true` is true.
+/// A condition that is true, false or unknown for a frame. Unknown is NULL of SQL: its negation is
+/// unknown, too, but `unknown && false` is false, and `unknown || true` is true.
 #[derive(Debug, Clone)]
 pub enum Test {
     /// All are true.
     All(Vec<Test>),
     /// One is true.
     Any(Vec<Test>),
-    /// The opposite.
+    /// The negation.
     Not(Box<Test>),
-    /// These frames have no such member: unknown.
+    /// The frames do not have the member: unknown.
     Unknown,
     /// An integer is in a range.
     Range {
-        /// Which.
+        /// The integer.
         number: Number,
-        /// The least.
+        /// The smallest value.
         low: i128,
-        /// The largest; below `low` where no number is in the range.
+        /// The largest value; smaller than `low` if no value is in the range.
         high: i128,
     },
-    /// An integer is in one of several ranges, which are in order and do not meet.
+    /// An integer is in one of several ranges, which are sorted and not adjacent.
     Ranges {
-        /// Which.
+        /// The integer.
         number: Number,
-        /// The least and the largest of each.
+        /// The smallest and the largest value of each range.
         ranges: Vec<(i128, i128)>,
     },
-    /// A float.
+    /// A comparison of a float.
     Float {
-        /// Where it is; its size is 4 or 8.
+        /// Its location; its size is 4 or 8.
         number: Number,
-        /// How it is compared.
+        /// The operator.
         op: Op,
-        /// With what.
+        /// The constant.
         constant: f64,
     },
-    /// A text, byte for byte.
+    /// A bytewise comparison of a text.
     Text {
-        /// Which.
+        /// The text.
         text: Text,
-        /// How it is compared.
+        /// The operator.
         op: Op,
-        /// With what.
+        /// The constant.
         constant: Box<[u8]>,
     },
     /// A text matches a regular expression.
     Match {
-        /// Which.
+        /// The text.
         text: Text,
-        /// What is found in it.
+        /// The regular expression.
         pattern: Pattern,
     },
     /// An address is in one of several networks.
     Address {
-        /// Which.
+        /// The address.
         address: Address,
         /// The networks.
         networks: Vec<Network>,
     },
-    /// Bytes are these.
+    /// Bytes are equal to a constant.
     Bytes {
-        /// The index of the part that they are in.
+        /// The index of the part.
         part: usize,
-        /// The first.
+        /// The offset of the bytes.
         offset: usize,
-        /// What they are.
+        /// The constant.
         constant: Box<[u8]>,
     },
-    /// A number that the caller calculates.
+    /// A comparison of a number that the caller calculates.
     Derived {
         /// Its index.
         index: usize,
-        /// How it is compared.
+        /// The operator.
         op: Op,
-        /// The least and the largest, as in [`Test::Range`], where it is an integer.
+        /// The smallest and the largest value, as in [`Test::Range`], if the number is an integer.
         range: (i128, i128),
-        /// With what, where it is a float.
+        /// The constant, if the number is a float.
         constant: f64,
     },
 }
 
-/// Where an integer is.
+/// The location of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number {
     /// The index of its part.
     pub part: usize,
-    /// Its first byte.
+    /// Its offset in bytes.
     pub offset: usize,
-    /// Bytes, up to 16.
+    /// Its size in bytes, up to 16.
     pub size: usize,
-    /// Two's complement. One of 16 bytes without a sign is compared with its highest bit inverted,
-    /// so that all integers have the order of `i128`.
+    /// Whether it is signed (two's complement). An unsigned number of 16 bytes is compared with its
+    /// highest bit inverted, so that all integers have the order of `i128`.
     pub signed: bool,
-    /// In network order, with up to 8 bytes and no sign.
+    /// Whether it is in network byte order; then it is unsigned and has up to 8 bytes.
     pub swapped: bool,
-    /// Of a bitfield, the first bit and how many there are.
+    /// For a bitfield, the first bit and the number of bits.
     pub bits: Option<(u32, u32)>,
 }
 
-/// Where a text is. It ends at a zero.
+/// The location of a zero-terminated text.
 #[derive(Debug, Clone)]
 pub struct Text {
     /// The index of its part.
     pub part: usize,
-    /// Its first byte.
+    /// Its offset in bytes.
     pub offset: usize,
-    /// Bytes at most; none where it goes on as long as the part does.
+    /// The maximum length in bytes; `None` if it may extend to the end of the part.
     pub size: Option<usize>,
-    /// Of texts behind each other, which are one with spaces between: their member, and where its
-    /// record begins.
+    /// For several texts that are joined by spaces: their member, and the offset of its record.
     pub joined: Option<Box<(Member, usize)>>,
 }
 
-/// Where an address is.
+/// The location of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     /// The index of its part.
     pub part: usize,
-    /// Its first byte.
+    /// Its offset in bytes.
     pub offset: usize,
-    /// What kinds it can be.
+    /// The versions that it can have.
     pub version: Version,
-    /// The member of the same part that tells which.
+    /// The member of the same part that tells the version.
     pub family: Option<Field>,
 }
 
-/// Kinds of addresses.
+/// Versions of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// Four bytes.
+    /// IPv4: four bytes.
     Four,
-    /// Sixteen bytes.
+    /// IPv6: sixteen bytes.
     Six,
-    /// Sixteen bytes, of which an IPv4 address has the first four.
+    /// Either: sixteen bytes, of which an IPv4 address uses the first four.
     Both,
 }
 
-/// Addresses that have the first bits in common.
+/// A network: addresses with a common prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// The first bits; those behind are zero. IPv4 addresses are `::ffff:a.b.c.d`.
+    /// The prefix, followed by zeros. IPv4 addresses are `::ffff:a.b.c.d`.
     pub address: u128,
-    /// The bits that count.
+    /// The mask of the prefix.
     pub mask: u128,
-    /// It is one of IPv4: only those have its addresses, and what IPv6 maps of them.
+    /// Whether it is an IPv4 network, which contains only IPv4 addresses, also mapped to IPv6.
     pub is_four: bool,
 }
 
-/// A number that was calculated.
+/// A calculated number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     /// A count.
@@ -170,15 +169,15 @@ pub enum Value {
 }
 
 impl Test {
-    /// Evaluates it; none is unknown. `parts` are the bytes of the scope's parts, `derived` gives
-    /// its calculated numbers by their index.
+    /// Evaluates the condition; `None` is unknown. `parts` are the bytes of the scope's parts, and
+    /// `derived` returns a calculated number by its index.
     #[inline]
     pub(crate) fn eval(
         &self,
         parts: &[&[u8]],
         derived: &dyn Fn(usize) -> Option<Value>,
     ) -> Option<bool> {
-        // The usual ones without a call that has room for all others.
+        // The common conditions are inlined; a call for all others has a large stack frame.
         match self {
             Test::Range { number, low, high } => {
                 number.read(parts).map(|value| *low <= value && value <= *high)
@@ -251,7 +250,7 @@ impl Test {
         }
     }
 
-    /// Whether there can be frames for which it is true, and for which it is false.
+    /// Whether the condition can be true for some frame, and whether it can be false.
     pub(crate) fn can_be(&self) -> (bool, bool) {
         match self {
             Test::Unknown => (false, false),
@@ -285,14 +284,14 @@ impl Op {
 }
 
 impl Number {
-    /// Its bytes, where all are there.
+    /// Its bytes, if all are there.
     #[inline]
     fn bytes<'b>(&self, parts: &[&'b [u8]]) -> Option<&'b [u8]> {
         let bytes = parts.get(self.part)?.get(self.offset..)?;
         (bytes.len() >= self.size).then_some(bytes)
     }
 
-    /// Its value; none where the bytes end before it does.
+    /// Its value; `None` if the bytes end too early.
     #[inline]
     pub(crate) fn read(&self, parts: &[&[u8]]) -> Option<i128> {
         let bytes = self.bytes(parts)?;
@@ -333,19 +332,19 @@ impl Number {
 }
 
 impl Text {
-    /// The bytes that may hold it; none where there are none.
+    /// The bytes that may contain it; `None` if there are none.
     #[inline]
     fn bytes<'b>(&self, parts: &[&'b [u8]]) -> Option<&'b [u8]> {
         let bytes = parts.get(self.part)?.get(self.offset..)?;
         match self.size {
-            // A text may be empty where nothing follows, one of a size cannot.
+            // A text at the end of a part may be empty; one with a size cannot be missing.
             None => Some(bytes),
             Some(_) if bytes.is_empty() => None,
             Some(size) => Some(&bytes[..size.min(bytes.len())]),
         }
     }
 
-    /// Whether it is a text, which holds no zero: without looking for its end.
+    /// Whether it equals a constant that contains no zero, without searching for its end.
     #[inline]
     fn is(&self, parts: &[&[u8]], constant: &[u8]) -> Option<bool> {
         let bytes = self.bytes(parts)?;
@@ -367,12 +366,12 @@ impl Text {
 }
 
 impl Address {
-    /// The address, and whether it is one of IPv4; none where the family says that there is none,
-    /// or the bytes end.
+    /// The address, and whether it is IPv4; `None` if the family is another, or if the bytes end
+    /// too early.
     fn read(&self, parts: &[&[u8]]) -> Option<(u128, bool)> {
         let record = parts.get(self.part)?;
         let bytes = record.get(self.offset..)?;
-        // Some programs keep the version of IP in the family's stead.
+        // Some programs store the IP version instead of the family.
         let family = match self.family.map(|family| family.unsigned(record)) {
             Some(2 | 4) => Some(Version::Four),
             Some(10 | 6) => Some(Version::Six),
@@ -387,7 +386,7 @@ impl Address {
         let is_four = match version {
             Version::Four => true,
             Version::Six => false,
-            // Without a family, an IPv6 address that ends in 96 zeros is none of a host.
+            // Without a family, it is IPv4: no host has an IPv6 address that ends in 96 zeros.
             Version::Both => rest.get(..12)?.iter().all(|byte| *byte == 0) && *first != [0; 4],
         };
         match is_four {
@@ -397,7 +396,7 @@ impl Address {
     }
 }
 
-/// An address as a number, IPv4 as `::ffff:a.b.c.d`.
+/// An address as a number; IPv4 is `::ffff:a.b.c.d`.
 pub(crate) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -406,7 +405,7 @@ pub(crate) fn bits(address: IpAddr) -> u128 {
 }
 
 impl Network {
-    /// Reads `10.0.0.0/8`, or an address alone.
+    /// Parses `10.0.0.0/8`, or a single address.
     pub(crate) fn parse(text: &str) -> Option<Network> {
         let (address, len) = match text.split_once('/') {
             Some((address, len)) => (address, Some(len.parse::<u32>().ok()?)),

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! Entries of a reading. A reading may have a million of them, and one thread makes what another
-//! frees: the entries of a map share blocks of memory, so that none has an allocation of its own.
+//! Entries of a reading. A reading may have a million of them, and one thread frees what
+//! another allocates, so the entries of a map share blocks of memory instead of having one
+//! allocation each.
 
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
 use bpfpack_decode::field::combine;
 
-/// Bytes of a block, unless one entry needs more.
+/// The size of a block in bytes, unless one entry needs more.
 const BLOCK: usize = 64 << 10;
 
 /// A key and its value. For a data section, the key is an index and the value has the variables'
 /// elements there.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Has the key at `at`, and the value behind it.
+    /// Contains the key at offset `at`, followed by the value.
     block: Arc<Vec<u8>>,
     at: u32,
     key_size: u32,
@@ -22,7 +23,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry with copies of both.
+    /// An entry with copies of a key and a value.
     #[must_use]
     pub fn new(key: &[u8], value: &[u8]) -> Entry {
         let mut bytes = Vec::with_capacity(key.len() + value.len());
@@ -45,7 +46,8 @@ impl Entry {
         &self.block[at..][..self.value_size as usize]
     }
 
-    /// The value's bytes, to be changed. The entry gets memory of its own if it shares a block.
+    /// The value's bytes for modification. If the entry shares a block, it is first copied to
+    /// memory of its own.
     pub fn value_mut(&mut self) -> &mut [u8] {
         if Arc::get_mut(&mut self.block).is_none() {
             *self = Entry::new(self.key(), self.value());
@@ -54,22 +56,22 @@ impl Entry {
         &mut Arc::make_mut(&mut self.block)[at..][..self.value_size as usize]
     }
 
-    /// Where the entry is in memory: entries of one block are neighbors in this order.
+    /// The entry's location in memory. Sorting by it puts entries of a block next to each other.
     #[must_use]
     pub fn position(&self) -> (usize, u32) {
         (Arc::as_ptr(&self.block).addr(), self.at)
     }
 
-    /// Returns whether any of these counters in its value is not zero.
+    /// Whether any of these counters in its value is not zero.
     #[must_use]
     pub fn has_counted(&self, counters: &[Field]) -> bool {
         counters.iter().any(|counter| counter.unsigned(self.value()) != 0)
     }
 
-    /// Subtracts the counters of an earlier value.
+    /// Subtracts the counters of an earlier value, unless one of them has decreased.
     pub fn subtract(&mut self, before: &[u8], counters: &[Field]) {
-        // Counters only grow. A smaller one is of an element that the program has deleted and
-        // created again.
+        // Counters only grow. If one is smaller, the program has deleted the element and created
+        // it again.
         let has_grown = |c: &Field| c.unsigned(self.value()) >= c.unsigned(before);
         if counters.iter().all(has_grown) {
             combine(self.value_mut(), before, counters, u128::wrapping_sub);
@@ -90,20 +92,20 @@ impl Eq for Entry {}
 pub struct Entries {
     /// The block that is being filled.
     block: Vec<u8>,
-    /// Sizes of the entries in it, which are not among `made` yet.
+    /// The sizes of the key and value of each entry in `block`; these are not in `made` yet.
     sizes: Vec<(u32, u32)>,
     made: Vec<Entry>,
 }
 
 impl Entries {
-    /// Appends an entry with copies of both.
+    /// Appends an entry with copies of a key and a value.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         let len = key.len() + value.len();
         if !self.block.is_empty() && self.block.len() + len > BLOCK {
             self.close();
         }
         if self.block.is_empty() && !self.made.is_empty() {
-            // The first block grows with its entries: many maps have few.
+            // The first block grows with its entries, because many maps have only a few.
             self.block.reserve(len.max(BLOCK));
         }
         self.block.extend_from_slice(key);
@@ -117,19 +119,19 @@ impl Entries {
         self.made.len() + self.sizes.len()
     }
 
-    /// Returns whether there are none.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entries, in the order in which they were pushed. Nothing is left.
+    /// Removes all entries and returns them in the order in which they were pushed.
     pub fn take(&mut self) -> Vec<Entry> {
         self.close();
         std::mem::take(&mut self.made)
     }
 
-    /// Makes the entries of a full block.
+    /// Closes the current block and moves its entries to `made`.
     fn close(&mut self) {
         let mut bytes = std::mem::take(&mut self.block);
         if bytes.capacity() - bytes.len() > BLOCK / 8 {

@@ -32,7 +32,7 @@ pub struct Records<'a> {
     pub source: &'a Stream,
     /// The index of their type in the source.
     pub ty: usize,
-    /// Whether they are too short for every member of their type.
+    /// Whether they are too short to contain any member of their type.
     pub are_malformed: bool,
     /// When they were read.
     pub time: Time,

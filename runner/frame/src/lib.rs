@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! What flows through a run. Sources produce frames, stages transform them, outputs consume them.
-//! A [`Frame`] is a batch of records of a buffer, a reading of a map, or what a stage made of those.
+//! The data that flows through a run. Sources produce frames, stages transform them, and outputs
+//! consume them. A [`Frame`] is a batch of records of a buffer, a reading of a map, or what a stage
+//! made of those.
 //!
 //! ```
 //! use bpfpack_failure::Failure;
 //! use bpfpack_frame::{Frame, Next, Stage};
 //!
-//! /// Lets only records of the first type through.
+//! /// Passes on only records of the first type.
 //! #[derive(Debug)]
 //! struct OnlyFirst;
 //!

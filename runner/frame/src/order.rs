@@ -12,7 +12,8 @@ use crate::entry::Entry;
 pub struct Comparison<P, R> {
     /// A number of an entry, which decides the order if two differ.
     pub prefix: P,
-    /// The order of two entries with the same number. If it is equal, too, they keep their order.
+    /// The order of two entries with the same number. If they are equal here too, they keep their
+    /// order.
     pub rest: R,
     /// Whether the smallest comes first.
     pub is_ascending: bool,
@@ -57,20 +58,20 @@ impl<P: Fn(&Entry) -> u128, R: Fn(&Entry, &Entry) -> Ordering> Comparison<P, R> 
     }
 }
 
-/// The numbers of entries, each in one word with its place in the order before: words are sorted
-/// several times as fast as pairs.
+/// The numbers of entries, each packed into a word with its index in the previous order. Words are
+/// sorted several times as fast as pairs.
 struct Packed {
     words: Vec<u64>,
-    /// Low bits of a word that hold the place.
+    /// The number of low bits of a word that contain the index.
     place_bits: u32,
 }
 
 impl Packed {
-    /// Returns `None` if the numbers differ in more bits than a word has.
+    /// Returns `None` if the differences between numbers and the indexes do not fit in a word.
     fn new(order: &[(u128, u32)], is_ascending: bool) -> Option<Packed> {
         let numbers = || order.iter().map(|(number, _)| *number);
         let (least, most) = (numbers().min()?, numbers().max()?);
-        // Short numbers and texts stand in the upper bits, with nothing below.
+        // Short numbers and texts are in the upper bits; the bits below are zero.
         let shift = numbers().fold(0, |bits, number| bits | (number - least)).trailing_zeros();
         let place_bits = usize::BITS - order.len().leading_zeros();
         let largest = (most - least).checked_shr(shift)?;
@@ -84,7 +85,7 @@ impl Packed {
         Some(Packed { words: (0..).zip(numbers()).map(word).collect(), place_bits })
     }
 
-    /// Puts pairs into the order of their numbers. Equal ones stay as they are.
+    /// Sorts pairs by number. Pairs with equal numbers keep their order.
     fn sort(&mut self, order: &mut Vec<(u128, u32)>) {
         self.words.sort_unstable();
         let places = (1 << self.place_bits) - 1;
@@ -123,7 +124,7 @@ mod tests {
                 let entries: Vec<Entry> = numbers.iter().map(entry).collect();
                 let number = |entry: &Entry| u128::from_le_bytes(entry.key().try_into().unwrap());
                 for is_ascending in [true, false] {
-                    // Of equal numbers, the rest decides: here, where the entry was before.
+                    // If numbers are equal, `rest` decides, here by the location in memory.
                     let rest = |a: &Entry, b: &Entry| b.position().cmp(&a.position());
                     let comparison = Comparison { prefix: number, rest, is_ascending };
                     let sorted = comparison.first(usize::MAX, entries.clone());

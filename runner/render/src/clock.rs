@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The time that stands before a record or reading: when it was read, which under load may be a
-//! millisecond after it happened.
+//! The time before a record or reading: when it was read, which under load may be a millisecond
+//! after the event.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use bpfpack_frame::Time;
 
 use crate::put;
 
-/// The time that stands before a record.
+/// The time column before a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeColumn {
     /// None.
@@ -17,18 +17,18 @@ pub enum TimeColumn {
     Wall,
     /// Seconds since boot.
     Boot,
-    /// Seconds since the record before.
+    /// Seconds since the previous record.
     Delta,
 }
 
 impl TimeColumn {
-    /// By its name on the command line.
+    /// A column by its name on the command line.
     #[must_use]
     pub fn named(name: &str) -> Option<TimeColumn> {
         TIME_COLUMNS.into_iter().find(|(known, _)| *known == name).map(|(_, column)| column)
     }
 
-    /// The names of all.
+    /// The names of all columns.
     pub fn names() -> impl Iterator<Item = &'static str> {
         TIME_COLUMNS.into_iter().map(|(name, _)| name)
     }
@@ -41,35 +41,35 @@ const TIME_COLUMNS: [(&str, TimeColumn); 4] = [
     ("delta", TimeColumn::Delta),
 ];
 
-/// Finds hours, minutes and seconds of the local time, for a number of seconds since 1970.
+/// Converts seconds since 1970 to hours, minutes and seconds of local time.
 pub type LocalTime = fn(i64) -> (u8, u8, u8);
 
-/// The same in universal time, for those who know no time zone.
+/// The same for UTC, if the time zone is not known.
 #[must_use]
 pub fn utc(seconds: i64) -> (u8, u8, u8) {
     let of_day = seconds.rem_euclid(24 * 3600);
     ((of_day / 3600) as u8, (of_day / 60 % 60) as u8, (of_day % 60) as u8)
 }
 
-/// A clock for a column.
+/// Formats times for a column.
 #[derive(Debug)]
 pub(crate) struct TimeText {
     column: TimeColumn,
     local_time: LocalTime,
     for_programs: bool,
-    /// The time that was shown last; none before the first.
+    /// The time that was shown last; `None` before the first.
     shown: Option<Time>,
-    /// What is written for it.
+    /// Its text.
     text: Vec<u8>,
 }
 
 impl TimeText {
-    /// A clock that shows nothing yet.
+    /// A clock that has shown nothing yet.
     pub(crate) fn new(column: TimeColumn, local_time: LocalTime) -> TimeText {
         TimeText { column, local_time, for_programs: false, shown: None, text: Vec::new() }
     }
 
-    /// Characters of its column; 0 where there is none.
+    /// The width of its column in characters; 0 if there is none.
     pub(crate) fn width(&self) -> usize {
         match self.column {
             TimeColumn::None => 0,
@@ -79,22 +79,21 @@ impl TimeText {
         }
     }
 
-    /// Whether frames of the same time have the same text.
+    /// Whether frames with the same time have the same text.
     pub(crate) fn repeats(&self) -> bool {
         self.column != TimeColumn::Delta
     }
 
-    /// The same clock for programs: the wall time is a date and a time of the universal time, as
-    /// ISO 8601 has it.
+    /// The same clock for programs: wall time is shown as date and time in UTC (ISO 8601).
     pub(crate) fn for_programs(self) -> TimeText {
         TimeText { for_programs: true, ..self }
     }
 
-    /// The text for a frame of this time.
+    /// The text for a frame with this time.
     #[inline]
     pub(crate) fn text(&mut self, time: Time) -> &[u8] {
-        // Frames that are read together have the same time, and its text. What passed since the one
-        // before is another thing for the second.
+        // Frames that are read together have the same time, and so the same text, except for the
+        // difference to the previous one.
         let is_same = |shown: Time| (shown.wall, shown.boot) == (time.wall, time.boot);
         if !self.shown.is_some_and(is_same) || self.column == TimeColumn::Delta {
             self.show(time);
@@ -102,8 +101,7 @@ impl TimeText {
         &self.text
     }
 
-    /// Appends what stands in the column for a frame of this time, and the space behind it; nothing
-    /// where there is no column.
+    /// Appends the column and a space; nothing if there is no column.
     pub(crate) fn column(&mut self, time: Time, out: &mut Vec<u8>) {
         let width = self.width();
         if width > 0 {
@@ -141,7 +139,7 @@ impl TimeText {
         }
     }
 
-    /// The time as a value of JSON: a string, or seconds.
+    /// The time as a JSON value: a string, or seconds.
     pub(crate) fn json(&mut self, time: Time, out: &mut Vec<u8>) {
         let is_text = self.column == TimeColumn::Wall;
         let text = self.text(time);
@@ -152,7 +150,7 @@ impl TimeText {
     }
 }
 
-/// A time since 1970 with microseconds: `2026-11-29T15:04:05.123456Z`.
+/// Formats a time since 1970 with microseconds: `2026-11-29T15:04:05.123456Z`.
 fn iso_8601(wall: u64, out: &mut Vec<u8>) {
     let (seconds, micros) = (wall / 1_000_000_000, wall / 1000 % 1_000_000);
     let (year, month, day) = date(seconds / (24 * 3600));
@@ -163,12 +161,12 @@ fn iso_8601(wall: u64, out: &mut Vec<u8>) {
     );
 }
 
-/// Year, month and day of a number of days since 1970, in the Gregorian calendar. Years begin in
-/// March here, so that the day that some of them have more is their last.
+/// Converts days since 1970 to year, month and day in the Gregorian calendar. Years begin in March
+/// here, so that a leap day is the last day of its year.
 fn date(days: u64) -> (u64, u64, u64) {
-    /// Days of 400, of 100 and of 4 years.
+    /// Days of 400, 100 and 4 years.
     const SPANS: [u64; 3] = [146_097, 36_524, 1_461];
-    // Since 1 March of the year 0.
+    // Since March 1 of the year 0.
     let mut rest = days + 719_468;
     let mut year = rest / SPANS[0] * 400;
     rest %= SPANS[0];
@@ -179,7 +177,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     let ones = (rest / 365).min(3);
     rest -= ones * 365;
     year += hundreds * 100 + fours * 4 + ones;
-    // Five months from March on have 153 days, and so the next five.
+    // The five months from March have 153 days, and so do the next five.
     let month = (5 * rest + 2) / 153;
     let day = rest - (153 * month + 2) / 5 + 1;
     match month {
@@ -188,7 +186,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     }
 }
 
-/// Seconds with six digits behind the point.
+/// Formats seconds with six decimals.
 fn seconds(nanoseconds: u64, out: &mut Vec<u8>) {
     let micros = nanoseconds / 1000;
     let _ = write!(out, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
@@ -198,7 +196,7 @@ fn seconds(nanoseconds: u64, out: &mut Vec<u8>) {
 pub(crate) mod tests {
     use super::*;
 
-    /// 09:05:07, 61 seconds after the machine was started.
+    /// 09:05:07, 61 seconds after boot.
     pub(crate) const TIME: Time = Time {
         wall: (9 * 3600 + 5 * 60 + 7) * 1_000_000_000,
         boot: 61_000_000_123,
@@ -236,7 +234,7 @@ pub(crate) mod tests {
         assert_eq!(at(&mut iso, TIME), "1970-01-01T09:05:07.000000Z");
         let date =
             |seconds: u64| at(&mut iso, Time { wall: seconds * 1_000_000_000 + 1_500, ..TIME });
-        // As date(1) has them.
+        // Results of date(1).
         let dates = [951_782_399, 951_782_400, 951_868_800, 1_709_251_199, 4_107_542_400].map(date);
         assert_eq!(
             dates,

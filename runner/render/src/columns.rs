@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The columns that a value takes: one for each member of a struct, in text as wide as its type and
-//! its meaning make likely, so that rows stand below each other whatever comes.
+//! The columns of a value: one for each member of a struct. In text, each is as wide as its type
+//! and meaning make likely, so that rows are aligned.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,31 +14,31 @@ use bpfpack_spec::{Shape, View};
 use crate::meaning;
 use crate::width;
 
-/// Columns are at least as wide as this.
+/// The minimum width of a column.
 const LEAST: usize = 6;
 
-/// Text columns that are as wide as this can be made narrower on a narrow terminal.
+/// On a narrow terminal, text columns may be narrowed to this width.
 const FLEXIBLE: usize = 12;
 
-/// Text is not given more room than this.
+/// The maximum width for text.
 const MOST_TEXT: usize = 32;
 
 /// A column.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    /// What stands above it.
+    /// Its heading.
     pub name: String,
-    /// What stands in it; none where records of this kind have nothing there.
+    /// Its member; `None` if records of this kind have no value there.
     pub member: Option<Member>,
-    /// Characters.
+    /// Its width in characters.
     pub width: usize,
 }
 
-/// What stands above a member's column. Where values are shown as time spans with their unit, the
-/// unit in the name would be wrong.
+/// The heading of a member's column. If values are shown as durations with a unit, it omits the
+/// unit in the name.
 pub(crate) fn title(member: &Member, meanings: bool) -> String {
     let name = if meanings { member.shown_name() } else { Cow::Borrowed(&*member.name) };
-    // A rate is no member of another name.
+    // Keeps the `/s` of a rate in lower case.
     let (name, per) = match name.strip_suffix(PER_SECOND) {
         Some(name) => (name, PER_SECOND),
         None => (&*name, ""),
@@ -46,7 +46,7 @@ pub(crate) fn title(member: &Member, meanings: bool) -> String {
     printable::clean(&(name.to_uppercase() + per))
 }
 
-/// The members of a view's key, without its stacks where these are shown elsewhere.
+/// The members of a view's key, without its stacks if they are shown elsewhere.
 pub(crate) fn keys(view: &View, hides_stacks: bool) -> Vec<Member> {
     let mut keys = view.key.as_ref().map_or(Vec::new(), |key| key.members("key"));
     if hides_stacks {
@@ -55,7 +55,7 @@ pub(crate) fn keys(view: &View, hides_stacks: bool) -> Vec<Member> {
     keys
 }
 
-/// The members of a value, but for a histogram's slots.
+/// The members of a value, except a histogram's slots.
 pub(crate) fn others(view: &View) -> impl Iterator<Item = &Member> {
     let members = match &view.value {
         Layout::Struct(Struct { members, .. }) => &members[..],
@@ -72,7 +72,7 @@ pub(crate) fn others(view: &View) -> impl Iterator<Item = &Member> {
     members.iter().filter(move |member| !is_slots(member))
 }
 
-/// The columns of members; those with a meaning have the width of that where it is shown.
+/// The columns of members. Shown meanings determine the width.
 pub(crate) fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bool) -> Vec<Column> {
     let column = |member: &Member| {
         let name = title(member, meanings);
@@ -88,8 +88,8 @@ pub(crate) fn of<'m>(members: impl IntoIterator<Item = &'m Member>, meanings: bo
     members.into_iter().map(column).collect()
 }
 
-/// The columns of several kinds of records, so that all have the same: those of one name stand
-/// below each other.
+/// Merges the columns of several kinds of records, so that members with the same name share a
+/// column.
 pub(crate) fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
     let mut all: Vec<Column> = Vec::new();
     let mut places = HashMap::new();
@@ -102,7 +102,7 @@ pub(crate) fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
     }
     let of_kind = |columns: &Vec<Column>| {
         let mut row = all.clone();
-        // Of members of one name the first is shown.
+        // If several members have the same name, the first is shown.
         for column in columns.iter().rev() {
             if let Some(place) = places.get(&column.name) {
                 row[*place].member = column.member.clone();
@@ -113,15 +113,15 @@ pub(crate) fn together(kinds: Vec<Vec<Column>>) -> Vec<Vec<Column>> {
     kinds.iter().map(of_kind).collect()
 }
 
-/// Characters that most values of a type have.
+/// The width of most values of a type in characters.
 fn usual(layout: &Layout, name: &str) -> usize {
     match layout {
-        // Process ids go up to 4194304 (include/linux/threads.h).
+        // Process IDs are less than 4194304 (include/linux/threads.h).
         Layout::Int { size: 4, .. } if ["pid", "tid", "tgid"].iter().any(|e| name.ends_with(e)) => {
             7
         }
         Layout::Int { size: 16, .. } => 20,
-        // Times in nanoseconds since boot have so many digits.
+        // Times in nanoseconds since boot have this number of digits.
         Layout::Int { size: 8, .. } => 14,
         Layout::Pointer => 18,
         Layout::Text { size } => size.saturating_sub(1).min(MOST_TEXT),
@@ -140,8 +140,8 @@ fn usual(layout: &Layout, name: &str) -> usize {
     }
 }
 
-/// Makes wide text columns narrower until a row fits into so many characters, if that can be done.
-/// The last column has no width of its own but its name's.
+/// Narrows wide text columns until a row fits `room` characters, if possible. The last column needs
+/// only the width of its heading.
 pub(crate) fn fit(columns: &mut [Column], room: usize) {
     let Some((last, before_last)) = columns.split_last_mut() else { return };
     let last = width::of(last.name.as_bytes()).max(LEAST);

@@ -9,14 +9,14 @@ use crate::meaning::Names;
 use crate::settings::Settings;
 use crate::symbolize::SharedSymbolizer;
 
-/// What a format for programs remembers.
+/// The state of a format for programs.
 #[derive(Default)]
 pub(crate) struct Common {
-    /// Several sources: each frame says which it is of.
+    /// Whether there are several sources, so that each frame names its source.
     pub(crate) several: bool,
-    /// The time of records, where it was asked for.
+    /// The clock for records, if times are shown.
     pub(crate) clock: Option<TimeText>,
-    /// The time of readings, likewise.
+    /// The clock for readings, if times are shown.
     pub(crate) stamps: Option<TimeText>,
     pub(crate) names: Option<Names>,
     pub(crate) symbolizer: Option<SharedSymbolizer>,
@@ -28,12 +28,12 @@ impl std::fmt::Debug for Common {
     }
 }
 
-/// Which clock a frame's time is shown by.
+/// The kind of a frame, which selects the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// A record's, or a stage's.
+    /// A record, or output of a stage.
     Record,
-    /// A reading's.
+    /// A reading.
     Reading,
 }
 
@@ -49,7 +49,7 @@ impl Common {
         }
     }
 
-    /// The clock for a frame's time, where that is shown.
+    /// The clock for a frame, if its time is shown.
     #[inline]
     pub(crate) fn clock(&mut self, of: Of) -> Option<&mut TimeText> {
         match of {
@@ -58,7 +58,7 @@ impl Common {
         }
     }
 
-    /// The text of a frame's time, where that is shown.
+    /// The text of a frame's time, if it is shown.
     pub(crate) fn time(&mut self, of: Of, time: Time) -> Option<&[u8]> {
         self.clock(of).map(|clock| clock.text(time))
     }
@@ -69,7 +69,7 @@ impl Common {
         self.symbolizer.is_some()
     }
 
-    /// Hands the frames of a stack to `take`, innermost first.
+    /// Passes the frames of a stack to `take`, innermost first.
     pub(crate) fn frames(&self, stack: &Stack, record: &[u8], take: &mut dyn FnMut(&[u8])) {
         if let Some(symbolizer) = &self.symbolizer {
             symbolizer.borrow_mut().frames(stack, record, take);

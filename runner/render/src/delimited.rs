@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! CSV (RFC 4180) and TSV: a line of names, then a row for each record, element, or slot of a
-//! histogram. Where another source's rows follow, its names come first.
+//! CSV (RFC 4180) and TSV: a header line, then a row for each record, entry, or slot of a
+//! histogram. If rows of another source follow, its header precedes them.
 //!
-//! A cell that begins with `=`, `+`, `-` or `@`, and is no number, has a `'` before it: spreadsheets
-//! would run it as a formula, and any process can call itself `=cmd|…`.
+//! A cell that begins with `=`, `+`, `-` or `@` and is not a number gets a `'` in front:
+//! spreadsheets would run it as a formula, and any process can call itself `=cmd|…`.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::format::{Format, FormatKind, Heading, lines};
 use crate::settings::Settings;
 use crate::value::{json, text as words};
 
-/// Cells between commas, in quotes where they hold one.
+/// Cells are separated by commas, and quoted if necessary.
 pub(crate) static CSV: FormatKind = FormatKind {
     name: "csv",
     has_meanings: false,
@@ -29,7 +29,7 @@ pub(crate) static CSV: FormatKind = FormatKind {
     make: |settings| Box::new(Delimited::new(settings, Style::Csv)),
 };
 
-/// Cells between tabs; those inside, line feeds and backslashes are `\t`, `\n`, `\\`.
+/// Cells are separated by tabs; tabs, line feeds and backslashes in them are `\t`, `\n`, `\\`.
 pub(crate) static TSV: FormatKind = FormatKind {
     name: "tsv",
     has_meanings: false,
@@ -46,7 +46,7 @@ enum Style {
     Tsv,
 }
 
-/// The formats with delimiters.
+/// A format with delimiters.
 #[derive(Debug)]
 struct Delimited {
     style: Style,
@@ -60,7 +60,7 @@ impl Delimited {
         Delimited { style, common: Common::new(settings), header_of: None, cell: Vec::new() }
     }
 
-    /// Ends a cell: `self.cell` goes to a row.
+    /// Ends a cell: moves `self.cell` to the row.
     fn put(&mut self, out: &mut Vec<u8>) {
         if is_formula(&self.cell) {
             self.cell.insert(0, b'\'');
@@ -95,7 +95,7 @@ impl Delimited {
         self.cell.clear();
     }
 
-    /// A cell with a text. What it may not hold as it is, is escaped; lines and tabs stay.
+    /// Adds a cell with a text. Control characters except line feeds and tabs are escaped.
     fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
         if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
             self.cell.extend_from_slice(text);
@@ -113,7 +113,7 @@ impl Delimited {
         }
     }
 
-    /// A member's cell: empty where the record ends before it.
+    /// Adds a member's cell, which is empty if the record ends before it.
     fn put_member(&mut self, member: &Member, record: &[u8], out: &mut Vec<u8>) {
         if member.is_missing(record) {
             return self.put(out);
@@ -140,7 +140,7 @@ impl Delimited {
             return;
         }
         for stack in stacks {
-            // Outermost first, as flame graphs take them.
+            // Outermost first, as flame graphs need them.
             let mut frames = Vec::new();
             self.common.frames(stack, record, &mut |frame| frames.push(frame.to_vec()));
             frames.reverse();
@@ -148,7 +148,7 @@ impl Delimited {
         }
     }
 
-    /// A row of one cell that a stage made.
+    /// Adds a row with one cell from a stage.
     fn single(&mut self, name: &'static str, time: Time, text: &[u8], out: &mut Vec<u8>) {
         if self.header_of != Some(Heading::Stage(name)) {
             let has_time = self.common.clock.is_some();
@@ -159,7 +159,7 @@ impl Delimited {
         self.end_row(out);
     }
 
-    /// Begins a row of a reading: its time, map, and key. The line of names comes before the first.
+    /// Begins a row of a reading with its time, map and key. The header precedes the first row.
     fn begin_row(
         &mut self,
         reading: &Reading,
@@ -191,13 +191,13 @@ impl Delimited {
         }
     }
 
-    /// Ends a row: the delimiter behind the last cell goes. A row may have no cells.
+    /// Ends a row: removes the delimiter after the last cell. A row may have no cells.
     fn end_row(&self, out: &mut Vec<u8>) {
         out.pop_if(|byte| *byte != b'\n');
         out.push(b'\n');
     }
 
-    /// Appends the line of names.
+    /// Appends a header line.
     fn header(
         &mut self,
         heading: Heading,
@@ -224,13 +224,13 @@ impl Delimited {
     }
 }
 
-/// Whether a spreadsheet takes a cell for a formula: it begins with a sign, perhaps behind spaces,
-/// and is no number. A lone `-` is what stands for nothing.
+/// Whether a spreadsheet treats a cell as a formula: it begins with a sign, perhaps after spaces,
+/// and is not a number. A lone `-` stands for no value.
 fn is_formula(cell: &[u8]) -> bool {
     let cell = cell.trim_ascii();
     let begins = matches!(cell.first(), Some(b'=' | b'+' | b'-' | b'@')) && cell != b"-";
     let text = || std::str::from_utf8(cell).unwrap_or_default();
-    // Words that a number may have, as `-inf`, are none here.
+    // Words for numbers, as `-inf`, are not accepted.
     begins && !(cell.get(1).is_some_and(u8::is_ascii_digit) && text().parse::<f64>().is_ok())
 }
 
@@ -277,8 +277,8 @@ impl Format for Delimited {
             _ => (view.value.members("value"), None),
         };
         for entry in &reading.entries[part] {
-            // A histogram's slots are rows, and what counts all of them has one of its own, so that
-            // the sum of a column counts nothing twice.
+            // The slots of a histogram are rows. Values for all slots get a row of their own, so
+            // that the sum of a column counts nothing twice.
             if slots.is_none() || !values.is_empty() {
                 self.begin_row(reading, entry, &keys, &values, out);
                 for member in &values {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What an output format is, and what formats share.
+//! The interface of output formats, and what they share.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -11,25 +11,25 @@ use bpfpack_spec::Source;
 use crate::keys::Key;
 use crate::settings::Settings;
 
-/// Entries of a reading that are drawn at once, so that a large one can be ended.
+/// Entries of a reading that are drawn at once, so that a large reading can be interrupted.
 const ENTRIES_AT_ONCE: usize = 1024;
 
-/// What is known of a format before it is used.
+/// The properties of a format.
 #[derive(Debug)]
 pub struct FormatKind {
-    /// As the command line has it.
+    /// The name on the command line.
     pub name: &'static str,
-    /// Values are shown as what they stand for, unless the user asks for bare ones; otherwise only
-    /// where the user asks for that.
+    /// Whether it shows meanings by default; `--raw` disables them. Other formats show them only
+    /// with `--decode`.
     pub has_meanings: bool,
-    /// It says which source a frame is of, and knows members: not the bare bytes.
+    /// Whether it shows sources and members, not only bytes.
     pub is_structured: bool,
-    /// Begins an output.
+    /// Makes an output.
     pub(crate) make: fn(&Settings) -> Box<dyn Format>,
 }
 
 impl FormatKind {
-    /// Begins an output.
+    /// Makes an output.
     #[must_use]
     pub fn format(&self, settings: &Settings) -> Box<dyn Format> {
         (self.make)(settings)
@@ -44,60 +44,60 @@ impl PartialEq for FormatKind {
 
 /// An output in a format.
 pub trait Format: Debug {
-    /// The run begins: these are all of its sources. Appends what stands before all frames.
+    /// Starts the run with all of its sources. Appends what precedes all frames.
     fn start(&mut self, _sources: &[Source], _out: &mut Vec<u8>) {}
 
-    /// Appends records. Each holds something of what their type has.
+    /// Appends records. Each has at least part of its type's members.
     fn records(&mut self, records: &Records<'_>, out: &mut Vec<u8>);
 
-    /// Appends a part of a reading's entries. The parts come in order; the first begins at 0. Of a
-    /// reading without entries there is one part, which is empty.
+    /// Appends a part of a reading's entries. Parts come in order, starting at 0. A reading without
+    /// entries has one empty part.
     fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, out: &mut Vec<u8>);
 
-    /// How many entries of a reading may be a part.
+    /// The maximum number of entries in a part.
     fn most_entries(&self, _reading: &Reading) -> usize {
         ENTRIES_AT_ONCE
     }
 
-    /// Appends a reading as a whole.
+    /// Appends a whole reading.
     fn reading(&mut self, reading: Reading, out: &mut Vec<u8>) {
         let reading = Rc::new(reading);
         self.entries(&reading, 0..reading.entries.len(), out);
     }
 
-    /// Appends lines of text that a stage made.
+    /// Appends lines of text from a stage.
     fn text(&mut self, time: Time, text: &[u8], out: &mut Vec<u8>);
 
-    /// Appends a JSON value that a stage made: it is on one line.
+    /// Appends a JSON value from a stage, on one line.
     fn json(&mut self, time: Time, json: &[u8], out: &mut Vec<u8>);
 
-    /// Takes a key that was pressed.
+    /// Handles a key.
     fn press(&mut self, _key: Key, _out: &mut Vec<u8>) {}
 
-    /// The terminal has another size, or there is something to be told.
+    /// Draws again, because the terminal was resized or there is a message.
     fn redraw(&mut self, _out: &mut Vec<u8>) {}
 
-    /// The run is over. Appends what stands behind all frames.
+    /// Ends the run. Appends what follows all frames.
     fn end(&mut self, _out: &mut Vec<u8>) {}
 }
 
-/// The lines of a stage's text.
+/// The lines of a text from a stage.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n')
 }
 
-/// What a line of names was printed for.
+/// The target of a header line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heading {
-    /// A stream and the type of its records, by their indexes.
+    /// A stream and its record type, by index.
     Records(usize, usize),
-    /// A view, by its index.
+    /// A view, by index.
     View(usize),
-    /// What a stage makes, by the name of its only column.
+    /// Output of a stage, by the name of its only column.
     Stage(&'static str),
 }
 
-/// What a format makes once for each type of records, when the first one comes.
+/// Data that a format creates once per record type, for its first record.
 #[derive(Debug)]
 pub(crate) struct PerType<T>(Vec<Vec<Option<T>>>);
 

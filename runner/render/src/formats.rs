@@ -4,7 +4,7 @@
 use crate::format::FormatKind;
 use crate::{delimited, heatmap, json, live, raw, text, yaml};
 
-/// The formats. A new one is a file, and a line here.
+/// The formats. A new one is a file, and a row here.
 static FORMATS: &[&FormatKind] = &[
     &text::KIND,
     &json::KIND,
@@ -18,13 +18,13 @@ static FORMATS: &[&FormatKind] = &[
 /// The format for people.
 pub static TEXT: &FormatKind = &text::KIND;
 
-/// Readings on a terminal, drawn in place. It is no format that is asked for by its name.
+/// Readings that are drawn in place on a terminal. The command line cannot name this format.
 pub static LIVE: &FormatKind = &live::KIND;
 
 /// Histograms over time.
 pub static HEAT_MAP: &FormatKind = &heatmap::KIND;
 
-/// A format by its name.
+/// A format by name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static FormatKind> {
     FORMATS.iter().find(|kind| kind.name == name).copied()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Histograms over time: a line for each reading, a cell for each slot, the denser the more it
-//! counted. Cells are characters, so that a map is read without colors, too.
+//! Histograms over time: a line for each reading, with a cell for each slot; denser cells counted
+//! more. Cells are characters, so a map can be read without colors.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -26,32 +26,32 @@ pub(crate) static KIND: FormatKind = FormatKind {
     make: |settings| Box::new(HeatMap::new(settings)),
 };
 
-/// What stands in a cell, by its level.
+/// The characters of cells, by level.
 const SHADES: [u8; 8] = *b".:-=+*#@";
 
-/// The colors of levels behind their characters, of the 256 that terminals have, from dark to
-/// bright; and the number from which on dark characters stand on them.
+/// The background colors of levels, from dark to bright (256-color palette); and the first level
+/// with dark characters.
 const COLORS: [u8; 8] = [53, 60, 66, 72, 71, 113, 148, 226];
 const BRIGHT: usize = 3;
 
-/// The scale of a map before it grows.
+/// The initial scale of a map.
 const LEAST_BITS: u32 = 8;
 
-/// Columns where no terminal says how many it has.
+/// Columns if the size of a terminal is not known.
 const COLUMNS: usize = 80;
 
-/// Columns of a cell at most, and of a key.
+/// The maximum width of a cell, and of a key.
 const WIDEST: usize = 6;
 const KEY: usize = 16;
 
-/// The format and what it remembers.
+/// The format with its state.
 struct HeatMap {
     clock: TimeText,
     names: Option<Names>,
     terminal: Option<Terminal>,
     several: bool,
     maps: Vec<Option<Map>>,
-    /// The view whose edges stand above.
+    /// The view whose edges were printed last.
     head_of: Option<usize>,
 }
 
@@ -64,22 +64,22 @@ impl std::fmt::Debug for HeatMap {
 /// The scale of a view's map. It only grows, so that lines can be compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Map {
-    /// The slots that have counted anything.
+    /// The slots with counts.
     slots: Range<usize>,
-    /// Counts up to 2^bits have a shade of their own: level n of 8 begins at 2^(n · bits / 8).
+    /// Counts up to 2^bits have different shades: level n of 8 begins at 2^(n · bits / 8).
     bits: u32,
-    /// Columns of the terminal that there are for cells.
+    /// Columns of the terminal that cells can use.
     room: usize,
 }
 
 impl Map {
-    /// Makes room for counts.
+    /// Extends the scale for counts.
     fn grow(&mut self, counts: &[u64], room: usize) {
         self.room = room;
         let first = counts.iter().position(|count| *count > 0);
         let last = counts.iter().rposition(|count| *count > 0);
         if let (Some(first), Some(last)) = (first, last) {
-            // A slot more than there has to be: the scale does not change for each new one.
+            // One additional slot on each side, so that the scale does not change for each new one.
             let (low, high) = (first.saturating_sub(1), (last + 2).min(counts.len()));
             self.slots = match self.slots.clone() {
                 slots if slots.is_empty() => low..high,
@@ -90,16 +90,16 @@ impl Map {
             };
         }
         let most = self.cells(counts).max().unwrap_or(0).max(1);
-        // By four at a time, so that the scale seldom changes.
+        // In steps of four bits, so that the scale rarely changes.
         self.bits = self.bits.max(LEAST_BITS).max((most.ilog2() + 1).next_multiple_of(4));
     }
 
-    /// Slots of a cell.
+    /// The number of slots in a cell.
     fn merged(&self) -> usize {
         self.slots.len().div_ceil(self.room.max(1)).max(1)
     }
 
-    /// Columns of a cell.
+    /// The width of a cell in columns.
     fn width(&self) -> usize {
         let cells = self.slots.len().div_ceil(self.merged()).max(1);
         (self.room / cells).clamp(1, WIDEST)
@@ -112,25 +112,25 @@ impl Map {
             .map(|cell| cell.iter().fold(0, |a: u64, b| a.saturating_add(*b)))
     }
 
-    /// The level of a count; none for nothing.
+    /// The level of a count; `None` for zero.
     fn level(&self, count: u64) -> Option<usize> {
         let mut levels = (0..SHADES.len()).rev();
         (count > 0).then(|| levels.find(|it| count >= self.begin(*it)).unwrap_or(0))
     }
 
-    /// The least count of a level.
+    /// The smallest count of a level.
     fn begin(&self, level: usize) -> u64 {
         let exponent = level as f64 * f64::from(self.bits) / SHADES.len() as f64;
         exponent.exp2().round() as u64
     }
 
-    /// The lower edges of cells, where there is room for them.
+    /// The lower edges of cells, as far as they fit.
     fn edges(&self, edges: Edges) -> String {
         let (width, merged) = (self.width(), self.merged());
         let mut line = String::new();
         for (at, slot) in self.slots.clone().step_by(merged).enumerate() {
             let text = short(edges.of(slot).0);
-            // One space is left to the edge before.
+            // Keep a space after the previous edge.
             if line.is_empty() || line.len() < at * width {
                 line.push_str(&" ".repeat((at * width).saturating_sub(line.len())));
                 line.push_str(&text);
@@ -140,7 +140,7 @@ impl Map {
     }
 }
 
-/// A number in few characters: `950`, `1K`, `1.5K`, `16M`. Those of 1024 are counted by that.
+/// A short number: `950`, `1K`, `1.5K`, `16M`. For multiples of 1024, the units are powers of 1024.
 fn short(number: i128) -> String {
     const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
     let base: i128 = if number % 1024 == 0 { 1024 } else { 1000 };
@@ -168,16 +168,16 @@ impl HeatMap {
         }
     }
 
-    /// Columns for cells, beside the time and the key.
+    /// Columns for cells, without the time and the key.
     fn room(&self, view: &View) -> usize {
         let size = self.terminal.and_then(|terminal| (terminal.size)());
         let columns = size.map_or(COLUMNS, |(_, columns)| columns);
         let key = if view.key.is_some() { KEY + 1 } else { 0 };
-        // The last column stays free: some terminals begin a new line there.
+        // The last column stays free, because some terminals wrap there.
         columns.saturating_sub(self.clock.width() + 1 + key + 1).max(1)
     }
 
-    /// Draws what the map of a view does not have yet on its scale; true where the scale changed.
+    /// Extends the scale of a view for a reading. Returns whether it changed.
     fn grow(&mut self, reading: &Reading, histogram: &Histogram<'_>) -> bool {
         let (index, room) = (reading.source.index, self.room(&reading.source));
         if self.maps.len() <= index {
@@ -191,7 +191,7 @@ impl HeatMap {
         *map != before
     }
 
-    /// The scale: what the shades mean, and the edges of cells.
+    /// Prints the scale: the meaning of shades, and the edges of cells.
     fn head(&mut self, view: &View, histogram: &Histogram<'_>, out: &mut Vec<u8>) {
         let Some(Some(map)) = self.maps.get(view.index) else { return };
         let name = if self.several { format!("{}: ", view.name) } else { String::new() };
@@ -228,7 +228,7 @@ impl HeatMap {
         }
     }
 
-    /// A line for an entry; for none, a line of nothing.
+    /// Prints a line for an entry; without an entry, an empty line.
     fn line(&mut self, reading: &Reading, key: Option<&[u8]>, counts: &[u64], out: &mut Vec<u8>) {
         let view = &reading.source;
         let from = out.len();
@@ -255,7 +255,7 @@ impl Format for HeatMap {
         self.several = sources.iter().filter(|source| source.is_histogram()).count() > 1;
     }
 
-    /// Records have no place on a map.
+    /// A map cannot show records.
     fn records(&mut self, _records: &Records<'_>, _out: &mut Vec<u8>) {}
 
     fn entries(&mut self, reading: &Rc<Reading>, _part: Range<usize>, out: &mut Vec<u8>) {
@@ -274,7 +274,7 @@ impl Format for HeatMap {
         }
     }
 
-    /// A line shows all keys of a reading on one scale.
+    /// All keys of a reading are shown on one scale.
     fn most_entries(&self, _reading: &Reading) -> usize {
         usize::MAX
     }

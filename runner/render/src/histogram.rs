@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Draws a histogram as bcc and its relatives do, and says below it what it amounts to.
+//! Draws a histogram like bcc and similar tools, with summary lines below it.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,19 +9,19 @@ use bpfpack_spec::{Average, Shape, View};
 
 use crate::value::json;
 
-/// Stars of the longest bar; half as many where the edges need the room.
+/// The length of the longest bar; half if the edges need more room.
 const STARS: usize = 40;
 
-/// From this slot on, log2 edges have more digits than the narrow columns.
+/// From this slot on, log2 edges do not fit the narrow columns.
 const WIDE_FROM: usize = 33;
 
-/// Characters of a line with what a histogram amounts to.
+/// The maximum length of a summary line.
 const LINE: usize = 79;
 
-/// What stands before such a line.
+/// The indentation of a summary line.
 const INDENT: &str = "     ";
 
-/// A histogram of a value.
+/// The histogram in a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Histogram<'v> {
     pub(crate) slots: &'v Slots,
@@ -31,7 +31,7 @@ pub(crate) struct Histogram<'v> {
 }
 
 impl<'v> Histogram<'v> {
-    /// The histograms of a view; none where it has none.
+    /// The histograms of a view; `None` if it has none.
     pub(crate) fn of(view: &'v View) -> Option<Histogram<'v>> {
         match &view.shape {
             Shape::Histogram { slots, edges, unit } => {
@@ -41,8 +41,7 @@ impl<'v> Histogram<'v> {
         }
     }
 
-    /// Appends what is drawn of a value as a JSON object: the buckets that are not empty, and what
-    /// they amount to.
+    /// Appends a histogram as a JSON object: the buckets that are not empty, and the summary.
     pub(crate) fn json(&self, value: &[u8], out: &mut Vec<u8>) {
         let bounds = |slot: usize| {
             let Bucket { low, high } = self.slots.bucket(self.edges, slot);
@@ -72,8 +71,8 @@ impl<'v> Histogram<'v> {
     }
 }
 
-/// Appends a picture from the first slot that is not zero to the last; nothing where all are. Total,
-/// average, percentiles and the largest value follow.
+/// Appends a drawing from the first slot that is not zero to the last one; nothing if all are zero.
+/// Total, average, percentiles and the largest value follow.
 pub(crate) fn draw(histogram: &Histogram<'_>, value: &[u8], out: &mut String) {
     let Histogram { slots, edges, unit, average } = *histogram;
     let Some(summary) = slots.summary(value) else { return };
@@ -98,7 +97,7 @@ pub(crate) fn draw(histogram: &Histogram<'_>, value: &[u8], out: &mut String) {
     amounts(histogram, &summary, average, out);
 }
 
-/// Appends total, average, percentiles and the largest value, on as many lines as it takes.
+/// Appends total, average, percentiles and the largest value, wrapped to several lines.
 fn amounts(histogram: &Histogram<'_>, summary: &Summary, average: Option<f64>, out: &mut String) {
     let mut pieces = vec![format!("total {}", summary.total)];
     pieces.extend(average.map(|average| format!("average {average:.1}")));

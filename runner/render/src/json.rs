@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! JSON, one object per line: a record is its members, an element of a map
-//! `{"key": …, "value": …}`.
+//! JSON, one object per line: a record is its members; an entry of a map is `{"key": …, "value":
+//! …}`.
 
 use bpfpack_decode::Struct;
 use bpfpack_frame::Records;
@@ -24,14 +24,15 @@ pub(crate) static KIND: FormatKind = FormatKind {
 
 #[derive(Debug, Default)]
 struct Json {
-    /// A key of the object was written.
+    /// Whether the object has a key already.
     has_keys: bool,
-    /// The members of records, by stream and type: all but what is unusual.
+    /// The compiled members of records, by stream and type; the general writer handles unusual
+    /// members.
     flat: PerType<Option<Flat>>,
 }
 
 impl Json {
-    /// Appends the comma before a key, unless it is the first of the object.
+    /// Appends a comma before a key, unless it is the first one.
     #[inline]
     fn comma(&mut self, out: &mut Vec<u8>) {
         if self.has_keys {
@@ -41,7 +42,7 @@ impl Json {
     }
 }
 
-/// The members of a record, to be written in one go.
+/// Compiles the members of a record, to write them in one loop.
 fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
     let mut keys = Vec::new();
     for member in &record.members {
@@ -60,7 +61,7 @@ fn compile(record: &Struct, has_names: bool) -> Option<Flat> {
     }))
 }
 
-/// Appends the members of a record, in one go where that can be.
+/// Appends the members of a record, in one loop if possible.
 #[inline]
 fn write(
     flat: Option<&mut Flat>,

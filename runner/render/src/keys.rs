@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT
 //! The keys of a live screen.
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// The run ends.
+    /// Ends the run.
     Quit,
-    /// The screen stays as it is, or goes on.
+    /// Freezes or resumes the screen.
     Pause,
-    /// It is sorted by the next column.
+    /// Sorts by the next column.
     NextColumn,
-    /// It is sorted by the column before.
+    /// Sorts by the previous column.
     PreviousColumn,
-    /// The other end comes first.
+    /// Reverses the order.
     Reverse,
-    /// Numbers since the start turn into those of the last interval, and back.
+    /// Switches between totals since the start and the last interval.
     Turn,
-    /// So many rows further down, or up where it is negative.
+    /// Scrolls down by this number of rows; up if it is negative.
     Scroll(isize),
-    /// A screen further down, or up.
+    /// Scrolls by a screen, down if true.
     Page(bool),
-    /// The first rows.
+    /// Scrolls to the first row.
     Home,
 }
 
-/// What the bytes that a terminal sends ask for. Keys that mean nothing here are passed over.
+/// Parses the bytes that a terminal sends. Other keys are ignored.
 #[must_use]
 pub fn keys(bytes: &[u8]) -> Vec<Key> {
     let mut rest = bytes;
@@ -49,8 +49,8 @@ pub fn keys(bytes: &[u8]) -> Vec<Key> {
     found
 }
 
-/// What stands behind an escape character, and how many bytes it takes: a sequence ends in a letter
-/// or `~`.
+/// Parses what follows an escape character. Returns the key and the number of bytes; a sequence
+/// ends in a letter or `~`.
 fn escaped(bytes: &[u8]) -> (Option<Key>, usize) {
     let Some(b'[' | b'O') = bytes.first() else { return (None, 0) };
     let end = bytes[1..].iter().position(|byte| matches!(byte, b'@'..=b'~'));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Output formats, a file each: they turn frames into bytes. They know no kernel and no file; names
-//! of addresses come from a [`Symbolize`].
+//! Output formats, one file each: they turn frames into bytes. They know neither the kernel nor
+//! files; a [`Symbolize`] names addresses.
 #![forbid(unsafe_code)]
 
 mod clock;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Values by what they stand for ([`Meaning`]): each has a text, or none, whereupon the bare value
-//! is shown. Names that the system knows come from [`Names`].
+//! Formats values by their meaning ([`Meaning`]). If a value has no text, the plain value is shown.
+//! [`Names`] knows the names in the system.
 
 mod account;
 mod cgroup;
@@ -21,7 +21,7 @@ use bpfpack_decode::meaning::Meaning;
 pub use known::{named_numbers, number_named};
 pub(crate) use names::{Kernel, Names};
 
-/// Whether the same value has the same text, now and later, whatever else is in the record.
+/// Whether equal values always have the same text, regardless of the rest of the record.
 pub(crate) fn is_fixed(meaning: &Meaning) -> bool {
     matches!(
         meaning,
@@ -43,8 +43,8 @@ pub(crate) fn is_fixed(meaning: &Meaning) -> bool {
     )
 }
 
-/// Whether all that it writes is printable ASCII without quotes, whatever the value: it is no
-/// name that somebody chose.
+/// Whether the text is always printable ASCII without quotes, that is, not a name that somebody
+/// chose.
 pub(crate) fn is_plain(meaning: &Meaning) -> bool {
     !matches!(
         meaning,
@@ -59,7 +59,7 @@ pub(crate) fn is_plain(meaning: &Meaning) -> bool {
     )
 }
 
-/// How wide a column of its text is to be, so that it seldom moves.
+/// The width of a column for this meaning, chosen so that it rarely overflows.
 pub(crate) fn width(meaning: &Meaning) -> usize {
     match meaning {
         Meaning::Plain | Meaning::Port | Meaning::Size => 6,
@@ -79,21 +79,21 @@ pub(crate) fn width(meaning: &Meaning) -> usize {
     }
 }
 
-/// A value of a member, and what is needed to write it.
+/// The value of a member, with what formatting needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'a> {
-    /// The member's bytes. They may go on behind it, or be too few.
+    /// The member's bytes. There may be more, or too few.
     pub bytes: &'a [u8],
-    /// Bytes of its type.
+    /// Size of its type in bytes.
     pub size: usize,
-    /// Its type is signed.
+    /// Whether its type is signed.
     pub signed: bool,
-    /// All that holds it, for the family of an address.
+    /// The whole record, for the family of an address.
     pub record: &'a [u8],
 }
 
-/// Appends the text of a value. False, and nothing appended, where this value has no such meaning:
-/// an error's number that is none, a user without a name, a time that cannot be.
+/// Appends the text of a value. Returns false, and appends nothing, if the value has no such
+/// meaning: an unknown error number, a user without a name, an impossible time.
 pub(crate) fn write(
     meaning: &Meaning,
     value: Value<'_>,
@@ -133,7 +133,7 @@ fn write_number(meaning: &Meaning, number: Number, names: &mut Names, out: &mut 
         Meaning::Softirq => interrupt::softirq(value),
         Meaning::Port | Meaning::NetworkOrder => return net::swapped(value, size, out),
         Meaning::Errno => return code::errno(extended, out),
-        // Programs keep such results in unsigned members, too.
+        // Programs store such results in unsigned members, too.
         Meaning::Result if (-code::MAX_ERRNO..0).contains(&extended) => {
             return code::errno(extended, out);
         }
@@ -161,20 +161,20 @@ fn write_number(meaning: &Meaning, number: Number, names: &mut Names, out: &mut 
     name.is_some_and(|name| number::clean(name.as_bytes(), out))
 }
 
-/// An integer of up to eight bytes, read both ways.
+/// An integer of up to eight bytes, as unsigned and signed.
 #[derive(Clone, Copy)]
 struct Number {
     value: u64,
-    /// Two's complement of its size.
+    /// The signed value.
     extended: i64,
-    /// Which of the two its type means.
+    /// Whether its type is signed.
     signed: bool,
-    /// Bytes.
+    /// Size in bytes.
     size: usize,
 }
 
 impl Number {
-    /// Reads 1 to 8 bytes; those that are missing are zeroes.
+    /// Reads 1 to 8 bytes; missing bytes are zero.
     fn read(bytes: &[u8], size: usize, signed: bool) -> Number {
         let value = match (size, bytes) {
             (1, [a, ..]) => u64::from(*a),

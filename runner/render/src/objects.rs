@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Formats that show each frame as an object of keys and JSON values: what JSON and YAML share. A
-//! record is its members, an element of a map its `key` and `value`.
+//! Formats that show each frame as an object of keys and JSON values, as JSON and YAML. A record is
+//! its members; an entry of a map is its `key` and `value`.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -19,30 +19,31 @@ use crate::put;
 use crate::settings::Settings;
 use crate::value::json;
 
-/// How objects are written.
+/// The syntax of objects.
 pub(crate) trait Syntax: Debug {
-    /// Records that are no structs stand for themselves, not as the key `value` of an object.
+    /// Whether a record that is not a struct is written as a bare value, not as the key `value` of
+    /// an object.
     const HAS_BARE_VALUES: bool;
 
-    /// Whether the object has keys by now, to be remembered and set again.
+    /// Whether the object has keys already, for saving and restoring.
     fn has_keys(&mut self) -> &mut bool;
 
-    /// An object begins.
+    /// Begins an object.
     fn begin(&mut self, out: &mut Vec<u8>);
 
-    /// Appends a key of this format's own, which is in quotes already; its value follows.
+    /// Appends a key of the format itself, which is quoted; its value follows.
     fn own_key(&mut self, key: &'static str, out: &mut Vec<u8>);
 
     /// Appends a key; its value follows.
     fn key(&mut self, key: &str, out: &mut Vec<u8>);
 
-    /// A value has ended.
+    /// Ends a value.
     fn end_value(&mut self, out: &mut Vec<u8>);
 
-    /// The object ends.
+    /// Ends an object.
     fn end(&mut self, out: &mut Vec<u8>);
 
-    /// Appends the members of one of some records as keys and values.
+    /// Appends the members of a record as keys and values.
     fn members(
         &mut self,
         _records: &Records<'_>,
@@ -58,8 +59,8 @@ pub(crate) trait Syntax: Debug {
         }
     }
 
-    /// Appends whole objects for records that have nothing but members behind what all begin with;
-    /// false, and nothing appended, where they have to be written one by one.
+    /// Appends whole objects for records that have only members after the common beginning. Returns
+    /// false, and appends nothing, if they must be written one by one.
     fn objects(
         &mut self,
         _records: &Records<'_>,
@@ -71,10 +72,10 @@ pub(crate) trait Syntax: Debug {
         false
     }
 
-    /// Appends the frames of stacks under the key `stacks`. There is one stack at least.
+    /// Appends the frames of at least one stack under the key `stacks`.
     fn stacks(&mut self, stacks: &[Stack], record: &[u8], common: &Common, out: &mut Vec<u8>);
 
-    /// Appends a JSON value that stands for itself.
+    /// Appends a bare JSON value.
     fn value(&mut self, json: &[u8], out: &mut Vec<u8>);
 }
 
@@ -90,7 +91,7 @@ impl<S: Syntax> Objects<S> {
         Objects { common: Common::new(settings), syntax }
     }
 
-    /// Appends what stands before the members of records.
+    /// Appends what precedes the members of records.
     fn begin(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
         self.syntax.begin(out);
         self.time(Of::Record, records.time, out);
@@ -144,7 +145,8 @@ impl<S: Syntax> Format for Objects<S> {
             Layout::Struct(layout) => Some(layout),
             _ => None,
         };
-        // What objects begin with is the same for all, unless it is the time since the one before.
+        // All objects have the same beginning, unless it contains the time since the previous
+        // record.
         let repeats = self.common.clock.as_ref().is_none_or(TimeText::repeats);
         let (mut begin, mut has_keys) = (Vec::new(), false);
         let has_stacks = !ty.stacks.is_empty() && self.common.names_frames();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Appending numbers and short texts. An event is a dozen of them, and most of its time: a copy
-//! whose length the compiler does not know is a call of its own each time, so that what is short is
-//! copied with its room as a whole, and cut; and what was just written in small pieces is not read
-//! again in a large one, which processors are slow at.
+//! Appends numbers and short texts. An event consists of a dozen of them, and they take most of its
+//! time. A copy of unknown length is a function call, so short texts are copied with a fixed size
+//! and then truncated. Memory that was just written in small pieces is not read in larger ones,
+//! which is slow on current CPUs.
 
 use bpfpack_schemas::printable;
 
 /// Bytes that are copied at once.
 pub(crate) const CHUNK: usize = 32;
 
-/// Appends the first `len` of so many bytes.
+/// Appends the first `len` bytes.
 pub(crate) fn start<const ROOM: usize>(bytes: &[u8; ROOM], len: usize, out: &mut Vec<u8>) {
     let end = out.len() + len.min(ROOM);
     out.extend_from_slice(bytes);
@@ -24,27 +24,28 @@ pub(crate) fn spaces(count: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Takes the spaces from the end of a line that begins at `from`.
+/// Removes the spaces at the end of a line that begins at `from`.
 pub(crate) fn trim(line: &mut Vec<u8>, from: usize) {
     while line.len() > from && line.last() == Some(&b' ') {
         line.pop();
     }
 }
 
-/// Text that a terminal shows as it is.
+/// Text without control characters.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let mut out = Vec::new();
     string(bytes, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Eight digits make a word.
+/// Eight digits fit a word.
 const EIGHT: u64 = 100_000_000;
 
-/// The eight digits of a number below [`EIGHT`] as bytes from 0 to 9, the first one lowest. Halves,
-/// quarters and eighths are divided side by side in one word, so that nothing goes through memory.
+/// The eight digits of a number below [`EIGHT`] as bytes from 0 to 9, the first one lowest. Parts
+/// of the number are divided in parallel in one word, so nothing goes through memory.
 fn digits(value: u64) -> u64 {
-    // Dividing by 100 and by 10 is multiplying and shifting, exact for numbers below 10000 and 100.
+    // Division by 100 and by 10 is multiplication and shift, which is exact for numbers below 10000
+    // and 100.
     let fours = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
     let twos = hundreds | ((fours - 100 * hundreds) << 16);
@@ -55,11 +56,11 @@ fn digits(value: u64) -> u64 {
 /// The characters of digits.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// How many digits a number below [`EIGHT`] has. Found apart from the digits, so that what follows
-/// them need not wait for them.
+/// The number of digits of a number below [`EIGHT`]. It does not depend on the digits, so that the
+/// CPU can calculate both in parallel.
 fn count(value: u64) -> usize {
-    // For the highest bit, the digits of the least number that has it; plus one where adding
-    // carries into the upper half: from the next power of ten on.
+    // For each highest bit, the number of digits of the smallest number with it, plus one if the
+    // addition carries into the upper half, which happens from the next power of ten on.
     const TABLE: [u64; 32] = {
         let mut table = [0; 32];
         let mut bit = 0;
@@ -79,7 +80,7 @@ fn count(value: u64) -> usize {
     ((value + TABLE[bit]) >> 32) as usize
 }
 
-/// The two characters of each number below 100.
+/// The two digits of each number below 100.
 const PAIRS: [u16; 100] = {
     let mut pairs = [0; 100];
     let mut at = 0;
@@ -90,12 +91,12 @@ const PAIRS: [u16; 100] = {
     pairs
 };
 
-/// Writes a number to the start of `room`; returns its length. What is behind it is overwritten,
+/// Writes a number to the beginning of `room`. Returns its length. Bytes after it are overwritten,
 /// too.
 #[inline(always)]
 pub(crate) fn number_to(value: u64, room: &mut [u8; 24]) -> usize {
     if value < 10_000 {
-        // Most are small: a process id, a length, a result.
+        // Most numbers are small: a process ID, a length, a result.
         let (high, low) = ((value / 100) as usize, (value % 100) as usize);
         let text = u32::from(PAIRS[high]) | u32::from(PAIRS[low]) << 16;
         let len = 1 + usize::from(value > 9) + usize::from(value > 99) + usize::from(value > 999);
@@ -114,18 +115,18 @@ fn put_word(room: &mut [u8; 24], word: u64) {
     room[..8].copy_from_slice(&word.to_le_bytes());
 }
 
-/// The same, for a number of more than eight digits.
+/// The same for a number of more than eight digits.
 #[inline(never)]
 fn large(value: u64, room: &mut [u8; 24]) -> usize {
     let (head, tail) = (value / EIGHT, value % EIGHT);
     let (first, head) = (head / EIGHT, head % EIGHT);
     let mut len = 0;
     if first > 0 {
-        // Four digits are left of twenty, or fewer.
+        // At most four of twenty digits are left.
         len = count(first);
         put_word(room, (digits(first) + ZEROS) >> (64 - 8 * len));
     }
-    // Behind others, a part has all its digits.
+    // After other digits, a part has all eight digits.
     let digits_of_head = if first > 0 { 8 } else { count(head) };
     for (part, shown) in [(head, digits_of_head), (tail, 8)] {
         if let Some(place) = room[len..].first_chunk_mut() {
@@ -154,38 +155,39 @@ pub(crate) fn signed_number(value: i64, out: &mut Vec<u8>) {
     number(value.unsigned_abs(), out);
 }
 
-/// Appends six digits, as behind the point of seconds.
+/// Appends six digits, as the decimals of seconds.
 pub(crate) fn micros(value: u32, out: &mut Vec<u8>) {
     let text = (digits(u64::from(value) % 1_000_000) + ZEROS) >> 16;
     start(&text.to_le_bytes(), 6, out);
 }
 
-/// What is found in the bytes of a string.
+/// Properties of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scan {
-    /// Bytes before the first zero.
+    /// The number of bytes before the first zero.
     pub len: usize,
-    /// All of them are printable characters of ASCII.
+    /// Whether they are all printable ASCII.
     pub is_plain: bool,
-    /// There is no `"` and no `\` among them.
+    /// Whether they contain neither `"` nor `\`.
     pub is_unquoted: bool,
 }
 
-/// Looks through a string that a zero ends, eight bytes at a time.
+/// Scans a zero-terminated string, eight bytes at a time.
 pub(crate) fn scan(bytes: &[u8]) -> Scan {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    /// The high bit of each byte that is zero; perhaps also of some behind the first such.
+    /// Sets the high bit of each byte that is zero, and perhaps of bytes after the first zero.
     fn zeros(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word & HIGH
     }
     let (mut odd, mut quotes) = (0, 0);
     let mut look = |word: u64| -> Option<usize> {
-        // The first zero is found exactly; what is behind it becomes spaces, which are no matter.
+        // The position of the first zero is exact; the bytes after it become spaces, which have no
+        // effect.
         let end = (zeros(word) != 0).then(|| zeros(word).trailing_zeros() / 8);
         let inside = end.map_or(u64::MAX, |end| u64::MAX.checked_shr(64 - 8 * end).unwrap_or(0));
         let word = word & inside | (ONES * 0x20) & !inside;
-        // Above 127; below a space; DEL. A borrow can only mark what follows such a byte, too.
+        // Above 127; below a space; DEL. A borrow can only mark bytes after such a byte.
         odd |= word & HIGH | word.wrapping_sub(ONES * 0x20) & !word & HIGH;
         odd |= zeros(word ^ (ONES * 0x7f));
         quotes |= zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
@@ -200,7 +202,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Scan {
         }
         len += 8;
     }
-    // The rest, with zeros behind it.
+    // The rest, padded with zeros.
     let mut last = [0; 8];
     let rest = chunks.remainder();
     if rest.is_empty() {
@@ -211,7 +213,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Scan {
     Scan { len, is_plain: odd == 0, is_unquoted: quotes == 0 }
 }
 
-/// Appends a string that may hold anything. What is appended is UTF-8.
+/// Appends a string of any bytes as UTF-8.
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     if found.is_plain && found.len == bytes.len() {
@@ -269,7 +271,7 @@ mod tests {
                 is_unquoted: !text.iter().any(|byte| matches!(byte, b'"' | b'\\')),
             }
         };
-        // Every byte at every place, with others around it.
+        // Every byte at every position, with others around it.
         for len in 1..20 {
             for at in 0..len {
                 for byte in 0..=255u8 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The bytes themselves, for programs that know them: a record as its program wrote it, an element
-//! of a map as its key and its value, nothing between them.
+//! The plain bytes, for programs that know the layout: a record as its program wrote it; an entry
+//! of a map as its key and its value, without a separator.
 
 use std::ops::Range;
 use std::rc::Rc;

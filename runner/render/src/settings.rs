@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How an output looks, whatever its format is.
+//! Settings of an output, for all formats.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,48 +10,48 @@ use crate::clock::{LocalTime, TimeColumn, TimeText};
 use crate::meaning::Names;
 use crate::symbolize::{SharedSymbolizer, kernel_names};
 
-/// The terminal that an output goes to.
+/// The terminal of an output.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
-    /// Its rows and columns now; none where it is gone.
+    /// Returns its current rows and columns; `None` if it is gone.
     pub size: fn() -> Option<(usize, usize)>,
-    /// Whether it shows colors.
+    /// Whether it supports colors.
     pub has_colors: bool,
 }
 
-/// What a live screen begins with, and what can be done there.
+/// The initial state of a live screen.
 #[derive(Debug, Clone, Default)]
 pub struct LiveSettings {
-    /// What readings come sorted by, where the user has said so.
+    /// The order in which readings arrive, if the user set one.
     pub sort: Option<Sort>,
-    /// Entries may be missing in a reading that are in others, as by `--top` or a filter: what came
-    /// between two cannot be told.
+    /// Whether a reading may lack entries that others have, because of `--top` or a filter. Then
+    /// differences are not known.
     pub is_cut: bool,
-    /// Somebody can press keys.
+    /// Whether there is a keyboard.
     pub has_keys: bool,
 }
 
-/// The last message for the user that is not on stderr yet, where a live screen would be in its way.
+/// Returns the last message that is held because of a live screen.
 pub type LastMessage = Rc<dyn Fn() -> Option<String>>;
 
-/// How an output looks.
+/// Settings of an output.
 #[derive(Clone)]
 pub struct Settings {
-    /// The time before each reading.
+    /// Whether the time is printed before each reading.
     pub timestamps: bool,
-    /// The time of records; none where nothing was said.
+    /// The time column of records; `None` is the format's default.
     pub time: Option<TimeColumn>,
-    /// Values as what they stand for.
+    /// Whether values are shown by their meaning.
     pub meanings: bool,
-    /// The terminal that the output goes to, if it is one.
+    /// The terminal, if the output goes to one.
     pub terminal: Option<Terminal>,
-    /// What a live screen begins with.
+    /// The initial state of a live screen.
     pub live: LiveSettings,
-    /// What to tell the user, on a live screen.
+    /// The message for a live screen.
     pub message: Option<LastMessage>,
-    /// Who finds stacks, and names addresses. Without it, stacks are the numbers that are in records.
+    /// Finds stacks and names addresses. Without it, stacks are shown as the numbers in records.
     pub symbolizer: Option<SharedSymbolizer>,
-    /// The local time of day.
+    /// Converts to local time of day.
     pub local_time: LocalTime,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Bare values for programs, without times, names and a terminal.
+    /// Plain values for programs, without times, names and a terminal.
     #[must_use]
     pub fn bare(local_time: LocalTime) -> Settings {
         Settings {
@@ -77,7 +77,7 @@ impl Settings {
         }
     }
 
-    /// What names numbers; none where values are bare. `exact`: time spans and sizes stay numbers.
+    /// Names for numbers; `None` if values are plain. `exact`: durations and sizes stay numbers.
     pub(crate) fn names(&self, exact: bool) -> Option<Names> {
         self.meanings.then(|| {
             let mut names = Names::new(self.local_time);
@@ -87,7 +87,7 @@ impl Settings {
         })
     }
 
-    /// Who names the frames of stacks; none where values are bare.
+    /// Names the frames of stacks; `None` if values are plain.
     pub(crate) fn naming_symbolizer(&self) -> Option<SharedSymbolizer> {
         self.symbolizer.clone().filter(|_| self.meanings)
     }
@@ -96,8 +96,8 @@ impl Settings {
         TimeText::new(column, self.local_time)
     }
 
-    /// The clocks of records and of readings, in formats that show a time only where it is asked
-    /// for. What `--time` says goes for both.
+    /// The clocks of records and of readings, in formats that show a time only on request. `--time`
+    /// applies to both.
     pub(crate) fn clocks(&self) -> (Option<TimeText>, Option<TimeText>) {
         let clock = |column: TimeColumn| {
             Some(self.clock(column).for_programs()).filter(|clock| clock.width() > 0)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! How much room text takes on a terminal: wide characters, as those of Chinese, take two columns.
+//! The width of text on a terminal: wide characters, as in Chinese, take two columns.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// What stands where text was cut off.
+/// Marks clipped text.
 const CUT: char = '…';
 
-/// Columns that bytes take. Those that are no text take one each, as what is shown for them.
+/// The number of columns of a text. Bytes that are not UTF-8 take one column each, like their
+/// replacement.
 pub(crate) fn of(text: &[u8]) -> usize {
     match text.is_ascii() {
         true => text.len(),
@@ -14,7 +15,7 @@ pub(crate) fn of(text: &[u8]) -> usize {
     }
 }
 
-/// Text that takes `room` columns at most: cut off, with a sign for it, where it would take more.
+/// Clips a text to `room` columns, with a mark if it is longer.
 pub(crate) fn clip(text: &str, room: usize) -> String {
     if of(text.as_bytes()) <= room {
         return text.to_owned();

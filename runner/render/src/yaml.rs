@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! YAML: one sequence, an item for each record or element. What is inside of members is written as
-//! JSON, which YAML includes.
+//! YAML: one sequence with an item for each record or entry. Values within members are written as
+//! JSON, which is a subset of YAML.
 
 use bpfpack_schemas::printable;
 use bpfpack_spec::Stack;
@@ -18,7 +18,7 @@ pub(crate) static KIND: FormatKind = FormatKind {
     make: |settings| Box::new(Objects::new(settings, Yaml::default())),
 };
 
-/// Where the next key goes: behind the dash, or below the one before.
+/// The position of the next key: after the dash, or below the previous key.
 #[derive(Debug, Default)]
 struct Yaml {
     has_keys: bool,

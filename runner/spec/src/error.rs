@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Why nothing can be shown as it is asked for.
+//! Why something cannot be shown as requested.
 
-/// What is wrong with the wish, and what would be right.
+/// A request that cannot be fulfilled, with alternatives.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// `--only` names what there is not.
+    /// `--only` names something that does not exist.
     #[error("--only: the package has no map `{name}`")]
     UnknownMap {
         /// The name.
         name: String,
-        /// The names of its maps and variables.
+        /// The names of the package's maps and variables.
         known: Vec<String>,
     },
-    /// `--only` names what programs keep for themselves.
+    /// `--only` names internal data of the programs.
     #[error("--only: `{0}` has nothing to show")]
     NotShown(String),
-    /// Bytes alone do not say which source they are of.
+    /// An output of plain bytes cannot distinguish these sources.
     #[error("--format raw shows one map or buffer, and the package has several")]
     SeveralSources(Vec<String>),
-    /// `--per-cpu`, and no map has a value for each CPU.
+    /// `--per-cpu` was given, but the package has no per-CPU map.
     #[error("--per-cpu: the package shows no map that has a value for each CPU")]
     NothingPerCpu,
     /// `--fields` names a member that no record has.
@@ -26,13 +26,13 @@ pub enum SpecError {
     UnknownField {
         /// The name.
         name: String,
-        /// The members that there are.
+        /// The names of existing members.
         known: Vec<String>,
     },
 }
 
 impl SpecError {
-    /// What to do about it.
+    /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

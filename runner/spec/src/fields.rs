@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! The members of records that the user wants to see (`--fields`).
+//! `--fields`: selects the members of records that are shown.
 
 use bpfpack_decode::{Layout, Member};
 
 use crate::error::SpecError;
 use crate::stream::Stream;
 
-/// Whether a member is meant: names may be written as above the columns, too.
+/// Whether a member is meant. Names may be in upper case, as in headers.
 fn is_named(name: &str, wanted: &str) -> bool {
     name.eq_ignore_ascii_case(wanted)
 }
 
-/// Leaves only the members that were asked for, in their order.
+/// Keeps only the selected members, in their order.
 pub fn select(streams: &mut [Stream], fields: &[String]) {
     if fields.is_empty() {
         return;
@@ -27,16 +27,16 @@ pub fn select(streams: &mut [Stream], fields: &[String]) {
                 exact.or_else(|| all.iter().find(|member| member.is_called(field))).cloned()
             })
             .collect();
-        // A stack is shown where one of its members is.
+        // A stack is shown if one of its members is.
         ty.stacks.retain(|stack| fields.iter().any(|field| is_named(&stack.name, field)));
         ty.event = None;
     }
 }
 
-/// Looks whether there are the members that were asked for.
+/// Checks that the selected members exist.
 ///
 /// # Errors
-/// When no stream has one of them.
+/// Returns an error if no stream has one of them.
 pub fn check<'s>(
     streams: impl Iterator<Item = &'s Stream>,
     fields: &[String],

@@ -8,7 +8,7 @@ use bpfpack_decode::{Field, Layout, Member, Struct};
 use crate::stream::{BufferType, RecordType, Stream};
 use crate::view::{ReadFrom, Shape, View};
 
-/// A hash map of a byte to a counter.
+/// A hash map from a byte to a counter.
 #[must_use]
 pub fn counter_view() -> View {
     View {
@@ -29,7 +29,7 @@ pub fn counter_view() -> View {
     }
 }
 
-/// A ring buffer of records of a process's id and name.
+/// A ring buffer whose records are a process's ID and name.
 #[must_use]
 pub fn stream() -> Stream {
     let members = vec![
@@ -39,7 +39,7 @@ pub fn stream() -> Stream {
     stream_of(Struct { size: 8, members })
 }
 
-/// A ring buffer of records of one type.
+/// A ring buffer with one record type.
 #[must_use]
 pub fn stream_of(record: Struct) -> Stream {
     Stream {

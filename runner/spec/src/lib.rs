@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What is shown of a package, as data: a [`Spec`] lists the sources of a run, with their layouts,
+//! What is shown of a package, as data. A [`Spec`] lists the sources of a run with their layouts,
 //! shapes, units and meanings. It is built from a package and BTF ([`build()`]), needs no kernel,
-//! holds no descriptor, and is the same when it is written as JSON and read again.
+//! and holds no descriptor. Encoding it as JSON and decoding it again gives an equal spec.
 //!
 //! ```
 //! use bpfpack_spec::{Source, Spec};

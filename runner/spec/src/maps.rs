@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The maps that an object defines, with the sizes that they are made with: as libbpf reads them
-//! from `.maps`, and as the package or the user says where a definition leaves a size open.
+//! The maps that an object defines, with the sizes with which they are created: from `.maps`, as
+//! libbpf reads them, or from the package or the user, if a definition leaves a size open.
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::Btf;
@@ -13,28 +13,28 @@ use bpfpack_schemas::object::BpfObject;
 pub struct MapDefinition {
     /// Its name.
     pub name: String,
-    /// Its type, one of [`map_type`].
+    /// Its type, a constant in [`map_type`].
     pub ty: u32,
-    /// Bytes of a key.
+    /// Size of a key in bytes.
     pub key_size: u32,
-    /// Bytes of a value, on one CPU where there is one for each.
+    /// Size of a value in bytes; in a per-CPU map, on one CPU.
     pub value_size: u32,
-    /// Entries that it has room for; bytes, for a ring buffer.
+    /// The maximum number of entries; for a ring buffer, bytes.
     pub max_entries: u32,
 }
 
-/// The sizes that a map is given, where its definition does not have them.
+/// Sizes for a map whose definition lacks them, or that the user overrides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenSizes {
-    /// Entries, in place of those of the definition; bytes, for a ring buffer.
+    /// The number of entries to use; for a ring buffer, bytes.
     pub max_entries: Option<u32>,
-    /// Bytes of a stack, for a stack trace map, in place of those of the definition.
+    /// Size of a stack in bytes to use, for a stack trace map.
     pub stack_bytes: Option<u32>,
 }
 
 impl OpenSizes {
-    /// What a map of this type and these sizes is given: what the user says, else, where the
-    /// definition has nothing, what the package says, else a default.
+    /// Sizes for a map of this type and these sizes: from the user; otherwise, if the definition
+    /// has none, from the package, or a default.
     #[must_use]
     pub fn of(
         definition: (u32, u32, u32),
@@ -53,7 +53,7 @@ impl OpenSizes {
     }
 }
 
-/// The maps of an object, in libbpf's order; those of its data sections are not among them.
+/// The maps of an object in libbpf's order, except those for data sections.
 #[must_use]
 pub fn of_object(
     object: &BpfObject<'_>,

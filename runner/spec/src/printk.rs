@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! The lines of `bpf_printk` as records, so that every format shows them like any other.
+//! The lines of `bpf_printk` as records, so that every format can show them.
 
 use bpfpack_decode::{Layout, Member, Struct};
 
 use crate::stream::{BufferType, RecordType, Stream};
 
-/// Bytes of a process's name (`TASK_COMM_LEN`).
+/// Size of a process's name in bytes (`TASK_COMM_LEN`).
 pub const COMM: usize = 16;
 
-/// The stream of the lines. A record is the process's name, its id and the CPU (4 bytes each), and
-/// the text up to the record's end.
+/// The stream of lines. A record is the process's name, its ID and the CPU (4 bytes each), and the
+/// text up to the record's end.
 #[must_use]
 pub fn stream() -> Stream {
     let number = || Layout::Int { size: 4, signed: false };

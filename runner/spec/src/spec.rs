@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 use crate::stream::Stream;
 use crate::view::View;
 
-/// The sources of a run, in the order of their numbers.
+/// The sources of a run, in the order of their indexes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
-    /// Buffers first, then what is read periodically, then what stages make.
+    /// Buffers first, then views, then sources of stages.
     pub sources: Vec<Source>,
 }
 
-/// Where frames come from.
+/// A source of frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Records come by themselves.
+    /// Records, which arrive at any time.
     Stream(Arc<Stream>),
-    /// Readings are made periodically.
+    /// Readings, which are made periodically.
     View(Arc<View>),
 }
 
 impl Source {
-    /// The map's or variable's name.
+    /// The name of the map or variable.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -41,7 +41,7 @@ impl Source {
         matches!(self, Source::View(view) if view.is_histogram())
     }
 
-    /// Its number among the sources of the run.
+    /// Its index among the sources of the run.
     #[must_use]
     pub fn index(&self) -> usize {
         match self {
@@ -60,7 +60,7 @@ impl Spec {
         })
     }
 
-    /// What is read periodically.
+    /// The views.
     pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
         self.sources.iter().filter_map(|source| match source {
             Source::View(view) => Some(view),
@@ -68,7 +68,7 @@ impl Spec {
         })
     }
 
-    /// Whether any source shows stacks, or records hold addresses of kernel code.
+    /// Whether a source has stacks, or records have addresses of kernel code.
     #[must_use]
     pub fn has_addresses(&self) -> bool {
         self.streams().any(|stream| stream.has_addresses())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Which members of a record, or of a key, are stacks: their addresses, or the id under which a
-//! stack trace map keeps them. An annotation says so (`stack_trace`), or else their names and types.
+//! Finds stacks among the members of a record or key: their addresses, or an ID in a stack trace
+//! map. An annotation (`stack_trace`) takes precedence over names and types.
 
 use std::collections::BTreeMap;
 
@@ -16,39 +16,39 @@ use crate::maps::MapDefinition;
 pub struct Stack {
     /// The member's name.
     pub name: String,
-    /// Where its addresses are.
+    /// The location of its addresses.
     pub location: Location,
-    /// The process that user addresses belong to.
+    /// The process of user addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<Field>,
 }
 
-/// Where the addresses of a stack are.
+/// The location of a stack's addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Location {
     /// In the record.
     Record {
-        /// First byte.
+        /// Offset of the first address in bytes.
         offset: usize,
-        /// Bytes that there is room for.
+        /// Maximum size of the stack in bytes.
         room: usize,
-        /// The number of bytes that are used; none where a zero ends it.
+        /// The number of bytes in use; `None` if a zero terminates the stack.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         used: Option<Field>,
     },
     /// In a stack trace map.
     Map {
-        /// The id: negative where there is no stack.
+        /// The ID; negative if there is no stack.
         id: Field,
         /// The map's name.
         map: String,
-        /// Bytes of a stack there.
+        /// Size of a stack in the map, in bytes.
         room: usize,
     },
 }
 
-/// A record that is shown as a stack with its process, as existing loaders do.
+/// A record that is shown as a stack with its process, as by existing loaders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackEvent {
     /// The process.
@@ -57,7 +57,7 @@ pub struct StackEvent {
     pub cpu: Option<Field>,
     /// The process's name.
     pub comm: Option<Field>,
-    /// The stack of the kernel, and that of user space, as indexes into the record's stacks.
+    /// The kernel stack and the user stack, as indexes into the record's stacks.
     pub sides: [Option<usize>; 2],
     /// Whether addresses are named.
     pub with_symbols: bool,
@@ -68,18 +68,18 @@ pub struct StackEvent {
 pub struct StackMap {
     /// Its name.
     pub name: String,
-    /// Bytes of a stack in it.
+    /// Size of a stack in it, in bytes.
     pub room: usize,
 }
 
-/// The stack trace maps of an object, by which stacks are found.
+/// The stack trace maps of an object, for finding stacks.
 #[derive(Debug, Clone, Default)]
 pub struct Stacks {
     maps: Vec<StackMap>,
 }
 
 impl Stacks {
-    /// Those among an object's maps.
+    /// The stack trace maps among an object's maps.
     #[must_use]
     pub fn of(maps: &[MapDefinition]) -> Stacks {
         let stacks = maps.iter().filter(|map| map.ty == map_type::STACK_TRACE);
@@ -118,14 +118,14 @@ impl Stacks {
         record.members.iter().filter(|m| m.bits.is_none()).filter_map(stack).collect()
     }
 
-    /// The map that an id of this name belongs to.
+    /// The map for an ID with this name.
     fn map_for(&self, id: &str) -> Option<&StackMap> {
         let side = |name: &str| (name.contains("user"), name.contains("kern"));
         let same = self.maps.iter().find(|map| side(&map.name) == side(id));
         same.or(self.maps.first())
     }
 
-    /// The stacks that an annotation names, and what else is shown of such a record.
+    /// The stacks in an annotation, and the other members of such a record.
     pub fn annotated(
         layout: &Layout,
         interpreter: &Interpreter,
@@ -166,7 +166,7 @@ impl Stacks {
 }
 
 impl Stack {
-    /// Whether a member is this stack, or says how long it is.
+    /// Whether a member is this stack or its length.
     pub fn is_made_of(&self, member: &Member) -> bool {
         match &self.location {
             Location::Record { offset, used, .. } => {
@@ -181,7 +181,7 @@ fn name_of(map: &BTreeMap<String, String>, field: &str) -> String {
     map.get(field).cloned().unwrap_or_else(|| field.to_owned())
 }
 
-/// Where a number of this name is.
+/// The location of a number with this name.
 fn number(members: &[Member], name: &str) -> Option<Field> {
     let member = members.iter().find(|member| member.name == name && member.bits.is_none())?;
     match member.layout {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Buffers of records, and the types that their records may have.
+//! Buffers of records, and their record types.
 
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Layout, Member};
@@ -10,20 +10,20 @@ use crate::stacks::{Stack, StackEvent};
 /// A buffer of records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
-    /// Its number among the sources.
+    /// Its index among the sources.
     pub index: usize,
     /// The map's name.
     pub name: String,
-    /// The types of its records: at least one.
+    /// The types of its records, at least one.
     pub records: Vec<RecordType>,
-    /// The member that tells them apart, at the same offset in all.
+    /// The member that distinguishes them, at the same offset in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Member>,
-    /// What holds the records.
+    /// The kind of buffer.
     pub buffer: BufferType,
 }
 
-/// What holds records until they are read.
+/// The kind of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BufferType {
@@ -31,40 +31,40 @@ pub enum BufferType {
     Ring,
     /// A perf buffer.
     Perf {
-        /// Its pages for each CPU.
+        /// Pages per CPU.
         pages: usize,
     },
-    /// The kernel's trace buffer: lines of `bpf_printk`.
+    /// The kernel's trace buffer with lines of `bpf_printk`.
     Printk,
-    /// None: a stage makes the records.
+    /// No buffer: a stage makes the records.
     Stage,
 }
 
-/// A type of records.
+/// A record type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordType {
     /// Its name.
     pub name: String,
-    /// What is shown of it.
+    /// The members to show.
     pub layout: Layout,
-    /// All of it, where some of its members are not shown.
+    /// All members, if only some are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Layout>,
     /// Its size in bytes.
     pub size: usize,
-    /// The value of the tag in its records.
+    /// The value of the tag member in its records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<i64>,
     /// The stacks in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<Stack>,
-    /// The text that a stack's event is shown with, where the package asks for that.
+    /// How to show its stacks as an event, if the package asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<StackEvent>,
 }
 
 impl RecordType {
-    /// A type that is shown as a whole.
+    /// A type with all members shown.
     pub fn new(name: impl Into<String>, layout: Layout, tag: Option<i64>) -> RecordType {
         let size = layout.size();
         RecordType {
@@ -78,13 +78,13 @@ impl RecordType {
         }
     }
 
-    /// All of it, whatever is shown.
+    /// All members, whether shown or not.
     #[must_use]
     pub fn all(&self) -> &Layout {
         self.whole.as_ref().unwrap_or(&self.layout)
     }
 
-    /// Whether a record is too short to hold anything of this.
+    /// Whether a record is too short to contain any member.
     #[inline(always)]
     #[must_use]
     pub fn is_malformed(&self, record: &[u8]) -> bool {
@@ -96,7 +96,7 @@ impl RecordType {
 }
 
 impl Stream {
-    /// Whether records hold stacks, or addresses in the kernel.
+    /// Whether records have stacks, or addresses of kernel code.
     #[must_use]
     pub fn has_addresses(&self) -> bool {
         self.records.iter().any(|ty| {
@@ -107,8 +107,8 @@ impl Stream {
         })
     }
 
-    /// The index of a record's type: the one whose tag it has; else the one of its size; else,
-    /// since perf buffers pad records, the largest that fits; else the first.
+    /// The index of a record's type: the one with its tag; otherwise the one with its size;
+    /// otherwise, because perf buffers pad records, the largest that fits; otherwise the first.
     #[inline]
     #[must_use]
     pub fn type_of(&self, bytes: &[u8]) -> usize {
@@ -126,7 +126,8 @@ impl Stream {
                 return at;
             }
         }
-        // The kernel puts four bytes before a record in a perf buffer, and fills up to eight.
+        // In a perf buffer, the kernel puts four bytes before a record, and pads to a multiple of
+        // eight.
         let size = |ty: &RecordType| match self.buffer {
             BufferType::Perf { .. } => (ty.size + 4).next_multiple_of(8) - 4,
             _ => ty.size,
@@ -162,10 +163,10 @@ mod tests {
         assert_eq!(type_of(&stream, 1, 24), 0);
         assert_eq!(type_of(&stream, 0xfe, 8), 1);
         assert_eq!(type_of(&stream, 9, 24), 2);
-        // A tag of 4 GB is one of 16 bytes.
+        // A tag of 4 GB is read as one of 16 bytes.
         stream.tag = Some(Member::new("t", 0, Layout::Text { size: u32::MAX as usize }));
         assert_eq!(type_of(&stream, 1, 24), 2);
-        // A record of 16 bytes is 20 in a perf buffer.
+        // A record of 16 bytes takes 20 in a perf buffer.
         stream.tag = None;
         stream.buffer = BufferType::Perf { pages: 1 };
         stream.records = vec![ty("a", 16, None), ty("b", 24, None)];

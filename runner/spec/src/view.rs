@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is read periodically: the elements of a map, or variables.
+//! Views: data that is read periodically, the elements of a map or variables.
 
 use std::time::Duration;
 
@@ -8,65 +8,65 @@ use serde::{Deserialize, Serialize};
 
 use crate::stacks::Stack;
 
-/// What a reading shows.
+/// The description of readings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct View {
-    /// Its number among the sources.
+    /// Its index among the sources.
     pub index: usize,
-    /// The map's or variable's name.
+    /// The name of the map or variable.
     pub name: String,
-    /// What its entries are read from.
+    /// The origin of its entries.
     pub from: ReadFrom,
-    /// What a key is; none where there is only one entry.
+    /// The layout of a key; `None` if there is only one entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Layout>,
-    /// What a value is.
+    /// The layout of a value.
     pub value: Layout,
-    /// What is drawn of it.
+    /// How it is shown.
     pub shape: Shape,
     /// Time between readings.
     #[serde(rename = "interval_us", with = "microseconds")]
     pub interval: Duration,
-    /// Each reading shows what came since the one before.
+    /// Whether readings show differences from the previous one.
     pub differences: bool,
-    /// The numbers in a value that count something.
+    /// The counters in a value.
     pub counters: Vec<Field>,
-    /// An array has elements that nobody ever touched.
+    /// Whether to skip entries that are zero, as unused elements of an array are.
     pub leave_out_zeros: bool,
-    /// The member that a table is sorted by; the first number where there is none.
+    /// The member by which a table is sorted; `None` for the first number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
-    /// The stacks that its keys name.
+    /// The stacks in its keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacks: Vec<Stack>,
-    /// What the average of a histogram's values is made of, where a program keeps it.
+    /// The numbers for the average of a histogram's values, if programs keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<Average>,
-    /// An entry is what one CPU counted; its key ends in the member `cpu`.
+    /// Whether an entry is the value of one CPU; then its key ends in the member `cpu`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_cpu: bool,
 }
 
 impl View {
-    /// Whether a histogram is drawn for each key.
+    /// Whether it is shown as a histogram for each key.
     #[must_use]
     pub fn is_histogram(&self) -> bool {
         matches!(self.shape, Shape::Histogram { .. })
     }
 }
 
-/// Numbers in the value of a histogram that its average is made of.
+/// The numbers in a histogram's value from which its average is calculated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Average {
     /// The sum of all values, in the unit of the slots.
     pub sum: Field,
-    /// How many they are; the sum of the slots where there is no such number.
+    /// The number of values; `None` for the sum of the slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<Field>,
 }
 
 impl Average {
-    /// The average of the values in a histogram of so many; none where nothing was summed.
+    /// The average of the values in a histogram with `total` values; `None` if nothing was summed.
     #[must_use]
     pub fn of(&self, value: &[u8], total: u128) -> Option<f64> {
         let count = self.count.map_or(total, |count| count.unsigned(value));
@@ -75,7 +75,7 @@ impl Average {
     }
 }
 
-/// What entries are read from.
+/// The origin of entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadFrom {
@@ -84,40 +84,41 @@ pub enum ReadFrom {
         /// Its name.
         map: String,
     },
-    /// A map whose elements are the slots of histograms. They are put together: an entry is a
-    /// histogram, its value an array of `len` numbers of 8 bytes.
+    /// A map whose elements are slots of histograms. They are joined, so that an entry is a
+    /// histogram whose value is an array of `len` 8-byte numbers.
     Slots {
-        /// The map's name. Its values are one number.
+        /// The map's name. Its values are single numbers.
         map: String,
-        /// Where in the key the slot is.
+        /// The slot in the key.
         slot: Field,
-        /// How many slots a histogram has; what is beyond counts as the last.
+        /// The number of slots in a histogram. Slots beyond it are added to the last one.
         len: usize,
     },
-    /// Arrays of one length in a data section, side by side: entry i holds element i of each.
+    /// Arrays of the same length in a data section, read in parallel: entry i has element i of
+    /// each.
     Section {
-        /// The section's name, with its dot.
+        /// The section's name with its leading dot.
         section: String,
-        /// First byte of each array, and bytes of its elements.
+        /// The offset of each array, and the size of its elements.
         parts: Vec<Field>,
-        /// How many elements each array has.
+        /// The number of elements in each array.
         len: usize,
     },
-    /// Nothing: a stage makes the entries.
+    /// None: a stage makes the entries.
     Stage,
 }
 
-/// What is drawn of a view.
+/// How a view is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// A histogram for each key.
     Histogram {
-        /// Where its slots are.
+        /// Its slots.
         slots: Slots,
-        /// What they count.
+        /// The edges of its slots.
         edges: Edges,
-        /// In which unit.
+        /// The unit of its values.
         unit: String,
     },
     /// A table of counters, largest first.
@@ -126,7 +127,7 @@ pub enum Shape {
     KeyValue,
 }
 
-/// A time as whole microseconds; what never ends is the largest number.
+/// Encodes a duration as integer microseconds; an infinite one is the largest number.
 mod microseconds {
     use std::time::Duration;
 

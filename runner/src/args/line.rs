@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The command line, read in two steps: what stands before the package's name, and, when the package
-//! was read, what is behind it: its own arguments, more options of ecli, and a command.
+//! Parses the command line in two steps: first the words before the package's name; then, once the
+//! package is read, the words after it: arguments of the package, more options of ecli, and a
+//! command.
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,18 +12,18 @@ use super::sort::{Sorted, sort};
 use super::{Origin, Plan, Run};
 use crate::failure::{Failure, exit_code};
 
-/// The command line of `ecli`, of which the part before the package's name was understood.
+/// The command line of `ecli`, parsed up to the package's name.
 #[derive(Debug)]
 pub struct Args {
     /// The words before the package's name.
     before: Vec<OsString>,
-    /// What they mean.
+    /// The options that those words give.
     run: Run,
     name: OsString,
     behind: Vec<OsString>,
 }
 
-/// What the help ends with, and so `ecli` without arguments.
+/// The end of the help, and of what `ecli` prints without arguments.
 const EXAMPLES: &str = "\
 Examples:
   sudo ecli run package.json               trace until Ctrl-C
@@ -53,10 +54,11 @@ enum Command {
 }
 
 impl Args {
-    /// The command line of this process; none where it asked for help, which is printed.
+    /// Parses the command line of this process. Prints help if the command line asks for it, and
+    /// returns `None`.
     ///
     /// # Errors
-    /// With clap's message, which quotes what was given.
+    /// Returns clap's message, which quotes the command line.
     pub fn read() -> Result<Option<Args>, Failure> {
         match Args::of(std::env::args_os().collect()) {
             Ok(args) => Ok(Some(args)),
@@ -85,13 +87,13 @@ impl Args {
         Ok(Args { before, run, name, behind: line })
     }
 
-    /// What is to be run. No file is touched.
+    /// Returns where the package comes from. It touches no file.
     ///
     /// # Errors
-    /// When the package's name makes no sense, or the options before it do not.
+    /// Returns an error if the name is not a package's, or if the options before it are wrong.
     pub(crate) fn package(&self) -> Result<Origin, Failure> {
         let package = self.origin()?;
-        // What is wrong there is so whatever follows.
+        // Options that are wrong here are wrong with any package, so fail before reading it.
         self.run.clone().plan(package.clone(), Vec::new(), None)?;
         Ok(package)
     }
@@ -113,30 +115,31 @@ impl Args {
         })
     }
 
-    /// The package's name, as messages have it.
+    /// The package's name, for messages.
     pub(crate) fn name(&self) -> String {
         self.name.to_string_lossy().into_owned()
     }
 
-    /// Whether there is anything behind the package's name.
+    /// Whether any words follow the package's name.
     pub(crate) fn has_more(&self) -> bool {
         !self.behind.is_empty()
     }
 
-    /// Settles what is meant with a module that is a whole tracer: what is behind its name is its own.
+    /// Makes the plan for a module that is a whole tracer: all words after its name are its
+    /// arguments.
     ///
     /// # Errors
-    /// When that is no text, or options contradict each other.
+    /// Returns an error if a word is not UTF-8, or if options contradict each other.
     pub(crate) fn of_module(self) -> Result<Plan, Failure> {
         let package = self.behind.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
         self.settle(Sorted { package, ..Sorted::default() })
     }
 
-    /// Settles what is meant with a package whose arguments are these; none of `arguments` where
-    /// nothing is behind its name.
+    /// Makes the plan for a package. `arguments` parses the words after its name; it is `None` if
+    /// there are none.
     ///
     /// # Errors
-    /// When something behind its name is no option of the package, nor of ecli.
+    /// Returns an error if a word is an option of neither the package nor ecli.
     pub(crate) fn of_package(self, arguments: Option<&clap::Command>) -> Result<Plan, Failure> {
         let sorted = match arguments {
             Some(arguments) => sort(&self.behind, arguments, &Run::command())?,
@@ -159,7 +162,7 @@ impl Args {
     }
 }
 
-/// A word that must be text.
+/// Converts a word that must be UTF-8.
 pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
     let text = word.to_str().map(str::to_owned);
     text.ok_or_else(|| Failure::usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
@@ -168,7 +171,7 @@ pub(super) fn text(word: &OsStr) -> Result<String, Failure> {
 /// Prints help that was asked for.
 ///
 /// # Errors
-/// With the message, where it is one.
+/// Returns every other message of clap as a failure.
 pub fn clap_answer(error: &clap::Error) -> Result<(), Failure> {
     if !error.use_stderr() {
         let _ = error.print();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Names that are like one that nobody has.
+//! Suggestions for an unknown name.
 
-/// Names that are listed at most.
+/// The maximum number of suggestions.
 const MOST: usize = 3;
 
-/// Those of `names` that `name` may have been meant for, the most likely first.
+/// Returns the names that are similar to `name`, the most similar first.
 pub(crate) fn near<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
     let most = 1 + name.len() / 4;
     let mut found: Vec<(usize, &str)> = names

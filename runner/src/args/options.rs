@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The options of `ecli run`. The comments are the help: each is a sentence or two, and the names of
-//! values are short, so that a line fits 80 columns.
+//! The options of `ecli run`. The doc comments are the help: one or two sentences each, with short
+//! value names, so that each line fits 80 columns.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,11 +17,11 @@ use super::values::{
 };
 use super::{AttachArg, MapSetArg, WasmArg};
 
-/// Keys of a map that a reading shows unless the command line says otherwise. The maps of public
-/// tracers have 10,240.
+/// Default for the number of keys of a map that a reading shows. Public tracers declare maps of
+/// 10,240.
 const MAX_KEYS: u32 = 65_536;
 
-// The headings of the help, in their order.
+// The headings of the help, in the order of display.
 const OUTPUT: &str = "Output";
 const SELECTION: &str = "Selection";
 const READINGS: &str = "Readings of maps";
@@ -31,7 +31,7 @@ const TARGETS: &str = "Targets";
 const PROGRAMS: &str = "Programs and maps";
 const WASM: &str = "Wasm modules";
 
-/// What the help ends with.
+/// The end of the help.
 const VALUES: &str = "\
 Values:
   TIME    a number with ms, s, m or h; seconds without a unit
@@ -65,8 +65,8 @@ pub struct Run {
     #[arg(hide_possible_values = true, value_parser = format_parser())]
     pub format: Option<&'static FormatKind>,
 
-    /// Write to FILE instead of standard output (-). FORMAT:FILE adds an output with its own format;
-    /// repeatable
+    /// Write to FILE instead of standard output (-). FORMAT:FILE adds an output with its own
+    /// format; repeatable
     #[arg(short, long, value_name = "[FORMAT:]FILE", value_parser = output_parser())]
     pub output: Vec<OutputArg>,
 
@@ -107,7 +107,7 @@ pub struct Run {
     #[arg(long, value_name = "EXPR", help_heading = SELECTION)]
     pub until: Option<String>,
 
-    /// Read the maps at this interval. It overrides the package
+    /// Read maps at this interval; overrides the package
     #[arg(short, long, value_name = "TIME", value_parser = duration, help_heading = SELECTION)]
     pub interval: Option<Duration>,
 
@@ -128,11 +128,11 @@ pub struct Run {
     #[arg(long, help_heading = READINGS)]
     pub merge: bool,
 
-    /// Show an entry for each CPU, in maps that have a value for each CPU
+    /// Show an entry for each CPU in per-CPU maps
     #[arg(long, help_heading = READINGS)]
     pub per_cpu: bool,
 
-    /// Show the difference to the previous reading, not the total
+    /// Show the change since the previous reading, not the total
     #[arg(long, help_heading = READINGS)]
     pub clear: bool,
 
@@ -157,7 +157,7 @@ pub struct Run {
     #[arg(help_heading = RUN)]
     pub count: Option<u64>,
 
-    /// Wait for the first reading with data, or the first record; show it, and end
+    /// Show the first record, or the first reading with data, and end
     #[arg(long, conflicts_with = "count", help_heading = RUN)]
     pub once: bool,
 
@@ -186,7 +186,7 @@ pub struct Run {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub comm: Option<String>,
 
-    /// Trace only this cgroup: a directory of the cgroup hierarchy of version 2
+    /// Trace only this cgroup, a directory of the cgroup v2 hierarchy
     #[arg(long, value_name = "PATH", help_heading = SCOPE)]
     pub cgroup: Option<PathBuf>,
 
@@ -199,7 +199,7 @@ pub struct Run {
     #[arg(long, value_name = "PROG=TARGET", value_parser = attach, help_heading = TARGETS)]
     pub attach: Vec<AttachArg>,
 
-    /// Set the network interface, a name or a number, for all programs that attach to one
+    /// Set the network interface, by name or number, for all programs that attach to one
     #[arg(long, value_name = "NAME", help_heading = TARGETS)]
     pub interface: Option<String>,
 
@@ -211,7 +211,7 @@ pub struct Run {
     #[arg(long, value_name = "MAP=KEY:VAL", value_parser = map_set, help_heading = TARGETS)]
     pub map_set: Vec<MapSetArg>,
 
-    /// Replace an XDP program that is already attached. It comes back at the end, but not after
+    /// Replace an XDP program that is already attached. ecli restores it at the end, but not after
     /// kill -9
     #[arg(long, help_heading = TARGETS)]
     pub force: bool,
@@ -236,7 +236,7 @@ pub struct Run {
     #[arg(long, help_heading = PROGRAMS)]
     pub as_is: bool,
 
-    /// Run perf_event programs this often per second on each CPU. It overrides the package
+    /// Run perf_event programs this many times per second on each CPU; overrides the package
     #[arg(long, value_name = "HZ", help_heading = PROGRAMS)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub frequency: Option<u64>,
@@ -250,7 +250,7 @@ pub struct Run {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub max_keys: u32,
 
-    /// Limit the memory of all maps of the package [default: a quarter of the machine's]
+    /// Limit the memory of all maps of the package [default: a quarter of the machine's memory]
     #[arg(long, value_name = "SIZE", value_parser = memory, help_heading = PROGRAMS)]
     pub max_memory: Option<u64>,
 
@@ -275,12 +275,12 @@ pub struct Run {
     #[arg(help_heading = WASM)]
     pub wasm_memory: usize,
 
-    /// Limit the time that one call of a module takes
+    /// Limit how long one call of a module may take
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     #[arg(help_heading = WASM)]
     pub wasm_time: Duration,
 
-    /// Give modules an environment variable
+    /// Pass an environment variable to modules
     #[arg(long, value_name = "NAME[=VAL]", help_heading = WASM)]
     pub wasm_env: Vec<String>,
 
@@ -292,13 +292,13 @@ pub struct Run {
     #[arg(long, value_name = "DIR", default_value = "/var/cache/bpfpack", help_heading = WASM)]
     pub wasm_cache: PathBuf,
 
-    /// What the package is: json or wasm. Guessed, whatever is given
+    /// Ignored: ecli detects whether the package is json or wasm
     #[arg(long, value_name = "TYPE", hide = true, value_parser = TYPES, ignore_case = true)]
     pub prog_type: Option<String>,
 
-    /// The package, or a Wasm module that is a whole tracer; `-` is standard input. The package's own
-    /// arguments follow, and options of ecli. The command after `--` starts when all programs are
-    /// attached, and ends the run
+    /// The package, or a Wasm module that is a whole tracer; `-` is standard input. Arguments of
+    /// the package and options of ecli may follow. The command after `--` starts once all programs
+    /// are attached, and its end ends the run
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true, help_heading = Resettable::Reset)]
     pub command_line: Vec<OsString>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The outputs of a run, each a format and a file.
+//! The outputs of a run: each has a format and a file.
 
 use bpfpack_render::FormatKind;
 
@@ -7,8 +7,8 @@ use super::OutputPlan;
 use super::values::OutputArg;
 use crate::failure::Failure;
 
-/// The outputs that the command line asks for. Those with a format of their own stand beside the
-/// others; standard output is one unless another file takes its place.
+/// Resolves `-f` and `-o` to outputs. An output with its own format is added to the others; an
+/// output without a format replaces standard output.
 pub(super) fn outputs(
     format: &'static FormatKind,
     given: Vec<OutputArg>,
@@ -68,7 +68,7 @@ mod tests {
         let any = Args::of(args).unwrap().of_module().ok().unwrap().outputs;
         let file = any[1].file.as_deref().unwrap();
         assert_eq!(file.as_os_str(), OsStr::from_bytes(b"\xff"), "names may be any bytes");
-        // What is no format is a part of the file's name.
+        // An unknown format is part of the file's name.
         assert_eq!(of(&["-o", "xml:a"]).unwrap(), [output("text", Some("xml:a"))]);
         assert_eq!(of(&["-o", "./csv:a"]).unwrap(), [output("text", Some("./csv:a"))]);
         assert!(of(&["-o", "csv:a", "-o", "json:a"]).unwrap_err().contains("`a` is given twice"));

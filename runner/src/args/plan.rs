@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is to be done, as it is meant: [`Plan`].
+//! [`Plan`]: the command line, resolved.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,7 +11,7 @@ use bpfpack_filter::Expr;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
 
-/// Bytes that ecli takes for what it reads unless the command line says otherwise.
+/// Default limit of memory for the data that ecli reads, in bytes.
 const MEMORY: u64 = 256 << 20;
 
 /// Where a package comes from.
@@ -23,31 +23,31 @@ pub enum Origin {
     File(PathBuf),
 }
 
-/// Wasm modules, and what they may do.
+/// Wasm modules and their limits.
 #[derive(Debug)]
 pub struct WasmPlan {
-    /// Post-processors, in the order of what they see.
+    /// Post-processors, in the order in which data passes through them.
     pub modules: Vec<PathBuf>,
-    /// What they are told.
+    /// Values that are passed to the modules.
     pub arguments: Vec<WasmArg>,
-    /// Those of the package are left out.
+    /// Whether to ignore the modules in the package.
     pub only_given: bool,
-    /// Bytes of memory.
+    /// Memory limit of a module, in bytes.
     pub memory: usize,
-    /// Time for a call.
+    /// Time limit of one call.
     pub time: Duration,
-    /// Their environment.
+    /// The modules' environment variables: name, value.
     pub environment: Vec<(String, String)>,
-    /// The folders that they may read.
+    /// Directories that the modules may read.
     pub directories: Vec<PathBuf>,
-    /// Where they are kept once they are compiled.
+    /// Directory for compiled modules; `None` keeps nothing.
     pub cache: Option<PathBuf>,
 }
 
-/// A value that modules are told.
+/// A value that is passed to modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WasmArg {
-    /// The module; all where none is named.
+    /// The module; `None` passes the value to all.
     pub module: Option<String>,
     /// The value's name.
     pub name: String,
@@ -55,18 +55,18 @@ pub struct WasmArg {
     pub value: String,
 }
 
-/// A target for programs.
+/// A target for programs, from `--attach`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachArg {
-    /// The programs' names, as a pattern.
+    /// A pattern for the programs' names.
     pub pattern: String,
-    /// What kind of hook it is.
+    /// The kind of attach point.
     pub kind: String,
-    /// Which one; none where they are not to be loaded.
+    /// The target; `None` keeps the programs from being loaded.
     pub target: Option<String>,
 }
 
-/// A value for a map.
+/// A value for a map, from `--map-set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapSetArg {
     /// The map's name.
@@ -77,12 +77,12 @@ pub struct MapSetArg {
     pub value: String,
 }
 
-/// An output that is asked for.
+/// An output: a format and a file.
 #[derive(Clone, PartialEq)]
 pub struct OutputPlan {
-    /// How frames look.
+    /// The format.
     pub format: &'static FormatKind,
-    /// The file; standard output where there is none.
+    /// The file; `None` is standard output.
     pub file: Option<PathBuf>,
 }
 
@@ -96,131 +96,131 @@ impl fmt::Debug for OutputPlan {
 }
 
 impl OutputPlan {
-    /// Whether it is text for somebody who looks at a terminal.
+    /// Whether this is text on a terminal.
     pub(crate) fn is_screen(&self) -> bool {
         self.format == formats::TEXT && self.is_terminal()
     }
 
-    /// The same, drawn in place where that is asked for and it can be.
+    /// The same output, with the live format if `is_live` is set and the output is text on a
+    /// terminal.
     pub(crate) fn on_screen(&self, is_live: bool) -> OutputPlan {
         let is_live = is_live && self.is_screen();
         OutputPlan { format: if is_live { formats::LIVE } else { self.format }, ..self.clone() }
     }
 
-    /// Whether it goes to a terminal.
+    /// Whether this output goes to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()
     }
 }
 
-/// Whether histograms are drawn over time.
+/// Whether an output draws histograms over time.
 pub(super) fn has_heat_map(outputs: &[OutputPlan]) -> bool {
     outputs.iter().any(|output| output.format == formats::HEAT_MAP)
 }
 
-/// What is to be done.
+/// What to run and how, fully resolved.
 #[derive(Debug)]
 pub struct Plan {
-    /// The package.
+    /// Where the package comes from.
     pub package: Origin,
-    /// The package's own arguments, the first being its name.
+    /// The package's arguments; the first is the package's name.
     pub arguments: Vec<String>,
-    /// A command that is run while there is tracing.
+    /// The command to run and trace.
     pub command: Option<Vec<OsString>>,
-    /// Where frames go, and how they look there.
+    /// The outputs.
     pub outputs: Vec<OutputPlan>,
-    /// What is kept of records and readings: all have to hold.
+    /// Filters for records and entries. Something is shown if all filters hold.
     pub filters: Vec<Expr>,
-    /// What ends the run once it is shown.
+    /// The run ends once something is shown for which this holds.
     pub until: Option<Expr>,
-    /// The members of records that are shown; all where there are none.
+    /// The members of records to show; empty shows all.
     pub fields: Vec<String>,
-    /// The maps and buffers that are shown; all where there are none.
+    /// The maps, buffers and variables to show; empty shows all.
     pub only: Vec<String>,
-    /// The time before each record, if not what is usual in the format.
+    /// The time column; `None` is the format's default.
     pub time: Option<TimeColumn>,
-    /// Bare numbers in text.
+    /// Whether text shows bare numbers instead of meanings.
     pub raw: bool,
-    /// What numbers stand for in the other formats.
+    /// Whether formats other than text show meanings, too.
     pub decode: bool,
-    /// Files and lines of addresses.
+    /// Whether stacks show source files and lines.
     pub lines: bool,
-    /// A loss is a failure.
+    /// Whether lost records are a failure.
     pub strict: bool,
-    /// How often programs sample, if not as the package says.
+    /// Samples per second and CPU; `None` leaves it to the package.
     pub frequency: Option<u64>,
-    /// Time between two readings, if not the package's.
+    /// Time between two readings; `None` leaves it to the package.
     pub interval: Option<Duration>,
-    /// Readings until it ends.
+    /// Readings of each map, or records, after which the run ends.
     pub count: Option<u64>,
-    /// It ends with the first record, or the first reading of each view.
+    /// Whether the run ends after the first record, or the first reading of each view.
     pub once: bool,
-    /// Time until it ends.
+    /// Time after which the run ends.
     pub duration: Option<Duration>,
-    /// Differences from reading to reading, even where the package does not ask for them.
+    /// Whether readings show differences even if the package does not ask for them.
     pub clear: bool,
-    /// Readings are not drawn in place.
+    /// Whether readings are appended, not redrawn in place.
     pub no_redraw: bool,
-    /// What each CPU counted is kept apart.
+    /// Whether the values of each CPU are shown separately.
     pub per_cpu: bool,
-    /// How readings are arranged.
+    /// Grouping, rates and order of readings.
     pub arrangement: Arrangement,
-    /// The time before each reading of a histogram.
+    /// Whether the time is printed before each reading.
     pub timestamp: bool,
-    /// The cgroup that is traced, the target of programs and content of maps.
+    /// The cgroup to trace: the target of cgroup programs, and the content of cgroup maps.
     pub cgroup: Option<PathBuf>,
-    /// How many entries maps are made with.
+    /// Sizes of maps: name, number of entries.
     pub map_entries: Vec<(String, u32)>,
-    /// Bytes that maps may take, and ecli for what it reads of them.
+    /// Memory limit in bytes: for the maps together, and for the data that ecli reads from them.
     pub max_memory: Option<u64>,
-    /// Keys of a map that a reading shows.
+    /// The maximum number of keys of a map in a reading.
     pub max_keys: usize,
-    /// Where maps may be pinned.
+    /// The directory below which maps may be pinned.
     pub pin: Option<PathBuf>,
-    /// The program that reads the files of other processes, or waits to become the command, when it
-    /// is started under a name of its own: ecli.
+    /// The program to start as symbolizer and as waiting process; normally ecli itself.
     pub program: PathBuf,
-    /// Targets of programs, the last one counting.
+    /// Targets of programs; the last one for a program wins.
     pub attach: Vec<AttachArg>,
-    /// The interface of all programs that want one.
+    /// The network interface for all programs that attach to one.
     pub interface: Option<String>,
-    /// The program or library of all user functions whose section names none.
+    /// The program or library for user function probes whose section names none.
     pub binary: Option<String>,
-    /// The process that is traced, whose user functions are probed.
+    /// The process to trace; user functions are probed in it.
     pub process: Option<u32>,
-    /// The name of the threads that are traced.
+    /// The name of the threads to trace.
     pub comm: Option<String>,
-    /// The container that is traced.
+    /// The container to trace.
     pub container: Option<String>,
-    /// What others have attached is replaced.
+    /// Whether to replace XDP programs that are attached already.
     pub force: bool,
-    /// What cannot be attached is left out.
+    /// Whether to continue if some programs cannot be attached.
     pub loose: bool,
-    /// Values that maps get before anything is attached.
+    /// Values to put into maps before programs are attached.
     pub map_set: Vec<MapSetArg>,
-    /// No choice among alternatives.
+    /// Whether to attach alternatives for the same event, too.
     pub attach_all: bool,
-    /// Programs that are loaded in any case.
+    /// Programs to attach instead of their alternatives.
     pub with: Vec<String>,
-    /// Programs that are not loaded.
+    /// Programs not to load.
     pub without: Vec<String>,
-    /// The object is loaded without counts.
+    /// Whether to load the object unchanged, without counting losses.
     pub as_is: bool,
-    /// What concerns Wasm modules.
+    /// Options for Wasm modules.
     pub wasm: WasmPlan,
-    /// Only errors on stderr.
+    /// Whether standard error shows only errors.
     pub quiet: bool,
-    /// Everything on stderr.
+    /// Whether standard error shows libbpf's messages, too.
     pub verbose: bool,
 }
 
 impl Plan {
-    /// Whether histograms are drawn over time.
+    /// Whether an output draws histograms over time.
     pub(crate) fn has_heat_map(&self) -> bool {
         has_heat_map(&self.outputs)
     }
 
-    /// Bytes that ecli may take for what it reads.
+    /// Limit for the data that ecli reads, in bytes.
     pub fn memory(&self) -> u64 {
         self.max_memory.unwrap_or(MEMORY)
     }

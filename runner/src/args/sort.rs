@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What is behind the package's name: its own arguments, options of ecli, and a command. Where both
-//! have an option of one name, it is the package's.
+//! Sorts the words after the package's name: arguments of the package, options of ecli, and a
+//! command. If both have an option of the same name, the package's wins.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,33 +11,33 @@ use super::line::text;
 use super::near::near;
 use crate::failure::Failure;
 
-/// The words behind the package's name, by whose they are.
+/// The words after the package's name, sorted by owner.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sorted {
     /// Options of ecli, with their values.
     pub(super) own: Vec<OsString>,
     /// Arguments of the package.
     pub(super) package: Vec<String>,
-    /// What is behind `--`.
+    /// The words after `--`.
     pub(super) command: Option<Vec<OsString>>,
 }
 
-/// The two who know options.
+/// The options of the package and of ecli.
 struct Known<'c> {
     package: &'c Command,
     own: &'c Command,
 }
 
-/// An option, and whose it is.
+/// An option and its owner.
 struct Found<'c> {
     arg: &'c Arg,
     is_own: bool,
 }
 
-/// Sorts words by asking both whose they are.
+/// Assigns each word to the package or to ecli.
 ///
 /// # Errors
-/// Names what nobody knows, and what is like it.
+/// Returns an error that names an unknown option and suggests similar ones.
 pub(super) fn sort(
     words: &[OsString],
     package: &Command,
@@ -74,7 +74,7 @@ pub(super) fn sort(
 }
 
 impl Sorted {
-    /// Takes `--name` or `--name=value`; whether the next word is its value.
+    /// Takes `--name` or `--name=value`. Returns whether the next word is its value.
     fn long(
         &mut self,
         known: &Known<'_>,
@@ -93,7 +93,7 @@ impl Sorted {
         self.value(&found, word, next)
     }
 
-    /// Takes `-x`, `-xVALUE` or `-xyz`; whether the next word is a value.
+    /// Takes `-x`, `-xVALUE` or `-xyz`. Returns whether the next word is a value.
     fn letters(
         &mut self,
         known: &Known<'_>,
@@ -117,7 +117,7 @@ impl Sorted {
         Ok(false)
     }
 
-    /// Takes the next word where it is the value of an option.
+    /// Takes the next word if it is the value of this option. Returns whether it is.
     fn value(
         &mut self,
         found: &Found<'_>,
@@ -134,7 +134,8 @@ impl Sorted {
         };
         match next.filter(may_be) {
             Some(next) => self.push(found, next).map(|()| true),
-            // clap would take what follows; the package has nothing that follows.
+            // Without a value, clap would consume the next word of ecli's options. For the
+            // package's own option nothing follows, so clap reports it.
             None if found.is_own => {
                 Err(Failure::usage(format!("`{}` needs a value", word.to_string_lossy())))
             }

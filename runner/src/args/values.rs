@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The values of options: text to what is meant, or why it is none.
+//! Parsers for the values of options. Each returns the value, or the reason why the text is wrong.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,28 +15,28 @@ use crate::failure::Failure;
 
 use super::{AttachArg, MapSetArg, WasmArg};
 
-/// A format by its name.
+/// Parses the name of a format.
 pub(super) fn format_parser() -> impl TypedValueParser<Value = &'static FormatKind> {
     PossibleValuesParser::new(formats::names())
         .map(|name| formats::named(&name).unwrap_or(formats::TEXT))
 }
 
-/// What stands before each record, by its name.
+/// Parses the name of a time column.
 pub(super) fn time_parser() -> impl TypedValueParser<Value = TimeColumn> {
     PossibleValuesParser::new(TimeColumn::names())
         .map(|name| TimeColumn::named(&name).unwrap_or(TimeColumn::None))
 }
 
-/// An output as it is written.
+/// The argument of `-o`.
 #[derive(Debug, Clone)]
 pub struct OutputArg {
     /// The format before the colon.
     pub(super) format: Option<&'static FormatKind>,
-    /// The file; none for standard output.
+    /// The file; `None` is standard output.
     pub(super) file: Option<PathBuf>,
 }
 
-/// A file, perhaps with a format before it: `out.txt`, `csv:out.csv`, `-`.
+/// Parses a file name with an optional format: `out.txt`, `csv:out.csv`, `-`.
 fn output(text: &OsStr) -> Result<OutputArg, String> {
     let bytes = text.as_bytes();
     let colon = bytes.iter().position(|byte| *byte == b':');
@@ -55,12 +55,12 @@ fn output(text: &OsStr) -> Result<OutputArg, String> {
     }
 }
 
-/// Parses an output. File names may be any bytes.
+/// Parses an output. A file name may have any bytes.
 pub(super) fn output_parser() -> impl TypedValueParser<Value = OutputArg> {
     OsStringValueParser::new().try_map(|text| output(&text))
 }
 
-/// A column, and which end comes first: `COLUMN`, `COLUMN:asc`, `COLUMN:desc`.
+/// Parses a column and an order: `COLUMN`, `COLUMN:asc`, `COLUMN:desc`.
 pub(super) fn sort(text: &str) -> Result<Sort, String> {
     let (column, is_ascending) = match text.rsplit_once(':') {
         Some((column, "asc")) => (column, true),
@@ -74,32 +74,32 @@ pub(super) fn sort(text: &str) -> Result<Sort, String> {
     Ok(Sort { column: column.to_owned(), is_ascending })
 }
 
-/// An expression of an option.
+/// Parses the expression of an option.
 pub(super) fn expr(option: &str, text: &str) -> Result<Expr, Failure> {
     Expr::parse(text).map_err(|error| expr_failure(option, &error))
 }
 
-/// What is wrong with an expression of an option, and where.
+/// A failure that shows what is wrong with the expression of an option, and where.
 pub(crate) fn expr_failure(option: &str, error: &FilterError) -> Failure {
     let failure = Failure::usage(format!("{option}: {error}")).details(error.marked());
     error.hint.iter().fold(failure, |failure, hint| failure.hint(hint.clone()))
 }
 
-/// What a package may be, as eunomia's ecli has it.
+/// The types of packages that eunomia's ecli accepts.
 pub(super) const TYPES: [&str; 4] = ["json", "JsonEunomia", "wasm", "WasmModule"];
 
-/// What `-p` is: a process. With eunomia's ecli, it is the type of the package.
+/// The argument of `-p`: a process. In eunomia's ecli, `-p` gives the type of the package.
 #[derive(Debug, Clone, Copy)]
 pub struct PidArg(Option<u32>);
 
 impl PidArg {
-    /// The process, if it is one.
+    /// The process, unless a type was given.
     pub(super) fn process(self) -> Option<u32> {
         self.0
     }
 }
 
-/// A process, or a type, which says nothing.
+/// Parses a process ID. A type of package is accepted and ignored.
 pub(super) fn pid(text: &str) -> Result<PidArg, String> {
     if TYPES.iter().any(|ty| ty.eq_ignore_ascii_case(text)) {
         return Ok(PidArg(None));
@@ -108,7 +108,7 @@ pub(super) fn pid(text: &str) -> Result<PidArg, String> {
     pid.map(|pid| PidArg(Some(pid))).ok_or_else(|| "it must be a process ID".into())
 }
 
-/// A map's name and a number.
+/// Parses `MAP=N`.
 pub(super) fn map_entries(text: &str) -> Result<(String, u32), String> {
     let (name, number) = text.split_once('=').ok_or("it must be MAP=N")?;
     let number = number.parse().ok().filter(|number| *number > 0);
@@ -116,7 +116,7 @@ pub(super) fn map_entries(text: &str) -> Result<(String, u32), String> {
     Ok((name.to_owned(), number))
 }
 
-/// A target for programs: `PROGRAM=KIND:TARGET`, or `PROGRAM=off`.
+/// Parses a target for programs: `PROGRAM=KIND:TARGET`, or `PROGRAM=off`.
 pub(super) fn attach(text: &str) -> Result<AttachArg, String> {
     let (pattern, target) = text.split_once('=').ok_or("it must be PROGRAM=TARGET")?;
     if pattern.is_empty() {
@@ -130,14 +130,14 @@ pub(super) fn attach(text: &str) -> Result<AttachArg, String> {
     Ok(AttachArg { pattern: pattern.to_owned(), kind: kind.to_owned(), target })
 }
 
-/// A value for a map: `MAP=KEY:VALUE`.
+/// Parses a value for a map: `MAP=KEY:VALUE`.
 pub(super) fn map_set(text: &str) -> Result<MapSetArg, String> {
     let parts = text.split_once('=').and_then(|(map, rest)| Some((map, rest.split_once(':')?)));
     let (map, (key, value)) = parts.ok_or("it must be MAP=KEY:VALUE")?;
     Ok(MapSetArg { map: map.to_owned(), key: key.to_owned(), value: value.to_owned() })
 }
 
-/// A value for modules: `key=value`, or `module:key=value`.
+/// Parses a value for modules: `key=value`, or `module:key=value`.
 pub(super) fn wasm_arg(text: &str) -> Result<WasmArg, String> {
     let (name, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
     let (module, name) = match name.split_once(':') {
@@ -150,7 +150,7 @@ pub(super) fn wasm_arg(text: &str) -> Result<WasmArg, String> {
     Ok(WasmArg { module, name: name.to_owned(), value: value.to_owned() })
 }
 
-/// A variable of the environment: with its value, or as it is here.
+/// Parses an environment variable: `NAME=VALUE`, or `NAME` with its value in this environment.
 pub(super) fn variable(text: &str) -> (String, String) {
     match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
@@ -158,19 +158,19 @@ pub(super) fn variable(text: &str) -> (String, String) {
     }
 }
 
-/// The memory of a Wasm module in bytes, with K, M or G.
+/// Parses the memory limit of a Wasm module: bytes, or with K, M or G.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let size = bytes(text)?.filter(|size| (1 << 16..=1 << 32).contains(size));
     size.map(|size| size as usize).ok_or_else(|| "it must be from 64K to 4G".into())
 }
 
-/// Memory in bytes, with K, M or G.
+/// Parses a memory limit: bytes, or with K, M or G.
 pub(super) fn memory(text: &str) -> Result<u64, String> {
     let size = bytes(text)?.filter(|size| (16 << 20..=1 << 42).contains(size));
     size.ok_or_else(|| "it must be from 16M to 4096G".into())
 }
 
-/// A number of bytes; none where it is larger than any.
+/// Parses a number of bytes; `None` if it does not fit 64 bits.
 fn bytes(text: &str) -> Result<Option<u64>, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -185,7 +185,7 @@ fn bytes(text: &str) -> Result<Option<u64>, String> {
     Ok(number.checked_mul(1 << unit))
 }
 
-/// A time: a number with `ms`, `s`, `m` or `h`; seconds without.
+/// Parses a time: a number with `ms`, `s`, `m` or `h`; without a unit, seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
@@ -198,7 +198,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
     let ms = number * unit_ms;
-    // A year, and not more often than the clock's tick.
+    // At most a year, at least a millisecond.
     if !(1.0..=366.0 * 24.0 * 3600e3).contains(&ms) {
         return Err("it must be from 1ms to a year".into());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Programs whose target the kernel has to know when it loads them: functions that they trace by the
-//! kernel's type information, and functions of other programs that they replace.
+//! Programs whose target the kernel must know at load time: functions that they trace by BTF, and
+//! functions of other programs that they replace.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -13,11 +13,12 @@ use crate::failure::{Failure, exit_code};
 use crate::load::{Opened, Refused};
 use crate::sys;
 
-/// Has programs loaded for what the command line names. Returns the programs that others replace a
-/// function of: they have to be open until the object is loaded.
+/// Sets load-time targets from the command line. Returns descriptors of the programs of which
+/// functions are replaced; they must stay open until the object is loaded.
 ///
 /// # Errors
-/// When a way does not suit a program, or the kernel has no such function.
+/// Returns an error if a way of attaching does not suit a program, or the kernel has no such
+/// function.
 pub(super) fn aim(
     opened: &mut Opened,
     assignments: &Assignments,
@@ -62,7 +63,7 @@ pub(super) fn aim(
     Ok(replaced_programs)
 }
 
-/// What a kind of hook is to the kernel.
+/// The kernel's attach type for a kind of attach point.
 fn attach_type(kind: &str) -> Option<ProgramAttachType> {
     Some(match kind {
         "fentry" => ProgramAttachType::TraceFentry,
@@ -71,16 +72,16 @@ fn attach_type(kind: &str) -> Option<ProgramAttachType> {
         "tp_btf" => ProgramAttachType::TraceRawTp,
         "kprobe.multi" | "kretprobe.multi" => ProgramAttachType::KprobeMulti,
         "uprobe.multi" | "uretprobe.multi" => ProgramAttachType::TraceUprobeMulti,
-        // libbpf attaches these by links of user functions where the kernel has them.
+        // libbpf attaches USDT probes by uprobe_multi links if the kernel has them.
         "usdt" if sys::has_links_of_user_functions() => ProgramAttachType::TraceUprobeMulti,
-        // None: it is the number 0.
+        // These have no attach type; this constant is 0.
         "kprobe" | "kretprobe" | "ksyscall" | "kretsyscall" => ProgramAttachType::CgroupInetIngress,
         _ => return None,
     })
 }
 
-/// A program that is attached somewhere, and a function of it: `ID:FUNCTION`, or the path where it is
-/// pinned in place of the number.
+/// Parses a loaded program and one of its functions: `ID:FUNCTION`, or `PATH:FUNCTION` with the
+/// path of a pin.
 fn replaced(target: &str) -> Result<(Option<OwnedFd>, &str), Failure> {
     let (program, function) = target.rsplit_once(':').ok_or_else(|| {
         Failure::usage(format!(

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! Programs of one object that are alternatives for the same event, of which one is to run.
+//! Chooses among programs of one object that are alternatives for the same event.
 //!
-//! Portable tracers hold an event's program twice: once for a fast hook that newer kernels have
-//! (`tp_btf`, `fentry`), once for one that all have (`raw_tp`, `kprobe`). To attach both counts
-//! every event twice. The rule, which is also in runner/README.md:
+//! Portable tracers have two programs for an event: one for a fast attach point of newer kernels
+//! (`tp_btf`, `fentry`), and one for an attach point that all kernels have (`raw_tp`, `kprobe`).
+//! Attaching both would count every event twice. The rule, also in runner/README.md:
 //!
-//! 1. Two programs are for the same event when their sections name the same tracepoint
-//!    (`tp_btf/X`, `raw_tp/X`, `tp/CATEGORY/X`), the same function's entry (`fentry/f`,
-//!    `kprobe/f`), or the same function's return (`fexit/f`, `kretprobe/f`), without an offset,
-//!    a pattern or a module.
-//! 2. They are alternatives when they are of different kinds, and the one of the worse kind uses
-//!    all maps and global variables that the other uses, through the functions that they call,
-//!    too. (It may use more: a kretprobe must keep what fexit is handed.) Programs of one kind are
-//!    never alternatives, nor are programs that share nothing.
-//! 3. Of alternatives, the best kind runs that the kernel loads and attaches, for all events of the
-//!    object together, so that an entry and its exit are always of one kind.
+//! 1. Two programs are for the same event if their sections name the same tracepoint (`tp_btf/X`,
+//!    `raw_tp/X`, `tp/CATEGORY/X`), the entry of the same function (`fentry/f`, `kprobe/f`), or its
+//!    return (`fexit/f`, `kretprobe/f`), without an offset, a pattern or a module.
+//! 2. They are alternatives if their kinds differ, and the one of the worse kind uses all maps and
+//!    global variables that the other uses, including those of the functions they call. (It may use
+//!    more: a kretprobe must save what fexit receives.) Programs of the same kind, or programs that
+//!    share nothing, are never alternatives.
+//! 3. Among alternatives, ecli chooses the best kind that the kernel loads and attaches. The choice
+//!    is the same for all events of the object, so an entry and its exit are always of the same
+//!    kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,21 +22,21 @@ use bpfpack_schemas::object::{BpfObject, Program, State};
 
 use super::kinds::{Alternative, Family, ProgramKind, Rank, ranks_without_btf};
 
-/// What a program attaches to.
+/// The event that a program attaches to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
     family: Family,
-    /// Distinguishes a function's entry from its return.
+    /// Whether it is a function's return, not its entry.
     is_return: bool,
     target: String,
 }
 
-/// Alternatives for one event, best first.
+/// The alternatives for one event, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
-    /// Which kinds of hooks they are.
+    /// The family of their kinds.
     family: Family,
-    /// Rank of the kind, and the program, of each.
+    /// The rank of its kind, and the program.
     members: Vec<(Rank, Program)>,
 }
 
@@ -44,15 +44,15 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Alternatives {
     groups: Vec<Group>,
-    /// Ranks that the kernel has refused are below this, for each family.
+    /// For each family, the lowest rank that the kernel has not refused.
     lowest: BTreeMap<Family, Rank>,
-    /// Programs that the user or the package wants, whatever is better.
+    /// Programs that the user or the package chooses regardless of rank.
     wanted: BTreeSet<String>,
 }
 
 impl Alternatives {
-    /// Finds them among the programs that may be loaded. Those that are `wanted` win over their
-    /// alternatives, all of them where there are several.
+    /// Finds alternatives among the programs that may be loaded. A program in `wanted` wins over
+    /// its alternatives; if several are wanted, all of them are loaded.
     pub(super) fn find(
         elf: &BpfObject<'_>,
         may_load: impl Fn(&str) -> bool,
@@ -67,12 +67,12 @@ impl Alternatives {
         Alternatives { groups, wanted, ..Default::default() }
     }
 
-    /// Whether there are any.
+    /// Whether the object has alternatives.
     pub(super) fn exist(&self) -> bool {
         !self.groups.is_empty()
     }
 
-    /// Names of the programs that are not to be loaded.
+    /// The names of the programs that are not loaded.
     pub(super) fn left_out(&self) -> BTreeSet<&str> {
         let others = self.groups.iter().flat_map(|group| {
             let chosen = self.chosen(group);
@@ -81,8 +81,8 @@ impl Alternatives {
         others.collect()
     }
 
-    /// Gives up the kind of hook that `program` has, after the kernel refused it; false where there
-    /// is nothing below.
+    /// Gives up the kind of `program` after the kernel refused it. Returns false if there is no
+    /// worse kind.
     pub(super) fn give_up(&mut self, program: &str) -> bool {
         let is_of = |group: &&Group| self.chosen(group).iter().any(|p| p.name == program);
         let Some(group) = self.groups.iter().find(is_of) else {
@@ -99,7 +99,7 @@ impl Alternatives {
         true
     }
 
-    /// Leaves programs out of the choice: they are not loaded.
+    /// Removes programs that are not loaded from the choice.
     pub(super) fn forget(&mut self, programs: &BTreeSet<String>) {
         for group in &mut self.groups {
             group.members.retain(|(_, program)| !programs.contains(&program.name));
@@ -107,12 +107,12 @@ impl Alternatives {
         self.groups.retain(|group| group.members.len() > 1);
     }
 
-    /// Gives up the hooks that need the kernel's BTF.
+    /// Gives up the kinds that need the kernel's BTF.
     pub(super) fn give_up_btf(&mut self) {
         self.lowest = ranks_without_btf().collect();
     }
 
-    /// A line for each choice: the kind, what runs, what does not.
+    /// A line for each choice: the kind, the programs that run, and those that do not.
     pub(super) fn describe(&self) -> Vec<String> {
         let mut by_kind: BTreeMap<String, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
         for group in &self.groups {
@@ -155,7 +155,7 @@ impl Alternatives {
     }
 }
 
-/// The kind of hook in a section's name.
+/// The kind of attach point in a section's name.
 fn kind_of(section: &str) -> &str {
     section.split('/').next().unwrap_or(section)
 }
@@ -168,7 +168,7 @@ fn may_have_alternatives(programs: &[Program]) -> bool {
         .any(|(event, _)| !seen.insert(event))
 }
 
-/// The event of a section and the rank of its kind; none for what has no alternative.
+/// The event of a section and the rank of its kind; `None` if it cannot have alternatives.
 fn event(section: &str) -> Option<(Event, Rank)> {
     let Alternative { family, rank, is_return, has_category } =
         ProgramKind::of(section).alternative?;
@@ -194,9 +194,9 @@ fn groups(programs: Vec<Program>, state: &BTreeMap<String, State>) -> Vec<Group>
     let mut found = Vec::new();
     for (event, mut programs) in by_event {
         programs.sort_by_key(|(rank, _)| *rank);
-        // Each program joins a group of the event whose best member it can stand in for, and which
-        // has none of its kind yet; else it begins one. Those that match exactly go first, so that
-        // one with more state does not take the place of one with the same.
+        // Each program joins a group of its event if it can replace the best member and the group
+        // has no program of its kind; otherwise it starts a new group. Exact matches join first, so
+        // that a program that uses more state does not take the place of one that uses the same.
         let mut of_event: Vec<Group> = Vec::new();
         for exactly in [true, false] {
             for (rank, program) in std::mem::take(&mut programs) {
@@ -230,7 +230,7 @@ mod tests {
             .iter()
             .map(|(name, section, _)| Program { name: (*name).into(), section: (*section).into() })
             .collect();
-        // A letter for each map.
+        // One letter for each map.
         let state = programs
             .iter()
             .map(|(name, _, maps)| {
@@ -267,13 +267,13 @@ mod tests {
             &[("a", "tp_btf/x", "m"), ("b", "raw_tp/y", "m")][..],
             &[("a", "fentry/f", "m"), ("b", "kretprobe/f", "m")],
             &[("a", "tp_btf/f", "m"), ("b", "kprobe/f", "m")],
-            // the same kind twice is meant so
+            // two programs of the same kind are intended
             &[("a", "tp_btf/x", "m"), ("b", "tp_btf/x", "m")],
             // other data
             &[("a", "tp_btf/x", "m"), ("b", "raw_tp/x", "n")],
             &[("a", "tp_btf/x", "m n"), ("b", "raw_tp/x", "m")],
             &[("a", "tp_btf/x", ""), ("b", "raw_tp/x", "m")],
-            // places inside a function, patterns
+            // offsets in a function, patterns
             &[("a", "fentry/f", "m"), ("b", "kprobe/f+0x10", "m")],
             &[("a", "fentry/f*", "m"), ("b", "kprobe/f*", "m")],
             &[("a", "xdp", "m"), ("b", "xdp", "m")],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The targets that the command line gives to programs: `--attach`, and the options that give all
-//! programs of a kind the same.
+//! The targets that the command line gives to programs: `--attach`, and the options that set the
+//! target of all programs of a kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,38 +14,38 @@ use super::way::{self, Way};
 use crate::args::{AttachArg, Plan};
 use crate::failure::Failure;
 
-/// A target that a program was given.
+/// The target of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Assigned {
-    /// What kind of hook it is.
+    /// The kind of attach point.
     pub(super) kind: String,
-    /// Which one.
+    /// The target.
     pub(super) target: String,
 }
 
 impl Assigned {
-    /// The way that `--attach` names; none where the program's own kind is meant.
+    /// The way of attaching that `--attach` names; `None` if the program's own kind applies.
     pub(super) fn way(&self) -> Option<&'static Way> {
         way::named(&self.kind)
     }
 }
 
-/// The targets of the programs of an object.
+/// The targets for the programs of an object.
 #[derive(Debug, Default)]
 pub(super) struct Assignments {
     by_program: BTreeMap<String, Assigned>,
     /// Programs that `--attach` names a target for.
     pub(super) wanted: BTreeSet<String>,
-    /// Programs that are not to be loaded.
+    /// Programs not to load.
     pub(super) off: BTreeSet<String>,
 }
 
 impl Assignments {
-    /// What a command line says about the programs of an object. Of several that concern a program,
-    /// the last counts, and `--attach` over the others.
+    /// Reads targets from the plan. The last one for a program wins, and `--attach` wins over other
+    /// options.
     ///
     /// # Errors
-    /// When there is no such program, or no such way of attaching.
+    /// Returns an error if there is no such program, or no such way of attaching.
     pub(super) fn new(programs: &[Program], plan: &Plan) -> Result<Assignments, Failure> {
         let mut assignments = Assignments::default();
         let interface = plan.interface.as_deref();
@@ -75,7 +75,7 @@ impl Assignments {
         for arg in &plan.attach {
             assignments.add(programs, arg)?;
         }
-        // Who names a program wants it, whatever a pattern says of all.
+        // An explicit `--with` wins over a pattern that turns programs off.
         for name in &plan.with {
             assignments.off.remove(name);
         }
@@ -114,18 +114,18 @@ impl Assignments {
         Ok(())
     }
 
-    /// What a program was given.
+    /// The target of a program.
     pub(super) fn of(&self, program: &str) -> Option<&Assigned> {
         self.by_program.get(program)
     }
 
-    /// What was given, by the programs' names.
+    /// All targets with the programs' names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Assigned)> {
         self.by_program.iter().map(|(name, assigned)| (&**name, assigned))
     }
 }
 
-/// Whether options that are only for some programs are for any.
+/// Checks that each option for some kind of program applies to at least one program.
 fn check_options(programs: &[Program], plan: &Plan) -> Result<(), Failure> {
     let of_sections = programs.iter().map(|program| ProgramKind::of(&program.section).method);
     let named = plan.attach.iter().filter_map(|arg| way::named(&arg.kind)).map(|way| way.method);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Programs and libraries by their names: found as the shell or the dynamic loader would, among the
-//! files of this process or of another one, which may be in a container.
+//! Finds programs and libraries by name, as the shell or the dynamic loader does, among the files
+//! of this process or of another one, which may be in a container.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,32 +14,33 @@ use object::elf::{STB_LOCAL, STT_FUNC, STT_GNU_IFUNC};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-/// The name of the program of a process.
+/// The name that stands for the program of the process.
 pub(super) const SELF: &str = "/proc/self/exe";
 
-/// Where programs are beside the folders of `PATH`, which sudo may have shortened.
+/// Directories of programs in addition to `PATH`, which sudo may shorten.
 const PROGRAMS: [&str; 6] =
     ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// Where libraries are beside what `/etc/ld.so.conf` says.
+/// Directories of libraries in addition to `/etc/ld.so.conf`.
 const LIBRARIES: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
-/// A program or library, open as long as it is needed.
+/// A program or library, kept open as long as it is used.
 #[derive(Debug)]
 pub(super) struct Binary {
-    /// What libbpf and the kernel open.
+    /// The path for libbpf and the kernel.
     path: PathBuf,
-    /// Where it was found, for messages.
+    /// The path for messages.
     name: String,
     _file: OwnedFd,
 }
 
 impl Binary {
-    /// Finds it. With a process, its files are meant, whatever its root is.
+    /// Finds a program or library. With a process, it searches the files of that process, which may
+    /// have another root.
     ///
     /// # Errors
-    /// When there is none, or it is no regular file: libbpf would open it, and wait without an end
-    /// for a writer of a pipe.
+    /// Returns an error if nothing is found, or if it is not a regular file. libbpf would open a
+    /// pipe and wait forever for a writer.
     pub(super) fn find(name: &str, process: Option<u32>) -> Result<Binary> {
         let root = Root::of(process)?;
         let candidates = match (name, process) {
@@ -53,7 +54,7 @@ impl Binary {
         let mut error = None;
         for candidate in candidates {
             match root.open(&candidate) {
-                // A script, or what the linker reads in place of a library (`libc.so`).
+                // A script, or a text file that the linker reads in place of a library (`libc.so`).
                 Ok(file) if !is_elf(&file) => {}
                 Ok(file) => return Binary::new(file, candidate, process),
                 Err(found) if found.kind() == ErrorKind::NotFound => {}
@@ -85,20 +86,20 @@ impl Binary {
         }
         let name = found.display().to_string();
         let path = match process {
-            // The file that was found, whatever the path means to this process.
+            // The file itself: the path may mean another file to this process.
             Some(_) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
             None => found,
         };
         Ok(Binary { path, name, _file: file })
     }
 
-    /// Where a function of a name begins in the file; several places, where it has several versions.
-    /// libbpf 1.7 does not find them in a library without a symbol table of its own (`err` is left
-    /// over in `elf_resolve_syms_offsets`), and by a pattern, two versions that are one function would
-    /// count twice.
+    /// Returns the file offsets of a function. There are several if the function has several
+    /// versions. libbpf 1.7 does not find those in a library without a symbol table of its own (in
+    /// `elf_resolve_syms_offsets`, `err` keeps an old value). A pattern would count two versions of
+    /// one function twice.
     ///
     /// # Errors
-    /// When the file is no program or library.
+    /// Returns an error if the file is not a program or library.
     pub(super) fn offsets(&self, function: &str) -> Result<Vec<usize>> {
         let bad = |error: object::Error| Error::new(ErrorKind::InvalidData, error);
         let cache = ReadCache::new(File::open(&self.path)?);
@@ -121,17 +122,18 @@ impl Binary {
         &self.path
     }
 
-    /// For messages.
+    /// The path for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// The addresses of the functions of a name, each once: a library may have several versions of one.
+/// Returns the addresses of the functions with a name, each once: a library may have several
+/// versions of a function.
 ///
 /// # Errors
-/// Where only the name tells different functions of single source files apart; and where what the
-/// name means is chosen when the program starts (`STT_GNU_IFUNC`).
+/// Returns an error if static functions of several source files share the name, or if the function
+/// is chosen at program start (`STT_GNU_IFUNC`).
 fn addresses<'d, S: ObjectSymbol<'d>>(
     symbols: impl Iterator<Item = S>,
     name: &str,
@@ -166,13 +168,13 @@ fn addresses<'d, S: ObjectSymbol<'d>>(
     Ok(if global.is_empty() { local } else { global })
 }
 
-/// Whether a file begins as programs and libraries do.
+/// Whether a file begins with the ELF magic.
 fn is_elf(file: &OwnedFd) -> bool {
     let mut magic = [0; 4];
     rustix::io::pread(file, &mut magic, 0).is_ok_and(|read| read == 4) && magic == *b"\x7fELF"
 }
 
-/// The root of a process.
+/// The root directory of a process; `None` is our own.
 struct Root(Option<OwnedFd>);
 
 impl Root {
@@ -188,8 +190,8 @@ impl Root {
         process.map(open).transpose().map(Root)
     }
 
-    /// Opens a file below the root; links of the other process lead where they lead for it. A pipe
-    /// is not waited for.
+    /// Opens a file below the root. Symbolic links resolve as they do for the other process. It
+    /// does not wait for a writer of a pipe.
     fn open(&self, path: &Path) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(match &self.0 {
@@ -211,11 +213,11 @@ impl Root {
         Some(text)
     }
 
-    /// The names in a folder, in order.
-    fn list(&self, folder: &Path) -> Vec<PathBuf> {
+    /// The paths of the entries in a directory, sorted.
+    fn list(&self, directory: &Path) -> Vec<PathBuf> {
         let names = || -> Option<Vec<PathBuf>> {
-            let folder = self.open(folder).ok()?;
-            let entries = rustix::fs::Dir::new(folder).ok()?;
+            let directory = self.open(directory).ok()?;
+            let entries = rustix::fs::Dir::new(directory).ok()?;
             let name = |entry: rustix::fs::DirEntry| {
                 PathBuf::from(OsStr::from_bytes(entry.file_name().to_bytes()))
             };
@@ -227,13 +229,13 @@ impl Root {
     }
 }
 
-/// Whether a name is one of a library: `libssl`, `libssl.so`, `libc.so.6`.
+/// Whether a name is a library's: `libssl`, `libssl.so`, `libc.so.6`.
 fn is_library(name: &str) -> bool {
     name.starts_with("lib") || name.contains(".so")
 }
 
-/// Whether a file is what a library's name means: itself, or with a version behind it. `libssl` is
-/// `libssl.so.3`, and `libc.so` is `libc.so.6`.
+/// Whether a file name matches a library's name, with any version: `libssl` matches `libssl.so.3`,
+/// and `libc.so` matches `libc.so.6`.
 fn is_version_of(file: &str, name: &str) -> bool {
     let Some(rest) = file.strip_prefix(name) else { return false };
     let is_version = |rest: &str| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -242,7 +244,7 @@ fn is_version_of(file: &str, name: &str) -> bool {
         || name.ends_with(".so") && rest.starts_with('.') && is_version(rest)
 }
 
-/// Where something of a name may be, most likely first.
+/// Paths that may have this name, the most likely first.
 fn candidates(name: &str, process: Option<u32>, root: &Root) -> Vec<PathBuf> {
     if !is_library(name) {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -250,23 +252,23 @@ fn candidates(name: &str, process: Option<u32>, root: &Root) -> Vec<PathBuf> {
             Some(_) => Vec::new(),
             None => std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect(),
         };
-        let folders = of_path.into_iter().chain(PROGRAMS.map(PathBuf::from));
-        return folders.map(|folder| folder.join(name)).collect();
+        let directories = of_path.into_iter().chain(PROGRAMS.map(PathBuf::from));
+        return directories.map(|directory| directory.join(name)).collect();
     }
     let mut found = Vec::new();
-    // What a process has mapped is what it calls.
+    // A library that the process has mapped is the one it calls.
     let maps = process.and_then(|p| std::fs::read_to_string(format!("/proc/{p}/maps")).ok());
     found.extend(mapped(maps.as_deref().unwrap_or_default(), name));
-    for folder in library_folders(root) {
-        found.push(folder.join(name));
-        let names = root.list(&folder);
+    for directory in library_directories(root) {
+        found.push(directory.join(name));
+        let names = root.list(&directory);
         let is_it = |file: &&PathBuf| file.to_str().is_some_and(|file| is_version_of(file, name));
-        found.extend(names.iter().filter(is_it).map(|file| folder.join(file)));
+        found.extend(names.iter().filter(is_it).map(|file| directory.join(file)));
     }
     found
 }
 
-/// The files of a library's name in the text of `/proc/PID/maps`.
+/// The files with a library's name in the text of `/proc/PID/maps`.
 fn mapped(maps: &str, name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for line in maps.lines() {
@@ -280,9 +282,9 @@ fn mapped(maps: &str, name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The folders in which the dynamic loader looks: those of `/etc/ld.so.conf` (ldconfig(8)), and its
-/// own.
-fn library_folders(root: &Root) -> Vec<PathBuf> {
+/// The directories that the dynamic loader searches: those of `/etc/ld.so.conf` (ldconfig(8)), and
+/// the default ones.
+fn library_directories(root: &Root) -> Vec<PathBuf> {
     let mut texts = vec![root.read(Path::new("/etc/ld.so.conf")).unwrap_or_default()];
     let parts = Path::new("/etc/ld.so.conf.d");
     for name in root.list(parts) {
@@ -291,10 +293,10 @@ fn library_folders(root: &Root) -> Vec<PathBuf> {
         }
     }
     let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
-    let folders = lines.filter(|line| line.starts_with('/')).map(PathBuf::from);
+    let directories = lines.filter(|line| line.starts_with('/')).map(PathBuf::from);
     let here = format!("{}-linux-gnu", std::env::consts::ARCH);
-    let multiarch = ["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(&here));
-    folders.chain(multiarch).chain(LIBRARIES.map(PathBuf::from)).collect()
+    let multiarch = ["/lib", "/usr/lib"].map(|directory| Path::new(directory).join(&here));
+    directories.chain(multiarch).chain(LIBRARIES.map(PathBuf::from)).collect()
 }
 
 #[cfg(test)]
@@ -343,8 +345,8 @@ mod tests {
     fn what_is_no_file_is_refused() {
         let error = Binary::find("no-such-program", None).unwrap_err();
         assert_eq!(error.to_string(), "the program or library does not exist");
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         // It does not wait for a writer of the pipe.

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Programs that nothing in the kernel calls: those that walk over something when they are read, and
-//! those that are called as a system call is.
+//! Programs that no event calls: iterators, which run when they are read, and `syscall` programs,
+//! which user space calls.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// A program that is called by the clock.
+/// A program that ecli calls at each interval.
 #[derive(Debug)]
 pub(crate) struct Called {
     /// Its name.
     pub(crate) name: String,
-    /// How.
+    /// How it is called.
     pub(crate) how: How,
 }
 
 /// How a program is called.
 #[derive(Debug)]
 pub(crate) enum How {
-    /// It is read, by its link.
+    /// By reading an iterator, which its link creates.
     Walk(OwnedFd),
-    /// As a system call is.
+    /// By `BPF_PROG_TEST_RUN`.
     Call(OwnedFd),
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Which capabilities an object needs, by the kinds of its programs.
+//! Capabilities that an object needs, by the kinds of its programs.
 
 use anyhow::anyhow;
 use bpfpack_schemas::object::BpfObject;
@@ -11,7 +11,7 @@ use crate::kernel::{self, Capabilities, Capability};
 /// Checks, before anything is loaded, that this user may load and attach all programs.
 ///
 /// # Errors
-/// Names the capabilities that are missing.
+/// Returns an error that names the missing capabilities.
 pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     let Some(effective) = kernel::capabilities() else {
         return Ok(());
@@ -32,7 +32,7 @@ pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     .hint("run it as root: sudo ecli run …"))
 }
 
-/// What programs of these sections need and this process does not have.
+/// The capabilities that programs with these sections need and this process lacks.
 fn missing<'s>(
     sections: impl Iterator<Item = &'s str>,
     effective: Capabilities,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs of a cgroup: they see what its processes do.
+//! Programs that attach to a cgroup and see what its processes do.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -9,7 +9,7 @@ use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
 
-/// By a cgroup of version 2.
+/// Attaches to a cgroup of version 2.
 pub(super) const METHOD: Method = Method { target: Target::Cgroup, attach };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
@@ -19,8 +19,8 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     context.attached(context.program.attach_cgroup(cgroup.as_raw_fd()))
 }
 
-/// Opens a cgroup, which is a directory. A module may name any path: opening a pipe would wait
-/// without an end, and opening some devices does something. Nothing but a directory is opened.
+/// Opens a cgroup, which is a directory. A module may pass any path. Opening a pipe would block,
+/// and opening some devices has effects, so only directories are opened.
 fn open(path: &str) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
@@ -32,8 +32,8 @@ mod tests {
     #[test]
     fn nothing_but_directories_is_opened() {
         use rustix::io::Errno;
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe").display().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe").display().to_string();
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         // It does not wait for a writer of the pipe.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Why a program is not attached, as data. [`super::explain`] makes a message of it.
+//! Why a program is not attached, as data. [`super::explain`] turns it into a message.
 
 use std::io;
 
@@ -10,47 +10,47 @@ use super::target::Target;
 /// Why a program is not attached.
 #[derive(Debug)]
 pub(crate) enum AttachError {
-    /// Nobody names what it attaches to, and there is no default.
+    /// Nothing names a target, and there is no default.
     NoTarget(Target),
-    /// What is named cannot be opened, or is something else.
+    /// The named target cannot be opened, or is of another kind.
     BadTarget {
-        /// As it is named.
+        /// The target as it was named.
         named: String,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// The kernel, or libbpf, refused.
+    /// The kernel or libbpf refused.
     Refused {
-        /// What was named beside the section.
+        /// The target, if one was named in addition to the section.
         named: Option<String>,
-        /// The answer.
+        /// The error that was returned.
         error: libbpf_rs::Error,
-        /// The kernel's number, where it is known better than by `error`.
+        /// The kernel's error number, if it is known more precisely than from `error`.
         errno: Option<i32>,
     },
 }
 
 impl AttachError {
-    /// A refusal of what the section alone says.
+    /// A refusal of the target in the section.
     #[cfg(test)]
     pub(super) fn refused(error: impl Into<libbpf_rs::Error>) -> AttachError {
         AttachError::Refused { named: None, error: error.into(), errno: None }
     }
 
-    /// Whether it concerns what the program attaches to, and not what this process may have.
+    /// Whether the error is due to the target, not to the permissions of this process.
     pub(super) fn is_for_target(&self) -> bool {
         use libc::{EADDRNOTAVAIL, EBUSY, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, ESRCH};
         let of_target = [EADDRNOTAVAIL, EBUSY, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, ESRCH];
         of_target.contains(&self.errno())
     }
 
-    /// Whether this process, or the machine, has no more of something: it has nothing to do with the
+    /// Whether this process or the machine is out of a resource. Such an error is not due to the
     /// program.
     pub(super) fn is_exhausted(&self) -> bool {
         [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&self.errno())
     }
 
-    /// A number of Linux for it.
+    /// An error number for it, as in errno(3).
     pub(crate) fn errno(&self) -> i32 {
         match self {
             AttachError::NoTarget(_) => libc::EINVAL,
@@ -61,7 +61,8 @@ impl AttachError {
     }
 }
 
-/// An error's number, as the error of the system in it has it, or as far as libbpf-rs tells.
+/// The error number: the one in the text of a system error if there is one, otherwise the closest
+/// to libbpf-rs's kind of error.
 fn errno_of(error: &libbpf_rs::Error) -> i32 {
     let text = format!("{error:#}");
     let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Messages about programs that are not attached: what was asked for, what the kernel answered, and
-//! what can be done.
+//! Messages about programs that are not attached: what was requested, what the kernel answered, and
+//! what the user can do.
 
 use anyhow::anyhow;
 use bpfpack_schemas::object::BpfObject;
@@ -12,13 +12,13 @@ use super::target::Target;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::{self, Facts};
 
-/// What the user can do when the kernel refuses to load a program of a section and gives no reason.
+/// A hint for the user if the kernel refuses to load a program of this section without a reason.
 pub(crate) fn load_hint(section: &str) -> Option<String> {
     let kind = section.split('/').next().unwrap_or(section);
     ProgramKind::of(section).load_hint.map(|hint| hint(kind))
 }
 
-/// A warning where an object has LSM programs and the kernel does not ask them.
+/// A warning if an object has LSM programs that the kernel does not call.
 pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     let has_lsm = elf.programs().iter().any(|program| ProgramKind::of(&program.section).is_lsm);
     (has_lsm && kernel::has_bpf_lsm() == Some(false)).then_some(
@@ -26,7 +26,7 @@ pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     )
 }
 
-/// What the user sees for a program that is not attached. `log` is what libbpf wrote about it.
+/// The failure for a program that is not attached. `log` has libbpf's messages about it.
 pub(super) fn explain(
     name: &str,
     section: &str,
@@ -73,14 +73,14 @@ pub(super) fn explain(
         kernel,
     };
     match (ProgramKind::of(section).attach_hint)(&refusal) {
-        // What is known beats what libbpf guesses.
+        // A known cause is better than libbpf's guess.
         Some(hint) if named.is_none() => failure.hint(hint),
         Some(hint) => failure.details(log).hint(hint),
         None => failure.details(log),
     }
 }
 
-/// Whether it is libbpf that does not attach programs of the section.
+/// Whether libbpf does not support attaching programs of the section.
 fn is_unsupported(error: &libbpf_rs::Error) -> bool {
     error.kind() == libbpf_rs::ErrorKind::Unsupported
         || format!("{error:#}").contains("not supported")

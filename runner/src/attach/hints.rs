@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: MIT
-//! What the user can do when the kernel refuses a program, by what the kernel says of itself. Which
-//! kind of program has which hint is in the table: [`super::kinds`].
+//! Hints for the user if the kernel refuses a program; they depend on facts about the kernel. The
+//! table [`super::kinds`] assigns them to kinds of programs.
 
 use crate::kernel::{Facts, Tracefs};
 
 /// A refusal to attach.
 #[derive(Clone, Copy)]
 pub(super) struct Refusal<'a> {
-    /// What stands behind the kind in the section.
+    /// The part of the section after the kind.
     pub(super) target: &'a str,
-    /// Whether the user or the module named a target beside the section.
+    /// Whether the user or the module named a target in addition to the section.
     pub(super) is_named: bool,
     /// The error's number.
     pub(super) errno: i32,
-    /// What the kernel answers.
+    /// Facts about the kernel.
     pub(super) kernel: &'a dyn Facts,
 }
 
-/// A hint on a refusal to attach; none where nothing is known.
+/// Returns a hint for a refusal to attach; `None` if no cause is known.
 pub(super) type AttachHint = fn(&Refusal<'_>) -> Option<String>;
 
-/// A hint on a refusal to load without a reason, by the kind's name.
+/// Returns a hint for a refusal to load without a reason, for the kind's name.
 pub(super) type LoadHint = fn(&str) -> String;
 
-/// Nothing is known.
+/// For kinds without a hint.
 pub(super) fn none(_: &Refusal<'_>) -> Option<String> {
     None
 }
 
-/// Kinds that need kprobes.
+/// For kinds that need kprobes.
 pub(super) fn kprobes(refusal: &Refusal<'_>) -> Option<String> {
     let text = "this kernel has no kprobes; a package that uses tracepoints may work";
     (!refusal.kernel.has_kprobes()).then(|| text.to_owned())
 }
 
-/// Probes of one function.
+/// For probes of one function.
 pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
     kprobes(refusal).or_else(|| {
         let target = refusal.target;
@@ -48,7 +48,7 @@ pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
     })
 }
 
-/// Tracepoints, which libbpf finds in tracefs.
+/// For tracepoints that libbpf finds in tracefs.
 pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
     match refusal.kernel.tracefs() {
         Tracefs::Absent => Some(
@@ -69,12 +69,12 @@ pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
     }
 }
 
-/// Tracepoints that need no tracefs.
+/// For tracepoints that do not need tracefs.
 pub(super) fn raw_tracepoint(_: &Refusal<'_>) -> Option<String> {
     Some("/sys/kernel/tracing/events lists the tracepoints of this kernel".to_owned())
 }
 
-/// XDP.
+/// For XDP programs.
 pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
     let text = match refusal.errno {
         libc::EBUSY | libc::EEXIST => {
@@ -89,7 +89,7 @@ pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Kinds that some kernels do not have, where others do the same.
+/// For kinds that some kernels lack, and other kinds can replace.
 pub(super) fn other_kinds(kind: &str) -> String {
     format!(
         "this kernel does not accept programs of the kind `{kind}`; a package that uses `kprobe` \
@@ -104,7 +104,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A kernel without kprobes, functions, tracepoints and tracefs, but for those that are set.
+    /// A kernel without kprobes, functions, tracepoints and tracefs, except those in the fields.
     #[derive(Debug, Clone, Default)]
     pub(in crate::attach) struct Faked {
         pub(in crate::attach) kprobes: bool,

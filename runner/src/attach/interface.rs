@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Network interfaces by their names.
+//! Network interfaces by name.
 
 use super::error::AttachError;
 use crate::os;
 
-/// An interface, and what is said about how to attach there: `eth0`, `eth0/egress`.
+/// An interface and an option for attaching: `eth0`, `eth0/egress`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Named<'t> {
     pub(super) interface: &'t str,
@@ -20,10 +20,11 @@ impl<'t> Named<'t> {
     }
 }
 
-/// The index of the interface of a name, or of a number, in the network namespace of this process.
+/// Returns the index of an interface, given its name or number, in the network namespace of this
+/// process.
 ///
 /// # Errors
-/// When there is none.
+/// Returns an error if there is no such interface.
 pub(super) fn index(name: &str) -> Result<u32, AttachError> {
     os::interface_index(name)
         .map_err(|error| AttachError::BadTarget { named: name.to_owned(), error })

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Programs that walk over something in the kernel, and write text: read by the clock.
+//! Iterators: programs that iterate over objects of the kernel and write text. ecli reads them at
+//! each interval.
 
 use std::os::fd::AsFd as _;
 
@@ -9,10 +10,10 @@ use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
 
-/// By what the section names, or a map of the package.
+/// Attaches to what the section names, or to a map of the package.
 pub(super) const METHOD: Method = Method { target: Target::WalkedMap, attach };
 
-/// Sections of programs that walk over a map.
+/// Sections of programs that iterate over a map.
 const OVER_MAPS: [&str; 2] = ["bpf_map_elem", "bpf_sk_storage_map"];
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
@@ -23,7 +24,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         (Some(_), false) => {
             return Err(context.bad_target("only `iter/bpf_map_elem` programs iterate over a map"));
         }
-        // There is only one that it could be.
+        // The only suitable map needs no name.
         (None, true) => match &walkable(context)[..] {
             [name] => program.attach_iter(context.map(name)?.as_fd()),
             _ => return Err(AttachError::NoTarget(Target::WalkedMap)),
@@ -33,7 +34,8 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     link.map(|link| vec![Attachment::Walk(link)]).map_err(|error| context.refused(error))
 }
 
-/// The names of the maps that the kernel walks over (kernel/bpf/map_iter.c), but those of sections.
+/// The names of the maps that the kernel can iterate over (kernel/bpf/map_iter.c), except data
+/// sections.
 fn walkable<'c>(context: &'c Context<'_>) -> Vec<&'c str> {
     let maps = context.options.maps.iter().filter(|(name, map)| {
         let can = matches!(

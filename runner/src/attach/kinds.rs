@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The table of program kinds: by the section of a program, how it is attached and to what, which
-//! capability it needs, which kinds can stand in for it, and what the user can do when the kernel
-//! refuses it. Everything that depends on a kind is decided here, and nothing here asks the kernel.
+//! The table of program kinds. It maps the section of a program to the way of attaching, the
+//! target, the required capability, the kinds that can replace it, and hints for when the kernel
+//! refuses it. Everything that depends on a kind is decided here, without asking the kernel.
 //!
 //! The sections are those of libbpf 1.7 (`section_defs` in libbpf.c).
 
@@ -16,33 +16,33 @@ use super::{
 };
 use crate::kernel::Capability;
 
-/// A kind of programs.
+/// A kind of program.
 #[derive(Debug)]
 pub(super) struct ProgramKind {
-    /// Sections that name it. Each stands for itself, and for what has it before a slash.
+    /// Its sections. Each also matches longer sections that continue after a slash.
     sections: &'static [&'static str],
     /// How its programs are attached.
     pub(super) method: Method,
-    /// Its programs are attached, or called, through a map of the object.
+    /// Whether its programs are attached or called through a map of the object.
     pub(super) is_in_map: bool,
-    /// The type of programs whose section only begins like one of its own, as libbpf before 1.0 read
-    /// sections. None where libbpf finds it, or the section has to say more.
+    /// The type of programs whose section only begins like one of its sections, which libbpf before
+    /// 1.0 allowed. `None` if libbpf finds the type, or if the section must say more.
     pub(super) ty: Option<ProgramType>,
-    /// What its programs need beside `CAP_BPF`.
+    /// The capability that its programs need in addition to `CAP_BPF`.
     pub(super) capability: Option<Capability>,
-    /// Which kinds can stand in for it.
+    /// Its place among kinds that can replace it.
     pub(super) alternative: Option<Alternative>,
-    /// Whether the kernel must describe its types.
+    /// Whether it needs the kernel's BTF.
     needs_btf: bool,
-    /// Whether security modules ask its programs.
+    /// Whether the kernel calls its programs as a security module.
     pub(super) is_lsm: bool,
-    /// What the user can do when a program is not loaded.
+    /// A hint for when a program is not loaded.
     pub(super) load_hint: Option<LoadHint>,
-    /// What the user can do when a program is not attached.
+    /// A hint for when a program is not attached.
     pub(super) attach_hint: AttachHint,
 }
 
-/// Kinds that can stand in for each other.
+/// A family of kinds that can replace each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Family {
     /// Tracepoints.
@@ -51,19 +51,19 @@ pub(super) enum Family {
     Function,
 }
 
-/// A kind's rank in its family: 0 is best.
+/// The rank of a kind in its family; 0 is best.
 pub(super) type Rank = usize;
 
-/// What a kind is among those that can stand in for it.
+/// The place of a kind in its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Alternative {
-    /// Which these are.
+    /// The family.
     pub(super) family: Family,
-    /// Its rank there.
+    /// Its rank.
     pub(super) rank: Rank,
-    /// Distinguishes a function's return from its entry.
+    /// Whether it is for a function's return, not its entry.
     pub(super) is_return: bool,
-    /// Whether a category stands before the event's name in the section.
+    /// Whether the section has a category before the event's name.
     pub(super) has_category: bool,
 }
 
@@ -82,19 +82,19 @@ const fn kind(sections: &'static [&'static str], method: Method) -> ProgramKind 
     }
 }
 
-/// How rows of the table say more than sections and method.
+/// Builders for the rows of the table.
 impl ProgramKind {
     const fn network(self) -> ProgramKind {
         ProgramKind { capability: Some(Capability::NET_ADMIN), ..self }
     }
 
-    /// It needs no capability but `CAP_BPF`, if that (kernel/bpf/syscall.c: `is_net_admin_prog_type`
-    /// and `is_perfmon_prog_type` do not have it).
+    /// Needs at most `CAP_BPF` (kernel/bpf/syscall.c: neither `is_net_admin_prog_type` nor
+    /// `is_perfmon_prog_type` contains it).
     const fn plain(self) -> ProgramKind {
         ProgramKind { capability: None, ..self }
     }
 
-    /// Its programs need `CAP_BPF` at most, and the socket that they filter more.
+    /// Its programs need at most `CAP_BPF`, but the packet socket needs `CAP_NET_RAW`.
     const fn packets(self) -> ProgramKind {
         ProgramKind { capability: Some(Capability::NET_RAW), ..self }
     }
@@ -129,7 +129,7 @@ impl ProgramKind {
         ProgramKind { alternative: Some(alternative), ..self }
     }
 
-    /// A tracepoint with its category in the section.
+    /// A tracepoint whose section contains the category.
     const fn in_category(self, rank: Rank) -> ProgramKind {
         let family = Family::Tracepoint;
         let alternative = Alternative { family, rank, is_return: false, has_category: true };
@@ -156,8 +156,8 @@ const fn elsewhere(why: &'static str) -> Method {
     Method { target: Target::Elsewhere(why), attach: section::METHOD.attach }
 }
 
-/// Attached through a map of the package, not by itself.
-const CLOCKLESS: Method = elsewhere("no map of operations in the package contains it");
+/// For programs of `struct_ops`, which are attached through a map of operations.
+const STRUCT_OPS: Method = elsewhere("no map of operations in the package contains it");
 const IN_MAP: Method = elsewhere("put it into a map: --map-set MAP=KEY:INTERFACE/PROGRAM");
 const ROUTES: Method = elsewhere("`ip route` attaches it to routes, from a pinned object");
 const ACTIONS: Method = elsewhere("`tc action` attaches it; the section `tc` is for filters");
@@ -165,7 +165,7 @@ const SOCKETS: Method =
     elsewhere("only the owner of the socket can attach it (SO_ATTACH_REUSEPORT_EBPF)");
 const REMOTES: Method = elsewhere("`ir-keytable` attaches it to a receiver");
 
-/// The table: a line a kind.
+/// The table, one row for each kind.
 #[rustfmt::skip]
 static KINDS: &[ProgramKind] = &[
     // Tracepoints.
@@ -173,7 +173,7 @@ static KINDS: &[ProgramKind] = &[
     kind(&["raw_tp", "raw_tracepoint"], tracepoint::RAW).tracepoint(1).hint(hints::raw_tracepoint),
     kind(&["tp", "tracepoint"], tracepoint::METHOD).in_category(2).hint(hints::tracepoint),
     kind(&["raw_tp.w", "raw_tracepoint.w"], tracepoint::RAW),
-    // Functions of the kernel.
+    // Kernel functions.
     kind(&["fentry", "fentry.s"], SECTION).btf().entry(0).load_hint(OTHERS),
     kind(&["fexit", "fexit.s"], SECTION).btf().exit(0).load_hint(OTHERS),
     kind(&["kprobe"], probe::FUNCTION).entry(1).hint(hints::function),
@@ -183,18 +183,18 @@ static KINDS: &[ProgramKind] = &[
     kind(&["ksyscall", "kretsyscall"], probe::SYSCALL).hint(hints::kprobes),
     kind(&["fmod_ret", "fmod_ret.s"], SECTION).btf().load_hint(OTHERS),
     kind(&["fsession", "fsession.s"], SECTION).btf().load_hint(OTHERS),
-    // Functions of programs and libraries.
+    // User functions.
     kind(&["uprobe", "uprobe.s", "uretprobe", "uretprobe.s"], probe::USER_FUNCTION),
     kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], probe::USER_FUNCTIONS),
     kind(&["uprobe.session", "uprobe.session.s"], probe::USER_FUNCTIONS),
     kind(&["usdt", "usdt.s"], probe::USDT),
-    // What else traces, or changes the kernel.
+    // Other tracing, and programs that change the kernel.
     kind(&["perf_event"], perf_event::METHOD).of_type(ProgramType::PerfEvent),
     kind(&["iter", "iter.s"], iterator::METHOD).btf(),
     kind(&["lsm", "lsm.s"], SECTION).btf().lsm().load_hint(OTHERS),
     kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm(),
     kind(&["freplace"], SECTION).btf().load_hint(OTHERS),
-    kind(&["struct_ops", "struct_ops.s"], CLOCKLESS).btf().in_map(),
+    kind(&["struct_ops", "struct_ops.s"], STRUCT_OPS).btf().in_map(),
     kind(&["syscall"], syscall::METHOD),
     // Interfaces.
     kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
@@ -213,18 +213,18 @@ static KINDS: &[ProgramKind] = &[
     kind(&["sk_skb", "sk_msg"], socket_map::METHOD).network(),
     kind(&["sk_reuseport"], SOCKETS).plain(),
     kind(&["socket"], socket_filter::METHOD).packets().of_type(ProgramType::SocketFilter),
-    // Remote controls.
+    // Infrared remote controls.
     kind(&["lirc_mode2"], REMOTES),
 ];
 
-/// What programs of other sections are: libbpf may know them.
+/// The kind for all other sections; libbpf may know them.
 static UNKNOWN: ProgramKind = kind(&[], SECTION);
 
 impl ProgramKind {
-    /// The kind of the programs of a section: the one whose section is the longest that fits; else
-    /// the one that an older section begins with.
+    /// The kind for a section: the kind with the longest section that matches, or otherwise the
+    /// kind whose section an old section begins with.
     pub(super) fn of(section: &str) -> &'static ProgramKind {
-        // Not to be loaded unless it is asked for: what it is, is the same.
+        // `?` only says that the program is not loaded by default.
         let section = section.strip_prefix('?').unwrap_or(section);
         let longest = |fits: &dyn Fn(&str) -> bool| {
             let fitting = KINDS.iter().filter_map(|kind| {
@@ -240,27 +240,27 @@ impl ProgramKind {
 }
 
 impl ProgramKind {
-    /// Whether the kernel does not even load a program of a section, since nothing names what it is
-    /// for.
+    /// Whether the kernel refuses to load a program of this section because nothing names its
+    /// target.
     pub(super) fn lacks_name(&self, section: &str) -> bool {
         let is_named = section.split_once('/').is_some_and(|(_, rest)| !rest.is_empty());
         self.needs_btf && self.method.target == Target::Section && !is_named
     }
 }
 
-/// Whether an older section names a kind: `.xdp`, `socket1`, `xdp_pass`.
+/// Whether an old section begins with a kind's section: `.xdp`, `socket1`, `xdp_pass`.
 fn begins(section: &str, known: &str) -> bool {
     let section = section.strip_prefix('.').unwrap_or(section);
     let rest = section.strip_prefix(known);
     rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
-/// Whether a section is one that the table has, or continues it behind a slash.
+/// Whether a section equals one of the table, or continues it after a slash.
 fn is_in(section: &str, known: &str) -> bool {
     section.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The best rank of each family where the kernel does not describe its types.
+/// The best rank of each family on a kernel without BTF.
 pub(super) fn ranks_without_btf() -> impl Iterator<Item = (Family, Rank)> {
     [Family::Tracepoint, Family::Function].into_iter().filter_map(|family| {
         let of_family = |kind: &ProgramKind| kind.alternative.filter(|it| it.family == family);

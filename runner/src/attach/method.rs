@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What all ways of attaching have in common: what they are given ([`Context`]), and what they
-//! return ([`Attachment`]). Each way is a file beside this one, with a constant `METHOD`.
+//! What all ways of attaching share: their input ([`Context`]) and their result ([`Attachment`]).
+//! Each way has a file in this directory with a constant `METHOD`.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -14,75 +14,76 @@ use super::target::Target;
 /// A way of attaching.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Method {
-    /// What it attaches to.
+    /// The kind of target.
     pub(super) target: Target,
     /// Attaches a program.
     pub(super) attach: fn(&Context<'_>) -> Result<Vec<Attachment>, AttachError>,
 }
 
 impl Method {
-    /// Whether it is the same as another one.
+    /// Whether two methods are the same.
     pub(super) fn is(&self, other: Method) -> bool {
         std::ptr::fn_addr_eq(self.attach, other.attach) && self.target == other.target
     }
 }
 
-/// Whose program it is.
+/// The owner of a program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner<'a> {
-    /// A package's, with its annotations. The format of packages has defaults for some targets.
+    /// A package, with annotations for the program. The package format has defaults for some
+    /// targets.
     Package(Option<&'a ProgMeta>),
-    /// A Wasm module's.
+    /// A Wasm module.
     Module,
 }
 
-/// What concerns all programs of a run.
+/// Options for all programs of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
-    /// How often programs sample, if the user says it: times a second on each CPU.
+    /// Samples per second on each CPU, if the user sets them.
     pub(crate) frequency: Option<u64>,
-    /// The program or library of user functions whose section names none.
+    /// The program or library for user functions whose section names none.
     pub(crate) binary: Option<String>,
-    /// The only process whose functions are probed, and whose files are meant.
+    /// If set, user functions are probed only in this process, and file names refer to its files.
     pub(crate) process: Option<u32>,
-    /// What another one has attached is replaced.
+    /// Whether to replace XDP programs that are attached already.
     pub(crate) replaces: bool,
-    /// The object's maps that programs may be attached to.
+    /// Maps of the object that programs can attach to.
     pub(crate) maps: Vec<(String, MapHandle)>,
 }
 
-/// A program that is to be attached, and what is known about where.
+/// A program to attach, and what determines its target.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     /// The program.
     pub(crate) program: &'a ProgramMut<'a>,
     /// Its section.
     pub(crate) section: &'a str,
-    /// What kind of hook is meant: as the section begins, or as `--attach` has it.
+    /// The kind of attach point, from the section or from `--attach`.
     pub(crate) kind: &'a str,
-    /// Whose it is.
+    /// Its owner.
     pub(crate) owner: Owner<'a>,
-    /// What the user or the module names as the target.
+    /// The target that the user or the module names.
     pub(crate) named: Option<&'a str>,
-    /// What concerns all programs.
+    /// Options for all programs.
     pub(crate) options: &'a Options,
 }
 
 impl Context<'_> {
-    /// The target that was named.
+    /// Returns the named target.
     ///
     /// # Errors
-    /// When none was.
+    /// Returns an error if no target was named.
     pub(super) fn named(&self, target: Target) -> Result<&str, AttachError> {
         self.named.ok_or(AttachError::NoTarget(target))
     }
 
-    /// What stands behind the kind in the section, if anything does.
+    /// The part of the section after the kind, if there is one.
     pub(super) fn rest_of_section(&self) -> Option<&str> {
         self.section.split_once('/').map(|(_, rest)| rest).filter(|rest| !rest.is_empty())
     }
 
-    /// The package's annotations of the program.
+    /// The package's annotations for the program.
     pub(super) fn annotations(&self) -> Option<&ProgMeta> {
         match self.owner {
             Owner::Package(meta) => meta,
@@ -90,10 +91,10 @@ impl Context<'_> {
         }
     }
 
-    /// A map of the object.
+    /// Returns a map of the object.
     ///
     /// # Errors
-    /// When there is none of the name that a program can be attached to.
+    /// Returns an error if no map of this name can be attached to.
     pub(super) fn map(&self, name: &str) -> Result<&MapHandle, AttachError> {
         let found = self.options.maps.iter().find(|(known, _)| known == name);
         found.map(|(_, map)| map).ok_or_else(|| {
@@ -108,7 +109,7 @@ impl Context<'_> {
         })
     }
 
-    /// What libbpf returned, for the target that was named.
+    /// Converts the result of libbpf-rs.
     pub(super) fn attached(
         &self,
         result: libbpf_rs::Result<Link>,
@@ -116,13 +117,13 @@ impl Context<'_> {
         result.map(|link| vec![Attachment::Link(link)]).map_err(|error| self.refused(error))
     }
 
-    /// A refusal of the target that was named, or of what the section says.
+    /// A refusal of the named target, or of the target in the section.
     pub(super) fn refused(&self, error: impl Into<libbpf_rs::Error>) -> AttachError {
         let named = self.named.map(str::to_owned);
         AttachError::Refused { named, error: error.into(), errno: None }
     }
 
-    /// A target that makes no sense.
+    /// A target that is not valid.
     pub(super) fn bad_target(&self, text: impl Into<String>) -> AttachError {
         AttachError::BadTarget {
             named: self.named.or(self.rest_of_section()).unwrap_or_default().to_owned(),
@@ -131,17 +132,17 @@ impl Context<'_> {
     }
 }
 
-/// What keeps a program attached. Dropped, it is detached.
+/// Keeps a program attached. Dropping it detaches the program.
 pub(crate) enum Attachment {
-    /// libbpf's.
+    /// A link of libbpf.
     Link(#[expect(dead_code, reason = "it is detached when it is dropped")] Link),
-    /// libbpf's, of a program that is read by the clock.
+    /// A link of libbpf to an iterator, which is read at each interval.
     Walk(Link),
-    /// A program that is called by the clock.
+    /// A program that is called at each interval.
     Call(OwnedFd),
-    /// A link, or a socket, of the kernel's: it is closed.
+    /// The descriptor of a link or a socket, which is closed.
     Descriptor(#[expect(dead_code, reason = "it is closed when it is dropped")] OwnedFd),
-    /// What undoes it.
+    /// An action that undoes what the kernel does not undo.
     Undone(#[expect(dead_code, reason = "it acts when it is dropped")] Undo),
 }
 
@@ -157,14 +158,15 @@ impl fmt::Debug for Attachment {
     }
 }
 
-/// Links that are dropped one after the other. To detach a probe, the kernel waits until no CPU runs
-/// its programs any more, 10 to 20 ms: of many, these times pass together.
+/// Up to this number, links are dropped one after the other. To detach a probe, the kernel waits
+/// until no CPU runs its programs, 10 to 20 ms; many links are dropped in parallel, so that these
+/// times overlap.
 const IN_A_ROW: usize = 4;
 
 /// Threads that drop links at the same time.
 const TOGETHER: usize = 64;
 
-/// Detaches programs; then undoes what the kernel does not undo with them.
+/// Detaches programs; then undoes what the kernel does not undo by itself.
 pub(super) fn detach(attachments: Vec<Attachment>) {
     let is_link = |attachment: &Attachment| !matches!(attachment, Attachment::Undone(_));
     let (mut links, undone): (Vec<_>, Vec<_>) = attachments.into_iter().partition(is_link);
@@ -173,21 +175,21 @@ pub(super) fn detach(attachments: Vec<Attachment>) {
         std::thread::scope(|scope| {
             while !links.is_empty() {
                 let part = links.split_off(links.len().saturating_sub(size));
-                // Where there can be no thread, nothing is lost: it is done here.
+                // If no thread can be started, the links are dropped here.
                 let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(part));
             }
         });
     }
     drop(links);
-    // What was made last goes first.
+    // In reverse order of creation.
     undone.into_iter().rev().for_each(drop);
 }
 
-/// Undoes something when it is dropped: for what the kernel does not undo when this process ends.
+/// Runs an action when it is dropped, for effects that remain when this process ends.
 pub(crate) struct Undo(Option<Box<dyn FnOnce() + Send>>);
 
 impl Undo {
-    /// Calls this when it is dropped.
+    /// Makes an `Undo` that calls this function.
     pub(super) fn by(undo: impl FnOnce() + Send + 'static) -> Undo {
         Undo(Some(Box::new(undo)))
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Attaches programs, of packages and of Wasm modules alike. [`kinds`] is the table of what can be
-//! attached; each way of attaching is a file with a constant `METHOD`; [`package`] brings a whole
-//! package to run. It depends on [`crate::load`] and [`crate::kernel`], and they not on it.
+//! Attaches programs of packages and of Wasm modules. [`kinds`] is the table of what can be
+//! attached; each way of attaching has a file with a constant `METHOD`; [`package`] loads and
+//! attaches a whole package. This module depends on [`crate::load`] and [`crate::kernel`], which do
+//! not depend on it.
 
 mod aim;
 mod alternatives;

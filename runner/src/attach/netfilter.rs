@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that the packet filter asks at a hook of a protocol.
+//! Programs that netfilter calls at a hook of a protocol.
 
 use libbpf_rs::{self as netfilter, NetfilterOpts};
 
@@ -7,7 +7,7 @@ use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
 
-/// By a hook: `PROTOCOL/HOOK`, or `PROTOCOL/HOOK/PRIORITY`.
+/// Attaches to a hook: `PROTOCOL/HOOK`, or `PROTOCOL/HOOK/PRIORITY`.
 pub(super) const METHOD: Method = Method { target: Target::Netfilter, attach };
 
 /// The hooks of the internet protocols (linux/netfilter.h: `nf_inet_hooks`).
@@ -26,7 +26,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     context.attached(context.program.attach_netfilter_with_opts(options))
 }
 
-/// Protocol, hook and priority.
+/// Parses protocol, hook and priority.
 fn hook(text: &str) -> Result<(i32, i32, i32), String> {
     let mut parts = text.splitn(3, '/');
     let protocol = match parts.next() {

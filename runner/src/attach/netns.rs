@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs of a network namespace: they choose sockets for what arrives, or dissect it.
+//! Programs of a network namespace, which choose sockets for packets or dissect packets.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -10,14 +10,15 @@ use super::method::{Attachment, Context, Method, Owner};
 use super::target::Target;
 use crate::os;
 
-/// By a network namespace.
+/// Attaches to a network namespace.
 pub(super) const METHOD: Method = Method { target: Target::NetNs, attach };
 
-/// The namespace of this process, where none is named.
+/// The namespace of this process.
 const OWN: &str = "/proc/self/ns/net";
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
-    // Modules mean their own. A package has no default: such programs decide for all sockets.
+    // For modules, the default is their own namespace. A package has no default, because such a
+    // program decides for all sockets.
     let path = match context.owner {
         Owner::Module => context.named.unwrap_or(OWN),
         Owner::Package(_) => context.named(Target::NetNs)?,
@@ -27,9 +28,9 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     context.attached(context.program.attach_netns(namespace.as_raw_fd()))
 }
 
-/// Opens a namespace, which is a file of a file system of its own. A module may name any path:
-/// opening a pipe would wait without an end, and opening some devices does something. Nothing but a
-/// namespace is opened.
+/// Opens a network namespace, which is a file of the nsfs file system. A module may pass any path.
+/// Opening a pipe would block, and opening some devices has effects, so only files of nsfs are
+/// opened.
 fn open(path: &str) -> rustix::io::Result<OwnedFd> {
     /// `NSFS_MAGIC`.
     const FILES: i64 = 0x6e73_6673;
@@ -48,8 +49,8 @@ mod tests {
     #[test]
     fn nothing_but_namespaces_is_opened() {
         use rustix::io::Errno;
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe").display().to_string();
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe").display().to_string();
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         // It does not wait for a writer of the pipe.

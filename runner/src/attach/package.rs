@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From a package to attached programs: chooses among alternatives, loads, attaches; goes back to a
-//! kind of a worse rank, or to another name of a function, where the kernel refuses the better.
+//! Loads and attaches a package: chooses among alternatives, and falls back to a kind of worse
+//! rank, or to another name of a function, if the kernel refuses the better one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
@@ -37,41 +37,41 @@ use crate::sys;
 use crate::talk::Talk;
 use crate::vars::Arguments;
 
-/// What is to run.
+/// What to load and attach.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'a> {
-    /// What the command line asks for.
+    /// The command line, resolved.
     pub(crate) plan: &'a Plan,
     /// The package.
     pub(crate) package: &'a Package,
     /// Its object.
     pub(crate) elf: &'a BpfObject<'a>,
-    /// Values of its variables.
+    /// The values of its variables.
     pub(crate) arguments: &'a Arguments,
 }
 
-/// A running tracer, with what was prepared before it ran. Dropped, it leaves nothing behind.
+/// An attached package, and what was prepared before. Dropping it detaches everything.
 #[derive(Debug)]
 pub(crate) struct Attached<P> {
     tracing: Tracing,
-    /// What the caller prepared.
+    /// The result of the caller's `prepare`.
     prepared: P,
-    /// Counts of what was lost, where the kernel took the programs that keep them.
+    /// Counters of lost records, if the kernel accepted the programs that keep them.
     counters: Option<Counters>,
 }
 
-/// Attached programs. Dropped, they are detached.
+/// Attached programs. Dropping this detaches them.
 #[derive(Debug)]
 pub(crate) struct Tracing {
     attachments: Attachments,
-    /// What the user should know of them.
+    /// Findings for the user.
     findings: Findings,
     /// Keeps the maps and programs.
     object: Object,
 }
 
-/// What keeps programs attached, by the programs' names. Dropped, they are detached, in the order that
-/// leaves nothing behind.
+/// Attachments with the names of the programs. Dropping this detaches them in the order that leaves
+/// nothing behind.
 #[derive(Debug, Default)]
 struct Attachments(Vec<(String, Attachment)>);
 
@@ -82,17 +82,18 @@ impl Drop for Attachments {
 }
 
 impl<P> Attached<P> {
-    /// What runs, what the caller prepared, and the counts of losses.
+    /// Splits into the attached programs, what the caller prepared, and the counters of lost
+    /// records.
     pub(crate) fn split(self) -> (Tracing, P, Option<Counters>) {
         (self.tracing, self.prepared, self.counters)
     }
 }
 
 impl Tracing {
-    /// The programs that are read, or called, by the clock.
+    /// Returns the programs that ecli reads or calls at each interval.
     ///
     /// # Errors
-    /// When this process may not open more files.
+    /// Returns an error if this process cannot open more files.
     pub(crate) fn called(&self) -> std::io::Result<Vec<Called>> {
         let called = |(name, attachment): &(String, Attachment)| match attachment {
             Attachment::Walk(link) => Some(Called::walk(name, link.as_fd())),
@@ -102,7 +103,7 @@ impl Tracing {
         self.attachments.0.iter().filter_map(called).collect()
     }
 
-    /// Whether all programs are such.
+    /// Whether ecli calls all programs itself.
     pub(crate) fn only_calls(&self) -> bool {
         let is_called = |(_, attachment): &(String, Attachment)| {
             matches!(attachment, Attachment::Walk(_) | Attachment::Call(_))
@@ -110,18 +111,19 @@ impl Tracing {
         self.attachments.0.iter().all(is_called)
     }
 
-    /// Detaches the programs. The maps stay as long as the object is kept, and hold still.
+    /// Detaches the programs. The maps live as long as the object, and no longer change.
     pub(crate) fn detach(self) -> Object {
         drop(self.attachments);
         self.object
     }
 }
 
-/// Brings a package to run. `prepare` is called for what the kernel has taken, before anything is
-/// attached; again where another kind has to be tried.
+/// Loads and attaches a package. `prepare` is called for the loaded object before anything is
+/// attached; it is called again if another kind has to be tried.
 ///
 /// # Errors
-/// When the kernel refuses a program that has no alternative, or nothing is left to be attached.
+/// Returns an error if the kernel refuses a program without an alternative, or if nothing can be
+/// attached.
 pub(crate) fn load_and_attach<P>(
     input: &Input<'_>,
     talk: &Talk,
@@ -132,7 +134,7 @@ pub(crate) fn load_and_attach<P>(
     let annotations = &package.meta.bpf_skel.progs;
     let assignments = Assignments::new(&programs, plan)?;
     let mut selection = Selection::new(&programs, annotations, &plan.with, &plan.without)?;
-    // Who names a target for a program wants it, unless it is left out by its name.
+    // A target on the command line means that the program is wanted, unless `--without` names it.
     let wanted = assignments.wanted.iter().filter(|name| !plan.without.contains(name));
     wanted.for_each(|name| selection.want(name));
     selection.off.extend(assignments.off.iter().cloned());
@@ -195,7 +197,7 @@ pub(crate) fn load_and_attach<P>(
             let may_be_renamed = is_for_target && !is_wanted;
             let renamed = renamed.get_or_insert_with(|| Renamed::new(elf));
             let is_off = |name: &str| selection.off.contains(name) || refused.contains_key(name);
-            // What another kind of hook would not find either.
+            // The target does not exist, so another kind would not find it either.
             let is_missing = may_be_renamed && renamed.is_missing(program, &kernel::Running);
             if is_missing && renamed.leave_out(program, is_off, &kernel::Running) {
                 alternatives.forget(&renamed.names());
@@ -218,10 +220,10 @@ pub(crate) fn load_and_attach<P>(
     }
 }
 
-/// An attempt to load and attach, without some programs.
+/// An attempt to load and attach, which leaves out some programs.
 struct Attempt<'a> {
     input: &'a Input<'a>,
-    /// Those of the object.
+    /// The programs of the object.
     programs: &'a [Program],
     pins: &'a Pins,
     left_out: &'a BTreeSet<String>,
@@ -248,7 +250,7 @@ impl Attempt<'_> {
             let replaced = aim(&mut opened, self.assignments, self.left_out)?;
             opened.link_user_functions(&self.linked());
             let loaded = opened.load(load_hint);
-            // Until here it has to be open.
+            // The replaced programs must stay open until here.
             drop(replaced);
             loaded
         };
@@ -259,7 +261,7 @@ impl Attempt<'_> {
         Ok(Attached { tracing, prepared, counters })
     }
 
-    /// The programs of user functions that get links of their own.
+    /// The programs for user functions that are attached by uprobe_multi links.
     fn linked(&self) -> BTreeSet<String> {
         let is_linked = |program: &Program| {
             let assigned = self.assignments.of(&program.name);
@@ -271,7 +273,7 @@ impl Attempt<'_> {
             method.is(probe::USER_FUNCTION) && probe::can_be_linked(&program.section, named)
         };
         let Input { elf, plan, .. } = self.input;
-        // Programs that call each other have to be of one kind.
+        // Programs that call each other must be attached in the same way.
         if !elf.programs_in_maps().is_empty() || !plan.map_set.is_empty() {
             return BTreeSet::new();
         }
@@ -298,7 +300,7 @@ impl Attempt<'_> {
             let section = program.section().to_string_lossy().into_owned();
             let assigned = self.assignments.of(&name);
             let kind = ProgramKind::of(&section);
-            // Called by others, through a map: it is not attached to what they are attached to.
+            // Other programs call it through a map, so it does not attach to their target.
             let is_called = called.contains(&name)
                 && (matches!(kind.method.target, Target::Interface | Target::Elsewhere(_))
                     || !section.contains('/'));
@@ -367,7 +369,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// What concerns all programs.
+    /// The options for all programs.
     fn options(&self, object: &Object) -> Result<Options, Failure> {
         let plan = self.input.plan;
         let wants_maps = |program: &Program| {
@@ -395,7 +397,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Attaches the operations of the kernel that programs stand for.
+/// Attaches the `struct_ops` maps of the object.
 fn attach_operations(object: &mut Object) -> Result<Vec<(String, Attachment)>, Failure> {
     let mut attached = Vec::new();
     for mut map in object.maps_mut() {

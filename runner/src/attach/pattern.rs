@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! Patterns of names.
 
-/// Whether a name is what a pattern says: `*` stands for any characters, `?` for one.
+/// Whether a name matches a pattern, where `*` stands for any characters and `?` for one.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
-    // Where the last star was, and what it has taken so far.
+    // The position of the last star, and of the text that it has matched so far.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

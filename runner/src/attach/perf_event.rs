@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that sample: on each CPU, so many times a second, or each so many events.
+//! Programs that sample on each CPU: a number of times per second, or once for a number of events.
 
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
@@ -10,11 +10,10 @@ use super::method::{Attachment, Context, Method};
 use super::target::Target;
 use crate::sys::perf::{self, Counted, Rate};
 
-/// By an event of each CPU.
+/// Attaches to an event on each CPU.
 pub(super) const METHOD: Method = Method { target: Target::Event, attach };
 
-/// Samples a second where nothing says another number. It is prime to what the machine does in
-/// rounds.
+/// Default samples per second. It is coprime to the usual frequencies of periodic work.
 pub(super) const FREQUENCY: u64 = 49;
 
 /// Events by their names in perf(1).
@@ -42,17 +41,17 @@ const EVENTS: &[(&str, u32, u64)] = &[
 const SOFTWARE: u32 = libbpf_sys::PERF_TYPE_SOFTWARE;
 const HARDWARE: u32 = libbpf_sys::PERF_TYPE_HARDWARE;
 
-/// What a program samples by, as its section or the command line says.
+/// What a program samples by, from its section or the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sampling {
-    /// What is counted; none where nothing says it.
+    /// The event; `None` if nothing names one.
     counted: Option<Counted>,
     rate: Option<Rate>,
 }
 
 impl Sampling {
-    /// `EVENT`, `EVENT@99hz` or `EVENT@1000`, with a name of perf(1); or keys of the kernel's
-    /// `perf_event_attr`: `type=0,config=3,frequency=99`, or `sample_period=1000`.
+    /// Parses `EVENT`, `EVENT@99hz` or `EVENT@1000` with an event of perf(1), or fields of the
+    /// kernel's `perf_event_attr`: `type=0,config=3,frequency=99`, or `sample_period=1000`.
     fn parse(text: &str) -> Result<Sampling, String> {
         if text.contains('=') { Sampling::of_keys(text) } else { Sampling::of_name(text) }
     }
@@ -106,8 +105,8 @@ impl Sampling {
     }
 }
 
-/// The clock where nothing says what is counted: the processor's cycles, or a timer, where the
-/// machine counts no cycles, as virtual machines often do not.
+/// The defaults if no event is named: CPU cycles, or a timer if the machine cannot count cycles, as
+/// many virtual machines cannot.
 const CLOCKS: [Counted; 2] = [
     Counted { ty: HARDWARE, config: libbpf_sys::PERF_COUNT_HW_CPU_CYCLES as u64 },
     Counted { ty: SOFTWARE, config: libbpf_sys::PERF_COUNT_SW_CPU_CLOCK as u64 },
@@ -125,7 +124,8 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         .or_else(|| annotated().filter(|frequency| *frequency > 0).map(Rate::Frequency))
         .unwrap_or(Rate::Frequency(FREQUENCY));
     let links = match sampling.counted {
-        // What was asked for, and nothing else in its place: numbers of another event look like data.
+        // Nothing replaces a requested event, because samples of another event would look like
+        // valid data.
         Some(counted) => {
             links(context, counted, rate).map_err(|error| missing(context, rate, error))
         }
@@ -139,12 +139,12 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     Ok(links?.into_iter().map(Attachment::Link).collect())
 }
 
-/// Whether nothing says how often a program of a section samples: the user should know.
+/// Whether nothing sets how often a program samples. The user is informed of the default.
 pub(super) fn has_no_rate(section: &str, named: Option<&str>) -> bool {
     said(section, named).rate.is_none()
 }
 
-/// Whether nothing says by which event a program of a section samples.
+/// Whether nothing names the event by which a program samples.
 pub(super) fn names_no_event(section: &str, named: Option<&str>) -> bool {
     said(section, named).counted.is_none()
 }
@@ -154,19 +154,19 @@ fn said(section: &str, named: Option<&str>) -> Sampling {
     text.and_then(|text| Sampling::parse(text).ok()).unwrap_or_default()
 }
 
-/// Whether this machine counts no cycles.
+/// Whether this machine cannot count CPU cycles.
 pub(super) fn counts_no_cycles() -> bool {
     let event = perf::counting_event(CLOCKS[0], Rate::Frequency(1), 0);
     event.is_err_and(|error| has_none(&error.into()))
 }
 
-/// Whether an error is that the machine does not count this.
+/// Whether an error means that the machine cannot count this event.
 fn has_none(error: &libbpf_rs::Error) -> bool {
     use libbpf_rs::ErrorKind;
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
-/// The kernel's limit of samples a second (`kernel.perf_event_max_sample_rate`).
+/// The kernel's limit of samples per second (`kernel.perf_event_max_sample_rate`).
 fn most_samples() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").ok()?;
     text.trim().parse().ok()
@@ -198,10 +198,10 @@ fn links(context: &Context<'_>, counted: Counted, rate: Rate) -> libbpf_rs::Resu
         match perf::counting_event(counted, rate, cpu) {
             Ok(event) => {
                 links.push(context.program.attach_perf_event(event.as_raw_fd())?);
-                // The link closes the event when it goes.
+                // The link closes the event when it is dropped.
                 let _ = event.into_raw_fd();
             }
-            // A CPU that could be there is not.
+            // This CPU is possible, but offline.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => offline = Some(error),
             Err(error) => return Err(error.into()),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Probes of functions: of the kernel, of programs and libraries, and what these define statically
-//! (USDT). Where the section says all, and names a function of the kernel, libbpf attaches.
+//! Probes of functions: kernel functions, user functions, and USDT probes. libbpf attaches a probe
+//! if the section names a kernel function and nothing else is set.
 
 use std::io::{Error, ErrorKind};
 
@@ -14,24 +14,24 @@ use super::section;
 use super::target::Target;
 use crate::kernel;
 
-/// A function of the kernel.
+/// Attaches to a kernel function.
 pub(super) const FUNCTION: Method = Method { target: Target::Function, attach: function };
 
-/// Functions of the kernel.
+/// Attaches to kernel functions.
 pub(super) const FUNCTIONS: Method = Method { target: Target::Functions, attach: functions };
 
-/// A system call.
+/// Attaches to a system call.
 pub(super) const SYSCALL: Method = Method { target: Target::Function, attach: syscall };
 
-/// A function of a program or library.
+/// Attaches to a user function.
 pub(super) const USER_FUNCTION: Method =
     Method { target: Target::UserFunction, attach: user_function };
 
-/// Functions of a program or library.
+/// Attaches to user functions.
 pub(super) const USER_FUNCTIONS: Method =
     Method { target: Target::UserFunction, attach: user_functions };
 
-/// A statically defined probe.
+/// Attaches to a USDT probe.
 pub(super) const USDT: Method = Method { target: Target::Usdt, attach: usdt };
 
 fn is_return(kind: &str) -> bool {
@@ -79,7 +79,7 @@ fn syscall(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     }
 }
 
-/// As libbpf understands the section, which may name nothing.
+/// Attaches as libbpf reads the section, if it names a target.
 fn by_section(context: &Context<'_>, target: Target) -> Result<Vec<Attachment>, AttachError> {
     match context.rest_of_section() {
         None => Err(AttachError::NoTarget(target)),
@@ -87,16 +87,16 @@ fn by_section(context: &Context<'_>, target: Target) -> Result<Vec<Attachment>, 
     }
 }
 
-/// A program or library and what is probed in it, as a section or the command line names them.
+/// A program or library and the target in it, from a section or the command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Probed<'t> {
-    /// None where the text names only a function.
+    /// `None` if the text names only a function.
     binary: Option<&'t str>,
     rest: &'t str,
 }
 
 impl<'t> Probed<'t> {
-    /// `FILE:FUNCTION`, or `FUNCTION`.
+    /// Parses `FILE:FUNCTION` or `FUNCTION`.
     fn parse(text: &'t str) -> Probed<'t> {
         match text.split_once(':') {
             Some((binary, rest)) => Probed { binary: Some(binary), rest },
@@ -104,10 +104,10 @@ impl<'t> Probed<'t> {
         }
     }
 
-    /// The probed program or library, opened.
+    /// Opens the program or library.
     fn open(&self, context: &Context<'_>) -> Result<Binary, AttachError> {
         let options = context.options;
-        // A program that probes itself means its own loader: not ecli.
+        // A program that names itself means its own loader, not ecli.
         let own = self.binary.filter(|name| *name != binary::SELF);
         let of_process = || options.process.map(|_| binary::SELF);
         let name = match own {
@@ -132,12 +132,13 @@ fn probed<'c>(context: &'c Context<'_>, target: Target) -> Result<Probed<'c>, At
     }
 }
 
-/// The number of the process, as libbpf has it.
+/// The process ID for libbpf: -1 for all processes.
 fn process(context: &Context<'_>) -> i32 {
     context.options.process.map_or(-1, |process| process as i32)
 }
 
-/// A function's name and an offset: `f+8`, `f+0x10`, or an offset in the file alone.
+/// Parses the name of a function with an optional offset (`f+8`, `f+0x10`), or an offset in the
+/// file.
 fn offset(text: &str) -> Result<(&str, usize), String> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => usize::from_str_radix(digits, 16).ok(),
@@ -152,10 +153,10 @@ fn offset(text: &str) -> Result<(&str, usize), String> {
     }
 }
 
-/// Whether a program of user functions can be attached by a link of its own: the kernel detaches
-/// many of those in the time that one probe of a perf event takes (100 ms for each of them were seen).
-/// They know no place inside of a function; and of one process, those of kernels before 6.10 see only
-/// the first thread.
+/// Whether a program for user functions can be attached by a uprobe_multi link. The kernel detaches
+/// many such links in the time that it takes to detach one probe of a perf event (up to 100 ms
+/// each). They do not support offsets in a function. Before kernel 6.10, a link for one process
+/// sees only its first thread.
 pub(super) fn can_be_linked(section: &str, named: Option<&str>) -> bool {
     let text = named.or(section.split_once('/').map(|(_, rest)| rest));
     let function = text.map(|text| Probed::parse(text).rest);
@@ -172,7 +173,7 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
     let link = match program.attach_type() {
         ProgramAttachType::TraceUprobeMulti => {
             let offsets = match function {
-                // A place in the file.
+                // An offset in the file.
                 "" => vec![offset],
                 _ => {
                     let begins =
@@ -217,7 +218,7 @@ fn user_functions(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError>
 
 fn usdt(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let probed = probed(context, Target::Usdt)?;
-    // Without a file: PROVIDER:NAME of what --binary or --pid names.
+    // PROVIDER:NAME without a file refers to the file that `--binary` or `--pid` names.
     let (probed, rest) = match (probed.binary, probed.rest.split_once(':')) {
         (Some(_), Some(rest)) => (Probed { rest: "", ..probed }, rest),
         (Some(provider), None) => (Probed { binary: None, rest: "" }, (provider, probed.rest)),

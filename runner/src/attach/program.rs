@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Attaches one program, whosever it is.
+//! Attaches one program of a package or a module.
 
 use super::error::AttachError;
 use super::explain::explain;
@@ -10,11 +10,11 @@ use super::way;
 use crate::failure::Failure;
 use crate::{kernel, load};
 
-/// Attaches a program as those of its kind are.
+/// Attaches a program in the way of its kind.
 ///
 /// # Errors
-/// When what it attaches to is not named or not there, or the kernel refuses it. [`failure`] makes a
-/// message of it.
+/// Returns an error if the target is not named or does not exist, or if the kernel refuses it.
+/// [`failure`] turns it into a message.
 pub(crate) fn attach(mut context: Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let method = match way::named(context.kind) {
         Some(way) if context.named.is_some() => way.method,
@@ -27,7 +27,7 @@ pub(crate) fn attach(mut context: Context<'_>) -> Result<Vec<Attachment>, Attach
     (method.attach)(&context)
 }
 
-/// What the user sees for a program that is not attached.
+/// The failure for a program that is not attached.
 pub(crate) fn failure(name: &str, section: &str, error: &AttachError) -> Failure {
     explain(name, section, error, &kernel::Running, load::take_log())
 }

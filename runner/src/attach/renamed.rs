@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Programs for a function or tracepoint under several names: kernels rename them, and a tracer holds
-//! a program for each name, of which one kernel has some.
+//! Programs for one function or tracepoint under several names. Kernels rename them, so a tracer
+//! has a program for each name, and a kernel has only some of the names.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,16 +10,16 @@ use bpfpack_schemas::object::{BpfObject, Program, State};
 use super::kinds::{Alternative, Family, ProgramKind};
 use crate::kernel::Facts;
 
-/// The programs that stay for those that were left out, since the kernel has not what these attach
-/// to.
+/// Programs that are left out because the kernel lacks their target, and the programs that replace
+/// them.
 #[derive(Debug)]
 pub(super) struct Renamed {
     programs: Vec<Program>,
     state: BTreeMap<String, State>,
-    /// The names of the programs of which the kernel is known not to have what they attach to: to look
-    /// for it is to read the kernel's whole table of symbols.
+    /// The names of the programs whose target the kernel is known to lack. Finding out reads the
+    /// kernel's whole symbol table.
     missing: OnceCell<BTreeSet<String>>,
-    /// Programs that are left out, and what stays in place of each.
+    /// The programs that are left out, with those that replace each.
     pub(super) left_out: BTreeMap<String, Vec<String>>,
 }
 
@@ -29,8 +29,9 @@ impl Renamed {
         Renamed { programs, state, missing: OnceCell::new(), left_out: BTreeMap::new() }
     }
 
-    /// Leaves a program out that the kernel has no target for, and with it others of which that can
-    /// be told at once. False where nothing else uses the same state: then nobody sees what it would.
+    /// Leaves out a program whose target the kernel lacks, and all others that are known to lack
+    /// theirs. Returns false if no other program uses the same state: then its data would be
+    /// missing.
     pub(super) fn leave_out(
         &mut self,
         name: &str,
@@ -42,13 +43,13 @@ impl Renamed {
             return false;
         };
         let others = self.others(&program, &is_off);
-        // A kernel without kprobes has none under another name either.
+        // A kernel without kprobes cannot attach to another name either.
         let needs_kprobes = program.section.trim_start_matches('?').starts_with('k');
         if others.is_empty() || needs_kprobes && !kernel.has_kprobes() {
             return false;
         }
         self.left_out.insert(name.to_owned(), others);
-        // Each attempt loads the whole object: what is known to be missing is not tried.
+        // Each attempt loads the whole object, so programs that are known to fail are left out now.
         for program in self.programs.clone() {
             if !self.is_missing(&program.name, kernel)
                 || is_off(&program.name)
@@ -64,7 +65,7 @@ impl Renamed {
         true
     }
 
-    /// Whether the kernel is known not to have what a program attaches to.
+    /// Whether the kernel is known to lack the target of a program.
     pub(super) fn is_missing(&self, name: &str, kernel: &dyn Facts) -> bool {
         self.missing.get_or_init(|| self.find_missing(kernel)).contains(name)
     }
@@ -72,7 +73,7 @@ impl Renamed {
     fn find_missing(&self, kernel: &dyn Facts) -> BTreeSet<String> {
         let functions: BTreeSet<&str> = self.programs.iter().filter_map(function).collect();
         let known = kernel.functions_among(&functions);
-        // A kernel that shows none hides them.
+        // If none of the functions is listed, the list is hidden.
         let are_shown = !known.is_empty();
         let is_missing = |program: &&Program| match function(program) {
             Some(function) => are_shown && !known.contains(function),
@@ -89,7 +90,7 @@ impl Renamed {
             return Vec::new();
         };
         let is_other = |other: &&Program| {
-            // A tracepoint may stand for a function: kernels turn one into the other.
+            // A tracepoint may replace a function, because kernels turn one into the other.
             let of_kind =
                 |it: Alternative| it.family != kind.family || it.is_return == kind.is_return;
             other.name != program.name
@@ -101,7 +102,7 @@ impl Renamed {
         self.programs.iter().filter(is_other).map(|other| other.name.clone()).collect()
     }
 
-    /// A line for each, for the user.
+    /// A line for the user about each program that is left out.
     pub(super) fn describe(&self) -> Vec<String> {
         let section = |name: &str| {
             let program = self.programs.iter().find(|program| program.name == name);
@@ -120,7 +121,7 @@ impl Renamed {
         self.left_out.iter().map(line).collect()
     }
 
-    /// The names of those that are left out.
+    /// The names of the programs that are left out.
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.left_out.keys().cloned().collect()
     }
@@ -134,7 +135,7 @@ fn function(program: &Program) -> Option<&str> {
     (kind.family == Family::Function && !function.contains('*')).then_some(function)
 }
 
-/// The tracepoint that a program attaches to, where its section names the category, too.
+/// The tracepoint that a program attaches to, if its section contains the category.
 fn tracepoint(program: &Program) -> Option<&str> {
     let kind = ProgramKind::of(&program.section).alternative?;
     let (_, target) = program.section.split_once('/')?;
@@ -146,7 +147,7 @@ mod tests {
     use super::super::hints::tests::Faked;
     use super::*;
 
-    /// Programs as name, section, and the maps that each uses, a letter for each.
+    /// Programs as name, section, and the maps that each uses, one letter for each map.
     fn renamed(programs: &[(&str, &str, &str)]) -> Renamed {
         let of = |(name, section, _): &(&str, &str, &str)| Program {
             name: (*name).into(),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the user hears of what is attached: what was chosen, what is left out, what is attached to
-//! nothing, and why.
+//! Reports what is attached: what was chosen, what is left out, what has no target, and why.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +16,20 @@ use crate::talk::Talk;
 /// What was found while programs were attached.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// How many programs are attached, each perhaps by several links.
+    /// The number of attached programs. Each may have several links.
     pub(super) programs: usize,
-    /// What is attached to nothing, and why.
+    /// The programs without a target, with the reason.
     pub(super) idle: Vec<Idle>,
-    /// Programs that sample as often as nothing says.
+    /// Programs that sample at the default frequency because nothing sets one.
     pub(super) sampling: Vec<String>,
-    /// Programs that sample by a clock of which nothing says which.
+    /// Programs that sample by the default event because nothing names one.
     pub(super) by_clock: Vec<String>,
 }
 
-/// Why a program is attached to nothing that others call.
+/// Why a program that others call has no target.
 pub(super) const CALLED: &str = "other programs call it through a map; --attach also attaches it";
 
-/// A program that is loaded and attached to nothing, since nothing names a target.
+/// A program that is loaded but not attached, because nothing names a target.
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) name: String,
@@ -49,7 +48,7 @@ impl Idle {
     }
 }
 
-/// What the user sees where nothing more can be tried.
+/// The failure when nothing is left to try.
 pub(super) fn give_up(
     failure: Failure,
     program: Option<String>,
@@ -71,10 +70,10 @@ pub(super) fn give_up(
     }
 }
 
-/// Notes what is attached, and why not something else.
+/// Reports what is attached, and why other programs are not.
 ///
 /// # Errors
-/// When nothing is.
+/// Returns an error if nothing is attached.
 pub(super) fn report(
     findings: &Findings,
     alternatives: &Alternatives,
@@ -103,7 +102,7 @@ pub(super) fn report(
     }
     for idle in &findings.idle {
         match idle.target {
-            // As its author means it.
+            // This is what the author intends.
             Target::Elsewhere(CALLED) => talk.note(&idle.describe()),
             _ => talk.warning(&idle.describe()),
         }
@@ -126,7 +125,7 @@ pub(super) fn report(
     Ok(())
 }
 
-/// Names, and what they do.
+/// Names, followed by a verb in singular or plural.
 fn one_or_more(names: &[String], one: &str, more: &str) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { one } else { more })
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Programs whose section says all: libbpf attaches them.
+//! Programs whose section contains the whole target; libbpf attaches them.
 
 use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
 
-/// By libbpf, as it understands the section.
+/// Attaches as libbpf reads the section.
 pub(super) const METHOD: Method = Method { target: Target::Section, attach };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Which programs are loaded in any case, and which are not, by the package and the command line.
+//! Which programs are always or never loaded, by the package and the command line.
 
 use std::collections::BTreeSet;
 
@@ -9,23 +9,22 @@ use bpfpack_schemas::object::Program;
 
 use crate::failure::{Failure, exit_code};
 
-/// Which programs the user and the package choose, or leave out.
+/// The programs that the user and the package choose or leave out.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// Programs that are loaded whatever their alternatives are.
+    /// Programs that are loaded even if better alternatives exist.
     pub(super) wanted: BTreeSet<String>,
     /// Programs that are not loaded.
     pub(super) off: BTreeSet<String>,
-    /// Programs that are left out where they cannot be loaded or attached.
+    /// Programs that are left out if they cannot be loaded or attached.
     pub(super) optional: BTreeSet<String>,
 }
 
 impl Selection {
-    /// What the annotations of an object's programs say, and, over that, the options `--with` and
-    /// `--without`.
+    /// Reads the annotations of the programs; the options `--with` and `--without` override them.
     ///
     /// # Errors
-    /// When there are no programs, or none of a name.
+    /// Returns an error if the object has no programs, or no program of a given name.
     pub(super) fn new(
         programs: &[Program],
         annotations: &[ProgMeta],
@@ -51,8 +50,8 @@ impl Selection {
         };
         let mut wanted: BTreeSet<String> = annotated(true).collect();
         let mut off: BTreeSet<String> = annotated(false).collect();
-        // libbpf loads programs of such sections only when they are asked for. Where there are no
-        // others, each is a choice, and all are tried.
+        // libbpf loads programs with such a section only on request. If there are no others, each
+        // is a choice, and all are tried.
         let is_asked = |program: &&Program| program.section.starts_with('?');
         let optional: BTreeSet<String> = match programs.iter().all(|program| is_asked(&program)) {
             true => programs.iter().map(|program| program.name.clone()).collect(),
@@ -76,7 +75,7 @@ impl Selection {
 }
 
 impl Selection {
-    /// Loads a program in any case.
+    /// Loads a program even if better alternatives exist.
     pub(super) fn want(&mut self, name: &str) {
         self.off.remove(name);
         self.wanted.insert(name.to_owned());

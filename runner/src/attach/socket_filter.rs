@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that see a copy of the packets of an interface, as packet sockets have them.
+//! Programs that see a copy of the packets of an interface, through a packet socket.
 
 use std::os::fd::AsFd as _;
 
@@ -9,7 +9,7 @@ use super::method::{Attachment, Context, Method};
 use super::target::Target;
 use crate::sys::packet;
 
-/// By a packet socket of ours, which nobody reads: the program is called before its queue.
+/// Attaches to a packet socket that nobody reads: the program runs before the socket's queue.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that see what the sockets in a map receive, or send.
+//! Programs that see what the sockets in a map receive or send.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -8,7 +8,7 @@ use super::method::{Attachment, Context, Method, Undo};
 use super::target::Target;
 use crate::sys;
 
-/// By a map of sockets of the package.
+/// Attaches to a socket map of the package.
 pub(super) const METHOD: Method = Method { target: Target::SocketMap, attach };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
@@ -19,7 +19,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let (map, fd) = (clone(map), clone(program.as_fd()));
     let (map, fd) = map.and_then(|map| Ok((map, fd?))).map_err(|error| context.refused(error))?;
     let kind = program.attach_type() as u32;
-    // The map may be pinned, and outlive this process.
+    // The map may be pinned and outlive this process.
     let undo = move || sys::detach_program(fd.as_fd(), map.as_fd(), kind);
     Ok(vec![Attachment::Undone(Undo::by(undo))])
 }

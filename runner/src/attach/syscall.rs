@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that are called, as a system call is: once, or by the clock.
+//! Programs of type `syscall`, which user space calls: once, or at each interval.
 
 use std::os::fd::AsFd as _;
 
@@ -7,7 +7,7 @@ use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
 use super::target::Target;
 
-/// Called by the clock.
+/// ecli calls the program at each interval.
 pub(super) const METHOD: Method = Method { target: Target::Clock, attach };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: MIT
-//! What programs attach to.
+//! The targets of programs.
 
 /// What a program attaches to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// What its section says.
+    /// The target in its section.
     Section,
-    /// A function of the kernel, or what else its type information names.
+    /// A kernel function or another target that BTF describes.
     Typed,
-    /// A function of the kernel.
+    /// A kernel function.
     Function,
-    /// Functions of the kernel, by a pattern.
+    /// Kernel functions that match a pattern.
     Functions,
     /// A tracepoint.
     Tracepoint,
-    /// A function of a program or a library.
+    /// A function of a program or library.
     UserFunction,
-    /// A statically defined probe of a program or a library.
+    /// A USDT probe of a program or library.
     Usdt,
-    /// Something that is counted, on each CPU.
+    /// An event that is counted on each CPU.
     Event,
-    /// A network interface, by its name or number.
+    /// A network interface, by name or number.
     Interface,
-    /// A network namespace, by its path.
+    /// A network namespace, by path.
     NetNs,
-    /// A cgroup, by its path.
+    /// A cgroup, by path.
     Cgroup,
-    /// A hook of the packet filter.
+    /// A hook of netfilter.
     Netfilter,
-    /// A map of sockets, by its name in the package.
+    /// A socket map of the package, by name.
     SocketMap,
-    /// A map of the package that is walked, by its name.
+    /// A map of the package to iterate over, by name.
     WalkedMap,
-    /// Nothing: it is called by the clock.
+    /// None: ecli calls the program.
     Clock,
-    /// Something that only another program can attach it to; why, in words.
+    /// None: something else has to attach it; the text says what.
     Elsewhere(&'static str),
 }
 
 impl Target {
-    /// What has to be named, in words; none where nothing can be named.
+    /// What the user has to name, for messages; `None` if there is nothing to name.
     pub(super) fn name(self) -> Option<&'static str> {
         Some(match self {
             Target::Section | Target::Clock | Target::Elsewhere(_) => return None,
@@ -59,7 +59,7 @@ impl Target {
         })
     }
 
-    /// What the user can do where a program has no target.
+    /// What the user can do if a program has no target.
     pub(super) fn how_to_name(self, program: &str) -> String {
         let example = match self {
             Target::Elsewhere(why) => return why.to_owned(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that see the traffic that a network interface receives, or sends.
+//! Programs that see the packets that a network interface receives or sends.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -13,10 +13,11 @@ use super::target::Target;
 use crate::sys;
 use crate::sys::filters::has_filters;
 
-/// By the tcx hook of an interface, or, in kernels before 6.6, by a filter of its own.
+/// Attaches to the tcx hook of an interface, or, before kernel 6.6, as a filter of the clsact
+/// qdisc.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
 
-/// By a netkit device.
+/// Attaches to a netkit device.
 pub(super) const NETKIT: Method = Method { target: Target::Interface, attach: attach_netkit };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
@@ -41,7 +42,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let link = sys::create_link(context.program.as_fd(), interface, kind, 0);
     match link {
         Ok(link) => Ok(vec![Attachment::Descriptor(link)]),
-        // A kernel without such links.
+        // This kernel has no tcx links.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             let filter = attach_filter(context, interface as i32, is_egress);
             filter
@@ -57,8 +58,8 @@ fn refused(context: &Context<'_>, error: impl Into<libbpf_rs::Error>) -> AttachE
     AttachError::Refused { named: context.named.map(str::to_owned), error, errno: None }
 }
 
-/// A filter of the clsact qdisc, which is made where there is none, and goes again when nothing else
-/// uses it. The kernel does not undo it when this process is killed.
+/// Attaches a filter of the clsact qdisc. The qdisc is created if it does not exist, and removed if
+/// nothing else uses it. The kernel does not remove either when this process is killed.
 fn attach_filter(
     context: &Context<'_>,
     interface: i32,
@@ -68,7 +69,7 @@ fn attach_filter(
     let of_package = context.annotations().and_then(|meta| meta.annotations.tcopts.as_ref());
     let mut builder = TcHookBuilder::new(program);
     builder.ifindex(interface).replace(false);
-    // Which one it is among others is the kernel's to choose, unless the package says it.
+    // The kernel chooses handle and priority unless the package sets them.
     builder.handle(of_package.and_then(|options| options.handle).unwrap_or(0));
     builder.priority(of_package.and_then(|options| options.priority).unwrap_or(0));
     let had_qdisc = has_qdisc(&builder);
@@ -90,7 +91,7 @@ fn attach_filter(
     Ok(Undo::by(move || filter.undo()))
 }
 
-/// A filter of ours.
+/// A filter that this process attached.
 struct Filter {
     program: OwnedFd,
     interface: i32,
@@ -101,7 +102,7 @@ struct Filter {
 }
 
 impl Filter {
-    /// Takes it away, and the qdisc, where that was made for it and nothing else is there.
+    /// Removes the filter, and the qdisc if it was created for it and has no other filters.
     fn undo(self) {
         let mut builder = TcHookBuilder::new(self.program.as_fd());
         builder.ifindex(self.interface);
@@ -110,7 +111,7 @@ impl Filter {
         if self.had_qdisc {
             return;
         }
-        // Others may have come meanwhile. Where the kernel does not tell, it stays.
+        // Others may have added filters meanwhile. If the kernel does not tell, the qdisc stays.
         let is_used = has_filters(self.interface).unwrap_or(true);
         if !is_used {
             let _ = builder.hook(TC_INGRESS | TC_EGRESS).destroy();
@@ -118,22 +119,23 @@ impl Filter {
     }
 }
 
-/// Whether the interface has a clsact qdisc: without one, a query of it fails with `EINVAL`, and with
-/// one, by `ENOENT`, where there is no filter.
+/// Whether the interface has a clsact qdisc. Without one, a query fails with `EINVAL`; with one,
+/// but no filter, it fails with `ENOENT`.
 fn has_qdisc(builder: &TcHookBuilder<'_>) -> bool {
     let mut hook = builder.hook(TC_INGRESS);
     hook.handle(1).priority(1);
     hook.query().map_or_else(|error| error.kind() == libbpf_rs::ErrorKind::NotFound, |_| true)
 }
 
-/// The interface that `@tchook` says, or the loopback interface, which is the format's default.
+/// The interface of `@tchook`, or the loopback interface, which is the default of the package
+/// format.
 fn annotated_interface(annotations: Option<&ProgMeta>) -> u32 {
     let hook = annotations.and_then(|meta| meta.annotations.tchook.as_ref());
     hook.and_then(|hook| hook.ifindex).and_then(|index| u32::try_from(index).ok()).unwrap_or(1)
 }
 
-/// Whether a section is for what is sent. Old sections (`tc`, `classifier`) do not say it; the
-/// package may, by `@tchook`; else they are for what is received.
+/// Whether a program is for sent packets. Old sections (`tc`, `classifier`) do not tell; then
+/// `@tchook` decides, and the default is received packets.
 fn is_egress(section: &str, annotations: Option<&ProgMeta>) -> bool {
     let says = |direction: &str| section.split('/').skip(1).any(|part| part == direction);
     let hook = annotations.and_then(|meta| meta.annotations.tchook.as_ref());

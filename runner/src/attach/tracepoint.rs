@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Tracepoints, by the event that the kernel numbers in tracefs. It need not be mounted.
+//! Attaches to tracepoints by their numbers in tracefs, which need not be mounted.
 
 use std::io;
 use std::os::fd::IntoRawFd as _;
@@ -11,10 +11,10 @@ use super::target::Target;
 use crate::kernel;
 use crate::sys::perf;
 
-/// A tracepoint, `CATEGORY/NAME`.
+/// Attaches to a tracepoint, `CATEGORY/NAME`.
 pub(super) const METHOD: Method = Method { target: Target::Tracepoint, attach };
 
-/// A tracepoint without its category: what it is handed is not converted.
+/// Attaches to a raw tracepoint, whose arguments are not converted.
 pub(super) const RAW: Method = Method { target: Target::Tracepoint, attach: attach_raw };
 
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
@@ -24,15 +24,15 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let event = perf::tracepoint_event(number).map_err(|error| context.refused(error))?;
     let link = context.program.attach_perf_event(std::os::fd::AsRawFd::as_raw_fd(&event));
     let attached = context.attached(link)?;
-    // The link closes the event when it goes.
+    // The link closes the event when it is dropped.
     let _ = event.into_raw_fd();
     Ok(attached)
 }
 
-/// The number of a tracepoint.
+/// Returns the number of a tracepoint.
 ///
 /// # Errors
-/// `ENOENT` where there is none, or tracefs cannot be looked at.
+/// Returns `ENOENT` if there is no such tracepoint, or if tracefs cannot be read.
 fn number(tracepoint: &str) -> io::Result<u64> {
     let is_name = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
@@ -52,7 +52,7 @@ fn number(tracepoint: &str) -> io::Result<u64> {
 fn attach_raw(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let named = context.named.or(context.rest_of_section());
     let named = named.ok_or(AttachError::NoTarget(Target::Tracepoint))?;
-    // With a category, as other ways want it.
+    // A category is accepted, as in other ways of attaching.
     let name = named.rsplit('/').next().unwrap_or(named);
     context.attached(context.program.attach_raw_tracepoint(name))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What options mean for the programs of a package: whether they attach to user functions, or to a
+//! Which options apply to the programs of a package: whether they attach to user functions or a
 //! cgroup.
 
 use bpfpack_schemas::object::BpfObject;
@@ -12,16 +12,16 @@ use crate::args::Plan;
 /// What programs attach to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Uses {
-    /// Some to functions and probes of user space.
+    /// Whether some attach to user functions or USDT probes.
     pub(crate) user_functions: bool,
-    /// All of them to those.
+    /// Whether all do.
     pub(crate) only_user_functions: bool,
-    /// Some to a cgroup.
+    /// Whether some attach to a cgroup.
     pub(crate) cgroup: bool,
 }
 
 impl Uses {
-    /// Of the programs of an object, and of what the command line attaches them to.
+    /// Finds the targets of an object's programs, including those from the command line.
     pub(crate) fn of(elf: &BpfObject<'_>, plan: &Plan) -> Uses {
         let sections = elf.programs().into_iter().map(|program| program.section);
         let own: Vec<Target> =

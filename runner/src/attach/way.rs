@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What `--attach` may name: ways of attaching, by the programs that they suit.
+//! The ways of attaching that `--attach` accepts, and the program types that they suit.
 
 use libbpf_rs::ProgramType as Type;
 
@@ -9,16 +9,16 @@ use super::{
     tracepoint, xdp,
 };
 
-/// A way of attaching, as the command line names it.
+/// A way of attaching, as `--attach` names it.
 #[derive(Debug)]
 pub(super) struct Way {
     /// Its name.
     pub(super) name: &'static str,
     /// How it attaches.
     pub(super) method: Method,
-    /// The types of programs that it suits.
+    /// The program types that it suits.
     types: &'static [Type],
-    /// The program is loaded for its target.
+    /// Whether the kernel must know the target at load time.
     pub(super) is_loaded_for: bool,
 }
 
@@ -30,7 +30,7 @@ const fn loaded_for(name: &'static str, types: &'static [Type]) -> Way {
     Way { name, method: section::METHOD, types, is_loaded_for: true }
 }
 
-/// The ways. A line each; a new one is a line here.
+/// The ways, one row each.
 #[rustfmt::skip]
 static WAYS: &[Way] = &[
     way("kprobe", probe::FUNCTION, &[Type::Kprobe]),
@@ -67,24 +67,24 @@ static WAYS: &[Way] = &[
     loaded_for("freplace", &[Type::Ext]),
 ];
 
-/// A way by its name.
+/// Finds a way by name.
 pub(super) fn named(name: &str) -> Option<&'static Way> {
     WAYS.iter().find(|way| way.name == name)
 }
 
-/// The names of all.
+/// The names of all ways.
 pub(super) fn names() -> Vec<&'static str> {
     WAYS.iter().map(|way| way.name).collect()
 }
 
 impl Way {
-    /// Whether it suits programs of a type.
+    /// Whether it suits a program type.
     pub(super) fn suits(&self, ty: Type) -> bool {
         self.types.contains(&ty)
     }
 }
 
-/// The names of the ways that suit a type of programs.
+/// The names of the ways that suit a program type.
 pub(super) fn names_for(ty: Type) -> Vec<&'static str> {
     WAYS.iter().filter(|way| way.suits(ty)).map(|way| way.name).collect()
 }

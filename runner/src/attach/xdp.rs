@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that see packets as a network interface receives them, before the kernel looks at them.
+//! Programs that see packets when a network interface receives them, before the network stack does.
 
 use std::os::fd::AsFd as _;
 
@@ -14,13 +14,13 @@ use crate::sys;
 use crate::sys::xdp::Replaced;
 use crate::talk;
 
-/// By the XDP hook of an interface.
+/// Attaches to the XDP hook of an interface.
 pub(super) const METHOD: Method = Method { target: Target::Interface, attach };
 
-/// The interface of a package that names none: the loopback interface is the default of the format.
+/// The default interface of the package format: the loopback interface.
 const DEFAULT_INTERFACE: i32 = 1;
 
-/// Attaches by a link, which takes the program down with this process, whatever happens to it.
+/// Attaches by a link, so that the kernel detaches the program when this process ends in any way.
 fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
     let annotations = context.annotations();
     let flags = annotations.and_then(|meta| meta.annotations.flags).unwrap_or(0);
@@ -41,7 +41,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
             return Err(context.bad_target(text));
         }
     };
-    // The one that is there is not ours: it comes back at the end.
+    // The program that is attached already is replaced, and restored at the end.
     let mut attached = Vec::new();
     let mut link = link(context, interface, flags);
     let is_busy = |errno: Option<i32>| matches!(errno, Some(libc::EBUSY | libc::EEXIST));
@@ -66,7 +66,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
         errno: error.raw_os_error(),
         error: error.into(),
     })?;
-    // Ours goes first.
+    // Our link is dropped first, then the other program is restored.
     attached.insert(0, Attachment::Descriptor(link));
     Ok(attached)
 }
@@ -79,8 +79,8 @@ fn link(
     sys::create_link(context.program.as_fd(), interface as u32, libbpf_sys::BPF_XDP, flags)
 }
 
-/// The mode that the flags of a package ask for. A link never replaces another program: the flag that
-/// asks for that says nothing new.
+/// The mode in the flags of a package. `XDP_FLAGS_UPDATE_IF_NOEXIST` is accepted and removed: a
+/// link never replaces another program.
 fn flags_of(flags: i64) -> Result<u32, String> {
     let known = XDP_FLAGS_UPDATE_IF_NOEXIST | XDP_FLAGS_SKB_MODE | XDP_FLAGS_DRV_MODE;
     match u32::try_from(flags) {
@@ -89,7 +89,7 @@ fn flags_of(flags: i64) -> Result<u32, String> {
     }
 }
 
-/// The interface that `@ifindex` says, or the default.
+/// The interface of `@ifindex`, or the default.
 fn annotated_interface(annotations: Option<&ProgMeta>) -> i32 {
     annotations.and_then(|meta| meta.annotations.ifindex).unwrap_or(DEFAULT_INTERFACE)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A command that is run while there is tracing. Its process is there before programs are loaded,
-//! since they may be told its number; it waits (see [`waiting`]) and becomes the command when all is
+//! A command that runs and is traced. Its process starts before programs are loaded, because they
+//! may need its process ID; it waits (see [`waiting`]) and becomes the command once all are
 //! attached.
 
 mod search;
@@ -21,32 +21,32 @@ use crate::os;
 use crate::sys::Signals;
 use crate::talk::Talk;
 
-/// How long a command may take to end by a signal that has ended ecli, too: that of Ctrl-C.
+/// How long the command may take to end after Ctrl-C, whose signal reaches it, too.
 const BY_ITSELF: Duration = Duration::from_millis(200);
 
-/// How long it may take to end by SIGTERM.
+/// How long the command may take to end after SIGTERM.
 const BY_SIGNAL: Duration = Duration::from_secs(1);
 
-/// A command, which ends with this.
+/// A running or waiting command. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// What messages call it.
+    /// The name in messages.
     name: String,
     child: Child,
-    /// Writing lets it run; closing ends the process before it was a command.
+    /// A write starts the command. Closing it before ends the process.
     start: Option<OwnedFd>,
-    /// Readable when it has ended.
+    /// Readable once the process has ended.
     ended: Arc<OwnedFd>,
     talk: Talk,
 }
 
 impl Command {
-    /// Starts the process of the command that the plan has, if it has one. Nothing of the command
-    /// runs yet.
+    /// Starts the process for the plan's command, if there is one. The command itself does not run
+    /// yet.
     ///
     /// # Errors
-    /// When there is no such command, or it cannot be executed: as shells have it, with the exit
-    /// codes 127 and 126.
+    /// Returns an error if the command does not exist (exit code 127) or cannot be executed (126),
+    /// as in shells.
     pub(crate) fn start(
         plan: &Plan,
         signals: &Signals,
@@ -62,7 +62,8 @@ impl Command {
         let (pid, talk) = (Pid::from_child(&child), talk.clone());
         let command = Command { name, child, start: Some(start), ended: Arc::clone(&ended), talk };
         let wait = move || {
-            // It is left for the loop to take how it has ended: until then, its number is its own.
+            // `NOWAIT` leaves the process to be reaped by the loop, so that its ID is not reused
+            // before.
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while matches!(waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
             let _ = rustix::io::write(&*ended, &1u64.to_ne_bytes());
@@ -71,15 +72,15 @@ impl Command {
         Ok(Some(command))
     }
 
-    /// The number of its process.
+    /// The process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Lets it run.
+    /// Starts the command.
     ///
     /// # Errors
-    /// When its process is gone.
+    /// Returns an error if its process has ended.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let Some(start) = self.start.take() else { return Ok(()) };
         rustix::io::write(&start, &[1]).map(drop).map_err(|error| {
@@ -90,8 +91,8 @@ impl Command {
         })
     }
 
-    /// Its exit code, where it has ended by itself; ends it otherwise. `is_signalled`: by a signal that
-    /// may have come to it, too.
+    /// Ends the command. Returns its exit code if it ended by itself. `is_signalled`: a signal
+    /// ended the run and may have reached the command, too.
     pub(crate) fn end(mut self, is_signalled: bool) -> Option<u8> {
         if is_signalled {
             self.wait(BY_ITSELF);
@@ -100,13 +101,13 @@ impl Command {
         ended.map(code)
     }
 
-    /// Waits until it ends, but no longer than this.
+    /// Waits at most this long for the end of the process. Returns whether it ended.
     fn wait(&self, most: Duration) -> bool {
         let most = os::timespec(most);
         poll(&mut [PollFd::new(&*self.ended, PollFlags::IN)], Some(&most)) == Ok(1)
     }
 
-    /// Ends it because ecli ends.
+    /// Sends SIGTERM, because ecli ends.
     fn terminate(&mut self) {
         self.talk.note(&format!("`{}` is still running: sending SIGTERM", self.name));
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -120,7 +121,7 @@ impl Command {
 impl Drop for Command {
     fn drop(&mut self) {
         if self.start.take().is_some() {
-            // It never ran, and has nothing to lose.
+            // The command never started, so there is nothing to lose.
             let _ = self.child.kill();
             let _ = self.child.wait();
         } else if matches!(self.child.try_wait(), Ok(None)) {
@@ -136,7 +137,7 @@ impl AsFd for Command {
     }
 }
 
-/// The exit code as shells have it.
+/// The exit code that a shell would report.
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)

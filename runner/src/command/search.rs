@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Where a command is, by its name.
+//! Finds the file of a command by its name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,13 +10,13 @@ use rustix::fs::{Access, access};
 
 use crate::failure::{Failure, exit_code};
 
-/// Where commands are, where the environment has no `PATH`.
+/// The search path if the environment has no `PATH`.
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Finds a command as shells do: a name with a slash is a path, others are searched in `PATH`.
+/// Finds a command as a shell does: a name with a slash is a path; any other is searched in `PATH`.
 ///
 /// # Errors
-/// With the exit codes of shells.
+/// Returns an error with the exit code of shells: 127 or 126.
 pub(super) fn find(name: &OsStr) -> Result<PathBuf, Failure> {
     find_in(name, &std::env::var_os("PATH").unwrap_or_else(|| USUAL.into()))
 }
@@ -26,7 +26,7 @@ fn find_in(name: &OsStr, path: &OsString) -> Result<PathBuf, Failure> {
     let candidates: Vec<PathBuf> = match is_path {
         true => vec![name.into()],
         false if name.is_empty() => Vec::new(),
-        // An empty entry is the folder where we are.
+        // An empty entry is the current directory.
         false => {
             std::env::split_paths(path).map(|dir| Path::new(".").join(dir).join(name)).collect()
         }
@@ -54,7 +54,7 @@ fn find_in(name: &OsStr, path: &OsString) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Whether a file can be executed; the inner none where there is none.
+/// Checks that a file can be executed. The inner `None` means that there is no such file.
 fn check(path: &Path) -> Result<(), Option<String>> {
     let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => None,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The process that waits to become the command: ecli itself, under another name. It has the
-//! command's standard streams, environment and folder from the beginning.
+//! The process that waits to become the command: ecli under another name. It has the command's
+//! standard streams, environment and directory from the start.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -16,11 +16,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::failure::exit_code;
 use crate::sys;
 
-/// The first word of the command line, by which ecli knows that it is to wait.
+/// The first word of its command line, which tells ecli to wait.
 const NAME: &str = "ecli-command";
 
-/// Starts the process. A byte written to the descriptor has it execute the command; when the
-/// descriptor is closed before, it ends.
+/// Starts the process. When a byte is written to the descriptor, it executes the command; when the
+/// descriptor is closed before that, it ends.
 pub(super) fn start(
     program: &Path,
     path: &Path,
@@ -35,8 +35,7 @@ pub(super) fn start(
     Ok((child, start))
 }
 
-/// Waits where the command line asks for it, and becomes the command; else returns none, and does
-/// nothing.
+/// Waits and becomes the command if the command line asks for it; otherwise returns `None` at once.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let mut words = std::env::args_os();
     if words.next()? != NAME {
@@ -49,9 +48,9 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     Some(ExitCode::from(wait(number, &path, words, blocked)))
 }
 
-/// Waits, and becomes the command; the exit code where that fails.
+/// Waits and becomes the command. Returns an exit code if that fails.
 fn wait(number: i32, path: &OsString, words: Vec<OsString>, blocked: u64) -> u8 {
-    // Whoever lists processes sees what it is.
+    // Process lists show this name.
     let _ = rustix::thread::set_name(c"ecli-command");
     let Ok(wait) = sys::command::inherited(number) else { return exit_code::USAGE };
     let mut byte = [0];
@@ -59,7 +58,7 @@ fn wait(number: i32, path: &OsString, words: Vec<OsString>, blocked: u64) -> u8 
         match rustix::io::read(&wait, &mut byte) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(1) => break,
-            // ecli has failed, and said why.
+            // ecli failed and reported the reason.
             _ => return exit_code::OTHER,
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The kinds of frames that there are, and what names mean in them.
+//! The kinds of frames, and the scope of names in each.
 
 use bpfpack_decode::meaning::{Meaning, Unit};
 use bpfpack_decode::{Quantile, Slots};
@@ -7,7 +7,7 @@ use bpfpack_filter::{Derived, Part, Scope, Value};
 use bpfpack_frame::Entry;
 use bpfpack_spec::{RecordType, Shape, Source, View};
 
-/// What is calculated of a histogram: the names of quantiles follow these.
+/// Values that are calculated from a histogram. The names of quantiles follow them.
 const CALCULATED: [&str; 2] = ["total", "average"];
 
 /// Records of a type, or entries of a view.
@@ -17,7 +17,7 @@ pub(crate) enum FrameKind<'s> {
 }
 
 impl<'s> FrameKind<'s> {
-    /// All that sources have.
+    /// All kinds of frames of these sources.
     pub(crate) fn all(sources: &'s [Source]) -> Vec<FrameKind<'s>> {
         let kinds = |source: &'s Source| -> Vec<FrameKind<'s>> {
             match source {
@@ -31,7 +31,7 @@ impl<'s> FrameKind<'s> {
         sources.iter().flat_map(kinds).collect()
     }
 
-    /// The index of its source, and of the type of its records; 0 for a view.
+    /// The index of the source and of the record type; 0 for a view.
     pub(crate) fn key(&self) -> (usize, usize) {
         match self {
             FrameKind::Record(source, ty, _) => (source.index(), *ty),
@@ -39,7 +39,7 @@ impl<'s> FrameKind<'s> {
         }
     }
 
-    /// What it is called in a message.
+    /// The name in messages.
     pub(super) fn in_words(&self) -> String {
         match self {
             FrameKind::Record(Source::Stream(stream), _, ty) if stream.records.len() > 1 => {
@@ -50,7 +50,7 @@ impl<'s> FrameKind<'s> {
         }
     }
 
-    /// What names mean: all members, whichever are shown.
+    /// The scope of names: all members, whether they are shown or not.
     pub(super) fn scope(&self) -> Scope<'s> {
         let view = match self {
             FrameKind::Record(_, _, ty) => return Scope::record(ty.all()),
@@ -71,7 +71,7 @@ impl<'s> FrameKind<'s> {
     }
 }
 
-/// What the values of a histogram stand for.
+/// The meaning of the values in a histogram.
 fn meaning(unit: &str) -> Option<Meaning> {
     match unit {
         "bytes" => Some(Meaning::Size),
@@ -79,8 +79,8 @@ fn meaning(unit: &str) -> Option<Meaning> {
     }
 }
 
-/// A number that is calculated of a histogram, by its index. That of a quantile is the upper end of
-/// its bucket; the last bucket, in which all is that is beyond, has none, and is above all numbers.
+/// A number that is calculated from a histogram, by its index. A quantile is the upper end of its
+/// bucket. The last bucket has no upper end, so a quantile in it is larger than every number.
 pub(super) fn calculated(view: &View, entry: &Entry, index: usize) -> Option<Value> {
     let Shape::Histogram { slots, edges, .. } = &view.shape else { return None };
     let count = |slots: &Slots| slots.total(entry.value());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What the user wants to see of records and readings (`--filter`), and what ends the run
-//! (`--until`). Expressions are compiled before anything is loaded, but for those whose names only
-//! modules may have.
+//! Filters for records and readings (`--filter`), and the condition that ends the run (`--until`).
+//! Expressions are compiled before anything is loaded, except those with names that only modules
+//! may have.
 
 mod kind;
 mod stage;
@@ -25,19 +25,20 @@ use until::Until;
 /// The expressions of a run.
 #[derive(Debug)]
 pub(crate) struct Filters {
-    /// What is kept of the sources of the package.
+    /// Filters for the sources of the package.
     own: Compiled,
-    /// Expressions for the sources of modules, and whether those of the package have passed it.
+    /// Expressions for the sources of modules; true if they also fit, and filter, the package's
+    /// sources.
     of_modules: Vec<(Expr, bool)>,
     until: Option<Expr>,
     talk: Talk,
 }
 
-/// Filters by the index of a source and the type of its records; 0 for a reading. What has none is
-/// kept.
+/// Filters by the index of the source and of the record type; 0 for a reading. Frames without a
+/// filter are kept.
 pub(crate) type Compiled = BTreeMap<(usize, usize), Filter>;
 
-/// The names of this machine.
+/// Names that depend on this machine.
 struct SystemNames;
 
 impl Names for SystemNames {
@@ -54,7 +55,7 @@ impl Filters {
     /// Compiles the expressions of a plan for the sources of a package.
     ///
     /// # Errors
-    /// With the exit code for the command line, when one does not fit them.
+    /// Returns a usage failure if an expression does not fit the sources.
     pub(crate) fn new(
         plan: &Plan,
         spec: &Spec,
@@ -69,7 +70,7 @@ impl Filters {
                     add(&mut own, compiled);
                     true
                 }
-                // A module may have what the package has not.
+                // A module may add the missing members.
                 Err(_) if has_modules => false,
                 Err(error) => return Err(expr_failure("--filter", &error)),
             };
@@ -82,15 +83,16 @@ impl Filters {
         Ok(filters)
     }
 
-    /// What stands before the modules.
+    /// The stage before the modules.
     pub(crate) fn stage(&self) -> Option<Box<dyn Stage>> {
         FilterStage::of(self.own.clone())
     }
 
-    /// What stands behind the modules, whose sources are `added` to those of the package.
+    /// The stages after the modules, which have `added` sources.
     ///
     /// # Errors
-    /// When an expression fits neither.
+    /// Returns an error if an expression fits neither the package's sources nor those of the
+    /// modules.
     pub(crate) fn behind(
         &self,
         own: &[Source],
@@ -100,7 +102,8 @@ impl Filters {
         let all = [own, added].concat();
         for (expr, has_passed) in &self.of_modules {
             match compile(expr, added) {
-                // Records that a module made of those that have passed are kept.
+                // The expression has filtered the input of the modules, so sources that it does not
+                // fit are kept.
                 Ok(mut compiled) if *has_passed => {
                     compiled.retain(|_, filter| filter.can_match());
                     add(&mut filters, compiled);
@@ -111,7 +114,7 @@ impl Filters {
                 }
                 Err(_) if *has_passed => {}
                 Err(error) => {
-                    // The names of all sources help more.
+                    // An error that lists the names of all sources is more useful.
                     let error = compile(expr, &all).err().unwrap_or(error);
                     return Err(expr_failure("--filter", &error));
                 }
@@ -128,7 +131,7 @@ impl Filters {
     }
 }
 
-/// Compiles an expression for all kinds of frames, of which one has to have what it needs.
+/// Compiles an expression for all kinds of frames. At least one kind must have all members in it.
 fn compile(expr: &Expr, sources: &[Source]) -> Result<Compiled, FilterError> {
     let kinds = FrameKind::all(sources);
     let scopes: Vec<Scope<'_>> = kinds.iter().map(FrameKind::scope).collect();
@@ -144,7 +147,7 @@ fn compile(expr: &Expr, sources: &[Source]) -> Result<Compiled, FilterError> {
     Ok(kinds.iter().map(FrameKind::key).zip(filters).collect())
 }
 
-/// Adds what has to hold, too.
+/// Adds filters; all filters of a kind must hold.
 fn add(filters: &mut Compiled, more: Compiled) {
     for (key, filter) in more {
         let filter = match filters.remove(&key) {
@@ -155,7 +158,7 @@ fn add(filters: &mut Compiled, more: Compiled) {
     }
 }
 
-/// Tells of what nothing is shown.
+/// Reports the kinds of frames that the filters hide completely.
 fn note(filters: &Compiled, sources: &[Source], talk: &Talk) {
     for kind in FrameKind::all(sources) {
         let filter = filters.get(&kind.key()).filter(|filter| !filter.can_match());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Keeps the records, and the entries of readings, for which an expression is true.
+//! The stage that keeps records and entries for which an expression is true.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use bpfpack_spec::View;
 use super::Compiled;
 use super::kind::calculated;
 
-/// What is kept of each kind of frames; what has no filter is kept.
+/// The filter for each kind of frame; kinds without a filter are kept.
 #[derive(Debug)]
 pub(super) struct FilterStage(Compiled);
 
 impl FilterStage {
-    /// None where everything is kept.
+    /// Makes a stage; `None` if there are no filters.
     pub(super) fn of(filters: Compiled) -> Option<Box<dyn Stage>> {
         (!filters.is_empty()).then(|| Box::new(FilterStage(filters)) as _)
     }
@@ -49,7 +49,7 @@ impl Stage for FilterStage {
 /// Whether an entry of a reading is kept.
 pub(super) fn is_match(filter: &Filter, view: &View, entry: &Entry) -> bool {
     let parts = [entry.key(), entry.value()];
-    // Without a key there is one part.
+    // Without a key, there is only the value.
     let parts = if view.key.is_some() { &parts[..] } else { &parts[1..] };
     filter.matches(parts, &|index| calculated(view, entry, index))
 }

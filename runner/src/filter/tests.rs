@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The stages on frames, without a kernel.
+//! Tests of the stages with frames, without a kernel.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use bpfpack_spec::{RecordType, Shape, Stream, View};
 use super::*;
 use crate::args::tests::plan;
 
-/// What comes out: the numbers in records, and the keys of readings.
+/// The output: numbers of records, and keys of readings.
 #[derive(Default)]
 struct Out(Vec<String>);
 
@@ -37,7 +37,7 @@ impl Next for Out {
     }
 }
 
-/// A buffer of two types of records, and a map of a byte to a counter.
+/// A buffer with two record types, and a map from a byte to a counter.
 fn sources() -> (Arc<Stream>, Arc<View>) {
     let mut stream = stream();
     let members = vec![Member::new("tid", 0, Layout::Int { size: 4, signed: false })];
@@ -65,7 +65,7 @@ fn chain(options: &[&str]) -> Chain {
     chain
 }
 
-/// Puts records of processes with these numbers through it.
+/// Passes records of processes with these IDs through the stages.
 fn put(chain: &mut Chain, out: &mut Out, size: usize, numbers: &[u8]) {
     let (stream, _) = sources();
     let bytes: Vec<Vec<u8>> =
@@ -187,7 +187,7 @@ fn histograms_have_calculated_numbers() {
         ..counter_view()
     };
     let sources = [Source::View(view.clone().into())];
-    // Two values of 0 to 1 ms, one of 2 to 3, and four above.
+    // Two values from 0 to 1 ms, one from 2 to 3, and four above.
     let of = |counts: [u32; 3]| Entry::new(&[1], &counts.map(u32::to_le_bytes).concat());
     let is = |text: &str, entry: &Entry| {
         let compiled = compile(&Expr::parse(text).unwrap(), &sources).unwrap();

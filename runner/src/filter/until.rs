@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Ends the run once something was shown for which an expression is true.
+//! The stage that ends the run once something is shown for which an expression is true.
 
 use bpfpack_failure::Failure;
 use bpfpack_frame::{Frame, Next, Records, Stage};
@@ -7,14 +7,15 @@ use bpfpack_frame::{Frame, Next, Records, Stage};
 use super::Compiled;
 use super::stage::is_match;
 
-/// Lets everything through until then.
+/// Passes everything on until then.
 #[derive(Debug)]
 pub(super) struct Until {
     filters: Compiled,
-    /// How many sources the package has; those of modules follow.
+    /// The number of sources in the package; those of modules follow.
     own: usize,
     is_enough: bool,
-    /// What modules make of the rest is not shown; their summary is.
+    /// After the end, frames that modules make of the remaining data are dropped; their summary is
+    /// not.
     drops: bool,
 }
 
@@ -23,7 +24,7 @@ impl Until {
         Until { filters, own, is_enough: false, drops: false }
     }
 
-    /// Whether a frame of a source comes behind the end.
+    /// Whether a frame of a source comes after the end.
     fn is_beyond(&self, source: usize) -> bool {
         self.drops || self.is_enough && source < self.own
     }

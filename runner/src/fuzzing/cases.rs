@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What is shown: streams and views of the structs of any BTF, as [`bpfpack_spec`] would make them
-//! of a package, and as a few bytes of the input choose among what a package may say.
+//! The cases to show: streams and views of the structs of any BTF, as [`bpfpack_spec`] would make
+//! them of a package. A few bytes of the input choose among what a package can specify.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,58 +20,58 @@ use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Source, Spec, Stacks
 use crate::symbolizer::Symbolizer;
 use crate::symbols::{Hurry, Patience, Setup, Symbols};
 
-/// Types of one input that are shown.
+/// The maximum number of types to show for one input.
 const MOST_TYPES: usize = 6;
 
-/// Types of more values than this are compiled, but not shown.
+/// Types with more values are compiled, but not shown.
 const MOST_VALUES: usize = 2048;
 
 /// No type is compiled to more values.
 const MOST_COMPILED: usize = 1 << 23;
 
-/// Records of one input that are shown.
+/// The maximum number of records to show for one input.
 const MOST_RECORDS: usize = 6;
 
-/// Bytes of a record that are shown.
+/// The maximum length of a record in bytes.
 const LONGEST: usize = 4096;
 
 /// The sources of one output.
 pub struct Case {
     pub spec: Spec,
-    /// What the views' readings found.
+    /// The entries of the views' readings.
     pub entries: Vec<Entry>,
-    /// Bytes that no record and no entry should take.
+    /// An upper bound for the output of a record or an entry, in bytes.
     pub most: usize,
 }
 
-/// What of a package and a command line is chosen.
+/// Chosen options of a package and a command line.
 #[derive(Clone)]
 pub struct Choice {
-    /// Several sources.
+    /// Whether there are several sources.
     is_several: bool,
-    /// The first member tells records apart.
+    /// Whether the first member distinguishes record types.
     has_tag: bool,
-    /// Records are shown as stacks where they have any.
+    /// Whether records with stacks are shown as stacks.
     is_event: bool,
-    /// Members in another order, as `--fields` has them.
+    /// Whether members are shown in reverse order, as with `--fields`.
     is_reversed: bool,
-    /// Times of day are shown; two writers need not have the same.
+    /// Whether times of day are shown, which two writers may show differently.
     pub has_clock: bool,
     pub has_stamps: bool,
     pub time: Option<TimeColumn>,
-    /// What is made of values, unless they have slots and these have edges.
+    /// The shape of values, unless they have slots and edges.
     shape: Shape,
     edges: Option<Edges>,
-    /// The type to begin with.
+    /// The first type.
     first: usize,
-    /// Types that share a buffer.
+    /// The number of types that share a buffer.
     kinds: usize,
-    /// An annotation of the first member, and others of those behind it; 0 for none.
+    /// An annotation for the first member, and others for the following ones; 0 for none.
     meaning: usize,
 }
 
 impl Choice {
-    /// Takes a choice from an input; what is left are records.
+    /// Takes options from an input; the rest are records.
     pub fn take(input: &[u8]) -> Option<(Choice, Vec<&[u8]>)> {
         let (&[flags, looks, first, kinds, meaning], rest) = input.split_first_chunk()?;
         let has = |bit: u8| flags >> bit & 1 == 1;
@@ -105,13 +105,13 @@ impl Choice {
         Some((choice, records(rest)))
     }
 
-    /// The same, but that all records are rows.
+    /// The same options, but all records are rows.
     fn without_events(&self) -> Choice {
         Choice { is_event: false, ..self.clone() }
     }
 }
 
-/// The records of an input: each has its length before it, up to 254; 255 is for all that is left.
+/// The records of an input: each is preceded by its length, up to 254; 255 means all that is left.
 fn records(mut input: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while let Some((len, rest)) = input.split_first()
@@ -155,7 +155,7 @@ pub fn of(btf: &Btf<'_>, choice: &Choice, records: &[&[u8]]) -> Vec<Case> {
     cases
 }
 
-/// Compiles a type; none where it has too much to be shown.
+/// Compiles a type; `None` if it is too large to be shown.
 fn layout(ty: Type<'_>, choice: &Choice) -> Option<Layout> {
     let mut layout = Layout::of(ty);
     let values = values(&layout);
@@ -178,7 +178,7 @@ fn layout(ty: Type<'_>, choice: &Choice) -> Option<Layout> {
     Some(layout)
 }
 
-/// Takes away what is looked up in the system anew in each run; and the times of day.
+/// Removes meanings that are looked up in the system each time; and times of day.
 fn strip(layout: &mut Layout, has_clock: bool) {
     match layout {
         Layout::Array { element, .. } | Layout::Rest { element, .. } => strip(element, has_clock),
@@ -263,7 +263,8 @@ fn case(
     sources.into_iter().map(alone).collect()
 }
 
-/// A reading as [`crate::source`] hands it on: records are keys, each with another as its value.
+/// A reading as [`crate::source`] makes it: records are keys, each with another record as its
+/// value.
 fn entries_of(records: &[&[u8]], key: Option<&Layout>, value: &Layout) -> Vec<Entry> {
     let others = records.iter().cycle().skip(1);
     let entry = |(key, value): (&&[u8], &&[u8])| Entry::new(key, value);
@@ -300,7 +301,7 @@ fn view(key: Option<Layout>, value: Layout, shape: Shape) -> View {
     }
 }
 
-/// How many values a layout has.
+/// The number of values in a layout.
 fn values(layout: &Layout) -> usize {
     match layout {
         Layout::Array { element, len, .. } => len.saturating_mul(values(element)),
@@ -313,8 +314,8 @@ fn values(layout: &Layout) -> usize {
     }
 }
 
-/// More bytes than a value takes in any format, of a record of so many bytes. An escaped character
-/// is six bytes.
+/// An upper bound for the output of a value, in bytes, for a record of this length. An escaped
+/// character takes six bytes.
 fn bytes(layout: &Layout, len: usize) -> usize {
     let name = |name: &String| 6 * name.len();
     match layout {

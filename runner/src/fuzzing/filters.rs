@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Any text as an expression, for members that any bytes choose, on any bytes.
+//! Any text as an expression, with members and data from any bytes.
 
 use bpfpack_decode::meaning::{Meaning, NAMED};
 use bpfpack_decode::{Field, Layout, Member, Struct};
@@ -18,7 +18,7 @@ impl Names for AnyNames {
 /// Compiles and evaluates an expression.
 ///
 /// # Panics
-/// When an expression and its opposite are both true, or one that cannot be true is.
+/// Panics if an expression and its negation are both true, or if one that cannot match does.
 pub fn run_filter(input: &[u8]) {
     let Some((first, rest)) = input.split_first_chunk::<2>() else { return };
     let (count, len) = (usize::from(first[0] % 8) * 4, usize::from(first[1]));
@@ -61,8 +61,7 @@ fn compile(text: &str, scopes: &[Scope<'_>; 2]) -> Option<[Filter; 2]> {
     Filter::compile_all(&expr, scopes, &AnyNames).map_err(check).ok()?.try_into().ok()
 }
 
-/// A struct whose members are `a`, `b` …, each of four bytes: its type, its size, its meaning, and
-/// where it is.
+/// A struct with members `a`, `b` …, each from four bytes: its type, size, meaning and offset.
 fn layout(bytes: &[u8]) -> Layout {
     let members = bytes.chunks_exact(4).zip('a'..).map(|(bytes, name)| {
         let [kind, size, meaning, offset] = [0, 1, 2, 3].map(|at| usize::from(bytes[at]));

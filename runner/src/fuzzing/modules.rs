@@ -20,14 +20,14 @@ use crate::wasm::engine::{Engine, Limits};
 use crate::wasm::post::{self, Compiled, Package, Table};
 use crate::wasm::tracer::{self, TracerPlan};
 
-/// A module's memory may grow to this; what it had shown at once is checked against it.
+/// The limit for a module's memory; its output per call is checked against it.
 const MEMORY: usize = 1 << 20;
 
-/// A host function: its module, its name, its parameters, of which `l` is one of 64 bits, and its
-/// result, which is dropped.
+/// A host function: its module, its name, its parameters (`l` is 64 bits), and its result, which is
+/// dropped.
 type Function = (&'static str, &'static str, &'static str, &'static str);
 
-/// What post-processors may import, but what talks or looks at the machine.
+/// Functions that post-processors may import, except those that print or inspect the machine.
 const POST: [Function; 19] = [
     ("bpfpack", "emit", "iiii", ""),
     ("bpfpack", "rows", "iii", ""),
@@ -50,7 +50,7 @@ const POST: [Function; 19] = [
     ("env", "abort", "iiii", ""),
 ];
 
-/// What tracers may import.
+/// Functions that tracers may import.
 const TRACER: [Function; 6] = [
     ("wasm_bpf", "wasm_load_bpf_object", "ii", "l"),
     ("wasm_bpf", "wasm_close_bpf_object", "l", "i"),
@@ -60,7 +60,7 @@ const TRACER: [Function; 6] = [
     ("wasm_bpf", "wasm_bpf_buffer_poll", "liiiiii", "i"),
 ];
 
-/// What all may import of WASI, where a pointer is among the parameters.
+/// Functions of WASI that all may import and that have a pointer among their parameters.
 const WASI: [Function; 18] = [
     ("wasi_snapshot_preview1", "args_get", "ii", "i"),
     ("wasi_snapshot_preview1", "args_sizes_get", "ii", "i"),
@@ -82,10 +82,10 @@ const WASI: [Function; 18] = [
     ("wasi_snapshot_preview1", "random_get", "ii", "i"),
 ];
 
-/// Texts that host functions look for, at the beginning of the memory.
+/// Texts that host functions look up, at the beginning of the memory.
 const TEXTS: &str = r#"rb ret counts value key targ least {\"name\":\"p\",\"members\":{\"pid\":\"u32\",\"c\":\"char[9]\"}} {\"name\":\"t\",\"value\":{\"slots\":\"u32[4]\"},\"histogram\":\"log2\"} [1, {}]"#;
 
-/// Takes what modules have shown; nothing of it may be longer than what they can hold.
+/// Checks that no output of a module is longer than it can be.
 struct Checked;
 
 impl Next for Checked {
@@ -117,7 +117,7 @@ impl Next for Checked {
 /// Runs the input as a module, and as a list of calls that a module makes.
 ///
 /// # Panics
-/// When what a module has shown is not what it can have.
+/// Panics if the output of a module is not valid.
 pub fn run_modules(input: &[u8]) {
     thread_local! {
         static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
@@ -128,7 +128,7 @@ pub fn run_modules(input: &[u8]) {
             Engine::new(limits, 0, None).unwrap_or_else(|failure| panic!("{}", failure.message()))
         });
         let Some((how, rest)) = input.split_first() else { return };
-        // A failure is what most inputs come to.
+        // Most inputs fail.
         let _ = match how % 4 {
             0 => run(engine, rest),
             1 => run(engine, module(rest, &POST).as_bytes()),
@@ -179,7 +179,7 @@ fn run(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     chain.end(out)
 }
 
-/// Runs a module that owns its tracer. A signal has come already, so that it waits for nothing.
+/// Runs a module that loads its own tracer. A signal has arrived already, so it waits for nothing.
 fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     let module = engine.compile("fuzz.wasm", module)?;
     let signal = eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
@@ -196,7 +196,7 @@ fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Two buffers, one of which has two types of records, and a map of histograms.
+/// Two buffers, one with two record types, and a map of histograms.
 fn spec() -> Spec {
     let int = |size| Layout::Int { size, signed: false };
     let ty = |name: &str, size| {
@@ -237,7 +237,7 @@ fn spec() -> Spec {
     Spec { sources }
 }
 
-/// Bytes that are used up as numbers.
+/// Bytes that are consumed as numbers.
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
@@ -247,7 +247,7 @@ impl Numbers<'_> {
         Some(*first)
     }
 
-    /// A number: small, at an edge, or any.
+    /// A number: small, at a limit, or any.
     fn number(&mut self) -> i64 {
         let Some(byte) = self.byte() else { return 0 };
         match byte {
@@ -260,7 +260,7 @@ impl Numbers<'_> {
     }
 }
 
-/// A module that calls host functions as the bytes say, in each function that it has.
+/// A module that calls host functions as the bytes specify, in each of its functions.
 fn module(input: &[u8], own: &[Function]) -> String {
     let mut numbers = Numbers(input);
     let mut text = String::from("(module\n");
@@ -277,7 +277,7 @@ fn module(input: &[u8], own: &[Function]) -> String {
             writeln!(text, "(import \"{from}\" \"{name}\" (func $f{at} (param{types}) {result}))");
     }
     let (pages, alloc) = (numbers.number().rem_euclid(20), numbers.number());
-    // Mostly what works, so that the rest is reached.
+    // Usually valid, so that the rest is reached.
     let (pages, alloc) = (pages.max(3), if alloc < 200 { 65536 } else { alloc });
     let _ = writeln!(
         text,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! An object's bytes, and where in them sections, symbols, relocations and line information are, to
-//! be changed in place. (The `object` crate reads objects, or writes them anew as a whole: here
-//! all but a few numbers has to stay as it is.)
+//! The bytes of an object, and the locations of its sections, symbols, relocations and line
+//! information, so that they can be changed in place. (The `object` crate only reads objects or
+//! writes new ones; here, all but a few numbers must stay as they are.)
 //!
-//! The layout is that of ELF64, little-endian; of `.BTF.ext` (Documentation/bpf/btf.rst).
+//! The layout is that of 64-bit little-endian ELF, and of `.BTF.ext` (Documentation/bpf/btf.rst).
 
 use std::ops::Range;
 
@@ -18,10 +18,10 @@ const SYMBOL: usize = 24;
 const RELOCATION: usize = 16;
 const BTF_EXT_MAGIC: u64 = 0xeb9f;
 
-/// An object, and where things are in it.
+/// An object and its parts.
 #[derive(Debug)]
 pub(super) struct Elf {
-    /// The object.
+    /// The bytes of the object.
     pub bytes: Vec<u8>,
     /// Its sections, by index.
     pub sections: Vec<Section>,
@@ -39,9 +39,9 @@ pub(super) struct Section {
     kind: u32,
     flags: u64,
     offset: usize,
-    /// The section that a section of relocations is for.
+    /// The section that a relocation section applies to.
     info: usize,
-    /// Where its header is.
+    /// The offset of its header.
     header: usize,
 }
 
@@ -50,17 +50,17 @@ pub(super) struct Section {
 pub(super) struct Symbol {
     /// Its name.
     pub name: String,
-    /// The section that it is in.
+    /// The index of its section.
     pub section: usize,
-    /// Its offset there.
+    /// Its offset in the section.
     pub value: u64,
     kind: u8,
-    /// Where it is in the object.
+    /// Its offset in the object.
     at: usize,
 }
 
 impl Section {
-    /// Whether it holds instructions.
+    /// Whether it contains instructions.
     pub(super) fn is_code(&self) -> bool {
         self.kind == SHT_PROGBITS && self.flags & SHF_EXECINSTR != 0 && self.size > 0
     }
@@ -71,18 +71,18 @@ impl Section {
 }
 
 impl Symbol {
-    /// Whether it names a function.
+    /// Whether it is a function.
     pub(super) fn is_function(&self) -> bool {
         self.kind == STT_FUNC
     }
 
-    /// Whether it stands for a section as a whole.
+    /// Whether it stands for a whole section.
     pub(super) fn is_section(&self) -> bool {
         self.kind == STT_SECTION
     }
 }
 
-/// A number of up to 8 bytes at a place.
+/// Reads a number of up to 8 bytes.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(len)?)?;
     Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
@@ -92,7 +92,7 @@ fn size(bytes: &[u8], at: usize, len: usize) -> Option<usize> {
     usize::try_from(number(bytes, at, len)?).ok()
 }
 
-/// Names are read up to this many bytes: many may be of one string, which may not end.
+/// Names are read up to this number of bytes: many may share one string, which may not end.
 const LONGEST_NAME: usize = 1024;
 
 fn text(bytes: &[u8], at: usize) -> String {
@@ -103,7 +103,7 @@ fn text(bytes: &[u8], at: usize) -> String {
 }
 
 impl Elf {
-    /// Finds everything in an object; none where it is damaged.
+    /// Parses an object; `None` if it is damaged.
     pub(super) fn parse(object: &[u8]) -> Option<Elf> {
         let table = size(object, 0x28, 8)?;
         let count = size(object, 0x3c, 2)?;
@@ -127,7 +127,7 @@ impl Elf {
                 header,
             });
         }
-        // Sections that lie over each other could be many times as large as the object.
+        // Overlapping sections could be many times as large as the object.
         let is_read =
             |section: &&Section| section.is_code() || matches!(section.kind, SHT_SYMTAB | SHT_REL);
         let sizes = sections.iter().filter(is_read).map(|section| section.size);
@@ -156,12 +156,12 @@ impl Elf {
         Some(Elf { bytes: object.to_vec(), sections, symbols })
     }
 
-    /// What a section holds.
+    /// The content of a section.
     pub(super) fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
         self.bytes.get(section.range())
     }
 
-    /// The relocations of a section: their offset there, and their symbol.
+    /// The relocations of a section: offset and symbol.
     pub(super) fn relocations_of(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
         self.relocation_places(Some(section)).filter_map(|(at, _)| {
             let symbol = size(&self.bytes, at + 12, 4)?;
@@ -169,7 +169,7 @@ impl Elf {
         })
     }
 
-    /// Where relocations are in the object, and for which section.
+    /// The offsets of relocations in the object, and the section that each applies to.
     fn relocation_places(&self, only: Option<usize>) -> impl Iterator<Item = (usize, usize)> {
         self.sections
             .iter()
@@ -189,7 +189,7 @@ impl Elf {
         }
     }
 
-    /// Gives a section another content, at the end of the object.
+    /// Replaces the content of a section; the new content is appended to the object.
     pub(super) fn replace(&mut self, index: usize, content: Vec<u8>) {
         let Some(section) = self.sections.get_mut(index) else { return };
         self.bytes.resize(self.bytes.len().next_multiple_of(16), 0);
@@ -200,7 +200,7 @@ impl Elf {
         self.put(header + 0x20, 8, size as u64);
     }
 
-    /// Moves symbols by `moved(section, offset)`, and makes functions longer by `grown`.
+    /// Moves symbols by `moved(section, offset)`, and enlarges functions by `grown`.
     pub(super) fn move_symbols(
         &mut self,
         moved: &impl Fn(usize, u64) -> u64,
@@ -216,7 +216,7 @@ impl Elf {
         }
     }
 
-    /// Moves the places of relocations.
+    /// Moves the offsets of relocations.
     pub(super) fn move_relocations(&mut self, moved: &impl Fn(usize, u64) -> u64) {
         let places: Vec<_> = self.relocation_places(None).collect();
         for (at, section) in places {
@@ -226,9 +226,9 @@ impl Elf {
         }
     }
 
-    /// Moves what `.BTF.ext` says of functions, lines and CO-RE relocations.
+    /// Moves the offsets of functions, lines and CO-RE relocations in `.BTF.ext`.
     pub(super) fn move_line_information(&mut self, moved: &impl Fn(usize, u64) -> u64) {
-        // Damaged information is left to libbpf, which says so.
+        // libbpf reports damaged information.
         let places = self.line_places().unwrap_or_default();
         for (at, section) in places {
             if let Some(offset) = number(&self.bytes, at, 4) {
@@ -237,7 +237,7 @@ impl Elf {
         }
     }
 
-    /// Where instruction offsets are in `.BTF.ext`, and of which section.
+    /// The locations of instruction offsets in `.BTF.ext`, with the section of each.
     fn line_places(&self) -> Option<Vec<(usize, usize)>> {
         let range = |name: &str| {
             let section = self.sections.iter().find(|section| section.name == name)?;
@@ -253,8 +253,8 @@ impl Elf {
         }
         let header = size(bytes, ext.start + 4, 4)?;
         let mut places = Vec::new();
-        // Offset and length of the information on functions, lines and CO-RE relocations; the last
-        // is not in short headers.
+        // Offset and length of the information on functions, lines and CO-RE relocations. Short
+        // headers lack the last.
         for part in [8, 16, 24] {
             if part + 8 > header {
                 break;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Counts what buffers have no room for. A ring buffer's record that does not fit is lost inside
-//! the program, where `bpf_ringbuf_reserve` or `bpf_ringbuf_output` fails; the kernel keeps no
-//! count of that. So a copy of the object is loaded in which each such call is followed by a count
-//! of its failures, in a map of our own. [`rewrite`] makes the copy.
+//! Counts records for which a buffer has no room. A record that does not fit a ring buffer is lost
+//! in the program, where `bpf_ringbuf_reserve` or `bpf_ringbuf_output` fails; the kernel does not
+//! count that. So ecli loads a copy of the object in which each such call is followed by code that
+//! counts its failures in a map of our own. [`rewrite`] makes the copy.
 
 mod elf;
 mod rewrite;
@@ -19,31 +19,31 @@ use crate::sys::mapping::Mapping;
 
 pub(crate) use rewrite::Calls;
 
-/// The counts of a loaded object.
+/// The counters of a loaded object.
 #[derive(Debug)]
 pub(crate) struct Counters {
     memory: Mapping,
-    /// Names of the buffers, by slot.
+    /// The names of the buffers, by slot.
     buffers: Vec<String>,
-    /// Whether a call could not be counted.
+    /// Whether some call is not counted.
     is_incomplete: bool,
 }
 
-/// An object with the counts that it keeps once it is loaded.
+/// An instrumented object, and its counters once it is loaded.
 #[derive(Debug)]
 struct Instrumented {
-    /// The object, to be loaded while `_map` is open.
+    /// The object, which must be loaded while `_map` is open.
     object: Vec<u8>,
-    /// Its counts.
+    /// Its counters.
     counters: Counters,
     _map: Map,
 }
 
-/// Has an object loaded that counts what its buffers lose, where that is wanted and there are such;
-/// as it is where the kernel does not take the copy.
+/// Loads an object that counts the losses of its buffers, if that is wanted and it has buffers.
+/// Loads the original if the kernel refuses the copy.
 ///
 /// # Errors
-/// What `load` says of the object as it is.
+/// Returns the error of `load` for the original.
 pub(crate) fn load_counting<L, E>(
     elf: &BpfObject<'_>,
     object: &[u8],
@@ -53,7 +53,7 @@ pub(crate) fn load_counting<L, E>(
     if is_wanted
         && elf.calls_helper(&RECORDING)
         && let Ok(Some(Instrumented { object, counters, _map })) = instrument(object)
-        // It may be that the verifier gives up on a program that is a little longer.
+        // The verifier may refuse a program that is a little longer.
         && let Ok(loaded) = load(&object)
     {
         return Ok((loaded, Some(counters)));
@@ -61,14 +61,14 @@ pub(crate) fn load_counting<L, E>(
     Ok((load(object)?, None))
 }
 
-/// Makes the copy; none where the object writes to no buffer.
+/// Makes the copy; `None` if the object writes to no buffer.
 ///
 /// # Errors
-/// When the kernel makes no such map: before 5.5.
+/// Returns an error if the kernel does not support such a map, as before 5.5.
 fn instrument(object: &[u8]) -> io::Result<Option<Instrumented>> {
     let Some(calls) = Calls::find(object) else { return Ok(None) };
     let buffers = calls.buffers();
-    // A slot for each buffer, and one for calls whose buffer is unknown.
+    // A slot for each buffer, and one for calls whose buffer is not known.
     let size = (8 * (buffers.len() + 1)).next_multiple_of(rustix::param::page_size());
     let map = Map::array_in_memory("bpfpack_lost", size)?;
     let memory = Mapping::of_array(&map)?;
@@ -86,12 +86,12 @@ impl Counters {
         self.memory.numbers().get(at).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Records that a buffer had no room for.
+    /// The number of records for which a buffer had no room.
     pub(crate) fn lost(&self, buffer: &str) -> u64 {
         self.buffers.iter().position(|name| name == buffer).map_or(0, |at| self.slot(at))
     }
 
-    /// Records that were lost for an unknown buffer.
+    /// The number of records that were lost, but not known in which buffer.
     pub(crate) fn lost_somewhere(&self) -> u64 {
         self.slot(self.buffers.len())
     }

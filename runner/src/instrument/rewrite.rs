@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: MIT
 //! Rewrites an object so that failing calls of the helpers that write to buffers are counted.
 //!
-//! A call is replaced by a jump to the end of its function, where it is made, counted if it fails,
-//! and gone back from:
+//! A call is replaced by a jump to code at the end of its function, which makes the call, counts a
+//! failure, and jumps back:
 //!
 //! ```text
-//!     goto L                L: call helper
-//!     …                        if r0 is no failure goto +4
-//!                              r1 = address of the count
-//!                              r2 = 1
-//!                              lock *(u64 *)(r1 + 0) += r2
-//!                              goto …
+//! goto L                L: call helper
+//! …                        if r0 is no failure goto +4
+//!                          r1 = address of the count
+//!                          r2 = 1
+//!                          lock *(u64 *)(r1 + 0) += r2
+//!                          goto …
 //! ```
 //!
-//! r1 to r5 hold nothing after a call, and r0 stays as it is, so that the verifier and the program
-//! see no difference. Inside a function nothing moves; functions move as a whole, and with them
-//! their symbols, relocations, calls and line information. The verifier looks at the code behind
-//! the call once for each outcome, as the program's own test of it makes it do anyway.
+//! A call clobbers r1 to r5, and r0 keeps its value, so neither the verifier nor the program sees a
+//! difference. Nothing moves within a function; functions move as a whole, and with them their
+//! symbols, relocations, calls and line information. The verifier checks the code after the call
+//! once for each outcome, which the program's own check of the result makes it do anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::elf::{Elf, Section, Symbol};
 
-/// Bytes of an instruction.
+/// Size of an instruction in bytes.
 const INSN: usize = 8;
-/// Instructions of what a call is replaced by.
+/// Number of instructions that replace a call.
 const DETOUR: usize = 7;
-/// How far back the load of a call's argument is looked for.
+/// How many instructions back to look for the load of a call's argument.
 const LOOK_BACK: usize = 256;
 
 const OP_LD_IMM64: u8 = 0x18;
@@ -37,7 +37,7 @@ const OP_IF_SIGNED_NOT_LESS: u8 = 0x75;
 const OP_MOVE: u8 = 0xb7;
 const OP_MOVE_REGISTER: u8 = 0xbf;
 const OP_ATOMIC: u8 = 0xdb;
-/// `src_reg` of a call to a function of the object.
+/// `src_reg` of a call to a function in the object.
 const PSEUDO_CALL: u8 = 1;
 /// `src_reg` of a load of an address in a map's value.
 const PSEUDO_MAP_VALUE: u8 = 2;
@@ -48,7 +48,7 @@ struct Helper {
     number: i32,
     /// The register with the buffer.
     buffer: u8,
-    /// It fails by returning null, not a negative number.
+    /// Whether it fails by returning null, not a negative number.
     returns_pointer: bool,
 }
 
@@ -59,23 +59,23 @@ const HELPERS: [Helper; 4] = [
     Helper { number: 198, buffer: 1, returns_pointer: false }, // ringbuf_reserve_dynptr
 ];
 
-/// A call of one of them.
+/// A call of such a helper.
 #[derive(Debug)]
 struct Call {
-    /// Index of its instruction in the section.
+    /// The index of its instruction in the section.
     at: usize,
     helper: Helper,
-    /// The buffer's map, where it can be told.
+    /// The buffer's map, if it is known.
     buffer: Option<String>,
 }
 
-/// A function: where it begins and ends, in instructions of its section.
+/// A function: its begin and end, in instructions of its section.
 #[derive(Debug)]
 struct Function {
     begin: usize,
     end: usize,
     calls: Vec<Call>,
-    /// Instructions that are added before it.
+    /// The number of instructions that are inserted before it.
     shift: usize,
 }
 
@@ -85,23 +85,23 @@ struct Code {
     functions: Vec<Function>,
 }
 
-/// The calls of an object.
+/// The calls in an object.
 #[derive(Debug)]
 pub(crate) struct Calls {
     elf: Elf,
-    /// By the section's index.
+    /// The code by section index.
     code: BTreeMap<usize, Code>,
 }
 
 impl Function {
-    /// Instructions that are added to it.
+    /// The number of instructions that are added to it.
     fn added(&self) -> usize {
         DETOUR * self.calls.len()
     }
 }
 
 impl Code {
-    /// Settles how far functions move, once it is known which calls are replaced.
+    /// Calculates how far functions move, once the calls to replace are known.
     fn settle(&mut self) {
         let mut shift = 0;
         for function in &mut self.functions {
@@ -110,7 +110,7 @@ impl Code {
         }
     }
 
-    /// Instructions that are added before an instruction.
+    /// The number of instructions that are inserted before an instruction.
     fn shift(&self, at: usize) -> usize {
         let place = self.functions.partition_point(|function| function.end <= at);
         match (self.functions.get(place), self.functions.last()) {
@@ -119,14 +119,14 @@ impl Code {
         }
     }
 
-    /// Where an instruction is afterwards.
+    /// The new index of an instruction.
     fn moved(&self, at: usize) -> usize {
         at + self.shift(at)
     }
 }
 
 impl Calls {
-    /// Finds them; none where there are none, or the object is not understood.
+    /// Finds the calls; `None` if there are none or the object cannot be parsed.
     pub(crate) fn find(object: &[u8]) -> Option<Calls> {
         let elf = Elf::parse(object)?;
         let mut code = BTreeMap::new();
@@ -149,15 +149,16 @@ impl Calls {
         names
     }
 
-    /// The object with its calls counted in the value of the map `fd`, at the offset that `slot`
-    /// gives for a buffer; and whether a call is too far from the end of its function for that.
+    /// Returns the object with counted calls. The counters are in the value of the map `fd`, at the
+    /// offset that `slot` returns for a buffer. Also returns whether some call is not counted
+    /// because it is too far from the end of its function.
     pub(crate) fn counted(self, fd: i32, slot: impl Fn(Option<&str>) -> i32) -> (Vec<u8>, bool) {
         let Calls { mut elf, mut code } = self;
         let mut is_incomplete = false;
         for code in code.values_mut() {
             for function in &mut code.functions {
                 let (end, before) = (function.end, function.calls.len());
-                // A jump reaches 32767 instructions.
+                // The maximum distance of a jump is 32767 instructions.
                 let reach = (i16::MAX as usize).saturating_sub(DETOUR * before);
                 function.calls.retain(|call| end - call.at < reach);
                 is_incomplete |= function.calls.len() < before;
@@ -238,14 +239,13 @@ fn calls(code: &[u8], begin: usize, end: usize, maps: &BTreeMap<usize, String>) 
                 found.push(Call { at, helper: *helper, buffer });
             }
         }
-        // The second half of a load of 64 bits is no instruction.
+        // The second half of a 64-bit load is not an instruction.
         at += if insn[0] == OP_LD_IMM64 { 2 } else { 1 };
     }
     found
 }
 
-/// The map that a register holds before an instruction, where the code before it says so in one
-/// piece.
+/// The map in a register before an instruction, if straight-line code before it loads one.
 fn buffer_of(
     code: &[u8],
     begin: usize,
@@ -256,14 +256,14 @@ fn buffer_of(
 ) -> Option<String> {
     let mut register = register;
     for at in (begin.max(call.saturating_sub(LOOK_BACK))..call).rev() {
-        // What follows can be come to from elsewhere, with another buffer.
+        // A jump leads here and may bring another buffer.
         if targets.contains(&(at + 1)) {
             return None;
         }
         let insn = insn(code, at)?;
         let target = insn[1] & 0xf;
         match insn[0] {
-            // The second half of a load, or nothing that writes: stores and jumps.
+            // The second half of a load; stores and jumps, which write no register.
             0 => {}
             OP_CALL if register <= 5 => return None,
             OP_LD_IMM64 if target == register => return maps.get(&at).cloned(),
@@ -275,7 +275,7 @@ fn buffer_of(
     None
 }
 
-/// Where jumps inside of a function go to.
+/// The targets of jumps in a function.
 fn targets(code: &[u8], begin: usize, end: usize) -> BTreeSet<usize> {
     const OP_EXIT: u8 = 0x95;
     const OP_GOTO_FAR: u8 = 0x06;
@@ -293,7 +293,7 @@ fn targets(code: &[u8], begin: usize, end: usize) -> BTreeSet<usize> {
     (begin..end).filter_map(target).collect()
 }
 
-/// Whether an instruction of this kind writes its first register: loads and arithmetic do.
+/// Whether an instruction of this kind writes its first register, as loads and arithmetic do.
 fn writes(op: u8) -> bool {
     matches!(op & 7, 0 | 1 | 4 | 7)
 }
@@ -367,7 +367,7 @@ fn section(
     new
 }
 
-/// Puts a call, or the address of a function, to where its target is afterwards.
+/// Adjusts a call, or the address of a function, to the new location of its target.
 fn retarget(
     insn: &mut [u8; INSN],
     at: usize,
@@ -377,9 +377,9 @@ fn retarget(
 ) {
     let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
     let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
-    // Targets outside of the code wrap: libbpf says what is wrong with them.
+    // Targets outside of the code wrap; libbpf reports them.
     let new = match symbol {
-        // Named by its section, and in the number its place there.
+        // The symbol is the section, and the number is the location in it.
         Some(symbol) if symbol.is_section() => {
             let Some(code) = all.get(&symbol.section) else { return };
             match insn[0] {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! What outputs may not be.
+//! Checks of outputs.
 
 use super::Output;
 use crate::args::OutputPlan;
 use crate::failure::Failure;
 
-/// Whether the outputs may be what is asked for.
+/// Checks that raw bytes do not go to a terminal.
 ///
 /// # Errors
-/// When raw bytes would go to a terminal, which obeys some of them.
+/// Returns an error if they would: a terminal obeys some of them.
 pub(crate) fn terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
     if outputs.iter().any(|output| !output.format.is_structured && output.is_terminal()) {
         return Err(Failure::usage("--format raw: ecli does not write raw bytes to a terminal")
@@ -17,7 +17,7 @@ pub(crate) fn terminal(outputs: &[OutputPlan]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file has one output: two would write over each other.
+/// Checks that each file has only one output, because two would overwrite each other.
 pub(super) fn files(outputs: &[Output]) -> Result<(), Failure> {
     for (at, output) in outputs.iter().enumerate() {
         let file = output.sink.file();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Where frames end: outputs, each a format and a file. All of them show the same frames.
+//! The outputs, each with a format and a sink. All of them show the same frames.
 
 pub(crate) mod check;
 mod once;
@@ -21,26 +21,26 @@ use once::Once;
 use one::Output;
 pub(crate) use sink::{ReaderState, Sink, Written};
 
-/// How long a reading is drawn before the buffers are looked at again.
+/// How long a reading is drawn before the buffers are polled again.
 const SLICE: Duration = Duration::from_millis(2);
 
 /// The outputs of a run.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     outputs: Vec<Output>,
-    /// Records that may still be shown.
+    /// The number of records that may still be shown.
     left: u64,
-    /// Records of stages that were shown, each once.
+    /// The number of records from stages that were shown, each counted once.
     shown: u64,
-    /// One round is shown.
+    /// Set by `--once`.
     once: Option<Once>,
 }
 
 impl Outputs {
-    /// Opens the outputs, of which `most` records are shown.
+    /// Opens the outputs, which show at most `most` records.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub(crate) fn open(
         formats: Vec<(OutputPlan, Box<dyn Format>)>,
         most: Option<u64>,
@@ -54,27 +54,28 @@ impl Outputs {
         Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0, once: None })
     }
 
-    /// Only the first record is to be shown, or the first reading with data, of all of so many views.
+    /// Limits the run to the first record, or to the first reading with data of each of `views`
+    /// views.
     pub(crate) fn show_once(&mut self, views: usize) {
         (self.left, self.once) = (1, Some(Once::new(views)));
     }
 
-    /// The run begins: these are all of its sources.
+    /// Starts the run with all of its sources.
     pub(crate) fn start(&mut self, sources: &[Source]) {
         for Output { format, sink, .. } in &mut self.outputs {
             format.start(sources, &mut sink.bytes);
         }
     }
 
-    /// The run is over.
+    /// Ends the run.
     pub(crate) fn end(&mut self) {
         for Output { format, sink, .. } in &mut self.outputs {
             format.end(&mut sink.bytes);
         }
     }
 
-    /// Shows records of a source, but no more than may still be shown; returns how many. Those that
-    /// are too short for anything that their type has are shown where an output shows bytes.
+    /// Shows records of a source up to the limit. Returns how many. Records that are too short
+    /// to contain any member of their type are shown only by outputs that show bytes.
     pub(crate) fn records(&mut self, records: &Records<'_>) -> u64 {
         let records = records.first(usize::try_from(self.left).unwrap_or(usize::MAX));
         let mut is_shown = !records.are_malformed;
@@ -89,12 +90,12 @@ impl Outputs {
         shown
     }
 
-    /// Records that may still be shown.
+    /// The number of records that may still be shown.
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Whether all was shown that is to be, apart from readings that are counted elsewhere.
+    /// Whether everything requested was shown. Limits on readings are counted elsewhere.
     pub(crate) fn is_enough(&self) -> bool {
         match &self.once {
             Some(once) if once.has_begun() => once.is_over() && !self.is_drawing(),
@@ -102,22 +103,22 @@ impl Outputs {
         }
     }
 
-    /// A reading of a view has gone through the stages.
+    /// Notes that a reading of a view has passed the stages.
     pub(crate) fn note_read(&mut self, view: usize) {
         self.once.iter_mut().for_each(|once| once.note_read(view));
     }
 
-    /// Records of stages that were shown.
+    /// The number of records from stages that were shown.
     pub(crate) fn shown(&self) -> u64 {
         self.shown
     }
 
-    /// No frame counts any more: what follows is shown in any case.
+    /// Removes all limits, so that what follows is shown.
     pub(crate) fn lift_limit(&mut self) {
         (self.left, self.once) = (u64::MAX, None);
     }
 
-    /// Draws of the reading that is being shown, for a moment; true when all is drawn.
+    /// Draws the current reading for a short time. Returns whether it is complete.
     pub(crate) fn draw(&mut self) -> bool {
         let since = Instant::now();
         for output in &mut self.outputs {
@@ -130,12 +131,12 @@ impl Outputs {
         true
     }
 
-    /// Whether a reading is being shown.
+    /// Whether a reading is being drawn.
     pub(crate) fn is_drawing(&self) -> bool {
         self.outputs.iter().any(|output| output.drawing.is_some())
     }
 
-    /// Leaves out what is not drawn yet. Returns the names of what was cut short.
+    /// Discards what is not drawn yet. Returns the name of the reading that was cut short.
     pub(crate) fn cut_short(&mut self) -> Option<String> {
         let cut = |output: &mut Output| output.drawing.take().map(|(r, _)| r.source.name.clone());
         self.outputs.iter_mut().filter_map(cut).last()
@@ -145,24 +146,25 @@ impl Outputs {
         self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
     }
 
-    /// Takes a key that was pressed.
+    /// Handles a key.
     pub(crate) fn press(&mut self, key: Key) {
         for Output { format, sink, .. } in &mut self.outputs {
             format.press(key, &mut sink.bytes);
         }
     }
 
-    /// Draws screens again: their terminal has another size.
+    /// Draws live screens again after the terminal was resized.
     pub(crate) fn redraw(&mut self) {
         for Output { format, sink, .. } in &mut self.outputs {
             format.redraw(&mut sink.bytes);
         }
     }
 
-    /// Writes what can be written without waiting. `Gone` when a reader is.
+    /// Writes what can be written without blocking. Returns `Gone` if a reader has closed its
+    /// output.
     ///
     /// # Errors
-    /// When a file cannot be written; the others were.
+    /// Returns an error if a file cannot be written; the other outputs are written.
     pub(crate) fn flush(&mut self) -> Result<ReaderState, Failure> {
         let (mut reader, mut failure) = (ReaderState::There, None);
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
@@ -178,11 +180,11 @@ impl Outputs {
         failure.map_or(Ok(reader), Err)
     }
 
-    /// Writes until each has at most `rest` bytes left, waiting for slow readers; a signal ends that,
-    /// or the time, if there is one. `Gone` when no reader is left.
+    /// Writes until each output has at most `rest` bytes left. It waits for slow readers until a
+    /// signal arrives or `until` is reached. Returns `Gone` if no reader is left.
     ///
     /// # Errors
-    /// When a file cannot be written; the others were.
+    /// Returns an error if a file cannot be written; the other outputs are written.
     pub(crate) fn write_all(
         &mut self,
         rest: usize,
@@ -190,7 +192,7 @@ impl Outputs {
         signals: &Signals,
         talk: &Talk,
     ) -> Result<Written, Failure> {
-        // What takes all at once is written before a slow reader is waited for.
+        // Fast outputs are written before waiting for a slow reader.
         let mut failure = self.flush().err();
         let mut written = Written::All;
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
@@ -216,13 +218,13 @@ impl Outputs {
         self.outputs.iter().all(|output| output.is_gone)
     }
 
-    /// Notes the readers that have gone, by what poll(2) says of their sinks.
+    /// Notes which readers are gone, from the results of poll(2) for the sinks.
     pub(crate) fn note_gone(&mut self, is_gone: impl Iterator<Item = bool>) {
         let there = self.outputs.iter_mut().filter(|output| !output.is_gone);
         there.zip(is_gone).for_each(|(output, is_gone)| output.is_gone = is_gone);
     }
 
-    /// What to poll of the sinks whose readers are there.
+    /// What to poll for the sinks whose readers are there.
     pub(crate) fn polls(&self) -> impl Iterator<Item = PollFd<'_>> {
         let there = self.outputs.iter().filter(|output| !output.is_gone);
         there.map(|output| {
@@ -231,35 +233,35 @@ impl Outputs {
         })
     }
 
-    /// Whether there is room for more in all of them.
+    /// Whether all sinks have room for more.
     pub(crate) fn has_room(&self) -> bool {
         self.outputs.iter().all(|output| output.is_gone || output.sink.has_room())
     }
 
-    /// Whether there is enough for a write to pay.
+    /// Whether a sink has enough bytes for a write to be worthwhile.
     pub(crate) fn is_worth(&self) -> bool {
         self.outputs.iter().any(|output| output.sink.is_worth())
     }
 
-    /// Bytes that were not written yet.
+    /// Bytes that are not written yet.
     pub(crate) fn waiting(&self) -> usize {
         let there = self.outputs.iter().filter(|output| !output.is_gone);
         there.map(|output| output.sink.left()).sum()
     }
 
-    /// Bytes that were drawn since the sinks were last empty: what grows as frames come.
+    /// Bytes that were rendered since the sinks were last empty.
     pub(crate) fn drawn(&self) -> usize {
         self.outputs.iter().map(|output| output.sink.bytes.len()).sum()
     }
 
-    /// Whether another frame of a stage may be shown; then it counts.
+    /// Counts a frame of a stage. Returns whether it may be shown.
     fn may_show(&mut self) -> bool {
         let may = self.left > 0;
         self.left -= u64::from(may);
         may
     }
 
-    /// Whether a reading may be shown. With it, records come to their end.
+    /// Whether a reading may be shown. After the first one, no more records are shown.
     fn may_show_reading(&mut self, reading: &Reading) -> bool {
         let Some(once) = &mut self.once else { return true };
         let may = (self.left > 0 || once.has_begun()) && once.shows(reading);
@@ -270,7 +272,7 @@ impl Outputs {
     }
 }
 
-/// Frames that come from stages: each is shown behind all that came before.
+/// Takes frames from the stages and shows them in order.
 impl Next for Outputs {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.finish_drawing();
@@ -308,7 +310,7 @@ impl Outputs {
     }
 }
 
-/// How the outputs look.
+/// Creates the format of each output.
 pub(crate) fn with_formats(
     plans: &[OutputPlan],
     settings: impl Fn(&OutputPlan) -> Settings,
@@ -332,10 +334,10 @@ mod tests {
         Settings::bare(bpfpack_render::utc)
     }
 
-    fn outputs(names: &[&str], folder: &std::path::Path, most: Option<u64>) -> Outputs {
+    fn outputs(names: &[&str], directory: &std::path::Path, most: Option<u64>) -> Outputs {
         let plan = |name: &&str| OutputPlan {
             format: formats::named(name).unwrap(),
-            file: Some(folder.join(name)),
+            file: Some(directory.join(name)),
         };
         let plans: Vec<OutputPlan> = names.iter().map(plan).collect();
         Outputs::open(with_formats(&plans, settings), most).unwrap()
@@ -350,8 +352,8 @@ mod tests {
 
     #[test]
     fn all_outputs_show_the_same_frames_and_a_record_counts_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut outputs = outputs(&["json", "csv", "raw"], folder.path(), Some(2));
+        let directory = tempfile::tempdir().unwrap();
+        let mut outputs = outputs(&["json", "csv", "raw"], directory.path(), Some(2));
         let source = stream();
         outputs.start(&[Source::Stream(Arc::new(stream()))]);
         let bytes: [&[u8]; 3] = [b"\x07\0\0\0a\0\0\0", b"\x07\0\0\0b\0\0\0", b"\x07\0\0\0c\0\0\0"];
@@ -367,7 +369,7 @@ mod tests {
             (outputs.flush().unwrap(), outputs.shown(), outputs.left()),
             (ReaderState::There, 2, 0)
         );
-        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         assert_eq!(
             read("json"),
             "{\"pid\":7,\"comm\":\"a\"}\n{\"pid\":7,\"comm\":\"b\"}\n\
@@ -379,19 +381,19 @@ mod tests {
 
     #[test]
     fn a_file_has_one_output_and_a_slow_reader_keeps_no_file_waiting() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("csv"), "").unwrap();
-        std::os::unix::fs::symlink("csv", folder.path().join("json")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("csv"), "").unwrap();
+        std::os::unix::fs::symlink("csv", directory.path().join("json")).unwrap();
         let plans = ["json", "csv"].map(|name| OutputPlan {
             format: formats::named(name).unwrap(),
-            file: Some(folder.path().join(name)),
+            file: Some(directory.path().join(name)),
         });
         let failure = Outputs::open(with_formats(&plans, settings), None).unwrap_err();
         assert!(format!("{failure:?}").contains("are the same file"), "{failure:?}");
-        std::fs::remove_file(folder.path().join("json")).unwrap();
+        std::fs::remove_file(directory.path().join("json")).unwrap();
 
-        // A pipe that somebody has open, and does not read.
-        let pipe = folder.path().join("json");
+        // A pipe that is open for reading, but not read.
+        let pipe = directory.path().join("json");
         rustix::fs::mknodat(
             rustix::fs::CWD,
             &pipe,
@@ -401,7 +403,7 @@ mod tests {
         )
         .unwrap();
         let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
-        let mut outputs = outputs(&["json", "csv"], folder.path(), None);
+        let mut outputs = outputs(&["json", "csv"], directory.path(), None);
         let many = vec![b'x'; 4 << 20];
         outputs.frame(Frame::Text(Time::default(), &many)).unwrap();
         let (signal, _other) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -409,25 +411,25 @@ mod tests {
         let now = Some(Instant::now());
         assert_eq!(outputs.write_all(0, now, &signals, &talk).unwrap(), Written::GivenUp);
         assert!(outputs.waiting() > 0);
-        let written = std::fs::metadata(folder.path().join("csv")).unwrap().len();
+        let written = std::fs::metadata(directory.path().join("csv")).unwrap().len();
         assert!(written >= many.len() as u64, "{written}");
     }
 
     #[test]
     fn records_that_are_too_short_are_shown_as_bytes_alone() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let source = stream();
         let bytes: [&[u8]; 2] = [b"", b""];
         let records = Records::by_type(&source, Time::default(), None, &bytes).next().unwrap();
-        assert_eq!(outputs(&["json"], folder.path(), None).records(&records), 0);
-        assert_eq!(outputs(&["json", "raw"], folder.path(), Some(1)).records(&records), 1);
-        assert_eq!(outputs(&["json", "raw"], folder.path(), None).records(&records), 2);
+        assert_eq!(outputs(&["json"], directory.path(), None).records(&records), 0);
+        assert_eq!(outputs(&["json", "raw"], directory.path(), Some(1)).records(&records), 1);
+        assert_eq!(outputs(&["json", "raw"], directory.path(), None).records(&records), 2);
     }
 
     #[test]
     fn what_a_stage_makes_stands_behind_the_reading_before_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut outputs = outputs(&["json"], folder.path(), Some(1));
+        let directory = tempfile::tempdir().unwrap();
+        let mut outputs = outputs(&["json"], directory.path(), Some(1));
         outputs.frame(reading(1)).unwrap();
         outputs.frame(Frame::Text(Time::default(), b"behind")).unwrap();
         outputs.frame(Frame::Json(Time::default(), b"{}")).unwrap();
@@ -436,7 +438,7 @@ mod tests {
         outputs.lift_limit();
         outputs.frame(Frame::Json(Time::default(), b"[]")).unwrap();
         outputs.flush().unwrap();
-        let text = std::fs::read_to_string(folder.path().join("json")).unwrap();
+        let text = std::fs::read_to_string(directory.path().join("json")).unwrap();
         assert_eq!(text, "{\"key\":0,\"value\":5}\n{\"text\":\"behind\"}\n[]\n");
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! `--once`: what is shown is the first record, or of each view one reading, from the first on that
-//! has data. It is decided behind the stages: what they leave out is no data.
+//! `--once`: the first record is shown, or one reading of each view, beginning with the first that
+//! has data. This is decided after the stages, so what they filter out is not data.
 
 use std::collections::HashSet;
 
 use bpfpack_frame::Reading;
 
-/// What a run that shows one round has shown.
+/// The progress of a run with `--once`.
 #[derive(Debug)]
 pub(super) struct Once {
-    /// Views of the package.
+    /// The number of views in the package.
     views: usize,
-    /// Those that were read since there was data.
+    /// The views that were read since there was data.
     read: HashSet<usize>,
     has_data: bool,
 }
@@ -21,31 +21,31 @@ impl Once {
         Once { views, read: HashSet::new(), has_data: false }
     }
 
-    /// Whether a reading is a part of what is shown.
+    /// Whether a reading is part of what is shown.
     pub(super) fn shows(&mut self, reading: &Reading) -> bool {
         self.has_data |= has_data(reading);
         self.has_data && !self.read.contains(&reading.source.index)
     }
 
-    /// A reading of a view has gone through the stages, whatever they have made of it.
+    /// Notes that a reading of a view has passed the stages, whatever they made of it.
     pub(super) fn note_read(&mut self, view: usize) {
         if self.has_data {
             self.read.insert(view);
         }
     }
 
-    /// Whether there was a reading with data: records are not shown any more.
+    /// Whether there was a reading with data; from then on, records are not shown.
     pub(super) fn has_begun(&self) -> bool {
         self.has_data
     }
 
-    /// Whether all was shown.
+    /// Whether everything was shown.
     pub(super) fn is_over(&self) -> bool {
         self.has_data && self.read.len() >= self.views
     }
 }
 
-/// Whether anything was counted. Elements that count nothing are data by being there.
+/// Whether a reading has data: an entry that counted something, or any entry if it has no counters.
 fn has_data(reading: &Reading) -> bool {
     let counters = &reading.source.counters;
     let entries = &reading.entries;
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_a_stage_leaves_out_was_read() {
         let mut once = Once::new(1);
-        // A table of a stage, which has no view of the package.
+        // A table of a stage, which is not a view of the package.
         assert!(once.shows(&reading(7, &[1])) && once.has_begun());
         assert!(!once.is_over());
         once.note_read(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! One output: a format, a file, and the reading that is being drawn there.
+//! One output: a format, a sink, and the reading that is being drawn.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -9,16 +9,16 @@ use bpfpack_render::Format;
 
 use super::sink::Sink;
 
-/// A format and where it goes.
+/// A format and its sink.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) format: Box<dyn Format>,
-    /// It shows members: records that are too short for any are none.
+    /// Whether it shows members. If so, it skips records that are too short to contain any member.
     pub(super) is_structured: bool,
     pub(super) sink: Sink,
-    /// A reading that is being drawn, and the first entry that is not drawn yet.
+    /// The reading that is being drawn, and its first entry that is not drawn yet.
     pub(super) drawing: Option<(Rc<Reading>, usize)>,
-    /// Its reader has gone.
+    /// Whether its reader has closed it.
     pub(super) is_gone: bool,
 }
 
@@ -36,7 +36,7 @@ impl Output {
         }
     }
 
-    /// Draws a part of a reading; false where nothing is left of one.
+    /// Draws part of the reading. Returns false if nothing is left.
     pub(super) fn draw_part(&mut self) -> bool {
         let Some((reading, at)) = self.drawing.take() else { return false };
         let part = next_part(at, reading.entries.len(), self.format.most_entries(&reading));
@@ -50,7 +50,7 @@ impl Output {
     }
 }
 
-/// The next part of a reading of `len` entries, of which the first `at` are drawn.
+/// The next part of a reading with `len` entries, after the first `at`.
 fn next_part(at: usize, len: usize, most: usize) -> Range<usize> {
     at..at.saturating_add(most).min(len)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Where rendered bytes go: standard output, or a file. Nothing else writes there.
+//! The destination of rendered bytes: standard output, or a file. Only this module writes there.
 //!
-//! A pipe or terminal whose reader is slow must keep nobody waiting: it is written to without
-//! blocking, and what it does not take stays here, up to [`ROOM`]. Past that, nothing more is read
-//! from the kernel, whose buffers then fill, and count what they lose.
+//! A slow reader of a pipe or terminal must not block ecli. Writes do not block, and bytes that do
+//! not fit wait here, up to [`ROOM`]. Beyond that, ecli stops reading from the kernel, whose
+//! buffers then fill up and count their losses.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,33 +21,33 @@ use crate::os::timespec;
 use crate::sys::Signals;
 use crate::talk::Talk;
 
-/// Bytes that wait for a slow reader before nothing more is rendered.
+/// Bytes that may wait for a slow reader before rendering stops.
 const ROOM: usize = 4 << 20;
 
-/// Bytes from which on it is worth to write them.
+/// Number of bytes for which a write is worthwhile.
 const WORTH: usize = 128 << 10;
 
-/// How long a reader may be slow before that is told.
+/// How long a reader may be slow before the user is told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a pipe is asked to hold once its reader was too slow for its usual 64 KB: what any user may
-/// ask for.
+/// The size to which a pipe grows if its reader is too slow for the default of 64 KB. Any user may
+/// request this size.
 const PIPE: usize = 1 << 20;
 
-/// Takes rendered bytes.
+/// A destination of rendered bytes.
 #[derive(Debug)]
 pub(crate) struct Sink {
     file: File,
-    /// For messages.
+    /// The name in messages.
     name: String,
-    /// Whether a write returns when the reader is slow.
+    /// Whether a write returns if the reader is slow.
     never_blocks: bool,
     is_pipe: bool,
     is_socket: bool,
-    /// What was rendered, written up to `written`.
+    /// Rendered bytes; the first `written` of them are written.
     pub(crate) bytes: Vec<u8>,
     written: usize,
-    /// The reader was slow at the last write.
+    /// Whether the reader was slow at the last write.
     is_full: bool,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Sink {
 pub(crate) enum ReaderState {
     /// It is.
     There,
-    /// It has closed the pipe: it has seen enough.
+    /// It has closed the pipe.
     Gone,
 }
 
@@ -67,19 +67,19 @@ pub(crate) enum Written {
     All,
     /// The reader has gone.
     Gone,
-    /// A signal came, or the time was over, while the reader took nothing.
+    /// A signal arrived or the time ran out while the reader took nothing.
     GivenUp,
 }
 
 impl Sink {
-    /// Opens a file, which loses what it held, or standard output.
+    /// Opens and truncates a file, or opens standard output.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn open(path: Option<&PathBuf>) -> Result<Sink, Failure> {
         let (file, name) = match path {
             Some(path) => {
-                // A pipe that nobody reads is an error, and nothing to wait for.
+                // With `O_NONBLOCK`, opening a pipe without a reader is an error instead of a wait.
                 let mut options = File::options();
                 options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
                 (options.open(path), format!("`{}`", path.display()))
@@ -93,8 +93,8 @@ impl Sink {
             .with_context(|| format!("cannot write {name}"))
             .map_err(|error| Failure::new(exit_code::OUTPUT, error))?;
         let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-        // Whether writes block belongs to what all processes share that have it open: ours is
-        // opened anew.
+        // `O_NONBLOCK` belongs to the open file description, which other processes share, so open
+        // it again.
         let own = (is_pipe || file.is_terminal()).then(|| {
             use std::os::fd::AsRawFd as _;
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -117,23 +117,23 @@ impl Sink {
         })
     }
 
-    /// Whether a person may look at it.
+    /// Whether the destination is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }
 
-    /// Its name in messages.
+    /// The name in messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file system and the number of a regular file.
+    /// Device and inode of a regular file.
     pub(crate) fn file(&self) -> Option<(u64, u64)> {
         let metadata = self.file.metadata().ok().filter(|metadata| metadata.is_file())?;
         Some((metadata.dev(), metadata.ino()))
     }
 
-    /// Bytes that were not written yet.
+    /// Bytes that are not written yet.
     pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.written
     }
@@ -143,21 +143,21 @@ impl Sink {
         self.left() < ROOM
     }
 
-    /// Whether there is enough for a write to pay.
+    /// Whether there are enough bytes for a write to be worthwhile.
     pub(crate) fn is_worth(&self) -> bool {
         self.left() >= WORTH
     }
 
-    /// What to poll, and for what: for room, where the reader was slow.
+    /// What to poll for: room to write, if the reader was slow.
     pub(crate) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags) {
         (self.file.as_fd(), if self.is_full { PollFlags::OUT } else { PollFlags::empty() })
     }
 
-    /// Writes until at most `rest` bytes are left, waiting for a slow reader; a signal ends that, or
-    /// the time, if there is one.
+    /// Writes until at most `rest` bytes are left. It waits for a slow reader until a signal
+    /// arrives or `until` is reached.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn write_all(
         &mut self,
         rest: usize,
@@ -165,7 +165,7 @@ impl Sink {
         signals: &Signals,
         talk: &Talk,
     ) -> Result<Written, Failure> {
-        let mut was_told = false;
+        let mut was_reported = false;
         loop {
             if self.flush()? == ReaderState::Gone {
                 return Ok(Written::Gone);
@@ -177,13 +177,13 @@ impl Sink {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Written::GivenUp);
             }
-            let time = left.into_iter().chain((!was_told).then_some(PATIENCE)).min();
+            let time = left.into_iter().chain((!was_reported).then_some(PATIENCE)).min();
             let (sink, for_sink) = self.waits_for();
             let mut fds =
                 [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(sink, for_sink)];
             match poll(&mut fds, time.map(timespec).as_ref()) {
                 Ok(0) if left.is_none() => {
-                    was_told = true;
+                    was_reported = true;
                     talk.note("waiting for the reader of the output; Ctrl-C gives up");
                 }
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(Written::GivenUp),
@@ -199,7 +199,8 @@ impl Sink {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
             let result = match self.is_socket {
-                // As a service has it. It cannot be opened anew: each call says what it wants.
+                // Standard output of a service may be a socket. It cannot be opened again, so each
+                // call requests a write that does not block.
                 true => {
                     rustix::net::send(&self.file, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
                         .map_err(io::Error::from)
@@ -212,7 +213,7 @@ impl Sink {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.never_blocks => {
                     self.is_full = true;
                     if self.is_pipe {
-                        // Once is enough, whatever comes of it.
+                        // Try only once, whether it succeeds or not.
                         self.is_pipe = false;
                         let _ = rustix::pipe::fcntl_setpipe_size(&self.file, PIPE);
                         continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What is shown when a run has ended: what is left in the buffers, a last reading, summaries. More
-//! signals cut it short.
+//! Shows what remains when a run has ended: records in the buffers, a last reading, summaries. More
+//! signals cut this short.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -12,17 +12,17 @@ use crate::output::Written;
 use crate::source::readings::{Event, Readings};
 use crate::source::{Buffer, Mark};
 
-/// How long the readings' thread may take to end once nothing is wanted of it.
+/// How long the readings' thread may take to end once its result is not wanted.
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
-/// A program that was running when it was detached has ended after this.
+/// A program that was running when it was detached has ended after this time.
 const LAST_RECORDS: Duration = Duration::from_millis(2);
 
-/// Bytes that may wait while what is left at the end is read.
+/// Bytes that may wait to be written while the remaining data is read.
 const ROOM_AT_END: usize = 1 << 20;
 
 impl Run<'_> {
-    /// Shows what is left in the buffers, and, unless there was enough, a last reading.
+    /// Shows the remaining records, and a last reading unless enough were shown.
     pub(super) fn finish(&mut self, end: End) -> Result<(), Failure> {
         if self.outputs.all_gone() {
             return Ok(());
@@ -36,7 +36,7 @@ impl Run<'_> {
         if end != End::Enough {
             self.last_readings()?;
         }
-        // A summary is shown, however many records were asked for.
+        // A summary is shown regardless of the limit on records.
         self.outputs.lift_limit();
         self.chain.end(&mut self.outputs)?;
         self.draw_all()?;
@@ -44,10 +44,10 @@ impl Run<'_> {
         self.write_all(0)
     }
 
-    /// Shows what was in the buffers when the programs ended.
+    /// Shows the records that were in the buffers when the programs were detached.
     fn last_records(&mut self) -> Result<(), Failure> {
         std::thread::sleep(LAST_RECORDS);
-        // Programs of others may write on: what was there when ours ended is read.
+        // Other programs may keep writing, so read only up to these marks.
         let mut marks: Vec<Mark> = self.buffers.iter().map(Buffer::mark).collect();
         loop {
             let round = self.drain()?;
@@ -66,7 +66,7 @@ impl Run<'_> {
         }
     }
 
-    /// Shows a last reading of each view, or what was read of it when a signal came.
+    /// Shows a last reading of each view, or as much of it as was read before a signal.
     fn last_readings(&mut self) -> Result<(), Failure> {
         self.readings.iter().for_each(Readings::finish);
         self.draw_all()?;
@@ -102,9 +102,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Calls programs once more, unless nothing else is shown: then the last time is over.
+    /// Calls programs once more, unless only they are shown; then the last call has been made.
     fn last_calls(&mut self) -> Result<(), Failure> {
-        // A round that has begun is ended.
+        // A round that has started is completed.
         let is_over = self.most_calls.is_some() && self.called.rounds() > 0;
         if !is_over {
             self.called.begin_last();
@@ -116,7 +116,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Draws what is being drawn, unless nobody wants to wait for it.
+    /// Draws the current reading to its end, unless a signal cuts it short.
     fn draw_all(&mut self) -> Result<(), Failure> {
         while !self.outputs.draw() {
             self.write_all(ROOM_AT_END)?;
@@ -131,7 +131,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether somebody has sent another signal since the end began.
+    /// Whether another signal has arrived since the end began.
     fn is_impatient(&mut self) -> bool {
         if self.signals.have_come() {
             self.signals.take();
@@ -140,8 +140,8 @@ impl Run<'_> {
         self.ending.is_over()
     }
 
-    /// Writes until at most `rest` bytes are left, waiting for slow readers; another signal ends
-    /// that. What does not block, as a file, is written in any case.
+    /// Writes until at most `rest` bytes are left. It waits for slow readers until another signal
+    /// arrives. Files, which do not block, are always written.
     pub(super) fn write_all(&mut self, rest: usize) -> Result<(), Failure> {
         loop {
             let until = self.ending.deadline();

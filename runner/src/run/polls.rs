@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the loop of a run sleeps on: groups of descriptors.
+//! Groups of descriptors on which the loop of a run sleeps.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::os;
 /// What ended a sleep.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
-    /// A signal that ends the run has come.
+    /// A signal that ends the run has arrived.
     pub(super) signal: bool,
-    /// A reading is asked for.
+    /// A signal has requested a reading.
     pub(super) asks: bool,
-    /// The readings' thread has something.
+    /// The readings' thread has an event.
     pub(super) readings: bool,
-    /// A buffer has something.
+    /// A buffer has records.
     pub(super) buffers: bool,
-    /// A reader of an output has gone.
+    /// A reader of an output has closed it.
     pub(super) gone: bool,
     /// The command has ended.
     pub(super) command: bool,
     /// Keys were pressed.
     pub(super) keys: bool,
-    /// The terminal has another size.
+    /// The terminal was resized.
     pub(super) size: bool,
 }
 
@@ -34,27 +34,28 @@ pub(super) struct Wake {
 #[derive(Debug, Default)]
 pub(super) struct Polls<'f> {
     fds: Vec<PollFd<'f>>,
-    /// Behind each group.
+    /// The end index of each group.
     ends: Vec<usize>,
 }
 
 impl<'f> Polls<'f> {
-    /// Adds a group, which may have none; its number.
+    /// Adds a group, which may be empty. Returns its index.
     pub(super) fn add(&mut self, fds: impl IntoIterator<Item = PollFd<'f>>) -> usize {
         self.fds.extend(fds);
         self.ends.push(self.fds.len());
         self.ends.len() - 1
     }
 
-    /// Adds a group of what is to be read.
+    /// Adds a group of descriptors to poll for reading.
     pub(super) fn add_reads(&mut self, fds: impl IntoIterator<Item = BorrowedFd<'f>>) -> usize {
         self.add(fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)))
     }
 
-    /// Sleeps until something happens, or the time is over; false where a signal ended that.
+    /// Sleeps until a descriptor is ready or the timeout is over. Returns false if a signal
+    /// interrupted it.
     ///
     /// # Errors
-    /// As of poll(2).
+    /// Returns the error of poll(2).
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Failure> {
         match poll(&mut self.fds, timeout.map(os::timespec).as_ref()) {
             Ok(_) => Ok(true),
@@ -63,12 +64,12 @@ impl<'f> Polls<'f> {
         }
     }
 
-    /// Whether something has happened in a group.
+    /// Whether a descriptor of a group is ready.
     pub(super) fn is_ready(&self, group: usize) -> bool {
         self.group(group).iter().any(|fd| !fd.revents().is_empty())
     }
 
-    /// Whose other side has gone, of a group.
+    /// For each descriptor of a group, whether its other end is closed.
     pub(super) fn are_gone(&self, group: usize) -> Vec<bool> {
         let gone = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP);
         self.group(group).iter().map(gone).collect()

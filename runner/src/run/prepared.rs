@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is made ready of a run before its programs are attached: nothing that they write comes too
-//! early.
+//! Prepares a run before its programs are attached, so that no record is missed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,21 +26,21 @@ use crate::symbols::{Hurry, Patience, Setup, Symbols};
 use crate::sys;
 use crate::wasm;
 
-/// Who names the addresses of stacks.
+/// Names the addresses of stacks.
 pub(crate) type SharedSymbolizer = Rc<RefCell<Symbolizer>>;
 
-/// What is bound to a loaded object, before its programs are attached.
+/// Everything that is bound to a loaded object before its programs are attached.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// All sources, those of stages included.
+    /// All sources, including those of stages.
     pub(crate) spec: Spec,
     pub(crate) chain: Chain,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) readers: Vec<(Arc<View>, Reader)>,
     pub(crate) formats: Vec<(OutputPlan, Box<dyn Format>)>,
-    /// Readings are drawn in place on the terminal.
+    /// Whether readings are drawn in place on the terminal.
     pub(crate) is_live: bool,
-    /// Who names stacks, where any are shown with names.
+    /// Names stacks, if any are shown with names.
     pub(crate) symbolizer: Option<SharedSymbolizer>,
     pub(crate) hurry: Hurry,
 }
@@ -50,7 +49,7 @@ impl Prepared {
     /// Opens what the spec names in a loaded object, and starts the stages.
     ///
     /// # Errors
-    /// When something cannot be opened, or a stage does not start.
+    /// Returns an error if a source cannot be opened or a stage does not start.
     pub(crate) fn new(
         context: &Context<'_>,
         modules: Option<&wasm::Modules>,
@@ -58,7 +57,7 @@ impl Prepared {
     ) -> Result<Prepared, Failure> {
         let Context { plan, spec, .. } = *context;
         let hurry = Hurry::default();
-        // Readings may wait longer for names than records, whose buffers fill meanwhile.
+        // Readings can wait longer for names than records, whose buffers fill up meanwhile.
         let patience = match spec.streams().next() {
             Some(_) => Patience::Records(hurry.clone()),
             None => Patience::Readings(hurry.clone()),
@@ -84,7 +83,7 @@ impl Prepared {
         let symbolizer = Rc::new(RefCell::new(Symbolizer::open(symbols, object, spec)?));
         let shows_names = plan.outputs.iter().any(|output| shows_names(plan, output));
         if shows_names && all.streams().any(|stream| stream.has_addresses()) {
-            // Here, and not when the first record is there: the kernel's names have to be read.
+            // This reads the kernel's symbols now, not when the first record arrives.
             symbolizer.borrow_mut().warm();
         }
         let is_live = is_live(plan, &all, modules.is_some());
@@ -97,7 +96,7 @@ impl Prepared {
     }
 }
 
-/// The stages of a run, in the order in which frames pass them. A new one is a line here.
+/// The stages of a run, in the order in which frames pass through them. Add a new stage here.
 fn stages(
     context: &Context<'_>,
     modules: Option<&wasm::Modules>,
@@ -115,7 +114,7 @@ fn stages(
     Ok(chain)
 }
 
-/// What finds names of addresses.
+/// The setup of the symbolizer.
 fn setup(context: &Context<'_>) -> Setup {
     let Context { plan, talk, .. } = *context;
     Setup {
@@ -126,14 +125,14 @@ fn setup(context: &Context<'_>) -> Setup {
     }
 }
 
-/// Whether readings are drawn in place on a terminal: where nothing else is shown, which would
-/// stand between, and where somebody can look at it for a while.
+/// Whether readings are drawn in place on a terminal. That is so if nothing else would be printed
+/// in between, and if the run has more than one reading.
 fn is_live(plan: &Plan, spec: &Spec, has_modules: bool) -> bool {
     let is_dumb = || std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     let is_one_reading = plan.once || plan.count == Some(1);
     !plan.no_redraw
         && !is_one_reading
-        // The command has the terminal.
+        // The command uses the terminal.
         && plan.command.is_none()
         && !has_modules
         && spec.streams().next().is_none()
@@ -144,12 +143,12 @@ fn is_live(plan: &Plan, spec: &Spec, has_modules: bool) -> bool {
         && keyboard::is_in_foreground()
 }
 
-/// Whether an output shows values as what they stand for.
+/// Whether an output shows meanings instead of bare numbers.
 fn shows_names(plan: &Plan, output: &OutputPlan) -> bool {
     if output.format.has_meanings { !plan.raw } else { plan.decode }
 }
 
-/// How an output looks.
+/// The settings of an output's format.
 fn settings(context: &Context<'_>, output: &OutputPlan, symbolizer: &SharedSymbolizer) -> Settings {
     let Context { plan, talk, .. } = *context;
     let talk = talk.clone();
@@ -171,15 +170,15 @@ fn settings(context: &Context<'_>, output: &OutputPlan, symbolizer: &SharedSymbo
     }
 }
 
-/// How long names are looked for before the buffers are looked at again.
+/// How long names are looked up before the buffers are polled again.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Keys whose stacks are to have names before a reading shows them.
+/// Keys whose stacks get names before a reading shows them.
 #[derive(Debug)]
 pub(super) struct Names {
     view: Arc<View>,
     entries: Vec<Entry>,
-    /// How many have been looked at.
+    /// The number of keys that are done.
     done: usize,
 }
 
@@ -188,7 +187,7 @@ impl Names {
         Names { view, entries, done: 0 }
     }
 
-    /// Looks for names for a moment; true when all keys have been looked at.
+    /// Looks up names for a short time. Returns true when all keys are done.
     pub(super) fn look_for(&mut self, symbolizer: &mut Symbolizer) -> bool {
         let since = Instant::now();
         while let Some(entry) = self.entries.get(self.done) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The way of records through the stages.
+//! Takes records through the stages.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::output::Outputs;
 use crate::source::{Buffer, Round, Verdict};
 
-/// How long stages may take for records of a buffer before the loop looks at signals, and the
-/// clock: each call may take as long as the user lets it, and a round has many.
+/// How long stages may take for records of one buffer before the loop checks signals and the clock.
+/// A round has many calls, and each call may take as long as `--wasm-time` allows.
 const LONGEST_ROUND: Duration = Duration::from_millis(100);
 
 /// Takes a round of a buffer through the stages.
@@ -26,7 +26,7 @@ pub(super) fn through_stages(
     let (mut calls, mut is_late) = (chain.calls(), false);
     let mut failure = None;
     buffer.drain(usize::MAX, round, |records| {
-        // Stages see nothing in which nothing was found.
+        // Malformed records are not passed to stages.
         if records.are_malformed {
             return Verdict { taken: 0, goes_on: failure.is_none() };
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Cgroups of containers, by the containers' ids, and of processes. Runtimes name a cgroup after the
-//! id: `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`, or `ID` below
-//! a folder of theirs.
+//! Finds cgroups by the IDs of containers, and of processes. Container runtimes name a cgroup after
+//! the ID: `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`, or
+//! `ID` below a directory of theirs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// Folders that are looked at.
+/// The maximum number of directories to search.
 const MOST: usize = 20_000;
 
-/// Digits of the shortest id in a folder's name.
+/// The minimum number of digits in an ID that is part of a name.
 const SHORTEST: usize = 12;
 
-/// Digits of an id that stands alone.
+/// The minimum number of digits in an ID that is a whole name.
 const LONG: usize = 32;
 
-/// Ids that are listed at most.
+/// The maximum number of IDs in a message.
 const LISTED: usize = 4;
 
-/// A mounted hierarchy of version 2.
+/// A mounted cgroup v2 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// Which of its folders is mounted.
+    /// The directory of the hierarchy that is mounted.
     root: String,
-    /// Where.
+    /// The mount point.
     point: PathBuf,
 }
 
-/// The mounts of version 2, by the text of `/proc/self/mountinfo`, those of whole hierarchies first.
+/// The cgroup v2 mounts in a text in the format of `/proc/self/mountinfo`, whole hierarchies first.
 pub(super) fn mounts(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (place, kind) = line.split_once(" - ")?;
@@ -48,30 +48,30 @@ pub(super) fn own_mounts() -> Vec<Mount> {
     mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
-/// What `/proc/PID/cgroup` calls a folder below one of the mounts.
-pub(super) fn path_below(mounts: &[Mount], folder: &Path) -> Option<String> {
+/// The path in `/proc/PID/cgroup` for a directory below one of the mounts.
+pub(super) fn path_below(mounts: &[Mount], directory: &Path) -> Option<String> {
     let below = |mount: &Mount| {
-        let rest = folder.strip_prefix(&mount.point).ok()?.to_str()?;
+        let rest = directory.strip_prefix(&mount.point).ok()?.to_str()?;
         Some(format!("{}/{rest}", mount.root.trim_end_matches('/')))
     };
-    // The longest: one may be mounted inside of another.
-    let found = mounts.iter().filter(|mount| folder.starts_with(&mount.point));
+    // The longest matches, because mounts may be nested.
+    let found = mounts.iter().filter(|mount| directory.starts_with(&mount.point));
     let path = found.max_by_key(|mount| mount.point.as_os_str().len()).and_then(below)?;
     Some(if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path })
 }
 
-/// The path of a process's cgroup, by the text of `/proc/PID/cgroup`.
+/// The path of a process's cgroup in a text in the format of `/proc/PID/cgroup`.
 pub(super) fn path_of_process(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
-/// Whether a path is this one, or below it.
-pub(super) fn is_below(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder.trim_end_matches('/'));
+/// Whether a path equals `directory` or is below it.
+pub(super) fn is_below(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The id of the container whose cgroup has a folder of this name.
+/// The ID of the container whose cgroup directory has this name.
 pub(super) fn id_of(name: &str) -> Option<&str> {
     let is_id = |text: &str, least: usize| {
         text.len() >= least && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -80,18 +80,18 @@ pub(super) fn id_of(name: &str) -> Option<&str> {
         return Some(name);
     }
     let (runtime, id) = name.strip_suffix(".scope")?.rsplit_once('-')?;
-    // The processes that watch over a container are none of it.
+    // The processes that monitor a container are not part of it.
     (is_id(id, SHORTEST) && !runtime.ends_with("-conmon")).then_some(id)
 }
 
-/// Finds the cgroup of the container whose id begins so.
+/// Finds the cgroup of the container whose ID begins with `prefix`.
 ///
 /// # Errors
-/// When there is none, or more than one.
+/// Returns an error if no container matches, or more than one.
 pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
     let usage = |text: String| Failure::usage(format!("--container {text}"));
     let Some(mount) = mounts.first() else {
-        return Err(usage(format!("{prefix}: no cgroup hierarchy of version 2 is mounted"))
+        return Err(usage(format!("{prefix}: no cgroup v2 hierarchy is mounted"))
             .hint("mount it: mount -t cgroup2 none /sys/fs/cgroup"));
     };
     let mut found = all(&mount.point);
@@ -121,14 +121,13 @@ pub(super) fn find(prefix: &str, mounts: &[Mount]) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The folders of containers, by their ids; of several that have one id, the one that is next to the
-/// root.
+/// The directories of containers, by ID. If several have one ID, the one nearest to the root.
 fn all(root: &Path) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
-    let mut folders = VecDeque::from([root.to_owned()]);
+    let mut directories = VecDeque::from([root.to_owned()]);
     let mut looked_at = 0;
-    while let Some(folder) = folders.pop_front() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    while let Some(directory) = directories.pop_front() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if looked_at == MOST || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
@@ -136,7 +135,7 @@ fn all(root: &Path) -> BTreeMap<String, PathBuf> {
             let name = entry.file_name();
             match name.to_str().and_then(id_of) {
                 Some(id) => drop(found.entry(id.to_owned()).or_insert_with(|| entry.path())),
-                None => folders.push_back(entry.path()),
+                None => directories.push_back(entry.path()),
             }
         }
     }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_named_as_the_kernel_does() {
+    fn directories_are_named_as_the_kernel_does() {
         let text = "24 1 0:22 / /sys rw - sysfs sysfs rw\n\
                     30 24 0:26 /part /mnt/part rw - cgroup2 none rw\n\
                     31 24 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";

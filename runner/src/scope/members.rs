@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Which member of a record, or of a key or value, names a process, a thread's name or a cgroup: by
-//! its name and its type.
+//! Finds the member of a record, key or value that names a process, a thread's name or a cgroup, by
+//! its name and type.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use bpfpack_spec::{Source, View};
 use super::names::Kind;
 use crate::filter::FrameKind;
 
-/// Where names of processes come first: `tgid` is what user space calls one.
+/// Names of processes come first: `tgid` is the process ID of user space.
 const PROCESS: [&str; 6] = ["tgid", "pid", "process_id", "target_pid", "task_pid", "tid"];
 const COMM: [&str; 5] = ["comm", "task_comm", "process_name", "command", "task"];
 const CGROUP: [&str; 6] = ["cgroup_id", "cgroupid", "cgroup", "cgid", "cgrp_id", "cgroup_ino"];
@@ -18,15 +18,15 @@ const CGROUP: [&str; 6] = ["cgroup_id", "cgroupid", "cgroup", "cgid", "cgrp_id",
 /// A member of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// As filters name it.
+    /// The name in filters.
     pub(super) name: String,
-    /// Where it is.
+    /// Its offset and size.
     pub(super) field: Field,
-    /// In the key of a view.
+    /// Whether it is in the key of a view.
     pub(super) is_in_key: bool,
 }
 
-/// The members that fit, by what tells kinds of frames apart ([`FrameKind::key`]).
+/// The suitable members, by [`FrameKind::key`].
 pub(super) fn of_sources(kind: Kind, sources: &[Source]) -> BTreeMap<(usize, usize), Found> {
     let of = |frames: FrameKind<'_>| {
         let found = match &frames {
@@ -43,7 +43,7 @@ fn of_view(kind: Kind, view: &View) -> Option<Found> {
     key.map(|found| Found { is_in_key: true, ..found }).or_else(|| find(kind, &view.value))
 }
 
-/// The member of a struct, or of a struct in it, that fits best.
+/// The most suitable member of a struct, or of a struct in it.
 pub(super) fn find(kind: Kind, layout: &Layout) -> Option<Found> {
     let Layout::Struct(record) = layout else { return None };
     let names: &[&str] = match kind {
@@ -60,7 +60,7 @@ pub(super) fn find(kind: Kind, layout: &Layout) -> Option<Found> {
     });
     own.or_else(|| {
         record.members.iter().find_map(|member| {
-            // Of inner structs, but not of theirs.
+            // Search structs in the struct, but not deeper.
             let Layout::Struct(inner) = &member.layout else { return None };
             let is_flat = !inner.members.iter().any(|m| matches!(m.layout, Layout::Struct(_)));
             let found = is_flat.then(|| find(kind, &member.layout))??;
@@ -71,7 +71,7 @@ pub(super) fn find(kind: Kind, layout: &Layout) -> Option<Found> {
     })
 }
 
-/// The size of a member, where its type is one that can hold it.
+/// The size of a member, if its type is suitable.
 fn size(kind: Kind, layout: &Layout) -> Option<usize> {
     match (kind, layout) {
         (Kind::Process, Layout::Int { size: size @ (4 | 8), .. }) => Some(*size),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What of the machine is traced: `-p`, `--comm`, `--cgroup` and `--container`, and the command that
-//! runs meanwhile. A package that has an argument for it gets it; what others show is filtered by a
-//! member. stderr says which way was taken.
+//! The scope of tracing: `-p`, `--comm`, `--cgroup`, `--container`, and the command that ecli
+//! starts. An argument of the package is set if it has a suitable one; otherwise records and
+//! entries are filtered by a member. Standard error reports the choice.
 
 mod container;
 mod members;
@@ -29,47 +29,47 @@ use crate::vars::{Chosen, Given};
 use names::{Kind, choose};
 pub(crate) use stage::OfCgroup;
 
-/// Characters of a thread's name that the kernel keeps.
+/// The kernel truncates a thread's name to this number of bytes.
 const COMM: usize = 15;
 
-/// The type of the file system (linux/magic.h).
+/// The magic number of the cgroup2 file system (linux/magic.h).
 const CGROUP2: i64 = 0x6367_7270;
 
-/// What is asked for.
+/// A limit on what is traced.
 #[derive(Debug)]
 struct Wanted {
     kind: Kind,
-    /// As it was written.
+    /// The option, as it was written.
     option: String,
-    /// The value for an argument, or a member.
+    /// The value for an argument or a member.
     value: String,
 }
 
-/// What is asked for, and how far it is done.
+/// The limits, and what is left to apply.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    /// What the package has no argument for.
+    /// The limits for which the package has no argument.
     left: Vec<Wanted>,
-    /// What programs attach to.
+    /// What its programs attach to.
     uses: Uses,
     /// The names of the package's arguments, for a message.
     arguments: Vec<String>,
 }
 
-/// A package before its arguments have values.
+/// A package whose arguments have no values yet.
 pub(crate) struct Package<'p> {
-    /// Its description.
+    /// Its meta data.
     pub(crate) meta: &'p Meta,
     /// Its object.
     pub(crate) elf: &'p BpfObject<'p>,
-    /// The types of that.
+    /// The BTF of the object.
     pub(crate) btf: &'p Btf<'p>,
 }
 
-/// Finds the cgroup of the container that a plan names.
+/// Finds the cgroup of the container that the plan names.
 ///
 /// # Errors
-/// When there is none, or more than one.
+/// Returns an error if no container matches, or more than one.
 pub(crate) fn find_container(plan: &mut Plan, talk: &Talk) -> Result<(), Failure> {
     let Some(id) = &plan.container else { return Ok(()) };
     let path = container::find(id, &container::own_mounts())?;
@@ -78,10 +78,10 @@ pub(crate) fn find_container(plan: &mut Plan, talk: &Talk) -> Result<(), Failure
     Ok(())
 }
 
-/// Hands on what is asked for to the arguments of the package that are for it.
+/// Passes the limits to suitable arguments of the package.
 ///
 /// # Errors
-/// When one is given already, or a cgroup is none.
+/// Returns an error if the command line sets such an argument, too, or if a cgroup is not valid.
 pub(crate) fn through_arguments(
     plan: &Plan,
     command: Option<&Command>,
@@ -144,7 +144,7 @@ pub(crate) fn through_arguments(
     Ok((scope, chosen))
 }
 
-/// What a plan asks for.
+/// The limits that a plan sets.
 fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
     let mut wanted = Vec::new();
     if let Some(pid) = plan.process {
@@ -155,7 +155,7 @@ fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
         wanted.push(Wanted { kind: Kind::Process, option, value });
     }
     if let Some(comm) = &plan.comm {
-        // The kernel cuts names off.
+        // The kernel truncates names.
         let value = comm[..comm.floor_char_boundary(COMM)].to_owned();
         let option = format!("--comm {comm}");
         wanted.push(Wanted { kind: Kind::Comm, option, value });
@@ -170,7 +170,7 @@ fn wanted(plan: &Plan, talk: &Talk) -> Result<Vec<Wanted>, Failure> {
     Ok(wanted)
 }
 
-/// The id of a cgroup: the inode number of its folder.
+/// The ID of a cgroup: the inode number of its directory.
 fn id_of(path: &Path) -> Result<u64, Failure> {
     let meta = fs::metadata(path)
         .with_context(|| format!("cannot open the cgroup `{}`", path.display()))
@@ -178,17 +178,17 @@ fn id_of(path: &Path) -> Result<u64, Failure> {
     let is_cgroup = rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == CGROUP2);
     if !is_cgroup || !meta.is_dir() {
         let path = path.display();
-        let text = format!("`{path}` is not a directory of a cgroup hierarchy of version 2");
+        let text = format!("`{path}` is not a directory of a cgroup v2 hierarchy");
         return Err(Failure::usage(text));
     }
     Ok(meta.ino())
 }
 
 impl Scope {
-    /// Has what is left filtered by members: adds to the filters of the plan, or returns a stage.
+    /// Filters the remaining limits by members: adds filters to the plan, or returns a stage.
     ///
     /// # Errors
-    /// When nothing that is shown has such a member.
+    /// Returns an error if nothing that is shown has a suitable member.
     pub(crate) fn by_members(
         self,
         plan: &mut Plan,
@@ -249,21 +249,21 @@ impl Scope {
     }
 }
 
-/// An expression for members of these names.
+/// An expression for members with these names.
 fn expression(kind: Kind, names: &BTreeSet<String>, value: &str) -> String {
     let value = if kind == Kind::Comm { quoted(value) } else { value.to_owned() };
     let each: Vec<String> = names.iter().map(|name| format!("{name} == {value}")).collect();
     each.join(" || ")
 }
 
-/// A stage that looks for the cgroups of processes; none where nothing names a process.
+/// A stage that looks up the cgroups of processes; `None` if no member names a process.
 fn of_processes(plan: &Plan, spec: &Spec) -> Option<OfCgroup> {
     let found = members::of_sources(Kind::Process, &spec.sources);
     if found.is_empty() {
         return None;
     }
-    let folder = fs::canonicalize(plan.cgroup.as_deref().unwrap_or(Path::new("/"))).ok()?;
-    let path = container::path_below(&container::own_mounts(), &folder)?;
+    let directory = fs::canonicalize(plan.cgroup.as_deref().unwrap_or(Path::new("/"))).ok()?;
+    let path = container::path_below(&container::own_mounts(), &directory)?;
     Some(OfCgroup::new(path, found))
 }
 

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: MIT
-//! Which argument of a package limits it to a process, a name or a cgroup: by its name and its type.
-//! The names are those of public tracers.
+//! Finds the argument of a package that limits it to a process, a name or a cgroup, by its name and
+//! type. The names are from public tracers.
 
 use bpfpack_schemas::argument::Argument;
 
 use crate::vars::Candidate;
 
-/// What tracing is limited by.
+/// What limits tracing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A process, by its number.
+    /// A process, by its ID.
     Process,
-    /// The name of a thread.
+    /// A thread's name.
     Comm,
-    /// A cgroup, by its number.
+    /// A cgroup, by its ID.
     Cgroup,
 }
 
-/// What stands before or behind a name: `targ_pid`, `pid_filter`.
+/// Prefixes and suffixes of such names: `targ_pid`, `pid_filter`.
 const BEFORE: [&str; 9] =
     ["targ_", "target_", "filter_", "trace_", "traced_", "only_", "my_", "user_", "g_"];
 const BEHIND: [&str; 3] = ["_filter", "_target", "_to_trace"];
 
-/// Where a package tells processes from threads, `tgid` is what user space calls a process.
+/// If a package distinguishes processes from threads, `tgid` is the process ID of user space.
 const PROCESS: [&str; 4] = ["tgid", "pid", "process_id", "process"];
 const COMM: [&str; 5] = ["comm", "command", "process_name", "proc_name", "task_name"];
 const SWITCHES: [&str; 6] =
     ["filter_cg", "filter_cgroup", "cg_filter", "cgroup_filter", "filter_by_cgroup", "use_cgroup"];
 const CGROUP: [&str; 5] = ["cgroup_id", "cgroupid", "cgroup", "cgid", "cg_id"];
 
-/// The switch by which programs look into their map of cgroups.
+/// The switch that makes programs check their map of cgroups.
 pub(crate) fn switch_of_cgroups(candidates: &[Candidate<'_>]) -> Option<usize> {
     let is_it = |candidate: &Candidate<'_>| {
         let name = candidate.name.to_ascii_lowercase();
@@ -38,14 +38,14 @@ pub(crate) fn switch_of_cgroups(candidates: &[Candidate<'_>]) -> Option<usize> {
     candidates.iter().position(is_it)
 }
 
-/// The argument that fits best; none where there is none.
+/// The most suitable argument; `None` if there is none.
 pub(crate) fn choose(kind: Kind, candidates: &[Candidate<'_>]) -> Option<usize> {
     let ranked = candidates.iter().enumerate().filter(|(_, candidate)| fits(kind, candidate.kind));
     let ranked = ranked.filter_map(|(at, candidate)| Some((rank(kind, candidate)?, at)));
     ranked.min().map(|(_, at)| at)
 }
 
-/// Whether a variable of this type can hold it.
+/// Whether a variable of this type can hold the value.
 fn fits(kind: Kind, ty: &Argument) -> bool {
     match (kind, ty) {
         (Kind::Process, Argument::Int { size, .. }) => matches!(size, 4 | 8),
@@ -55,7 +55,7 @@ fn fits(kind: Kind, ty: &Argument) -> bool {
     }
 }
 
-/// How well a name fits, the least best; none where it means something else.
+/// How well a name fits, 0 is best; `None` if it means something else.
 fn rank(kind: Kind, candidate: &Candidate<'_>) -> Option<usize> {
     let words: &[&str] = match kind {
         Kind::Process => &PROCESS,
@@ -69,7 +69,7 @@ fn rank(kind: Kind, candidate: &Candidate<'_>) -> Option<usize> {
         words.iter().position(|word| *word == bare)
     };
     let rank = of(candidate.long).into_iter().chain(of(candidate.name)).min()?;
-    // The package itself says so.
+    // The short option `-p` in the package says that this is it.
     let is_said = kind == Kind::Process && candidate.short == Some('p');
     Some(if is_said { 0 } else { rank + 1 })
 }

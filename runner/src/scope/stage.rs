@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Keeps what processes of a cgroup have caused, where frames name the process and not the cgroup: it
-//! is looked up in `/proc`.
+//! The stage that keeps frames of processes in a cgroup, if frames name the process but not the
+//! cgroup. It looks up the cgroup in `/proc`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -14,24 +14,24 @@ use bpfpack_frame::{Frame, Next, Stage};
 use super::container::{is_below, path_of_process};
 use super::members::Found;
 
-/// Processes that are remembered.
+/// The maximum number of processes to remember.
 const MOST: usize = 4096;
 
-/// For so long: processes move, and their numbers are given again.
+/// How long a result is valid: processes move, and process IDs are reused.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The stage.
+/// Keeps frames of processes in a cgroup.
 #[derive(Debug, Clone)]
 pub(crate) struct OfCgroup {
-    /// Where the process is, by the index of a source and of the type of its records.
+    /// The member with the process, by the index of the source and of the record type.
     fields: BTreeMap<(usize, usize), Found>,
     processes: Processes,
 }
 
-/// The processes of a cgroup.
+/// Processes, and whether they are in the cgroup.
 #[derive(Debug, Clone)]
 struct Processes {
-    /// The cgroup, as `/proc/PID/cgroup` has it.
+    /// The cgroup, as in `/proc/PID/cgroup`.
     path: String,
     known: HashMap<u32, (bool, Instant)>,
 }
@@ -43,7 +43,7 @@ impl OfCgroup {
 }
 
 impl Processes {
-    /// Whether a process is in the cgroup; one that has ended is as it was known.
+    /// Whether a process is in the cgroup. For a process that has ended, the last result counts.
     fn has(&mut self, pid: u32, now: Instant) -> bool {
         let before = self.known.get(&pid).copied();
         if let Some((is_in, since)) = before
@@ -63,7 +63,7 @@ impl Processes {
         is_in
     }
 
-    /// Whether the process that a field names is one of them.
+    /// Whether the process in a field is in the cgroup.
     fn has_named(&mut self, field: Field, bytes: &[u8], now: Instant) -> bool {
         let is_there = bytes.len() >= field.offset + field.size;
         is_there && u32::try_from(field.unsigned(bytes)).is_ok_and(|pid| self.has(pid, now))
@@ -77,7 +77,7 @@ impl Stage for OfCgroup {
             Frame::Reading(reading) => (reading.source.index, 0),
             Frame::Text(..) | Frame::Json(..) => return next.frame(frame),
         };
-        // What names no process is not shown.
+        // Frames that name no process are not shown.
         let Some(Found { field, is_in_key, .. }) = self.fields.get(&key) else { return Ok(()) };
         let now = Instant::now();
         let mut is_kept = |bytes: &[u8]| self.processes.has_named(*field, bytes, now);
@@ -102,7 +102,7 @@ mod tests {
     fn processes_are_looked_up_and_remembered() {
         let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let Some(path) = path_of_process(&text) else {
-            println!("skipped: there is no cgroup hierarchy of version 2");
+            println!("skipped: there is no cgroup v2 hierarchy");
             return;
         };
         let processes = |path: &str| Processes { path: path.to_owned(), known: HashMap::new() };
@@ -117,7 +117,7 @@ mod tests {
             assert!(!other.has(u32::MAX - pid, now));
         }
         assert!(other.known.len() <= MOST);
-        // One that has ended is as it was.
+        // The last result counts for a process that has ended.
         own.known.insert(u32::MAX, (true, now));
         assert!(own.has(u32::MAX, now + 2 * LONGEST));
     }

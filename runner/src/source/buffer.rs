@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A buffer of records: a source, with the counts of what it brought.
+//! A buffer of records, with the counts of its records.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::talk::Talk;
 /// A buffer, opened.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// What its records are.
+    /// Its description.
     pub(crate) stream: Arc<Stream>,
     source: AnySource,
-    /// Records that were taken.
+    /// The number of records that were taken.
     pub(crate) taken: u64,
-    /// Records in which nothing of what they should be was found.
+    /// The number of records that are too short to contain any member, and that no output showed.
     pub(crate) malformed: u64,
-    was_told: bool,
+    was_reported: bool,
 }
 
-/// What became of records.
+/// The result of handling records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict {
-    /// How many had something of what they should be.
+    /// The number of records that matched a type.
     pub(crate) taken: u64,
-    /// The next ones may come.
+    /// Whether to continue with the next records.
     pub(crate) goes_on: bool,
 }
 
@@ -38,7 +38,7 @@ impl Buffer {
     /// Opens the buffers of a spec.
     ///
     /// # Errors
-    /// Names the buffer that cannot be read.
+    /// Returns an error that names the buffer that cannot be read.
     pub(crate) fn open_all(object: &Object, spec: &Spec) -> Result<Vec<Buffer>, Failure> {
         let buffer = |stream: &Arc<Stream>| {
             Ok(Buffer::new(Arc::clone(stream), AnySource::open(object, stream)?))
@@ -47,15 +47,15 @@ impl Buffer {
     }
 
     fn new(stream: Arc<Stream>, source: AnySource) -> Buffer {
-        Buffer { stream, source, taken: 0, malformed: 0, was_told: false }
+        Buffer { stream, source, taken: 0, malformed: 0, was_reported: false }
     }
 
-    /// What to poll.
+    /// The descriptor to poll.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.source.get().fd()
     }
 
-    /// Hands the records of a round, or `most` where that is fewer, to `take`.
+    /// Passes the records of a round, at most `most`, to `take`.
     pub(crate) fn drain(
         &mut self,
         most: usize,
@@ -79,10 +79,10 @@ impl Buffer {
         Ok(())
     }
 
-    /// Tells of the first record in which nothing was found.
-    pub(crate) fn tell_malformed(&mut self, talk: &Talk) {
-        if self.malformed > 0 && !self.was_told {
-            self.was_told = true;
+    /// Reports the first malformed record.
+    pub(crate) fn report_malformed(&mut self, talk: &Talk) {
+        if self.malformed > 0 && !self.was_reported {
+            self.was_reported = true;
             talk.warning(&format!(
                 "a record of `{}` is shorter than all structs of the package; such records are \
                  counted, and not shown",
@@ -91,12 +91,12 @@ impl Buffer {
         }
     }
 
-    /// How far there is something to be read now.
+    /// Marks the current end of the records.
     pub(crate) fn mark(&self) -> Mark {
         self.source.get().mark()
     }
 
-    /// Whether all that there was at a mark has been read, another round having been.
+    /// Whether everything before a mark has been read. Call it once after each round.
     pub(crate) fn has_reached(&self, mark: &mut Mark) -> bool {
         match mark {
             Mark::Position(end) => self.source.get().has_reached(*end),
@@ -107,27 +107,28 @@ impl Buffer {
         }
     }
 
-    /// What the source says was lost; none where it does not count.
+    /// The number of lost records according to the source; `None` if it does not count them.
     pub(crate) fn lost(&self) -> Option<u64> {
         self.source.get().lost()
     }
 
-    /// Whether programs of the package write to it by helpers, whose failures can be counted.
+    /// Whether programs of the package write to it by calls of BPF helpers, whose failures can be
+    /// counted.
     pub(crate) fn is_written_by_programs(&self) -> bool {
         self.source.get().is_written_by_programs()
     }
 
-    /// What makes room for more records.
+    /// What the user can do to make room for more records.
     pub(crate) fn how_to_enlarge(&self) -> Option<String> {
         self.source.get().how_to_enlarge()
     }
 
-    /// What its reader should know of it.
+    /// A note for the user.
     pub(crate) fn note(&self) -> Option<String> {
         self.source.get().note()
     }
 
-    /// What its reader should know of it at the end.
+    /// A note for the user at the end.
     pub(crate) fn last_note(&self) -> Option<String> {
         self.source.get().last_note()
     }
@@ -143,7 +144,7 @@ pub(super) mod tests {
     use super::super::RecordSource;
     use super::*;
 
-    /// Records from nowhere.
+    /// A source with fixed records.
     #[derive(Debug)]
     pub(crate) struct Fake(Vec<Vec<u8>>, std::fs::File);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Programs that are called by the clock, as a source: what those write that walk over something is
-//! text, by lines.
+//! Programs that ecli calls at each interval, as a source. Iterators write text, which is split
+//! into lines.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,41 +13,41 @@ use crate::attach::{Called, How};
 use crate::failure::{Failure, exit_code};
 use crate::sys;
 
-/// Bytes that are read at once, before the loop looks at the buffers again.
+/// Bytes to read at once before the loop polls the buffers again.
 const ROOM: usize = 64 << 10;
 
-/// Bytes of a line without an end that is shown in pieces.
+/// A longer line is shown in pieces.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// The programs of a run that are called by the clock.
+/// The programs of a run that are called at each interval.
 #[derive(Debug)]
 pub(crate) struct CalledPrograms {
     programs: Vec<Called>,
-    /// Time between two rounds; none where there is one only.
+    /// Time between two rounds; `None` for a single round.
     interval: Option<Duration>,
-    /// When the next round begins; none behind the last one.
+    /// When the next round begins; `None` after the last one.
     next: Option<Instant>,
-    /// The program that is called next in the round, and what it writes.
+    /// The index of the next program in the round, and the file that it writes.
     round: Option<(usize, Option<File>)>,
-    /// The begin of a line.
+    /// The beginning of a line.
     line: Vec<u8>,
-    /// Rounds that are over.
+    /// The number of completed rounds.
     rounds: u64,
 }
 
-/// What a step has found.
+/// The result of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing is to be done now.
+    /// Nothing is due.
     None,
     /// Whole lines of text.
     Text(Vec<u8>),
-    /// A program was called, and has returned this.
+    /// A program was called; its name and return value.
     Returned(String, u32),
 }
 
 impl CalledPrograms {
-    /// Calls them at once, and then each interval.
+    /// Programs that are called at once and then at each interval.
     pub(crate) fn new(
         programs: Vec<Called>,
         interval: Option<Duration>,
@@ -57,44 +57,44 @@ impl CalledPrograms {
         CalledPrograms { programs, interval, next, round: None, line: Vec::new(), rounds: 0 }
     }
 
-    /// When there is something to be done.
+    /// When the next round is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Whether a round has begun, and is not over.
+    /// Whether a round is in progress.
     pub(crate) fn is_busy(&self) -> bool {
         self.round.is_some()
     }
 
-    /// How often all were called.
+    /// The number of completed rounds.
     pub(crate) fn rounds(&self) -> u64 {
         self.rounds
     }
 
-    /// Calls them once more, whatever the time is.
+    /// Calls the programs a last time, regardless of the interval.
     pub(crate) fn begin_last(&mut self) {
         self.interval = None;
         self.begin();
     }
 
-    /// Calls them now, beside the times when they are due.
+    /// Starts a round now, in addition to those at each interval.
     pub(crate) fn begin(&mut self) {
         if self.round.is_none() && !self.programs.is_empty() {
             self.round = Some((0, None));
         }
     }
 
-    /// Does a part of what is to be done.
+    /// Does a part of what is due.
     ///
     /// # Errors
-    /// When a program cannot be called.
+    /// Returns an error if a program cannot be called.
     pub(crate) fn step(&mut self, now: Instant) -> Result<Step, Failure> {
         if self.round.is_none() {
             if self.next.is_none_or(|next| next > now) {
                 return Ok(Step::None);
             }
-            // After a pause of the whole machine, rounds do not come in a row.
+            // Counting from now avoids a burst of rounds after the machine was suspended.
             self.next = self.interval.map(|interval| now + interval);
             self.round = Some((0, None));
         }
@@ -122,7 +122,7 @@ impl CalledPrograms {
                 let mut bytes = vec![0; ROOM];
                 let read = loop {
                     match file.read(&mut bytes) {
-                        // The kernel looks whether a signal came, which ecli takes elsewhere.
+                        // The kernel returns early for a signal, which ecli handles elsewhere.
                         Err(error) if is_again(&error) => {}
                         other => break other.map_err(failed)?,
                     }
@@ -141,8 +141,8 @@ fn is_again(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
-/// The lines that are whole with what was read; all that is left at the end of a text, which is
-/// where nothing was read.
+/// Returns the lines that `read` completes. If nothing was read, the text ends, and the rest is
+/// returned, too.
 fn lines(line: &mut Vec<u8>, read: &[u8]) -> Vec<u8> {
     line.extend_from_slice(read);
     let is_end = read.is_empty() || line.len() > LONGEST_LINE;

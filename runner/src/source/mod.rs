@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Where frames come from: buffers of records, and readings of maps that a thread makes by the
-//! clock.
+//! Sources of frames: buffers of records, and readings of maps, which a thread makes at each
+//! interval.
 
 pub(crate) mod bounds;
 mod buffer;
@@ -26,23 +26,22 @@ use crate::sys::map::Map;
 pub(crate) use buffer::{Buffer, Verdict};
 pub(crate) use pace::Pace;
 
-/// A source of records. Records are handed over where they are: nothing is copied.
+/// A source of records. Records are passed by reference and not copied.
 pub(crate) trait RecordSource: Debug {
-    /// Opens what holds the records of a stream; none where that is not of this kind.
+    /// Opens the buffer of a stream; `None` if it is of another kind.
     fn open(object: &Object, stream: &Stream) -> Option<Result<Self, Failure>>
     where
         Self: Sized;
 
-    /// What is readable when there are records.
+    /// A descriptor that is readable when there are records.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Hands up to `most` records to `take`, some at a time, with their CPU where it is known.
-    /// Nobody wants those beyond: a source that cannot keep records drops them, and one that can
-    /// may hand over fewer. Where `take` answers false, no more are to come, if the source can keep
-    /// them.
+    /// Passes up to `most` records to `take`, some at a time, with their CPU if it is known. The
+    /// caller does not want more: a source that cannot keep the others drops them; one that can may
+    /// pass fewer. If `take` returns false, a source that can keep records stops.
     ///
     /// # Errors
-    /// As the kernel has them.
+    /// Returns the kernel's error.
     fn drain(
         &mut self,
         most: usize,
@@ -51,7 +50,7 @@ pub(crate) trait RecordSource: Debug {
     where
         Self: Sized;
 
-    /// How far there is something to be read now.
+    /// Marks the current end of the records.
     fn mark(&self) -> Mark;
 
     /// Whether everything before a position was read; only for [`Mark::Position`].
@@ -59,37 +58,39 @@ pub(crate) trait RecordSource: Debug {
         true
     }
 
-    /// How many records were lost, as far as the source knows; none where it does not count.
+    /// The number of lost records that the source knows of; `None` if it does not count them.
     fn lost(&self) -> Option<u64> {
         None
     }
 
-    /// Whether programs of the package write to it by helpers, whose failures can be counted.
+    /// Whether programs of the package write to it by calls of BPF helpers, whose failures can be
+    /// counted.
     fn is_written_by_programs(&self) -> bool {
         true
     }
 
-    /// What makes room for more records; none where the user cannot make any.
+    /// What the user can do to make room for more records; `None` if nothing.
     fn how_to_enlarge(&self) -> Option<String> {
         None
     }
 
-    /// What its reader should know of it.
+    /// A note for the user.
     fn note(&self) -> Option<String> {
         None
     }
 
-    /// What its reader should know of it at the end.
+    /// A note for the user at the end.
     fn last_note(&self) -> Option<String> {
         None
     }
 }
 
-/// Makes one type of all kinds of sources, so that what is done for a record is compiled into the
-/// loop of its source: perf buffers hand over one at a time, and a call through a table would show.
+/// Makes an enum of all kinds of sources, so that the compiler inlines the handling of a record
+/// into the loop of each source: perf buffers pass one record at a time, and a dynamic call would
+/// be measurable.
 macro_rules! sources {
     ($($(#[$attribute:meta])* $name:ident($source:ty),)*) => {
-        /// A source of records, opened.
+        /// An open source of records.
         #[derive(Debug)]
         pub(crate) enum AnySource {
             $($(#[$attribute])* $name($source),)*
@@ -122,7 +123,7 @@ macro_rules! sources {
     };
 }
 
-// A new kind of source is a file, and a line here.
+// A new kind of source is a file, and a row here.
 sources! {
     Ring(ring::RingSource),
     Perf(perf::PerfSource),
@@ -143,22 +144,22 @@ fn unusable(stream: &Stream, error: anyhow::Error) -> Failure {
     Failure::new(exit_code::OTHER, error)
 }
 
-/// `Round::fill` counts parts of a buffer: a full one has so many.
+/// The value of `Round::fill` for a full buffer.
 pub(crate) const FULL: u32 = 1024;
 
-/// What a round has found.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Round {
-    /// Records.
+    /// The number of records.
     pub(crate) taken: usize,
-    /// The fullest of the buffers before it was read, in parts of [`FULL`].
+    /// How full the fullest buffer was before it was read, in parts of [`FULL`].
     pub(crate) fill: usize,
-    /// A buffer has more.
+    /// Whether a buffer has more records.
     pub(crate) more: bool,
 }
 
 impl Round {
-    /// Adds what another buffer had.
+    /// Adds the result of another buffer.
     pub(crate) fn add(&mut self, other: Round) {
         self.taken += other.taken;
         self.fill = self.fill.max(other.fill);
@@ -166,11 +167,11 @@ impl Round {
     }
 }
 
-/// How far a buffer was filled.
+/// The end of the records in a buffer at some time.
 #[derive(Debug)]
 pub(crate) enum Mark {
-    /// The position in a ring buffer.
+    /// A position in a ring buffer.
     Position(u64),
-    /// So many rounds take what there can be.
+    /// The number of rounds that read everything a buffer can hold.
     Rounds(usize),
 }

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT
-//! When to look at the buffers again. A program that has to wake a reader for each record pays more
-//! for that than for the record; so where records come often, the reader naps instead of waiting
-//! to be woken, no longer than the buffers have room for. A record that comes alone is waited for,
-//! and shown at once.
+//! Decides when to poll the buffers again. Waking a reader for each record costs a program more
+//! than the record itself. If records are frequent, the reader therefore naps instead of waiting to
+//! be woken, but no longer than the buffers have room. For rare records, it waits, and shows them
+//! at once.
 
 use std::time::{Duration, Instant};
 
 use super::{FULL, Round};
 
-/// Longest nap: what a record may wait for under load.
+/// The longest nap: the delay of a record under load.
 const NAP: Duration = Duration::from_millis(1);
 
-/// Shortest nap: below, looking again at once is better.
+/// The shortest nap. Below this, polling again at once is better.
 const SHORTEST: Duration = Duration::from_micros(60);
 
-/// Records that are so close to each other that napping is cheaper than being woken.
+/// At this distance between records, napping is cheaper than being woken.
 const CLOSE: Duration = Duration::from_micros(200);
 
-/// The pace of reading.
+/// The pace of polling.
 #[derive(Debug)]
 pub(crate) struct Pace {
     nap: Duration,
     last: Instant,
-    /// Napping: the buffers are not waited for.
+    /// Whether to nap instead of waiting for the buffers.
     is_napping: bool,
-    /// There is more to be read already.
+    /// Whether there are more records already.
     is_behind: bool,
 }
 
@@ -34,21 +34,21 @@ impl Pace {
         Pace { nap: NAP, last: now, is_napping: false, is_behind: false }
     }
 
-    /// Takes account of what a round has found.
+    /// Adapts to the result of a round.
     pub(crate) fn after(&mut self, round: Round, now: Instant) {
         let passed = now.duration_since(self.last).min(Duration::from_secs(60));
         self.last = now;
         self.is_behind = round.more;
-        // A round that found nothing although the buffer was ready met a record that its program
-        // has not submitted yet: to wait for it would return at once.
+        // A round may find nothing although the buffer was ready: its program has not submitted the
+        // record yet. It counts as one record, because waiting would return at once.
         let taken = u32::try_from(round.taken).unwrap_or(u32::MAX).max(1);
         self.is_napping = passed / taken < CLOSE;
-        // As long as it takes to fill an eighth of the buffer that fills fastest.
+        // The time in which an eighth of the fullest buffer fills.
         let fill = u32::try_from(round.fill).unwrap_or(u32::MAX).clamp(1, FULL);
         self.nap = (passed * (FULL / 8) / fill).min(NAP);
     }
 
-    /// How long to nap; none where the buffers are to be waited for.
+    /// How long to nap; `None` to wait for the buffers.
     pub(crate) fn nap(&self) -> Option<Duration> {
         match (self.is_behind, self.is_napping) {
             (true, _) => Some(Duration::ZERO),

@@ -15,9 +15,9 @@ use crate::sys::perf::{PerfBuffer, PerfEvent};
 pub(crate) struct PerfSource {
     buffer: PerfBuffer,
     name: String,
-    /// Bytes of the buffer of a CPU.
+    /// Bytes of the buffer of one CPU.
     size: usize,
-    /// What the kernel said was lost, with the records.
+    /// The number of lost records that the kernel has reported.
     told: u64,
 }
 
@@ -37,7 +37,7 @@ impl RecordSource for PerfSource {
         self.buffer.as_fd()
     }
 
-    /// libbpf hands over all records there are: those beyond `most` are dropped.
+    /// libbpf passes all records: those beyond `most` are dropped.
     fn drain(
         &mut self,
         most: usize,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What BPF programs print with `bpf_printk`. The kernel raises a trace event for it, of which a
-//! trace instance of our own gets a copy: no line is taken away from somebody else. Lines do not
-//! tell which program printed them, so those of all programs that run on the machine are read; those
-//! that no format string of ours can have made are left out.
+//! Text that BPF programs print with `bpf_printk`. The kernel raises a trace event for it, and a
+//! private trace instance receives a copy, so that no other reader loses lines. Lines do not say
+//! which program printed them. The source therefore reads the lines of all programs on the machine
+//! and skips lines that no format string of our programs can produce.
 
 mod formats;
 mod instance;
@@ -30,29 +30,28 @@ pub(super) use line::Line;
 use line::Piece;
 use others::Others;
 
-/// Bytes that are taken in one call.
+/// Bytes that are read in one call.
 const ROOM: usize = 1 << 16;
 
-/// Reads of the pipe at the end: more than its buffers hold. Others print, too, and do not end with
-/// us.
+/// Reads at the end: more than the pipe's buffers hold. Other programs print, too, and do not stop.
 const LAST_READS: usize = 64;
 
-/// With less room than this, the kernel might cut a line off. It gives 4 to 8 KB at a time.
+/// With less room than this, the kernel might truncate a line. It returns 4 to 8 KB at a time.
 const LEAST: usize = 1 << 14;
 
-/// The kernel's word for a thread whose name it does not know any more.
+/// The kernel's text for a thread whose name it no longer knows.
 const FORGOTTEN: &[u8] = b"<...>";
 
-/// What BPF programs print, as a source.
+/// Text that BPF programs print, as a source.
 #[derive(Debug)]
 pub(crate) struct PrintkSource {
     pipe: TracePipe,
     ourselves: Ourselves,
-    /// What our programs may print; none where that cannot be told.
+    /// Formats that our programs may print; `None` if they cannot be found.
     formats: Option<Vec<Format>>,
-    /// Lines that were left out since others printed them.
+    /// The number of skipped lines, which other programs printed.
     foreign: u64,
-    /// What is to be said of programs of others.
+    /// A note about other programs.
     others: Option<String>,
     record: Vec<u8>,
 }
@@ -62,7 +61,7 @@ impl RecordSource for PrintkSource {
         let open = || {
             let (pipe, ourselves) = (TracePipe::open()?, Ourselves::look());
             let formats = formats_of(object);
-            // Where ours print nothing, nothing of others looks like it.
+            // If our programs print nothing, no line of other programs can match.
             let prints = formats.as_ref().is_none_or(|formats| !formats.is_empty());
             let others = prints.then(|| Others::look(object));
             let others = others.and_then(|others| others.in_words(formats.is_some()));
@@ -75,7 +74,7 @@ impl RecordSource for PrintkSource {
         self.pipe.as_fd()
     }
 
-    /// A read takes all lines that it finds: those beyond `most` are dropped.
+    /// A read takes all lines that it finds; those beyond `most` are dropped.
     fn drain(
         &mut self,
         most: usize,
@@ -87,7 +86,7 @@ impl RecordSource for PrintkSource {
         };
         let mut taken = 0;
         let bytes = pipe.read(|line| {
-            // What ecli does to show a line is no reason for another.
+            // Printing a line can cause another line, which must not repeat forever.
             if ourselves.is(&line) {
                 return;
             }
@@ -132,7 +131,7 @@ impl RecordSource for PrintkSource {
     }
 }
 
-/// The format strings of the programs that were loaded; none where they cannot be told.
+/// The format strings of the loaded programs; `None` if they cannot be found.
 fn formats_of(object: &Object) -> Option<Vec<Format>> {
     let mut places = BTreeSet::new();
     for program in object.progs().filter(|program| program.autoload()) {
@@ -154,7 +153,7 @@ fn formats_of(object: &Object) -> Option<Vec<Format>> {
     places.into_iter().map(format).collect()
 }
 
-/// Makes a record of a line, as `bpfpack_spec::printk` describes it.
+/// Encodes a line as a record with the layout in `bpfpack_spec::printk`.
 fn encode(line: &Line<'_>, record: &mut Vec<u8>) {
     record.clear();
     record.extend_from_slice(&line.comm[..line.comm.len().min(PRINTK_COMM - 1)]);
@@ -164,45 +163,46 @@ fn encode(line: &Line<'_>, record: &mut Vec<u8>) {
     record.extend_from_slice(line.text);
 }
 
-/// A reader of what BPF programs print.
+/// A reader of the text that BPF programs print.
 #[derive(Debug)]
 pub(super) struct TracePipe {
-    /// First, so that it is closed first: before that, an instance cannot be removed.
+    /// The first field, so that it is closed first; an open pipe keeps the instance from being
+    /// removed.
     pipe: File,
     origin: Origin,
     names: Names,
-    /// What was read is in the first `len` bytes; between calls, that is part of a line.
+    /// The first `len` bytes have been read; between calls, they are an incomplete line.
     bytes: Vec<u8>,
     len: usize,
-    /// What the pipe itself told of losses.
+    /// Losses that the pipe has reported.
     told: u64,
 }
 
 #[derive(Debug)]
 enum Origin {
     Own(Instance),
-    /// The top level, what was changed there, and why it had to be.
+    /// The top level of tracefs: its changed settings, and why it has to be used.
     Shared(#[expect(dead_code, reason = "dropping it undoes the changes")] Settings, String),
 }
 
-/// This process, as lines name it: where programs print what it does to show a line, that is no
-/// reason for another.
+/// Identifies lines that this process caused, which must not cause more lines.
 #[derive(Debug)]
 pub(super) struct Ourselves {
-    /// The number by which the kernel calls it; none in a container, where it is not known.
+    /// The process ID in the kernel's initial namespace; `None` in a container, where it is not
+    /// known.
     pid: Option<u32>,
     comm: Vec<u8>,
 }
 
 impl Ourselves {
-    /// Looks who we are.
+    /// Finds how lines name this process.
     pub(super) fn look() -> Ourselves {
         let comm = std::fs::read("/proc/self/comm").unwrap_or_default();
         let pid = instance::sees_all_processes().then(std::process::id);
         Ourselves { pid, comm: comm.trim_ascii_end().to_vec() }
     }
 
-    /// Whether a line was printed while we ran.
+    /// Whether a line was printed in the context of this process.
     pub(super) fn is(&self, line: &Line<'_>) -> bool {
         match self.pid {
             Some(pid) => line.pid == pid,
@@ -212,12 +212,12 @@ impl Ourselves {
 }
 
 impl TracePipe {
-    /// Begins to take what is printed. Where the kernel gives us no instance of our own, lines are
-    /// taken from the pipe that everybody shares: see [`TracePipe::shared`].
+    /// Starts reading. If the kernel gives us no private instance, lines are read from the shared
+    /// pipe: see [`TracePipe::shared`].
     ///
     /// # Errors
-    /// When tracefs is not mounted, when the user may not read it, or when the pipe that everybody
-    /// shares is being read.
+    /// Returns an error if tracefs is not mounted, if the user may not read it, or if another
+    /// process reads the shared pipe.
     pub(super) fn open() -> Result<TracePipe, Failure> {
         let root = kernel::tracefs().ok_or_else(not_there)?;
         let reason = match TracePipe::open_own(root) {
@@ -254,8 +254,8 @@ impl TracePipe {
         }
     }
 
-    /// Why lines are taken from the pipe that everybody shares, and so away from others that read
-    /// it; none where they are not.
+    /// Why lines are read from the shared pipe, where other readers lose them; `None` if they are
+    /// not.
     pub(super) fn shared(&self) -> Option<&str> {
         match &self.origin {
             Origin::Own(_) => None,
@@ -263,8 +263,8 @@ impl TracePipe {
         }
     }
 
-    /// Hands over what was printed, in the order of time, at most 64 KB of it, and does not wait
-    /// for more. Returns how many bytes were read: 0 when there is nothing left.
+    /// Passes printed lines in order of time, at most 64 KB, without waiting for more. Returns the
+    /// number of bytes that were read; 0 if there are none.
     pub(super) fn read(&mut self, mut take: impl FnMut(Line<'_>)) -> io::Result<usize> {
         let before = self.len;
         while ROOM - self.len >= LEAST {
@@ -288,17 +288,17 @@ impl TracePipe {
         self.bytes.copy_within(done..self.len, 0);
         self.len -= done;
         if ROOM - self.len < LEAST {
-            self.len = 0; // nothing that BPF prints is that long
+            self.len = 0; // BPF cannot print a line of this length
         }
         Ok(read)
     }
 
-    /// How many lines were overwritten before they were read. In the pipe that everybody shares,
-    /// events of other kinds count, too.
+    /// The number of lines that were overwritten before they were read. In the shared pipe, other
+    /// events count, too.
     pub(super) fn lost(&self) -> u64 {
         match &self.origin {
-            // What the pipe tells is part of this. The rest, behind the last line that was read, it
-            // would tell with the next one.
+            // This includes losses that the pipe has reported, and those after the last line, which
+            // it would report with the next line.
             Origin::Own(instance) => instance.lost().unwrap_or(self.told),
             Origin::Shared(..) => self.told,
         }
@@ -314,14 +314,14 @@ impl AsFd for TracePipe {
 /// Names of threads that the kernel's tracing does not know.
 #[derive(Debug)]
 struct Names {
-    /// Whether /proc has them under the same numbers.
+    /// Whether /proc uses the same thread IDs.
     can: bool,
-    /// The thread asked for last, and its name.
+    /// The last thread, and its name.
     last: Option<(u32, Option<Vec<u8>>)>,
 }
 
 impl Names {
-    /// The name of a thread, where it still lives.
+    /// The name of a thread, if it still exists.
     fn find(&mut self, pid: u32) -> Option<&[u8]> {
         if self.last.as_ref().is_none_or(|(last, _)| *last != pid) {
             let read = || fs::read(format!("/proc/{pid}/comm")).ok();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Periodic readings, made by a thread of their own: however long it takes to read a map, the
-//! buffers are read meanwhile; and the buffers' records do not put a reading off. The next map is
-//! read when the reading before it was shown, so that memory holds one reading.
+//! Periodic readings, made by a thread: reading a map may take long, and meanwhile the main loop
+//! reads the buffers; many records, in turn, do not delay a reading. The next map is read after the
+//! previous reading was shown, so memory holds one reading.
 
 use std::collections::HashSet;
 use std::hash::Hasher as _;
@@ -19,89 +19,91 @@ use super::maps::Reader;
 use super::sampler::Sampler;
 use crate::failure::{Failure, exit_code, system};
 
-/// A reading this close before the end is the last one itself.
+/// A reading this close to the end is replaced by the last one.
 const TOGETHER: Duration = Duration::from_millis(20);
 
-/// Processes that come and go between two readings are looked at this often, where readings show
-/// their stacks.
+/// If readings show stacks, keys are read this often to find processes that end between two
+/// readings.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long elements that are not shown are counted in the last reading, and large maps are read.
+/// In the last reading, the maximum time for counting elements that are not shown, and for reading
+/// large maps.
 const LAST_COUNT: Duration = Duration::from_millis(40);
 
-/// How long they are counted in the others: an interval, and this at least.
+/// In other readings, that time is the interval, but at least this.
 const COUNT: Duration = Duration::from_secs(1);
 
-/// What the thread has found.
+/// An event of the thread.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A reading was made.
+    /// A reading is complete.
     Reading(Pass),
-    /// Keys with stacks that are in a map now: their names should be found before they are shown.
+    /// Keys with stacks that are in a map now. Their names should be looked up before they are
+    /// shown.
     Seen(Arc<View>, Vec<Entry>),
-    /// Each view was read as often as was asked for.
+    /// Each view was read as often as requested.
     Enough,
     /// A map cannot be read.
     Failed(Failure),
 }
 
-/// One pass over what a view is read from.
+/// One pass over the map of a view.
 #[derive(Debug)]
 pub(crate) struct Pass {
     /// The view.
     pub(crate) view: Arc<View>,
-    /// When it was read.
+    /// When the map was read.
     pub(crate) time: Time,
-    /// What was found, in the order of the keys.
+    /// The entries, in order of their keys.
     pub(crate) entries: Vec<Entry>,
-    /// How many elements are known that are not among the entries.
+    /// The number of elements that are known but not among the entries.
     pub(crate) hidden: u64,
-    /// What is not among the entries, in words.
+    /// A note about what is not among the entries.
     pub(crate) left_out: Option<String>,
 }
 
-/// The thread, seen from outside.
+/// The handle of the thread.
 #[derive(Debug)]
 pub(crate) struct Readings {
     events: Receiver<Event>,
-    /// Sending lets the thread go on behind an event.
+    /// Sending lets the thread continue after an event.
     done: Sender<()>,
-    /// Sending asks for readings beside those of the clock.
+    /// Sending requests readings in addition to the periodic ones.
     requests: Sender<Request>,
-    /// Ends readings that are being made.
+    /// Stops readings that are in progress.
     stop: Stop,
     /// Readable when there is an event.
     wake: Arc<OwnedFd>,
 }
 
-/// Readings that are asked for.
+/// A request for readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Request {
-    /// One of each view, beside those of the clock.
+    /// One of each view, in addition to the periodic ones.
     Now,
-    /// The last of each view.
+    /// The last one of each view.
     Last,
 }
 
-/// When readings end, and what they may take.
+/// When readings end, and how large they may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Entries of a reading.
+    /// The maximum number of entries in a reading.
     pub(crate) keys: usize,
-    /// Bytes of what is read.
+    /// The maximum number of bytes in a reading.
     pub(crate) bytes: usize,
-    /// Readings of each view.
+    /// The number of readings of each view.
     pub(crate) count: Option<u64>,
-    /// When the run ends, with a reading of its own.
+    /// When the run ends, with a last reading.
     pub(crate) deadline: Option<Instant>,
 }
 
 impl Readings {
-    /// Starts to read the views; none where there are none. `sees_stacks`: somebody wants to know of
-    /// stacks before the readings that show them.
+    /// Starts reading the views; `None` if there are none. `sees_stacks`: report stacks before the
+    /// readings that show them.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// Returns an error if no thread can be started.
     pub(crate) fn start(
         views: Vec<(Arc<View>, Reader)>,
         sees_stacks: bool,
@@ -127,36 +129,35 @@ impl Readings {
         Ok(Some(Readings { events, done, requests, stop, wake }))
     }
 
-    /// An event that has happened. Behind a reading, or keys that were seen, the thread waits until
-    /// that is [`Readings::done`].
+    /// Takes an event. After a reading or seen keys, the thread waits for [`Readings::done`].
     pub(crate) fn take(&self) -> Option<Event> {
         let mut number = [0; 8];
         let _ = rustix::io::read(&*self.wake, &mut number);
         self.events.try_recv().ok()
     }
 
-    /// The event that was taken needs no more memory: the thread may go on.
+    /// The memory of the event is free, so the thread may continue.
     pub(crate) fn done(&self) {
         let _ = self.done.send(());
     }
 
-    /// Asks for a reading of each view at once. Those of the clock come when they are due.
+    /// Requests a reading of each view now. Periodic readings are not affected.
     pub(crate) fn now(&self) {
         let _ = self.requests.send(Request::Now);
     }
 
-    /// Asks for a last reading of each view. One that is being made is given up.
+    /// Requests a last reading of each view. A reading in progress is given up.
     pub(crate) fn finish(&self) {
         self.stop.want(Wanted::Last);
         let _ = self.requests.send(Request::Last);
     }
 
-    /// Ends the last readings with what was read so far.
+    /// Ends the last readings with what has been read so far.
     pub(crate) fn give_up(&self) {
         self.stop.want(Wanted::Nothing);
     }
 
-    /// The next event; none when the thread has ended, or a while has passed.
+    /// The next event; an error if the thread has ended or the time is over.
     pub(crate) fn next(&self, wait: Duration) -> Result<Event, RecvTimeoutError> {
         self.events.recv_timeout(wait)
     }
@@ -168,7 +169,7 @@ impl AsFd for Readings {
     }
 }
 
-/// Where the thread's events go.
+/// The receiver of the thread's events.
 struct Events {
     send: SyncSender<Event>,
     is_done: Receiver<()>,
@@ -176,8 +177,8 @@ struct Events {
 }
 
 impl Events {
-    /// Hands an event over, and waits until it is done, unless it is the last one; false when nobody
-    /// takes events any more.
+    /// Sends an event, and waits until it is done unless it is the last one. Returns false if
+    /// nobody receives events.
     fn send(&self, event: Event) -> bool {
         let is_last = matches!(event, Event::Enough | Event::Failed(_));
         if self.send.send(event).is_err() {
@@ -188,21 +189,21 @@ impl Events {
     }
 }
 
-/// A view and its times.
+/// A view and its schedule.
 struct Scheduled {
     sampler: Sampler,
     next: Instant,
     readings: u64,
-    /// Stacks that were seen.
+    /// Hashes of the stacks that were reported.
     seen: HashSet<u64>,
-    /// It was told that not all elements are shown.
-    was_told: bool,
+    /// Whether it has been reported that not all elements are shown.
+    was_reported: bool,
 }
 
 struct Schedule {
     views: Vec<Scheduled>,
     limits: Limits,
-    /// Somebody wants to know of stacks before the readings that show them.
+    /// Whether to report stacks before the readings that show them.
     sees_stacks: bool,
     stop: Stop,
 }
@@ -217,7 +218,7 @@ impl Schedule {
         let schedule = |(view, reader): (Arc<View>, Reader)| {
             let next = start + view.interval;
             let sampler = Sampler::new(view, reader);
-            Scheduled { sampler, next, readings: 0, seen: HashSet::new(), was_told: false }
+            Scheduled { sampler, next, readings: 0, seen: HashSet::new(), was_reported: false }
         };
         Schedule { views: views.into_iter().map(schedule).collect(), limits, sees_stacks, stop }
     }
@@ -229,7 +230,7 @@ impl Schedule {
             let has_stacks = |view: &Scheduled| !view.sampler.view.stacks.is_empty();
             let look = self.sees_stacks && self.views.iter().any(has_stacks);
             let request = requested.recv_timeout(if look { wait.min(LOOK) } else { wait });
-            // Those that came meanwhile are one.
+            // Requests that arrived meanwhile count as one.
             let all = |first| requested.try_iter().fold(first, Request::max);
             match request.map(all) {
                 Ok(Request::Last) => break,
@@ -249,7 +250,7 @@ impl Schedule {
                 }
                 let interval = scheduled.sampler.view.interval;
                 scheduled.next += interval;
-                // After a pause of the whole machine, readings do not come in a row.
+                // Avoids a burst of readings after the machine was suspended.
                 if scheduled.next <= now {
                     scheduled.next = now + interval;
                 }
@@ -271,7 +272,7 @@ impl Schedule {
         self.read_all(Wanted::Last, to);
     }
 
-    /// Reads each view; false when that is the end.
+    /// Reads each view. Returns false if the thread should end.
     fn read_all(&mut self, wanted: Wanted, to: &Events) -> bool {
         (0..self.views.len()).all(|at| self.read(at, wanted, to))
     }
@@ -288,8 +289,9 @@ impl Schedule {
         }
     }
 
-    /// Tells of keys with stacks that were not seen before, and of all that name processes: those
-    /// end, and at the end of the run nobody waits for names. False when nobody listens.
+    /// Reports keys with stacks that were not seen before, and all keys that name processes:
+    /// processes end, and at the end of the run there is no time to look up names. Returns false if
+    /// the thread should end.
     fn look(&mut self, to: &Events) -> bool {
         for at in 0..self.views.len() {
             let bounds = self.bounds(Wanted::All, LOOK);
@@ -298,7 +300,7 @@ impl Schedule {
             if view.stacks.is_empty() {
                 continue;
             }
-            // An error is told when it comes again with the next reading.
+            // The next reading reports the error if it persists.
             let mut entries =
                 sampler.reader.read(&bounds).map_or(Vec::new(), |taken| taken.entries);
             if seen.len() > self.limits.keys {
@@ -312,10 +314,10 @@ impl Schedule {
         true
     }
 
-    /// Reads a view; false when that is the end.
+    /// Reads a view. Returns false if the thread should end.
     fn read(&mut self, at: usize, wanted: Wanted, to: &Events) -> bool {
         let bounds = self.bounds(wanted, self.views[at].sampler.view.interval);
-        let Scheduled { sampler, was_told, .. } = &mut self.views[at];
+        let Scheduled { sampler, was_reported, .. } = &mut self.views[at];
         let taken = match sampler.read(&bounds) {
             Ok(taken) => taken,
             Err(error) => {
@@ -330,14 +332,14 @@ impl Schedule {
         }
         let view = Arc::clone(&sampler.view);
         let left_out =
-            left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_told);
-        *was_told |= left_out.is_some();
+            left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_reported);
+        *was_reported |= left_out.is_some();
         let (time, hidden, entries) = (Time::now(), taken.left_out, taken.entries);
         to.send(Event::Reading(Pass { view, time, entries, hidden, left_out }))
     }
 }
 
-/// What a reading does not show, in words.
+/// A note about what a reading does not show.
 fn left_out(view: &str, taken: &Collected) -> Option<String> {
     let shown = taken.entries.len();
     match (taken.is_given_up, taken.left_out) {
@@ -403,7 +405,7 @@ mod tests {
         assert_eq!(events.try_recv().unwrap_err(), TryRecvError::Empty, "it waits");
         done.send(()).unwrap();
         assert!(matches!(events.recv().unwrap(), Event::Enough));
-        // Nobody says that the end is done.
+        // The thread does not wait after its last event.
         assert!(matches!(events.recv(), Err(RecvError)), "it has ended");
         assert_eq!(thread.join().unwrap(), (true, true));
     }

@@ -11,8 +11,8 @@ use super::{FULL, Mark, RecordSource, Round, map_of, unusable};
 use crate::failure::Failure;
 use crate::sys::ring::Ring;
 
-/// Records that are taken before the loop looks at the other buffers, the clock, the signals. What
-/// they are rendered to should still be in the processor's cache when it is written.
+/// Records to take before the loop checks the other buffers, the clock and signals. The rendered
+/// bytes should still be in the CPU cache when they are written.
 const ROUND: usize = 1024;
 
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Periodic readings of a view, as they are or as what came since the reading before.
+//! Periodic readings of a view: totals, or differences from the previous reading.
 //!
-//! Differences are made here, from what was read before; the map is not cleared for it. To read and
-//! then clear would lose what is counted in between, and what a program adds through a pointer to
-//! an element that was just deleted. Only when a map is nearly full are elements taken out of it,
-//! in one step with reading them, and only such as did not change: see [`Sampler::relieve`].
+//! Differences are calculated here from the previous reading; the map is not cleared. Reading and
+//! then clearing would lose what is counted in between, and what a program adds through a pointer
+//! to an element that was just deleted. Only if a map is nearly full are elements removed, in one
+//! step with reading them, and only elements that did not change: see [`Sampler::relieve`].
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -16,14 +16,14 @@ use bpfpack_spec::View;
 use super::bounds::{Bounds, Collected, Wanted};
 use super::maps::Reader;
 
-/// A view that is read again and again.
+/// A view that is read repeatedly.
 #[derive(Debug)]
 pub(crate) struct Sampler {
-    /// What is read.
+    /// The view.
     pub(crate) view: Arc<View>,
-    /// What it is read from.
+    /// The reader of its map.
     pub(crate) reader: Reader,
-    /// What the counters were at the last reading, if differences are shown.
+    /// The values at the last reading, if differences are shown.
     before: HashMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -33,16 +33,16 @@ impl Sampler {
         Sampler { view, reader, before: HashMap::new() }
     }
 
-    /// A reading: the entries that are to be shown, in order of their keys.
+    /// Makes a reading: the entries to show, in order of their keys.
     ///
     /// # Errors
-    /// As the kernel has them.
+    /// Returns the kernel's error.
     pub(crate) fn read(&mut self, bounds: &Bounds) -> io::Result<Collected> {
-        // Where differences are shown, zeros are those that have not changed.
+        // If differences are shown, an unchanged element counts as zero.
         let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
         let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
         if reading.is_given_up && bounds.wanted == Wanted::All {
-            // The last reading follows, and differs from the one before this.
+            // The last reading follows; it shows the difference from the one before this.
             return Ok(reading);
         }
         if self.view.differences {
@@ -52,7 +52,7 @@ impl Sampler {
             if reading.left_out > 0 || reading.has_more {
                 self.remember(before, bounds.most);
             }
-            // An element of the same key begins at zero.
+            // A new element with this key starts at zero.
             self.before.retain(|key, _| !taken.contains(key));
         }
         if let Some(key) = &self.view.key {
@@ -61,15 +61,16 @@ impl Sampler {
         Ok(reading)
     }
 
-    /// Makes room in a hash map that is three quarters full: takes out the elements that have not
-    /// changed since the last reading. One that changed just then is shown with what it held.
+    /// Makes room in a hash map that is three quarters full: removes the elements that have not
+    /// changed since the last reading. If one changes at that moment, the reading shows its new
+    /// value.
     fn relieve(&self, reading: &mut Collected) -> io::Result<HashSet<Vec<u8>>> {
         let mut taken = HashSet::new();
         let Reader::Map(reader) = &self.reader else {
             return Ok(taken);
         };
         let count = reading.entries.len() as u64 + reading.left_out;
-        // The elements of one CPU are no elements of the map: it stays as full as it is.
+        // A per-CPU entry is not an element of the map, so nothing is removed.
         if !reader.is_hash || reader.per_cpu || count * 4 < u64::from(reader.map.max_entries()) * 3
         {
             return Ok(taken);
@@ -85,7 +86,7 @@ impl Sampler {
                     taken.insert(entry.key().to_vec());
                 }
                 Ok(None) => {}
-                // The kernel cannot do it in one step: the map stays as full as it is.
+                // This kernel cannot read and remove in one step, so nothing is removed.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
                 Err(error) => return Err(error),
             }
@@ -93,8 +94,8 @@ impl Sampler {
         Ok(taken)
     }
 
-    /// Keeps what elements held that are not in this reading, but may still be in the map: when one
-    /// comes back, it is not counted again.
+    /// Keeps the values of elements that are not in this reading but may still be in the map, so
+    /// that they are not counted again when they reappear.
     fn remember(&mut self, before: HashMap<Vec<u8>, Vec<u8>>, most: usize) {
         for (key, value) in before {
             if self.before.len() >= most.saturating_mul(2) {
@@ -104,7 +105,7 @@ impl Sampler {
         }
     }
 
-    /// What came since `before`.
+    /// The differences from `old_values`.
     fn difference(
         &mut self,
         entries: Vec<Entry>,
@@ -156,11 +157,11 @@ mod tests {
         assert_eq!(next(vec![entry(1, 5), entry(2, 0)], false), [entry(1, 5)]);
         assert_eq!(next(vec![entry(1, 7), entry(2, 1)], false), [entry(1, 2), entry(2, 1)]);
         assert_eq!(next(vec![entry(1, 7), entry(2, 1)], false), []);
-        // deleted and made again by the program
+        // deleted, and created again by the program
         assert_eq!(next(vec![entry(1, 3)], false), [entry(1, 3)]);
-        // gone and come back
+        // gone and back
         assert_eq!(next(vec![entry(2, 1)], false), [entry(2, 1)]);
-        // Left out of a reading that does not show all, and then among the largest again.
+        // Left out of a partial reading, and then among the largest again.
         assert_eq!(next(vec![entry(1, 9)], true), [entry(1, 9)]);
         assert_eq!(next(vec![entry(2, 5)], false), [entry(2, 4)]);
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Compiled modules on disk. What is read here is run as machine code, so it must be nobody else's:
-//! the folder and the files belong to root, or to the user that runs ecli, and nobody else may
-//! write to them, nor to a folder above; and each file is checked against a sum of its own, so that
-//! a damaged one is not run.
+//! Compiled modules on disk. A cached file runs as machine code, so nobody else may change it: the
+//! directory and the files belong to root or to the user that runs ecli, and nobody else may write
+//! to them or to a parent directory. Each file has a checksum, so that a damaged one is not run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -10,45 +9,45 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bpfpack_folders::is_ours;
+use bpfpack_directories::is_ours;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 
-/// Files in the folder; the oldest go.
+/// The maximum number of files; the oldest are removed.
 const MOST_FILES: usize = 64;
 
-/// Bytes of all files; the oldest go.
+/// The maximum number of bytes of all files; the oldest are removed.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Bytes of a file.
+/// The maximum number of bytes of a file.
 const LARGEST: u64 = 32 << 20;
 
-/// Bytes of a sum.
+/// Size of a checksum in bytes.
 const SUM: usize = 32;
 
-/// How our files end.
+/// The extension of cached files.
 const ENDING: &str = "cwasm";
 
-/// A folder with compiled modules.
+/// A directory with compiled modules.
 #[derive(Debug)]
 pub(super) struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Cache {
-    /// Opens the folder, and makes it if it is missing; none where it cannot be trusted, or not
-    /// be made: then modules are compiled each time.
+    /// Opens the directory, and creates it if it is missing. Returns `None` if it cannot be trusted
+    /// or created; then modules are compiled each time.
     #[must_use]
-    pub(super) fn open(folder: &Path) -> Option<Cache> {
-        if !folder.is_absolute() {
+    pub(super) fn open(directory: &Path) -> Option<Cache> {
+        if !directory.is_absolute() {
             return None;
         }
-        let real = bpfpack_folders::make_private(folder).ok()?;
-        // One that is reached by a link is not what the user named.
-        (real == folder).then_some(Cache { folder: real })
+        let real = bpfpack_directories::make_private(directory).ok()?;
+        // A path through a symbolic link is not the one that the user named.
+        (real == directory).then_some(Cache { directory: real })
     }
 
-    /// The name of a module: of its bytes, and of all that its code depends on.
+    /// The name of a module: a hash of its bytes and of everything that its code depends on.
     #[must_use]
     pub(super) fn key(module: &[u8], engine: &[u8]) -> String {
         let mut sum = Sha256::new();
@@ -59,21 +58,21 @@ impl Cache {
     }
 
     fn path(&self, key: &str) -> PathBuf {
-        self.folder.join(key).with_extension(ENDING)
+        self.directory.join(key).with_extension(ENDING)
     }
 
-    /// A compiled module, if it is there and whole, and for this engine and processor.
+    /// Returns a compiled module if it is there, undamaged, and for this engine and CPU.
     #[must_use]
     #[allow(unsafe_code, reason = "the code is run as it is: what makes it ours is checked here")]
     pub(super) fn module(&self, key: &str, engine: &wasmtime::Engine) -> Option<Module> {
         let code = self.read(key)?;
-        // SAFETY: the bytes are what `Module::serialize` has made, since nothing but `keep` writes
-        // them. Only this user and root can write to the folder and to the file (`open`, `read`).
-        // The file is whole: its sum was compared.
+        // SAFETY: the bytes come from `Module::serialize`, because only `keep` writes such files.
+        // Only this user and root can write to the directory and to the file (`open`, `read`). The
+        // file is complete, because `read` compared its checksum.
         unsafe { Module::deserialize(engine, code) }.ok()
     }
 
-    /// The code of a module, if it is there and whole.
+    /// Returns the code of a module if it is there and undamaged.
     fn read(&self, key: &str) -> Option<Vec<u8>> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -91,12 +90,12 @@ impl Cache {
         if sum_of(key, &code) != sum {
             return None;
         }
-        // What is used stays.
+        // Files that are used stay: the oldest are removed first.
         let _ = file.set_modified(SystemTime::now());
         Some(code)
     }
 
-    /// Keeps a compiled module, and removes what is too much. That it fails is no reason to end.
+    /// Stores a compiled module, and removes old ones beyond the limits. Failures are ignored.
     pub(super) fn keep(&self, key: &str, module: &Module) {
         if let Ok(code) = module.serialize() {
             self.write(key, &code);
@@ -112,11 +111,11 @@ impl Cache {
     }
 
     fn try_write(&self, key: &str, code: &[u8]) -> io::Result<()> {
-        // Numbers of processes come again, and others may share the folder who count their own: a
-        // file that was left unfinished must not be in the way.
+        // Process IDs are reused, and containers that share the directory have the same ones. The
+        // time keeps a file that was left incomplete from being in the way.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let own = format!("{key}.{}.{}", std::process::id(), now.as_nanos());
-        let temporary = self.folder.join(own);
+        let temporary = self.directory.join(own);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -134,10 +133,10 @@ impl Cache {
         result
     }
 
-    /// Removes the oldest files until the rest is within the bounds.
+    /// Removes the oldest files until the rest is within the limits.
     fn shrink(&self) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)?.flatten() {
+        for entry in fs::read_dir(&self.directory)?.flatten() {
             if !is_ours_by_name(&entry.file_name().to_string_lossy()) {
                 continue;
             }
@@ -161,7 +160,7 @@ impl Cache {
     }
 }
 
-/// A sum of the code and of whose it is: a file under another name is none.
+/// A checksum of the code and its key, so that a renamed file is not valid.
 fn sum_of(key: &str, code: &[u8]) -> [u8; SUM] {
     let mut sum = Sha256::new();
     sum.update(key);
@@ -169,7 +168,7 @@ fn sum_of(key: &str, code: &[u8]) -> [u8; SUM] {
     sum.finalize().into()
 }
 
-/// Whether a file may be one of ours: a folder that a user names may hold others.
+/// Whether a file may be one of ours: a directory of the user may contain others.
 fn is_ours_by_name(name: &str) -> bool {
     let Some((key, ending)) = name.split_at_checked(2 * SUM) else { return false };
     let is_key = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -178,7 +177,7 @@ fn is_ours_by_name(name: &str) -> bool {
     is_key
         && match parts[..] {
             ["", ENDING] => true,
-            // One that was not finished: its writer was killed.
+            // An incomplete file, whose writer was killed.
             ["", process, time] => is_number(process) && is_number(time),
             _ => false,
         }
@@ -190,21 +189,21 @@ mod tests {
 
     use super::*;
 
-    fn folder() -> tempfile::TempDir {
+    fn directory() -> tempfile::TempDir {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
     }
 
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
-        let folder = folder();
-        let cache = Cache::open(&folder.path().join("new")).unwrap();
+        let directory = directory();
+        let cache = Cache::open(&directory.path().join("new")).unwrap();
         assert_eq!(cache.read("a"), None);
         cache.write("a", b"code");
         assert_eq!(cache.read("a").as_deref(), Some(&b"code"[..]));
-        // another's name
+        // a file of another name
         fs::copy(cache.path("a"), cache.path("b")).unwrap();
         assert_eq!(cache.read("b"), None);
-        // damaged, cut off
+        // damaged, truncated
         let whole = fs::read(cache.path("a")).unwrap();
         let mut damaged = whole.clone();
         damaged[SUM] ^= 1;
@@ -221,64 +220,64 @@ mod tests {
 
     #[test]
     fn an_unfinished_file_is_not_in_the_way() {
-        let folder = folder();
-        let cache = Cache::open(folder.path()).unwrap();
-        fs::write(folder.path().join(format!("a.{}", std::process::id())), "cut o").unwrap();
+        let directory = directory();
+        let cache = Cache::open(directory.path()).unwrap();
+        fs::write(directory.path().join(format!("a.{}", std::process::id())), "cut o").unwrap();
         cache.write("a", b"code");
         assert!(cache.read("a").is_some());
     }
 
     #[test]
     fn a_link_is_not_followed() {
-        let folder = folder();
-        let cache = Cache::open(folder.path()).unwrap();
+        let directory = directory();
+        let cache = Cache::open(directory.path()).unwrap();
         cache.write("a", b"code");
-        fs::rename(cache.path("a"), folder.path().join("elsewhere")).unwrap();
-        std::os::unix::fs::symlink(folder.path().join("elsewhere"), cache.path("a")).unwrap();
+        fs::rename(cache.path("a"), directory.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("elsewhere"), cache.path("a")).unwrap();
         assert_eq!(cache.read("a"), None);
-        std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
-        assert!(Cache::open(&folder.path().join("link")).is_none());
+        std::os::unix::fs::symlink(directory.path(), directory.path().join("link")).unwrap();
+        assert!(Cache::open(&directory.path().join("link")).is_none());
     }
 
     #[test]
-    fn folders_of_others_are_not_trusted() {
-        let folder = folder();
-        let inner = folder.path().join("inner");
+    fn directories_of_others_are_not_trusted() {
+        let directory = directory();
+        let inner = directory.path().join("inner");
         assert!(Cache::open(&inner).is_some());
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(Cache::open(&inner).is_none());
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(Cache::open(&inner).is_none());
         assert!(Cache::open(Path::new("relative")).is_none());
     }
 
     #[test]
     fn it_stays_within_its_bounds() {
-        let folder = folder();
-        let cache = Cache::open(folder.path()).unwrap();
+        let directory = directory();
+        let cache = Cache::open(directory.path()).unwrap();
         let key = |at: usize| format!("{at:064x}");
-        fs::write(folder.path().join(format!("{}.12.34", key(1))), "unfinished").unwrap();
+        fs::write(directory.path().join(format!("{}.12.34", key(1))), "unfinished").unwrap();
         for at in 0..MOST_FILES + 5 {
             cache.write(&key(at), b"code");
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), MOST_FILES);
         assert!(cache.read(&key(MOST_FILES + 4)).is_some());
     }
 
     #[test]
-    fn files_of_others_stay_in_a_folder_that_is_too_full() {
-        let folder = folder();
+    fn files_of_others_stay_in_a_directory_that_is_too_full() {
+        let directory = directory();
         let key = |at: usize| format!("{at:064x}");
         let others = ["notes.txt", "add.cwasm", &key(1), &format!("{}.12.x", key(2)), "é"];
         for name in others {
-            fs::write(folder.path().join(name), "mine").unwrap();
+            fs::write(directory.path().join(name), "mine").unwrap();
         }
-        let cache = Cache::open(folder.path()).unwrap();
+        let cache = Cache::open(directory.path()).unwrap();
         for at in 0..MOST_FILES + 5 {
             cache.write(&key(at), b"code");
         }
-        assert!(others.iter().all(|name| folder.path().join(name).exists()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES + others.len());
+        assert!(others.iter().all(|name| directory.path().join(name).exists()));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), MOST_FILES + others.len());
     }
 }

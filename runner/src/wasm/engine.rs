@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The engine that compiles and runs modules, and what each of them may use.
+//! The engine that compiles and runs modules, and the limits of modules.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
 use crate::fetch::WASM;
 
-/// Elements of a module's tables: what a compiler makes has some thousands.
+/// The maximum number of elements in a module's tables; compilers produce some thousands.
 const MOST_ELEMENTS: usize = 1 << 20;
 
-/// Modules of more bytes are compiled on all CPUs. For smaller ones the threads would cost more than
-/// they bring.
+/// Larger modules, in bytes, are compiled on all CPUs. For smaller ones, threads cost more than
+/// they gain.
 const LARGE: usize = 64 << 10;
 
-/// Characters of a line of an error: it quotes the module.
+/// Characters of a line in an error, which quotes the module.
 const LONGEST_LINE: usize = 160;
 
-/// Bytes of a module's stack.
+/// Size of a module's stack in bytes.
 const STACK: usize = 1 << 20;
 
-/// What a module may use.
+/// The limits of a module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Bytes of its memory.
+    /// The maximum size of its memory in bytes.
     pub memory: usize,
     /// How long a call of a post-processor may take.
     pub time: Duration,
 }
 
-/// Compiles modules. Running ones look at the epoch: where it has gone on, they trap.
+/// Compiles modules. Running modules check the epoch and trap when it changes.
 #[derive(Debug)]
 pub(crate) struct Engine {
     inner: wasmtime::Engine,
@@ -41,26 +41,26 @@ pub(crate) struct Engine {
     cache: Option<Cache>,
 }
 
-/// Says no where a module's memory or tables would grow beyond the limits.
+/// Refuses growth of a module's memory or tables beyond the limits.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     memory: usize,
-    /// Whether it ever said no to memory: that explains a trap that comes of it.
+    /// Whether it has refused memory, which explains a trap that follows.
     pub was_hit: bool,
 }
 
-/// What the data of every store has.
+/// Data of a store with a limiter.
 pub(crate) trait Limited {
-    /// The store's limits.
+    /// The limiter of the store.
     fn limiter(&mut self) -> &mut Limiter;
 }
 
 impl Engine {
-    /// An engine for this machine's processor, for modules of up to so many bytes. Compiled modules
-    /// are kept in the folder `cache`.
+    /// Creates an engine for this CPU and for modules of up to `largest` bytes. `cache` is the
+    /// directory for compiled modules.
     ///
     /// # Errors
-    /// When the compiler does not know the processor.
+    /// Returns an error if the compiler does not support the CPU.
     pub(crate) fn new(
         limits: Limits,
         largest: usize,
@@ -68,12 +68,12 @@ impl Engine {
     ) -> Result<Engine, Failure> {
         let mut config = Config::new();
         // A tracer should start at once: winch compiles a module of 110 KB in 12 to 20 ms where
-        // Cranelift takes 100, and what it makes is fast enough for millions of records a second.
+        // Cranelift takes 100, and its code is fast enough for millions of records per second.
         config.strategy(Strategy::Winch);
         config.parallel_compilation(largest > LARGE);
         config.epoch_interruption(true);
         config.max_wasm_stack(STACK);
-        // Traps are told by their functions' names, which need neither.
+        // Traps are described by function names, which need neither.
         config.generate_address_map(false);
         config.native_unwind_info(false);
         let inner = wasmtime::Engine::new(&config).map_err(|error| {
@@ -83,22 +83,22 @@ impl Engine {
         Ok(Engine { inner, limits, cache: cache.and_then(Cache::open) })
     }
 
-    /// wasmtime's own.
+    /// The engine of wasmtime.
     #[must_use]
     pub(crate) fn inner(&self) -> &wasmtime::Engine {
         &self.inner
     }
 
-    /// What modules may use.
+    /// The limits of modules.
     #[must_use]
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Compiles a module: binary, or text. `name` is what messages call it.
+    /// Compiles a module in binary or text format. Messages refer to it by `name`.
     ///
     /// # Errors
-    /// When it is no module.
+    /// Returns an error if it is not a valid module.
     pub(crate) fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, Failure> {
         let key = self.cache.as_ref().map(|_| Cache::key(bytes, &self.code_version()));
         let cache = self.cache.as_ref().zip(key.as_deref());
@@ -106,7 +106,7 @@ impl Engine {
             return Ok(module);
         }
         let is_binary = bytes.starts_with(WASM);
-        // Text begins with a parenthesis, or a comment.
+        // The text format begins with a parenthesis or a comment.
         let begin = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         if !is_binary && !matches!(begin, Some(b'(' | b';')) {
             let error = anyhow!("`{name}` is not a Wasm module, neither binary nor text");
@@ -123,7 +123,8 @@ impl Engine {
         Ok(module)
     }
 
-    /// What compiled code depends on beside the module: the compiler, its settings, the processor.
+    /// Everything that compiled code depends on besides the module: the compiler, its settings, the
+    /// CPU.
     fn code_version(&self) -> Vec<u8> {
         struct Bytes(Vec<u8>);
         impl std::hash::Hasher for Bytes {
@@ -139,14 +140,14 @@ impl Engine {
         bytes.0
     }
 
-    /// What a store's data keeps of the limits.
+    /// The limiter for the data of a store.
     #[must_use]
     pub(crate) fn limiter(&self) -> Limiter {
         Limiter { memory: self.limits.memory, was_hit: false }
     }
 
-    /// A store for one module, within the limits. It traps at once when the epoch goes on, unless
-    /// its owner says otherwise.
+    /// Creates a store for one module, within the limits. It traps when the epoch changes, unless
+    /// its owner decides otherwise.
     pub(crate) fn store<T: Limited + 'static>(&self, data: T) -> Store<T> {
         let mut store = Store::new(&self.inner, data);
         store.limiter(|data| data.limiter());
@@ -155,7 +156,7 @@ impl Engine {
     }
 }
 
-/// What a module imports and a linker does not have.
+/// The imports of a module that a linker does not have.
 pub(crate) fn missing_imports<'m, T: 'static>(
     linker: &Linker<T>,
     store: &mut Store<T>,
@@ -166,7 +167,7 @@ pub(crate) fn missing_imports<'m, T: 'static>(
 }
 
 impl Limiter {
-    /// Adds to a failure what may have led to it.
+    /// Adds a hint to a failure if the memory limit was reached.
     #[must_use]
     pub(crate) fn explain(&self, failure: Failure) -> Failure {
         match self.was_hit {
@@ -176,7 +177,7 @@ impl Limiter {
     }
 }
 
-/// An error whose lines are short enough to be read.
+/// Shortens the lines of an error.
 fn shortened(text: &str) -> String {
     let cut = |line: &str| match line.char_indices().nth(LONGEST_LINE) {
         Some((at, _)) => format!("{}…", &line[..at]),

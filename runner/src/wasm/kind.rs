@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! Which of the two interfaces a module is for.
+//! Determines which of the two interfaces a module implements.
 
 use wasmtime::Module;
 
 use super::tracer;
 
-/// What only post-processors export.
+/// An export that only post-processors have.
 const VERSION: &str = "bpfpack_version";
 
-/// What a module is.
+/// The kind of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ModuleKind {
-    /// It owns its tracer, or is a program without one.
+    /// A module that loads its own tracer, or a program without one.
     Tracer,
-    /// It sees what a package finds.
+    /// A module that processes the frames of a package.
     PostProcessor,
-    /// None of them, for this reason.
+    /// Neither, for this reason.
     Neither(String),
 }
 
-/// Tells by what the module exports and imports.
+/// Decides by the module's exports and imports.
 #[must_use]
 pub(crate) fn kind(module: &Module) -> ModuleKind {
     let exports = |name: &str| module.exports().any(|export| export.name() == name);
-    // Those that TinyGo makes have `_start`, too.
+    // TinyGo's post-processors have `_start`, too.
     if exports(VERSION) {
         return ModuleKind::PostProcessor;
     }

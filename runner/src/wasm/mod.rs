@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Wasm modules: what they are compiled with, what they may reach, and the two interfaces that
-//! `runner/WASM.md` specifies: [`tracer`] for modules that own their tracer, [`post`] for those that
-//! see what a package finds.
+//! Wasm modules: their engine, what they can access, and the two interfaces that `runner/WASM.md`
+//! specifies: [`tracer`] for modules that load their own tracer, [`post`] for those that process
+//! the frames of a package.
 
 mod cache;
 pub(crate) mod engine;
@@ -31,7 +31,7 @@ pub(crate) use modules::Modules;
 /// Runs a module that is a whole tracer.
 ///
 /// # Errors
-/// When it is none, cannot be run, or fails.
+/// Returns an error if the module is not a tracer, cannot run, or fails.
 pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Result<u8, Failure> {
     output::check::terminal(&plan.outputs)?;
     let talk = Talk::new(plan.quiet, plan.verbose);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The modules of a run: found, told apart, compiled while the kernel looks at the programs.
+//! The modules of a run: reads them, determines their kind, and compiles them while the kernel
+//! verifies the programs.
 
 use std::cell::{OnceCell, RefCell};
 use std::fs::File;
@@ -21,12 +22,12 @@ use crate::context::Context;
 use crate::failure::{Failure, exit_code, system};
 use crate::symbolizer::SharedSymbols;
 
-/// Post-processors, compiled or being compiled.
+/// Post-processors that are compiled or being compiled.
 #[derive(Debug)]
 pub(crate) struct Modules {
-    /// What compiles them, until they are asked for.
+    /// The compiling thread, until its result is needed.
     compiling: RefCell<Option<JoinHandle<Result<Ready, Failure>>>>,
-    /// What it has made: it is asked for again where another kind of hook is tried.
+    /// Its result, which is needed again if another kind of program is tried.
     ready: OnceCell<Ready>,
 }
 
@@ -36,7 +37,7 @@ struct Ready {
     modules: Vec<Compiled>,
 }
 
-/// A module that was not looked at yet.
+/// A module that was not inspected yet.
 struct Raw {
     name: String,
     bytes: Vec<u8>,
@@ -44,11 +45,11 @@ struct Raw {
 }
 
 impl Modules {
-    /// Takes the modules of the package, reads those of the command line, and begins to compile them; none
-    /// where there are none.
+    /// Takes the modules of the package, reads those of the command line, and starts to compile
+    /// them; `None` if there are none.
     ///
     /// # Errors
-    /// When a file cannot be read, or `--wasm-arg` names a module that there is not.
+    /// Returns an error if a file cannot be read, or if `--wasm-arg` names an unknown module.
     pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let wasm = &plan.wasm;
         let mut found = Vec::new();
@@ -90,10 +91,10 @@ impl Modules {
         Ok(Some(Modules { compiling: RefCell::new(Some(thread)), ready: OnceCell::new() }))
     }
 
-    /// Starts them for a package that the kernel has taken.
+    /// Starts the modules for a loaded package.
     ///
     /// # Errors
-    /// When one is no module, or fails to start.
+    /// Returns an error if a module is not a post-processor or fails to start.
     pub(crate) fn start(
         &self,
         context: &Context<'_>,
@@ -127,14 +128,14 @@ impl Modules {
                 |_| Failure::new(exit_code::OTHER, anyhow!("the compiler of modules crashed"));
             let _ = self.ready.set(thread.join().map_err(crashed)??);
         }
-        // Where it has failed, nobody asks again.
+        // Not reached after a failure, which ends the run.
         self.ready
             .get()
             .ok_or_else(|| Failure::new(exit_code::OTHER, anyhow!("the modules were not compiled")))
     }
 }
 
-/// What messages and `--wasm-arg` call a module: its file's name.
+/// The name of a module in messages and `--wasm-arg`: its file name.
 #[must_use]
 pub(super) fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
@@ -157,7 +158,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Whether an argument is for a module: its file's name, with or without the ending.
+/// Whether an argument is for this module: its file name, with or without the extension.
 fn is_for(argument: &WasmArg, name: &str) -> bool {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     argument.module.as_ref().is_none_or(|module| module == name || module == stem)

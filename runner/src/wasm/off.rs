@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! In place of [`crate::wasm`] where ecli is built without Wasm: modules are refused, and nothing
-//! of them can exist.
+//! Replaces [`crate::wasm`] if ecli is built without Wasm: modules are refused, so no value of
+//! [`Modules`] can exist.
 
 use anyhow::anyhow;
 use bpfpack_frame::Chain;
@@ -13,7 +13,7 @@ use crate::failure::{Failure, exit_code};
 use crate::symbolizer::SharedSymbols;
 use crate::sys::Signals;
 
-/// What there is none of.
+/// Has no values.
 #[derive(Debug)]
 pub(crate) enum Modules {}
 
@@ -22,13 +22,13 @@ fn refusal() -> Failure {
     Failure::new(exit_code::MODULE, error).hint("build it with its default features")
 }
 
-/// Runs a module that is a whole tracer.
+/// Refuses to run a module.
 pub(crate) fn run_tracer(_plan: &Plan, _module: &[u8], _signals: &Signals) -> Result<u8, Failure> {
     Err(refusal())
 }
 
 impl Modules {
-    /// None, or a refusal.
+    /// Returns `None`, or refuses modules.
     pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
         let packed = !packed.is_empty() && !plan.wasm.only_given;
         match packed || !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {
@@ -38,7 +38,7 @@ impl Modules {
         }
     }
 
-    /// See [`Modules`].
+    /// Cannot be called, because [`Modules`] has no values.
     pub(crate) fn start(
         &self,
         _context: &Context<'_>,

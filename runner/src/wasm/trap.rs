@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! Why a module's function ended badly, in words.
+//! Describes why a function of a module failed.
 
 use wasmtime::{Trap, WasmBacktrace};
 
-/// Frames that are shown: a recursion without end has thousands.
+/// The number of frames to show: an endless recursion has thousands.
 const MOST_FRAMES: usize = 12;
 
-/// Whether code of the module had begun to run: what fails inside of a function has its trace.
+/// Whether code of the module was running: then the error has a backtrace.
 #[must_use]
 pub(super) fn has_run(error: &wasmtime::Error) -> bool {
     error.is::<Trap>() || error.is::<WasmBacktrace>()
 }
 
-/// The cause, without the place.
+/// The cause, without the location.
 #[must_use]
 pub(super) fn cause(error: &wasmtime::Error, is_out_of_memory: bool) -> String {
     let Some(trap) = error.downcast_ref::<Trap>() else {
@@ -38,7 +38,7 @@ fn after(text: String, is_out_of_memory: bool) -> String {
     }
 }
 
-/// The functions that were being called, innermost first, a line each; none where it is not known.
+/// The active functions, innermost first, one line each; `None` if they are not known.
 #[must_use]
 pub(super) fn frames(error: &wasmtime::Error) -> Option<String> {
     let trace = error.downcast_ref::<WasmBacktrace>()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The time limit of calls: a thread that looks at the call that runs, and has the engine's epoch go
-//! on when it has run too long. While nothing is called, it sleeps without end.
+//! The time limit of calls: a thread checks the running call, and changes the engine's epoch when
+//! the call has run too long. While no call runs, the thread sleeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,15 +14,15 @@ use wasmtime::Engine;
 pub(super) struct Watch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    /// The thread, to be woken.
+    /// The thread, for waking it.
     watcher: Thread,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Goes up by one when a call begins, and when it ends: odd while one runs.
+    /// Incremented at the begin and at the end of a call, so it is odd while one runs.
     serial: AtomicU64,
-    /// The thread sleeps without end.
+    /// Whether the thread sleeps without a timeout.
     is_parked: AtomicBool,
     is_over: AtomicBool,
 }
@@ -31,7 +31,7 @@ impl Watch {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system has no more threads.
+    /// Returns an error if no thread can be created.
     pub(super) fn start(engine: Engine, limit: Duration) -> std::io::Result<Watch> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
@@ -43,7 +43,7 @@ impl Watch {
         Ok(Watch { shared, thread: Some(thread), watcher })
     }
 
-    /// A call begins.
+    /// Notes that a call begins.
     #[inline]
     pub(super) fn begin(&self) {
         self.shared.serial.fetch_add(1, Ordering::SeqCst);
@@ -52,7 +52,7 @@ impl Watch {
         }
     }
 
-    /// The call has ended.
+    /// Notes that the call has ended.
     #[inline]
     pub(super) fn end(&self) {
         self.shared.serial.fetch_add(1, Ordering::SeqCst);
@@ -82,7 +82,7 @@ impl Shared {
                     engine.increment_epoch();
                 }
             } else {
-                // A call that begins now sees the flag, or is seen here.
+                // A call that begins now either sees the flag or is seen here.
                 self.is_parked.store(true, Ordering::SeqCst);
                 if self.serial.load(Ordering::SeqCst) == serial
                     && !self.is_over.load(Ordering::SeqCst)

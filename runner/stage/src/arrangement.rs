@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the user asks for of the arrangement of readings, and the stages that do it.
+//! The requested arrangement of readings, and the stages for it.
 
 use std::sync::Arc;
 
@@ -16,31 +16,31 @@ use crate::rate::Rates;
 /// How readings are arranged.
 #[derive(Debug, Clone, Default)]
 pub struct Arrangement {
-    /// Keys that are put together.
+    /// How keys are merged.
     pub grouping: Option<Grouping>,
-    /// Counters are shown per second.
+    /// Whether counters are shown per second.
     pub rate: bool,
-    /// What entries are sorted by, if not by what is usual.
+    /// The order of entries; `None` is the view's default.
     pub sort: Option<Sort>,
-    /// How many entries of a reading are shown.
+    /// The maximum number of entries in a reading.
     pub top: Option<usize>,
 }
 
 impl Arrangement {
-    /// The stages for these views, in their order.
+    /// The stages for these views, in order.
     ///
     /// # Errors
-    /// When no view has what is asked for.
+    /// Returns an error if no view has the requested columns.
     pub fn stages(&self, views: &[Arc<View>]) -> Result<Vec<Box<dyn Stage>>, ArrangementError> {
-        let wishes = [
+        let requests = [
             ("--top", self.top.is_some()),
             ("--sort", self.sort.is_some()),
             ("--by", matches!(self.grouping, Some(Grouping::By(_)))),
             ("--merge", self.grouping == Some(Grouping::Merge)),
             ("--rate", self.rate),
         ];
-        let wish = wishes.into_iter().find(|(_, is_there)| *is_there);
-        if let (true, Some((option, _))) = (views.is_empty(), wish) {
+        let request = requests.into_iter().find(|(_, is_there)| *is_there);
+        if let (true, Some((option, _))) = (views.is_empty(), request) {
             return Err(ArrangementError::NoReadings(option));
         }
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();

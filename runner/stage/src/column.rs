@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Columns of readings: what entries are sorted by, and filters ask for.
+//! The columns of readings, for sorting and filters.
 
 use std::cmp::Ordering;
 
@@ -14,15 +14,15 @@ pub enum Column {
     Key(Member),
     /// A member of the value, or the value itself.
     Value(Member),
-    /// The sum of a histogram's slots. Where nothing is counted in slots, entries are shown as a
-    /// table, by the first number of the value.
+    /// The sum of a histogram's slots. If all are zero, entries are shown as a table, sorted by the
+    /// first number of the value.
     Total {
         /// That number.
         first: Option<Member>,
     },
-    /// The average of its values.
+    /// The average of a histogram's values.
     Average,
-    /// The slot that a quantile is in.
+    /// The slot of a quantile.
     Quantile(Quantile),
 }
 
@@ -34,8 +34,8 @@ fn first_number(view: &View) -> Option<Member> {
 }
 
 impl Column {
-    /// The columns of a view: those of values first, which readings are mostly sorted by; then those
-    /// of keys, and what is computed of a histogram.
+    /// The columns of a view: values first, which usually are sorted by; then keys, and columns
+    /// that are calculated from a histogram.
     #[must_use]
     pub fn all(view: &View) -> Vec<Column> {
         let is_slots =
@@ -66,7 +66,7 @@ impl Column {
         }
     }
 
-    /// The column of this name, in upper or lower case; else the one that is shown by it.
+    /// The column with this name, in any case; otherwise the one that is shown under this name.
     #[must_use]
     pub fn find(view: &View, name: &str) -> Option<Column> {
         let is_shown = |column: &&Column| match column {
@@ -78,8 +78,8 @@ impl Column {
         named.or_else(|| all.iter().find(is_shown)).cloned()
     }
 
-    /// The column that a view is sorted by where nobody says another, largest first: a histogram's
-    /// total, a table's first number. None where the keys decide.
+    /// The default column for sorting, largest first: a histogram's total, or a table's first
+    /// number. `None` sorts by key.
     #[must_use]
     pub fn usual(view: &View) -> Option<Column> {
         match view.shape {
@@ -88,8 +88,8 @@ impl Column {
         }
     }
 
-    /// The column that says most of a view: what it is annotated to be sorted by, a histogram's
-    /// total, else the first number of its values.
+    /// The most significant column of a view: the one in its annotation, a histogram's total, or
+    /// the first number of its values.
     #[must_use]
     pub fn leading(view: &View) -> Option<Column> {
         let annotated = view.sort.as_ref().and_then(|name| Column::find(view, name));
@@ -99,7 +99,7 @@ impl Column {
         })
     }
 
-    /// The value of an entry as a number: where those of two entries differ, that is their order.
+    /// The value of an entry as a number, which decides the order of two entries if it differs.
     #[must_use]
     pub fn prefix(&self, view: &View, entry: &Entry) -> u128 {
         let Shape::Histogram { slots, .. } = &view.shape else {
@@ -131,7 +131,7 @@ impl Column {
         }
     }
 
-    /// Whether entries with the same prefix are equal in this column.
+    /// Whether entries with equal prefixes are equal in this column.
     #[must_use]
     pub fn has_whole_prefix(&self) -> bool {
         match self {
@@ -142,7 +142,7 @@ impl Column {
         }
     }
 
-    /// The order of two entries whose prefixes are the same.
+    /// The order of two entries with equal prefixes.
     #[must_use]
     pub fn compare(&self, a: &Entry, b: &Entry) -> Ordering {
         let compare = |member: &Member, a: &[u8], b: &[u8]| match member.bits {

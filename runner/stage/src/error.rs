@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: MIT
-//! Why readings cannot be arranged as it is asked for.
+//! Why readings cannot be arranged as requested.
 
-/// What is wrong with the wish, and what would be right.
+/// A request that cannot be fulfilled, with alternatives.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrangementError {
-    /// `--by` or `--sort` names what no reading has.
+    /// `--by` or `--sort` names something that no reading has.
     #[error("{option}: no map or variable of the readings has a {what} `{name}`")]
     Unknown {
         /// The option.
         option: &'static str,
-        /// What it names.
+        /// The kind of name.
         what: &'static str,
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         known: Vec<String>,
     },
-    /// There are no readings to be arranged.
+    /// There are no readings to arrange.
     #[error("{0}: the package shows only records, no maps or variables")]
     NoReadings(&'static str),
-    /// `--rate`, and nothing counts.
+    /// `--rate` was given, but there are no counters.
     #[error("--rate: no map or variable of the readings has a counter, apart from histograms")]
     NoCounters,
 }
 
 impl ArrangementError {
-    /// What is named does not exist; names may come several times.
+    /// The error for a name that does not exist; `names` may have duplicates.
     pub(crate) fn unknown(
         option: &'static str,
         what: &'static str,
@@ -41,7 +41,7 @@ impl ArrangementError {
         ArrangementError::Unknown { option, what, name: name.to_owned(), known }
     }
 
-    /// What to do about it.
+    /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

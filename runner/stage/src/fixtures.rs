@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the tests of stages share.
+//! Shared parts of the tests of stages.
 
 use bpfpack_decode::{Edges, Layout, Slots};
 use bpfpack_failure::Failure;
@@ -7,7 +7,7 @@ use bpfpack_frame::{Frame, Next, Reading};
 use bpfpack_spec::fixtures::counter_view;
 use bpfpack_spec::{Shape, View};
 
-/// The readings that come out of a stage.
+/// Collects the readings from a stage.
 #[derive(Default)]
 pub(crate) struct Out(pub(crate) Vec<Reading>);
 
@@ -24,7 +24,7 @@ impl Next for Out {
     }
 }
 
-/// Bytes to histograms of three slots.
+/// A view from bytes to histograms with three slots.
 pub(crate) fn histogram_view() -> View {
     let element = Box::new(Layout::Int { size: 4, signed: false });
     let value = Layout::Array { element, stride: 4, len: 3 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Keys that are put together: those with the same member, or all.
+//! Merges keys: those with the same value of a member, or all.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,22 +14,22 @@ use bpfpack_spec::View;
 use crate::error::ArrangementError;
 use crate::options::Grouping;
 
-/// Puts the entries of readings together.
+/// Merges the entries of readings.
 #[derive(Debug)]
 pub(crate) struct Grouped {
     groups: Vec<Group>,
 }
 
-/// How the keys of a view are put together.
+/// How the keys of a view are merged.
 #[derive(Debug)]
 struct Group {
     from: Arc<View>,
     to: Arc<View>,
-    /// What is left of a key; nothing where all are one.
+    /// The member of the key to keep; `None` if all keys are merged.
     member: Option<Member>,
-    /// Members of a value that count nothing: of several, the largest is shown.
+    /// Members of a value that are not counters; the largest value is shown.
     gauges: Vec<Member>,
-    /// Texts in a value: where several differ, none is shown.
+    /// Texts in a value; if they differ, none is shown.
     texts: Vec<Field>,
 }
 
@@ -37,7 +37,7 @@ impl Grouped {
     /// For all views that have the member, or any key.
     ///
     /// # Errors
-    /// When none has it.
+    /// Returns an error if no view has it.
     pub(crate) fn new(
         views: &[Arc<View>],
         grouping: &Grouping,
@@ -60,7 +60,7 @@ impl Grouped {
         Ok(Grouped { groups })
     }
 
-    /// What a view becomes.
+    /// The resulting view.
     pub(crate) fn view(&self, view: &Arc<View>) -> Arc<View> {
         Arc::clone(self.group(view).map_or(view, |group| &group.to))
     }
@@ -74,7 +74,7 @@ impl Group {
     fn new(view: &Arc<View>, member: Option<Member>) -> Group {
         let key = member.as_ref().map(|member| {
             let size = member.layout.size();
-            // Beside it stands nothing any more that says an address's family, or a text's length.
+            // The key no longer has the member with an address's family or a text's length.
             let meaning = member.meaning.map(Meaning::without_family);
             let alone =
                 Member { meaning, ..Member::new(member.name.clone(), 0, member.layout.clone()) };
@@ -124,8 +124,8 @@ impl Group {
         }
     }
 
-    /// Adds the counters of a value to those of another. A sum that has no room is the largest
-    /// number: it does not begin at zero again.
+    /// Adds the counters of a value to another. A sum that overflows is the largest number, not a
+    /// small one.
     fn add(&self, into: &mut [u8], value: &[u8]) {
         for field in &self.from.counters {
             let number = field.unsigned(value);
@@ -152,7 +152,7 @@ impl Group {
     }
 }
 
-/// Writes a number, or the largest one that there is room for.
+/// Writes a number, or the largest one that fits.
 fn put(into: &mut [u8], field: Field, number: u128) {
     let most = u128::MAX >> (128 - 8 * field.size.clamp(1, 16));
     if let Some(bytes) = into.get_mut(field.offset..field.offset + field.size) {
@@ -165,7 +165,7 @@ impl Stage for Grouped {
         let Frame::Reading(reading) = &frame else { return next.frame(frame) };
         let Some(group) = self.group(&reading.source) else { return next.frame(frame) };
         let (source, entries) = (Arc::clone(&group.to), group.entries(&reading.entries));
-        // What a reading leaves out are elements of the map, and no groups.
+        // The elements that a reading leaves out are not groups.
         let grouped = Reading { source, entries, hidden: 0, ..**reading };
         next.frame(Frame::Reading(Rc::new(grouped)))
     }
@@ -190,7 +190,7 @@ mod tests {
         Layout::Int { size, signed: false }
     }
 
-    /// Names and CPUs to a counter of one byte less than what is added, and a maximum.
+    /// From a name and a CPU to a counter, one byte too small for the sum, and a maximum.
     fn view() -> View {
         let key = vec![Member::new("cpu", 0, int(4)), Member::new("name", 4, int(1))];
         let value = vec![

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Stages that arrange readings before the outputs show them: groups of keys, rates, and the order
-//! of entries. All outputs show the same entries in the same order. They know no kernel.
+//! of entries. All outputs show the same entries in the same order. They do not know the kernel.
 //!
 //! ```
 //! use bpfpack_stage::{Arrangement, Sort};

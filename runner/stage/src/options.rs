@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What can be asked for of the arrangement of readings.
+//! Options for the arrangement of readings.
 
-/// Keys that are put together.
+/// Which keys are merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grouping {
-    /// Those with the same member of this name.
+    /// Those with the same value of this member.
     By(String),
     /// All.
     Merge,
@@ -13,8 +13,8 @@ pub enum Grouping {
 /// What entries are sorted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sort {
-    /// The name of a column, in upper or lower case.
+    /// The name of a column, in any case.
     pub column: String,
-    /// The smallest comes first.
+    /// Whether the smallest comes first.
     pub is_ascending: bool,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The order of a reading's entries, and how many of them are shown.
+//! The order of a reading's entries, and their maximum number.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -16,14 +16,15 @@ use crate::options::Sort;
 /// The order of a view's entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// What decides; none where entries stay in the order of their keys.
+    /// The column; `None` keeps the order of keys.
     pub column: Option<Column>,
-    /// The smallest comes first.
+    /// Whether the smallest comes first.
     pub is_ascending: bool,
 }
 
 impl Order {
-    /// As the user says, where the view has the column; else by what `otherwise` names, largest first.
+    /// The order that the user requests, if the view has the column; otherwise the column of
+    /// `otherwise`, largest first.
     #[must_use]
     pub fn of(view: &View, sort: Option<&Sort>, otherwise: fn(&View) -> Option<Column>) -> Order {
         let said =
@@ -34,7 +35,7 @@ impl Order {
         }
     }
 
-    /// The first `most` entries; where the column is the same, in the order in which they are given.
+    /// The first `most` entries. Entries with equal columns keep their order.
     #[must_use]
     pub fn first(&self, view: &View, most: usize, mut entries: Vec<Entry>) -> Vec<Entry> {
         let Some(column) = &self.column else {
@@ -51,19 +52,19 @@ impl Order {
     }
 }
 
-/// Sorts the entries of readings, leaves out those beyond the first, and numbers readings.
+/// Sorts the entries of readings, keeps the first ones, and numbers readings.
 #[derive(Debug)]
 pub(crate) struct Ordered {
     sort: Option<Sort>,
     top: Option<usize>,
     /// The order of each view.
     orders: Vec<(Arc<View>, Order)>,
-    /// Readings of each view so far.
+    /// The number of readings of each view.
     readings: HashMap<usize, u64>,
 }
 
 impl Ordered {
-    /// Of views that have the column, where one is given.
+    /// Sorts views that have the column of `sort`.
     pub(crate) fn new(sort: Option<Sort>, top: Option<usize>) -> Ordered {
         Ordered { sort, top, orders: Vec::new(), readings: HashMap::new() }
     }

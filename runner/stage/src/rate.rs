@@ -13,11 +13,11 @@ use bpfpack_spec::View;
 
 use crate::error::ArrangementError;
 
-/// Shows counters per second. The views show differences.
+/// Shows counters per second, for views that show differences.
 #[derive(Debug)]
 pub(crate) struct Rates {
     rates: Vec<Rate>,
-    /// When the run began, by the monotonic clock.
+    /// When the run began, on the monotonic clock.
     begin: u64,
 }
 
@@ -26,9 +26,9 @@ pub(crate) struct Rates {
 struct Rate {
     from: Arc<View>,
     to: Arc<View>,
-    /// The members of a value, and of what it becomes.
+    /// The members of a value, and of the resulting value.
     members: Vec<(Member, Member)>,
-    /// When the view was read last, by the monotonic clock.
+    /// When the view was last read, on the monotonic clock.
     before: Option<u64>,
 }
 
@@ -36,7 +36,7 @@ impl Rates {
     /// For all views that have counters.
     ///
     /// # Errors
-    /// When none has any.
+    /// Returns an error if no view has any.
     pub(crate) fn new(views: &[Arc<View>]) -> Result<Rates, ArrangementError> {
         let rates: Vec<Rate> = views.iter().filter_map(Rate::new).collect();
         match rates.is_empty() {
@@ -45,7 +45,7 @@ impl Rates {
         }
     }
 
-    /// What a view becomes.
+    /// The resulting view.
     pub(crate) fn view(&self, view: &Arc<View>) -> Arc<View> {
         let rate = self.rates.iter().find(|rate| Arc::ptr_eq(&rate.from, view));
         Arc::clone(rate.map_or(view, |rate| &rate.to))
@@ -54,7 +54,7 @@ impl Rates {
 
 impl Rate {
     fn new(view: &Arc<View>) -> Option<Rate> {
-        // Slots are no counters that anybody compares with a second.
+        // Rates of histogram slots are not useful.
         if view.is_histogram() {
             return None;
         }
@@ -68,7 +68,7 @@ impl Rate {
         let become_rate = |member: Member| {
             let is_counter = member.bits.is_none() && view.counters.contains(&member.field());
             let mut rate = member.clone();
-            // Nothing beside it is where it was.
+            // Offsets of other members have changed.
             (rate.bits, rate.length) = (None, None);
             rate.meaning = member.meaning.map(Meaning::without_family);
             if is_counter {
@@ -116,7 +116,7 @@ impl Rate {
             let size = member.layout.size();
             let per_second = Field { offset: 0, size }.unsigned(bytes) as f64 / seconds;
             let bytes = match rate.layout {
-                // One digit behind the point: more would not be true of a second.
+                // One decimal: more would not be accurate.
                 Layout::Float { .. } => ((per_second * 10.0).round() / 10.0).to_le_bytes(),
                 _ => (per_second.round() as u64).to_le_bytes(),
             };
@@ -134,7 +134,7 @@ impl Stage for Rates {
         let Some(rate) = rate else { return next.frame(frame) };
         let now = reading.time.monotonic;
         let before = rate.before.replace(now).unwrap_or(begin);
-        // Two readings in a row are a millisecond apart at least, or nothing can be said of a second.
+        // At least one millisecond, because a rate over a shorter time is not meaningful.
         let seconds = now.saturating_sub(before).max(1_000_000) as f64 / 1e9;
         let entries = reading.entries.iter().map(|entry| rate.entry(entry, seconds)).collect();
         let reading = Reading { source: Arc::clone(&rate.to), entries, ..**reading };

@@ -1,48 +1,48 @@
 // SPDX-License-Identifier: MIT
-//! How long answers of the worker are waited for. It is the time that other processes may take from
-//! ecli by what they let it read, so that it is counted.
+//! Limits how long ecli waits for the worker. Other processes can slow the worker down by the files
+//! they provide, so the time is budgeted.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bpfpack_sys::Signals;
 
-/// How long records wait for one answer: buffers have room for that. The first one is waited for as
-/// long as there is time at all: the worker starts.
+/// How long records wait for one response, which buffers have room for. The first response may take
+/// as long as the budget allows, because the worker starts.
 const BRIEF: Duration = Duration::from_millis(20);
 
-/// How long records wait at the most, altogether, before they go on without names. A tenth of the
-/// time that passes is added.
+/// The total time that records wait before they go on without names. A tenth of the elapsed time is
+/// added.
 const RECORDS: (Duration, u32) = (Duration::from_millis(500), 10);
 
-/// The same for readings, which have a thread of their own. Half of the time that passes is added.
+/// The same for readings, which have a thread of their own. Half of the elapsed time is added.
 const READINGS: (Duration, u32) = (Duration::from_secs(2), 2);
 
-/// How long the last records and readings wait altogether, and where the worker has just been
-/// started. Large programs may need more: their names are asked for while the run goes on.
+/// The total time that the last records and readings wait, also if the worker has just been
+/// started. Large programs may need more; their names are requested during the run.
 const LAST: Duration = Duration::from_millis(30);
 const LAST_AND_FIRST: Duration = Duration::from_millis(60);
 
-/// What is added for each question then: more than an answer takes that is known already.
+/// The time that is added for each request at the end: more than a cached response takes.
 const LAST_FOR_EACH: Duration = Duration::from_micros(100);
 
-/// Tells that a run ends: hardly anything is waited for any more.
+/// Tells the symbolizer that a run ends, so that it hardly waits any more.
 #[derive(Debug, Clone, Default)]
 pub struct Hurry(Arc<Ends>);
 
 /// What ends a run.
 #[derive(Debug, Default)]
 struct Ends {
-    /// When it ended.
+    /// When the run ended.
     since: OnceLock<Instant>,
-    /// When it is to end.
+    /// When the run should end.
     deadline: OnceLock<Instant>,
-    /// What ends it before.
+    /// The signals that end it earlier.
     signals: OnceLock<Signals>,
 }
 
 impl Hurry {
-    /// The run ends with a signal, or at a deadline.
+    /// Sets the signals and the deadline that end the run.
     pub fn watch(&self, signals: Signals, deadline: Option<Instant>) {
         let _ = self.0.signals.set(signals);
         if let Some(deadline) = deadline {
@@ -50,27 +50,27 @@ impl Hurry {
         }
     }
 
-    /// The run ends now.
+    /// Notes that the run ends now.
     pub fn begin(&self) {
         let _ = self.0.since.set(Instant::now());
     }
 
-    /// Since when it ends.
+    /// When the run ended, if it has.
     pub fn since(&self) -> Option<Instant> {
         self.0.since.get().copied()
     }
 
-    /// Whether who waits for an answer has to look at a signal, or at the time, first.
+    /// Whether a waiting caller should handle a signal or the deadline first.
     fn is_due(&self) -> bool {
         self.0.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
             || self.0.signals.get().is_some_and(Signals::have_come)
     }
 }
 
-/// How long answers are waited for.
+/// How long to wait for responses.
 #[derive(Debug, Clone)]
 pub enum Patience {
-    /// Not longer than a buffer has room for.
+    /// At most as long as a buffer has room.
     Records(Hurry),
     /// As long as a reading may take.
     Readings(Hurry),
@@ -83,7 +83,7 @@ impl Patience {
         }
     }
 
-    /// The most time that there can be for waiting, and which part of the time that passes is added.
+    /// The maximum time for waiting, and the part of the elapsed time that is added.
     fn share(&self) -> (Duration, u32) {
         match self {
             Patience::Records(_) => RECORDS,
@@ -92,39 +92,39 @@ impl Patience {
     }
 }
 
-/// The time that may be spent on waiting.
+/// The time that is left for waiting.
 #[derive(Debug)]
 pub(crate) struct Budget {
     patience: Patience,
     left: Duration,
-    /// When time was added last.
+    /// When time was last added.
     since: Instant,
-    /// The worker has answered.
+    /// Whether the worker has responded.
     is_answered: bool,
-    /// The run ends.
+    /// Whether the run has ended.
     is_last: bool,
 }
 
 impl Budget {
-    /// All of it.
+    /// The full budget.
     pub(crate) fn new(patience: Patience) -> Budget {
         let left = patience.share().0;
         let since = Instant::now();
         Budget { patience, left, since, is_answered: false, is_last: false }
     }
 
-    /// Whether the run ends.
+    /// Whether the run has ended.
     pub(crate) fn is_last(&self) -> bool {
         self.patience.hurry().since().is_some()
     }
 
-    /// Whether nothing may be waited for since the end has come, and was not seen yet.
+    /// Whether waiting must stop because the run should end, which the loop has not noticed yet.
     pub(crate) fn is_due(&self) -> bool {
         // Readings have a thread of their own.
         matches!(&self.patience, Patience::Records(hurry) if !self.is_last() && hurry.is_due())
     }
 
-    /// How long an answer may be waited for.
+    /// How long to wait for a response.
     pub(crate) fn left(&mut self) -> Duration {
         if self.is_due() {
             return Duration::ZERO;
@@ -146,14 +146,14 @@ impl Budget {
         }
     }
 
-    /// A question is asked.
+    /// Accounts for a new request.
     pub(crate) fn ask(&mut self) {
         if self.is_last {
             self.left += LAST_FOR_EACH;
         }
     }
 
-    /// An answer was waited for, and came or did not.
+    /// Accounts for a wait, and whether a response arrived.
     pub(crate) fn spend(&mut self, time: Duration, is_answered: bool) {
         self.left = self.left.saturating_sub(time);
         self.is_answered |= is_answered;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! A map that forgets what was not used for long.
+//! A map that drops entries which were not used for long.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 
-/// Keeps at most `limit` values, and the `limit / 2` that were used last for certain: when the
-/// young half is full it becomes the old one, and what stood there unused is dropped.
+/// Keeps at most `limit` values, among them the `limit / 2` that were used last. If the young half
+/// is full, it becomes the old half, and the values left in the previous old half are dropped.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     young: HashMap<K, V>,
@@ -19,7 +19,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         Self { young: HashMap::new(), old: HashMap::new(), half: (limit / 2).max(1) }
     }
 
-    /// The value of a key, which counts as used now.
+    /// The value of a key, which is marked as used.
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
         if let Some((key, value)) = self.old.remove_entry(key) {
             self.insert(key, value);

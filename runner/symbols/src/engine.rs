@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Names of user addresses, found in the files of processes: in the worker, and nowhere else.
+//! Names of user addresses, found in the files of processes. Only the worker uses this module.
 //!
-//! A process may have ended when its addresses are asked for. So what it maps is remembered while
-//! it lives (`note`), every file of it is kept open, and an address is looked up as an offset into a
-//! file (`files`), never through the process. Nothing here fails: what cannot be found out is
-//! missing in the frame, and what was given up is reported once
-//! (`given_up`).
+//! A process may have ended when its addresses are looked up. Therefore its mappings are recorded
+//! while it lives (`note`), all of its files are kept open, and an address is looked up as an
+//! offset in a file (`files`), never through the process. Nothing here fails: unknown parts of a
+//! frame are missing, and a file that was given up is reported once (`given_up`).
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -17,20 +16,20 @@ use super::frame::{CodeAddress, MAX_FRAMES, StackFrame, StackFrames};
 use super::maps::Backing;
 use super::processes::{Located, Processes};
 
-/// An offset into a file that is known, or was.
+/// An offset in a file.
 type Spot = (files::Id, CodeAddress);
 
 /// The frames of an address.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Innermost first.
+    /// The frames, innermost first.
     pub frames: StackFrames,
-    /// They stay the same as long as the process maps what it maps: a file's names do, those of code
-    /// that is made at run time do not.
+    /// Whether they stay the same as long as the process's mappings do. Frames in a file do; frames
+    /// in code that is generated at run time do not.
     pub is_settled: bool,
 }
 
-/// Everything that is known of processes and files, with its caches.
+/// Known processes and files, with caches.
 #[derive(Debug)]
 pub struct Engine {
     processes: Processes,
@@ -39,13 +38,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reads nothing yet. With `lines`, debugging information is read for source lines and inlined
-    /// calls: slow for large programs, and as large in memory.
+    /// An engine that has read nothing. With `lines`, it reads debug information for source lines
+    /// and inlined calls, which for large programs is slow and takes as much memory.
     pub fn new(lines: bool) -> Engine {
         Engine::of("/proc".into(), lines)
     }
 
-    /// With another folder in place of `/proc`.
+    /// An engine with another directory instead of `/proc`.
     pub fn of(proc: PathBuf, lines: bool) -> Engine {
         Engine {
             processes: Processes::new(proc),
@@ -54,19 +53,19 @@ impl Engine {
         }
     }
 
-    /// Remembers what a process maps; a process that was looked at a moment ago costs no system
-    /// call. Returns a number that changes when what is known of the process does.
+    /// Records a process's mappings. A process that was inspected a moment ago costs no system
+    /// call. Returns a number that changes when the recorded mappings do.
     pub fn note(&mut self, pid: u32) -> u64 {
         self.processes.note(pid, &mut self.files, Instant::now());
         self.processes.generation(pid)
     }
 
-    /// What was given up since this was last asked, in words.
+    /// Messages about what was given up since the last call.
     pub fn given_up(&mut self) -> Vec<String> {
         self.processes.given_up()
     }
 
-    /// The frames of a process' addresses, for each in turn, and the number that `note` returns.
+    /// The frames of each of a process's addresses, and the number that `note` returns.
     pub fn user(&mut self, pid: u32, places: &[CodeAddress]) -> (u64, Vec<Found>) {
         let now = Instant::now();
         self.processes.note(pid, &mut self.files, now);
@@ -100,7 +99,7 @@ impl Engine {
         (self.processes.generation(pid), all)
     }
 
-    /// Asks for what is wanted, each file once and each address once.
+    /// Looks up addresses, each file once and each address once.
     fn look_up(&mut self, mut wanted: Vec<(Spot, usize)>, found: &mut [Option<StackFrames>]) {
         wanted.sort_by_key(|((id, place), at)| (*id, place.address(), place.lookup(), *at));
         for in_file in wanted.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
@@ -119,7 +118,7 @@ impl Engine {
     }
 }
 
-/// The frame of an address that is in no file, or in one that could not be read.
+/// The frame of an address that is in no file, or in one that cannot be read.
 fn nameless(place: CodeAddress, located: Option<Located>) -> StackFrame {
     match located {
         Some(Located { module, .. }) if module.starts_with('[') => {

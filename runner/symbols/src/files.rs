@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The ELF files that processes map, kept open, and the names of offsets into them.
+//! The ELF files that processes map, kept open, and the names of offsets in them.
 //!
-//! A file is told from another by device and inode number, and, as numbers are used again and
-//! files are written anew in place, by size and time of change. Each has its own symbolizer, so
-//! that forgetting a file frees everything that was read of it, and no path is ever trusted to
-//! mean the same file twice.
+//! A file is identified by device and inode number and, because numbers are reused and files are
+//! rewritten in place, by size and change time. Each has its own symbolizer, so that dropping a
+//! file frees everything that was read from it, and no path has to refer to the same file twice.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -20,14 +19,14 @@ use rustix::fs::MemfdFlags;
 use super::cache::Recent;
 use super::frame::{CodeAddress, StackFrame, StackFrames};
 
-/// How many files are kept open. One that an address was looked up in takes two descriptors, with
-/// separate debugging information three: less than the usual limit of 1024.
+/// The maximum number of open files. A file in which an address was looked up takes two
+/// descriptors, three with separate debug information: in total less than the usual limit of 1024.
 const MAX_FILES: usize = 256;
 
 /// A device and an inode number.
 pub(crate) type Identity = (u64, u64);
 
-/// A number for a file with this very content; never used twice.
+/// A number for a file with this content; never reused.
 pub(crate) type Id = u32;
 
 const VDSO: Id = 0;
@@ -35,12 +34,12 @@ const VDSO: Id = 0;
 /// The open files.
 #[derive(Debug)]
 pub(crate) struct Files {
-    /// Whether debugging information is read for lines and inlined calls.
+    /// Whether to read debug information for lines and inlined calls.
     lines: bool,
     ids: Recent<Identity, Id>,
     open: Recent<Id, Binary>,
     next: Id,
-    /// None before the first question.
+    /// `None` before the first request.
     vdso: Option<Option<Binary>>,
 }
 
@@ -50,8 +49,8 @@ impl Files {
         Files { lines, ids, open, next: VDSO + 1, vdso: None }
     }
 
-    /// The number of a file, which is opened if it was not yet, or has changed.
-    /// None if it cannot be, or is no ELF file.
+    /// Returns the number of a file, which is opened if it is not open or has changed. `None` if it
+    /// cannot be opened or is not an ELF file.
     pub(crate) fn keep(
         &mut self,
         identity: Identity,
@@ -62,7 +61,8 @@ impl Files {
             if self.open.get(&id).is_some_and(|binary| binary.is_unchanged()) {
                 return Some(id);
             }
-            // What it was before has no names any more, and may be written anew again and again.
+            // The previous content has no names any more. A file may be rewritten again and again,
+            // so free it.
             self.open.remove(&id);
         }
         let binary = Binary::new(open()?, module, self.lines)?;
@@ -73,19 +73,20 @@ impl Files {
         Some(id)
     }
 
-    /// Whether a file is still open; it counts as used now.
+    /// Whether a file is still open. It is marked as used.
     pub(crate) fn has(&mut self, id: Id) -> bool {
         self.binary(id).is_some()
     }
 
-    /// The number of the code that the kernel maps into every process, and its size in bytes.
+    /// The number of the code that the kernel maps into every process (vDSO), and its size in
+    /// bytes.
     pub(crate) fn vdso(&mut self) -> Option<(Id, u64)> {
         let lines = self.lines;
         let binary = self.vdso.get_or_insert_with(|| Binary::new(vdso()?, &"[vdso]".into(), lines));
         Some((VDSO, binary.as_ref()?.stamp.0))
     }
 
-    /// The frames of offsets into a file, for each in turn; none if it is no longer open.
+    /// The frames of each of some offsets in a file; empty if the file is not open any more.
     pub(crate) fn frames(&mut self, id: Id, places: &[CodeAddress]) -> Vec<StackFrames> {
         let lines = self.lines;
         self.binary(id).map_or_else(Vec::new, |binary| binary.frames(lines, places))
@@ -96,7 +97,7 @@ impl Files {
     }
 }
 
-/// Size, and when the content was changed in seconds and nanoseconds.
+/// Size, and change time in seconds and nanoseconds.
 type Stamp = (u64, i64, i64);
 
 #[derive(Debug)]
@@ -105,7 +106,7 @@ struct Binary {
     stamp: Stamp,
     module: Rc<str>,
     symbolizer: Symbolizer,
-    /// Its debugging information could not be read: it is not tried again.
+    /// Whether its debug information could not be read, so that it is not tried again.
     no_debug: Cell<bool>,
 }
 
@@ -125,8 +126,8 @@ impl Binary {
         Some(Binary { file, stamp, module, symbolizer, no_debug: Cell::new(false) })
     }
 
-    /// Whether it is what it was when it was opened. If not, then names could be wrong, and pages
-    /// that were mapped could be gone.
+    /// Whether the file is unchanged since it was opened. Otherwise names could be wrong, and
+    /// mapped pages could be gone.
     fn is_unchanged(&self) -> bool {
         stamp(&self.file) == Some(self.stamp)
     }
@@ -139,8 +140,8 @@ impl Binary {
         let unknown = || vec![Symbolized::Unknown(Reason::MissingSyms); places.len()];
         let symbols = self.ask(false, &offsets).unwrap_or_else(unknown);
         let mut debug = vec![None; places.len()];
-        // Debugging information is slow to read. If it is not wanted, then only where symbols were
-        // stripped: it may be in a file of its own, and have their names.
+        // Reading debug information is slow. Without `--lines`, it is read only for names if
+        // symbols were stripped: it may be in a separate file.
         let missing = Symbolized::Unknown(Reason::MissingSyms);
         let mut wanted: Vec<usize> = (0..places.len()).collect();
         wanted.retain(|at| !self.no_debug.get() && (lines || symbols[*at] == missing));
@@ -158,14 +159,14 @@ impl Binary {
     }
 
     fn ask(&self, with_debug: bool, offsets: &[u64]) -> Option<Vec<Symbolized<'_>>> {
-        // The symbolizer opens the file once, and maps it; after that the path is but its key.
+        // The symbolizer opens and maps the file once; afterwards the path is only its key.
         let mut elf = Elf::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         elf.debug_syms = with_debug;
         self.symbolizer.symbolize(&Source::Elf(elf), Input::FileOffset(offsets)).ok()
     }
 
-    /// The frames of what symbols and debugging information say. The former's names are the full
-    /// ones, and the same whether or not the latter is there.
+    /// Combines the results of symbols and debug information. Names are from symbols: they are
+    /// complete, and do not depend on debug information.
     fn combined(
         &self,
         place: CodeAddress,
@@ -202,7 +203,7 @@ fn stamp(file: &File) -> Option<Stamp> {
     Some((data.size(), data.mtime(), data.mtime_nsec()))
 }
 
-/// A copy of the `[vdso]` of this process, which is a whole ELF file in memory.
+/// A copy of this process's `[vdso]`, which is a whole ELF file in memory.
 fn vdso() -> Option<File> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;

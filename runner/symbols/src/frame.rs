@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Addresses of stacks, and what is known of one.
+//! Addresses of stacks, and their frames.
 
 use std::rc::Rc;
 
-/// How many addresses are remembered with their frames, for the kernel and for files each. About
-/// 200 bytes each, more with lines.
+/// The maximum number of addresses whose frames are cached, for the kernel and for files each. They
+/// take about 200 bytes each, more with lines.
 pub(crate) const MAX_FRAMES: usize = 1 << 16;
 
 /// An address of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodeAddress {
-    /// Where the processor was.
+    /// The address of the current instruction.
     Exact(u64),
-    /// Where a call returns to. The call stands before it, maybe at another line, or, when it never
-    /// returns, at the end of another function.
+    /// A return address. The call is before it, perhaps on another line or, if it never returns, at
+    /// the end of another function.
     Return(u64),
 }
 
 impl CodeAddress {
-    /// As in the stack.
+    /// The address as in the stack.
     pub fn address(self) -> u64 {
         match self {
             CodeAddress::Exact(address) | CodeAddress::Return(address) => address,
@@ -32,7 +32,7 @@ impl CodeAddress {
         }
     }
 
-    /// An address inside of the instruction that is meant.
+    /// An address within the instruction to look up.
     pub(crate) fn lookup(self) -> u64 {
         match self {
             CodeAddress::Exact(address) => address,
@@ -41,7 +41,7 @@ impl CodeAddress {
     }
 }
 
-/// The places of a stack, innermost first, as the kernel gives it.
+/// The addresses of a stack, innermost first, as the kernel returns them.
 pub fn stack(addresses: &[u64]) -> impl Iterator<Item = CodeAddress> {
     let place = |(at, address): (usize, &u64)| match at {
         0 => CodeAddress::Exact(*address),
@@ -50,21 +50,21 @@ pub fn stack(addresses: &[u64]) -> impl Iterator<Item = CodeAddress> {
     addresses.iter().enumerate().map(place)
 }
 
-/// What is known of an address; several stand for one address where calls were inlined.
+/// A frame of an address. An address has several if calls were inlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackFrame {
-    /// The function, demangled.
+    /// The demangled name of the function.
     pub name: Option<Rc<str>>,
     /// Bytes from the start of the function; 0 if it is inlined.
     pub offset: u64,
-    /// The file name of the program or library, the kernel module, or, in brackets, what is no
-    /// file: `[vdso]`, `[anon]`. None in the kernel itself.
+    /// The file name of the program or library, the kernel module, or a name in brackets: `[vdso]`,
+    /// `[anon]`. `None` in the kernel itself.
     pub module: Option<Rc<str>>,
-    /// Offset into the file; the address itself where there is no file.
+    /// The offset in the file; the address itself if there is no file.
     pub address: u64,
-    /// The source file with its directory, and the line, from 1.
+    /// The source file with its directory, and the line, starting at 1.
     pub source: Option<(Rc<str>, u32)>,
-    /// Whether the compiler put the function into the one that stands behind it.
+    /// Whether the function is inlined into that of the next frame.
     pub inlined: bool,
 }
 

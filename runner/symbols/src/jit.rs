@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Names of code that a process makes at run time and tells of in `/tmp/perf-PID.map`, as Java,
-//! Node.js and .NET can. The format: `START SIZE NAME` on each line, both numbers hexadecimal; a
-//! later line holds where two overlap. The file grows while the process runs.
+//! Names of code that a process generates at run time and lists in `/tmp/perf-PID.map`, as Java,
+//! Node.js and .NET can. Each line is `START SIZE NAME` with hexadecimal numbers; if two lines
+//! overlap, the later one counts. The file grows while the process runs.
 //!
-//! Any user writes such a file as they like. What is read of one, what is kept of it and how long a
-//! line may be is bounded; past a bound, the rest of the file is given up.
+//! Any user can write such a file with any content. Limits apply to the bytes that are read and
+//! stored and to the length of a line; beyond a limit, the rest of the file is given up.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -16,38 +16,38 @@ use rustix::fs::OFlags;
 use super::frame::{CodeAddress, StackFrame};
 use super::maps;
 
-/// Bytes that are read of one process' file, altogether.
+/// The maximum number of bytes to read from one process's file in total.
 const MAX_READ: u64 = 64 << 20;
 
-/// Bytes of a line. The longest names, of generic code, have some thousands.
+/// The maximum length of a line in bytes. The longest names, of generic code, have some thousands.
 const MAX_LINE: usize = 16 << 10;
 
-/// Bytes of a name that are kept.
+/// The maximum number of bytes to store of a name.
 const MAX_NAME: usize = 1 << 10;
 
-/// Bytes that are kept of one process' file: some 70,000 functions.
+/// The maximum number of bytes to store for one process's file: some 70,000 functions.
 const MAX_TABLE: usize = 4 << 20;
 
-/// Bytes that are read at once.
+/// Bytes to read at once.
 const SLICE: usize = 256 << 10;
 
-/// What stands as a frame's module.
+/// The module of a frame.
 const MODULE: &str = "[jit]";
 
-/// The names of one process' made code.
+/// The names of one process's generated code.
 #[derive(Debug)]
 pub(crate) struct Jit {
     file: File,
-    /// The file's path, for messages.
+    /// The path of the file, for messages.
     name: String,
-    /// The bytes of whole lines that were read so far.
+    /// The number of bytes in the whole lines that were read.
     consumed: u64,
-    /// The file's size when it was read last: what is left then is half a line.
+    /// The file's size when it was last read; the rest was an incomplete line.
     seen: u64,
-    /// Bytes that were read so far, those of an earlier content too.
+    /// The number of bytes that were read, including those of previous content.
     read: u64,
     table: Table,
-    /// Why the rest of the file is given up.
+    /// Why the rest of the file was given up.
     given_up: Option<&'static str>,
 }
 
@@ -62,14 +62,15 @@ struct Table {
 struct Entry {
     start: u64,
     size: u32,
-    /// Where the name begins in `Table::names`; it ends at a newline.
+    /// The offset of the name in `Table::names`; it ends at a newline.
     name: u32,
 }
 
 impl Jit {
-    /// Opens the file of a process, if it has one: the path is as the process sees it, and so is
-    /// the number in it. As anybody can make files there, it must be the process' owner's or root's;
-    /// and as root reads it, it must not lead to what the process' owner may not read.
+    /// Opens the file of a process, if it has one. The path, and the process ID in it, are those
+    /// that the process sees. Anybody can create files there, so the file must belong to the
+    /// process's owner or to root; and because root reads it, it must not refer to a file that the
+    /// process's owner may not read.
     pub(crate) fn open(process: &Path) -> Option<Jit> {
         let status = fs::read_to_string(process.join("status")).ok()?;
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
@@ -91,13 +92,12 @@ impl Jit {
         })
     }
 
-    /// The frame of an address, by what was read so far.
+    /// The frame of an address, from what was read so far.
     pub(crate) fn frame(&self, place: CodeAddress) -> Option<StackFrame> {
         self.table.frame(place)
     }
 
-    /// Reads what was added to the file. Returns what the user should know when the rest of it is
-    /// given up.
+    /// Reads what was added to the file. Returns a message if the rest is given up.
     pub(crate) fn read_on(&mut self) -> Option<String> {
         if self.given_up.is_some() {
             return None;
@@ -107,7 +107,7 @@ impl Jit {
             return None;
         }
         if size < self.consumed {
-            // It was begun anew.
+            // The file was rewritten.
             (self.consumed, self.table) = (0, Table::default());
         }
         self.seen = size;
@@ -122,7 +122,7 @@ impl Jit {
         loop {
             let Ok(count) = self.file.read_at(&mut bytes, self.consumed) else { return Ok(()) };
             self.read += count as u64;
-            // The last line may be half written.
+            // The last line may be incomplete.
             let Some(end) = bytes[..count].iter().rposition(|byte| *byte == b'\n') else {
                 return if count >= MAX_LINE { Err("a line is too long") } else { Ok(()) };
             };
@@ -147,7 +147,7 @@ impl Jit {
 }
 
 impl Table {
-    /// Bytes that it takes.
+    /// Size in bytes.
     fn size(&self) -> usize {
         self.names.len() + self.entries.len() * size_of::<Entry>()
     }
@@ -181,9 +181,9 @@ impl Table {
         self.entries.push(Entry { start, size, name: at });
     }
 
-    /// Sorts what was added, and drops what a later line has replaced.
+    /// Sorts added lines, and drops those that later ones replace.
     fn settle(&mut self) {
-        // Stable, so that of two at one address the later comes last and is kept.
+        // The sort is stable, so of two lines for one address the later one comes last and is kept.
         self.entries.sort_by_key(|entry| entry.start);
         let before = self.entries.len();
         self.entries.reverse();
@@ -194,7 +194,7 @@ impl Table {
             for entry in &mut self.entries {
                 let name = self.names.get(entry.name as usize..).unwrap_or_default();
                 let name = name.split('\n').next().unwrap_or_default();
-                // Shorter than before: it fits, as it did.
+                // The names are shorter than before, so offsets fit.
                 entry.name = names.len() as u32;
                 names.push_str(name);
                 names.push('\n');
@@ -262,7 +262,7 @@ mod tests {
         file.write_all(b"10 8 newest\n10 8 half a li").unwrap();
         assert_eq!(jit.read_on(), None);
         assert_eq!(name(&jit, 0x10).as_deref(), Some("newest"));
-        // Written anew over and over, it is given up as well.
+        // A file that is rewritten again and again is given up, too.
         let mut told = None;
         for at in 0..600 {
             let whole = lines.as_bytes();

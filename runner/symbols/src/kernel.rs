@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Names of kernel addresses, from /proc/kallsyms: the kernel's own functions, those of modules
-//! (which a line names in brackets behind the function), of BPF programs, and trampolines.
+//! Names of kernel addresses, from /proc/kallsyms: functions of the kernel, of modules (named in
+//! brackets after the function) and of BPF programs, and trampolines.
 //!
-//! It is read here and not through blazesym, which drops the module, and takes data for functions:
-//! to it every address above the last symbol below has a name.
+//! They are not read by blazesym, which drops the module and treats data as functions, so that
+//! every address above the last symbol gets a name.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,14 +16,14 @@ use super::frame::{CodeAddress, MAX_FRAMES, StackFrame};
 
 const KALLSYMS: &str = "/proc/kallsyms";
 
-/// How old a table must be until an address without a sure name has it read again.
+/// The minimum age of a table before an address without a certain name makes ecli read it again.
 const REREAD: Duration = Duration::from_secs(5);
 
-/// Nothing so far behind the start of the function below belongs to it. kallsyms has no sizes, and
-/// behind the last function of a module there is a gap.
+/// The maximum distance from the start of a function to an address in it. kallsyms has no sizes,
+/// and there is a gap after the last function of a module.
 const MAX_FUNCTION: u64 = 1 << 20;
 
-/// The kernel's names. Empty until the first question.
+/// The kernel's names, which are read at the first lookup.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     table: Option<(Table, Instant)>,
@@ -35,12 +35,12 @@ impl Kernel {
         Kernel { table: None, frames: Recent::new(MAX_FRAMES) }
     }
 
-    /// Reads the table, if it was not yet.
+    /// Reads the table if it was not read yet.
     pub(crate) fn warm(&mut self) {
         self.table.get_or_insert_with(|| (Table::read(), Instant::now()));
     }
 
-    /// The frames of addresses. The table is read again where it may be too old, and `may_read`.
+    /// The frames of addresses. With `may_read`, the table is read again if it may be outdated.
     pub(crate) fn frames(
         &mut self,
         places: &[CodeAddress],
@@ -63,9 +63,9 @@ impl Kernel {
         places.iter().map(&mut frame).collect()
     }
 
-    /// Reads the table again when it may be too old: programs and modules come and go, and a name
-    /// next to a gap may be of what is there no more. Where names are hidden from this user,
-    /// reading again would not help.
+    /// Reads the table again if it may be outdated: programs and modules come and go, and a name
+    /// next to a gap may be of a module that is gone. If names are hidden from this user, reading
+    /// again would not help.
     fn refresh(&mut self, places: &[CodeAddress]) {
         let Some((table, read)) = &mut self.table else { return };
         if table.symbols.is_empty() || read.elapsed() < REREAD {
@@ -95,7 +95,7 @@ fn describe(table: Option<&Table>, place: CodeAddress) -> StackFrame {
     }
 }
 
-/// The kernel's Rust code has mangled names; C code has none that look like it.
+/// The kernel's Rust code has mangled names, and C code has no similar ones.
 fn demangled(name: &str) -> Rc<str> {
     match rustc_demangle::try_demangle(name) {
         Ok(name) if !name.as_str().is_empty() => format!("{name:#}").into(),
@@ -106,15 +106,15 @@ fn demangled(name: &str) -> Rc<str> {
 #[derive(Debug, Clone, Copy)]
 struct Symbol {
     address: u64,
-    /// Where the name begins in `Table::names`; it ends at a newline.
+    /// The offset of the name in `Table::names`; it ends at a newline.
     name: u32,
     /// An index into `Table::modules`.
     module: Option<u16>,
-    /// Data is kept as what ends the function below it.
+    /// Data is kept because it marks the end of the function before it.
     is_text: bool,
 }
 
-/// Sorted by address, one symbol for each.
+/// Sorted by address, with one symbol per address.
 #[derive(Debug, Default)]
 struct Table {
     symbols: Vec<Symbol>,
@@ -123,13 +123,13 @@ struct Table {
 }
 
 impl Table {
-    /// Empty where the file cannot be read.
+    /// Empty if the file cannot be read.
     fn read() -> Table {
         let read = || Table::parse(&mut BufReader::with_capacity(1 << 16, File::open(KALLSYMS)?));
         read().unwrap_or_default()
     }
 
-    /// Lines are `ADDRESS TYPE NAME`, and for modules a tab and `[MODULE]`.
+    /// Parses lines `ADDRESS TYPE NAME`, for modules followed by a tab and `[MODULE]`.
     fn parse(lines: &mut dyn BufRead) -> io::Result<Table> {
         let mut table = Table::default();
         let mut modules = HashMap::new();
@@ -138,7 +138,7 @@ impl Table {
             table.add(&line, &mut modules);
             line.clear();
         }
-        // Of several names for one address the first is the one that the kernel itself shows.
+        // If an address has several names, the kernel itself shows the first.
         table.symbols.sort_by_key(|symbol| (symbol.address, !symbol.is_text));
         table
             .symbols
@@ -155,7 +155,7 @@ impl Table {
         };
         let Ok(address) = u64::from_str_radix(address, 16) else { return };
         let is_text = matches!(kind, "t" | "T" | "w" | "W");
-        // All addresses are 0 for those who may not see them. The per-CPU area begins there, too.
+        // Without permission, all addresses are 0. The per-CPU area begins there, too.
         if address == 0 {
             return;
         }

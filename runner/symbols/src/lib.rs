@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Names of the addresses in kernel and user stacks. Knows files, maps and names; what a stack is
-//! in a record, and how one is shown, is for others.
+//! Names of addresses in kernel and user stacks. This crate knows files, mappings and names; others
+//! know where a record has a stack, and how it is shown.
 //!
-//! The kernel's names are read here. What user addresses need is written by other processes, and
-//! may be as large, as strange or as slow as they like: a process of our own reads it (`worker`),
-//! whose memory is limited and which is ended when it takes too long. It is asked through `remote`,
-//! which never waits for long. Nothing here fails: what cannot be found out is missing in the
-//! frame.
+//! The kernel's names are read here. The files for user addresses come from other processes and may
+//! be large, malformed or slow. Therefore a separate process reads them (`worker`); its memory is
+//! limited, and it is ended if it takes too long. `remote` sends it requests, and never waits for
+//! long. Nothing here fails: unknown parts of a frame are missing.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The connection to a worker: its process, and the messages on their way.
+//! The connection to a worker: its process, and the messages in transit.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -11,18 +11,18 @@ use std::time::Instant;
 use super::frame::CodeAddress;
 use super::wire::{self, Reply};
 
-/// A connection to a worker that runs.
+/// A connection to a running worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub stream: UnixStream,
-    /// None in tests, whose worker is a thread.
+    /// `None` in tests, in which the worker is a thread.
     child: Option<Child>,
     pub next: u32,
-    /// Questions without an answer, oldest first: they are answered in order.
+    /// Requests without a response, oldest first. Responses arrive in this order.
     pub pending: VecDeque<Pending>,
-    /// When the oldest of them began to be worked on.
+    /// When the worker began to handle the oldest request.
     pub since: Instant,
-    /// What was read of an answer.
+    /// The received part of a response.
     input: Vec<u8>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Pending {
 }
 
 impl Link {
-    /// Nothing was asked yet.
+    /// A connection without requests.
     pub(crate) fn new(stream: UnixStream, child: Option<Child>) -> Link {
         Link {
             stream,
@@ -46,10 +46,10 @@ impl Link {
         }
     }
 
-    /// The next answer, if all of it is there.
+    /// The next response, if it is complete.
     ///
     /// # Errors
-    /// When the worker has ended, or its answer is none.
+    /// Returns an error if the worker has ended, or if its response is malformed.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Reply>> {
         let malformed = |_| io::Error::other("it sent an unknown message");
         loop {
@@ -75,12 +75,13 @@ impl Link {
         }
     }
 
-    /// Ends the worker. Returns the signal that ended it before, if one did.
+    /// Ends the worker. Returns the signal that had ended it before, if there was one.
     pub(crate) fn end(&mut self) -> Option<i32> {
         let child = self.child.as_mut()?;
         let ended = child.try_wait().ok().flatten();
         if ended.is_none() {
-            // It cannot refuse; where a file of another machine holds it, it is gone later.
+            // SIGKILL cannot be refused; if a file of another machine blocks the process, it ends
+            // later.
             let _ = child.kill();
             let _ = child.try_wait();
         }
@@ -90,7 +91,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Left alone, it would be a zombie as long as ecli runs.
+        // Without this, it would stay a zombie as long as ecli runs.
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.try_wait();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What /proc says of a process: which program it is, and the executable parts of its memory.
+//! Reads about a process in /proc: which program it is, and the executable parts of its memory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,13 +13,14 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::files::{Files, Id};
 
-/// Tells one program run from another under the same process number.
+/// Distinguishes program runs with the same process ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Image {
-    /// When the process began, in clock ticks since boot: another one for a number used again.
+    /// When the process began, in clock ticks since boot. It differs if the process ID was reused.
     start: u64,
-    /// Where code begins, code ends, and the stack begins: others after an exec. All 0 when the
-    /// memory is gone (a zombie) and in the kernel's threads; 1, 1, 0 for who may not trace it.
+    /// The beginning and end of code, and the beginning of the stack, which change with an exec.
+    /// All are 0 if the memory is gone (a zombie) and in kernel threads; 1, 1, 0 without permission
+    /// to trace the process.
     places: [u64; 3],
 }
 
@@ -27,7 +28,7 @@ impl Image {
     /// Reads `/proc/PID/stat`: proc_pid_stat(5), fields 22, 26, 27 and 28.
     pub(crate) fn read(process: &Path) -> Option<Image> {
         let stat = fs::read(process.join("stat")).ok()?;
-        // The name in parentheses may hold anything, parentheses too.
+        // The name in parentheses may contain any characters, including parentheses.
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let rest = String::from_utf8_lossy(stat.get(end + 1..)?);
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -35,21 +36,21 @@ impl Image {
         Some(Image { start: field(22)?, places: [field(26)?, field(27)?, field(28)?] })
     }
 
-    /// Whether `now`, of the same number, is what is left of this process.
+    /// Whether `now`, with the same process ID, is this process after its end.
     pub(crate) fn ended_as(&self, now: &Image) -> bool {
         self.start == now.start && self.places != [0; 3] && now.places == [0; 3]
     }
 }
 
-/// What is behind an executable part of memory.
+/// What an executable part of memory is backed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backing {
     /// An ELF file.
     File(Id),
-    /// Memory, or a file that is no ELF file, or could not be opened: its code may have been made at
+    /// Memory, or a file that is not an ELF file or cannot be opened. Its code may be generated at
     /// run time.
     Made,
-    /// Something of the kernel.
+    /// Code of the kernel.
     Other,
 }
 
@@ -57,23 +58,24 @@ pub(crate) enum Backing {
 #[derive(Debug)]
 pub(crate) struct Mapping {
     pub start: u64,
-    /// The first address behind it.
+    /// The end address, exclusive.
     pub end: u64,
-    /// Where in the file it begins.
+    /// The offset in the file.
     pub offset: u64,
     pub backing: Backing,
-    /// The file's name, or a word in brackets.
+    /// The file's name, or a name in brackets.
     pub module: Rc<str>,
 }
 
-/// How many executable mappings of a process are read: a process may have 65,530 mappings.
+/// The maximum number of executable mappings to read. A process may have 65,530 mappings.
 pub(crate) const MOST: usize = 16 << 10;
 
-/// Bytes that are read of a process' list of mappings: a path in it may have 4 KB.
+/// The maximum number of bytes to read from a process's list of mappings. A path in it may have 4
+/// KB.
 pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads the executable mappings of a process, sorted by address, and has their files kept open.
-/// Says also whether there were more than are read.
+/// Reads the executable mappings of a process, sorted by address, and keeps their files open. Also
+/// returns whether there were more than the maximum.
 pub(crate) fn read(process: &Path, files: &mut Files) -> (Vec<Mapping>, bool) {
     let Ok(maps) = File::open(process.join("maps")) else { return (Vec::new(), false) };
     let mut maps = BufReader::with_capacity(1 << 16, maps.take(MAX_BYTES));
@@ -93,7 +95,7 @@ pub(crate) fn read(process: &Path, files: &mut Files) -> (Vec<Mapping>, bool) {
     (found, is_cut)
 }
 
-/// A line of `/proc/PID/maps`, of executable memory.
+/// A line of `/proc/PID/maps` for executable memory.
 struct Line<'a> {
     start: u64,
     end: u64,
@@ -104,7 +106,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE      PATH`: proc_pid_maps(5).
+    /// Parses `START-END PERMISSIONS OFFSET MAJOR:MINOR INODE      PATH` (proc_pid_maps(5)).
     fn parse(line: &'a [u8]) -> Option<Line<'a>> {
         let mut fields = line.splitn(6, |byte| *byte == b' ');
         let mut field = || std::str::from_utf8(fields.next()?).ok();
@@ -145,7 +147,7 @@ fn mapping(line: &Line<'_>, process: &Path, files: &mut Files) -> Mapping {
     Mapping { start, end, offset, backing, module }
 }
 
-/// Every 64-bit process has the same one, and so has this program; one of 32 bits has another.
+/// All 64-bit processes have the same vDSO, including this one; 32-bit processes have another.
 fn vdso(line: &Line<'_>, files: &mut Files) -> Backing {
     match files.vdso() {
         Some((id, size)) if line.end - line.start == size && line.start >> 32 != 0 => {
@@ -155,29 +157,29 @@ fn vdso(line: &Line<'_>, files: &mut Files) -> Backing {
     }
 }
 
-/// Opens a mapped file: itself where this user may, even if it was deleted; else by its path, as
-/// the process sees it.
+/// Opens a mapped file: the file itself if permitted, even if it was deleted; otherwise by its
+/// path, as the process sees it.
 fn open(line: &Line<'_>, process: &Path) -> Option<File> {
     let itself = process.join("map_files").join(format!("{:x}-{:x}", line.start, line.end));
     match fs::metadata(&itself) {
-        // Not every kind of file may be opened without an effect.
+        // Opening some kinds of files has effects.
         Ok(data) if !data.is_file() => return None,
         Ok(_) => File::open(&itself).ok(),
         Err(_) => None,
     }
     .or_else(|| {
         let file = inside(process, line.path, OFlags::empty())?;
-        // A file of another device may have the same number, but not under the same path as well.
+        // A file on another device may have the same inode number, but hardly at the same path.
         (file.metadata().ok()?.ino() == line.inode).then_some(file)
     })
 }
 
-/// Opens a regular file by its path in the mount namespace of a process; none where `refused` flags
-/// do not allow it.
+/// Opens a regular file by its path in the mount namespace of a process; `None` if the flags
+/// `refused` do not allow it.
 pub(crate) fn inside(process: &Path, path: &[u8], refused: OFlags) -> Option<File> {
     let at = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(process.join("root"), at, Mode::empty()).ok()?;
-    // Symbolic links are followed within that root. What is no file must not block.
+    // Symbolic links resolve within that root. `O_NONBLOCK` keeps the open of a pipe from blocking.
     let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | refused;
     let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let path = OsStr::from_bytes(path);

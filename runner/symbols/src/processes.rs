@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is remembered of processes, and when it is looked at again.
+//! Recorded processes, and when each is inspected again.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,32 +11,32 @@ use super::frame::CodeAddress;
 use super::jit::Jit;
 use super::maps::{self, Backing, Image, Mapping};
 
-/// How many processes are remembered. A usual one takes 1 KiB, a browser 20 KiB.
+/// The maximum number of recorded processes. A usual one takes 1 KiB, a browser 20 KiB.
 const MAX_PROCESSES: usize = 4096;
 
-/// How many processes' tables of made code are remembered; each has a limit of 4 MiB.
+/// The maximum number of processes with tables of generated code. Each table is limited to 4 MiB.
 const MAX_JITS: usize = 8;
 
-/// For so long it is not asked whether a process is still the same program, which takes 20 µs. If
-/// another one has its number meanwhile, that is mostly seen by its strange addresses.
+/// During this time, ecli does not check whether a process is still the same program, which takes
+/// 20 µs. If its ID is reused meanwhile, unknown addresses usually reveal that.
 pub(crate) const FRESH: Duration = Duration::from_millis(200);
 
-/// How long to wait before reading maps again that lacked an address, after this did not help:
-/// doubled each time. Stacks often hold addresses that are none.
+/// How long to wait before reading mappings again if an address is still missing; doubled each
+/// time. Stacks often contain values that are not addresses.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 #[derive(Debug)]
 struct Process {
-    /// Another one for each reading of the mappings.
+    /// Changes with each reading of the mappings.
     generation: u64,
-    /// None for a process that was never seen alive.
+    /// `None` for a process that was never seen alive.
     image: Option<Image>,
     mappings: Vec<Mapping>,
-    /// When the image was compared last.
+    /// When the image was last compared.
     checked: Instant,
     /// When the mappings were read.
     read: Instant,
-    /// How long to wait from then on.
+    /// How long to wait after that.
     pause: Duration,
 }
 
@@ -45,7 +45,7 @@ struct Process {
 pub(crate) struct Located {
     pub backing: Backing,
     pub module: Rc<str>,
-    /// Where in the file.
+    /// The offset in the file.
     pub place: CodeAddress,
 }
 
@@ -66,7 +66,7 @@ impl Process {
     }
 }
 
-/// How many addresses could get a name only by looking at the process again.
+/// The number of addresses that can get a name only if the process is inspected again.
 fn missing(located: &[Option<Located>], has_jit: bool, files: &mut Files) -> usize {
     let mut is_missing = |located: &Option<Located>| match located.as_ref().map(|at| at.backing) {
         None => true,
@@ -77,16 +77,16 @@ fn missing(located: &[Option<Located>], has_jit: bool, files: &mut Files) -> usi
     located.iter().filter(|located| is_missing(located)).count()
 }
 
-/// The processes that were noted.
+/// The recorded processes.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    /// `/proc`; something else in tests.
+    /// `/proc`; another directory in tests.
     proc: PathBuf,
     known: Recent<u32, Process>,
     jits: Recent<u32, Jit>,
-    /// How often mappings were read.
+    /// The number of times mappings were read.
     readings: u64,
-    /// What was given up since that was told.
+    /// Messages about what was given up.
     given_up: Vec<String>,
 }
 
@@ -101,17 +101,17 @@ impl Processes {
         }
     }
 
-    /// A number that changes when what is known of a process does; 0 where nothing is known.
+    /// A number that changes when the data about a process does; 0 if there is none.
     pub(crate) fn generation(&mut self, pid: u32) -> u64 {
         self.known.get(&pid).map_or(0, |process| process.generation)
     }
 
-    /// What was given up since this was last asked, in words.
+    /// Messages about what was given up since the last call.
     pub(crate) fn given_up(&mut self) -> Vec<String> {
         std::mem::take(&mut self.given_up)
     }
 
-    /// Makes sure that a process is known, and that what is known is of this one.
+    /// Records a process, or updates its record if it is another program now.
     pub(crate) fn note(&mut self, pid: u32, files: &mut Files, now: Instant) {
         if let Some(process) = self.known.get(&pid) {
             if now.duration_since(process.checked) < FRESH {
@@ -119,7 +119,7 @@ impl Processes {
             }
             process.checked = now;
             match (process.image, Image::read(&self.proc.join(pid.to_string()))) {
-                // It ended; what is known of it stays.
+                // It has ended; its record stays.
                 (_, None) => return,
                 (Some(then), Some(image)) if then == image || then.ended_as(&image) => return,
                 _ => {}
@@ -128,8 +128,8 @@ impl Processes {
         self.read(pid, files, now);
     }
 
-    /// What is mapped at each of the addresses. The mappings are read again if some are in none of
-    /// them, since libraries are loaded and code is made at any time.
+    /// Finds what is mapped at each address. If some addresses are in no mapping, the mappings are
+    /// read again, because libraries are loaded and code is generated at any time.
     pub(crate) fn locate(
         &mut self,
         pid: u32,
@@ -155,7 +155,7 @@ impl Processes {
         located
     }
 
-    /// What the process tells of code that it makes, up to now.
+    /// The current list of a process's generated code.
     pub(crate) fn jit(&mut self, pid: u32) -> Option<&Jit> {
         let jit = self.jits.get(&pid)?;
         if let Some(what) = jit.read_on() {
@@ -172,7 +172,7 @@ impl Processes {
         let (mut mappings, mut is_cut) = maps::read(&path, files);
         let after = Image::read(&path);
         if image != after {
-            // It became another program, or ended, in between.
+            // Meanwhile, it became another program or ended.
             image = after;
             (mappings, is_cut) = maps::read(&path, files);
         }

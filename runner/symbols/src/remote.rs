@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Asks the [`worker`] for the names of user addresses, and remembers its answers. Never waits for
-//! long: who asks has records to read, or is to end. What comes too late is taken with the next
-//! question.
+//! Requests the names of user addresses from the [`worker`], and caches the responses. It never
+//! waits for long, because its caller has records to read or is about to end. Late responses are
+//! taken with the next request.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
@@ -21,23 +21,24 @@ use super::setup::Setup;
 use super::wire::{MAX_PLACES, Reply, Request};
 use super::worker;
 
-/// How long the worker may take for one process, without and with source lines, until it is ended.
+/// How long the worker may take for one process, without and with source lines, before it is ended.
 const STUCK: Duration = Duration::from_secs(2);
 const STUCK_WITH_LINES: Duration = Duration::from_secs(30);
 
-/// How often the worker is started again.
+/// The maximum number of times the worker is started.
 const MOST_STARTS: u32 = 8;
 
-/// How many messages on what was given up are shown.
+/// The maximum number of messages about what was given up.
 const MOST_TOLD: u32 = 4;
 
-/// How many processes are remembered whose names were not found in time.
+/// The maximum number of processes for which late names are reported.
 const MAX_LATE: usize = 1024;
 
-/// Notes that may wait for their answers. More are left out: a process is noted again soon.
+/// The maximum number of notes in transit. Further notes are dropped, because a process is noted
+/// again soon.
 const MOST_NOTES: usize = 64;
 
-/// The worker, seen from outside.
+/// The client of the worker.
 #[derive(Debug)]
 pub(crate) struct Remote {
     setup: Setup,
@@ -45,26 +46,26 @@ pub(crate) struct Remote {
     link: Option<Link>,
     starts: u32,
     known: HashMap<u32, Known>,
-    /// StackFrames in `known`.
+    /// The number of `StackFrames` in `known`.
     frames: usize,
-    /// Processes that the worker did not survive.
+    /// Processes during whose requests the worker failed.
     given_up: HashSet<u32>,
-    /// Processes whose names were not found in time.
+    /// Processes whose names were late.
     late: HashSet<u32>,
     told: u32,
 }
 
-/// What is known of a process.
+/// Cached data about a process.
 #[derive(Debug)]
 struct Known {
     generation: u64,
-    /// When the worker said last that it is so.
+    /// When the worker last confirmed it.
     checked: Instant,
     frames: HashMap<CodeAddress, StackFrames>,
 }
 
 impl Remote {
-    /// Starts nothing yet.
+    /// A client that has not started a worker.
     pub(crate) fn new(setup: Setup, patience: Patience) -> Remote {
         Remote {
             budget: Budget::new(patience),
@@ -79,19 +80,19 @@ impl Remote {
         }
     }
 
-    /// Whether the run ends.
+    /// Whether the run has ended.
     pub(crate) fn is_hurried(&self) -> bool {
         self.budget.is_last()
     }
 
-    /// Starts the worker now, rather than with the first question.
+    /// Starts the worker now, not with the first request.
     pub(crate) fn warm(&mut self) {
         if self.link.is_none() {
             self.start();
         }
     }
 
-    /// Has a process looked at, without waiting for it.
+    /// Requests that a process is inspected, without waiting.
     pub(crate) fn note(&mut self, pid: u32) {
         self.collect();
         if self.is_fresh(pid) || self.given_up.contains(&pid) {
@@ -104,7 +105,7 @@ impl Remote {
         }
     }
 
-    /// The frames of addresses of a process: without names where they are not known in time.
+    /// The frames of addresses of a process. Names that are not available in time are missing.
     pub(crate) fn frames(&mut self, pid: u32, places: &[CodeAddress]) -> Vec<StackFrames> {
         self.collect();
         let is_known = self.is_fresh(pid)
@@ -132,7 +133,7 @@ impl Remote {
         self.known.get(&pid).is_some_and(|known| known.checked.elapsed() < FRESH)
     }
 
-    /// What the worker says of addresses; none where it does not say so in time.
+    /// The worker's response for addresses; `None` if it does not arrive in time.
     fn ask(
         &mut self,
         pid: u32,
@@ -145,7 +146,7 @@ impl Remote {
         self.wait(id)
     }
 
-    /// Tells once of a process that names were not found in time.
+    /// Reports once for a process that names were late.
     fn is_late(&mut self, pid: u32) {
         if self.late.len() < MAX_LATE && !self.given_up.contains(&pid) && self.late.insert(pid) {
             let text = format!(
@@ -156,7 +157,7 @@ impl Remote {
         }
     }
 
-    /// Sends a question; its number, if the worker runs and takes it.
+    /// Sends a request. Returns its number if the worker runs and accepts it.
     fn send(&mut self, pid: u32, places: Vec<CodeAddress>) -> Option<u32> {
         if self.link.is_none() {
             self.start();
@@ -174,7 +175,7 @@ impl Remote {
                 link.pending.push_back(Pending { id, pid, places: request.places });
                 Some(id)
             }
-            // It has not read what it was asked before.
+            // It has not read earlier requests.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             _ => {
                 self.lose("it cannot be written to");
@@ -212,7 +213,7 @@ impl Remote {
         }
     }
 
-    /// Takes the answers that have come. Ends a worker that is stuck.
+    /// Takes the responses that have arrived. Ends a worker that is stuck.
     fn collect(&mut self) {
         while let Some(reply) = self.receive() {
             self.take(reply);
@@ -224,7 +225,7 @@ impl Remote {
         }
     }
 
-    /// Waits for an answer, and returns what it says; none where it does not come in time.
+    /// Waits for a response; `None` if it does not arrive in time.
     fn wait(&mut self, id: u32) -> Option<HashMap<CodeAddress, StackFrames>> {
         self.budget.ask();
         let begin = Instant::now();
@@ -247,13 +248,13 @@ impl Remote {
             if left.is_zero() {
                 return None;
             }
-            // The end of the run may come meanwhile.
+            // The run may end meanwhile.
             let slice = os::timespec(left.min(Duration::from_millis(5)));
             let _ = poll(&mut [PollFd::new(&link.stream, PollFlags::IN)], Some(&slice));
         }
     }
 
-    /// The next answer, if all of it is there.
+    /// The next response, if it is complete.
     fn receive(&mut self) -> Option<Reply> {
         let link = self.link.as_mut()?;
         let why = match link.receive() {
@@ -264,7 +265,7 @@ impl Remote {
         None
     }
 
-    /// Remembers an answer. Returns what it says of each place.
+    /// Caches a response. Returns the frames of each address.
     fn take(&mut self, reply: Reply) -> Option<HashMap<CodeAddress, StackFrames>> {
         let is_answer =
             |asked: &Pending| asked.id == reply.id && asked.places.len() == reply.found.len();
@@ -288,7 +289,7 @@ impl Remote {
             checked: now,
             frames: HashMap::new(),
         });
-        // A process takes some room, too.
+        // A process takes some memory, too.
         self.frames += 1;
         if known.generation != reply.generation {
             known.frames.clear();
@@ -303,14 +304,14 @@ impl Remote {
         Some(asked.places.into_iter().zip(reply.found.into_iter().map(|f| f.frames)).collect())
     }
 
-    /// Ends the worker. The process that it worked on is not looked at again.
+    /// Ends the worker. The process of its current request is not inspected again.
     fn lose(&mut self, why: &str) {
         let Some(mut link) = self.link.take() else { return };
         let ended = link.end();
         let Some(asked) = link.pending.front() else { return };
         self.given_up.insert(asked.pid);
         let how = match ended {
-            // As Rust ends a program that gets no memory.
+            // Rust aborts a program that runs out of memory.
             Some(libc::SIGABRT) => "it needs more memory than --max-memory allows".to_owned(),
             Some(signal) => format!("signal {signal}"),
             None => why.to_owned(),
@@ -345,11 +346,11 @@ mod tests {
     use super::*;
 
     fn remote(patience: Patience) -> Remote {
-        // Tests bring a worker of their own.
+        // Tests provide a worker.
         Remote::new(Setup::none(), patience)
     }
 
-    /// A worker that is a thread.
+    /// A worker in a thread.
     fn with_worker(remote: &mut Remote, work: impl FnOnce(UnixStream) + Send + 'static) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
@@ -402,7 +403,7 @@ mod tests {
         }
         let waited = begin.elapsed();
         assert!(waited < Duration::from_secs(1), "{waited:?}");
-        // Who was asked for first is to blame.
+        // The oldest request is to blame.
         remote.link.as_mut().unwrap().since = begin.checked_sub(STUCK).unwrap();
         remote.collect();
         assert!(remote.link.is_none() && remote.given_up.contains(&1), "{:?}", remote.given_up);
@@ -439,7 +440,7 @@ mod tests {
             with_worker(&mut remote, move |mut stream| {
                 let _ = stream.read(&mut [0; 64]);
                 let _ = stream.write_all(&answer);
-                // Until the other side has had enough.
+                // Until the other end gives up.
                 let _ = stream.read(&mut [0; 64]);
             });
             assert_eq!(name(&remote.frames(8, &[CodeAddress::Exact(5)])), None);

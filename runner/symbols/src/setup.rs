@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! What the worker is started with.
+//! The settings of the worker.
 
 use std::path::PathBuf;
 
 use bpfpack_failure::talk::Talk;
 
-/// What the worker is started with.
+/// The settings of the worker.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The program that becomes the worker: ecli.
     pub program: PathBuf,
-    /// Source files and lines are wanted.
+    /// Whether to find source files and lines.
     pub lines: bool,
-    /// Bytes of memory that the worker may have.
+    /// The memory limit of the worker in bytes.
     pub memory: u64,
-    /// Where warnings on what was given up go.
+    /// Prints warnings about what was given up.
     pub talk: Talk,
 }
 

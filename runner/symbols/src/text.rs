@@ -6,11 +6,11 @@ use std::io::Write as _;
 use super::frame::StackFrame;
 use bpfpack_schemas::printable;
 
-/// Appends a frame: `name+0x1a [module]`, or `0x7f12345678 [module+0x5678]` where it has no name;
-/// where the line is known, ` file:line` behind it.
+/// Appends a frame: `name+0x1a [module]`, or `0x7f12345678 [module+0x5678]` without a name; if the
+/// line is known, followed by ` file:line`.
 ///
-/// `address` is what the stack says: the frame itself may be shared by several processes, which
-/// have the file at different addresses.
+/// `address` is the one in the stack. The frame itself may be shared by processes that map the file
+/// at different addresses.
 pub fn write_frame(address: u64, frame: &StackFrame, out: &mut Vec<u8>) {
     match &frame.name {
         Some(name) => {
@@ -23,7 +23,7 @@ pub fn write_frame(address: u64, frame: &StackFrame, out: &mut Vec<u8>) {
         None => drop(write!(out, "{address:#x}")),
     }
     if let Some(module) = &frame.module {
-        // What is no file has brackets already, and offsets into it say nothing.
+        // A module that is not a file has brackets already, and offsets in it are meaningless.
         let is_file = !module.starts_with('[');
         out.extend_from_slice(if is_file { b" [" } else { b" " });
         printable::append(module.as_bytes(), out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What is said between [`super::remote`] and [`super::worker`]: messages with their length before
-//! them, numbers in the machine's own order. Neither side trusts the other to keep to this: the
-//! worker reads what other processes wrote.
+//! The messages between [`super::remote`] and [`super::worker`]: each is preceded by its length,
+//! with numbers in native byte order. Neither side trusts the other, because the worker reads what
+//! other processes wrote.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,43 +9,43 @@ use std::rc::Rc;
 use super::engine::Found;
 use super::frame::{CodeAddress, StackFrame, StackFrames};
 
-/// Bytes of a message, its length not counted.
+/// The maximum size of a message in bytes, without its length.
 pub(crate) const MAX_MESSAGE: usize = 4 << 20;
 
-/// Addresses of a request: a stack has 127.
+/// The maximum number of addresses in a request; a stack has 127.
 pub(crate) const MAX_PLACES: usize = 4096;
 
-/// Bytes of a name.
+/// The maximum length of a name in bytes.
 const MAX_TEXT: usize = 4 << 10;
 
-/// A question.
+/// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Comes back with the answer.
+    /// Returned with the response.
     pub id: u32,
     pub pid: u32,
-    /// Where none are, the process is only looked at.
+    /// The addresses; if there are none, the process is only inspected.
     pub places: Vec<CodeAddress>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     pub id: u32,
-    /// Changes when what is known of the process does.
+    /// Changes when the data about the process does.
     pub generation: u64,
-    /// The frames of each place.
+    /// The frames of each address.
     pub found: Vec<Found>,
-    /// What was given up since the last answer.
+    /// Messages about what was given up since the last response.
     pub given_up: Vec<String>,
 }
 
-/// A message that breaks the rules.
+/// A message that is not valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 impl Request {
-    /// As a message.
+    /// Encodes it with its length.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; 4];
         out.extend(self.id.to_ne_bytes());
@@ -57,7 +57,7 @@ impl Request {
         with_length(out)
     }
 
-    /// From a message without its length.
+    /// Decodes a message without its length.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
         let mut input = Input(bytes);
         let (id, pid) = (input.u32()?, input.u32()?);
@@ -74,7 +74,7 @@ impl Request {
 }
 
 impl Reply {
-    /// As a message.
+    /// Encodes it with its length.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; 4];
         out.extend(self.id.to_ne_bytes());
@@ -94,10 +94,10 @@ impl Reply {
         with_length(out)
     }
 
-    /// From a message without its length.
+    /// Decodes a message without its length.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Reply, Malformed> {
         let mut input = Input(bytes);
-        // A stack has the same module many times.
+        // A stack has the same module many times, so share its name.
         let mut texts = HashMap::new();
         let mut reply = Reply { id: input.u32()?, generation: input.u64()?, ..Reply::default() };
         for _ in 0..input.count()? {
@@ -118,7 +118,7 @@ impl Reply {
     }
 }
 
-/// The length of a message that is to be read.
+/// The length of the next message.
 pub(crate) fn length(bytes: [u8; 4]) -> Result<usize, Malformed> {
     let length = u32::from_ne_bytes(bytes) as usize;
     if length <= MAX_MESSAGE { Ok(length) } else { Err(Malformed) }
@@ -140,7 +140,7 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Bits of a frame's first byte: what it has.
+/// Bits of a frame's first byte: the parts that it has.
 mod has {
     pub(super) const NAME: u8 = 1;
     pub(super) const MODULE: u8 = 2;
@@ -167,7 +167,7 @@ fn put_frame(frame: &StackFrame, out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes that are left.
+/// The remaining bytes.
 struct Input<'b>(&'b [u8]);
 
 impl<'b> Input<'b> {
@@ -189,7 +189,7 @@ impl<'b> Input<'b> {
         self.array().map(u64::from_ne_bytes)
     }
 
-    /// How many of something follow: each has a byte at least.
+    /// A number of elements, each of which has at least one byte.
     fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.u32()? as usize;
         if count <= self.0.len() { Ok(count) } else { Err(Malformed) }
@@ -246,7 +246,7 @@ mod tests {
         let back = Reply::decode(&bytes[4..]).unwrap();
         assert_eq!((back.id, back.generation, &*back.given_up[0]), (7, 1, "why"));
         assert_eq!((&back.found[0].frames, back.found[0].is_settled), (&frames, true));
-        // Cut anywhere, or with more behind it, it is none.
+        // A truncated or extended message is not valid.
         for end in 0..bytes.len() - 4 {
             assert!(Reply::decode(&bytes[4..4 + end]).is_err(), "{end}");
         }

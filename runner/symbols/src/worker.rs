@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The process that reads other processes' files for ecli: ecli itself, under another name. What
-//! it reads can be made to take all memory or all time, or vanish while it is mapped; then this
-//! process ends, and ecli goes on without the names.
+//! The process that reads other processes' files for ecli: ecli under another name. These files can
+//! be made to exhaust memory or time, or may vanish while they are mapped. Then this process ends,
+//! and ecli continues without the names.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -15,10 +15,10 @@ use super::setup::Setup;
 use super::wire::{self, Reply, Request};
 use bpfpack_sys::Signals;
 
-/// The first word of the command line, by which ecli knows that it is to be the worker.
+/// The first word of its command line, which tells ecli to be the worker.
 const NAME: &str = "ecli-symbols";
 
-/// Starts the worker, with the other end of `stream` as its standard input.
+/// The command that starts the worker, with the other end of `stream` as its standard input.
 pub fn command(setup: &Setup, stream: UnixStream) -> Command {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new(&setup.program);
@@ -28,7 +28,7 @@ pub fn command(setup: &Setup, stream: UnixStream) -> Command {
         .arg(setup.memory.to_string())
         .env_clear()
         .current_dir("/")
-        // Ctrl-C goes to all processes of a group: this one ends when ecli does.
+        // Ctrl-C reaches all processes of a group, but this one ends when ecli does.
         .process_group(0)
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(stream)))
         .stdout(Stdio::null())
@@ -36,7 +36,7 @@ pub fn command(setup: &Setup, stream: UnixStream) -> Command {
     command
 }
 
-/// Runs the worker where the command line asks for it; else returns none, and does nothing.
+/// Runs the worker if the command line asks for it; otherwise returns `None` at once.
 pub fn run_if_asked() -> Option<ExitCode> {
     let mut words = std::env::args_os();
     if words.next()? != NAME {
@@ -51,11 +51,11 @@ pub fn run_if_asked() -> Option<ExitCode> {
 }
 
 fn run(lines: bool, memory: u64) -> io::Result<()> {
-    // The end of ecli closes the stream, and that ends this process. While it is held up by a file,
-    // it would not see it.
+    // The end of ecli closes the stream, which ends this process. It would not notice that while a
+    // file blocks it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let _signals = Signals::catch()?;
-    // The program's path is one of /proc, which says nothing to who lists processes.
+    // The program's path is in /proc, which is meaningless in process lists.
     rustix::thread::set_name(c"ecli-symbols")?;
     let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     rustix::process::setrlimit(Resource::Data, limit(memory))?;
@@ -64,10 +64,10 @@ fn run(lines: bool, memory: u64) -> io::Result<()> {
     serve(stream, &mut Engine::new(lines))
 }
 
-/// Answers questions until the other side closes the stream.
+/// Handles requests until the other end closes the stream.
 ///
 /// # Errors
-/// When the stream fails, or a question is none.
+/// Returns an error if the stream fails, or if a request is malformed.
 pub fn serve(mut stream: UnixStream, engine: &mut Engine) -> io::Result<()> {
     let malformed = |_| io::Error::from(io::ErrorKind::InvalidData);
     loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Filters of the traffic of an interface, as rtnetlink(7) lists them.
+//! Queries the traffic filters of an interface by rtnetlink(7).
 
 use std::io;
 
@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 const GET: u16 = 46;
 const NEW: u16 = 44;
 
-/// `NLM_F_REQUEST | NLM_F_DUMP`, and the messages that end an answer (linux/netlink.h).
+/// `NLM_F_REQUEST | NLM_F_DUMP`, and the messages that end a response (linux/netlink.h).
 const DUMP: u16 = 0x301;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -18,16 +18,16 @@ const DONE: u16 = 3;
 const INGRESS: u32 = 0xffff_fff2;
 const EGRESS: u32 = 0xffff_fff3;
 
-/// Bytes of a message's header.
+/// Size of a message header in bytes.
 const HEADER: usize = 16;
 
 /// Whether the clsact qdisc of an interface has filters.
 ///
 /// # Errors
-/// When the kernel does not answer.
+/// Returns an error if the kernel does not respond.
 pub fn has_filters(interface: i32) -> io::Result<bool> {
     for hook in [INGRESS, EGRESS] {
-        // The protocol of the number 0: `NETLINK_ROUTE`.
+        // Protocol 0 is `NETLINK_ROUTE`.
         let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
         let socket = rustix::net::socket_with(family, SocketType::RAW, flags, None)?;
         rustix::net::send(&socket, &request(interface, hook), SendFlags::empty())?;
@@ -49,7 +49,7 @@ fn request(interface: i32, hook: u32) -> Vec<u8> {
     bytes.extend(36u32.to_ne_bytes());
     bytes.extend(GET.to_ne_bytes());
     bytes.extend(DUMP.to_ne_bytes());
-    // Number and sender.
+    // Sequence number and sender.
     bytes.extend([0; 8]);
     // `struct tcmsg`: family and padding, interface, handle, parent, info.
     bytes.extend([0; 4]);
@@ -62,11 +62,11 @@ fn request(interface: i32, hook: u32) -> Vec<u8> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    /// There is a filter.
+    /// A filter.
     Filter,
-    /// There is none.
+    /// The end of the list.
     End,
-    /// Another message follows.
+    /// More messages follow.
     More,
 }
 

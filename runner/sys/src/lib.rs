@@ -26,8 +26,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use signals::Signals;
 
-/// Makes the allocator keep so many bytes that are free, instead of giving them back to the kernel at
-/// once: a reading uses again what the one before freed, without a page fault for each page.
+/// Makes the allocator keep up to `bytes` of freed memory instead of returning it to the kernel at
+/// once, so that a reading reuses what the previous one freed without a page fault for each page.
+/// Has no effect unless the C library is glibc.
 pub fn keep_freed_memory(bytes: u32) {
     let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
     #[cfg(target_env = "gnu")]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A map of the kernel, with the sizes that the kernel says it has. The kernel reads and writes as
-//! many bytes as the map's sizes say: each call compares the buffers with them first.
+//! A map with the sizes that the kernel reports. The kernel reads and writes buffers according to
+//! these sizes, so each call first compares the buffers with them.
 
 use std::ffi::c_void;
 use std::io;
@@ -15,15 +15,15 @@ pub struct Map {
     sizes: Sizes,
 }
 
-/// What a map can hold. It stays the same as long as the map exists.
+/// The sizes of a map, which do not change as long as the map exists.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     map_type: MapType,
-    /// Bytes of a key; 0 where there are none.
+    /// Size of a key in bytes; 0 if there are no keys.
     key: usize,
-    /// Bytes of a value, on one CPU where there is one for each.
+    /// Size of a value in bytes; in a per-CPU map, on one CPU.
     value: usize,
-    /// How many values a key has, where there is one for each CPU.
+    /// The number of values per key, in a per-CPU map.
     cpus: Option<usize>,
     max_entries: u32,
 }
@@ -31,33 +31,34 @@ struct Sizes {
 /// A call of `BPF_MAP_LOOKUP_BATCH`.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    /// Where to go on, from the call before; none at first.
+    /// The position after the previous call; `None` for the first call.
     pub from: Option<&'a [u8]>,
-    /// Where to go on the next time: like `from`, at least [`Map::position_size`] bytes.
+    /// Receives the position for the next call: at least [`Map::position_size`] bytes.
     pub next: &'a mut [u8],
-    /// Room for `count` keys.
+    /// Receives `count` keys.
     pub keys: &'a mut [u8],
-    /// Room for `count` values.
+    /// Receives `count` values.
     pub values: &'a mut [u8],
-    /// How many elements there is room for.
+    /// The maximum number of elements.
     pub count: u32,
 }
 
 impl Map {
-    /// Keeps the map of a descriptor open, and asks the kernel for its sizes.
+    /// Duplicates the descriptor of a map, and queries its sizes.
     ///
     /// # Errors
-    /// `EINVAL` where the descriptor is no object of BPF, `EMFILE` when there is no room for another.
+    /// Returns `EINVAL` if the descriptor is not a BPF object, and `EMFILE` if no more files can be
+    /// opened.
     pub fn of(map: &impl AsFd) -> io::Result<Map> {
         let fd = map.as_fd().try_clone_to_owned()?;
         let sizes = Sizes::of(fd.as_fd())?;
         Ok(Map { fd, sizes })
     }
 
-    /// Makes an array of one element of this many bytes, which can be mapped into memory.
+    /// Creates an array with one element of this size in bytes, which can be mapped into memory.
     ///
     /// # Errors
-    /// `EINVAL` where the kernel has no such maps: before 5.5.
+    /// Returns `EINVAL` if the kernel does not support such maps, as before 5.5.
     pub fn array_in_memory(name: &str, size: usize) -> io::Result<Map> {
         let name = std::ffi::CString::new(name)?;
         let size = u32::try_from(size).map_err(|_| invalid())?;
@@ -66,7 +67,8 @@ impl Map {
             map_flags: libbpf_sys::BPF_F_MMAPABLE,
             ..Default::default()
         };
-        // SAFETY: the name ends in a zero, the options are as large as they say; both are copied.
+        // SAFETY: the name is zero-terminated, the options have the given size; the kernel copies
+        // both.
         let fd = unsafe {
             libbpf_sys::bpf_map_create(
                 libbpf_sys::BPF_MAP_TYPE_ARRAY,
@@ -80,14 +82,14 @@ impl Map {
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(-fd));
         }
-        // SAFETY: the kernel just made this descriptor, and nobody else has it.
+        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let sizes = Sizes::of(fd.as_fd())?;
         Ok(Map { fd, sizes })
     }
 
-    /// A map that does not exist, with these sizes: each call that reaches the kernel fails, with
-    /// `EBADF` where nothing keeps the user from it.
+    /// For tests: a map that does not exist, with these sizes. Each call that reaches the kernel
+    /// fails, with `EBADF` if the user has permission.
     #[cfg(any(test, fuzzing, feature = "fixtures"))]
     pub fn fake(map_type: MapType, key: usize, value: usize, max_entries: u32) -> Map {
         use rustix::fs::{Mode, OFlags, open};
@@ -95,14 +97,14 @@ impl Map {
         Map { fd, sizes: Sizes { map_type, key, value, cpus: None, max_entries } }
     }
 
-    /// The same with a value for each of these CPUs.
+    /// The same map, with a value for each of these CPUs.
     #[cfg(any(test, feature = "fixtures"))]
     pub fn on_cpus(mut self, cpus: usize) -> Map {
         self.sizes.cpus = Some(cpus);
         self
     }
 
-    /// The same with another file in its place.
+    /// The same map with another file as its descriptor.
     #[cfg(test)]
     pub fn in_file(self, fd: OwnedFd) -> Map {
         Map { fd, ..self }
@@ -113,34 +115,34 @@ impl Map {
         self.sizes.map_type
     }
 
-    /// Bytes of a key; 0 where there are none.
+    /// Size of a key in bytes; 0 if there are no keys.
     pub fn key_size(&self) -> usize {
         self.sizes.key
     }
 
-    /// Bytes of a value, on one CPU where there is one for each.
+    /// Size of a value in bytes; in a per-CPU map, on one CPU.
     pub fn value_size(&self) -> usize {
         self.sizes.value
     }
 
-    /// Bytes that the kernel reads and writes for a value: those of all CPUs where there is one for
-    /// each, every one rounded up to a multiple of 8.
+    /// The number of bytes that the kernel reads and writes for a value. In a per-CPU map, these
+    /// are the values of all CPUs, each rounded up to a multiple of 8.
     pub fn value_bytes(&self) -> usize {
         let Sizes { value, cpus, .. } = self.sizes;
         cpus.map_or(value, |cpus| value.next_multiple_of(8) * cpus)
     }
 
-    /// How many values a key has, where there is one for each CPU.
+    /// The number of values per key, in a per-CPU map.
     pub fn cpus(&self) -> Option<usize> {
         self.sizes.cpus
     }
 
-    /// How many elements it can have; bytes in a ring buffer.
+    /// The maximum number of elements; in a ring buffer, bytes.
     pub fn max_entries(&self) -> u32 {
         self.sizes.max_entries
     }
 
-    /// Bytes of a position in a batch: a key, or the number of a bucket.
+    /// Size of a batch position in bytes: a key, or the index of a bucket.
     pub fn position_size(&self) -> usize {
         self.sizes.key.max(4)
     }
@@ -148,12 +150,12 @@ impl Map {
     /// Reads a value.
     ///
     /// # Errors
-    /// `ENOENT` where there is no such key, `EINVAL` for lengths that are not the map's sizes, and
-    /// for types that are not known here; otherwise what the kernel says, here and below.
+    /// Returns `ENOENT` if there is no such key, and `EINVAL` if a length is not the map's or the
+    /// map's type is unknown; otherwise the kernel's error, here and below.
     pub fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
         self.check(key, Some(value))?;
-        // SAFETY: key and value are as large as the kernel reads and writes for this map, as was
-        // just compared; the map is open.
+        // SAFETY: key and value are as large as the kernel reads and writes for this map, which was
+        // just checked; the map is open.
         answer(unsafe {
             libbpf_sys::bpf_map_lookup_elem_flags(
                 self.fd.as_raw_fd(),
@@ -164,10 +166,10 @@ impl Map {
         })
     }
 
-    /// Reads a value, and removes it in the same step.
+    /// Reads and removes a value in one step.
     ///
     /// # Errors
-    /// As above; `EINVAL` also where the kernel has no such call for this type.
+    /// As above; also `EINVAL` if the kernel does not support this call for the map's type.
     pub fn take(&self, key: &[u8], value: &mut [u8], flags: u64) -> io::Result<()> {
         self.check(key, Some(value))?;
         // SAFETY: as in `lookup`.
@@ -210,26 +212,26 @@ impl Map {
         })
     }
 
-    /// The key behind `key`, or the first one.
+    /// Returns the key after `key`, or the first one.
     ///
     /// # Errors
-    /// `ENOENT` behind the last one.
+    /// Returns `ENOENT` after the last key.
     pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<()> {
         self.check(key.unwrap_or(next), None)?;
         self.check(next, None)?;
         let key = key.map_or(std::ptr::null(), pointer);
-        // SAFETY: both buffers have the size of the map's keys, as was just compared; the map is
+        // SAFETY: both buffers have the size of the map's keys, which was just checked; the map is
         // open.
         answer(unsafe {
             libbpf_sys::bpf_map_get_next_key(self.fd.as_raw_fd(), key, next.as_mut_ptr().cast())
         })
     }
 
-    /// Reads many elements by one call; returns how many, and whether it was the last of them.
+    /// Reads many elements in one call. Returns how many, and whether the map has no more.
     ///
     /// # Errors
-    /// `ENOSPC` when a bucket holds more elements than there is room for, `EINVAL` when the kernel
-    /// or the map's type has no such call, or the buffers have no room for `count` elements.
+    /// Returns `ENOSPC` if a bucket has more elements than fit; and `EINVAL` if the kernel or the
+    /// map's type does not support this call, or if the buffers are smaller than `count` elements.
     pub fn lookup_batch(&self, batch: Batch<'_>) -> io::Result<(u32, bool)> {
         let room = batch.count as usize;
         let has_room = |buffer: &[u8], size: usize| {
@@ -246,8 +248,9 @@ impl Map {
         }
         let mut count = batch.count;
         let from = batch.from.map_or(std::ptr::null(), <[u8]>::as_ptr);
-        // SAFETY: the buffers are as large as the kernel may read and write, as was just checked:
-        // `count` elements of this map's sizes, and positions. The kernel does not write to `from`.
+        // SAFETY: the buffers are as large as the kernel may read and write, which was just
+        // checked: `count` elements of this map's sizes, and positions. The kernel does not write
+        // to `from`.
         let result = unsafe {
             libbpf_sys::bpf_map_lookup_batch(
                 self.fd.as_raw_fd(),
@@ -266,8 +269,8 @@ impl Map {
         }
     }
 
-    /// Whether [`Map::value_bytes`] is what the kernel reads and writes: types that are not known here
-    /// may have a value for each CPU.
+    /// Whether [`Map::value_bytes`] is what the kernel reads and writes. Maps of unknown types may
+    /// be per-CPU.
     fn is_known(&self) -> bool {
         self.map_type() != MapType::Unknown
     }
@@ -287,13 +290,13 @@ impl AsFd for Map {
 }
 
 impl Sizes {
-    /// What the kernel says of a map.
+    /// Queries the sizes of a map.
     fn of(map: BorrowedFd<'_>) -> io::Result<Sizes> {
-        // For a program or a link the kernel answers with another struct, which is read wrongly here:
-        // that does no harm, since no call on a map takes such a descriptor.
+        // For a program or a link, the kernel fills another struct, which is misread here. That
+        // does no harm, because no map call accepts such a descriptor.
         let mut info = libbpf_sys::bpf_map_info::default();
         let mut len = size_of::<libbpf_sys::bpf_map_info>() as u32;
-        // SAFETY: the kernel writes at most `len` bytes, and all bytes are valid in this struct.
+        // SAFETY: the kernel writes at most `len` bytes, and any bytes are valid in this struct.
         answer(unsafe {
             libbpf_sys::bpf_map_get_info_by_fd(map.as_raw_fd(), &raw mut info, &raw mut len)
         })?;
@@ -309,7 +312,7 @@ impl Sizes {
     }
 }
 
-/// Whether a map's elements have a value for each CPU.
+/// Whether a map has a value for each CPU.
 #[must_use]
 pub fn is_per_cpu(ty: MapType) -> bool {
     matches!(
@@ -325,12 +328,12 @@ fn invalid() -> io::Error {
     io::Error::from_raw_os_error(libc::EINVAL)
 }
 
-/// Where a key is; null for maps without keys, queues for one, as the kernel wants it.
+/// The address of a key. For maps without keys, such as queues, the kernel requires null.
 fn pointer(key: &[u8]) -> *const c_void {
     if key.is_empty() { std::ptr::null() } else { key.as_ptr().cast() }
 }
 
-/// What libbpf's calls return: 0, or an error's number below it.
+/// Converts a result of libbpf: 0, or a negative error number.
 pub(crate) fn answer(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) }
 }
@@ -339,8 +342,8 @@ pub(crate) fn answer(result: i32) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A call that the checks let pass: the kernel knows no map by a fake's descriptor, but has
-    /// other answers than this one.
+    /// Checks whether the size checks let a call pass. Then the kernel's error is one that they do
+    /// not return.
     #[track_caller]
     fn is_checked<T: std::fmt::Debug>(result: io::Result<T>, passes: bool) {
         let error = result.unwrap_err().raw_os_error();

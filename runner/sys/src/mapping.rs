@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Memory of a map, mapped into this process.
+//! Memory of a map that is mapped into this process.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
@@ -17,38 +17,38 @@ pub struct Mapping {
     len: usize,
 }
 
-/// What this process does with it.
+/// How this process accesses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
-    /// Reads, and writes.
+    /// Reads and writes.
     Write,
 }
 
-// SAFETY: the memory belongs to the process, not to a thread, and is only reached through a
+// SAFETY: the memory belongs to the process, not to a thread, and is accessed only through a
 // reference to its owner.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps all elements of an array that was made for it ([`Map::array_in_memory`]), to be read.
+    /// Maps all elements of an array that can be mapped ([`Map::array_in_memory`]), for reading.
     ///
     /// # Errors
-    /// `EINVAL` where the map is no such array.
+    /// Returns `EINVAL` if the map is not such an array.
     pub fn of_array(map: &Map) -> io::Result<Mapping> {
         if map.map_type() != MapType::Array {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        // The kernel lays elements out so; it maps no memory beyond the last one's page.
+        // This is the kernel's layout; it maps no memory beyond the page of the last element.
         let len = map.value_size().next_multiple_of(8).saturating_mul(map.max_entries() as usize);
-        // SAFETY: the memory of an array is elements alone, and stays as large as it is.
+        // SAFETY: the memory of an array contains only elements, and its size does not change.
         unsafe { Mapping::new(map.as_fd(), len, Access::Read, 0) }
     }
 
-    /// Maps `len` bytes of a map from an offset on.
+    /// Maps `len` bytes of a map from an offset.
     ///
     /// # Safety
-    /// The map has memory of that length there, which stays; its first number, and those that are
-    /// reached by [`Mapping::numbers`], are changed by atomic operations only.
+    /// The map must have memory of that length there, which stays. Its first number, and those that
+    /// [`Mapping::numbers`] returns, must be changed only by atomic operations.
     pub(super) unsafe fn new(
         map: BorrowedFd<'_>,
         len: usize,
@@ -59,7 +59,7 @@ impl Mapping {
             Access::Read => libc::PROT_READ,
             Access::Write => libc::PROT_READ | libc::PROT_WRITE,
         };
-        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
+        // SAFETY: a new mapping at an address that the kernel chooses affects no other memory.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -79,21 +79,22 @@ impl Mapping {
 
     /// The number in the first 8 bytes.
     pub(super) fn number(&self) -> &AtomicU64 {
-        // SAFETY: a mapping begins at a page, holds at least one, and lives as long as `self`. The
-        // kernel and this process change the number by atomic operations only.
+        // SAFETY: a mapping begins at a page, has at least one page, and lives as long as `self`.
+        // The kernel and this process change the number only by atomic operations.
         unsafe { self.start.cast().as_ref() }
     }
 
-    /// The numbers of 8 bytes in it, which the kernel may change at any time.
+    /// The 8-byte numbers in it, which the kernel may change at any time.
     pub fn numbers(&self) -> &[AtomicU64] {
-        // SAFETY: as in `number`; there are `len` bytes.
+        // SAFETY: as in `number`; the mapping has `len` bytes.
         unsafe { std::slice::from_raw_parts(self.start.cast().as_ptr(), self.len / 8) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: made by mmap with this length, unmapped once, and no reference to it is left.
+        // SAFETY: mmap returned this address for this length. It is unmapped once, and no reference
+        // to it is left.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

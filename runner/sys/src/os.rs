@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the operating system says and takes, by calls that safe libraries offer; others are in `sys`.
+//! Functions of the operating system that safe libraries offer; others are in `sys`.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -8,17 +8,16 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags};
 
-/// Opens what a descriptor of a path (`O_PATH`) stands for, and nothing else that may be at that
-/// path by now.
+/// Opens exactly the file that an `O_PATH` descriptor refers to, whatever is at its path by now.
 ///
 /// # Errors
-/// As of open(2); `ENOENT` where there is no /proc.
+/// Returns the error of open(2); `ENOENT` if there is no /proc.
 pub fn reopen(file: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Rows and columns of the terminal that standard output is; none where it is none.
+/// Rows and columns of the terminal on standard output; `None` if it is not a terminal.
 #[must_use]
 pub fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
@@ -26,28 +25,28 @@ pub fn terminal_size() -> Option<(usize, usize)> {
         .filter(|(rows, columns)| *rows > 0 && *columns > 0)
 }
 
-/// A time as poll(2) takes it.
+/// Converts a time for poll(2).
 #[must_use]
 pub fn timespec(time: Duration) -> Timespec {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }
 
-/// Nanoseconds of a time.
+/// Converts a time to nanoseconds.
 #[must_use]
 pub fn nanoseconds(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// The index of the network interface of a name, or of a number, in the network namespace of this
-/// process.
+/// Returns the index of a network interface, given its name or number, in the network namespace of
+/// this process.
 ///
 /// # Errors
-/// `ENODEV` when there is none.
+/// Returns `ENODEV` if there is no such interface.
 pub fn interface_index(name: &str) -> io::Result<u32> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice};
-    // Any socket does.
+    // A socket of any kind works.
     let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
     let index = netdevice::name_to_index(&socket, name).or_else(|error| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Perf buffers, with the event's attributes set here: libbpf 1.7's own choice leaves the sample
-//! period 0, and then kernels (6.18 for one) never wake a reader up. And perf events that run
-//! programs.
+//! Perf buffers, and perf events that run programs. The attributes of the buffer's event are set
+//! here, because libbpf 1.7 leaves the sample period 0, and then some kernels (for example 6.18)
+//! never wake a reader.
 
 use std::ffi::c_void;
 use std::io;
@@ -12,12 +12,12 @@ use libbpf_sys::{bpf_perf_event_ret, perf_event_header};
 
 use super::map::Map;
 
-/// What comes out of a perf buffer.
+/// An event of a perf buffer.
 #[derive(Debug)]
 pub enum PerfEvent<'a> {
-    /// The CPU it was written on, and a record. The kernel pads it with up to 7 bytes.
+    /// A record with its CPU. The kernel pads it with up to 7 bytes.
     Record(i32, &'a [u8]),
-    /// So many records were lost before the next one.
+    /// This number of records was lost before the next one.
     Lost(u64),
 }
 
@@ -25,29 +25,30 @@ pub enum PerfEvent<'a> {
 #[derive(Debug)]
 pub struct PerfBuffer {
     buffer: *mut libbpf_sys::perf_buffer,
-    /// libbpf clears the map's elements when the buffer goes, and knows the map by this number: were
-    /// it closed before, the number could be another map's.
+    /// libbpf clears the map's elements when the buffer is freed, and knows the map by this
+    /// descriptor number. If it were closed before, the number could be another map's.
     _map: Map,
-    /// Whether the kernel counts what is lost (`PERF_FORMAT_LOST`, from 6.0 on).
+    /// Whether the kernel counts lost records (`PERF_FORMAT_LOST`, since 6.0).
     counts: bool,
 }
 
-/// What is called for each event. A pointer to the place with the pointer goes through libbpf: the
-/// place is set for the time of a call, and null otherwise.
+/// The function that receives events. libbpf passes no context; a thread-local variable points to
+/// this reference during a call and is null otherwise.
 type Take<'t> = &'t mut dyn FnMut(PerfEvent<'_>);
 
 thread_local! {
-    /// Who takes the events of the buffer that is being read.
+    /// The function that receives events of the buffer that is being read.
     static TAKE: std::cell::Cell<*mut c_void> = const { std::cell::Cell::new(std::ptr::null_mut()) };
 }
 
 impl PerfBuffer {
-    /// Opens the buffer of a map, with this many pages for each CPU.
+    /// Opens the buffer of a map, with this number of pages per CPU.
     ///
     /// # Errors
-    /// When the map is no perf event array, the number is no power of two, or there is no memory.
+    /// Returns an error if the map is not a perf event array, if the number is not a power of two,
+    /// or if memory is exhausted.
     pub fn open(map: Map, pages: usize) -> io::Result<PerfBuffer> {
-        // libbpf computes the length of the mapping without a look at whether it overflows.
+        // libbpf does not check whether the length of the mapping overflows.
         let is_too_large = pages > isize::MAX as usize / (2 * rustix::param::page_size());
         if map.map_type() != MapType::PerfEventArray || map.key_size() != 4 || is_too_large {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -75,8 +76,8 @@ impl PerfBuffer {
         };
         attr.__bindgen_anon_1.sample_period = 1;
         attr.__bindgen_anon_2.wakeup_events = 1;
-        // SAFETY: the map is a perf event array; `attr` is valid and copied; the callback is a function
-        // that needs no context.
+        // SAFETY: the map is a perf event array; `attr` is valid and copied; the callback is a
+        // function that needs no context.
         let buffer = unsafe {
             libbpf_sys::perf_buffer__new_raw(
                 map.as_fd().as_raw_fd(),
@@ -90,7 +91,7 @@ impl PerfBuffer {
         if buffer.is_null() { Err(io::Error::last_os_error()) } else { Ok(buffer) }
     }
 
-    /// Hands all that there is now, of all CPUs, to `take`.
+    /// Passes all available events of all CPUs to `take`.
     pub fn consume(&mut self, mut take: impl FnMut(PerfEvent<'_>)) -> io::Result<()> {
         let mut take: Take<'_> = &mut take;
         TAKE.set((&raw mut take).cast());
@@ -100,7 +101,7 @@ impl PerfBuffer {
         if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
     }
 
-    /// How many records did not fit, by the kernel's own count; none where it keeps none.
+    /// The number of records that did not fit, as the kernel counts them; `None` if it does not.
     pub fn lost(&self) -> Option<u64> {
         if !self.counts {
             return None;
@@ -109,11 +110,12 @@ impl PerfBuffer {
         let cpus = unsafe { libbpf_sys::perf_buffer__buffer_cnt(self.buffer) };
         let mut lost = 0;
         for cpu in 0..cpus {
-            // SAFETY: the buffer is live, and has so many.
+            // SAFETY: the buffer is live, and `cpu` is less than its count.
             let fd = unsafe { libbpf_sys::perf_buffer__buffer_fd(self.buffer, cpu) };
-            // The format that `with_format` asks for: the event's value, then what was lost.
+            // The format that `with_format` sets: the event's value, then the number of lost
+            // records.
             let mut numbers = [0u8; 16];
-            // SAFETY: the buffer keeps the descriptor open while it lives.
+            // SAFETY: the buffer keeps the descriptor open as long as it lives.
             let fd = (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })?;
             let read = rustix::io::read(fd, &mut numbers).ok()?;
             let [.., a, b, c, d, e, f, g, h] = numbers;
@@ -125,14 +127,14 @@ impl PerfBuffer {
 
 impl AsFd for PerfBuffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the buffer is live, and keeps its descriptor open as long as it is.
+        // SAFETY: the buffer is live, and keeps its descriptor open as long as it lives.
         unsafe { BorrowedFd::borrow_raw(libbpf_sys::perf_buffer__epoll_fd(self.buffer)) }
     }
 }
 
 impl Drop for PerfBuffer {
     fn drop(&mut self) {
-        // SAFETY: made by perf_buffer__new_raw, freed once.
+        // SAFETY: perf_buffer__new_raw returned it, and it is freed once.
         unsafe { libbpf_sys::perf_buffer__free(self.buffer) }
     }
 }
@@ -148,8 +150,8 @@ extern "C" fn on_event(
     if take.is_null() {
         return libbpf_sys::LIBBPF_PERF_EVENT_CONT;
     }
-    // SAFETY: not null only while `consume` runs, on this thread, which has put it there and does
-    // not use it meanwhile.
+    // SAFETY: the pointer is not null only while `consume` runs on this thread, which set it and
+    // does not use its target meanwhile.
     let take = unsafe { &mut *take.cast::<Take<'_>>() };
     // SAFETY: libbpf passes a whole event: a header, and as many bytes as its size says.
     let (kind, bytes) = unsafe {
@@ -162,7 +164,7 @@ extern "C" fn on_event(
             let size = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
             take(PerfEvent::Record(cpu, &record[..record.len().min(size)]));
         }
-        // An id, then the count.
+        // An ID, then the count.
         (libbpf_sys::PERF_RECORD_LOST, _) => {
             let count = body.get(8..16).and_then(|bytes| bytes.try_into().ok());
             take(PerfEvent::Lost(count.map_or(0, u64::from_le_bytes)));
@@ -172,28 +174,29 @@ extern "C" fn on_event(
     libbpf_sys::LIBBPF_PERF_EVENT_CONT
 }
 
-/// Something that the kernel counts, by the numbers of `perf_event_attr`.
+/// An event that the kernel counts, by the numbers of `perf_event_attr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     /// `PERF_TYPE_*`.
     pub ty: u32,
-    /// What it is among those of the type.
+    /// The event among those of the type.
     pub config: u64,
 }
 
 /// How often an event runs a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// So many times a second.
+    /// This many times per second.
     Frequency(u64),
-    /// Each so many.
+    /// Once for this many events.
     Period(u64),
 }
 
-/// Opens what counts on a CPU. A clock counts while the CPU is not idle.
+/// Opens an event on a CPU. A clock does not count while the CPU is idle.
 ///
 /// # Errors
-/// `ENOENT` or `EOPNOTSUPP` where the machine does not count this, `ENODEV` where the CPU is offline.
+/// Returns `ENOENT` or `EOPNOTSUPP` if the machine cannot count this event, and `ENODEV` if the CPU
+/// is offline.
 pub fn counting_event(counted: Counted, rate: Rate, cpu: i32) -> io::Result<OwnedFd> {
     let mut attr = libbpf_sys::perf_event_attr {
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
@@ -211,10 +214,10 @@ pub fn counting_event(counted: Counted, rate: Rate, cpu: i32) -> io::Result<Owne
     open(&attr, cpu)
 }
 
-/// Opens a tracepoint, by the number that tracefs has for it.
+/// Opens a tracepoint by its number in tracefs.
 ///
 /// # Errors
-/// As the kernel has them.
+/// Returns the kernel's error.
 pub fn tracepoint_event(number: u64) -> io::Result<OwnedFd> {
     let attr = libbpf_sys::perf_event_attr {
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
@@ -222,12 +225,12 @@ pub fn tracepoint_event(number: u64) -> io::Result<OwnedFd> {
         config: number,
         ..Default::default()
     };
-    // A program is called on all CPUs, whatever is said here.
+    // The program runs on all CPUs regardless of this one.
     open(&attr, 0)
 }
 
 fn open(attr: &libbpf_sys::perf_event_attr, cpu: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads `attr`, which is valid and as large as it says.
+    // SAFETY: the kernel reads `attr`, which is valid and has the given size.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
@@ -241,7 +244,7 @@ fn open(attr: &libbpf_sys::perf_event_attr, cpu: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: perf_event_open just made this descriptor, and nobody else has it.
+    // SAFETY: perf_event_open has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 

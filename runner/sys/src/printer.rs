@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! For tests: a BPF program that prints, made without a compiler, and run without an event.
+//! For tests: a BPF program that prints, made without a compiler and run without an event.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -9,11 +9,11 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 pub struct Printer(OwnedFd);
 
 impl Printer {
-    /// A program that prints `text`, at most 400 bytes, with what `bpf_ktime_get_ns` says for the
-    /// first directive in it.
+    /// Loads a program that prints `text`, at most 400 bytes, with the value of `bpf_ktime_get_ns`
+    /// for its first directive.
     ///
     /// # Errors
-    /// What the kernel answers, `EPERM` where the user may not load programs.
+    /// Returns the kernel's error; `EPERM` if the user may not load programs.
     pub fn load(text: &str) -> io::Result<Printer> {
         let mut bytes = text.as_bytes().to_vec();
         bytes.push(0);
@@ -39,8 +39,8 @@ impl Printer {
             insn(0xb7, 0, 0, 0, 0),          // r0 = 0
             insn(0x95, 0, 0, 0, 0),          // return
         ]);
-        // SAFETY: an instruction is 8 bytes, and as many as are told of are there; strings end
-        // with a zero; no options.
+        // SAFETY: an instruction is 8 bytes, and the array has the given number of them; the
+        // strings are zero-terminated; there are no options.
         let fd = unsafe {
             libbpf_sys::bpf_prog_load(
                 libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
@@ -54,11 +54,11 @@ impl Printer {
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(-fd));
         }
-        // SAFETY: the call just made this descriptor, and nobody else has it.
+        // SAFETY: the call has just created this descriptor, and nothing else owns it.
         Ok(Printer(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Has it print so many times.
+    /// Makes it print this many times.
     pub fn run(&self, times: u32) -> io::Result<()> {
         let packet = [0u8; 64];
         let mut options = libbpf_sys::bpf_test_run_opts {
@@ -68,7 +68,7 @@ impl Printer {
             repeat: times as i32,
             ..Default::default()
         };
-        // SAFETY: the packet lives as long as the call, and nothing is written to.
+        // SAFETY: the packet outlives the call, and the kernel writes to no memory.
         let result =
             unsafe { libbpf_sys::bpf_prog_test_run_opts(self.0.as_raw_fd(), &raw mut options) };
         crate::map::answer(result)

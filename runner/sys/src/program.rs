@@ -4,14 +4,14 @@
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
-/// The name of the programs that only show how the kernel shows them.
+/// The name of the programs that are loaded only to see how the kernel shows them.
 pub const PROBE: &str = "ecli_probe";
 
-/// Loads a program that calls a helper with a text of one byte, of which it knows the length, and
-/// zeros. It is not attached to anything.
+/// Loads a program that calls a helper with a text of one byte, its length, and zeros. It is not
+/// attached.
 ///
 /// # Errors
-/// What the kernel answers, where it has no such helper, too.
+/// Returns the kernel's error, also if it does not have this helper.
 pub fn load_caller(helper: i32) -> io::Result<OwnedFd> {
     let insn = |code: u8, registers: u8, offset: i16, imm: i32| {
         let ([low, high], imm) = (offset.to_le_bytes(), imm.to_le_bytes());
@@ -29,8 +29,8 @@ pub fn load_caller(helper: i32) -> io::Result<OwnedFd> {
         insn(0x95, 0x00, 0, 0),      // return
     ];
     let name = std::ffi::CString::new(PROBE)?;
-    // SAFETY: an instruction is 8 bytes, and as many as are told of are there; strings end with a
-    // zero; no options.
+    // SAFETY: an instruction is 8 bytes, and the array has the given number of them; the strings
+    // are zero-terminated; there are no options.
     let fd = unsafe {
         libbpf_sys::bpf_prog_load(
             libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER,
@@ -44,6 +44,6 @@ pub fn load_caller(helper: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: the call just made this descriptor, and nobody else has it.
+    // SAFETY: the call has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

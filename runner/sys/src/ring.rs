@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Ring buffers, read without a copy and without a call into the kernel.
+//! Ring buffers, read without copies and without system calls.
 //!
 //! The layout is the kernel's (kernel/bpf/ringbuf.c): a page with the consumer's position, a page
-//! with the producer's, and the data, mapped twice in a row so that no record is torn at its end.
-//! libbpf's reader gives the room of each record back at once, which makes the producer's CPU fetch
-//! the line with the consumer's position for each of its records; this one gives it back in larger
-//! pieces.
+//! with the producer's, and the data, mapped twice in a row so that every record is contiguous.
+//! libbpf's reader releases the room of each record at once, so the producer's CPU has to fetch the
+//! cache line with the consumer's position for each record. This reader releases larger pieces.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,33 +15,33 @@ use libbpf_rs::MapType;
 use super::map::Map;
 use super::mapping::{Access, Mapping};
 
-/// Bytes before each record: its length with two flags, and where its page is.
+/// Bytes before each record: its length with two flags, and its page offset.
 const HEADER: usize = 8;
 /// Flag in a record's length: its program has not submitted it yet.
 const BUSY: u32 = 1 << 31;
-/// Flag in a record's length: its program has thrown it away.
+/// Flag in a record's length: its program has discarded it.
 const DISCARDED: u32 = 1 << 30;
 
-/// Bytes from a record to what is fetched meanwhile: some records.
+/// Bytes from a record to the memory that is prefetched meanwhile: some records.
 const AHEAD: usize = 512;
 
-/// Bytes of a line of the processor's cache.
+/// Size of a CPU cache line in bytes.
 const LINE: usize = 64;
 
-/// Records that are handed over together, and about how many bytes they have: they are still in the
-/// processor's cache when they are rendered.
+/// Maximum number, and approximate size in bytes, of the records that are passed together. They are
+/// still in the CPU cache when they are rendered.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 16 << 10;
 
-/// Records that are handed over together.
+/// Records that are passed together.
 struct Batch<'r> {
     records: [&'r [u8]; BATCH],
     len: usize,
-    /// How many there were with those that programs have thrown away.
+    /// The number of records including discarded ones.
     seen: usize,
-    /// Where the next one begins.
+    /// The position of the next record.
     position: u64,
-    /// There may be more.
+    /// Whether there may be more.
     more: bool,
 }
 
@@ -52,32 +51,32 @@ pub struct Ring {
     map: Map,
     /// The consumer's position, in a page of its own.
     consumer: Mapping,
-    /// The producer's position, and behind it the data, twice.
+    /// The producer's position, followed by the data, twice.
     producer: Mapping,
-    /// Where the next record begins. The page that says it to the kernel can be written by every
-    /// process that has the map: it is read once.
+    /// The position of the next record. Every process with the map can write to the page that tells
+    /// the kernel, so it is read only once.
     position: u64,
-    /// Bytes of the data, a power of two.
+    /// Size of the data in bytes, a power of two.
     size: usize,
     page: usize,
 }
 
 impl Ring {
-    /// Maps the buffer of a map.
+    /// Maps the memory of a ring buffer.
     ///
     /// # Errors
-    /// When the map is no ring buffer, or somebody has made nonsense of it.
+    /// Returns an error if the map is not a ring buffer, or if its position is not valid.
     pub fn open(map: Map) -> io::Result<Ring> {
         let page = rustix::param::page_size();
         let size = map.max_entries() as usize;
         if map.map_type() != MapType::RingBuf || !size.is_power_of_two() || size < page {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // SAFETY: the kernel lays the memory of this type out so: the page with the consumer's
-        // position, which begins with a number and may be written to, and what follows it.
+        // SAFETY: the kernel's layout of this map type begins with a writable page, which begins
+        // with the consumer's position.
         let consumer = unsafe { Mapping::new(map.as_fd(), page, Access::Write, 0)? };
-        // SAFETY: as above; the page with the producer's position and the data, which only the
-        // kernel writes to.
+        // SAFETY: as above; this is the page with the producer's position and the data, to which
+        // only the kernel writes.
         let producer = unsafe { Mapping::new(map.as_fd(), page + 2 * size, Access::Read, page)? };
         let position = consumer.number().load(Ordering::Acquire);
         if !position.is_multiple_of(8) {
@@ -86,17 +85,17 @@ impl Ring {
         Ok(Ring { map, consumer, producer, position, size, page })
     }
 
-    /// Bytes of the buffer.
+    /// Size of the buffer in bytes.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Bytes that were written and not read yet.
+    /// Bytes that are written but not read yet.
     pub fn pending(&self) -> usize {
         self.written().saturating_sub(self.position) as usize
     }
 
-    /// The position behind what was written until now.
+    /// The current end of the data.
     pub fn end(&self) -> u64 {
         self.written()
     }
@@ -110,30 +109,30 @@ impl Ring {
         self.producer.number().load(Ordering::Acquire)
     }
 
-    /// Has the processor bring the memory at an offset closer, while something else is done: another
-    /// CPU has just written there. It is inside the mapping, or not far behind it.
+    /// Prefetches the memory at an offset, where another CPU has just written. The offset is in the
+    /// mapping, or slightly behind it.
     #[inline]
     fn fetch(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let address = self.producer.start.as_ptr().wrapping_add(at).cast_const().cast();
-            // SAFETY: a hint reads nothing, and may be of any address.
+            // SAFETY: a prefetch reads nothing, and accepts any address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
     }
 
-    /// Hands up to `most` records to `take`, in order, some at a time, and gives their room back;
-    /// fewer where it answers that it has enough. Returns how many they were, and whether there may
-    /// be more: what programs throw away is passed over, but not without end.
+    /// Passes up to `most` records to `take` in order, some at a time, and releases their room.
+    /// Stops if `take` returns false. Returns how many were passed, and whether there may be more.
+    /// Discarded records are skipped, but only a limited number per call.
     pub fn consume(
         &mut self,
         most: usize,
         mut take: impl FnMut(&[&[u8]]) -> bool,
     ) -> (usize, bool) {
-        // A batch is no larger than the room that is given back at once.
+        // A batch is no larger than the room that is released at once.
         let room = (self.size / 8).min(BATCH_BYTES);
         let (mut taken, mut seen) = (0, 0);
         let mut given_back = self.position;
@@ -160,8 +159,7 @@ impl Ring {
         (taken, more)
     }
 
-    /// The next records, up to `most`, that come to about `room` bytes. Their room is not given
-    /// back.
+    /// The next records, up to `most`, with about `room` bytes. Their room is not released.
     #[inline]
     fn batch(&self, most: usize, room: usize) -> Batch<'_> {
         let begin = self.position;
@@ -181,8 +179,9 @@ impl Ring {
             let at = self.page + (position as usize & (self.size - 1));
             self.fetch(at + AHEAD);
             self.fetch(at + AHEAD + LINE);
-            // SAFETY: `at` is a multiple of 8 inside the first copy of the data: positions begin at a
-            // multiple of 8 and grow by such. The memory stays mapped as long as `self`.
+            // SAFETY: `at` is a multiple of 8 in the first copy of the data, because positions
+            // begin at a multiple of 8 and grow by multiples of 8. The memory stays mapped as long
+            // as `self`.
             let length = unsafe { self.producer.start.byte_add(at).cast::<AtomicU32>().as_ref() }
                 .load(Ordering::Acquire);
             if length & BUSY != 0 {
@@ -193,8 +192,8 @@ impl Ring {
             seen += 1;
             if length & DISCARDED == 0 {
                 // SAFETY: the record begins in the first copy of the data and is not longer than
-                // the data, so that it ends in the second. It was submitted, and its room has not
-                // been given back: nobody writes to it.
+                // the data, so it ends in the second copy at the latest. It was submitted and its
+                // room was not released, so nobody writes to it.
                 records[len] = unsafe {
                     std::slice::from_raw_parts(
                         self.producer.start.byte_add(at + HEADER).as_ptr(),
@@ -221,7 +220,7 @@ mod tests {
 
     const SIZE: usize = 4096 * 4;
 
-    /// A file that looks like the memory of a ring buffer, but that its data are there once only.
+    /// A file that looks like the memory of a ring buffer, but with only one copy of the data.
     struct Fake {
         file: std::fs::File,
         at: u64,

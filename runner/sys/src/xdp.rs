@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! XDP programs that others have attached to an interface, without a link.
+//! XDP programs that others have attached to an interface without a link.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// A program that was taken off its interface.
+/// A program that was detached from its interface.
 #[derive(Debug)]
 pub struct Replaced {
     interface: i32,
@@ -13,16 +13,17 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// Takes the program of an interface off it.
+    /// Detaches the program of an interface.
     ///
     /// # Errors
-    /// When there is none, or it is attached by a link, which only its owner can undo.
+    /// Returns an error if there is no program, or if it is attached by a link, which only its
+    /// owner can detach.
     pub fn take_off(interface: i32) -> io::Result<Replaced> {
         let mut found = libbpf_sys::bpf_xdp_query_opts {
             sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as _,
             ..Default::default()
         };
-        // SAFETY: `found` is valid, and as large as it says.
+        // SAFETY: `found` is valid and has the given size.
         check(unsafe { libbpf_sys::bpf_xdp_query(interface, 0, &raw mut found) })?;
         let flags = match u32::from(found.attach_mode) {
             libbpf_sys::XDP_ATTACHED_SKB => libbpf_sys::XDP_FLAGS_SKB_MODE,
@@ -30,33 +31,33 @@ impl Replaced {
             libbpf_sys::XDP_ATTACHED_HW => libbpf_sys::XDP_FLAGS_HW_MODE,
             _ => return Err(io::ErrorKind::NotFound.into()),
         };
-        // SAFETY: no memory is handed over.
+        // SAFETY: the call uses no memory.
         let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(found.prog_id) };
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(-fd));
         }
-        // SAFETY: the kernel just made this descriptor, and nobody else has it.
+        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
         let program = unsafe { OwnedFd::from_raw_fd(fd) };
         let options = libbpf_sys::bpf_xdp_attach_opts {
             sz: size_of::<libbpf_sys::bpf_xdp_attach_opts>() as _,
             old_prog_fd: program.as_raw_fd(),
             ..Default::default()
         };
-        // SAFETY: the options are valid, and as large as they say. It is taken off only if it is
-        // still the one that was found.
+        // SAFETY: the options are valid and have the given size. The kernel detaches the program
+        // only if it is still the one that was found.
         let result = unsafe { libbpf_sys::bpf_xdp_detach(interface, flags, &raw const options) };
         check(result)?;
         Ok(Replaced { interface, program, flags })
     }
 
-    /// Attaches it again, unless another one was attached meanwhile.
+    /// Attaches the program again, unless another one was attached meanwhile.
     ///
     /// # Errors
-    /// As the kernel has them.
+    /// Returns the kernel's error.
     pub fn put_back(self) -> io::Result<()> {
         let flags = self.flags | libbpf_sys::XDP_FLAGS_UPDATE_IF_NOEXIST;
         let program = self.program.as_raw_fd();
-        // SAFETY: the descriptor is open; options may be null.
+        // SAFETY: the descriptor is open; the options may be null.
         check(unsafe {
             libbpf_sys::bpf_xdp_attach(self.interface, program, flags, std::ptr::null())
         })
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn an_interface_without_a_program_has_none_to_be_taken_off() {
-        // The largest index, which no interface has; or this user may not ask.
+        // No interface has the largest index; or this user may not query it.
         assert!(Replaced::take_off(i32::MAX).is_err());
     }
 }

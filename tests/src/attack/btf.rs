@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! BTF that no compiler makes: circles, chains, arrays of arrays, and numbers that lead nowhere. It is
-//! added to the types that a good object has, and what refers to one of these is made to refer to it.
+//! BTF that no compiler generates: cycles, chains, arrays of arrays, and invalid references. It is
+//! added to the types of a valid object, and references are redirected to it.
 
 use super::elf::put;
 use super::random::Random;
@@ -19,10 +19,10 @@ const FUNC_PROTO: u32 = 13;
 const DATASEC: u32 = 15;
 const ENUM64: u32 = 19;
 
-/// The types of an object, taken apart.
+/// The types of an object.
 #[derive(Debug)]
 pub(super) struct Types {
-    /// Each type's bytes.
+    /// The bytes of each type.
     types: Vec<Vec<u8>>,
     strings: Vec<u8>,
 }
@@ -31,7 +31,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
-/// Bytes that follow the 12 of each type.
+/// The number of bytes after the first 12 of a type.
 fn more(kind: u32, vlen: usize) -> usize {
     match kind {
         1 | 14 | 17 => 4,
@@ -43,7 +43,7 @@ fn more(kind: u32, vlen: usize) -> usize {
 }
 
 impl Types {
-    /// Takes a good section apart.
+    /// Parses a valid section.
     #[must_use]
     pub(super) fn parse(section: &[u8]) -> Types {
         let part = |at: usize, len: usize| {
@@ -61,15 +61,15 @@ impl Types {
         Types { types, strings }
     }
 
-    /// The id that the next type gets.
+    /// The ID of the next type.
     fn next(&self) -> u32 {
         self.types.len() as u32 + 1
     }
 
-    /// Adds a type; its id.
+    /// Adds a type. Returns its ID.
     fn add(&mut self, kind: u32, vlen: u32, size: u32, words: &[u32]) -> u32 {
         let mut bytes = Vec::with_capacity(12 + words.len() * 4);
-        // Mostly with a name, any of those that there are.
+        // Usually with a name, any existing one.
         let name = if kind == PTR || kind == ARRAY { 0 } else { 1 };
         for word in [name, kind << 24 | vlen & 0xffff, size].iter().chain(words) {
             bytes.extend(word.to_le_bytes());
@@ -78,7 +78,7 @@ impl Types {
         self.types.len() as u32
     }
 
-    /// The section.
+    /// Encodes the section.
     #[must_use]
     pub(super) fn build(&self) -> Vec<u8> {
         let types = self.types.concat();
@@ -92,14 +92,14 @@ impl Types {
         section
     }
 
-    /// Adds something hostile; its id.
+    /// Adds a hostile type. Returns its ID.
     pub(super) fn add_hostile(&mut self, random: &mut Random) -> u32 {
         let own = self.next();
         let count = 1u32 << random.below(17);
         let int = self.add(INT, 0, 4, &[32]);
         let edge = random.edge() as u32;
         match random.below(18) {
-            // A circle, through some others.
+            // A cycle through other types.
             0 => {
                 let kind = *random.choose(&[TYPEDEF, CONST, PTR, 9, 11, 18]);
                 let length = random.below(4) as u32;
@@ -114,7 +114,7 @@ impl Types {
                 let kind = *random.choose(&[TYPEDEF, CONST, PTR]);
                 (0..count).fold(int, |inner, _| self.add(kind, 0, inner, &[]))
             }
-            // Arrays of arrays, which together have more bytes than there are.
+            // Arrays of arrays with a huge total size.
             2 => (0..random.between(1, 40)).fold(int, |inner, _| {
                 let len = *random.choose(&[0, 1, 2, 0xffff, 0x1_0000, 0x8000_0000, u32::MAX]);
                 self.add(ARRAY, 0, 0, &[inner, int, len])
@@ -122,14 +122,15 @@ impl Types {
             3 => (0..count.min(1 << 14))
                 .fold(int, |inner, _| self.add(ARRAY, 0, 0, &[inner, int, 1])),
             4 => self.add(ARRAY, 0, 0, &[own + 1, int, edge]),
-            // A struct of itself; structs in structs, each twice, so that there are 2^n members.
+            // A struct that contains itself; nested structs, each twice, so that there are 2^n
+            // members.
             5 => self.add(STRUCT, 1, edge, &[1, own + 1, 0]),
             6 => (0..random.between(1, 64))
                 .fold(int, |inner, _| self.add(STRUCT, 2, 8, &[1, inner, 0, 2, inner, 32])),
             7 => {
                 (0..count.min(1 << 13)).fold(int, |inner, _| self.add(STRUCT, 1, 4, &[0, inner, 0]))
             }
-            // Many members, some with wild places.
+            // Many members, some at random offsets.
             8 => {
                 let vlen = count.min(0xffff);
                 let members =
@@ -142,7 +143,7 @@ impl Types {
                 self.add(kind, vlen, 4, &(0..vlen).flat_map(|n| [1, n]).collect::<Vec<_>>())
             }
             10 => self.add(ENUM64, 3, 8, &[1, 0, edge, edge, edge, edge, 0, 1, 2]),
-            // Integers of strange widths, at strange bits.
+            // Integers of unusual widths and bit offsets.
             11 => {
                 let encoding = (edge & 7) << 24 | (random.number() as u32 & 0x00ff_00ff);
                 let size = *random.choose(&[0, 1, 2, 3, 4, 8, 16, 17, u32::MAX]);
@@ -165,7 +166,7 @@ impl Types {
                 self.add(random.below(32) as u32, random.below(4) as u32, edge, &[edge, edge, edge])
             }
             15 => self.add(DATASEC, 2, edge, &[own, edge, 4, int, 0, edge]),
-            // A name that is nowhere, or goes on to the end.
+            // A name with an invalid offset, or without an end.
             16 => {
                 let id = self.add(STRUCT, 1, 4, &[edge, int, 0]);
                 if let Some(bytes) = self.types.last_mut() {
@@ -181,7 +182,7 @@ impl Types {
         }
     }
 
-    /// Makes a few of what refers to types refer to another one: members, elements, targets.
+    /// Redirects some references to a type: members, elements, targets.
     pub(super) fn refer_to(&mut self, id: u32, random: &mut Random) {
         let count = self.types.len();
         for _ in 0..random.between(1, 6) {

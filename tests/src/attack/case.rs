@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! One case of a part: its numbers, its folder, the programs that it runs, and what is kept of it.
+//! A case of a part: its random numbers, its directory, the programs that it runs, and what is kept
+//! of it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,38 +15,38 @@ use super::process::{Ended, Io, Started, start};
 use super::random::Random;
 use super::seeds::Seeds;
 
-/// How long a program may run that has nothing to wait for. They end within milliseconds; a machine
-/// may be busy.
+/// How long a program that waits for nothing may run. Programs end within milliseconds, but a
+/// machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often what is read may be in memory.
+/// How many copies of the input may be in memory.
 const COPIES: u64 = 4;
 
-/// Files that are larger are not kept: they are mostly holes.
+/// Larger files are not kept; they consist mostly of holes.
 const MOST_KEPT: u64 = 100 << 20;
 
-/// What a case works with.
+/// The context of a case.
 #[derive(Debug)]
 pub struct Case<'c> {
     /// Its number.
     pub number: u64,
     /// Its random numbers.
     pub random: Random,
-    /// Good packages and objects.
+    /// Valid packages and objects.
     pub seeds: &'c Seeds,
-    /// Where it runs.
+    /// Its environment.
     pub place: &'c Place,
     dir: PathBuf,
-    /// What was run, and how it ended.
+    /// The commands that were run, and how they ended.
     runs: Vec<String>,
     codes: Vec<i32>,
 }
 
 impl<'c> Case<'c> {
-    /// Makes its folder.
+    /// Creates its directory.
     ///
     /// # Errors
-    /// When that fails.
+    /// Returns an error if that fails.
     pub fn new(
         seed: u64,
         part: &str,
@@ -59,16 +60,16 @@ impl<'c> Case<'c> {
         Ok(Case { number, random, seeds, place, dir, runs: Vec::new(), codes: Vec::new() })
     }
 
-    /// A path in its folder.
+    /// A path in its directory.
     #[must_use]
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Writes a file into its folder.
+    /// Writes a file to its directory.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if it cannot be written.
     pub fn write(
         &self,
         name: impl AsRef<Path>,
@@ -79,13 +80,13 @@ impl<'c> Case<'c> {
         Ok(path)
     }
 
-    /// `ecc`, with a cache and a folder for temporary files of the case's own.
+    /// `ecc` with a cache and a directory for temporary files of this case.
     #[must_use]
     pub fn ecc<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         self.command("ecc", args)
     }
 
-    /// `ecli`, likewise.
+    /// `ecli` with the same directories.
     #[must_use]
     pub fn ecli<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         self.command("ecli", args)
@@ -101,7 +102,7 @@ impl<'c> Case<'c> {
     /// Starts a program.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Returns an error if it cannot be started.
     pub fn start(&mut self, command: &mut Command, io: Io) -> Result<Started, String> {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
@@ -109,10 +110,10 @@ impl<'c> Case<'c> {
         start(command, io).map_err(|error| format!("{:?}: {error}", command.get_program()))
     }
 
-    /// Waits for a program's end.
+    /// Waits for the end of a program.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// Returns an error if waiting fails.
     pub fn wait(&mut self, started: Started, deadline: Duration) -> Result<Ended, String> {
         let ended = started.wait(deadline).map_err(|error| error.to_string())?;
         let code = ended.code().or(ended.signal().map(|signal| signal + 128)).unwrap_or(-1);
@@ -131,26 +132,26 @@ impl<'c> Case<'c> {
         Ok(ended)
     }
 
-    /// Runs a program to its end, or to [`DEADLINE`].
+    /// Runs a program to its end, or until [`DEADLINE`].
     ///
     /// # Errors
-    /// When it cannot be run.
+    /// Returns an error if it cannot be run.
     pub fn run(&mut self, command: &mut Command) -> Result<Ended, String> {
         let started = self.start(command, Io::default())?;
         self.wait(started, DEADLINE)
     }
 
-    /// The most that a program may have resident for an input of so many bytes.
+    /// The maximum resident memory of a program for an input of this size, in bytes.
     #[must_use]
     pub fn memory_for(&self, input: u64) -> u64 {
         COPIES * input + self.seeds.own_memory
     }
 
-    /// Runs a program, and checks what every run has to keep to: its codes, and the memory that it may
-    /// take for an input of so many bytes. Nothing temporary may be left.
+    /// Runs a program, and checks what holds for every run: its exit codes, its memory for an input
+    /// of this size, and that no temporary file is left.
     ///
     /// # Errors
-    /// Says what it did not keep to.
+    /// Returns an error that says what does not hold.
     pub fn try_run(
         &mut self,
         command: &mut Command,
@@ -163,10 +164,10 @@ impl<'c> Case<'c> {
         Ok(ended)
     }
 
-    /// Checks that the folder for temporary files is empty.
+    /// Checks that the directory for temporary files is empty.
     ///
     /// # Errors
-    /// Names what is there.
+    /// Returns an error that names a file.
     pub fn nothing_temporary(&self) -> Verdict {
         match crate::names(&self.path("tmp")).first() {
             Some(name) => Err(format!("the temporary file `{name}` is left")),
@@ -174,27 +175,27 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// The codes that its programs ended with; 128 and the number for a signal.
+    /// The exit codes of its programs; for a signal, 128 plus its number.
     #[must_use]
     pub fn codes(&self) -> &[i32] {
         &self.codes
     }
 
-    /// Notes something for who reads what was kept.
+    /// Adds a note to the report.
     pub fn note(&mut self, what: impl Into<String>) {
         self.runs.push(what.into());
     }
 
-    /// What was run, and what came of it.
+    /// The commands and their results.
     #[must_use]
     pub fn report(&self, what: &str) -> String {
         format!("{what}\n\n{}\n", self.runs.join("\n"))
     }
 
-    /// Copies its files, and what it ran.
+    /// Copies its files, and a report of what it ran.
     ///
     /// # Errors
-    /// When they cannot be copied.
+    /// Returns an error if they cannot be copied.
     pub fn keep(&self, to: &Path, what: &str) -> io::Result<()> {
         let _ = fs::remove_dir_all(to);
         fs::create_dir_all(to)?;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
-//! What every run has to keep to, whatever it was given: it ends, with a documented code, without a
-//! panic, within its memory, and what it prints can be shown.
+//! Checks for every run, whatever its input: it ends with a documented exit code, without a panic,
+//! within its memory limit, and its output is printable.
 
 use super::process::Ended;
 
-/// Exit codes of `ecc` in packer/README.md.
+/// Exit codes of `ecc` (packer/README.md).
 pub const ECC: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7];
-/// Exit codes of `ecli` in runner/README.md, for packages without modules.
+/// Exit codes of `ecli` (runner/README.md) for packages without modules.
 pub const ECLI: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8];
-/// With modules that choose no code of their own.
+/// Exit codes with modules that choose none of their own.
 pub const MODULES: &[i32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
-/// Success alone.
+/// Success only.
 pub const SUCCESS: &[i32] = &[0];
 
-/// What a part's case came to: nothing wrong, or what was.
+/// The result of a case: success, or what was wrong.
 pub type Verdict = Result<(), String>;
 
-/// Texts of Rust's runtime when a program fails in a way that its author did not foresee.
+/// Texts of Rust's runtime for failures that a program's author did not foresee.
 const PANICS: [&str; 5] = [
     "panicked at",
     "RUST_BACKTRACE",
@@ -25,10 +25,10 @@ const PANICS: [&str; 5] = [
     "entered unreachable code",
 ];
 
-/// Checks what every run has to keep to.
+/// Checks what holds for every run.
 ///
 /// # Errors
-/// Says what it did not keep to.
+/// Returns an error that says what does not hold.
 pub fn ended(ended: &Ended, codes: &[i32], memory: Option<u64>) -> Verdict {
     if ended.was_late {
         return Err(format!("no end within {:.1} s", ended.took.as_secs_f64()));
@@ -56,24 +56,25 @@ pub fn ended(ended: &Ended, codes: &[i32], memory: Option<u64>) -> Verdict {
 /// Where text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
-    /// No colors, and lines end with a line feed.
+    /// No colors; lines end with a line feed.
     File,
-    /// Colors, and lines end with a carriage return, too, which the terminal adds.
+    /// Colors; lines end with a carriage return and a line feed, because the terminal adds the
+    /// former.
     Terminal,
 }
 
-/// The colors and weights that both programs use for their own words, and clang for its. What others
-/// hide in names has other numbers, so that it can be told apart.
+/// The colors and weights that both programs and clang use for their own words. Those in hostile
+/// names have other numbers, so that they can be distinguished.
 pub const OWN_COLOURS: [&str; 14] = [
     "0", "1", "4", "31", "32", "33", "34", "36", "0;1;30", "0;1;31", "0;1;32", "0;1;35", "0;1;36",
     "0;34",
 ];
 
-/// Checks that each byte can be shown: text of UTF-8, of which nothing moves a cursor, is invisible, or
-/// changes the order of what is around it.
+/// Checks that each byte is printable: UTF-8 text in which nothing moves the cursor, is invisible,
+/// or changes the order of its surroundings.
 ///
 /// # Errors
-/// Names the first that does, with what stands before it.
+/// Returns an error with the first such character and the text before it.
 pub fn shown(bytes: &[u8], screen: Screen) -> Verdict {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
@@ -102,11 +103,11 @@ pub fn shown(bytes: &[u8], screen: Screen) -> Verdict {
     Ok(())
 }
 
-/// Checks what a format has written to a file: it can be shown, and a spreadsheet takes none of it for a
+/// Checks the output of a format in a file: it is printable, and a spreadsheet treats no cell as a
 /// formula.
 ///
 /// # Errors
-/// Names the first that is wrong.
+/// Returns an error with the first violation.
 pub fn written(bytes: &[u8], format: &str) -> Verdict {
     if format == "raw" {
         return Ok(());
@@ -120,7 +121,7 @@ pub fn written(bytes: &[u8], format: &str) -> Verdict {
     }
 }
 
-/// Bytes of a color of our own at the beginning of a text; 0 where there is none.
+/// The number of bytes of one of our colors at the beginning of a text; 0 if there is none.
 fn own_color(text: &str) -> usize {
     let Some((number, _)) = text.strip_prefix("\x1b[").and_then(|rest| rest.split_once('m')) else {
         return 0;
@@ -130,7 +131,7 @@ fn own_color(text: &str) -> usize {
     if is_ours { number.len() + 3 } else { 0 }
 }
 
-/// What clang shows the other way round: a character, or a byte, that it does not print.
+/// Whether clang shows this text in reverse video: a character or a byte that it does not print.
 fn is_escaped_by_clang(text: &str) -> bool {
     let inside = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(it, _)| it);
     inside.is_some_and(|it| {
@@ -139,31 +140,31 @@ fn is_escaped_by_clang(text: &str) -> bool {
     })
 }
 
-/// What is obeyed, invisible, or both.
+/// Control characters and invisible characters.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{115f}' | '\u{1160}' | '\u{3164}'
             | '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}'
-            // Zero width, marks of direction; separators, embeddings and overrides of direction.
+            // Zero width, direction marks; separators, direction embeddings and overrides.
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            // Invisible operators, isolates of direction, shapes.
+            // Invisible operators, direction isolates, shapes.
             | '\u{2060}'..='\u{206f}'
             | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
             // Tags and variants.
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A piece of a text, with everything escaped.
+/// A part of a text, escaped.
 fn around(bytes: &[u8], at: usize) -> String {
     let piece = &bytes[at.saturating_sub(40)..(at + 12).min(bytes.len())];
     format!("`{}`", piece.escape_ascii())
 }
 
-/// Checks the cells of CSV or TSV: a spreadsheet must take none for a formula.
+/// Checks the cells of CSV or TSV: a spreadsheet must treat none as a formula.
 ///
 /// # Errors
-/// Names the first that it would.
+/// Returns an error with the first formula.
 pub fn cells(text: &str, separator: char) -> Verdict {
     for row in rows(text, separator) {
         for cell in row {
@@ -180,7 +181,7 @@ fn is_number(cell: &str) -> bool {
     cell.parse::<i128>().is_ok() || cell.parse::<f64>().is_ok()
 }
 
-/// The cells of a text, as RFC 4180 has them; of TSV, quotes mean nothing.
+/// The cells of a text (RFC 4180). In TSV, quotes have no meaning.
 fn rows(text: &str, separator: char) -> Vec<Vec<String>> {
     let mut rows = vec![vec![String::new()]];
     let mut is_quoted = false;

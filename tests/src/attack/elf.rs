@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! ELF objects: the places of what can be changed in one, and objects that no compiler makes.
+//! ELF objects: the locations of fields that can be changed, and objects that no compiler
+//! generates.
 
 use super::random::Random;
 
-/// Sizes of what an ELF file of 64 bits is made of, in bytes.
+/// Sizes of the parts of a 64-bit ELF file, in bytes.
 pub(super) const HEADER: usize = 64;
 const SECTION: usize = 64;
 const SYMBOL: usize = 24;
@@ -15,17 +16,17 @@ const STRTAB: u32 = 3;
 const REL: u32 = 9;
 const DYNSYM: u32 = 11;
 
-/// A section, as its header has it.
+/// A section header.
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     /// Its name.
     pub name: String,
     kind: u32,
-    /// Where its header is.
+    /// The offset of its header.
     header: usize,
-    /// Where its bytes are.
+    /// The offset of its bytes.
     pub offset: usize,
-    /// How many there are.
+    /// The number of bytes.
     pub size: usize,
 }
 
@@ -34,14 +35,14 @@ fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
     part.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Writes a number, where there is room for it.
+/// Writes a number, if it fits.
 pub(super) fn put(bytes: &mut [u8], at: usize, width: usize, number: u64) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(width)) {
         place.copy_from_slice(&number.to_le_bytes()[..width]);
     }
 }
 
-/// The sections of a good object.
+/// The sections of a valid object.
 #[must_use]
 pub(super) fn sections(bytes: &[u8]) -> Vec<Section> {
     let table = number(bytes, 40, 8) as usize;
@@ -63,7 +64,7 @@ pub(super) fn sections(bytes: &[u8]) -> Vec<Section> {
     (0..count).map(section).collect()
 }
 
-/// Offset and width of each field of a section's header.
+/// Offset and width of each field of a section header.
 const SECTION_FIELDS: [(usize, usize); 10] =
     [(0, 4), (4, 4), (8, 8), (16, 8), (24, 8), (32, 8), (40, 4), (44, 4), (48, 8), (56, 8)];
 const SYMBOL_FIELDS: [(usize, usize); 6] = [(0, 4), (4, 1), (5, 1), (6, 2), (8, 8), (16, 8)];
@@ -85,8 +86,7 @@ const HEADER_FIELDS: [(usize, usize); 14] = [
     (62, 2),
 ];
 
-/// Changes a few fields of a good object. What its programs do is not among them where `with_code` is
-/// false.
+/// Changes some fields of a valid object. Without `with_code`, its instructions stay.
 pub(super) fn change(bytes: &mut Vec<u8>, random: &mut Random, with_code: bool) {
     let sections = sections(bytes);
     if sections.is_empty() {
@@ -157,13 +157,13 @@ fn field(bytes: &mut [u8], at: usize, fields: &[(usize, usize)], random: &mut Ra
     put(bytes, at + offset, width, new);
 }
 
-/// Gives a section the place and the size of another.
+/// Gives a section the offset and the size of another.
 fn swap(bytes: &mut [u8], one: &Section, other: &Section) {
     put(bytes, one.header + 24, 8, other.offset as u64);
     put(bytes, one.header + 32, 8, other.size as u64);
 }
 
-/// Puts other bytes into a section, at the file's end.
+/// Replaces the content of a section; the new content is appended to the file.
 pub(super) fn replace(bytes: &mut Vec<u8>, section: &Section, content: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     let offset = bytes.len() as u64;
@@ -172,11 +172,11 @@ pub(super) fn replace(bytes: &mut Vec<u8>, section: &Section, content: &[u8]) {
     put(bytes, section.header + 32, 8, content.len() as u64);
 }
 
-/// Calls that harm others on the machine, not the programs that are attacked: signals to whatever
-/// runs, writes into its memory, and calls that fail for it.
+/// Helpers that affect other processes on the machine, not the attacked programs: signals to
+/// whatever runs, writes to its memory, and calls that fail for it.
 const HARMFUL: [u8; 4] = [36, 58, 109, 117];
 
-/// Whether no instruction that could be anywhere in these bytes calls what harms others.
+/// Whether no instruction at any offset in these bytes calls a harmful helper.
 #[must_use]
 pub(super) fn is_harmless(bytes: &[u8]) -> bool {
     !bytes.windows(8).any(|code| {
@@ -184,7 +184,7 @@ pub(super) fn is_harmless(bytes: &[u8]) -> bool {
     })
 }
 
-/// An ELF file for BPF, built from sections.
+/// Builds an ELF file for BPF from sections.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     sections: Vec<Built>,
@@ -194,26 +194,26 @@ pub(super) struct Builder {
 struct Built {
     name: String,
     kind: u32,
-    /// What it links to, and what its info says.
+    /// The fields `sh_link` and `sh_info`.
     links: [u32; 2],
     content: Vec<u8>,
 }
 
 impl Builder {
-    /// Adds a section; its number.
+    /// Adds a section. Returns its index.
     pub(super) fn add(&mut self, name: &str, kind: u32, content: Vec<u8>) -> u32 {
         self.sections.push(Built { name: name.to_owned(), kind, links: [0, 0], content });
         self.sections.len() as u32
     }
 
-    /// Sets what a section links to, and what its info says.
+    /// Sets `sh_link` and `sh_info` of a section.
     pub(super) fn link(&mut self, section: u32, link: u32, info: u32) {
         if let Some(section) = self.sections.get_mut(section as usize - 1) {
             section.links = [link, info];
         }
     }
 
-    /// A program whose whole file is mapped as code, with nothing but these sections.
+    /// Builds a program whose whole file is mapped as code and has only these sections.
     #[must_use]
     pub(super) fn build_program(self, machine: u16) -> Vec<u8> {
         let mut bytes = self.build(machine);
@@ -233,7 +233,7 @@ impl Builder {
         bytes
     }
 
-    /// The file, of this machine type: 247 is BPF.
+    /// Builds the file with this machine type; 247 is BPF.
     #[must_use]
     pub(super) fn build(mut self, machine: u16) -> Vec<u8> {
         let last = self.add(".shstrtab", STRTAB, Vec::new());
@@ -250,7 +250,7 @@ impl Builder {
             let content = if at as u32 + 1 == last { names.clone() } else { content };
             bytes.extend(&content);
             let size = content.len() as u64;
-            // Code is named after what it is attached to.
+            // The names of code sections contain a slash.
             let flags = if name.contains('/') { 6 } else { 0 };
             let entry = match kind {
                 SYMTAB => SYMBOL,
@@ -268,7 +268,8 @@ impl Builder {
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         let (table, count) = (bytes.len() as u64, (headers.len() / SECTION) as u64);
         bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
-        // Where there are too many sections for two bytes, the first one's header has the numbers.
+        // If two bytes cannot hold the number of sections, the first section header has the
+        // numbers.
         let is_large = count >= 0xff00;
         if is_large {
             put(&mut headers, 32, 8, count);
@@ -285,7 +286,7 @@ impl Builder {
     }
 }
 
-/// Symbols of these names, all alike: their names' bytes, and the symbols.
+/// Equal symbols with these names: the string table, and the symbol table.
 #[must_use]
 pub(super) fn symbols(
     names: impl Iterator<Item = String>,

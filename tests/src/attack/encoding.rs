@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Base64 and zlib by hand: good encodings to be damaged, and ones that no encoder would write.
+//! Base64 and zlib by hand: valid encodings to damage, and ones that no encoder would write.
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Bytes as base64, padded.
+/// Encodes base64 with padding.
 #[must_use]
 pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -19,7 +19,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What base64 holds, up to the first character that is none of it.
+/// Decodes base64 up to the first invalid character.
 #[must_use]
 pub(super) fn from_base64(text: &str) -> Vec<u8> {
     let value = |byte: u8| DIGITS.iter().position(|digit| *digit == byte);
@@ -33,7 +33,7 @@ pub(super) fn from_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A zlib stream of stored blocks: as large as what it holds, and right.
+/// A valid zlib stream of stored blocks, which does not compress.
 #[must_use]
 pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x78, 0x01];
@@ -52,8 +52,8 @@ pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// A zlib stream of so many zeros, rounded down to a multiple of 258, that is 1000 times smaller, or
-/// so: each repeats the one before it.
+/// A zlib stream that decodes to this number of zeros, rounded down to a multiple of 258, and is
+/// about 1000 times smaller: each byte repeats the previous one.
 #[must_use]
 pub(super) fn bomb(zeros: usize) -> Vec<u8> {
     let repeats = zeros.saturating_sub(1) / 258;
@@ -70,12 +70,12 @@ pub(super) fn bomb(zeros: usize) -> Vec<u8> {
     let len = 1 + repeats * 258;
     let mut stream = vec![0x78, 0xda];
     stream.extend(bits.bytes);
-    // Adler-32 of zeros: the sum stays 1, and is added once for each byte.
+    // Adler-32 of zeros: one sum stays 1, and is added to the other for each byte.
     stream.extend((((len % 65521) as u32) << 16 | 1).to_be_bytes());
     stream
 }
 
-/// How many zeros [`bomb`] holds.
+/// The number of zeros in [`bomb`].
 #[must_use]
 pub(super) fn bomb_size(zeros: usize) -> usize {
     1 + zeros.saturating_sub(1) / 258 * 258
@@ -90,7 +90,7 @@ fn adler32(bytes: &[u8]) -> u32 {
     b << 16 | a
 }
 
-/// Bits as deflate has them.
+/// A bit stream of deflate.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -108,12 +108,12 @@ impl Bits {
         self.used += 1;
     }
 
-    /// A number, its low bit first.
+    /// Appends a number, lowest bit first.
     fn low(&mut self, number: u32, count: u32) {
         (0..count).for_each(|bit| self.push(number >> bit));
     }
 
-    /// A code, its high bit first.
+    /// Appends a code, highest bit first.
     fn high(&mut self, code: u32, count: u32) {
         (0..count).rev().for_each(|bit| self.push(code >> bit));
     }
@@ -123,7 +123,7 @@ impl Bits {
 mod tests {
     use super::*;
 
-    /// The real decoder reads them.
+    /// The result of the actual decoder.
     fn decoded(stream: &[u8], size: usize) -> Option<Vec<u8>> {
         let package = serde_json::json!({
             "bpf_object": base64(stream), "bpf_object_size": size,

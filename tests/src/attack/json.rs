@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Changes of JSON: values of other types and sizes, in other places, missing, twice, and deep.
+//! Changes JSON: values of other types and sizes, in other places, missing, repeated, and nested.
 
 use serde_json::{Map, Number, Value, json};
 
 use super::random::Random;
 use super::texts;
 
-/// Changes a value somewhere.
+/// Changes a value anywhere.
 pub(super) fn change(root: &mut Value, random: &mut Random) {
     let mut at = random.below(count(root));
     let Some(node) = node(root, &mut at) else { return };
@@ -19,7 +19,7 @@ pub(super) fn change(root: &mut Value, random: &mut Random) {
         9 => *node = json!({"name": node.take()}),
         10 => rename(node, random),
         _ => {
-            // A piece of itself, elsewhere.
+            // A part of it in another place.
             let mut from = random.below(count(root));
             let piece = self::node(root, &mut from).map_or(Value::Null, |node| node.clone());
             let mut to = random.below(count(root));
@@ -30,7 +30,7 @@ pub(super) fn change(root: &mut Value, random: &mut Random) {
     }
 }
 
-/// How many values there are in one, itself included.
+/// The number of values in a value, including itself.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(all) => all.iter().map(count).sum::<usize>(),
@@ -39,7 +39,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// The value that is at this place, in the order of the text.
+/// The value at this index, in the order of the text.
 fn node<'v>(value: &'v mut Value, at: &mut usize) -> Option<&'v mut Value> {
     if *at == 0 {
         return Some(value);
@@ -72,7 +72,7 @@ pub(super) fn other(random: &mut Random) -> Value {
 }
 
 fn deep(random: &mut Random) -> Value {
-    // Deeper ones are made as text: to drop such a value recurs, too.
+    // Deeper values are generated as text, because dropping such a value recurses, too.
     (0..random.below(120)).fold(Value::Null, |inner, level| match level % 2 {
         0 => Value::Array(vec![inner]),
         _ => json!({ "a": inner }),
@@ -129,7 +129,7 @@ fn repeat(node: &mut Value, random: &mut Random) {
     }
 }
 
-/// Names that other keys of packages have.
+/// Names of other keys in packages.
 const KEYS: [&str; 16] = [
     "name",
     "type",
@@ -160,7 +160,7 @@ fn key(all: &Map<String, Value>, random: &mut Random) -> Option<String> {
     all.keys().nth(random.below(all.len())).cloned()
 }
 
-/// The places of all values that a test accepts, by their path.
+/// The paths of all values that a test accepts.
 pub(super) fn places(root: &Value, is_wanted: &dyn Fn(&str, &Value) -> bool) -> Vec<String> {
     fn walk(
         value: &Value,

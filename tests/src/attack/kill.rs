@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `kill -9` at any moment: of that run no link, program, map, pin, qdisc, mount or process may be left.
+//! `kill -9` at any moment: no link, program, map, pin, qdisc, mount or process of that run may be
+//! left.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,14 @@ use super::modules::attaching;
 use super::place::trace_instances;
 use super::process::{Io, descendants};
 
-/// How long the kernel may take to free what nobody holds any more, and what was started to end.
+/// How long the kernel may take to free objects without an owner, and child processes to end.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Kills a run.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let names = ["hostile", "profile", "hello", "hardirqs", "opensnoop", "perf", "exits", "views"];
     let mut args: Vec<String> = vec!["run".into(), "-o".into(), "/dev/null".into()];
-    // A module attaches what packages do not: to a network interface.
+    // A module attaches to a network interface, which packages do not.
     let is_module = case.random.one_in(6);
     let name = *case.random.choose(&names);
     if is_module {
@@ -38,7 +39,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let pid = started.pid();
     let most = *case.random.choose(&[3_000, 20_000, 80_000, 200_000]);
     std::thread::sleep(Duration::from_micros(case.random.below(most) as u64));
-    // It holds still while it is looked at.
+    // The process must not change while it is inspected.
     started.signal(Signal::STOP);
     std::thread::sleep(Duration::from_millis(1));
     let children = descendants(pid);
@@ -66,13 +67,13 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     stale_instance(case, pid)
 }
 
-/// Whether a process runs: one that has ended is there until its new parent asks for it.
+/// Whether a process runs. A process that has ended exists until its new parent waits for it.
 fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// A trace instance is a folder, which the kernel does not remove: the next run does.
+/// A trace instance is a directory, which the kernel does not remove; the next run does.
 fn stale_instance(case: &mut Case<'_>, pid: u32) -> Verdict {
     if trace_instances(pid).is_empty() {
         return Ok(());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What is left in the kernel when programs have ended: BPF objects, by their ids.
+//! BPF objects that are left in the kernel after programs have ended, by ID.
 //!
-//! Others on the machine load programs meanwhile. So what is new is only remembered, and counts as
-//! left when it is still there later and no process holds it.
+//! Others on the machine load programs meanwhile. So a new object is only recorded, and counts as
+//! left if it still exists later and no process holds it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,46 +12,46 @@ use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 
 use crate::sys::{Kind, next_id};
 
-/// How long the kernel may take to free what nobody holds any more.
+/// How long the kernel may take to free objects without an owner.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// A BPF object's kind and id.
+/// The kind and ID of a BPF object.
 pub type Id = (Kind, u32);
 
 const KINDS: [Kind; 3] = [Kind::Program, Kind::Map, Kind::Link];
 
-/// Watches for what is new.
+/// Watches for new objects.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// The largest ids that there were before.
+    /// The largest IDs before the start.
     before: [u32; 3],
     known: HashSet<Id>,
     pending: Vec<Seen>,
-    /// What seems to be left.
+    /// Objects that seem to be left.
     alone: Vec<(Id, u64)>,
 }
 
-/// An object that is new.
+/// A new object.
 #[derive(Debug)]
 struct Seen {
     id: Id,
-    /// After which case it was first seen.
+    /// The case after which it was first seen.
     case: u64,
-    /// When it was looked at last.
+    /// When it was last inspected.
     looked: Instant,
-    /// Nobody held it then.
+    /// Whether no process held it then.
     was_alone: bool,
 }
 
 impl Left {
-    /// Begins.
+    /// Starts watching.
     #[must_use]
     pub fn watch() -> Left {
         let last = |kind| ids(kind, 0).last().unwrap_or(0);
         Left { before: KINDS.map(last), ..Left::default() }
     }
 
-    /// Remembers what is new after a case.
+    /// Records new objects after a case.
     pub fn after(&mut self, case: u64) {
         let now = Instant::now();
         for (kind, before) in KINDS.into_iter().zip(self.before) {
@@ -64,7 +64,8 @@ impl Left {
         self.look();
     }
 
-    /// Looks again at what was seen a while ago: whether it is there, and held by nobody, as before.
+    /// Inspects objects again that were seen some time ago: whether they exist, and whether a
+    /// process holds them.
     fn look(&mut self) {
         self.pending.retain(|seen| exists(seen.id));
         if !self.pending.iter().any(|seen| seen.looked.elapsed() > GRACE) {
@@ -87,8 +88,8 @@ impl Left {
         self.alone.extend(alone);
     }
 
-    /// What is left: it was held by nobody for a while, and still is not, now that all else has ended;
-    /// with the case after which it was first seen.
+    /// The objects that are left, with the case after which each was first seen: no process has
+    /// held them for some time, and everything else has ended.
     #[must_use]
     pub fn close(mut self) -> Vec<(Id, u64)> {
         std::thread::sleep(Duration::from_millis(20));
@@ -112,13 +113,13 @@ fn ids(kind: Kind, after: u32) -> impl Iterator<Item = u32> {
     std::iter::successors(next_id(kind, after), move |id| next_id(kind, *id))
 }
 
-/// Whether there is such an object.
+/// Whether an object exists.
 #[must_use]
 pub fn exists((kind, id): Id) -> bool {
     id > 0 && next_id(kind, id - 1) == Some(id)
 }
 
-/// What a process holds by descriptors.
+/// The objects that a process holds by descriptors.
 #[must_use]
 pub fn held_by(pid: u32) -> Vec<Id> {
     let names = [("prog_id:", Kind::Program), ("map_id:", Kind::Map), ("link_id:", Kind::Link)];
@@ -138,8 +139,8 @@ pub fn held_by(pid: u32) -> Vec<Id> {
     held
 }
 
-/// What any process holds, and the maps that programs hold which one holds: a loader may close its
-/// own.
+/// The objects that any process holds, and the maps of programs that one holds, because a loader
+/// may close its maps.
 fn all_held() -> HashSet<Id> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

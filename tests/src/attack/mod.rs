@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Attacks on the two programs, as they are found by [`crate::program`]: hostile packages, objects,
-//! modules, processes, names, readers and signals. Each case follows from a seed, the part's name and
-//! the case's number, so that one that fails can be repeated.
+//! Attacks on the two programs, which [`crate::program`] finds: hostile packages, objects, modules,
+//! processes, names, readers and signals. Each case is determined by a seed, the part's name and
+//! the case's number, so that a failure can be repeated.
 //!
-//! What is attacked runs in mounts and a network of its own, with bounded memory ([`place`]), and is
-//! checked after each case ([`check`], [`left`]).
+//! The attacked programs run with their own mounts and network, and with limited memory
+//! ([`place`]). They are checked after each case ([`check`], [`left`]).
 
 mod btf;
 pub mod case;
@@ -47,7 +47,7 @@ use seeds::Seeds;
 pub struct Part {
     /// Its name on the command line.
     pub name: &'static str,
-    /// How many cases run at once: more than one where they do not disturb each other.
+    /// The number of cases that run in parallel; more than one if they do not disturb each other.
     workers: usize,
     case: fn(&mut Case<'_>) -> Verdict,
 }
@@ -67,22 +67,22 @@ pub const PARTS: [Part; 8] = [
 /// When a part ends.
 #[derive(Debug, Clone, Copy)]
 pub enum Limit {
-    /// After this time.
+    /// After a time.
     Time(Duration),
-    /// After so many cases.
+    /// After a number of cases.
     Count(u64),
-    /// After the case of this number, which is the only one.
+    /// After the case with this number, which is the only one.
     Only(u64),
 }
 
-/// Cases of a part that are told and kept when they fail; of more, the number is told.
+/// The maximum number of failed cases that are reported and kept; further ones are only counted.
 const MOST_TOLD: u64 = 20;
 
-/// Runs a part; the number of cases that failed. The last line on standard output says how many there
-/// were.
+/// Runs a part. Returns the number of failed cases. The last line on standard output has the number
+/// of cases.
 ///
 /// # Errors
-/// When the attack itself cannot be made.
+/// Returns an error if the attack itself cannot be made.
 pub fn run(part: &Part, seeds: &Seeds, seed: u64, limit: Limit) -> Result<u64> {
     let _group = Group::enter();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -125,8 +125,8 @@ pub fn run(part: &Part, seeds: &Seeds, seed: u64, limit: Limit) -> Result<u64> {
     Ok(failed)
 }
 
-/// Set by the first Ctrl-C: cases that have begun go on to their end, so that nothing of them lives on.
-/// Another signal ends the attack at once.
+/// A flag that the first Ctrl-C sets. Cases that have begun run to their end, so that nothing of
+/// them is left. Another signal ends the attack at once.
 fn stops_by_signal() -> std::io::Result<Arc<AtomicBool>> {
     static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(stop) = STOP.get() {
@@ -140,12 +140,12 @@ fn stops_by_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// What was seen so far.
+/// Results so far.
 #[derive(Debug, Default)]
 struct Tally {
     cases: u64,
     failed: u64,
-    /// How often programs ended with a code; 128 and the number for a signal.
+    /// The number of programs per exit code; for a signal, 128 plus its number.
     codes: BTreeMap<i32, u64>,
     slowest: (Duration, u64),
     left: Left,
@@ -163,7 +163,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Runs one case after the other until it is enough.
+    /// Runs cases until the limit.
     fn work(&self) -> Result<()> {
         let place = Place::enter().context("a place for the attack cannot be made")?;
         while let Some(number) = self.number() {
@@ -194,7 +194,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts a case; whether it is to be told.
+    /// Counts a case. Returns whether to report it.
     fn count(&self, case: &Case<'_>, took: Duration, has_failed: bool) -> Result<bool> {
         let mut tally = self.tally.lock().map_err(|_| anyhow::anyhow!("a worker failed"))?;
         tally.cases += 1;
@@ -207,7 +207,7 @@ impl Run<'_> {
         Ok(has_failed && tally.failed <= MOST_TOLD)
     }
 
-    /// Says what failed, and keeps what it was made of.
+    /// Reports a failure, and keeps its files.
     fn tell(&self, case: &Case<'_>, what: &str) -> Result<()> {
         let name = self.part.name;
         let dir = crate::root().join(format!("target/attack/{name}-{}-{}", self.seed, case.number));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Wasm modules: post-processors of a package, whole tracers, and files that are neither; each with a
-//! sandbox of 16 MB, in which a call may take a fifth of a second.
+//! Wasm modules: post-processors of a package, whole tracers, and invalid files. Each has a sandbox
+//! of 16 MB, in which a call may take 0.2 s.
 
 mod wat;
 
@@ -19,20 +19,20 @@ use super::packages::FORMATS;
 use super::process::{Ended, Io};
 use super::random::{Random, damage};
 
-/// What a module may have, in bytes and as an option.
+/// The memory limit of a module, in bytes and as an option.
 const MEMORY: (u64, &str) = (16 << 20, "16M");
 
-/// What a call of a post-processor may emit, and what may wait to be written, in bytes: the limits in
-/// runner/WASM.md.
+/// The bytes that a call of a post-processor may emit, and that may wait to be written: the limits
+/// in runner/WASM.md.
 const EMITTED: u64 = (64 + 256) << 20;
 
 /// How long a tracer runs before it is interrupted.
 const RUNS: Duration = Duration::from_millis(100);
 
-/// How long after that it may take: half a second is its own, the rest the machine's.
+/// How long it may take after that: half a second for the module, the rest for the machine.
 const ENDS: Duration = Duration::from_secs(3);
 
-/// Makes a module, and runs it.
+/// Generates a module and runs it.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     match case.random.below(10) {
         0..5 => {
@@ -59,18 +59,18 @@ fn binary(text: &str) -> Result<Vec<u8>, String> {
     ::wat::parse_str(text).map_err(|error| format!("the attack's own module is none: {error}"))
 }
 
-/// Bytes that are no module any more, or never were one.
+/// Bytes that are not a valid module.
 fn damaged(text: &str, random: &mut Random) -> Result<Vec<u8>, String> {
     let mut module = binary(text)?;
     match random.below(6) {
         0 => module = [b"\0asm\x01\0\0\0".to_vec(), random.bytes(300)].concat(),
-        // A custom section with a name, and bytes, of lengths that are not there.
+        // A custom section with a name, and bytes with wrong lengths.
         1 => module.extend([0, 0xff, 0xff, 0xff, 0xff, 0x0f, 4, b'n', b'a', b'm', b'e']),
         // A component.
         2 => module[4..8].copy_from_slice(&[0x0d, 0, 1, 0]),
         _ => damage(&mut module, random),
     }
-    // What begins otherwise is no module, but a file like any other.
+    // Without the magic number, it would be treated as another kind of file.
     if module.len() < 4 {
         module = b"\0asm".to_vec();
     }
@@ -78,10 +78,10 @@ fn damaged(text: &str, random: &mut Random) -> Result<Vec<u8>, String> {
     Ok(module)
 }
 
-/// Runs a package through a module: `--wasm`, packed, or as text.
+/// Runs a package with a module: by `--wasm`, packed, or as text.
 fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>, emitted: u64) -> Verdict {
-    // The one has records, a table and a histogram, of system calls of this process; of the other, the
-    // stacks of the kernel alone: those of programs are another part's.
+    // The first package has records, a table and a histogram of system calls of this process; the
+    // second has only kernel stacks, because another part covers user stacks.
     let name = *case.random.choose(&["hostile", "hostile", "profile"]);
     let seed = case.seeds.package(name);
     let format = *case.random.choose(&FORMATS[..5]);
@@ -122,13 +122,13 @@ fn post(case: &mut Case<'_>, module: &[u8], text: Option<String>, emitted: u64) 
     }
     run(case, &args, memory)?;
     let Some(cache) = cache else { return Ok(()) };
-    // What was compiled is damaged, and must not be run.
+    // The compiled module is damaged and must not run.
     damage_files(&cache, &mut case.random).map_err(|error| error.to_string())?;
     run(case, &args, memory)
 }
 
-/// What compiling a module of so many bytes takes: 11 KB for each function, as runner/README.md says.
-/// One that does nothing has eight bytes with its type.
+/// Memory for compiling a module of this size: 11 KB for each function (runner/README.md). The
+/// smallest function takes eight bytes with its type.
 fn compiled(bytes: usize) -> u64 {
     (bytes as u64 / 8).min(bpfpack_schemas::module::MAX_ITEMS) * (11 << 10)
 }
@@ -139,7 +139,7 @@ fn run(case: &mut Case<'_>, args: &[String], memory: u64) -> Verdict {
     keeps_to_limits(case, &ended, memory)
 }
 
-/// Checks a run of a module. Which code it ends with is its own affair, but not Rust's.
+/// Checks a run of a module, which may choose any exit code except those of Rust's runtime.
 fn keeps_to_limits(case: &Case<'_>, ended: &Ended, memory: u64) -> Verdict {
     let codes: Vec<i32> = MODULES.iter().chain(&wat::CODES).copied().chain(0..=100).collect();
     let any: Vec<i32> = codes.into_iter().chain(102..=255).filter(|code| *code != 134).collect();
@@ -160,7 +160,7 @@ fn damage_files(dir: &Path, random: &mut Random) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs a module that owns its tracer, and interrupts it, once or twice.
+/// Runs a tracer module, and interrupts it once or twice.
 fn tracer(case: &mut Case<'_>) -> Verdict {
     let seeds = case.seeds;
     let seed = seeds.package(case.random.word(&["hello", "profile", "net", "hardirqs"]));
@@ -203,10 +203,10 @@ fn tracer(case: &mut Case<'_>) -> Verdict {
     keeps_to_limits(case, &ended, memory)
 }
 
-/// A post-processor, of which more works than does not.
+/// A post-processor that mostly works.
 ///
 /// # Errors
-/// When what is made is no module.
+/// Returns an error if the generated module is not valid.
 pub(super) fn post_processor(random: &mut Random) -> Result<Vec<u8>, String> {
     binary(&wat::post(random))
 }
@@ -214,7 +214,7 @@ pub(super) fn post_processor(random: &mut Random) -> Result<Vec<u8>, String> {
 /// A tracer that attaches programs to the loopback interface, and waits.
 ///
 /// # Errors
-/// When what is made is no module.
+/// Returns an error if the generated module is not valid.
 pub(super) fn attaching(object: &[u8]) -> Result<Vec<u8>, String> {
     binary(&wat::attaching(object, &["wasm_net_xdp", "wasm_net_tc", "wasm_net_egress"]))
 }

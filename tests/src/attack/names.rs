@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Hostile names of processes, files, maps, programs, members, arguments and units, in every output and
-//! message of both programs, on a terminal: each byte that comes there is looked at.
+//! Hostile names of processes, files, maps, programs, members, arguments and units, in all outputs
+//! and messages of both programs on a terminal. Each byte that arrives there is checked.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -25,10 +25,10 @@ use crate::sys;
 /// How long programs are traced.
 const TIME: &str = "150ms";
 
-/// Formats that are shown on a terminal.
+/// Formats that can be shown on a terminal.
 const SHOWN: &[&str] = FORMATS.split_at(5).0;
 
-/// Has a program show hostile names.
+/// Makes a program show hostile names.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     match case.random.below(12) {
         0..2 => help(case),
@@ -42,8 +42,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     }
 }
 
-/// Runs a program on a terminal, and checks all that comes there. Meanwhile something may be done, again
-/// and again.
+/// Runs a program on a terminal, and checks all of its output. `meanwhile` is called repeatedly.
 fn on_terminal(
     case: &mut Case<'_>,
     command: &mut Command,
@@ -58,7 +57,7 @@ fn on_terminal(
     drop(slave);
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // When the last one has closed it, the kernel says EIO.
+        // After the last close, the kernel returns EIO.
         let _ = master.read_to_end(&mut bytes);
         bytes
     });
@@ -78,7 +77,7 @@ fn ecli(case: &mut Case<'_>, args: &[OsString], meanwhile: impl FnMut(&mut Rando
     let mut command = case.ecli(args);
     let bytes = on_terminal(case, &mut command, MODULES, meanwhile)?;
     let format = args.iter().skip_while(|arg| *arg != "-f").nth(1).and_then(|arg| arg.to_str());
-    // Lines end as a terminal has it.
+    // The terminal ends lines with a carriage return.
     let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
     match format {
         Some("csv") => check::cells(&text, ','),
@@ -91,7 +90,7 @@ fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// Puts hostile texts in place of those of a package, where a test accepts them.
+/// Replaces texts of a package that a test accepts by hostile ones.
 fn replace_texts(value: &mut Value, random: &mut Random, is_wanted: fn(&str) -> bool) {
     match value {
         Value::String(text) if is_wanted(text) && random.one_in(2) => *text = texts::text(random),
@@ -105,14 +104,14 @@ fn replace_texts(value: &mut Value, random: &mut Random, is_wanted: fn(&str) -> 
     }
 }
 
-/// Texts of the fixture that are for people alone.
+/// Texts of the fixture that are only for people.
 fn is_for_people(text: &str) -> bool {
     ["_of_an_argument", "_of_the_package", "unit_of_", "Shown as"]
         .iter()
         .any(|part| text.contains(part))
 }
 
-/// What a package tells of itself.
+/// The help of a package.
 fn help(case: &mut Case<'_>) -> Verdict {
     let is_fixture = case.random.one_in(2);
     let seed = match is_fixture {
@@ -120,7 +119,7 @@ fn help(case: &mut Case<'_>) -> Verdict {
         false => case.seeds.any(&mut case.random),
     };
     let mut package = seed.json.clone();
-    // In the fixture what is for people; else anything, which is refused as a rule.
+    // In the fixture, texts for people; otherwise any text, which is usually refused.
     let is_wanted = if is_fixture { is_for_people } else { |_: &str| true };
     replace_texts(&mut package["meta"], &mut case.random, is_wanted);
     let path = case.write("package.json", package.to_string())?.into_os_string();
@@ -135,7 +134,7 @@ fn help(case: &mut Case<'_>) -> Verdict {
     ecli(case, &args, |_| ())
 }
 
-/// Names in an object: what stands for it in the fixture, and whether the package has it, too.
+/// Names in an object: the placeholder in the fixture, and whether the package has the name, too.
 const PLACEHOLDERS: [(&str, bool); 7] = [
     ("member_name_to_replace", false),
     ("enum_name_to_replace", false),
@@ -146,7 +145,7 @@ const PLACEHOLDERS: [(&str, bool); 7] = [
     ("program_to_replace", true),
 ];
 
-/// A hostile text of just so many bytes.
+/// A hostile text with this number of bytes.
 fn of_length(random: &mut Random, len: usize) -> String {
     let mut text = texts::text(random);
     let end = (0..=len.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -154,14 +153,14 @@ fn of_length(random: &mut Random, len: usize) -> String {
     text + &"x".repeat(len - end)
 }
 
-/// A package and its object with hostile names, as text.
+/// A package with an object that has hostile names, as text.
 fn hostile_package(case: &mut Case<'_>) -> String {
     let seed = case.seeds.package("hostile");
     let mut object = seed.object.clone();
     let random = &mut case.random;
     let mut changes = Vec::new();
     for (name, is_in_package) in PLACEHOLDERS {
-        // The kernel takes no such names of maps and programs: mostly the others are tried.
+        // The kernel refuses such names of maps and programs, so others are tried more often.
         if !random.one_in(if is_in_package { 8 } else { 2 }) {
             continue;
         }
@@ -185,7 +184,7 @@ fn hostile_package(case: &mut Case<'_>) -> String {
     text
 }
 
-/// Records, tables and histograms of a process that calls itself anything.
+/// Records, tables and histograms of a process with any name.
 fn names_of_a_package(case: &mut Case<'_>) -> Verdict {
     let victims = Victims::start(case, "calls", "made", 1)?;
     let package = hostile_package(case);
@@ -197,7 +196,7 @@ fn names_of_a_package(case: &mut Case<'_>) -> Verdict {
     }
     match case.random.below(6) {
         0 => args.extend(words(&["--time", "wall", "-T"])),
-        // On a terminal both outputs are one, and messages are no cells.
+        // On a terminal, both outputs are mixed, and messages are not cells.
         1 if !matches!(format, "csv" | "tsv") => args.push("--verbose".into()),
         2 => args.extend(words(&["--fields", "comm,text"])),
         3 if format != "text" => args.push("--decode".into()),
@@ -242,7 +241,7 @@ fn arguments(case: &mut Case<'_>) -> Verdict {
         0 => args.push(hostile),
         1 => args.extend([missing]),
         2 => {
-            // What is there, and is no package.
+            // A file that exists but is not a package.
             let content = texts::bytes(&mut case.random, 200);
             args.push(case.write(&name, content)?.into());
         }
@@ -261,11 +260,11 @@ fn arguments(case: &mut Case<'_>) -> Verdict {
     ecli(case, &args, |_| ())
 }
 
-/// What ecc tells of an object with hostile names, in a file of such a name.
+/// The output of ecc for an object with hostile names in a file with a hostile name.
 fn objects(case: &mut Case<'_>) -> Verdict {
     let package: Value = serde_json::from_str(&hostile_package(case)).unwrap_or_default();
     let object = package["bpf_object"].as_str().unwrap_or_default();
-    // Stored blocks of zlib, as this attack makes them: what is inside follows a header of 7 bytes.
+    // Stored blocks of zlib, as this attack makes them: a header of 7 bytes precedes the content.
     let stream = super::encoding::from_base64(object);
     let object = stream.get(7..stream.len().saturating_sub(4)).unwrap_or_default();
     let mut name = texts::file_name(&mut case.random);
@@ -318,12 +317,12 @@ fn modules(case: &mut Case<'_>) -> Verdict {
     args.extend(["--wasm".into(), module, path, "--target_pid".into()]);
     args.push(std::process::id().to_string().into());
     let mut command = case.ecli(&args);
-    // Codes are the module's own.
+    // A module may choose its exit code.
     let codes: Vec<i32> = (0..256).filter(|code| *code != 101).collect();
     on_terminal(case, &mut command, &codes, |_| ()).map(drop)
 }
 
-/// Names of code that a process makes, and its own.
+/// Names of code that a process generates, and of its own code.
 fn made_code(case: &mut Case<'_>) -> Verdict {
     let kind = *case.random.choose(&["escapes", "renamed"]);
     let place = *case.random.choose(&["made", "files", "changed"]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Objects: good ones with hostile section headers, symbols, relocations and types, and files that no
-//! compiler makes; packed by `ecc`, and run from packages by `ecli`.
+//! Objects: valid ones with hostile section headers, symbols, relocations and types, and files that
+//! no compiler generates. `ecc` packs them, and `ecli` runs them in packages.
 
 use super::btf::Types;
 use super::case::Case;
@@ -10,7 +10,7 @@ use super::packages::{FORMATS, with_object};
 use super::random::{Random, damage};
 use super::seeds::Seeds;
 
-/// Makes an object, and has one of the programs read it.
+/// Generates an object, and makes one of the programs read it.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let seeds = case.seeds;
     let random = &mut case.random;
@@ -38,7 +38,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
             if how < 4 || ended.code() != Some(0) {
                 return Ok(());
             }
-            // What ecc packs, ecli reads.
+            // ecli can read what ecc packs.
             let package = out.join("package.json");
             let size = std::fs::metadata(&package).map_or(0, |data| data.len());
             let mut command = case.ecli(&["run".as_ref(), package.as_os_str(), "--help".as_ref()]);
@@ -61,7 +61,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     }
 }
 
-/// A good object with something hostile in it.
+/// A valid object with a hostile part.
 fn from_good(seeds: &Seeds, object: &[u8], random: &mut Random) -> Vec<u8> {
     let mut object = if random.one_in(4) { seeds.debug.clone() } else { object.to_vec() };
     match random.below(10) {
@@ -74,7 +74,7 @@ fn from_good(seeds: &Seeds, object: &[u8], random: &mut Random) -> Vec<u8> {
             }
         }
         _ => {
-            // A section that is not what its name says.
+            // A section with another content than its name says.
             let all = sections(&object);
             let one = random.choose(&all).clone();
             let len = 1 << random.below(14);
@@ -105,21 +105,21 @@ fn hostile_types(object: &mut Vec<u8>, random: &mut Random) {
     replace(object, section, &types.build());
 }
 
-/// A file that no compiler makes.
+/// A file that no compiler generates.
 fn hostile(random: &mut Random) -> Vec<u8> {
     let count = 1usize << random.below(17);
     let mut elf = Builder::default();
     let code =
         elf.add("tp/sched/sched_switch", 1, [0x95, 0, 0, 0, 0, 0, 0, 0].repeat(count.min(2000)));
     match random.below(6) {
-        // More sections than two bytes count.
+        // More sections than two bytes can count.
         0 => {
             let count = count.min(1 << 15) * random.between(1, 3);
             for at in 0..count {
                 elf.add(&format!("s{}", at % 100), 1, Vec::new());
             }
         }
-        // Many symbols; programs that begin everywhere.
+        // Many symbols; programs that begin anywhere.
         1 => {
             let names = (0..count).map(|at| format!("name_{at}"));
             let (strings, table) =
@@ -134,7 +134,7 @@ fn hostile(random: &mut Random) -> Vec<u8> {
             let table = elf.add(".reltp/sched/sched_switch", 9, relocation.repeat(count));
             elf.link(table, random.below(6) as u32, code);
         }
-        // Types alone, hostile ones.
+        // Only types, which are hostile.
         3 => {
             let mut types = Types::parse(&[]);
             let id = types.add_hostile(random);
@@ -143,7 +143,7 @@ fn hostile(random: &mut Random) -> Vec<u8> {
             let content = random.bytes(200);
             elf.add(".BTF.ext", 1, content);
         }
-        // The same names again and again.
+        // Repeated names.
         4 => {
             for name in [".maps", "license", "version", ".rodata", ".bss", ".BTF", "maps"] {
                 let content = random.bytes(64);
@@ -152,7 +152,7 @@ fn hostile(random: &mut Random) -> Vec<u8> {
                 }
             }
         }
-        // One name, longer than any.
+        // A single name that is too long.
         _ => {
             elf.add(&"n".repeat(count * 8), 1, Vec::new());
         }

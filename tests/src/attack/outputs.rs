@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Outputs that take nothing, or little, or end; and paths of every kind for `-o`.
+//! Outputs with slow or closed readers, and paths of every kind for `-o`.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -19,16 +19,16 @@ use super::perf_maps::Victims;
 use super::process::Io;
 use super::texts;
 
-/// How long an end may take that nothing stands in the way of.
+/// How long an end may take if nothing blocks it.
 const ENDS: Duration = Duration::from_secs(2);
 
-/// After this a signal is another one; those that come earlier may count as one.
+/// After this time, a signal counts as another one; earlier ones may be merged.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// How long a program runs that has no end of its own.
+/// The duration of a run that does not end by itself.
 const LONG: &str = "60s";
 
-/// Has a program write to something hostile.
+/// Makes a program write to a hostile output.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let victims = Victims::start(case, "calls", "made", 1)?;
     let run =
@@ -46,7 +46,7 @@ struct Run {
 }
 
 impl Run {
-    /// `ecli run`, with these options, of what shows system calls of the victim.
+    /// `ecli run` with these options and a package that shows system calls of the victim.
     fn command(&self, case: &Case<'_>, options: &[OsString]) -> Result<Command, String> {
         let package = case.write("package.json", &case.seeds.package("hostile").text)?;
         let mut args: Vec<OsString> = vec!["run".into(), "-f".into(), self.format.into()];
@@ -55,7 +55,7 @@ impl Run {
         Ok(case.ecli(&args))
     }
 
-    /// Readers that are slow, closed, or go.
+    /// Readers that are slow, closed, or close later.
     fn readers(&self, case: &mut Case<'_>) -> Verdict {
         let (reader, writer): (OwnedFd, OwnedFd) = match case.random.below(2) {
             0 => std::io::pipe().map(|(reader, writer)| (reader.into(), writer.into())),
@@ -72,7 +72,7 @@ impl Run {
         let started = case.start(&mut command, io)?;
         let mut reader = File::from(reader);
         if how < 2 {
-            // It goes, at once or later: that ends the run by itself.
+            // It closes at once or later, which ends the run.
             let most = if how == 0 { 0 } else { case.random.below(1 << 18) };
             read(&mut reader, most, Duration::from_secs(5));
             let gone = Instant::now();
@@ -85,7 +85,7 @@ impl Run {
             }
             return check::ended(&ended, SUCCESS, None);
         }
-        // It takes nothing any more, or a byte now and then.
+        // It reads nothing more, or a byte now and then.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(400) {
             if how == 2 {
@@ -101,7 +101,7 @@ impl Run {
         if is_late {
             return Err(format!("no end within {ENDS:?} of the second signal"));
         }
-        // What could not be written is a failure, and told.
+        // Data that could not be written is a reported failure.
         check::ended(&ended, &[0, 7], None)
     }
 
@@ -149,12 +149,12 @@ impl Run {
                 let name = texts::file_name(&mut case.random);
                 (dir.join(std::ffi::OsStr::from_bytes(&name)).into(), SUCCESS, true)
             }
-            // Itself: it is read before, and what comes of it is the user's wish.
+            // The package itself: it was read before, and overwriting it is up to the user.
             _ => (case.path("package.json").into(), &[0, 2, 7], false),
         };
         let mut command =
             self.command(case, &["-d".into(), "150ms".into(), "-o".into(), path.clone()])?;
-        // A process of its own session has no terminal.
+        // A process in its own session has no terminal.
         let started = case.start(&mut command, Io::default())?;
         let ended = case.wait(started, Duration::from_millis(150) + ENDS)?;
         check::ended(&ended, codes, None)?;
@@ -165,7 +165,7 @@ impl Run {
         Ok(())
     }
 
-    /// Outputs that are something else than a reader.
+    /// Outputs other than pipes.
     fn others(&self, case: &mut Case<'_>) -> Verdict {
         let open = |path: &str| OpenOptions::new().write(true).open(path).map(Stdio::from);
         let failed = |error: std::io::Error| error.to_string();
@@ -183,7 +183,7 @@ impl Run {
                 SUCCESS
             }
             2 => {
-                // Each write is a message, and one that is too large is none.
+                // Each write is a message, and one that is too large fails.
                 let (one, other) = UnixDatagram::pair().map_err(failed)?;
                 io.stdout = Some(OwnedFd::from(one).into());
                 kept = Some(other.into());
@@ -206,7 +206,7 @@ impl Run {
                 SUCCESS
             }
             6 => {
-                // Messages that nobody reads, in a pipe that is full: a signal ends the run all the same.
+                // Messages go to a full pipe that nobody reads. A signal ends the run nevertheless.
                 let (reader, mut writer) = std::io::pipe().map_err(failed)?;
                 writer.write_all(&vec![b'x'; 65536]).map_err(failed)?;
                 io.stderr = Some(writer.into());
@@ -245,7 +245,7 @@ fn fifo(path: &Path) -> std::io::Result<()> {
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0)?)
 }
 
-/// Reads some bytes, for some time.
+/// Reads some bytes for some time.
 fn read(from: &mut File, most: usize, time: Duration) {
     let begun = Instant::now();
     let mut bytes = [0; 4096];
@@ -259,7 +259,7 @@ fn read(from: &mut File, most: usize, time: Duration) {
     }
 }
 
-/// Whether a file holds something, and all of its last line.
+/// Checks that a file is not empty, and that its last line is complete.
 pub(super) fn is_whole(bytes: &[u8], format: &str) -> Verdict {
     if bytes.is_empty() {
         return Err("nothing was written to the file".into());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Packages: changed as JSON, as base64 and zlib, and as bytes; with hostile types and sizes in what
-//! describes the object, nested deeply, and with many of everything.
+//! Packages: changed as JSON, as base64 and zlib, and as bytes; with hostile types and sizes in the
+//! meta data, deep nesting, and many of everything.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,20 +16,21 @@ use super::random::{Random, damage};
 use super::seeds::Seed;
 use super::{json, texts};
 
-/// Bytes past which a text is not made larger by one change more.
+/// A text of this size in bytes is not changed further.
 const LARGE: usize = 1 << 20;
 
-/// Formats that a package is shown in.
+/// Formats in which a package is shown.
 pub(super) const FORMATS: [&str; 6] = ["text", "json", "csv", "tsv", "yaml", "raw"];
 
-/// A package that may be anything.
+/// A generated package, valid or not.
 struct Made {
     text: Vec<u8>,
-    /// Bytes that it unpacks to by right, beside its own.
+    /// The number of bytes to which it validly unpacks, in addition to its own.
     unpacked: usize,
 }
 
-/// Makes a package, and has `ecli` read it: mostly for its help, else to run it for a moment.
+/// Generates a package, and makes `ecli` read it: usually for its help, otherwise to run it for a
+/// moment.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let seed = case.seeds.any(&mut case.random);
     let random = &mut case.random;
@@ -78,7 +79,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     let io = Io { stdin: stdin.map(Into::into), ..Io::default() };
     let started = case.start(&mut command, io)?;
     let ended = case.wait(started, DEADLINE)?;
-    // A change can bring the key of modules into any package.
+    // A change may add modules to any package.
     check::ended(&ended, MODULES, Some(case.memory_for(input as u64)))?;
     case.nothing_temporary()?;
     if args.iter().any(|arg| arg == "--help" || arg == "--version") {
@@ -88,7 +89,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// What reads a file of some kilobytes, and loads nothing, has no reason to take longer.
+/// Reading a file of some kilobytes without loading anything should not take longer.
 fn slow(took: Duration) -> Verdict {
     match took > Duration::from_secs(5) {
         true => {
@@ -102,7 +103,7 @@ fn plain(text: String) -> Made {
     Made { text: text.into_bytes(), unpacked: 0 }
 }
 
-/// JSON that is right, but no longer what a packer wrote.
+/// Valid JSON that differs from what a packer wrote.
 fn changed(seed: &Seed, random: &mut Random) -> String {
     let mut value = seed.json.clone();
     let mut text = String::new();
@@ -116,7 +117,7 @@ fn changed(seed: &Seed, random: &mut Random) -> String {
     text
 }
 
-/// Keys that stand twice, or end the text early.
+/// Keys that are repeated, or that end the text early.
 fn twice(seed: &Seed, random: &mut Random) -> String {
     let places: Vec<usize> = seed.text.match_indices(['{', ',']).map(|(at, _)| at + 1).collect();
     let mut text = seed.text.clone();
@@ -136,7 +137,7 @@ fn twice(seed: &Seed, random: &mut Random) -> String {
     text
 }
 
-/// An object that is encoded otherwise than packers do it.
+/// An object that is encoded in another way than packers do.
 fn encoded(seed: &Seed, random: &mut Random) -> Made {
     let mut package = seed.json.clone();
     let mut stream = from_base64(package["bpf_object"].as_str().unwrap_or_default());
@@ -162,7 +163,7 @@ fn encoded(seed: &Seed, random: &mut Random) -> Made {
         }
         5 => stream.truncate(random.below(stream.len())),
         6 => {
-            // A stream in the stream.
+            // A stream in a stream.
             size = stream.len();
             stream = stored(&stream);
         }
@@ -180,7 +181,7 @@ fn encoded(seed: &Seed, random: &mut Random) -> Made {
     Made { text: package.to_string().into_bytes(), unpacked }
 }
 
-/// Hostile types and sizes, where they mean something.
+/// Hostile types and sizes where they have a meaning.
 fn described(seed: &Seed, random: &mut Random) -> String {
     let mut package = seed.json.clone();
     for _ in 0..=random.below(5) {
@@ -211,7 +212,7 @@ fn described(seed: &Seed, random: &mut Random) -> String {
     package.to_string()
 }
 
-/// Sections that a program is attached by; those that are right are of another kind.
+/// Sections for attaching a program; valid ones are of another kind.
 const SECTIONS: [&str; 16] = [
     "tp/",
     "tp/a",
@@ -234,12 +235,12 @@ const SECTIONS: [&str; 16] = [
 const TYPES: [&str; 10] =
     ["u8", "u128", "char[]", "char[18446744073709551616]", "u32[-1]", "", "[[[[", "*", "pie", "s0"];
 
-/// What can stand at a map or a program, and rarely does.
+/// Rare keys of a map or a program.
 fn hint(random: &mut Random) -> (&'static str, Value) {
     let number = random.edge();
     let text = texts::text(random);
     match random.below(12) {
-        // Not more entries than a machine has memory for: the kernel's own limit is not what is tried.
+        // Limited to sizes for which a machine has memory: the kernel's own limit is not tested.
         0 => ("max_entries", (number & 0x000f_ffff).into()),
         1 => ("value_size", (number & 0x000f_ffff).into()),
         2 => ("frequency", number.into()),
@@ -278,7 +279,7 @@ fn hint(random: &mut Random) -> (&'static str, Value) {
     }
 }
 
-/// Values in values, deeper than any stack.
+/// Nested values, deeper than any stack.
 fn nested(seed: &Seed, random: &mut Random) -> String {
     let depth = 1 << random.between(4, 18);
     let (open, close) =
@@ -302,7 +303,7 @@ fn nested(seed: &Seed, random: &mut Random) -> String {
 
 /// Many of everything.
 fn counted(seed: &Seed, random: &mut Random) -> Made {
-    // Once in a while of the size that real files have that are too large.
+    // Sometimes of the size that real files have if they are too large.
     let bytes = if random.one_in(40) { 24 << 20 } else { 1 << random.between(10, 21) };
     let element = *random.choose(&[
         "{}",
@@ -338,7 +339,7 @@ fn counted(seed: &Seed, random: &mut Random) -> Made {
     Made { text: text.into_bytes(), unpacked: 0 }
 }
 
-/// A package of another object, with what describes the seed's.
+/// A package with another object and the seed's meta data.
 #[must_use]
 pub(super) fn with_object(seed: &Seed, object: &[u8]) -> String {
     let mut package = seed.json.clone();

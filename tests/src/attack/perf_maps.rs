@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Processes of a user without rights, whose stacks, maps, files and `/tmp/perf-PID.map` are hostile,
-//! while root looks at their samples: that must end in time, stay small, and show only what it may.
+//! Processes of an unprivileged user with hostile stacks, mappings, files and `/tmp/perf-PID.map`,
+//! which root traces: the run must end in time, stay small, and show only what it may.
 
 use std::fs;
 use std::io::Read as _;
@@ -17,25 +17,24 @@ use super::process::{Ended, Io, Started, descendants, resident_peak};
 use super::seeds::OWN;
 use super::victim::{KINDS, PLACES};
 
-/// The user that all victims are. Nobody else's files are removed.
+/// The user of all victims. Only files of this user are removed.
 const USER: u32 = 64242;
 
-/// How long after its time, or a signal, it may go on.
+/// How much longer than its time, or after a signal, a run may take.
 const LATE: Duration = Duration::from_millis(100);
 
-/// What it and all that it has started may have resident together, in bytes.
+/// The maximum resident memory of ecli and its child processes together, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// The same where the symbols of a program are as many as they can be: what reads them has a limit of
-/// 256 MB.
+/// The same if a program has as many symbols as possible: the worker has a limit of 256 MB.
 const MEMORY_OF_SYMBOLS: u64 = MEMORY + (256 << 20);
 
-/// What a file holds that the user may not read.
+/// The content of a file that the user may not read.
 const SECRET: &str = "0 ffffffffffffffff secret_of_root\n";
 
 /// Starts hostile processes, and traces them.
 pub(super) fn case(case: &mut Case<'_>) -> Verdict {
-    // One thing is hostile at a time, and each in its turn: the file, or where stacks lead.
+    // Only one part is hostile at a time, in turn: the file, or the targets of stacks.
     let turn = case.number as usize / 2;
     let (kind, place) = match case.number % 2 {
         0 => (KINDS[turn % KINDS.len()], *case.random.choose(&["made", "anywhere"])),
@@ -80,16 +79,16 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     case.note(format!("the victims ran for {} ms", ran.as_millis()));
     drop(victims);
     let most = if place == "symbols" { MEMORY_OF_SYMBOLS } else { MEMORY };
-    // There are two processes, and a build for debugging has more code in both.
+    // There are two processes, and a debug build has more code in both.
     watched.check(format, ran, most + 2 * (case.seeds.own_memory - OWN))
 }
 
-/// What was seen of a run.
+/// What was observed of a run.
 struct Watched {
     ended: Ended,
-    /// How long after its time it ended, without what it waited for a CPU.
+    /// How long after its time it ended, without its waits for a CPU.
     late: Duration,
-    /// The most that it and what it had started had resident together.
+    /// The maximum resident memory of ecli and its child processes together.
     memory: u64,
 }
 
@@ -107,7 +106,7 @@ impl Watched {
         if text.contains("secret_of_root") {
             return Err("it shows what the process' user may not read".into());
         }
-        // A busy machine lets the victims wait; where they ran, they were seen.
+        // On a busy machine, the victims may not run; if they ran, samples must be shown.
         match text.is_empty() && ran > Duration::from_millis(50) {
             true => Err("no sample was shown".into()),
             false => Ok(()),
@@ -115,7 +114,7 @@ impl Watched {
     }
 }
 
-/// Waits for the end, by its time or by a signal, and looks at its memory meanwhile.
+/// Waits for the end by time or by signal, and observes the memory meanwhile.
 fn watch(
     started: Started,
     time: Duration,
@@ -139,7 +138,7 @@ fn watch(
         if is_over {
             delay = waited_for_cpu(pid).max(delay);
         }
-        // Its memory grows in steps of many pages: now and then is often enough.
+        // Its memory grows in steps of many pages, so checking occasionally is enough.
         if round.is_multiple_of(4) {
             let all = descendants(pid).into_iter().chain([pid]);
             memory = all.filter_map(|pid| resident_peak(&pid.to_string())).sum::<u64>().max(memory);
@@ -154,31 +153,31 @@ fn watch(
     Ok(Watched { ended, late, memory })
 }
 
-/// How long a process' main thread was ready to run, and others ran: that is not its fault.
+/// How long the main thread of a process was ready to run while others ran, which is not its fault.
 #[must_use]
 pub(super) fn waited_for_cpu(pid: u32) -> Duration {
     schedule(pid, 1)
 }
 
-/// The number at this place of `/proc/PID/schedstat`: how long the main thread ran, and waited.
+/// The number at this index of `/proc/PID/schedstat`: how long the main thread ran, and waited.
 fn schedule(pid: u32, at: usize) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let nanoseconds = text.split_ascii_whitespace().nth(at).and_then(|word| word.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
-/// Hostile processes. They, and what they have left in `/tmp`, are gone when this is dropped.
+/// Hostile processes. Dropping this ends them and removes their files in `/tmp`.
 pub(super) struct Victims {
     all: Vec<Started>,
-    /// What they say goes on until they end.
+    /// Kept open, because they print until they end.
     _output: Vec<std::io::PipeReader>,
 }
 
 impl Victims {
-    /// Starts some, and waits until they spin.
+    /// Starts victims, and waits until they are ready.
     ///
     /// # Errors
-    /// When one cannot be started.
+    /// Returns an error if one cannot be started.
     pub(super) fn start(
         case: &mut Case<'_>,
         kind: &str,
@@ -220,12 +219,12 @@ impl Victims {
         Ok(victims)
     }
 
-    /// How long they have spun so far, all together.
+    /// The total CPU time of the victims so far.
     fn ran(&self) -> Duration {
         self.pids().into_iter().map(|pid| schedule(pid, 0)).sum()
     }
 
-    /// Their numbers.
+    /// Their process IDs.
     #[must_use]
     pub(super) fn pids(&self) -> Vec<u32> {
         self.all.iter().map(Started::pid).collect()

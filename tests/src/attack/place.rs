@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Where a worker's programs run: mounts and a network of the thread's own, so that what a hostile
-//! package pins or attaches to an interface is seen, and gone afterwards; and little memory of the
-//! kernel's, so that no map takes the machine's.
+//! The environment of a worker's programs: mounts and a network of its own thread, so that pins and
+//! attachments of a hostile package are seen and removed; and limited memory, so that no map takes
+//! all of the machine's.
 
 use std::fs;
 use std::io;
@@ -14,27 +14,27 @@ use crate::sys;
 const BPFFS: &str = "/sys/fs/bpf";
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// What all programs of the attack may have together, their maps included.
+/// The memory limit of all programs of the attack together, including their maps.
 const MEMORY: u64 = 6 << 30;
 
-/// The number of the loopback interface in a network of one's own.
+/// The index of the loopback interface in a new network namespace.
 const LOOPBACK: i32 = 1;
 
-/// A worker's place.
+/// The environment of a worker.
 #[derive(Debug)]
 pub struct Place {
-    /// A folder that everybody can enter.
+    /// A directory that everybody can enter.
     pub dir: TempDir,
     mounts: String,
-    /// What the kernel itself pins into a new file system.
+    /// Files that the kernel itself creates in a new BPF file system.
     pins: Vec<PathBuf>,
 }
 
 impl Place {
-    /// Takes the calling thread there, and whatever it starts from then on.
+    /// Moves the calling thread, and what it starts from then on, to a new environment.
     ///
     /// # Errors
-    /// When this user may not.
+    /// Returns an error if this user may not do so.
     pub fn enter() -> io::Result<Place> {
         sys::own_mounts()?;
         sys::own_network()?;
@@ -44,16 +44,17 @@ impl Place {
         };
         mounted(sys::mount(c"bpf", c"/sys/fs/bpf", c"bpf", 0))?;
         if !Path::new(TRACEFS).join("events").exists() {
-            // Where there is none, tracepoints cannot be attached, which is a refusal like others.
+            // Without tracefs, attaching to tracepoints fails like other refusals.
             let _ = sys::mount(c"tracefs", c"/sys/kernel/tracing", c"tracefs", 0);
         }
         Ok(Place { dir: crate::scratch(), mounts: mounts()?, pins: pins() })
     }
 
-    /// Checks that nothing of the programs that ran here is left in file systems and the network.
+    /// Checks that file systems and the network have nothing left of the programs that ran here.
     ///
     /// # Errors
-    /// Names what is left. It is removed, so that the next one is not blamed for it.
+    /// Returns an error that names what is left. It is removed, so that the next case does not fail
+    /// for it.
     pub fn check(&self) -> Result<(), String> {
         let mut pins = pins();
         pins.retain(|pin| !self.pins.contains(pin));
@@ -70,10 +71,10 @@ impl Place {
         }
     }
 
-    /// Checks that the loopback interface has no qdisc for programs.
+    /// Checks that the loopback interface has no clsact qdisc.
     ///
     /// # Errors
-    /// When it has one, which stays.
+    /// Returns an error if it has one, which stays.
     pub fn check_network(&self) -> Result<(), String> {
         match sys::has_clsact(LOOPBACK) {
             true => Err("a clsact qdisc is left".into()),
@@ -88,11 +89,11 @@ fn pins() -> Vec<PathBuf> {
 
 fn mounts() -> io::Result<String> {
     let text = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    // Tracefs is mounted below debugfs by itself, when somebody looks there.
+    // The kernel mounts tracefs below debugfs when somebody accesses it.
     Ok(text.lines().filter(|line| !line.contains("/debug/")).collect::<Vec<_>>().join("\n"))
 }
 
-/// The trace instances of a process that are there.
+/// The existing trace instances of a process.
 #[must_use]
 pub fn trace_instances(pid: u32) -> Vec<PathBuf> {
     let names = fs::read_dir(Path::new(TRACEFS).join("instances")).into_iter().flatten().flatten();
@@ -100,18 +101,17 @@ pub fn trace_instances(pid: u32) -> Vec<PathBuf> {
     names.map(|entry| entry.path()).filter(|path| path.ends_with(&own)).collect()
 }
 
-/// A group of processes that may have only so much memory. Its processes go back where they came from,
-/// and it is gone, when it is dropped.
+/// A cgroup with a memory limit. Dropping it moves its processes back and removes it.
 #[derive(Debug)]
 pub struct Group {
     dir: PathBuf,
-    /// The group that this process came from.
+    /// The previous cgroup of this process.
     home: PathBuf,
 }
 
 impl Group {
-    /// Puts this process, and all that it starts, into a group; none where the machine has no such
-    /// groups, or this user may not make one.
+    /// Moves this process, and what it starts, to a new cgroup; `None` if the machine has no memory
+    /// cgroups, or if this user may not create one.
     #[must_use]
     pub fn enter() -> Option<Group> {
         let name = format!("bpfpack-attack-{}", std::process::id());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Runs a program until its end or its deadline, and tells what it wrote, how it ended, and what it
-//! took. Each has a process group of its own, of which nothing may be left.
+//! Runs a program until its end or a deadline, and returns its output, its exit status and its
+//! resource usage. Each has its own process group, of which nothing may be left.
 
 use std::fs::File;
 use std::io;
@@ -18,16 +18,17 @@ use rustix::process::{kill_process, kill_process_group, pidfd_open, test_kill_pr
 
 use crate::sys;
 
-/// Bytes that are looked at of an output. A module may write more.
+/// The maximum number of bytes of output to check. A module may write more.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// How long what a program has started may live after it.
+/// How long child processes of a program may outlive it.
 const AFTERLIFE: Duration = Duration::from_secs(1);
 
-/// Held while a program is started: what this process has resident is measured meanwhile.
+/// Held while a program is started, because the resident memory of this process is measured then.
 static STARTS: Mutex<()> = Mutex::new(());
 
-/// Where a program reads and writes, if not from nowhere and to memory.
+/// The standard streams of a program. By default, its input is empty, and its output is stored in
+/// memory.
 #[derive(Debug, Default)]
 pub struct Io {
     /// Standard input.
@@ -38,7 +39,7 @@ pub struct Io {
     pub stderr: Option<Stdio>,
 }
 
-/// A program that runs. It ends with this.
+/// A running program. Dropping this kills it.
 #[derive(Debug)]
 pub struct Started {
     pid: Pid,
@@ -46,35 +47,35 @@ pub struct Started {
     stdout: Option<File>,
     stderr: Option<File>,
     begun: Instant,
-    /// The most that this process had resident when it started the other: the kernel counts that as
-    /// the other's.
+    /// The maximum resident memory of this process at the start of the other, to which the kernel
+    /// attributes it.
     own_peak: u64,
     has_ended: bool,
 }
 
-/// How a program ended.
+/// The end of a program.
 #[derive(Debug)]
 pub struct Ended {
     /// Its status.
     pub status: ExitStatus,
-    /// What it wrote to standard output, where that was not given.
+    /// Its standard output, if it was not redirected.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error, where that was not given.
+    /// Its standard error, if it was not redirected.
     pub stderr: Vec<u8>,
-    /// The largest resident size in bytes; 0 where that is not known.
+    /// The maximum resident memory in bytes; 0 if it is not known.
     pub peak: u64,
     /// How long it ran.
     pub took: Duration,
-    /// It was killed at its deadline.
+    /// Whether it was killed at its deadline.
     pub was_late: bool,
-    /// Something that it had started lived on.
+    /// Whether a child process outlived it.
     pub left_processes: bool,
 }
 
 /// Starts a program.
 ///
 /// # Errors
-/// When it cannot be started.
+/// Returns an error if it cannot be started.
 pub fn start(command: &mut Command, given: Io) -> io::Result<Started> {
     let memory = |given: Option<Stdio>| -> io::Result<(Stdio, Option<File>)> {
         if let Some(given) = given {
@@ -87,7 +88,7 @@ pub fn start(command: &mut Command, given: Io) -> io::Result<Started> {
     let (to_stderr, stderr) = memory(given.stderr)?;
     command.stdin(given.stdin.unwrap_or_else(Stdio::null)).stdout(to_stdout).stderr(to_stderr);
     let one_at_a_time = STARTS.lock();
-    // Forgets the most that this process had resident, and begins anew.
+    // Resets the maximum resident memory of this process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let begun = Instant::now();
     let child = command.process_group(0).spawn()?;
@@ -96,14 +97,14 @@ pub fn start(command: &mut Command, given: Io) -> io::Result<Started> {
     // The command must not keep the other end of a pipe open.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let pid = Pid::from_child(&child);
-    // Where memory is short, it goes before what watches it.
+    // If memory is short, the program is killed before its observer.
     let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     Ok(Started { pid, pidfd, stdout, stderr, begun, own_peak, has_ended: false })
 }
 
 impl Started {
-    /// Its number.
+    /// The process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get() as u32
@@ -115,21 +116,21 @@ impl Started {
         self.begun
     }
 
-    /// Sends a signal, if it is still there.
+    /// Sends a signal, if the program still exists.
     pub fn signal(&self, signal: Signal) {
         if !self.has_ended {
             let _ = kill_process(self.pid, signal);
         }
     }
 
-    /// What it has written to standard error until now.
+    /// What it has written to standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&content(self.stderr.as_ref())).into_owned()
     }
 
-    /// Waits until it says this on standard error, has ended, or the time is over; whether it has
-    /// said it.
+    /// Waits until it prints this text on standard error, has ended, or the time is over. Returns
+    /// whether it has printed the text.
     #[must_use]
     pub fn says(&self, text: &str, within: Duration) -> bool {
         let end = Instant::now() + within;
@@ -161,10 +162,10 @@ impl Started {
         }
     }
 
-    /// Waits until it ends; kills it when that takes longer, since its start, than this.
+    /// Waits for its end. Kills it if it runs longer than this since its start.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// Returns an error if waiting fails.
     pub fn wait(mut self, deadline: Duration) -> io::Result<Ended> {
         let was_late = !self.ends_within(deadline.saturating_sub(self.begun.elapsed()));
         if was_late {
@@ -196,7 +197,7 @@ impl Drop for Started {
 }
 
 impl Ended {
-    /// The exit code, if it was no signal.
+    /// The exit code, if it was not ended by a signal.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         self.status.code()
@@ -209,7 +210,7 @@ impl Ended {
     }
 }
 
-/// The most that a process has had resident so far, in bytes: `VmHWM`.
+/// The maximum resident memory of a process so far, in bytes (`VmHWM`).
 #[must_use]
 pub fn resident_peak(process: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -217,7 +218,7 @@ pub fn resident_peak(process: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|size| size << 10)
 }
 
-/// The processes that a process has started, and those that they have started.
+/// The child processes of a process, and their descendants.
 #[must_use]
 pub fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
@@ -237,11 +238,11 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// Waits until nothing of a process group lives; what still does is killed.
+/// Waits until a process group is empty. Kills what is left of it.
 fn group_ends(group: Pid, within: Duration) -> bool {
     let end = Instant::now() + within;
     loop {
-        // What this process has inherited has to be waited for.
+        // Processes that this process has inherited must be waited for.
         while let Ok(Some(_)) = rustix::process::waitpgid(group, WaitOptions::NOHANG) {}
         if test_kill_process_group(group).is_err() {
             return true;

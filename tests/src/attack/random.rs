@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Repeatable random numbers: the same seed, part and case give the same numbers on every machine.
 
-/// Numbers at the borders of integers, sizes and offsets.
+/// Numbers at the limits of integers, sizes and offsets.
 pub const EDGES: [u64; 26] = [
     0,
     1,
@@ -39,7 +39,7 @@ impl Random {
     /// The numbers of one case.
     #[must_use]
     pub fn new(seed: u64, part: &str, number: u64) -> Random {
-        // FNV-1a, so that parts do not share their numbers.
+        // FNV-1a, so that parts have different numbers.
         let name = part.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
@@ -48,7 +48,7 @@ impl Random {
         random
     }
 
-    /// Any number of 64 bits.
+    /// Any 64-bit number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -57,36 +57,36 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`; 0 where that is 0.
+    /// A number less than `limit`; 0 if `limit` is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         match limit {
             0 => 0,
-            // The high bits: the remainder's error is far below what a test can see.
+            // The high bits of the product; the bias is too small for a test to see.
             limit => ((u128::from(self.number()) * limit as u128) >> 64) as usize,
         }
     }
 
-    /// A number from `low` to `high`, both included.
+    /// A number from `low` to `high`, inclusive.
     pub fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high - low + 1)
     }
 
-    /// True once in so many times.
+    /// True once in `times` calls on average.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of these; there must be one.
+    /// One of these; there must be at least one.
     pub fn choose<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 
-    /// One of these words; there must be one.
+    /// One of these words; there must be at least one.
     pub fn word(&mut self, of: &[&'static str]) -> &'static str {
         of[self.below(of.len())]
     }
 
-    /// A number that programs like to get wrong, or any.
+    /// A number that programs often handle wrongly, or any number.
     pub fn edge(&mut self) -> u64 {
         match self.below(8) {
             0 => self.number(),
@@ -124,7 +124,7 @@ pub fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
                 let more = random.bytes(len);
                 drop(bytes.splice(at..at, more));
             }
-            // A piece of itself, elsewhere.
+            // A part of the bytes in another place.
             5 => {
                 let end = (at + random.between(1, 256)).min(bytes.len());
                 let piece = bytes[at..end].to_vec();

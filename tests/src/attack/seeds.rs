@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Good packages and objects, of the examples and fixtures of this tree: what attacks begin with.
+//! Valid packages and objects from examples and fixtures, with which attacks begin.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use super::process::{Io, start};
 use super::random::Random;
 use crate::{pack_with, program, root, scratch};
 
-/// What is packed: a name, a source, and the header of its records, where there is one.
+/// The sources: a name, a file, and the header of its records, if there is one.
 const SOURCES: [(&str, &str, Option<&str>); 17] = [
     ("hardirqs", "examples/hardirqs/hardirqs.bpf.c", None),
     ("runqlat", "examples/runqlat/runqlat.bpf.c", None),
@@ -34,14 +34,14 @@ const SOURCES: [(&str, &str, Option<&str>); 17] = [
     ("huge", "tests/fixtures/attack/huge.bpf.c", None),
 ];
 
-/// Bytes that a release build may have resident beside what it reads. Another one has more code: three
-/// quarters of this are added to what it has when it tells of a good package.
+/// The resident memory of a release build without its input, in bytes. Other builds have more code:
+/// three quarters of this are added to what they have when they show the help of a valid package.
 pub const OWN: u64 = 20 << 20;
 
-/// How many of them, from the first on, need no more than others when they are run.
+/// The number of sources, from the first one, that need ordinary memory when they run.
 const ORDINARY: usize = SOURCES.len() - 1;
 
-/// Flags of clang for an object with all that ecc reads of debug information.
+/// Flags of clang for an object with all debug information that ecc reads.
 const CLANG: &str = "-g -O2 -target bpf -gdwarf-5 -gembed-source -w -c";
 
 /// A package.
@@ -51,34 +51,35 @@ pub struct Seed {
     pub name: &'static str,
     /// `package.json`.
     pub text: String,
-    /// The same.
+    /// The same, parsed.
     pub json: Value,
     /// Its object, without debug information.
     pub object: Vec<u8>,
 }
 
-/// All of them.
+/// All seeds.
 #[derive(Debug)]
 pub struct Seeds {
     dir: TempDir,
     /// Packages.
     pub packages: Vec<Seed>,
-    /// An object as clang made it, with debug information.
+    /// An object from clang, with debug information.
     pub debug: Vec<u8>,
-    /// Bytes that a program may have resident beside what it reads.
+    /// The resident memory of a program without its input, in bytes.
     pub own_memory: u64,
-    /// A program that anybody may run, and that hostile processes are: `attack victim …`.
+    /// A program that anybody may run and that becomes hostile processes: `attack victim …`.
     pub victim: PathBuf,
 }
 
 impl Seeds {
-    /// Packs them, which takes some seconds the first time. `attack` is the program of that name.
+    /// Packs the sources, which takes some seconds the first time. `attack` is the program of that
+    /// name.
     ///
     /// # Errors
-    /// When one cannot be packed.
+    /// Returns an error if a source cannot be packed.
     pub fn make(attack: &Path) -> Result<Seeds> {
         let dir = scratch();
-        // The build's folder may be closed to others.
+        // Others may not have access to the build directory.
         let victim = dir.path().join("victim");
         std::fs::copy(attack, &victim)?;
         std::fs::create_dir(dir.path().join("cache"))?;
@@ -97,16 +98,16 @@ impl Seeds {
         Ok(Seeds { dir, packages, debug, own_memory, victim })
     }
 
-    /// Any of those that need no more memory than others when they are run.
+    /// Any package that needs ordinary memory when it runs.
     #[must_use]
     pub fn any(&self, random: &mut Random) -> &Seed {
         random.choose(&self.packages[..ORDINARY])
     }
 
-    /// One of the packages, by its name.
+    /// A package by name.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// Panics if there is no package with this name.
     #[must_use]
     pub fn package(&self, name: &str) -> &Seed {
         let found = self.packages.iter().find(|seed| seed.name == name);
@@ -130,7 +131,7 @@ fn seed(&(name, source, header): &(&'static str, &str, Option<&str>)) -> Result<
     Ok(Seed { name, json: serde_json::from_str(&text)?, text, object })
 }
 
-/// Bytes that ecli has resident when it tells of a good package.
+/// The resident memory of ecli when it shows the help of a valid package, in bytes.
 fn of_help(packages: &[Seed]) -> Result<u64> {
     let dir = scratch();
     let path = dir.path().join("package.json");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Signals, one or several within milliseconds, at each stage of a run. A regular file gets all that was
-//! read, and the exit code is 0.
+//! Signals, one or several within milliseconds, in each phase of a run. A regular file receives
+//! everything that was read, and the exit code is 0.
 
 use std::fs;
 use std::io::Write as _;
@@ -32,7 +32,7 @@ pub(super) fn case(case: &mut Case<'_>) -> Verdict {
     }
 }
 
-/// Sends a signal, or several.
+/// Sends one or several signals.
 fn send(started: &Started, random: &mut Random) -> String {
     let count = random.between(1, 3);
     let mut said = Vec::new();
@@ -48,7 +48,7 @@ fn send(started: &Started, random: &mut Random) -> String {
     said.join(", ")
 }
 
-/// Waits for the end; fails where that takes too long, without what the run waited for a CPU.
+/// Waits for the end. Fails if it takes too long, not counting waits for a CPU.
 fn end(case: &mut Case<'_>, started: Started) -> Result<Ended, String> {
     let begun = Instant::now();
     let pid = started.pid();
@@ -65,8 +65,8 @@ fn end(case: &mut Case<'_>, started: Started) -> Result<Ended, String> {
     Ok(ended)
 }
 
-/// Whether a run that has not begun to trace was ended by a signal: as programs are that do not know
-/// it, or with the exit code that says so.
+/// Whether a signal ended a run before it traced: by the signal's default action, or with the
+/// corresponding exit code.
 fn is_ended_by_signal(ended: &Ended) -> bool {
     let is_ours = |signal| SIGNALS.iter().any(|ours| ours.as_raw() == signal);
     let stderr = String::from_utf8_lossy(&ended.stderr);
@@ -74,7 +74,7 @@ fn is_ended_by_signal(ended: &Ended) -> bool {
     signal.is_some_and(is_ours) && !stderr.contains("tracing with")
 }
 
-/// While the package is read, from somebody who does not write all of it.
+/// While the package is read from a pipe that does not deliver all of it.
 fn while_reading(case: &mut Case<'_>) -> Verdict {
     let (reader, mut writer) = std::io::pipe().map_err(|error| error.to_string())?;
     let text = &case.seeds.package("hostile").text;
@@ -101,7 +101,7 @@ fn to_file(case: &mut Case<'_>, package: &str) -> Result<Vec<String>, String> {
     Ok(args)
 }
 
-/// At any moment from the very start on.
+/// At any moment from the start.
 fn at_any_time(case: &mut Case<'_>) -> Verdict {
     let victims = Victims::start(case, "calls", "made", 1)?;
     let name = *case.random.choose(&["hostile", "profile", "hello", "hardirqs", "opensnoop"]);
@@ -111,7 +111,7 @@ fn at_any_time(case: &mut Case<'_>) -> Verdict {
     }
     let mut command = case.ecli(&args);
     let started = case.start(&mut command, Io::default())?;
-    // Most of what happens does so in the first tenth of a second.
+    // Most of a run's work happens in the first 0.1 s.
     let most = *case.random.choose(&[3_000, 30_000, 150_000, 400_000]);
     std::thread::sleep(Duration::from_micros(case.random.below(most) as u64));
     let pid = started.pid();
@@ -127,8 +127,8 @@ fn at_any_time(case: &mut Case<'_>) -> Verdict {
     check::ended(&ended, SUCCESS, None)
 }
 
-/// While records and readings come. The last reading counts each call that a record was made for: what
-/// was read, then, is known, and has to be in the file.
+/// While records and readings arrive. The last reading counts each call for which a record was
+/// made, so the number of records that must be in the file is known.
 fn while_tracing(case: &mut Case<'_>) -> Verdict {
     let victims = Victims::start(case, "calls", "made", 1)?;
     let mut args = to_file(case, "hostile")?;
@@ -168,7 +168,7 @@ fn while_tracing(case: &mut Case<'_>) -> Verdict {
     Ok(())
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Default)]
 struct Found {
     records: u64,
@@ -184,7 +184,8 @@ impl Found {
             let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
             let is_table = line["map"] == "table_to_replace";
             if is_table {
-                // A reading's lines follow each other. Names that are no UTF-8 may look the same.
+                // The lines of a reading are consecutive. Names that are not UTF-8 may look the
+                // same.
                 let before = if is_in_table { found.counted } else { 0 };
                 found.counted = before + line["value"].as_u64().unwrap_or(0);
             } else if line["map"] != "histogram_to_replace" {
@@ -202,7 +203,7 @@ fn number_before(line: &str, word: &str) -> Option<u64> {
     words.get(at.checked_sub(1)?)?.parse().ok()
 }
 
-/// With a map of millions of elements, one reading of which takes seconds.
+/// With a map of millions of elements, which takes seconds to read.
 fn huge(case: &mut Case<'_>) -> Verdict {
     let mut args = to_file(case, "huge")?;
     let time = Duration::from_millis(case.random.between(50, 1500) as u64);
@@ -224,7 +225,7 @@ fn huge(case: &mut Case<'_>) -> Verdict {
     }
     let ended = end(case, started)?;
     check::ended(&ended, SUCCESS, None)?;
-    // A reading that was begun may be given up, but not in the middle of a line.
+    // A reading may be cut short, but not within a line.
     match fs::read(case.path("output")) {
         Ok(bytes) if !bytes.is_empty() => is_whole(&bytes, "json"),
         Ok(_) => Ok(()),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Hostile texts: what terminals obey, what hides or reorders others, what spreadsheets calculate.
+//! Hostile texts: control sequences of terminals, invisible and reordering characters, and formulas
+//! of spreadsheets.
 
 use super::random::Random;
 
-/// Pieces, of which names are made. None has a zero byte: names end there. Colors have numbers that the
-/// programs do not use themselves.
+/// Parts of names. None has a zero byte, at which names end. The colors are not those of the
+/// programs.
 pub(super) const PIECES: [&str; 40] = [
     "\x1b[35;45m",
     "\x1b[7m",
@@ -48,7 +49,7 @@ pub(super) const PIECES: [&str; 40] = [
     "e\u{10ffff}\u{fffd}",
 ];
 
-/// Bytes that are no UTF-8.
+/// Bytes that are not UTF-8.
 const NO_TEXT: [&[u8]; 6] =
     [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xe2\x80", b"\x80\x9b"];
 
@@ -65,7 +66,7 @@ pub(super) fn text(random: &mut Random) -> String {
     text
 }
 
-/// A hostile text of at most so many bytes, which may be no UTF-8.
+/// A hostile text of at most `most` bytes, which may not be UTF-8.
 #[must_use]
 pub(super) fn bytes(random: &mut Random, most: usize) -> Vec<u8> {
     let mut bytes = text(random).into_bytes();
@@ -78,13 +79,13 @@ pub(super) fn bytes(random: &mut Random, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// The name of a file: hostile bytes without a slash, neither empty nor a folder's own.
+/// A file name: hostile bytes without a slash, neither empty nor `.` or `..`.
 #[must_use]
 pub(super) fn file_name(random: &mut Random) -> Vec<u8> {
     let mut name = bytes(random, 200);
     name.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b'|');
     name.insert(0, b'f');
-    // Otherwise what begins as an option does, or as a formula.
+    // Otherwise a name that begins like an option or a formula.
     if random.one_in(2) && !matches!(name.get(1), None | Some(b'.')) {
         name.remove(0);
     }

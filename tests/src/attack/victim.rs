@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! A hostile process of a user without rights: it spins in code that it has made, with a stack that leads
-//! wherever it wants, and with files that are read by who looks for names. `attack victim KIND WHERE DIR
-//! NUMBER` is one; it says `ready` and goes on until it is killed.
+//! A hostile process of an unprivileged user. It spins in code that it has generated, with a stack
+//! that refers to any address, and with hostile files for the lookup of names. `attack victim KIND
+//! WHERE DIR NUMBER` starts one; it prints `ready`, and runs until it is killed.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -21,7 +21,7 @@ use super::random::Random;
 use super::texts;
 use crate::sys;
 
-/// What a process can make of its `/tmp/perf-PID.map`, and of itself.
+/// Kinds of hostile `/tmp/perf-PID.map` files and processes.
 pub const KINDS: [&str; 23] = [
     "sparse",
     "short-lines",
@@ -48,7 +48,7 @@ pub const KINDS: [&str; 23] = [
     "renamed",
 ];
 
-/// Where its stack can lead. Those that do no harm are `made`.
+/// Targets of its stack. `made` is the harmless one.
 pub const PLACES: [&str; 9] = [
     "truncated",
     "links",
@@ -61,16 +61,16 @@ pub const PLACES: [&str; 9] = [
     "anywhere",
 ];
 
-/// Frames that a stack is made of: what a tracer looks at, at most.
+/// The number of frames in its stack: the maximum that tracers read.
 const DEPTH: usize = 126;
 
-/// Bytes of a large map file: as much as somebody might read.
+/// The size of a large map file in bytes: as much as a reader may read.
 const LARGE: usize = 64 << 20;
 
-/// Pairs of the next frame and an address to return to.
+/// Pairs of the next frame and a return address.
 static FRAMES: [AtomicU64; 2 * DEPTH] = [const { AtomicU64::new(0) }; 2 * DEPTH];
 
-/// Is a victim, until it is killed.
+/// Becomes a victim until it is killed.
 pub fn main(words: &[OsString]) -> ! {
     let text = |at: usize| words.get(at).map(|word| word.to_string_lossy().into_owned());
     let (kind, place) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
@@ -91,10 +91,10 @@ struct Victim {
 
 impl Victim {
     fn run(mut self, words: &[OsString]) -> io::Result<Infallible> {
-        // It ends with what has started it.
+        // It ends with its parent.
         let kill = Some(rustix::process::Signal::KILL);
         rustix::process::set_parent_process_death_signal(kill)?;
-        // It has all the time that nobody else wants, and leaves the machine to others.
+        // It uses only CPU time that nobody else wants.
         rustix::process::nice(10)?;
         if self.kind == "short-lived" {
             return short_lived(&self.dir);
@@ -137,7 +137,7 @@ impl Victim {
         sys::spin_in_made_code(&FRAMES)
     }
 
-    /// Gives itself a hostile name.
+    /// Changes its name to a hostile one.
     fn rename(&mut self) -> io::Result<()> {
         match CString::new(texts::bytes(&mut self.random, 15)) {
             Ok(name) => Ok(rustix::thread::set_name(&name)?),
@@ -145,12 +145,12 @@ impl Victim {
         }
     }
 
-    /// Makes system calls, under some names.
+    /// Makes system calls under several names.
     fn calls(mut self) -> io::Result<Infallible> {
         println!("ready");
         let seed = self.random.number();
         for number in 0i32.. {
-            // Few enough for a table to have room.
+            // Few enough names for a table to have room.
             self.random = Random::new(seed, "name", number as u64 % 16);
             self.rename()?;
             (0..self.random.between(1, 9)).for_each(|_| sys::carry(number));
@@ -159,7 +159,7 @@ impl Victim {
         Err(io::ErrorKind::Other.into())
     }
 
-    /// Makes the file that tells of made code.
+    /// Creates the file that lists generated code.
     fn map_file(&mut self) -> io::Result<()> {
         let path = PathBuf::from(format!("/tmp/perf-{}.map", std::process::id()));
         if self.kind == "exec-loop" && path.exists() {
@@ -178,7 +178,7 @@ impl Victim {
                 return Ok(());
             }
             "no-newline" => vec![b'a'; LARGE],
-            // The case makes one file, of which each has a name of its own.
+            // The case creates one file, to which each process has its own link.
             "short-lines" => return shared(&self.dir.join("lines"), b"1 1 a\n", &path),
             "long-names" => {
                 let name = "n".repeat(1 << random.between(10, 22));
@@ -202,7 +202,7 @@ impl Victim {
             "escapes" => {
                 let mut all = Vec::new();
                 for _ in 0..100 {
-                    // Each holds everywhere, the last one most.
+                    // Each line covers all addresses; the last one counts.
                     all.extend(b"0 ffffffffffffffff ");
                     all.extend(texts::bytes(random, 300).into_iter().filter(|byte| *byte != b'\n'));
                     all.push(b'\n');
@@ -226,7 +226,7 @@ impl Victim {
         fs::write(path, content)
     }
 
-    /// Where stacks lead: addresses, and how much is behind each.
+    /// The targets of stacks: addresses, and the size of the memory at each.
     fn addresses(&mut self) -> io::Result<Vec<(u64, u64)>> {
         let random = &mut self.random;
         let file = |name: &str, bytes: &[u8]| -> io::Result<(PathBuf, File)> {
@@ -259,7 +259,7 @@ impl Victim {
                 })
                 .collect(),
             "truncated" | "rewritten" => {
-                // It takes some milliseconds to read, which is when it changes.
+                // Reading it takes some milliseconds, during which it changes.
                 let names = (0..100_000).map(|at| format!("function_with_a_name_{at}"));
                 let bytes = program_with(symbols(names, 1, 0x12), random);
                 let (path, file) = file("moving", &bytes)?;
@@ -277,7 +277,7 @@ impl Victim {
                 Ok(vec![(sys::map_code(Some(&file), 0, 16 << 20)?, 16 << 20)])
             }
             "holes" => {
-                // A table of symbols of a terabyte, of which nothing is there.
+                // A symbol table of a terabyte, which is not there.
                 let mut bytes = program(random);
                 let table = super::elf::sections(&bytes).iter().position(|s| s.name == ".symtab");
                 let header = table.unwrap_or(0) * 64 + 32;
@@ -288,7 +288,7 @@ impl Victim {
                 Ok(vec![(sys::map_code(Some(&mapped), 0, 1 << 20)?, 1 << 20)])
             }
             "links" => {
-                // Debugging information that is elsewhere, in a pipe that nobody writes to.
+                // Separate debug information in a pipe that nobody writes to.
                 let fifo = self.dir.join(format!("fifo-{}", std::process::id()));
                 mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0)?;
                 let name = fifo.file_name().unwrap_or_default().as_bytes();
@@ -308,7 +308,7 @@ impl Victim {
     }
 }
 
-/// This machine's number in ELF files.
+/// This machine's type in ELF files.
 const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
 
 /// A small program with some symbols.
@@ -336,7 +336,7 @@ fn program_with((strings, table): (Vec<u8>, Vec<u8>), random: &mut Random) -> Ve
     elf.build_program(MACHINE)
 }
 
-/// A file of many of the same line, which all processes of a case share.
+/// A file that repeats one line, shared by all processes of a case.
 fn shared(file: &Path, line: &[u8], path: &Path) -> io::Result<()> {
     if !file.exists() {
         let temporary = file.with_extension(std::process::id().to_string());
@@ -346,7 +346,7 @@ fn shared(file: &Path, line: &[u8], path: &Path) -> io::Result<()> {
     fs::hard_link(file, path).or_else(|_| fs::copy(file, path).map(drop))
 }
 
-/// Makes a file that changes all the time.
+/// Creates a file that changes all the time.
 fn keep_changing(kind: &str, path: PathBuf) -> io::Result<()> {
     let piece = b"1000 7fffffffffff name_of_code\n".repeat(10_000);
     fs::write(&path, &piece)?;
@@ -354,7 +354,7 @@ fn keep_changing(kind: &str, path: PathBuf) -> io::Result<()> {
     std::thread::spawn(move || {
         for round in 0u64.. {
             let result = match &*kind {
-                // Not more than a disk has.
+                // Not more than fits a disk.
                 "growing" if round > 1000 => break,
                 "growing" => OpenOptions::new()
                     .append(true)
@@ -381,7 +381,7 @@ fn keep_changing(kind: &str, path: PathBuf) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file anew in place: empty for a moment, or half of it other bytes.
+/// Rewrites a file in place: it is empty for a moment, or half of it has other bytes.
 fn rewrite(path: &Path, bytes: &[u8], is_truncated: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     if is_truncated {
@@ -397,7 +397,7 @@ fn rewrite(path: &Path, bytes: &[u8], is_truncated: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts processes that are gone before anybody can look at them.
+/// Starts processes that end before they can be inspected.
 fn short_lived(dir: &Path) -> io::Result<Infallible> {
     let own = std::env::current_exe()?;
     println!("ready");

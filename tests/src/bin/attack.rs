@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `make attack`: hostile input for both programs.
 //!
-//!     attack [--seed N] [--seconds S | --count N | --case N] [PART…]
+//! attack [--seed N] [--seconds S | --count N | --case N] [PART…]
 #![allow(clippy::print_stdout)]
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bpfpack_tests::attack::seeds::Seeds;
 use bpfpack_tests::attack::{Limit, PARTS, run, victim};
 
-/// How long each part goes on where nothing else is said.
+/// The default duration of each part.
 const SECONDS: u64 = 60;
 
 fn main() -> Result<ExitCode> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! The least that a loader can do, for benchmarks to compare with: opens an object, leaves out the
-//! programs that are named, loads, attaches, and sleeps until it is ended.
+//! A minimal loader, with which benchmarks compare: opens an object, excludes the named programs,
+//! loads, attaches, and sleeps until it is ended.
 //!
-//!     bare-libbpf OBJECT [PROGRAM TO LEAVE OUT]…
+//! bare-libbpf OBJECT [PROGRAM TO LEAVE OUT]…
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);

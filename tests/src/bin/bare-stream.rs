@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! A consumer of `tests/fixtures/flood.bpf.c`, for benchmarks to compare with: libbpf-rs as its
-//! documentation shows it, and a `writeln!` for each record. Written for this one object, as its
-//! author would do in an hour; nothing in it is tuned, and nothing is left out on purpose.
+//! A consumer of `tests/fixtures/flood.bpf.c`, with which benchmarks compare: libbpf-rs as in its
+//! documentation, and a `writeln!` for each record. It is written for this object as its author
+//! would do in an hour; nothing is tuned, and nothing is slow on purpose.
 //!
-//!     bare-stream [-j] OBJECT [VARIABLE=NUMBER]…
+//! bare-stream [-j] OBJECT [VARIABLE=NUMBER]…
 //!
-//! It ends at SIGINT or SIGTERM, and tells on stderr how many records it has shown, and how many
-//! there were.
+//! It ends at SIGINT or SIGTERM, and reports on standard error how many records it has shown, and
+//! how many there were.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufWriter, Write as _};
@@ -20,7 +20,7 @@ use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, ObjectBuilder, OpenObject, Ri
 use object::{Object as _, ObjectSymbol as _};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-/// Size of a record that has the arguments, too.
+/// Size of a record with the arguments.
 const WIDE: usize = 64;
 
 fn main() -> Result<()> {
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
             false => write_text(record, &mut *out.borrow_mut()),
         };
         shown.set(shown.get() + 1);
-        // A number below 0 ends the poll.
+        // A negative number ends the poll.
         if written.is_ok() { 0 } else { -libc::EPIPE }
     })?;
     let ring = builder.build()?;
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Sets constants of the object; all of them have 4 bytes.
+/// Sets constants of the object, each of which has 4 bytes.
 fn set_values(path: &str, open: &mut OpenObject, values: &[String]) -> Result<()> {
     let bytes = std::fs::read(path)?;
     let elf = object::File::parse(&*bytes)?;
@@ -148,7 +148,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes)
 }
 
-/// The name of the task, up to its zero. Names with quotes would want more care.
+/// The name of the task up to its zero. It does not handle names with quotes.
 fn comm_of(record: &[u8]) -> &str {
     let bytes = record[32..48].split(|byte| *byte == 0).next().unwrap_or_default();
     std::str::from_utf8(bytes).unwrap_or("?")

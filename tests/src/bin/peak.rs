@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Runs a program, and writes to a file how many bytes of memory it had at the most: `peak FILE
-//! PROGRAM ARGUMENTS…`. It is as small as can be: the kernel counts as a program's what the process
-//! had that started it, and a test has much.
+//! Runs a program, and writes its maximum resident memory in bytes to a file: `peak FILE PROGRAM
+//! ARGUMENTS…`. It is as small as possible, because the kernel attributes the memory of the process
+//! that starts a program to the program, and a test has much.
 
 use std::process::{Command, ExitCode};
 
@@ -15,6 +15,6 @@ fn main() -> std::io::Result<ExitCode> {
     let child = Command::new(program).args(args).spawn()?;
     let (status, usage) = wait_ended(child.id())?;
     std::fs::write(file, usage.peak_memory.to_string())?;
-    // That of a shell, where a signal has ended it.
+    // A shell's exit code, if a signal has ended it.
     Ok(ExitCode::from(status.code().map_or(255, |code| code as u8)))
 }

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: MIT
-//! The blocks of a Markdown file: what is typed at a prompt, and files that the reader writes.
+//! The blocks of a Markdown file: consoles, and files that the reader writes.
 //!
-//! A block is indented by four spaces, or stands in a fence. One that begins with `$ ` is a console:
-//! commands, each with the lines that it prints. Any other block is a file if the paragraph above it
-//! ends with a colon and names the file in backquotes, as in "Write `x.bpf.c`:".
+//! A block is indented by four spaces, or in a fence. One that begins with `$ ` is a console:
+//! commands, each with its output. Any other block is a file if the paragraph above it ends with a
+//! colon and names the file in backquotes, as in "Write `x.bpf.c`:".
 //!
 //! HTML comments above a block are for the test:
 //!
-//! - `<!-- in: FOLDER -->`: this and the following blocks are in this folder of the project;
+//! - `<!-- in: DIRECTORY -->`: this and the following blocks are in this directory of the project;
 //! - `<!-- not run: REASON -->`: the commands cannot run in the test;
-//! - `<!-- meanwhile: COMMAND -->`: this runs again and again meanwhile, so that there is something to
-//!   show.
+//! - `<!-- meanwhile: COMMAND -->`: this command runs repeatedly meanwhile, so that there is data
+//!   to show.
 
-/// One block of a document.
+/// A block of a document.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Block {
     /// A file that the reader writes.
     File {
-        /// Its name, without a folder.
+        /// Its name, without a directory.
         name: String,
-        /// What it holds.
+        /// Its content.
         text: String,
     },
-    /// What follows is in this folder of the project.
-    Folder(String),
+    /// The following blocks are in this directory of the project.
+    Directory(String),
     /// Commands and their output.
     Console(Console),
 }
 
-/// Commands and their output, with what the comments above say.
+/// Commands and their output, with the comments above them.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Console {
     /// Why it does not run.
     pub not_run: Option<String>,
-    /// What runs again and again meanwhile.
+    /// A command that runs repeatedly meanwhile.
     pub meanwhile: Option<String>,
     /// The commands, in order.
     pub commands: Vec<Command>,
 }
 
-/// One command, and what the document says that it prints.
+/// A command and its documented output.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The line of the document, from 1 on.
+    /// The line in the document, starting at 1.
     pub line: usize,
-    /// The command, as the shell gets it.
+    /// The command for the shell.
     pub text: String,
-    /// The lines below it.
+    /// The output below it.
     pub output: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub fn blocks(document: &str) -> Vec<Block> {
     let (mut blocks, mut paragraph, mut comments) = (Vec::new(), String::new(), Vec::new());
     while let Some((_, line)) = reader.peek() {
         if let Some(lines) = reader.block() {
-            blocks.extend(comment(&comments, "in:").map(Block::Folder));
+            blocks.extend(comment(&comments, "in:").map(Block::Directory));
             blocks.extend(block(&lines, &paragraph, &comments));
             paragraph.clear();
             comments.clear();
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         self.lines.get(index).map_or("", |(_, line)| line)
     }
 
-    /// Whether the line that was read last has none of its paragraph above it.
+    /// Whether the last line begins a paragraph.
     fn begins_paragraph(&self) -> bool {
         self.next < 2 || self.line(self.next - 2).trim().is_empty()
     }
@@ -136,7 +136,7 @@ fn block(lines: &[(usize, &str)], paragraph: &str, comments: &[&str]) -> Option<
     Some(Block::File { name, text })
 }
 
-/// What the first of these comments that begins so says.
+/// The text of the first comment with this beginning.
 fn comment(comments: &[&str], begin: &str) -> Option<String> {
     let inside = |comment: &&str| {
         let inside = comment.strip_prefix("<!--")?.strip_suffix("-->")?;
@@ -145,7 +145,7 @@ fn comment(comments: &[&str], begin: &str) -> Option<String> {
     comments.iter().find_map(inside)
 }
 
-/// The commands of a console. A line that ends with a backslash goes on in the next one.
+/// The commands of a console. A line that ends with a backslash continues on the next one.
 fn commands(lines: &[(usize, &str)]) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (number, line) in lines {
@@ -165,7 +165,8 @@ fn commands(lines: &[(usize, &str)]) -> Vec<Command> {
     commands
 }
 
-/// The file that a paragraph announces: the last name in backquotes of one that ends with a colon.
+/// The file that a paragraph announces: the last name in backquotes, if the paragraph ends with a
+/// colon.
 fn file_name(paragraph: &str) -> Option<&str> {
     let text = paragraph.trim_end().strip_suffix(':')?;
     let named = text.split('`').skip(1).step_by(2).last()?;
@@ -222,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_for_all_that_follows() {
-        let folder = blocks("<!-- in: examples/x -->\n\n    $ ls\n").into_iter().next();
-        assert_eq!(folder, Some(Block::Folder("examples/x".to_owned())));
+    fn a_directory_is_for_all_that_follows() {
+        let directory = blocks("<!-- in: examples/x -->\n\n    $ ls\n").into_iter().next();
+        assert_eq!(directory, Some(Block::Directory("examples/x".to_owned())));
     }
 
     #[test]

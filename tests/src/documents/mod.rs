@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Documents whose commands run in a test: the blocks of a Markdown file, and the shape of what a
-//! command prints.
+//! Documents whose commands run in a test: the blocks of a Markdown file, and the shape of a
+//! command's output.
 
 mod blocks;
 mod session;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a reader does with a document: writes its files into a folder, and types its commands there.
+//! Follows a document like a reader: writes its files to a directory, and runs its commands there.
 #![allow(clippy::unwrap_used)] // tests fail by panicking
 
 use std::ffi::OsString;
@@ -16,26 +16,26 @@ use tempfile::TempDir;
 use super::{Block, Command, Console, Shape, blocks};
 use crate::{Outcome, ecc, ecc_command, names, program, root, scratch};
 
-/// What a test may run; all else is marked as not run.
+/// Programs that a test may run; other commands are marked as not run.
 const PROGRAMS: [&str; 7] = ["ecc", "ecli", "clang", "cat", "head", "ls", "cd"];
 /// Options with which a run ends by itself.
 const ENDS: [&str; 8] = ["--", "-c", "--count", "-d", "--duration", "--once", "--until", "--help"];
-/// What ecli says when its programs are attached.
+/// The message of ecli when its programs are attached.
 const TRACING: &str = "tracing with";
-/// How long a run that does not end by itself may take to print what is documented.
+/// How long a run that does not end by itself may take to print the documented output.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Where `make install` puts the header of Wasm modules.
+/// The directory for the header of Wasm modules in `make install`.
 const INSTALLED: &str = "/usr/local/include/bpfpack";
 
-/// A folder with the examples, the two programs, and what a document has made so far.
+/// A directory with the examples, the two programs, and the results of a document so far.
 #[derive(Debug)]
 pub struct Session {
     dir: TempDir,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Session {
-    /// Begins in a folder like the project's, with what documents use of it.
+    /// Creates a directory like the project's, with what documents use of it.
     #[must_use]
     pub fn new() -> Session {
         let dir = scratch();
@@ -44,26 +44,28 @@ impl Session {
         for name in ["ecc", "ecli"] {
             symlink(std::fs::canonicalize(program(name)).unwrap(), bin.join(name)).unwrap();
         }
-        // Tests are root already.
+        // Tests run as root already.
         symlink("/usr/bin/env", bin.join("sudo")).unwrap();
-        let folder = dir.path().join("project");
-        copy(&root().join("examples"), &folder.join("examples"));
-        symlink(root().join("runner"), folder.join("runner")).unwrap();
-        Session { dir, folder }
+        let directory = dir.path().join("project");
+        copy(&root().join("examples"), &directory.join("examples"));
+        symlink(root().join("runner"), directory.join("runner")).unwrap();
+        Session { dir, directory }
     }
 
     fn project(&self) -> PathBuf {
         self.dir.path().join("project")
     }
 
-    /// Reads a document, and does all that it says; what is not as it says, by line. Consoles that
-    /// do not run are told to `not_run`.
+    /// Follows a document. Returns deviations with their lines. Consoles that are not run are added
+    /// to `not_run`.
     pub fn follow(&mut self, document: &str, not_run: &mut Vec<String>) -> Vec<String> {
         let mut wrong = Vec::new();
         for block in blocks(document) {
             match block {
-                Block::File { name, text } => std::fs::write(self.folder.join(name), text).unwrap(),
-                Block::Folder(folder) => self.folder = self.project().join(folder),
+                Block::File { name, text } => {
+                    std::fs::write(self.directory.join(name), text).unwrap()
+                }
+                Block::Directory(directory) => self.directory = self.project().join(directory),
                 Block::Console(console) => match &console.not_run {
                     Some(reason) => not_run.push(format!("{}: {reason}", first_line(&console))),
                     None => wrong.extend(self.console(&console)),
@@ -74,7 +76,7 @@ impl Session {
     }
 
     fn console(&mut self, console: &Console) -> Vec<String> {
-        let _load = console.meanwhile.as_ref().map(|command| Load::start(command, &self.folder));
+        let _load = console.meanwhile.as_ref().map(|command| Load::start(command, &self.directory));
         let mut wrong = Vec::new();
         for command in &console.commands {
             let begun = Instant::now();
@@ -94,13 +96,13 @@ impl Session {
         if let Some(other) = programs.iter().find(|program| !PROGRAMS.contains(program)) {
             return vec![format!("`{other}` does not run in this test: mark the block as not run")];
         }
-        if let Some(folder) = command.text.strip_prefix("cd ") {
-            self.folder.push(folder);
+        if let Some(directory) = command.text.strip_prefix("cd ") {
+            self.directory.push(directory);
             return Vec::new();
         }
         self.pack_missing(&command.text);
         let documented = Shape::of(command.output.iter().map(String::as_str));
-        // A document may leave the output of a command out.
+        // A document may omit the output of a command.
         let missing = |printed: &str| match command.output.is_empty() {
             true => Vec::new(),
             false => documented.missing_in(&Shape::of(printed.lines())),
@@ -120,17 +122,17 @@ impl Session {
         wrong
     }
 
-    /// Packs the examples whose packages a command names, and no other has made before.
+    /// Packs the examples whose packages a command uses, if they do not exist yet.
     fn pack_missing(&self, command: &str) {
         for word in command.split_whitespace().filter(|word| word.ends_with("package.json")) {
-            let package = self.folder.join(word);
-            let folder = package.parent().unwrap();
-            if package.exists() || !folder.is_dir() {
+            let package = self.directory.join(word);
+            let directory = package.parent().unwrap();
+            if package.exists() || !directory.is_dir() {
                 continue;
             }
             let is_source = |name: &String| name.ends_with(".bpf.c");
-            if let Some(source) = names(folder).into_iter().find(is_source) {
-                let _ = ecc(folder, &[source]).succeeded();
+            if let Some(source) = names(directory).into_iter().find(is_source) {
+                let _ = ecc(directory, &[source]).succeeded();
             }
         }
     }
@@ -142,16 +144,16 @@ impl Session {
         let mut path = OsString::from(self.dir.path().join("bin"));
         path.push(":/usr/bin:/bin");
         let mut process = Process::new("sh");
-        // A shell that waits for it would take a signal for its own.
+        // Without `exec`, the shell would wait for it and receive the signal.
         let typed = format!("exec {command}");
-        process.args(["-c", &typed]).current_dir(&self.folder).stdin(Stdio::null());
-        // What ecli and a command print stands behind each other.
+        process.args(["-c", &typed]).current_dir(&self.directory).stdin(Stdio::null());
+        // The outputs of ecli and of a command are appended to one file.
         let open = |path: &Path| {
             std::fs::write(path, "").unwrap();
             File::options().append(true).open(path).unwrap()
         };
         process.stdout(open(&stdout)).stderr(open(&stderr));
-        let cache = ecc_command(&self.folder);
+        let cache = ecc_command(&self.directory);
         let cache = cache.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut child = process.env("PATH", path).envs(cache).process_group(0).spawn().unwrap();
         let read =
@@ -160,7 +162,7 @@ impl Session {
             let is_enough = || {
                 let messages = read(&stderr);
                 let printed = read(&stdout) + "\n" + &messages;
-                // Before it traces, a signal makes it end as a failure.
+                // Before it traces, a signal makes it fail.
                 let traces = messages.contains(TRACING) || command.contains(" -q ");
                 traces && is_documented(&printed)
             };
@@ -172,15 +174,15 @@ impl Session {
     }
 }
 
-/// A command that runs again and again until this is dropped.
+/// A command that runs repeatedly until this is dropped.
 #[derive(Debug)]
 struct Load(Child);
 
 impl Load {
-    fn start(command: &str, folder: &Path) -> Load {
+    fn start(command: &str, directory: &Path) -> Load {
         let script = format!("while :; do {command}; sleep 0.1; done");
         let mut process = Process::new("sh");
-        process.args(["-c", &script]).current_dir(folder).process_group(0);
+        process.args(["-c", &script]).current_dir(directory).process_group(0);
         let process = process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Load(process.spawn().unwrap())
     }
@@ -199,12 +201,12 @@ impl Default for Session {
     }
 }
 
-/// Ends a run, once it has printed what is documented, or did not for a while.
+/// Ends a run once it has printed the documented output, or after a timeout.
 fn interrupt_when(child: &mut Child, is_enough: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if is_enough() || Instant::now() > deadline {
-            // It has not been waited for, so that the group is still its own.
+            // It has not been waited for, so its group ID is not reused.
             let _ = kill_process_group(Pid::from_child(child), Signal::TERM);
             std::thread::sleep(Duration::from_millis(500));
         }
@@ -218,7 +220,7 @@ fn ends(command: &str) -> bool {
         || command.split_whitespace().any(|word| ENDS.contains(&word) || word == "-h")
 }
 
-/// The programs of a pipeline. What stands behind `--` is ecli's.
+/// The programs of a pipeline. What follows `--` is a command of ecli.
 fn programs(command: &str) -> Vec<&str> {
     let command = command.split(" -- ").next().unwrap_or(command);
     let stages = split_pipes(command).into_iter().flat_map(|part| part.split("; "));
@@ -226,7 +228,7 @@ fn programs(command: &str) -> Vec<&str> {
     words.flatten().collect()
 }
 
-/// The parts of a pipeline; what is quoted is none.
+/// The parts of a pipeline. Quoted pipes do not count.
 fn split_pipes(text: &str) -> Vec<&str> {
     let mut quote = None;
     text.split(move |c| {
@@ -244,7 +246,7 @@ fn first_line(console: &Console) -> String {
     console.commands.first().map_or(String::new(), |command| command.text.clone())
 }
 
-/// Copies a folder with all below.
+/// Copies a directory recursively.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for name in names(from) {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! The shape of what a command prints: all of it that is the same each time.
+//! The shape of a command's output: everything in it that is the same each time.
 //!
-//! | lines | what of them is compared |
+//! | lines | what is compared |
 //! |---|---|
 //! | a header and the rows below | the names of the columns, and the kinds of their cells |
 //! | `name = value` | the name and the kind of the value |
 //! | a histogram | its unit; the slots are not compared |
-//! | the amounts below it | their labels |
+//! | its summary | the labels |
 //! | a heat map | its unit |
 //! | JSON | keys, and the types of values |
 //! | functions of a stack | that there are some, and whether a module is named |
-//! | `(43 more are not shown)` | nothing: how much there is differs |
-//! | other lines | all but the numbers in them |
+//! | `(43 more are not shown)` | nothing, because the number varies |
+//! | other lines | everything except numbers |
 //!
-//! What a document shows must be there. Tables, histograms, amounts and JSON that it does not show
-//! must not, unless a line `…` says that it leaves something out.
+//! What a document shows must be in the output. The output must not have tables, histograms,
+//! summaries or JSON that the document does not show, unless a line `…` says that it omits
+//! something.
 
 use std::collections::BTreeSet;
 
@@ -22,11 +23,11 @@ use serde_json::Value;
 
 use super::table::Table;
 
-/// A line of `…` in a document.
+/// A line in a document that marks an omission.
 const LEFT_OUT: &str = "…";
-/// The labels of the amounts below a histogram.
+/// The labels in the summary of a histogram.
 const AMOUNTS: [&str; 6] = ["total", "average", "p50", "p90", "p99", "max"];
-/// What ecc writes on a terminal only.
+/// Output of ecc that appears only on a terminal.
 const PROGRESS: [&str; 3] = [
     "Compiling bpf object...",
     "Generating export types...",
@@ -43,7 +44,7 @@ enum Item {
     Text(String),
 }
 
-/// See above.
+/// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Shape {
     tables: Vec<Table>,
@@ -51,10 +52,10 @@ pub struct Shape {
     is_abridged: bool,
 }
 
-/// What the lines above make of the next one.
+/// The meaning of the next line, from the lines above.
 enum Context {
     None,
-    /// Rows of the table with this number follow, their cells divided like this.
+    /// Rows of the table with this index follow; the function splits their cells.
     Rows(usize, fn(&str) -> Vec<&str>),
     Amounts(Vec<String>),
     HeatMap,
@@ -102,7 +103,7 @@ impl Shape {
         }
     }
 
-    /// A line that says what the following ones are.
+    /// Handles a line that determines the meaning of the following ones.
     fn structure(&mut self, line: &str) -> Option<Context> {
         if let Some((unit, rest)) = line.split_once(" : ")
             && rest.split_whitespace().eq(["count", "distribution"])
@@ -131,7 +132,7 @@ impl Shape {
             self.items.insert(Item::Json(json(&value)));
         } else if let Some((name, value)) = pair(line) {
             let mut table = Table::new([format!("{name} =")]);
-            // A key is of any kind.
+            // A key may be of any kind.
             let _ = name == "key" || table.row([value]);
             let _ = self.table(table);
         } else if let Some(has_module) = function(line) {
@@ -149,7 +150,7 @@ impl Shape {
             && self.tables[table].row(cells(line))
     }
 
-    /// The number of the table with these columns.
+    /// The index of the table with these columns.
     fn table(&mut self, table: Table) -> usize {
         let known = self.tables.iter().position(|known| known.columns == table.columns);
         if let Some(known) = known {
@@ -161,8 +162,7 @@ impl Shape {
         })
     }
 
-    /// What a document shows that these lines have not, or the other way round; nothing where they
-    /// have one shape.
+    /// Differences between a document and its output; empty if they have the same shape.
     #[must_use]
     pub fn missing_in(&self, printed: &Shape) -> Vec<String> {
         let mut missing: Vec<String> = Vec::new();
@@ -191,7 +191,7 @@ impl Shape {
     }
 }
 
-/// The labels in a line of amounts.
+/// The labels in a summary line.
 fn amounts(line: &str) -> Option<Vec<String>> {
     let parts = line.trim_end_matches(',').split(", ");
     let label = |part: &str| {
@@ -202,7 +202,7 @@ fn amounts(line: &str) -> Option<Vec<String>> {
     parts.map(label).collect()
 }
 
-/// The names of the columns of CSV.
+/// Whether a line is a CSV header.
 fn is_names(line: &str) -> bool {
     let is_name = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_lowercase())
@@ -211,7 +211,7 @@ fn is_names(line: &str) -> bool {
     line.contains(',') && line.split(',').all(is_name)
 }
 
-/// A slot of a histogram, with or without an upper edge.
+/// Whether a line is a slot of a histogram, with or without an upper edge.
 fn is_slot(line: &str) -> bool {
     let Some((edges, rest)) = line.split_once(" : ") else { return false };
     let is_edge = |edge: &str| edge.trim().parse::<i64>().is_ok();
@@ -224,7 +224,7 @@ fn pair(line: &str) -> Option<(&str, &str)> {
     is_name.then_some((name, value))
 }
 
-/// Whether a function of a stack is shown with its module.
+/// Whether a line is a function of a stack; if so, whether it has a module.
 fn function(line: &str) -> Option<bool> {
     let (_, offset) = line.rsplit_once("+0x")?;
     let (offset, rest) = offset.split_once(' ').unwrap_or((offset, ""));
@@ -247,7 +247,7 @@ fn json(value: &Value) -> String {
     }
 }
 
-/// The text with `#` in place of each number.
+/// The text with `#` instead of each number.
 fn without_numbers(line: &str) -> String {
     let mut text = String::new();
     for c in line.split_whitespace().collect::<Vec<_>>().join(" ").chars() {

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Columns, and what kinds of values stand in them.
+//! Columns of tables, and the kinds of values in them.
 
 use std::collections::BTreeSet;
 
-/// What a cell holds.
+/// The kind of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// A number, also with a unit of bytes.
+    /// A number, also with a unit of size.
     Number,
     /// A time of day.
     Time,
     /// A number with a unit of time.
     Duration,
-    /// The name of an error, as `-ENOENT`.
+    /// The name of an error, such as `-ENOENT`.
     Error,
     Text,
 }
 
 impl Kind {
-    /// The kind of a cell; none of one that holds nothing.
+    /// The kind of a cell; `None` if it is empty.
     fn of(cell: &str) -> Option<Kind> {
         let digits = cell.trim_start_matches('-').trim_start_matches("0x");
         let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
@@ -35,7 +35,8 @@ impl Kind {
         })
     }
 
-    /// Whether both can stand in one column: zero has no unit, and a result is a number or an error.
+    /// Whether both kinds can be in one column: zero has no unit, and a result is a number or an
+    /// error.
     fn fits(self, other: Kind) -> bool {
         let bare = |kind| kind == Kind::Number;
         let special = |kind| matches!(kind, Kind::Duration | Kind::Error);
@@ -57,7 +58,7 @@ fn is_upper(text: &str) -> bool {
     text.len() > 2 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
 }
 
-/// The columns of a table, and the kinds of cells that were seen in each.
+/// The columns of a table, with the kinds of cells that were seen in each.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
@@ -70,7 +71,7 @@ impl Table {
         Table { kinds: vec![BTreeSet::new(); columns.len()], columns }
     }
 
-    /// The names in a line that holds nothing else: capitals, as ecli writes them.
+    /// The columns of a header: a line that has only names in capitals, as ecli writes them.
     pub(super) fn header(line: &str) -> Option<Table> {
         let is_name = |word: &str| {
             word.starts_with(|c: char| c.is_ascii_uppercase())
@@ -81,14 +82,14 @@ impl Table {
         is_header.then(|| Table::new(words))
     }
 
-    /// Takes a row; whether the line can be one.
+    /// Adds a row. Returns whether the line can be one.
     pub(super) fn row<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) -> bool {
         let cells: Vec<_> = cells.into_iter().collect();
         let has_time = self.columns.first().is_some_and(|column| column == "TIME");
         if has_time && cells.first().is_none_or(|cell| !is_time(cell)) {
             return false;
         }
-        // A cell may hold nothing, so that it is not known in which columns the others stand.
+        // If a cell is empty, the columns of the others are not known.
         if cells.len() >= self.columns.len() {
             for (kinds, cell) in self.kinds.iter_mut().zip(cells) {
                 kinds.extend(Kind::of(cell));
@@ -103,7 +104,7 @@ impl Table {
         }
     }
 
-    /// The first column whose cells are of other kinds than there.
+    /// The first column whose cells are of other kinds in the other table.
     pub(super) fn differs(&self, other: &Table) -> Option<String> {
         let kinds = self.kinds.iter().zip(&other.kinds);
         let mut columns = self.columns.iter().zip(kinds);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Paths of Rust, with their groups in braces.
+//! Paths in Rust, with groups in braces.
 
 use super::tokens::Token;
 
-/// A path, and the name that its item has where it is used.
+/// A path, and the name under which its item is used.
 pub(super) struct Used {
     /// Its parts.
     pub parts: Vec<String>,
-    /// The name: that of `as`, or the last part but `self`.
+    /// The name: the one after `as`, or the last part except `self`.
     pub name: String,
 }
 
@@ -19,14 +19,14 @@ impl Used {
     }
 }
 
-/// The paths that begin at a token: several where there are braces.
+/// The paths that begin at a token; several if there are braces.
 pub(super) fn paths(tokens: &[(Token, usize)]) -> Vec<Used> {
     let mut all = Vec::new();
     read_paths(tokens, &mut 0, &[], &mut all);
     all
 }
 
-/// Reads paths that begin with `before`, from a token on.
+/// Reads paths that begin with `before`, starting at a token.
 fn read_paths(tokens: &[(Token, usize)], at: &mut usize, before: &[String], all: &mut Vec<Used>) {
     let token = |at: usize| tokens.get(at).map(|(token, _)| token);
     let mut parts = before.to_vec();
@@ -45,7 +45,7 @@ fn read_paths(tokens: &[(Token, usize)], at: &mut usize, before: &[String], all:
                         Some(_) => {
                             let start = *at;
                             read_paths(tokens, at, &parts, all);
-                            // What is no path is passed over.
+                            // Other tokens are skipped.
                             *at = (*at).max(start + 1);
                         }
                     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! As much of Rust's tokens as paths need. What is only for tests is left out.
+//! A lexer for the tokens of Rust that paths need. Items for tests are omitted.
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,17 +10,17 @@ pub(super) enum Token {
     Word(String),
     /// `::`.
     Colons,
-    /// Any other character outside of comments and texts.
+    /// Another character outside of comments and strings.
     Punct(char),
 }
 
-/// The tokens of a source with their lines, without those of items for tests.
+/// The tokens of a source with their lines, without items for tests.
 pub(super) fn tokens(text: &str) -> Vec<(Token, usize)> {
     split(text).0
 }
 
-/// The files of the modules for tests that a source declares, as `#[cfg(test)] mod tests;`: their
-/// names, without what a file's name ends in.
+/// The files of test modules that a source declares, as `#[cfg(test)] mod tests;`: their names
+/// without extension.
 pub(super) fn test_modules(text: &str) -> Vec<String> {
     let (_, tests) = split(text);
     let mut found = Vec::new();
@@ -42,7 +42,7 @@ fn word((token, _): &(Token, usize)) -> Option<&str> {
     }
 }
 
-/// What `#[path = "NAME.rs"]` says behind `#[cfg(test)]`.
+/// The paths in `#[path = "NAME.rs"]` after `#[cfg(test)]`.
 fn paths_of_tests(text: &str) -> Vec<String> {
     let behind = text.split("#[cfg(test)]").skip(1);
     let path = |item: &str| {
@@ -52,10 +52,10 @@ fn paths_of_tests(text: &str) -> Vec<String> {
     behind.filter_map(path).collect()
 }
 
-/// Tokens, each with where it begins.
+/// Tokens with their lines.
 type Tokens = Vec<(Token, usize)>;
 
-/// The tokens that count, and those of each item that is for tests alone.
+/// The relevant tokens, and those of each item for tests.
 fn split(text: &str) -> (Tokens, Vec<Tokens>) {
     let all = lex(text);
     let (mut found, mut tests) = (Vec::new(), Vec::new());
@@ -87,7 +87,7 @@ fn is_for_tests(attribute: &[(Token, usize)]) -> bool {
     attribute.iter().filter_map(word).eq(["cfg", "test"])
 }
 
-/// The end of an item: with its attributes, to its semicolon or the brace that closes it.
+/// The end of an item with its attributes: its semicolon or closing brace.
 fn item_end(tokens: &[(Token, usize)], at: usize) -> usize {
     let mut at = at;
     while let Some(end) = attribute(tokens, at) {
@@ -106,7 +106,7 @@ fn item_end(tokens: &[(Token, usize)], at: usize) -> usize {
     at
 }
 
-/// The token behind the bracket that closes the one at a place.
+/// The index after the closing bracket of a group.
 fn group_end(tokens: &[(Token, usize)], at: usize) -> usize {
     let mut depth = 0;
     for (index, (token, _)) in tokens.iter().enumerate().skip(at) {
@@ -122,7 +122,7 @@ fn group_end(tokens: &[(Token, usize)], at: usize) -> usize {
     tokens.len()
 }
 
-/// The tokens of a text, without comments, texts, characters and lifetimes.
+/// The tokens of a text, without comments, strings, characters and lifetimes.
 fn lex(text: &str) -> Vec<(Token, usize)> {
     let mut found = Vec::new();
     let mut line = 1;
@@ -161,7 +161,7 @@ fn word_len(text: &str) -> usize {
     text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
 }
 
-/// Length of a comment, with those inside of it.
+/// The length of a comment, including nested ones.
 fn comment_len(text: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -177,7 +177,7 @@ fn comment_len(text: &str) -> usize {
     text.len()
 }
 
-/// Length of a text, a character or a lifetime that begins here.
+/// The length of a string, a character or a lifetime that begins here.
 fn literal_len(text: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
         let rest = text.strip_prefix(prefix);
@@ -199,7 +199,7 @@ fn literal_len(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('b').filter(|rest| rest.starts_with('\'')).unwrap_or(text);
     let inner = rest.strip_prefix('\'')?;
     let before = text.len() - rest.len();
-    // A lifetime has no quote behind its first character.
+    // A lifetime has no quote after its first character.
     let first = inner.chars().next()?;
     let is_character = first == '\\' || inner[first.len_utf8()..].starts_with('\'');
     Some(before + if is_character { quoted_len(rest, '\'') } else { 1 + word_len(inner) })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Programs that are started, and attempts that fail: arguments with anything in them.
+//! Programs that are started, and failed attempts: arguments with any content.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -36,7 +36,7 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
         let child = command.spawn();
         child.map(|mut child| (child.id(), ended(&mut child)).0)
     };
-    // What does not exist is below the test's own folder.
+    // The path is below the test's directory, so it does not exist.
     let nonsuch = format!("{}/nonsuch", dir.path().display());
     let nonsuch = nonsuch.as_str();
     let probe_path = format!("{}/probe", dir.path().display());
@@ -50,7 +50,7 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
     let many: Vec<String> = (0..100).map(|number| format!("many{number}")).collect();
     let word = format!("{nonsuch}/word");
     let load = |_: &Watchers<'_>| {
-        // What ecli has to show: return value and arguments; the process, where there was one.
+        // What ecli must show: return value and arguments; the process, if there is one.
         let mut made = Vec::new();
         let mut ok = |args: &[&str], shown: &str| {
             let pid = run(args).unwrap();
@@ -67,16 +67,16 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
             std::iter::once("/bin/echo").chain(many.iter().map(|s| &**s)).collect();
         ok(&many, &many.join(" "));
         ok(&[script, "x"], &format!("/bin/sh {script} x"));
-        // A search path: an attempt for each folder of it.
+        // A search path causes an attempt in each of its directories.
         let search = format!("PATH={nonsuch}/a:{nonsuch}/b");
         let env = ["/usr/bin/env", &search, "nonsuch-word", "x"];
         let pid = run(&env).unwrap();
         made.push(json!({"pid": pid, "ret": 0, "args": env.join(" ")}));
-        for folder in ["a", "b"] {
-            let args = format!("{nonsuch}/{folder}/nonsuch-word x");
+        for directory in ["a", "b"] {
+            let args = format!("{nonsuch}/{directory}/nonsuch-word x");
             made.push(json!({"pid": pid, "ret": -libc::ENOENT, "args": args}));
         }
-        // Of these, nobody knows the process.
+        // The process of these is not known.
         for (args, errno) in [([&*word, "a b"], libc::ENOENT), ([plain, "c"], libc::EACCES)] {
             assert_eq!(run(&args).unwrap_err().raw_os_error(), Some(errno));
             made.push(json!({"pid": null, "ret": -errno, "args": args.join(" ")}));
@@ -109,8 +109,8 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
         assert_eq!((&event["ppid"], &event["cut"]), (&json!(std::process::id()), &json!(false)));
     }
 
-    // The tool has 20 arguments at most, of 127 bytes each; of a script it has what was passed,
-    // ecli what the interpreter gets. It ends each line with a space.
+    // The tool shows at most 20 arguments of 127 bytes each; for a script, it shows what was
+    // passed, and ecli what the interpreter receives. The tool ends each line with a space.
     let differ = |args: &str| ["long", "many0 ", script].iter().any(|word| args.contains(word));
     let both = |mut event: Value| {
         let args = event["args"].as_str().unwrap();
@@ -127,7 +127,7 @@ fn execsnoop_tells_of_each_program_and_of_each_attempt() {
     let tool: Vec<Value> = tool.into_iter().map(both).collect();
     assert_same(("ecli", &ours), ("execsnoop", &tool));
 
-    // For people: as many lines, and errors by name.
+    // Text has as many lines, and errors by name.
     let lines = ran.ecli[1].lines().filter(|line| !line.contains("/probe"));
     let (ok, failed): (Vec<_>, Vec<_>) =
         lines.skip(1).partition(|line| line.split_whitespace().nth(4) == Some("0"));

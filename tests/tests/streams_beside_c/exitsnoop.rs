@@ -16,7 +16,7 @@ use crate::{events, has, number};
 /// Members that both have.
 const NAMES: [&str; 6] = ["comm", "pid", "ppid", "tid", "exit_code", "sig"];
 
-/// What the tool tells of how a process ended: exit code and signal.
+/// How a process ended according to the tool: exit code and signal.
 fn ending(words: &str) -> Option<(i64, i64)> {
     if let Some(code) = words.strip_prefix("code ") {
         return Some((number(code)?, 0));
@@ -27,10 +27,10 @@ fn ending(words: &str) -> Option<(i64, i64)> {
     Some((number(words)?, 0))
 }
 
-/// The events of the tool's lines, without the age.
+/// The events in the tool's lines, without the age.
 fn of_tool(text: &str) -> Vec<Value> {
     events(text, |line| {
-        // Names may have spaces; their column has a width.
+        // Names may have spaces, but the column has a fixed width.
         let (comm, rest) = line.split_at_checked(16)?;
         let (words, rest) = words(rest, 4)?;
         let (code, sig) = ending(rest.trim())?;
@@ -39,7 +39,7 @@ fn of_tool(text: &str) -> Vec<Value> {
     })
 }
 
-/// A child that ends at once; what exitsnoop shows of it.
+/// A child that ends at once. Returns its line in exitsnoop.
 fn child_that_ends() -> String {
     let mut child = Command::new("/bin/true").spawn().unwrap();
     let pid = child.id();
@@ -52,9 +52,9 @@ fn exitsnoop_tells_how_each_process_ended() {
     if !has("exitsnoop") {
         return;
     }
-    // What is left out: how long they lived, which each of the two takes with a clock of its own;
-    // and processes whose first thread ends before the others, of which the tool tells then, and
-    // ecli's example at their end, as `wait` does. None of these is such a one.
+    // Not compared: how long they lived, because each of the two reads the clock itself; and
+    // processes whose first thread ends before the others, which the tool reports at that time, and
+    // ecli's example at their end, like `wait`. None of these is of that kind.
     let _alone = alone();
     let dir = scratch();
     let package = pack("examples/exitsnoop/exitsnoop.bpf.c", &dir);
@@ -117,7 +117,7 @@ fn exitsnoop_tells_of_each_thread() {
             (name.clone(), on_one_cpu(&name, sys::thread_id))
         };
         let ended = (10..30).map(thread).collect();
-        // One that has been joined is not quite gone yet.
+        // A joined thread may not be quite gone yet.
         watchers.wait("the threads are seen", |text| text.matches("a thread ").count() >= 20);
         ended
     };

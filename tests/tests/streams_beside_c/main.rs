@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Event streams beside libbpf's tools in C, over the same load: the same events, as often, with
-//! the same values. What one of the two has and the other has not is left out by name.
+//! Compares event streams with libbpf's tools in C under the same load: the same events, equally
+//! often, with the same values. Differences between the two are excluded by name.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod execsnoop;
@@ -18,13 +18,13 @@ fn has(tool: &str) -> bool {
     is_root() && has_tool(tool) && has_tracefs()
 }
 
-/// A user that nobody else is: both programs can be told to see what it does, and nothing else.
-/// Tests that run at once have another thousand each. Tools leave five digits for it.
+/// A user that nobody else is, to whose activity both programs can be limited. Each parallel test
+/// has a range of 1000. Tools have five digits for it.
 fn nobody_else(thousand: u32) -> u32 {
     thousand * 1000 + sys::thread_id() as u32 % 1000
 }
 
-/// Whether a text of an event has these words.
+/// Whether a text in an event contains these words.
 fn is_about(event: &Value, member: &str, words: &str) -> bool {
     event[member].as_str().unwrap().contains(words)
 }
@@ -34,9 +34,9 @@ fn number(word: &str) -> Option<i64> {
     word.parse().ok()
 }
 
-/// The lines of a tool as events, without the line of headings. One that is none is left out and
-/// said: other processes of the machine may have names with anything in them, of the load's there
-/// would be an event too few.
+/// The lines of a tool as events, without the header. Lines that cannot be parsed are skipped and
+/// printed: other processes may have names with any content. If one of the load's were skipped, an
+/// event would be missing.
 fn events(text: &str, parse: impl Fn(&str) -> Option<Value>) -> Vec<Value> {
     let mut events = Vec::new();
     for line in text.lines().skip(1) {

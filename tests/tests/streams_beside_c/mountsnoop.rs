@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Mounts, which are seen by nobody else: long records with several texts.
+//! Mounts that nobody else sees: long records with several texts.
 
 use std::ffi::{CStr, CString};
 
@@ -12,8 +12,8 @@ use crate::{has, number};
 /// Members that both have.
 const NAMES: [&str; 9] = ["comm", "pid", "tid", "op", "flags", "ret", "fs", "src", "dest"];
 
-/// The tool's names of bits, from bit 0 on. It has none for bit 9, which has none, so that all names
-/// after it stand one bit too low (`MS_BIND` is bit 12); and it has them for unmounts, too.
+/// The tool's names of bits, from bit 0. It has none for the unused bit 9, so all following names
+/// are one bit too low (`MS_BIND` is bit 12). It uses them for unmounts, too.
 const FLAGS: [&str; 19] = [
     "MS_RDONLY",
     "MS_NOSUID",
@@ -36,7 +36,7 @@ const FLAGS: [&str; 19] = [
     "MS_PRIVATE",
 ];
 
-/// The bits that the tool's names stand for.
+/// The bits for the tool's names.
 fn flags(text: &str) -> Option<u64> {
     if text == "0x0" {
         return Some(0);
@@ -47,7 +47,7 @@ fn flags(text: &str) -> Option<u64> {
     })
 }
 
-/// The error that the tool has by name.
+/// The error for the tool's name.
 fn error(text: &str) -> Option<i64> {
     let names = [
         ("0", 0),
@@ -59,7 +59,7 @@ fn error(text: &str) -> Option<i64> {
     names.iter().find(|(name, _)| *name == text).map(|(_, number)| -i64::from(*number))
 }
 
-/// The tool's events: a line for each member, and an empty one behind them.
+/// The tool's events: a line for each member, followed by an empty line.
 fn of_tool(text: &str) -> Vec<Value> {
     let parse = |event: &str| {
         let member = |name: &str| {
@@ -93,13 +93,13 @@ fn mountsnoop_tells_of_each_mount_and_unmount() {
     let path = |name: &str| CString::new(dir.path().join(name).to_str().unwrap()).unwrap();
     std::fs::create_dir(dir.path().join("a")).unwrap();
     std::fs::create_dir(dir.path().join("b")).unwrap();
-    let folder = dir.path().to_str().unwrap();
+    let directory = dir.path().to_str().unwrap();
     let mut probes = 0;
     let mut probe = || {
         probes += 1;
-        let target = format!("{folder}/probe/p{probes}p");
+        let target = format!("{directory}/probe/p{probes}p");
         assert_eq!(sys::unmount(&CString::new(&*target).unwrap(), 0), -libc::ENOENT);
-        // Behind it there is more of the event, which must not be cut off.
+        // More of the event follows, so the text must be unique up to its end.
         format!("TARGET: {target}\nDATA:   \nFLAGS:  0x0\n\n")
     };
     let load = |watchers: &Watchers<'_>| {
@@ -124,7 +124,7 @@ fn mountsnoop_tells_of_each_mount_and_unmount() {
         }
         mount(c"none", &nonsuch, c"tmpfs", libc::MS_RDONLY, -libc::ENOENT);
         mount(c"none", &a, c"nonsuch", 0, -libc::ENODEV);
-        // The tool has room for 28 of its records of 9 kB, and does not say when there is none.
+        // The tool has room for 28 of its 9 KB records, and does not report losses.
         let so_far = made.len();
         watchers.wait("the mounts are seen", |text| text.matches("load").count() >= so_far);
         let mut unmount = |dest: &CStr, flags: i32, ret: i32| {
@@ -160,7 +160,7 @@ fn mountsnoop_tells_of_each_mount_and_unmount() {
     let tool: Vec<Value> = of_tool(&ran.tool).into_iter().filter(is_of_load).collect();
     assert_same(("ecli", &events), ("mountsnoop", &tool));
 
-    // For people: errors by name.
+    // Text shows errors by name.
     let failed = ran.ecli[1].lines().filter(|line| line.contains("-ENODEV"));
     assert_eq!(failed.count(), 1, "{}", ran.ecli[1]);
 }

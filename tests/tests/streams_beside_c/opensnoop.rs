@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Files that are opened, or could not be.
+//! Files that are opened, and failed attempts.
 
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn opensnoop_tells_of_each_file() {
         return;
     }
     const NAMES: [&str; 6] = ["uid", "pid", "comm", "ret", "flags", "fname"];
-    /// The tool keeps 254 bytes of a name; ecli's example 255.
+    /// The tool keeps 254 bytes of a name; ecli's example keeps 255.
     const TOOL_KEEPS: usize = 254;
     const EXAMPLE_KEEPS: usize = 255;
     let dir = scratch();
@@ -33,14 +33,14 @@ fn opensnoop_tells_of_each_file() {
         .unwrap();
     std::os::unix::fs::symlink("secret", dir.path().join("link")).unwrap();
 
-    // The user is that of the thread alone.
+    // This changes the user of only the thread.
     let become_it = || rustix::thread::set_thread_uid(Uid::from_raw(uid)).unwrap();
-    let folder = dir.path().to_str().unwrap();
+    let directory = dir.path().to_str().unwrap();
     let mut probes = 0;
     let mut probe = || {
         become_it();
         probes += 1;
-        let name = format!("{folder}/probe/p{probes}p");
+        let name = format!("{directory}/probe/p{probes}p");
         let _ = sys::open(Open::At, &CString::new(name.as_str()).unwrap(), 0);
         name
     };
@@ -72,11 +72,11 @@ fn opensnoop_tells_of_each_file() {
         open(Open::At, &path("writable"), libc::O_DIRECTORY, None);
         open(Open::At, c"relative/nonsuch", libc::O_RDONLY, Some(libc::ENOENT));
         open(Open::At, &path("a\tb \"q\"\\ä→"), libc::O_RDONLY, Some(libc::ENOENT));
-        let long = format!("{folder}/nonsuch/{}", "0123456789/".repeat(40));
+        let long = format!("{directory}/nonsuch/{}", "0123456789/".repeat(40));
         open(Open::At, &CString::new(long).unwrap(), libc::O_RDONLY, Some(libc::ENOENT));
-        let too_long = format!("{folder}/{}", "n".repeat(256));
+        let too_long = format!("{directory}/{}", "n".repeat(256));
         open(Open::At, &CString::new(too_long).unwrap(), 0, Some(libc::ENAMETOOLONG));
-        // Calls that the tool does not know, or (open) only where debugfs is mounted.
+        // Calls that the tool does not trace, or (open) only if debugfs is mounted.
         open(Open::At2, &path("alone-at2"), libc::O_CLOEXEC, Some(libc::ENOENT));
         #[cfg(target_arch = "x86_64")]
         {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! States of TCP connections on loopback, over IPv4 and IPv6: addresses and enums.
+//! States of TCP connections on the loopback interface, over IPv4 and IPv6: addresses and enums.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use crate::{events, has, number};
 
-/// Members that both have, whatever the change. The process and its name are not among them: the
-/// tool has those of whatever runs when a state changes, ecli's example those of the socket. Nor is
-/// the time that a state lasted, which each of the two takes with a clock of its own.
+/// Members that both have for each change. The process and its name are excluded, because the tool
+/// has those of whatever runs when a state changes, and ecli's example has those of the socket. The
+/// time in a state is excluded, too, because each of the two reads the clock itself.
 const NAMES: [&str; 8] =
     ["skaddr", "family", "saddr", "sport", "daddr", "dport", "oldstate", "newstate"];
 
-/// Changes that a process makes itself, by a call: of these both have its name.
+/// Changes by a system call of the process, for which both have its name.
 const OWN_DOING: [&str; 4] = ["SYN_SENT(2)", "LISTEN(10)", "FIN_WAIT1(4)", "LAST_ACK(9)"];
 
-/// How long a connection is kept, at the least.
+/// The minimum time for which a connection is kept.
 const KEPT: Duration = Duration::from_millis(20);
 
 /// States as ecli shows them, by the tool's name.
@@ -43,9 +43,9 @@ fn state(name: &str) -> Option<String> {
     Some(format!("{name}({})", at + 1))
 }
 
-/// A line of `tcpstates -w`, with the time in microseconds.
+/// Parses a line of `tcpstates -w`, with the time in microseconds.
 fn of_tool(line: &str) -> Option<Value> {
-    // The name may have spaces: its column has a width.
+    // The name may have spaces, but its column has a fixed width.
     let (skaddr, rest) = line.split_once(' ')?;
     let (pid, rest) = rest.split_at_checked(8)?;
     let (comm, rest) = rest.split_at_checked(16)?;
@@ -59,7 +59,7 @@ fn of_tool(line: &str) -> Option<Value> {
         "delta_us": us}))
 }
 
-/// A record of `ecli run -j` as it would be with `--decode`: its addresses as text.
+/// A record of `ecli run -j` as with `--decode`: its addresses as text.
 fn as_text(record: &Value) -> Value {
     let mut text = pick(record, &NAMES);
     let is_v4 = record["family"] == libc::AF_INET;
@@ -81,7 +81,7 @@ fn as_text(record: &Value) -> Value {
     text
 }
 
-/// A port of this address to which nobody listens: its socket holds it.
+/// A port of this address to which nobody listens, reserved by its socket.
 fn closed_port(address: IpAddr) -> (rustix::fd::OwnedFd, SocketAddr) {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None).unwrap();
@@ -90,16 +90,17 @@ fn closed_port(address: IpAddr) -> (rustix::fd::OwnedFd, SocketAddr) {
     (socket, bound)
 }
 
-/// Who closes a connection first.
+/// Which side closes a connection first.
 #[derive(Clone, Copy)]
 enum First {
     Client,
     Server,
-    /// The client, without a word.
+    /// The client, with a reset.
     Reset,
 }
 
-/// A connection to a listener, and its end, once both sides know of it; the client's port.
+/// Makes a connection to a listener, and ends it once both sides know of it. Returns the client's
+/// port.
 fn connection(listener: &TcpListener, first: First) -> u16 {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (mut server, _) = listener.accept().unwrap();
@@ -149,17 +150,17 @@ fn tcpstates_tells_of_each_change() {
             ports.push(listener.local_addr().unwrap().port());
             for first in [First::Client, First::Server, First::Reset, First::Client] {
                 let _ = connection(&listener, first);
-                // Each side: from nothing to established in two, and to nothing in one or three.
+                // Each side: two changes to establish it, and one or three to close it.
                 changes += if let First::Reset = first { 6 } else { 10 };
             }
             let (held, closed) = closed_port(*address);
             assert!(TcpStream::connect(closed).is_err());
             drop(held);
             ports.push(closed.port());
-            // The listener's two, and those of the connection that was refused.
+            // Two of the listener, and those of the refused connection.
             changes += 4;
         }
-        // The last acknowledgment may still be on its way.
+        // The last acknowledgment may still be in transit.
         let is_of_load = |line: &&str| ports.iter().any(|port| line.contains(&port.to_string()));
         watchers.wait("the changes are seen", |text| {
             text.lines().filter(is_of_load).count() >= changes
@@ -198,8 +199,8 @@ fn tcpstates_tells_of_each_change() {
         assert_eq!(who, (&json!(std::process::id()), &json!("load")), "{event}");
     }
 
-    // The times: nothing before a beginning, all of them within the load, and both know how long a
-    // connection was kept at the least.
+    // Times: zero for the first state, all within the load, and at least the minimum time for an
+    // established connection.
     for event in plain.iter().chain(&tool) {
         let lasted = Duration::from_micros(event["delta_us"].as_u64().unwrap());
         let is_first = ["LISTEN(10)", "SYN_SENT(2)", "SYN_RECV(3)"]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Types to layouts. Types come with a package and may say anything: that a struct holds itself,
-//! that an array has four billion elements, that a thousand members lie at one place. What is made
-//! of one has a size that does not depend on that.
+//! Compiles types to layouts. Types come from a package and may be malicious: a struct may contain
+//! itself, an array may have four billion elements, and a thousand members may overlap. The size of
+//! a layout is limited regardless of that.
 
 use bpfpack_schemas::btf::{Kind, Type};
 
@@ -9,22 +9,23 @@ use super::{Layout, Member, Struct, siblings};
 use crate::field::Field;
 use crate::meaning::{Hint, Meaning};
 
-/// Types inside types are followed this deep.
+/// The maximum depth of nested types.
 const MAX_DEPTH: usize = 16;
 
-/// Members of a type, those of the structs in it included.
+/// The maximum number of members of a type, including those of nested structs.
 const MAX_MEMBERS: usize = 4096;
 
-/// Numbers and strings in a value of a type. An array that has more is shown as its bytes.
+/// The maximum number of numbers and strings in a value. An array with more is shown as bytes.
 const MAX_VALUES: usize = 1 << 22;
 
-/// Enumerators of the enums in a type. An enum that has more is a number.
+/// The maximum number of enumerators of all enums in a type. An enum with more is shown as a
+/// number.
 const MAX_ENUMERATORS: usize = 1 << 16;
 
-/// Bytes of a name: the kernel takes none that is longer (KSYM_NAME_LEN).
+/// The maximum length of a name in bytes: the kernel's limit (KSYM_NAME_LEN).
 const MAX_NAME: usize = 512;
 
-/// What a type may still have.
+/// What a type may still use of the limits.
 struct Left {
     members: usize,
     enumerators: usize,
@@ -53,7 +54,7 @@ fn compile(ty: Type<'_>, depth: usize, left: &mut Left) -> Layout {
         Kind::Struct | Kind::Union => {
             let mut found = Vec::new();
             add_members(resolved, 0, depth, left, &mut found);
-            // What is inside of another ends where that goes on.
+            // Only the outermost struct can end with the rest of a record.
             let is_outermost = depth == 0;
             Layout::Struct(Struct { size, members: finished(found, size, is_outermost) })
         }
@@ -68,7 +69,7 @@ impl Left {
     }
 }
 
-/// An enum, with its names while there is room for them. They are gone through for each value.
+/// Compiles an enum, with names within the limit. They are searched for each value.
 fn enumeration(ty: Type<'_>, size: usize, left: &mut Left) -> Layout {
     let signed = ty.is_signed_enum();
     // Counting them would read their names.
@@ -146,8 +147,8 @@ fn add_members<'t>(
     }
 }
 
-/// The members with what they stand for, which depends on those beside them. An array without a
-/// length at the end of the struct has the rest of a record.
+/// Adds meanings, which depend on the other members. A flexible array at the end of the struct
+/// becomes the rest of a record.
 fn finished(found: Vec<(Member, Type<'_>)>, size: usize, is_outermost: bool) -> Vec<Member> {
     let names: Vec<_> = found.iter().map(|(member, _)| member.clone()).collect();
     let siblings = siblings(&names);
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
     use bpfpack_schemas::btf::Btf;
 
-    /// Type information that a package could have.
+    /// BTF that a package could contain.
     #[derive(Default)]
     struct Types {
         types: Vec<u8>,
@@ -216,7 +217,7 @@ mod tests {
             self.add("", Kind::Array, 0, 0, &[of, 0, len])
         }
 
-        /// Members of one type at one place.
+        /// A union of members with the same type.
         fn union(&mut self, name: &str, size: u32, count: usize, of: u32) -> u32 {
             let member = [self.text("member"), of, 0];
             self.add(name, Kind::Union, count, size, &member.repeat(count))
@@ -251,7 +252,7 @@ mod tests {
         assert!(matches!(types.layout(), Layout::Array { len: MAX_VALUES, .. }));
         types.array(byte, MAX_VALUES as u32 + 1);
         assert_eq!(types.layout(), Layout::Bytes { size: MAX_VALUES + 1 });
-        // Of arrays, of structs, and several beside each other.
+        // Of arrays, of structs, and several next to each other.
         let inner = types.array(byte, 1 << 11);
         types.array(inner, 1 << 12);
         assert_eq!(types.layout(), Layout::Bytes { size: 1 << 23 });
@@ -304,7 +305,7 @@ mod tests {
         let int = types.int(4);
         let name = types.text("bits");
         types.add("s", Kind::Struct, 1, 64, &[name, int, 200 << 24 | 3]);
-        // The flag that says that there are bitfields.
+        // The flag for bitfields.
         let at = types.types.len() - 12 - 12 + 7;
         types.types[at] |= 0x80;
         let layout = types.layout();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What a member stands for when nobody said it. Types that say it come first, then names that
-//! programs agree on, with the type that goes with them. A wrong guess is worse than none: a name
-//! that is used for several things, or a number whose unit or byte order is open, stays bare.
+//! Guesses the meaning of a member without an annotation. Types that determine it come first, then
+//! names that programs use consistently, with the type that goes with them. A wrong guess is worse
+//! than none: a name with several uses, or a number whose unit or byte order is not known, stays a
+//! plain number.
 
 mod address;
 mod time;
@@ -13,36 +14,36 @@ pub(super) use address::family;
 use address::{FAMILY, address, is_network};
 use time::time;
 
-/// A member to guess about.
+/// A member to guess the meaning of.
 #[derive(Debug, Clone, Copy)]
 pub struct Hint<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its type, typedefs and all.
+    /// Its type, including typedefs.
     pub ty: Type<'a>,
-    /// All members of its record, itself with them.
+    /// All members of its record, including itself.
     pub siblings: &'a [Sibling<'a>],
 }
 
-/// A member beside another.
+/// A member of the same record.
 #[derive(Debug, Clone, Copy)]
 pub struct Sibling<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its first byte in the record that [`Meaning::write`] is given.
+    /// Its offset in the record.
     pub offset: usize,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: usize,
 }
 
-/// What of a type a name has to fit.
+/// The property of a type that a name must fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// An integer of this many bytes.
     Int { size: u64, signed: bool },
     /// `u8[N]`.
     Bytes(u64),
-    /// Something else, of 16 bytes: `u32[4]`, `u64[2]`.
+    /// Another type of 16 bytes: `u32[4]`, `u64[2]`.
     Sixteen,
 }
 
@@ -53,7 +54,7 @@ pub(super) fn guess(member: &Hint<'_>) -> Option<Meaning> {
         let form = form(member.ty)?;
         address(&name, form, member.siblings).or_else(|| match form {
             Form::Int { size, signed } => {
-                // Only few names ask for those beside them, which may be thousands.
+                // Only a few names depend on the siblings, which may be thousands.
                 let is_network = || is_network(member.siblings);
                 number(&name, size, signed, is_network).or_else(|| time(&name, size))
             }
@@ -82,7 +83,7 @@ fn by_type(name: &str, ty: Type<'_>) -> Option<Meaning> {
         return Some(if is_port { Meaning::Port } else { Meaning::NetworkOrder });
     }
     if is(&["__be32", "in_addr_t"]) {
-        // Two ports in one, as in a packet, are no number at all.
+        // Two ports in one member, as in a packet, are not a number.
         return match name {
             _ if name.contains("port") => None,
             _ if words(name).any(|word| OTHER_BE32.contains(&word)) => Some(Meaning::NetworkOrder),
@@ -92,7 +93,7 @@ fn by_type(name: &str, ty: Type<'_>) -> Option<Meaning> {
     if is(&["__be64"]) {
         return Some(Meaning::NetworkOrder);
     }
-    // Programs take gid_t for process ids, too.
+    // Programs use gid_t for process IDs, too.
     let is_process = words(name).any(|word| ["pid", "tgid", "tid", "ppid"].contains(&word));
     if is(&["uid_t", "kuid_t"]) && !is_process {
         return Some(Meaning::User);
@@ -103,14 +104,14 @@ fn by_type(name: &str, ty: Type<'_>) -> Option<Meaning> {
     if is(&["sa_family_t", "__kernel_sa_family_t"]) {
         return Some(Meaning::Family);
     }
-    // Programs outside the kernel have another dev_t, of eight bytes.
+    // User programs have another dev_t, of eight bytes.
     if is(&["dev_t"]) && size == Some(4) {
         return Some(device(name));
     }
     None
 }
 
-/// Numbers in network order that are no addresses.
+/// Numbers in network byte order that are not addresses.
 const OTHER_BE32: [&str; 12] = [
     "seq",
     "ack",
@@ -197,18 +198,18 @@ fn number(name: &str, size: u64, signed: bool, is_network: impl Fn() -> bool) ->
     Some(meaning)
 }
 
-/// Where the kernel's code was.
+/// Names of addresses of kernel code.
 fn is_code(name: &str) -> bool {
     ["ip", "kip", "call_site", "callsite", "kaddr", "caller", "caller_ip", "parent_ip", "func_ip"]
         .contains(&name)
 }
 
 fn device(name: &str) -> Meaning {
-    // What a special file stands for is a terminal as often as a disk, with the same numbers.
+    // The target of a special file is as often a terminal as a disk, with the same numbers.
     if name.ends_with("rdev") { Meaning::DeviceNumber } else { Meaning::Device }
 }
 
-/// What is measured in bytes, where a length may as well be one of a queue.
+/// Names of data that is measured in bytes, while a length may also be of a queue.
 fn is_data(word: &str) -> bool {
     const DATA: [&str; 22] = [
         "alloc",

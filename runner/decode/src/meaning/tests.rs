@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Whole members: a guess from BTF that the tests write.
+//! Tests of whole members, guessed from BTF that the tests generate.
 
 use bpfpack_schemas::btf::{Btf, Kind};
 
 use super::*;
 
-/// Types for members to have, by what C calls them.
+/// Types for members, by their names in C.
 struct Types {
     bytes: Vec<u8>,
     ids: Vec<(&'static str, u32)>,

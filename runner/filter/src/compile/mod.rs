@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! From names and words to tests, by the types of members.
+//! Compiles names and constants to tests, by the types of members.
 
 mod number;
 mod value;
@@ -22,35 +22,35 @@ pub(crate) struct Compiler<'c> {
     text: &'c str,
     scope: &'c Scope<'c>,
     names: &'c dyn Names,
-    /// The names that the scope does not have, or only for what cannot be compared.
+    /// Names that the scope does not have, or only for members that cannot be compared.
     pub(crate) missing: Vec<Missing>,
 }
 
-/// A name that means nothing.
+/// A name that cannot be compared.
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) span: Range<usize>,
-    /// What it is that cannot be compared.
+    /// Why the member cannot be compared; `None` if there is no such member.
     pub(crate) error: Option<FilterError>,
 }
 
-/// What a member is compared as.
+/// How a member is compared.
 enum Operand<'l> {
     Number(Number, Place<'l>),
     Float(Number, Place<'l>),
     Text(Text),
-    /// With the number that its bytes are, where they are one.
+    /// As an address, or as the number in its bytes, if they are one.
     Address(Address, Option<Number>),
     Mac(Place<'l>),
     Derived(usize, &'l Derived<'l>),
-    /// Nothing: what it is.
+    /// It cannot be compared; the text says what it is.
     None(&'static str),
 }
 
-/// What is asked of a member.
+/// A question about a member.
 #[derive(Clone, Copy)]
 enum Asked<'n> {
-    /// It is true.
+    /// Whether it is true.
     Is,
     Compare(Op, &'n Word),
     In(&'n [Word]),
@@ -58,8 +58,7 @@ enum Asked<'n> {
 }
 
 impl<'n> Asked<'n> {
-    /// The tests of a comparison, or of equality with one of a list; none where something else is
-    /// asked.
+    /// The tests of a comparison, or of membership in a list; `None` for other questions.
     fn compared(self, compare: impl Fn(Op, &'n Word) -> Result<Test>) -> Option<Result<Test>> {
         match self {
             Asked::Compare(op, word) => Some(compare(op, word)),
@@ -101,7 +100,7 @@ impl<'c> Compiler<'c> {
                 self.missing.push(Missing { span: member.span.clone(), error });
                 Ok(Test::Unknown)
             }
-            // There is one way to say that values differ.
+            // `!=` is the negation of `==`.
             (operand, Asked::Compare(Op::Ne, with)) => {
                 let test = self.ask(member, operand, Asked::Compare(Op::Eq, with))?;
                 Ok(Test::Not(test.into()))
@@ -130,7 +129,7 @@ impl<'c> Compiler<'c> {
         FilterError::new(self.text, span.clone(), message)
     }
 
-    /// What is asked cannot be asked of it.
+    /// The error for a question that does not suit the member.
     fn mismatch(&self, member: &Word, is: &str, asked: Asked<'_>) -> FilterError {
         let how = match asked {
             Asked::Is => "it is not true or false by itself",
@@ -148,7 +147,7 @@ impl<'c> Compiler<'c> {
     }
 }
 
-/// What a member is compared as: what it stands for comes before its type.
+/// How a member is compared. Its meaning takes precedence over its type.
 fn operand(found: Found<'_>) -> Operand<'_> {
     let place = match found {
         Found::Place(place) => place,
@@ -198,7 +197,7 @@ fn by_layout<'l>(place: Place<'l>, text: impl Fn(Option<usize>) -> Operand<'l>) 
 fn number(place: &Place<'_>) -> Number {
     let (mut size, mut signed) = place.layout.number();
     if let Layout::Enum { names, .. } = place.layout {
-        // clang 14 does not say that an enum is signed; its values do.
+        // clang 14 does not mark an enum as signed, but its values show it.
         signed |= names.iter().any(|(value, _)| *value < 0);
     }
     let bits = place.member.and_then(|member| member.bits);
@@ -206,7 +205,7 @@ fn number(place: &Place<'_>) -> Number {
         size = ((first + len) as usize).div_ceil(8);
     }
     let is_short = bits.is_none() && (1..=8).contains(&size);
-    // Programs keep results in unsigned members, too.
+    // Programs store results in unsigned members, too.
     signed |= is_short && matches!(place.meaning, Some(Meaning::Errno | Meaning::Result));
     let swapped = is_short && matches!(place.meaning, Some(Meaning::Port | Meaning::NetworkOrder));
     Number {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Comparisons of numbers: with numbers, time spans, sizes, and names.
+//! Comparisons of numbers with numbers, durations, sizes and names.
 
 use bpfpack_decode::Layout;
 use bpfpack_decode::meaning::{Meaning, Unit};
@@ -11,10 +11,10 @@ use crate::scope::{Derived, Place};
 use crate::token::{Op, Word};
 use crate::tree::{Number, Test};
 
-/// The least and the largest of numbers.
+/// The smallest and the largest number.
 type Range = (i128, i128);
 
-/// What a number stands for that has no meaning of its own, by the name that it is compared with.
+/// The meaning of a plain number by the name that it is compared with.
 const BY_NAME: [(&str, Meaning); 4] = [
     ("E", Meaning::Errno),
     ("SIG", Meaning::Signal),
@@ -64,7 +64,7 @@ impl Compiler<'_> {
             let exact = self.exact(member, place.meaning, word)?;
             let exact = exact.ok_or_else(|| self.no_value(member, word, Vec::new()))?;
             let constant = exact.float();
-            // One of 4 bytes is compared with the nearest of 4 bytes.
+            // A 4-byte float is compared with the nearest 4-byte value.
             let constant = if number.size == 4 { f64::from(constant as f32) } else { constant };
             Ok(Test::Float { number, op, constant })
         };
@@ -116,7 +116,7 @@ impl Compiler<'_> {
                 }
             },
         };
-        // An error of either sign is equal to both, and has the order of the first.
+        // An error of either sign equals both numbers, and is ordered by the first.
         let numbers = if op.is_order() { &numbers[..1] } else { &numbers };
         let is_true = matches!(place.layout, Layout::Bool)
             && op == Op::Eq
@@ -127,7 +127,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// A word as a number, in the unit of what it is compared with; none where it is none.
+    /// Parses a word as a number, in the unit of the member; `None` if it is not a number.
     fn exact(&self, member: &Word, meaning: Option<Meaning>, word: &Word) -> Result<Option<Exact>> {
         if word.is_quoted {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Compiler<'_> {
                 return Err(self.error(&word.span, format!("`{}` is too large", word.raw)));
             }
         };
-        // What has no meaning of its own may have the unit in its name.
+        // The name of a plain number may end in a unit.
         let meaning = match meaning {
             None | Some(Meaning::Plain) => unit_of(&member.raw).map(Meaning::Duration),
             meaning => meaning,
@@ -176,7 +176,7 @@ impl Compiler<'_> {
         found.map(Some).ok_or_else(error)
     }
 
-    /// The numbers that a name stands for; none where it is no name.
+    /// The numbers for a name; `None` if the word is not a name.
     fn named(&self, place: &Place<'_>, word: &Word) -> Option<Vec<i128>> {
         let name = std::str::from_utf8(&word.value).ok()?;
         let known = own_names(place.layout);
@@ -206,7 +206,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// All names that numbers of a member have.
+    /// All names for numbers of a member.
     fn names(&self, place: &Place<'_>) -> Vec<(i128, String)> {
         let own = own_names(place.layout);
         if !own.is_empty() {
@@ -237,13 +237,13 @@ impl Compiler<'_> {
     }
 }
 
-/// The unit that the name of a member ends in.
+/// The unit in which a member's name ends.
 fn unit_of(name: &str) -> Option<Unit> {
     let (_, unit) = name.rsplit_once('_')?;
     Unit::of_word(&unit.to_ascii_lowercase())
 }
 
-/// The names that numbers of a type have.
+/// The names in a type.
 fn own_names(layout: &Layout) -> Vec<(i128, &str)> {
     match layout {
         Layout::Enum { names, .. } => {
@@ -257,13 +257,13 @@ fn own_names(layout: &Layout) -> Vec<(i128, &str)> {
     }
 }
 
-/// All numbers but zero.
+/// All numbers except zero.
 fn nonzero(is_wide: bool) -> Vec<Range> {
     let zero = Exact::new(0);
     vec![zero.range(Op::Lt, is_wide), zero.range(Op::Gt, is_wide)]
 }
 
-/// A number is in one of several ranges.
+/// A test that a number is in one of several ranges.
 fn in_ranges(number: Number, mut ranges: Vec<Range>) -> Test {
     ranges.retain(|(low, high)| low <= high);
     ranges.sort_unstable();

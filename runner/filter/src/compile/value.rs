@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Comparisons of what is no number: text and addresses.
+//! Comparisons of text and addresses.
 
 use super::{Asked, Compiler, Result};
 use crate::scope::Place;
@@ -40,7 +40,7 @@ impl Compiler<'_> {
         };
         let networks = match asked {
             Asked::Compare(Op::Eq, word) => {
-                // The bare number, as 0 for none.
+                // A plain number, as 0 for no address.
                 if let (Some(number), Ok(value)) = (number, word.raw.parse::<u32>()) {
                     return Ok(Test::Range { number, low: value.into(), high: value.into() });
                 }

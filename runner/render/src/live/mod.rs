@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Readings on a terminal, drawn in place: as many rows as fit, and keys that sort and scroll them.
-//! At the end the last readings stand below the command, as text.
+//! Readings that are drawn in place on a terminal: as many rows as fit, with keys for sorting and
+//! scrolling. At the end, the last readings are printed below the command as text.
 
 mod screen;
 mod shown;
@@ -31,33 +31,33 @@ pub(crate) static KIND: FormatKind = FormatKind {
     make: |settings| Box::new(Live::new(settings)),
 };
 
-/// The last line, while there is nothing else to say.
+/// The last line, unless there is a message.
 const HELP: &str = " q quit  p pause  s sort  r reverse  c since start/last interval  ↑↓ scroll";
 const HELP_OF_PARTS: &str = " q quit  p pause  s sort  r reverse  ↑↓ scroll";
 const NO_KEYS: &str = " Ctrl-C ends it";
 
-/// Rows where no terminal says how many it has.
+/// The size if a terminal does not tell it.
 const SIZE: (usize, usize) = (24, 80);
 
-/// The format and what it remembers.
+/// The format with its state.
 struct Live {
-    /// Draws what is in the rows, and what stands there at the end.
+    /// Renders the rows, and the text at the end.
     text: Text,
     terminal: Option<Terminal>,
     message: Option<LastMessage>,
     screen: Screen,
-    /// Views by their numbers, from their first readings on.
+    /// Views by index, in order of their first readings.
     views: Vec<(usize, Shown)>,
     several: bool,
-    /// What the user has chosen to sort by.
+    /// The column and order that the user has chosen.
     chosen: Option<Sort>,
     live: LiveSettings,
-    /// Views show the other of what they can: see [`Shown::arrange`].
+    /// Whether views show the alternative to their default: see [`Shown::arrange`].
     is_turned: bool,
     is_paused: bool,
-    /// Entries of each view above the first row.
+    /// The number of entries of each view above the first row.
     skipped: usize,
-    /// Entries that the screen shows, of the view with the most.
+    /// The largest number of entries of a view on the screen.
     page: usize,
 }
 
@@ -70,11 +70,11 @@ impl std::fmt::Debug for Live {
 /// The lines of a view.
 #[derive(Debug, Default)]
 struct Content {
-    /// What stands above the entries.
+    /// Lines above the entries.
     head: Vec<Line>,
     /// The lines of each entry.
     entries: Vec<Vec<Line>>,
-    /// All entries of the reading, and those above the first.
+    /// The number of all entries in the reading, and of those above the first row.
     found: usize,
     skipped: usize,
 }
@@ -84,7 +84,8 @@ impl Content {
         self.head.len() + self.entries.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// The lines that fit, and how many entries these are. A first entry that is too long is cut.
+    /// The lines that fit, and the number of their entries. If the first entry is too long, it is
+    /// cut.
     fn take(self, rows: usize) -> (Vec<Line>, usize) {
         let (mut lines, mut shown) = (self.head, 0);
         for entry in self.entries {
@@ -99,8 +100,8 @@ impl Content {
     }
 }
 
-/// How many of `rows` each gets that needs so many: none more than it needs, and those that need
-/// more the same.
+/// Distributes `rows` according to `needs`: none gets more than it needs, and those that need more
+/// share the rest equally.
 fn share(rows: usize, needs: &[usize]) -> Vec<usize> {
     let mut shares = vec![0; needs.len()];
     let mut order: Vec<usize> = (0..needs.len()).collect();
@@ -135,13 +136,13 @@ impl Live {
         self.terminal.and_then(|terminal| (terminal.size)()).unwrap_or(SIZE)
     }
 
-    /// Decides what each view shows.
+    /// Updates what each view shows.
     fn arrange(&mut self) {
         let (chosen, given) = (self.chosen.as_ref(), self.live.sort.as_ref());
         self.views.iter_mut().for_each(|(_, it)| it.arrange(self.is_turned, chosen, given));
     }
 
-    /// Whether any view can show the other of what it can.
+    /// Whether some view can show the alternative to its default.
     fn can_turn(&self) -> bool {
         !self.live.is_cut && self.views.iter().any(|(_, shown)| shown.can_turn())
     }
@@ -187,7 +188,7 @@ impl Live {
         self.screen.show((rows, columns), lines, out);
     }
 
-    /// The first line: when what was read, and how it is shown.
+    /// The first line: what was read when, and how it is shown.
     fn status(&mut self, range: &str) -> String {
         let Some((_, shown)) = self.views.first() else { return String::new() };
         let reading = Rc::clone(shown.drawn());
@@ -207,7 +208,7 @@ impl Live {
         Order::of(view, self.chosen.as_ref(), Column::leading)
     }
 
-    /// The lines of a view, of which no more than `most` are shown.
+    /// The lines of a view, for at most `most` entries.
     fn content(&mut self, at: usize, most: usize, columns: usize) -> Content {
         let reading = Rc::clone(self.views[at].1.drawn());
         let (view, entries) = (&*reading.source, &reading.entries);
@@ -242,7 +243,7 @@ impl Live {
                 content.head.push(Line { look: Look::Names, text: line });
                 continue;
             };
-            // What comes in an interval is news each time.
+            // The counts of an interval are new each time.
             let is_still = state.is_still(entry) && !view.differences && !self.is_turned;
             let look = if is_still { Look::Still } else { Look::Plain };
             let mut lines_of = vec![Line { look, text: line }];
@@ -254,7 +255,7 @@ impl Live {
         content
     }
 
-    /// The names of the columns that can be sorted by, of all views.
+    /// The names of all columns of all views that can be sorted by.
     fn columns(&self) -> Vec<String> {
         let (mut names, mut known) = (Vec::new(), HashSet::new());
         for column in self.views.iter().flat_map(|(_, it)| Column::all(&it.drawn().source)) {
@@ -304,7 +305,7 @@ impl Live {
     }
 }
 
-/// Which rows are shown of how many.
+/// Text for the range of shown rows.
 fn rows_of(found: usize, skipped: usize, shown: usize, hidden: u64) -> String {
     let all = found as u64 + hidden;
     match shown {
@@ -314,7 +315,7 @@ fn rows_of(found: usize, skipped: usize, shown: usize, hidden: u64) -> String {
     }
 }
 
-/// A line as wide as the screen.
+/// A line with the width of the screen.
 fn frame(text: &str, columns: usize, look: Look) -> Line {
     let mut text = width::clip(&put::text(text.as_bytes()), columns);
     if look == Look::Frame {
@@ -323,7 +324,7 @@ fn frame(text: &str, columns: usize, look: Look) -> Line {
     Line { look, text }
 }
 
-/// The lines of a text that fit into so many columns.
+/// The lines of a text, clipped to the width of the screen.
 fn lines(text: &[u8], columns: usize) -> Vec<Line> {
     let text = String::from_utf8_lossy(text);
     let line = |text: &str| Line { look: Look::Plain, text: width::clip(text, columns) };
@@ -336,7 +337,7 @@ impl Format for Live {
         self.text.start(sources, out);
     }
 
-    /// A live screen shows readings alone.
+    /// A live screen shows only readings.
     fn records(&mut self, _records: &Records<'_>, _out: &mut Vec<u8>) {}
 
     fn entries(&mut self, reading: &Rc<Reading>, _part: Range<usize>, out: &mut Vec<u8>) {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! A screen of lines that is drawn again and again: only what has changed is written.
+//! A screen of lines that is updated: only changes are written.
 
 use crate::width;
 
-/// How a line looks.
+/// The look of a line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Look {
-    /// As text does.
+    /// Normal text.
     #[default]
     Plain,
-    /// The names of columns.
+    /// The header.
     Names,
-    /// A row that has not changed since it was read before.
+    /// A row that has not changed since the previous reading.
     Still,
-    /// The lines above and below the content.
+    /// The first and the last line.
     Frame,
 }
 
@@ -32,15 +32,15 @@ impl Look {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) look: Look,
-    /// No more columns than the terminal has, and nothing that a terminal obeys.
+    /// At most as wide as the terminal, without control characters.
     pub(super) text: String,
 }
 
-/// The screen as it is.
+/// The current content of the screen.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     lines: Vec<Line>,
-    /// Rows and columns; none while the screen is not ours.
+    /// Rows and columns; `None` while the screen is not in use.
     size: Option<(usize, usize)>,
     has_colors: bool,
 }
@@ -50,13 +50,13 @@ impl Screen {
         Screen { has_colors, ..Screen::default() }
     }
 
-    /// Makes the screen show these lines: what differs from what it shows is written.
+    /// Updates the screen to these lines, writing only the differences.
     pub(super) fn show(&mut self, size: (usize, usize), mut lines: Vec<Line>, out: &mut Vec<u8>) {
-        // Terminals that know it show all of this at once.
+        // Terminals with synchronized updates show all changes at once.
         out.extend_from_slice(b"\x1b[?2026h");
         if self.size != Some(size) {
             if self.size.is_none() {
-                // The screen beside the usual one, without a cursor, and no line goes on in the next.
+                // The alternate screen, without a cursor, and without wrapping.
                 out.extend_from_slice(b"\x1b[?1049h\x1b[?25l\x1b[?7l");
             }
             out.extend_from_slice(b"\x1b[2J");
@@ -74,7 +74,7 @@ impl Screen {
         out.extend_from_slice(b"\x1b[?2026l");
     }
 
-    /// Writes what is different in a row.
+    /// Writes the difference in a row.
     fn change(&self, row: usize, old: &Line, new: &Line, out: &mut Vec<u8>) {
         let (begin, end) = match old.look == new.look {
             true => changed(&old.text, &new.text),
@@ -94,7 +94,7 @@ impl Screen {
         }
     }
 
-    /// Gives the screen back as it was.
+    /// Restores the normal screen.
     pub(super) fn leave(&mut self, out: &mut Vec<u8>) {
         if self.size.take().is_some() {
             out.extend_from_slice(b"\x1b[?7h\x1b[?25h\x1b[?1049l");
@@ -102,7 +102,7 @@ impl Screen {
     }
 }
 
-/// The part of a line that is not as before, as bytes. Behind it nothing has moved.
+/// The byte range of a line that has changed. What follows it has not moved.
 fn changed(old: &str, new: &str) -> (usize, usize) {
     let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b);
     let begin: usize = same.map(|(a, _)| a.len_utf8()).sum();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a view shows on a live screen: its last reading, since the start or of the last interval.
+//! The content of a view on a live screen: its last reading, as totals since the start or for the
+//! last interval.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,28 +9,29 @@ use bpfpack_decode::field::combine;
 use bpfpack_frame::{Entry, Reading};
 use bpfpack_stage::{Column, Order, Sort};
 
-/// Keys whose sums are kept at most, where a view shows differences. With more, there are no sums.
+/// The maximum number of keys with sums, for a view that shows differences. With more keys, totals
+/// are not available.
 const MOST_SUMS: usize = 1 << 18;
 
-/// A view's readings.
+/// The readings of a view.
 #[derive(Debug)]
 pub(super) struct Shown {
-    /// The last one, as it came.
+    /// The last reading, as received.
     last: Rc<Reading>,
-    /// The one before.
+    /// The previous reading.
     before: Option<Rc<Reading>>,
-    /// Both as they were when the screen was paused.
+    /// Both readings when the screen was paused.
     pinned: Option<(Rc<Reading>, Option<Rc<Reading>>)>,
-    /// Not all keys have sums.
+    /// Whether some keys have no sums.
     is_partial: bool,
-    /// Of a view that shows differences, what they add up to.
+    /// For a view that shows differences, their sums.
     sums: HashMap<Box<[u8]>, Box<[u8]>>,
-    /// What is drawn.
+    /// The reading that is drawn.
     drawn: Rc<Reading>,
-    /// What was drawn of this reading, by its keys, and of the one before.
+    /// The rows that were drawn for this reading and for the previous one, by key.
     rows: HashMap<Box<[u8]>, Box<[u8]>>,
     rows_before: HashMap<Box<[u8]>, Box<[u8]>>,
-    /// Widths of the columns of a table.
+    /// The widths of a table's columns.
     pub(super) widths: Vec<usize>,
 }
 
@@ -57,17 +59,17 @@ impl Shown {
         self.rows_before = std::mem::take(&mut self.rows);
     }
 
-    /// What is drawn.
+    /// The reading that is drawn.
     pub(super) fn drawn(&self) -> &Rc<Reading> {
         &self.drawn
     }
 
-    /// The screen stands still from now on, or goes on.
+    /// Freezes or resumes what is shown.
     pub(super) fn pin(&mut self, is_paused: bool) {
         self.pinned = is_paused.then(|| (Rc::clone(&self.last), self.before.clone()));
     }
 
-    /// The reading that is shown, and the one before it.
+    /// The reading that is shown, and the previous one.
     fn current(&self) -> (&Rc<Reading>, Option<&Rc<Reading>>) {
         match &self.pinned {
             Some((last, before)) => (last, before.as_ref()),
@@ -75,8 +77,8 @@ impl Shown {
         }
     }
 
-    /// Whether the other of what a view can show, since the start or of the last interval, exists:
-    /// where a reading does not hold all entries, what came between two cannot be told.
+    /// Whether the view can show the alternative to its default (totals or the last interval). If a
+    /// reading does not have all entries, the difference between two readings is not known.
     pub(super) fn can_turn(&self) -> bool {
         let (last, before) = self.current();
         let is_whole = |reading: &Rc<Reading>| reading.hidden == 0;
@@ -86,19 +88,19 @@ impl Shown {
             && !self.is_partial
     }
 
-    /// Whether the view shows differences by itself.
+    /// Whether the view shows differences by default.
     pub(super) fn shows_differences(&self) -> bool {
         self.last.source.differences
     }
 
-    /// Notes that an entry is drawn; whether it is as it was before.
+    /// Notes that an entry is drawn. Returns whether it has not changed.
     pub(super) fn is_still(&mut self, entry: &Entry) -> bool {
         self.rows.insert(entry.key().into(), entry.value().into());
         self.rows_before.get(entry.key()).is_some_and(|before| **before == *entry.value())
     }
 
-    /// Decides what is drawn: the reading as it came, `turned` to the other that can be shown, or
-    /// sorted by what was `chosen`. It comes sorted by what was `given`.
+    /// Determines what is drawn: the reading as received; with `turned`, the alternative; sorted by
+    /// `chosen`. Readings arrive sorted by `given`.
     pub(super) fn arrange(&mut self, turned: bool, chosen: Option<&Sort>, given: Option<&Sort>) {
         let turned = turned && self.can_turn();
         let last = Rc::clone(self.current().0);
@@ -127,7 +129,7 @@ impl Shown {
             let has_room = self.sums.len() < MOST_SUMS;
             match self.sums.get_mut(entry.key()) {
                 Some(sum) => {
-                    // What counts nothing is as it was last.
+                    // Members that are not counters keep their last value.
                     let mut now: Box<[u8]> = entry.value().into();
                     combine(&mut now, sum, &view.counters, u128::wrapping_add);
                     *sum = now;
@@ -141,12 +143,12 @@ impl Shown {
         self.is_partial |= reading.hidden > 0;
     }
 
-    /// What all differences add up to.
+    /// The sums of all differences.
     fn total(&self) -> Vec<Entry> {
         self.sums.iter().map(|(key, value)| Entry::new(key, value)).collect()
     }
 
-    /// What came since the reading before.
+    /// The differences from the previous reading.
     fn difference(&self) -> Vec<Entry> {
         let (last, before) = self.current();
         let view = &last.source;

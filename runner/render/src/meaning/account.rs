@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Users and groups, from /etc/passwd and /etc/group. Those of a directory service stay numbers:
-//! asking for them could take a network's time within a record.
+//! Users and groups, from /etc/passwd and /etc/group. Those of a directory service stay numbers,
+//! because a lookup could wait for the network.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 
-/// A file is read up to this many bytes.
+/// The maximum number of bytes that are read from a file.
 const MOST: u64 = 4 << 20;
 
-/// Names by id, read when the first is asked for.
+/// Names by ID, read at the first lookup.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     users: Option<HashMap<u32, Box<str>>>,
@@ -17,7 +17,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// A user's name.
+    /// The name of a user.
     pub(super) fn user(&mut self, id: u64) -> Option<&str> {
         find(&mut self.users, "/etc/passwd", id)
     }
@@ -34,7 +34,7 @@ impl Accounts {
         all(self.groups)
     }
 
-    /// A group's name.
+    /// The name of a group.
     pub(super) fn group(&mut self, id: u64) -> Option<&str> {
         find(&mut self.groups, "/etc/group", id)
     }
@@ -59,7 +59,7 @@ fn find<'n>(names: &'n mut Option<HashMap<u32, Box<str>>>, path: &str, id: u64) 
     names.get(&u32::try_from(id).ok()?).map(|name| &**name)
 }
 
-/// The first name of each id: `name:password:id:…`.
+/// The first name of each ID: `name:password:id:…`.
 fn parse(text: &str) -> HashMap<u32, Box<str>> {
     let mut names = HashMap::new();
     for line in text.lines() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Paths of cgroups of version 2. A cgroup's id is the inode number of its folder, so that a walk
-//! finds all at once, without a privilege. Walks are bounded, and rarer the longer they take.
+//! Paths of cgroups of version 2. The ID of a cgroup is the inode number of its directory, so a
+//! walk finds all of them without privileges. Walks are limited, and the longer they take, the
+//! rarer they are.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,31 +9,31 @@ use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A walk ends after this many folders.
+/// The maximum number of directories in a walk.
 const MOST: usize = 10_000;
 
-/// Before a walk, everything is forgotten where there is more than this.
+/// If there are more paths than this, they are dropped before a walk.
 const MOST_KEPT: usize = 2 * MOST;
 
-/// From one walk to the next, at least.
+/// The minimum time between two walks.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The part of the time that walks may take.
+/// Walks take at most 1/`PART` of the time.
 const PART: u32 = 50;
 
-/// Paths by id.
+/// Paths by ID.
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
-    /// None for an id that no walk found. A cgroup that is gone keeps its path: ids do not come
-    /// back, and records of it still arrive.
+    /// `None` for an ID that no walk has found. A cgroup that is gone keeps its path, because IDs
+    /// are not reused, and records of it may still arrive.
     paths: HashMap<u64, Option<Box<str>>>,
-    /// When the next walk may be.
+    /// When the next walk is allowed.
     next: Option<Instant>,
 }
 
 impl Cgroups {
-    /// The path below the mount: `/system.slice/cron.service`. None where there is no such cgroup
-    /// any more, and for what was made since the last walk, if that was just now.
+    /// The path below the mount: `/system.slice/cron.service`. `None` if the cgroup does not exist,
+    /// or was created since the last walk and the next one is not due.
     pub(super) fn path(&mut self, id: u64) -> Option<&str> {
         if id != 0 && !self.paths.contains_key(&id) {
             self.look(id);
@@ -57,24 +58,24 @@ impl Cgroups {
     }
 }
 
-/// The id of the cgroup with this path below the mount.
+/// The ID of the cgroup with this path below the mount.
 pub(super) fn id(path: &str) -> Option<u64> {
     let below = path.strip_prefix('/')?;
     let is_below = Path::new(below).components().all(|part| matches!(part, Component::Normal(_)));
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let folder = mount(&mounts)?.join(is_below.then_some(below)?);
-    fs::metadata(folder).ok().filter(fs::Metadata::is_dir).map(|folder| folder.ino())
+    let directory = mount(&mounts)?.join(is_below.then_some(below)?);
+    fs::metadata(directory).ok().filter(fs::Metadata::is_dir).map(|directory| directory.ino())
 }
 
-/// Where the hierarchy of version 2 is mounted, from /proc/self/mountinfo. One that is mounted
-/// from its root, if there is one, so that paths are whole.
+/// The mount point of the cgroup v2 hierarchy in a text in the format of /proc/self/mountinfo. A
+/// mount of the hierarchy's root is preferred, because it shows full paths.
 fn mount(text: &str) -> Option<PathBuf> {
     let mounts = || {
         text.lines().filter_map(|line| {
             let (place, kind) = line.split_once(" - ")?;
             let mut fields = place.split(' ').skip(3);
             let (root, point) = (fields.next()?, fields.next()?);
-            // A path with a space in it is escaped, and is not a usual one.
+            // A path with a space is escaped and would be unusual.
             kind.starts_with("cgroup2 ").then_some((root, point))
         })
     };
@@ -82,7 +83,7 @@ fn mount(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(point))
 }
 
-/// Tells of each folder from the root on, nearest first.
+/// Visits the directories from the root, nearest first.
 fn walk(root: &Path, tell: &mut impl FnMut(u64, String)) {
     let Ok(inode) = fs::metadata(root).map(|root| root.ino()) else { return };
     tell(inode, "/".to_owned());
@@ -90,8 +91,8 @@ fn walk(root: &Path, tell: &mut impl FnMut(u64, String)) {
     let mut left = MOST;
     while !level.is_empty() {
         let mut next = Vec::new();
-        for folder in level {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        for directory in level {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     continue;
                 }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_have_their_inode_numbers() {
+    fn directories_have_their_inode_numbers() {
         let root = std::env::temp_dir().join(format!("cgroup-walk-{}", std::process::id()));
         fs::create_dir_all(root.join("a/b")).unwrap();
         fs::write(root.join("a/file"), "").unwrap();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Timestamps of the kernel's clocks as local time of day. bpf_ktime_get_ns is the monotonic clock,
-//! bpf_ktime_get_boot_ns the boot clock, which goes on while the machine sleeps.
+//! Shows timestamps of kernel clocks as local time of day. bpf_ktime_get_ns returns the monotonic
+//! clock; bpf_ktime_get_boot_ns returns the boot clock, which also advances while the machine
+//! sleeps.
 
 use std::time::Duration;
 
@@ -11,34 +12,34 @@ use super::number::padded;
 use crate::clock::LocalTime;
 use crate::put;
 
-/// What is older has no time of day that says when it was.
+/// A time of day would be ambiguous for older times.
 const OLDEST: u64 = 24 * 3600 * SECOND;
 
-/// What is less than this part of the time since boot is no timestamp: a time span, or a time in
-/// a coarser unit.
+/// A value that is less than this part of the time since boot is not a timestamp, but a duration or
+/// a time in a coarser unit.
 const LEAST_PART: u64 = 1000;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Characters of `HH:MM:SS.`.
+/// The length of `HH:MM:SS.`.
 const TEXT: usize = 9;
 
-/// Distances between clocks are read again after this, since the wall clock is adjusted.
+/// Differences between clocks are read again after this time, because the wall clock is adjusted.
 const READ_AFTER: u64 = SECOND;
 
-/// Where the clocks stand, in nanoseconds.
+/// The state of the clocks, in nanoseconds.
 #[derive(Debug)]
 pub(super) struct KernelClock {
     local_time: LocalTime,
-    /// The monotonic clock when the distances were read; 0 before.
+    /// The monotonic clock when the differences were read; 0 before.
     read_at: u64,
-    /// How far the boot clock is ahead of the monotonic one.
+    /// The boot clock minus the monotonic clock.
     boot_ahead: u64,
-    /// How far the wall clock is ahead of the monotonic one.
+    /// The wall clock minus the monotonic clock.
     wall_ahead: u64,
-    /// The monotonic clock when it was last looked at.
+    /// The monotonic clock when it was last read.
     now: u64,
-    /// A second since 1970, and its text: most records are of the same.
+    /// The last second since 1970, and its text, which most records share.
     second: u64,
     text: [u8; TEXT],
 }
@@ -57,11 +58,11 @@ impl KernelClock {
         }
     }
 
-    /// Appends a time as `HH:MM:SS.uuuuuu`; false where it is in the future, over a day ago, or
-    /// before boot.
+    /// Appends a time as `HH:MM:SS.uuuuuu`. Returns false if it is in the future, more than a day
+    /// ago, or before boot.
     pub(super) fn write(&mut self, value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
         let Some(value) = value.checked_mul(unit.nanoseconds()) else { return false };
-        // The clocks are read again when a time is ahead of them, or they are old.
+        // The clocks are read again if a time is ahead of them, or if they are old.
         if value > self.now || value.saturating_sub(self.read_at) > READ_AFTER {
             self.now = read(ClockId::Monotonic);
             if self.read_at == 0 || self.now.saturating_sub(self.read_at) > READ_AFTER {
@@ -89,7 +90,7 @@ impl KernelClock {
     }
 }
 
-/// How long ago a time was; none where it can be none. One that is ahead of the monotonic clock is
+/// The age of a time; `None` if it is not plausible. A time that is ahead of the monotonic clock is
 /// of the boot clock.
 fn age(value: u64, now: u64, boot_ahead: u64) -> Option<u64> {
     let now = if value > now { now + boot_ahead } else { now };

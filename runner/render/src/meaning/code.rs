@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Names of error numbers, signals and capabilities. Numbers: uapi/asm-generic/errno.h,
-//! linux/errno.h, uapi/asm-generic/signal.h, uapi/linux/capability.h. x86_64 and aarch64 have the
+//! Names of error numbers, signals and capabilities. The numbers are from uapi/asm-generic/errno.h,
+//! linux/errno.h, uapi/asm-generic/signal.h and uapi/linux/capability.h; x86_64 and aarch64 use the
 //! generic ones.
 
 use super::number::decimal;
@@ -8,7 +8,7 @@ use super::number::decimal;
 /// The largest error number that the kernel returns.
 pub(super) const MAX_ERRNO: i64 = 4095;
 
-/// By number, from 1 on; empty where there is none.
+/// By number, starting at 1; empty if there is no name.
 #[rustfmt::skip]
 const ERRNOS: [&str; 133] = [
     "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF", "ECHILD",
@@ -30,7 +30,7 @@ const ERRNOS: [&str; 133] = [
     "ENOTRECOVERABLE", "ERFKILL", "EHWPOISON",
 ];
 
-/// Those that stay inside the kernel, from 512 on: probes see them.
+/// Errors that do not leave the kernel, starting at 512. Probes see them.
 #[rustfmt::skip]
 const INNER_ERRNOS: [&str; 20] = [
     "ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND", "ENOIOCTLCMD", "ERESTART_RESTARTBLOCK",
@@ -39,17 +39,17 @@ const INNER_ERRNOS: [&str; 20] = [
     "ERECALLCONFLICT", "ENOGRACE",
 ];
 
-/// From 1 on, without `SIG`.
+/// By number, starting at 1, without `SIG`.
 const SIGNALS: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// The first real-time signal that C libraries hand out: they keep 32 and 33 for themselves.
+/// The first real-time signal for programs: C libraries reserve 32 and 33.
 const SIGRTMIN: u64 = 34;
 
-/// The last one.
+/// The last real-time signal.
 const SIGRTMAX: u64 = 64;
 
 /// By number.
@@ -65,7 +65,7 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// Appends the name of an error number, with its sign; 0 has none.
+/// Appends the name of an error number with its sign. 0 has no name.
 pub(super) fn errno(number: i64, out: &mut Vec<u8>) -> bool {
     let Some(name) = errno_name(number.unsigned_abs()) else { return false };
     if number < 0 {

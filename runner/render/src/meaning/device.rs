@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Block devices, from /sys/dev/block, and network interfaces of this network namespace.
+//! Names of block devices, from /sys/dev/block, and of network interfaces in this network
+//! namespace.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -9,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with
 use super::names::Cache;
 use super::number::{clean, decimal};
 
-/// The kernel's own device numbers: include/linux/kdev_t.h.
+/// The kernel's encoding of device numbers (include/linux/kdev_t.h).
 const MINOR_BITS: u32 = 20;
 
 /// Names by number.
@@ -17,12 +18,12 @@ const MINOR_BITS: u32 = 20;
 pub(super) struct Devices {
     disks: Cache,
     interfaces: Cache,
-    /// Any socket: what the kernel takes the question through. None where there can be none.
+    /// A socket of any kind, for the query. The inner `None` means that it could not be opened.
     socket: Option<Option<OwnedFd>>,
 }
 
 impl Devices {
-    /// Appends the name of a block device: `vda1`; `0:21` where it has none. 0 is no device.
+    /// Appends the name of a block device, `vda1`, or its numbers, `0:21`. 0 is not a device.
     pub(super) fn disk(&mut self, device: u64, out: &mut Vec<u8>) -> bool {
         match self.disks.get(device, disk_name) {
             Some(name) => clean(name.as_bytes(), out),
@@ -41,7 +42,7 @@ impl Devices {
     }
 }
 
-/// Appends `major:minor`; 0 is no device.
+/// Appends `major:minor`. 0 is not a device.
 pub(super) fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
     let Some((major, minor)) = split(device) else { return false };
     decimal(major.into(), out);
@@ -49,7 +50,7 @@ pub(super) fn numbers(device: u64, out: &mut Vec<u8>) -> bool {
     decimal(minor.into(), out)
 }
 
-/// The number of `8:1`, or of a disk.
+/// Parses `8:1`, or the name of a disk.
 pub(super) fn number(name: &str) -> Option<u64> {
     let part = |digits: &str, bits: u32| {
         let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -73,7 +74,7 @@ fn split(device: u64) -> Option<(u32, u32)> {
     Some((device >> MINOR_BITS, device & ((1 << MINOR_BITS) - 1)))
 }
 
-/// The link's target ends in the disk's folder, where `!` stands for a slash.
+/// The link's target ends in the disk's directory, in which `!` stands for a slash.
 fn disk_name(device: u64) -> Option<String> {
     let (major, minor) = split(device)?;
     let target = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).ok()?;

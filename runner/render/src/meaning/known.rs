@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The other way: the number of a name, for those who ask for what is shown.
+//! The reverse: looks up the number for a name that is shown.
 
 use bpfpack_decode::meaning::Meaning;
 use rustix::net::netdevice;
@@ -9,10 +9,10 @@ use super::code::MAX_ERRNO;
 use super::{Names, Number, cgroup, device, write_number};
 use crate::clock::utc;
 
-/// Numbers above have no names that do not come from the machine.
+/// Larger numbers have only names that depend on the machine.
 const MOST: u64 = MAX_ERRNO as u64;
 
-/// All numbers that have a name by a meaning, where they can be listed.
+/// All numbers of a meaning that have a name, if they can be listed.
 #[must_use]
 pub fn named_numbers(meaning: Meaning) -> Vec<(i128, String)> {
     match meaning {
@@ -41,8 +41,8 @@ pub fn named_numbers(meaning: Meaning) -> Vec<(i128, String)> {
     (0..=MOST).filter_map(&mut name).collect()
 }
 
-/// The number of a name by a meaning whose names cannot all be listed: an interface, a disk, a
-/// cgroup; and `8:1` for a device.
+/// The number for a name of a meaning whose names cannot be listed: an interface, a disk, a cgroup;
+/// and `8:1` for a device.
 #[must_use]
 pub fn number_named(meaning: Meaning, name: &str) -> Option<i128> {
     match meaning {

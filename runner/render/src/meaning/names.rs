@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Names that the system knows: looked up once, then remembered, and never so many that a flood of
-//! numbers fills the memory.
+//! Names in the system: looked up once and cached, up to a limit, so that many numbers cannot
+//! exhaust the memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,18 +12,17 @@ use super::device::Devices;
 use super::interrupt::Interrupts;
 use crate::clock::LocalTime;
 
-/// A cache forgets everything when it has grown to this.
+/// The maximum size of a cache, at which it is cleared.
 const MOST: usize = 4096;
 
-/// Appends what an address of kernel code is; false where it is none.
+/// Appends the symbol of an address of kernel code. Returns false if there is none.
 pub(crate) type Kernel = Box<dyn FnMut(u64, &mut Vec<u8>) -> bool>;
 
-/// The names of this machine, as far as they were asked for. Nothing is read before.
+/// The names on this machine. Files are read at the first lookup.
 pub(crate) struct Names {
-    /// Numbers stay exact: time spans and sizes are not written in readable units, for programs that
-    /// calculate with them.
+    /// Whether durations and sizes stay exact numbers, for programs that calculate with them.
     pub exact: bool,
-    /// Who knows the kernel's symbols.
+    /// Looks up the kernel's symbols.
     pub kernel: Option<Kernel>,
     pub(super) accounts: Accounts,
     pub(super) cgroups: Cgroups,
@@ -33,7 +32,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Nothing is known yet; times of day are found by `local_time`.
+    /// No names yet. `local_time` converts times of day.
     #[must_use]
     pub(crate) fn new(local_time: LocalTime) -> Names {
         Names {
@@ -77,12 +76,12 @@ impl fmt::Debug for Names {
     }
 }
 
-/// Names by number. That a number has none is remembered, too.
+/// Names by number. Numbers without a name are cached, too.
 #[derive(Debug, Default)]
 pub(super) struct Cache(HashMap<u64, Option<Box<str>>>);
 
 impl Cache {
-    /// The name, looked up if it was not yet.
+    /// The name from the cache, or from `look_up`.
     pub(super) fn get(
         &mut self,
         number: u64,

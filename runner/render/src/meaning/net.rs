@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Addresses and what goes with them. Numbers: include/linux/socket.h, net/tcp_states.h,
-//! uapi/linux/in.h.
+//! Addresses, families, states and protocols. The numbers are from include/linux/socket.h,
+//! net/tcp_states.h and uapi/linux/in.h.
 
 use std::io::Write as _;
 use std::net::Ipv6Addr;
@@ -19,15 +19,15 @@ const FAMILIES: [&str; 46] = [
     "AF_MCTP",
 ];
 
-/// States of a TCP socket, from 1 on.
+/// States of a TCP socket, starting at 1.
 #[rustfmt::skip]
 const STATES: [&str; 13] = [
     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
     "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV", "BOUND_INACTIVE",
 ];
 
-/// Which of the two kinds of address a family has. Some programs keep the version of IP instead:
-/// 4 and 6, whose families (IPX, NET/ROM) have no such addresses.
+/// The IP version of a family. Some programs store the version itself, 4 or 6; the families with
+/// these numbers (IPX, NET/ROM) have no such addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {
     Four,
@@ -42,7 +42,7 @@ fn version(family: Option<u64>) -> Option<Version> {
     }
 }
 
-/// Appends an IPv4 address, or `-` where the family is the other.
+/// Appends an IPv4 address, or `-` if the family is another.
 pub(super) fn ipv4(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     match (bytes, version(family)) {
         (_, Some(Version::Six)) => out.push(b'-'),
@@ -52,7 +52,7 @@ pub(super) fn ipv4(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec
     true
 }
 
-/// Appends an IPv6 address, or `-` where the family is the other.
+/// Appends an IPv6 address, or `-` if the family is another.
 pub(super) fn ipv6(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     match (bytes.first_chunk::<16>(), version(family)) {
         (_, Some(Version::Four)) => out.push(b'-'),
@@ -62,8 +62,8 @@ pub(super) fn ipv6(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec
     true
 }
 
-/// Appends the address of a family. Without one, 16 bytes are IPv4 where only the first four are
-/// used: an IPv6 address that ends in 96 zero bits is a network's, not a host's, but for `::`.
+/// Appends an address of a family. Without a family, 16 bytes are IPv4 if only the first four are
+/// used: an IPv6 address that ends in 96 zero bits is a network's, not a host's, except `::`.
 pub(super) fn ip(bytes: &[u8], size: usize, family: Option<u64>, out: &mut Vec<u8>) -> bool {
     let address = bytes.first_chunk::<16>().filter(|_| size >= 16);
     match (address, version(family)) {
@@ -107,7 +107,7 @@ pub(super) fn mac(bytes: &[u8], size: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends a number that is in network order.
+/// Appends a number in network byte order.
 pub(super) fn swapped(value: u64, size: usize, out: &mut Vec<u8>) -> bool {
     decimal(value.swap_bytes() >> (64 - 8 * size.clamp(1, 8)), out)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Digits and strings, without an allocation: this runs for every value of every record.
+//! Digits and strings, without allocations: this runs for every value of every record.
 
 use crate::put;
 
-/// Appends a number. Always true, as for all that writes a value.
+/// Appends a number. Returns true, as all functions that write a value.
 pub(super) fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -19,7 +19,7 @@ pub(super) fn decimal(mut value: u64, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends a number of `width` digits, with zeroes before it; higher digits are left out.
+/// Appends the last `width` digits of a number, padded with zeros.
 pub(super) fn padded(value: u64, width: u32, out: &mut Vec<u8>) {
     for place in (0..width).rev() {
         out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
@@ -36,12 +36,12 @@ pub(super) fn hex(value: u64, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// The digit of the low half of a byte.
+/// The hexadecimal digit of the low half of a byte.
 pub(super) fn hex_digit(byte: u8) -> u8 {
     b"0123456789abcdef"[usize::from(byte & 0xf)]
 }
 
-/// Appends a string that may hold anything, control characters escaped.
+/// Appends a string of any bytes; control characters are escaped.
 pub(super) fn clean(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     put::string(bytes, out);
     true

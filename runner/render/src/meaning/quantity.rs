@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Time spans and sizes, short and of a steady width: three digits and a unit.
+//! Durations and sizes, short and of a steady width: three digits and a unit.
 
 use bpfpack_decode::meaning::Unit;
 
@@ -15,17 +15,17 @@ fn index(unit: Unit) -> usize {
     }
 }
 
-/// Units of time, and how many of each make one of the next. More days than the
-/// last are no time span but something else.
+/// Units of time, and how many of each make one of the next. A larger number of days is not
+/// plausible as a duration.
 const SPANS: [(&str, u64); 7] =
     [("ns", 1000), ("us", 1000), ("ms", 1000), ("s", 60), ("min", 60), ("h", 24), ("d", 1_000_000)];
 
-/// Appends a time span: `950ns`, `1.23ms`, `12.3s`, `20.6min`. At most seven bytes. In its own unit
-/// it is a whole number: no digit is written that was not measured.
+/// Appends a duration: `950ns`, `1.23ms`, `12.3s`, `20.6min`; at most seven bytes. In its own unit,
+/// it is an integer, so no digit is shown that was not measured.
 pub(super) fn duration(value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
     let mut scale = 1;
     for (name, next) in &SPANS[index(unit)..] {
-        // Rounding may give one of the next unit: 999.6us is 1.00ms.
+        // Rounding may carry to the next unit: 999.6us is 1.00ms.
         if scaled(value, scale, 0) < *next {
             short(value, scale, 3, name, out);
             return true;
@@ -35,7 +35,7 @@ pub(super) fn duration(value: u64, unit: Unit, out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// Appends a time span that may be below zero.
+/// Appends a duration that may be negative.
 pub(super) fn signed_duration(value: i64, unit: Unit, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     if value < 0 {
@@ -48,10 +48,10 @@ pub(super) fn signed_duration(value: i64, unit: Unit, out: &mut Vec<u8>) -> bool
     is_written
 }
 
-/// Units of size, each 1024 of the one before.
+/// Units of size, each 1024 times the previous one.
 const SIZES: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
 
-/// Appends a size: `17`, `4.0K`, `123M`. At most five bytes.
+/// Appends a size: `17`, `4.0K`, `123M`; at most five bytes.
 pub(super) fn size(value: u64, out: &mut Vec<u8>) -> bool {
     let fits = |at: &usize| scaled(value, 1 << (10 * at), 0) < 1024;
     let at = (0..SIZES.len()).find(fits).unwrap_or_default();
@@ -59,7 +59,7 @@ pub(super) fn size(value: u64, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends `value / scale` with at least so many digits: decimals fill up where the whole has fewer.
+/// Appends `value / scale` with at least `digits` digits, using decimals if necessary.
 fn short(value: u64, scale: u64, digits: u32, unit: &str, out: &mut Vec<u8>) {
     let fits = |decimals: &u32| {
         value / scale < 10u64.pow(digits - decimals)
@@ -75,9 +75,9 @@ fn short(value: u64, scale: u64, digits: u32, unit: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(unit.as_bytes());
 }
 
-/// `value / scale` in units of 10^-decimals, rounded to the nearest. There are decimals only where
-/// that is a few digits; the largest scales are a day of nanoseconds with two, and 2^60 with one,
-/// so that nothing overflows.
+/// `value / scale` in units of 10^-decimals, rounded to the nearest. There are decimals only for
+/// results of a few digits. The largest scales are a day of nanoseconds with two decimals, and 2^60
+/// with one, so nothing overflows.
 fn scaled(value: u64, scale: u64, decimals: u32) -> u64 {
     let factor = 10u64.pow(decimals);
     value / scale * factor + (value % scale * factor + scale / 2) / scale

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Names of system calls, by the machine's architecture: the numbers of asm/unistd_64.h (x86_64)
-//! and asm-generic/unistd.h (aarch64). From 424 on they are the same everywhere. A 32-bit program
-//! on a 64-bit machine has other numbers, which cannot be told from these.
+//! Names of system calls on this architecture: the numbers of asm/unistd_64.h (x86_64) and
+//! asm-generic/unistd.h (aarch64). From 424 on, they are the same on all architectures. A 32-bit
+//! program on a 64-bit machine has other numbers, which cannot be distinguished from these.
 
 use std::sync::LazyLock;
 
@@ -20,13 +20,13 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     table(own)
 });
 
-/// The name of a system call's number.
+/// The name of a system call.
 pub(super) fn name(number: u64) -> Option<&'static str> {
     let number = usize::try_from(number).ok()?;
     NAMES.get(number).copied().filter(|name| *name != HOLE)
 }
 
-/// Stands where a number has no name.
+/// Marks a number without a name.
 const HOLE: &str = "-";
 
 fn table(own: &'static str) -> Vec<&'static str> {
@@ -36,7 +36,7 @@ fn table(own: &'static str) -> Vec<&'static str> {
     names
 }
 
-/// x86_64, from 0 on.
+/// x86_64, starting at 0.
 const X86_64: &str = "\
     read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction \
     rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select \
@@ -77,7 +77,7 @@ const X86_64: &str = "\
     userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc \
     pkey_free statx io_pgetevents rseq uretprobe uprobe";
 
-/// The generic table, which aarch64 has, from 0 on.
+/// The generic table, which aarch64 uses, starting at 0.
 const AARCH64: &str = "\
     io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr \
     lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr \
@@ -113,7 +113,7 @@ const AARCH64: &str = "\
     mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx \
     io_pgetevents rseq kexec_file_load";
 
-/// Every architecture, from [`SHARED_FROM`] on.
+/// All architectures, starting at [`SHARED_FROM`].
 const SHARED: &str = "\
     pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount \
     fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 \

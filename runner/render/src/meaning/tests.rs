@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Values as they come, with each meaning.
+//! Tests of values with each meaning.
 
 use bpfpack_decode::meaning::{NAMED, Unit};
 
@@ -55,7 +55,7 @@ fn nothing_fails_whatever_the_bytes_are() {
     for meaning in meanings.chain(with_family) {
         assert!((6..=30).contains(&width(&meaning)));
         for round in 0..40u8 {
-            // A linear congruence is random enough for bytes.
+            // A linear congruential generator is random enough for bytes.
             let mut bytes: Vec<u8> = (0..round % 19)
                 .map(|_| {
                     state =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Text for people, as existing loaders and bcc's tools have it: a line of names above columns.
+//! Text for people, in the layout of existing loaders and bcc's tools: a header above columns.
 
 mod readings;
 mod stacks;
@@ -33,26 +33,27 @@ pub(crate) static KIND: FormatKind = FormatKind {
     make: |settings| Box::new(Text::new(settings)),
 };
 
-/// So many types of records of a buffer share their columns; of more, each has its own.
+/// Up to this number of record types in a buffer share their columns; if there are more, each type
+/// has its own.
 const MOST_TOGETHER: usize = 6;
 
-/// Lines of a reading that are drawn at once, and pictures.
+/// The number of lines of a reading, and of drawings, that are rendered at once.
 const LINES: usize = 1024;
 const PICTURES: usize = 128;
 
-/// The text format and what it remembers.
+/// The text format with its state.
 pub(crate) struct Text {
-    /// Print the time before each reading.
+    /// Whether the time is printed before each reading.
     timestamps: bool,
-    /// Several sources: each reading says which it is of.
+    /// Whether there are several sources, so that each reading names its source.
     several: bool,
     clock: TimeText,
     stamps: TimeText,
     names: Option<Names>,
     symbolizer: Option<SharedSymbolizer>,
-    /// The frames of stacks are shown, below their rows.
+    /// Whether the frames of stacks are shown below their rows.
     shows_frames: bool,
-    /// What the names were printed for last.
+    /// The frames that the last header was printed for.
     header_of: Option<Heading>,
     /// Columns of records, by stream and type.
     tables: PerType<Table>,
@@ -66,23 +67,23 @@ impl std::fmt::Debug for Text {
     }
 }
 
-/// The columns of a type of records.
+/// The columns of a record type.
 #[derive(Debug)]
 struct Table {
     columns: Vec<Column>,
-    /// The same, to be written in one go.
+    /// The compiled columns.
     flat: Option<Flat>,
-    /// The type whose names stand above: where all types share their columns, the first.
+    /// The type for the header: the first one if all types share their columns.
     heading: usize,
 }
 
-/// The terminal that the text goes to.
+/// The terminal of the output.
 #[derive(Debug)]
 struct Screen {
     terminal: Terminal,
     rows: usize,
     columns: usize,
-    /// Lines since the names were printed.
+    /// The number of lines since the last header.
     lines: usize,
 }
 
@@ -112,7 +113,7 @@ impl Text {
         }
     }
 
-    /// A line with names above columns.
+    /// A header line.
     fn header(&self, columns: &[Column]) -> Vec<u8> {
         let mut line = Vec::new();
         let time = self.clock.width();
@@ -132,7 +133,7 @@ impl Text {
         line
     }
 
-    /// Prints the names where others, or a screenful, stand above what comes.
+    /// Prints a header if the last one was another or has scrolled off the screen.
     fn head(&mut self, stream: &Stream, ty: usize, out: &mut Vec<u8>) {
         if let Some(screen) = self.screen.as_mut().filter(|screen| screen.lines + 2 > screen.rows) {
             if let Some((rows, columns)) = (screen.terminal.size)() {
@@ -161,13 +162,13 @@ impl Text {
         }
     }
 
-    /// Appends records that have rows: with names above them as often as a terminal needs it, and the
-    /// frames of their stacks below.
+    /// Appends records as rows, with headers as a terminal needs them, and the frames of their
+    /// stacks below.
     fn rows(&mut self, records: &Records<'_>, out: &mut Vec<u8>) {
         let mut time = Vec::new();
         let stacks = &records.record_type().stacks;
-        // What stands before a record, and its columns, are looked for once where that does not
-        // change below a terminal's screenful.
+        // The time and the columns are determined once for records on which they do not depend; on
+        // a terminal, a header may be due before each row.
         let at_once = match self.screen.is_none() && self.clock.repeats() {
             true => records.bytes.len(),
             false => 1,
@@ -201,7 +202,7 @@ impl Text {
         out.push(b'\n');
     }
 
-    /// The frames of the stacks of a record, indented below it; how many they are.
+    /// Appends the frames of a record's stacks, indented. Returns their number.
     pub(crate) fn frames(&self, stacks: &[Stack], record: &[u8], out: &mut Vec<u8>) -> usize {
         let symbolizer = self.symbolizer.as_ref().filter(|_| self.shows_frames);
         let Some(symbolizer) = symbolizer.filter(|_| !stacks.is_empty()) else { return 0 };
@@ -227,9 +228,9 @@ impl Text {
 /// What the columns depend on.
 struct Shape {
     meanings: bool,
-    /// Stacks are shown below the row.
+    /// Whether stacks are shown below the row.
     hides_stacks: bool,
-    /// Characters of a line.
+    /// Maximum length of a line in characters.
     room: Option<usize>,
 }
 
@@ -264,13 +265,13 @@ impl Table {
     }
 }
 
-/// Appends spaces up to a column's width, and one; `from` is where its cell begins.
+/// Appends spaces up to a column's width, and one more; `from` is the beginning of its cell.
 fn pad(out: &mut Vec<u8>, from: usize, width: usize) {
     let used = width::of(&out[from..]);
     put::spaces(width.saturating_sub(used) + 1, out);
 }
 
-/// Appends a value's columns, all but the last padded.
+/// Appends the columns of a value, padded.
 fn cells(columns: &[Column], record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     for column in columns {
         let from = out.len();
@@ -279,7 +280,7 @@ fn cells(columns: &[Column], record: &[u8], names: &mut Option<Names>, out: &mut
     }
 }
 
-/// Appends a value's column.
+/// Appends a column of a value.
 fn cell(column: &Column, record: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match &column.member {
         Some(member) => words::write_member(member, record, names, out),
@@ -305,7 +306,7 @@ impl Format for Text {
     }
 
     fn most_entries(&self, reading: &Reading) -> usize {
-        // The columns of a table are as wide as what stands in all of its rows.
+        // The widths of a table's columns depend on all of its rows.
         match &reading.source.shape {
             _ if is_table(&reading.source, &reading.entries) => usize::MAX,
             bpfpack_spec::Shape::Histogram { .. } => PICTURES,
@@ -315,7 +316,7 @@ impl Format for Text {
 
     fn text(&mut self, _time: Time, text: &[u8], out: &mut Vec<u8>) {
         for line in lines(text) {
-            // A terminal must not obey what processes call themselves; tabs are spaces to it.
+            // Control characters are escaped, because names come from processes; tabs stay.
             for (at, part) in line.split(|byte| *byte == b'\t').enumerate() {
                 out.extend((at > 0).then_some(b'\t'));
                 put::string(part, out);

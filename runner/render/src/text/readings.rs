@@ -29,7 +29,7 @@ pub(crate) fn is_table(view: &View, entries: &[Entry]) -> bool {
 }
 
 impl Text {
-    /// Appends a part of a reading's entries. A table is one part.
+    /// Appends a part of a reading's entries. A table is a single part.
     pub(super) fn draw(&mut self, reading: &Reading, part: Range<usize>, out: &mut Vec<u8>) {
         let (view, is_first) = (&*reading.source, part.start == 0);
         let is_last = part.end == reading.entries.len();
@@ -45,7 +45,7 @@ impl Text {
             return;
         }
         let is_table = is_first && is_table(view, &reading.entries);
-        // Histograms that are all empty, and nothing beside them.
+        // All histograms are empty and have no other members.
         if is_table && view.is_histogram() && others(view).next().is_none() {
             return;
         }
@@ -68,11 +68,11 @@ impl Text {
         if is_table || is_last && reading.hidden > 0 {
             out.push(b'\n');
         }
-        // A picture stands between: what comes next has its names above it.
+        // After a drawing, what follows needs a header.
         self.header_of = None;
     }
 
-    /// A line for each element, with the time.
+    /// Appends a line for each entry, with the time.
     fn key_values(&mut self, reading: &Reading, entries: &[Entry], out: &mut Vec<u8>) {
         let view = &*reading.source;
         let meanings = self.names.is_some();
@@ -94,13 +94,13 @@ impl Text {
         }
     }
 
-    /// A picture for each entry, below its key and the other members of its value.
+    /// Appends a drawing for each entry, below its key and the other members of its value.
     pub(crate) fn histograms(&mut self, view: &View, entries: &[Entry], out: &mut Vec<u8>) {
         let Some(histogram) = Histogram::of(view) else { return };
         let begin = out.len();
         let mut picture = String::new();
         for entry in entries {
-            // An element of an array that nothing was counted in.
+            // An element of an array that has counted nothing.
             if others(view).next().is_none() && histogram.slots.total(entry.value()) == 0 {
                 continue;
             }
@@ -113,7 +113,7 @@ impl Text {
             for member in others(view) {
                 put::string(member.name.as_bytes(), out);
                 out.extend_from_slice(b" = ");
-                // As existing loaders have it: numbers.
+                // Plain numbers, as in existing loaders.
                 text::write_member(member, entry.value(), &mut None, out);
                 out.push(b'\n');
             }
@@ -136,7 +136,7 @@ impl Text {
         for entry in entries {
             rows.push(self.cells(&columns, entry));
         }
-        // No row of a terminal goes on in the next one.
+        // A row must not wrap on a terminal.
         self.screen.iter().for_each(|screen| rows.fit(screen.columns));
         for (at, line) in rows.lines().enumerate() {
             out.extend_from_slice(line.as_bytes());
@@ -163,7 +163,7 @@ impl Text {
     }
 }
 
-/// Appends the names of a key's members, where it has several: `(pid, tid)`.
+/// Appends the names of a key's members if it has several: `(pid, tid)`.
 fn key_names(key: &Layout, out: &mut Vec<u8>) {
     let Layout::Struct(Struct { members, .. }) = key else { return };
     if members.len() < 2 {
@@ -178,7 +178,7 @@ fn key_names(key: &Layout, out: &mut Vec<u8>) {
     out.push(b')');
 }
 
-/// Says how many entries are not shown.
+/// Appends the number of entries that are not shown.
 fn hidden(reading: &Reading, out: &mut Vec<u8>) {
     match reading.hidden {
         0 => {}
@@ -201,7 +201,7 @@ mod tests {
     use crate::clock::tests::TIME;
     use crate::format::Format as _;
 
-    /// A map of names to a count and two slots.
+    /// A map from names to a count and two slots.
     fn histogram_view() -> View {
         let slots = Layout::Array { element: Box::new(u32_()), stride: 4, len: 2 };
         let members = vec![

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Records that are stacks with their processes, as existing loaders print them.
+//! Records that are stacks with their processes, printed as by existing loaders.
 
 use std::io::Write as _;
 
@@ -51,7 +51,7 @@ impl Text {
     }
 }
 
-/// Appends a line with number, address and name for each address; more where calls were inlined.
+/// Appends a line with number, address and name for each address; more lines if calls were inlined.
 fn numbered(
     symbolizer: &mut dyn Symbolize,
     pid: Option<u32>,
@@ -67,7 +67,7 @@ fn numbered(
         for (nth, name) in names.iter().enumerate() {
             match nth {
                 0 => line.push(b' '),
-                // Below the name of the first.
+                // Aligned below the first name.
                 _ => drop(write!(line, "\n{:1$}", "", 24 + at.to_string().len())),
             }
             line.extend_from_slice(name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Tables of readings: a column for each member of keys and values, as wide as what stands in it.
+//! Tables of readings: a column for each member of keys and values, as wide as its cells.
 
 use bpfpack_decode::field::float;
 use bpfpack_decode::layout::PER_SECOND;
@@ -19,11 +19,11 @@ const GAP: usize = 2;
 /// A column of a table.
 #[derive(Debug)]
 pub(crate) struct Column {
-    /// What stands above it.
+    /// The heading.
     pub(crate) title: String,
     member: Member,
     is_key: bool,
-    /// Numbers stand to the right.
+    /// Whether it is right-aligned, as numbers are.
     is_number: bool,
 }
 
@@ -38,7 +38,7 @@ impl Column {
         Column { title: title(&member, has_names), member, is_key, is_number }
     }
 
-    /// Rates have one digit behind the point, so that they stand below each other.
+    /// Rates have one decimal, so that they are aligned.
     fn is_rate(&self) -> bool {
         self.member.name.ends_with(PER_SECOND)
     }
@@ -58,7 +58,7 @@ impl Column {
     }
 }
 
-/// The columns of a view: those of its key first, without stacks, where these are shown elsewhere.
+/// The columns of a view: the key's members first, without stacks if they are shown elsewhere.
 pub(crate) fn columns(view: &View, hides_stacks: bool, has_names: bool) -> Vec<Column> {
     let values = match (&view.value, &view.shape) {
         (Layout::Struct(_), _) => others(view).cloned().collect(),
@@ -73,16 +73,16 @@ pub(crate) fn columns(view: &View, hides_stacks: bool, has_names: bool) -> Vec<C
 /// Rows of cells.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// The titles first.
+    /// The first row has the headings.
     rows: Vec<Vec<String>>,
     are_numbers: Vec<bool>,
     widths: Vec<usize>,
-    /// Columns of the terminal that a line takes at most.
+    /// The maximum length of a line in columns of the terminal.
     room: usize,
 }
 
 impl Rows {
-    /// The titles of columns.
+    /// The headings of columns.
     pub(crate) fn new(columns: &[Column]) -> Rows {
         let mut rows = Rows {
             rows: Vec::new(),
@@ -102,8 +102,8 @@ impl Rows {
         self.rows.push(row);
     }
 
-    /// Columns are as wide as these at least, which grow with them: what is drawn again and again
-    /// does not jump to and fro.
+    /// Makes columns at least as wide as `kept`, which grows with them, so that a live table does
+    /// not jump.
     pub(crate) fn keep_widths(&mut self, kept: &mut Vec<usize>) {
         kept.resize(self.widths.len(), 0);
         for (width, kept) in self.widths.iter_mut().zip(kept) {
@@ -112,8 +112,8 @@ impl Rows {
         }
     }
 
-    /// Makes the widest columns narrower until a row takes `room` columns of the terminal, but none
-    /// narrower than this. Numbers keep their digits. A line that is still too long is cut off.
+    /// Narrows the widest columns until a row fits `room` columns of the terminal, but not below a
+    /// minimum. Numbers keep their digits. A line that is still too long is cut.
     pub(crate) fn fit(&mut self, room: usize) {
         const LEAST: usize = 8;
         self.room = room;
@@ -129,7 +129,7 @@ impl Rows {
         if fits(usize::MAX) {
             return;
         }
-        // A terminal has some hundred columns, and a cell may have a million characters.
+        // A terminal has some hundred columns; a cell may have a million characters.
         let most = (LEAST..=room.max(LEAST)).rev().find(|most| fits(*most)).unwrap_or(LEAST);
         for (width, is_number) in self.widths.iter_mut().zip(&self.are_numbers) {
             if !is_number {
@@ -138,7 +138,7 @@ impl Rows {
         }
     }
 
-    /// The lines, the titles first.
+    /// The lines, beginning with the headings.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|row| self.line(row))
     }
@@ -147,7 +147,7 @@ impl Rows {
         let mut line = String::new();
         for ((cell, width), is_number) in row.iter().zip(&self.widths).zip(&self.are_numbers) {
             let cell = width::clip(cell, *width);
-            // Not by `{cell:width$}`, which panics where a list is wider than 65535 characters.
+            // `{cell:width$}` would panic for a width of more than 65535.
             let padding = " ".repeat(width.saturating_sub(width::of(cell.as_bytes())));
             let (before, behind) = if *is_number { (&*padding, "") } else { ("", &*padding) };
             line.extend([before, &cell, behind, "  "]);

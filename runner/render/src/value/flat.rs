@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The usual members of a record, written in one loop: numbers and short strings. Everything else
-//! is left to the general writers, member by member. Where the next byte goes stays in a register
-//! here, and lengths are known before digits: that is three times as fast as appending each piece.
+//! Writes the usual members of a record, numbers and short strings, in one loop. The general
+//! writers handle all others. The output position stays in a register, and lengths are known before
+//! digits are written, which is three times as fast as appending each piece.
 
 use bpfpack_decode::field::{signed, unsigned};
 use bpfpack_decode::{Layout, Member};
@@ -10,57 +10,58 @@ use crate::meaning;
 use crate::put::{self, CHUNK};
 use crate::width;
 
-/// Strings up to this size are written here.
+/// The maximum length of a string that is written here.
 const LONGEST: usize = 64;
 
-/// A number takes this many bytes at most, with its sign.
+/// The maximum length of a number with its sign, in bytes.
 const NUMBER: usize = 21;
 
-/// Bytes that may be overwritten behind what is written.
+/// Bytes after the output that may be overwritten.
 const BEHIND: usize = 3 * CHUNK;
 
-/// Bytes of a step that are kept.
+/// Bytes of a step's output that are cached.
 const KEPT: usize = 2 * CHUNK;
 
 #[cfg(fuzzing)]
 thread_local! {
-    /// No members are compiled: everything goes through the general writers, to compare.
+    /// Disables this writer, to compare it with the general one.
     pub static IS_OFF: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// The members of a kind of records, compiled for a format.
+/// The members of a record type, compiled for a format.
 #[derive(Debug)]
 pub(crate) struct Flat {
     steps: Vec<Step>,
-    /// Bytes that a record needs at most, but for what others write.
+    /// The maximum number of bytes for a record, without the output of other writers.
     room: usize,
-    /// A record has to have so many bytes, or a member could be missing.
+    /// The minimum size of a record in bytes; in a shorter one, a member may be missing.
     least: usize,
-    /// Where a record is written before it is appended: what is overwritten behind it is not
-    /// cleared for each record.
+    /// A buffer for a record before it is appended, so that overwritten bytes need not be cleared
+    /// for each record.
     scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Step {
-    /// What stands before the value.
+    /// The text before the value.
     before: [u8; CHUNK],
     before_len: usize,
     value: Value,
     offset: usize,
-    /// Characters that the value is padded to, and a space; none where it is not padded.
+    /// The width to which the value is padded, with a space after it; `None` without padding.
     width: Option<usize>,
-    /// Bytes that alone decide what is written; none where it is more, or somebody's name.
+    /// The number of bytes that alone determine the output; `None` if it depends on more, or on
+    /// names.
     key: Option<usize>,
     last: Last,
 }
 
-/// What a step wrote last, to be copied when the same comes again: the records of a process come in
-/// a row, and most of their members are the same.
+/// The last output of a step, which is copied if the same value follows: records of one process
+/// come in a row, and most of their members are equal.
 #[derive(Debug)]
 struct Last {
     key: u128,
-    /// All of it, and its length: 0 until the same has come twice.
+    /// The output and its length, which is 0 until the same value has come twice.
     text: [u8; KEPT],
     len: usize,
 }
@@ -79,7 +80,7 @@ enum Value {
         size: usize,
         quoted: bool,
     },
-    /// Written by somebody else: something of ASCII, or anything.
+    /// Written by another writer, as ASCII or as any text.
     Other {
         is_ascii: bool,
     },
@@ -88,20 +89,20 @@ enum Value {
 /// A member for a format.
 #[derive(Debug)]
 pub(crate) struct Part<'m> {
-    /// The member; none where records have none there: somebody else writes that.
+    /// The member; `None` if records have no value there, which another writer handles.
     pub member: Option<&'m Member>,
-    /// What stands before its value.
+    /// The text before its value.
     pub before: &'m [u8],
-    /// Characters that it is padded to.
+    /// The width to which it is padded.
     pub width: Option<usize>,
-    /// Strings stand in quotes.
+    /// Whether strings are quoted.
     pub quoted: bool,
-    /// Its meaning is shown: somebody else writes it.
+    /// Whether its meaning is shown, which another writer handles.
     pub has_meaning: bool,
 }
 
 impl Flat {
-    /// Compiles members; none where something is too long for that.
+    /// Compiles members; `None` if something is too long.
     pub(crate) fn new<'m>(parts: impl IntoIterator<Item = Part<'m>>) -> Option<Flat> {
         #[cfg(fuzzing)]
         if IS_OFF.get() {
@@ -151,8 +152,8 @@ impl Flat {
         Some(flat)
     }
 
-    /// Appends the members of a record; false, and nothing appended, where it is too short.
-    /// `other` appends the value of the member at an index.
+    /// Appends the members of a record. Returns false, and appends nothing, if the record is too
+    /// short. `other` appends the value of the member at an index.
     pub(crate) fn write(
         &mut self,
         record: &[u8],
@@ -230,7 +231,7 @@ impl Flat {
                 }
             }
             if let Some(width) = step.width {
-                // What others wrote may hold characters of several bytes.
+                // The output of other writers may have multibyte characters.
                 let used = match (step.value, text) {
                     (Value::Other { is_ascii: false }, _) | (Value::Text { .. }, None) => {
                         width::of(&scratch[begin..at])
@@ -256,7 +257,7 @@ impl Flat {
     }
 }
 
-/// The bytes of a member, where they alone decide what it is shown as.
+/// The number of bytes of a member that alone determine how it is shown.
 fn key(member: &Member, has_meaning: bool) -> Option<usize> {
     if member.bits.is_some()
         || member.length.is_some()
@@ -282,7 +283,7 @@ fn key(member: &Member, has_meaning: bool) -> Option<usize> {
     }
 }
 
-/// Up to 16 bytes as a number.
+/// Reads up to 16 bytes as a number.
 #[inline(always)]
 fn raw(bytes: &[u8], size: usize) -> u128 {
     match size {
@@ -293,7 +294,7 @@ fn raw(bytes: &[u8], size: usize) -> u128 {
     }
 }
 
-/// Whether a member's text is of ASCII whatever its value is, shown by its meaning or without.
+/// Whether a member's text is always ASCII, with or without its meaning.
 fn is_ascii(member: Option<&Member>) -> bool {
     member.is_none_or(|member| {
         member.meaning.is_none_or(|meaning| meaning::is_plain(&meaning))
@@ -304,7 +305,7 @@ fn is_ascii(member: Option<&Member>) -> bool {
     })
 }
 
-/// Writes a string; returns its length, or none where a character of it has to be escaped.
+/// Writes a string. Returns its length, or `None` if a character must be escaped.
 fn text(bytes: &[u8], quoted: bool, room: &mut [u8]) -> Option<usize> {
     let found = put::scan(bytes);
     if !found.is_plain || quoted && !found.is_unquoted {
@@ -383,7 +384,7 @@ mod tests {
                 .map(|_| {
                     state =
                         state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    // Often zeros and small numbers, and printable text.
+                    // Often zeros, small numbers and printable text.
                     match (round % 4, state >> 33 & 3) {
                         (0, _) => (state >> 40) as u8,
                         (_, 0) => 0,
@@ -396,7 +397,7 @@ mod tests {
             let other = |at: usize, out: &mut Vec<u8>| {
                 json::write_member(&record.members[at], &bytes, &mut None, out);
             };
-            // Again and again: what is the same is copied.
+            // Repeated, so that output is copied.
             for _ in 0..=round % 3 {
                 fast.truncate(1);
                 assert!(flat.write(&bytes, &mut fast, other));

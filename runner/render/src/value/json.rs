@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Values as JSON, spelled as existing loaders do: `char[N]` is a string, an enum `"NAME(n)"`, a
-//! 128-bit integer a decimal string. With [`Names`], members that have a meaning are strings that
-//! say it.
+//! Values as JSON, in the spelling of existing loaders: `char[N]` is a string, an enum is
+//! `"NAME(n)"`, a 128-bit integer is a decimal string. With [`Names`], members with a meaning are
+//! strings with its text.
 
 use std::io::Write as _;
 
@@ -41,7 +41,7 @@ pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, ou
         Layout::Text { size } => text_string(&bytes[..bytes.len().min(*size)], out),
         Layout::Array { element, stride, len } => {
             out.push(b'[');
-            // A record may end inside of it: there are no more.
+            // If the record ends within the array, the rest is omitted.
             for at in 0..(*len).min(bytes.len().div_ceil((*stride).max(1))) {
                 if at > 0 {
                     out.push(b',');
@@ -76,7 +76,7 @@ pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, ou
     }
 }
 
-/// Appends a struct's members, without the braces.
+/// Appends the members of a struct, without the braces.
 pub(crate) fn write_members(
     record: &Struct,
     bytes: &[u8],
@@ -93,7 +93,7 @@ pub(crate) fn write_members(
     }
 }
 
-/// Appends the value of a member; `null` where the record ends before it.
+/// Appends the value of a member; `null` if the record ends before it.
 pub(crate) fn write_member(
     member: &Member,
     record: &[u8],
@@ -116,18 +116,18 @@ pub(crate) fn write_member(
         let from = out.len();
         let value = Value { bytes, size, signed, record };
         if meaning::write(meaning, value, names, out) {
-            // A name from elsewhere may hold anything. What was just written is not looked at
-            // without need: the processor would wait until it is in the cache.
+            // A name from elsewhere may have any bytes. Other output is not scanned, because the
+            // CPU would wait until what was just written is in the cache.
             let found = (!meaning::is_plain(meaning)).then(|| scan(&out[from..]));
             let is_plain = found.is_none_or(|found| {
                 found.is_plain && found.is_unquoted && found.len == out.len() - from
             });
             if &out[from..] == MISSING {
-                // The address that the family excludes.
+                // The family is of another version.
                 out.truncate(begin);
                 out.extend_from_slice(b"null");
             } else if is_number(&out[from..]) && matches!(member.layout, Layout::Int { .. }) {
-                // A port, or a result that is no error, stays a number.
+                // A port, or a result that is not an error, stays a number.
                 out.remove(begin);
             } else if is_plain {
                 out.push(b'"');
@@ -143,7 +143,7 @@ pub(crate) fn write_member(
     write(&member.layout, bytes, names, out);
 }
 
-/// Whether a text is a number as JSON has it, and so short that no reader rounds it.
+/// Whether a text is a JSON number that is short enough that no reader rounds it.
 fn is_number(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     (1..16).contains(&digits.len())
@@ -173,9 +173,10 @@ pub(crate) fn label<'n>(names: &'n [String], bytes: &[u8], size: usize) -> Resul
     name.map(String::as_str).filter(|name| !name.is_empty()).ok_or(index)
 }
 
-/// Appends an integer; one of 16 bytes in quotes, since readers of JSON would round it.
+/// Appends an integer. One of 16 bytes is quoted, because JSON readers would round it.
 pub(crate) fn integer(bytes: &[u8], size: usize, is_signed: bool, out: &mut Vec<u8>) {
-    // The usual sizes without a way through 128 bits: this is most of the time of an event.
+    // The common sizes are not converted to 128 bits, because integers take most of the time of an
+    // event.
     match (size, is_signed, bytes) {
         (4, false, [a, b, c, d, ..]) => {
             put::number(u32::from_le_bytes([*a, *b, *c, *d]).into(), out);
@@ -201,7 +202,7 @@ fn quoted(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "\"{value}\"");
 }
 
-/// Appends `char[N]` as a JSON string, up to a zero.
+/// Appends `char[N]` as a JSON string, up to its terminating zero.
 fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     out.push(b'"');
@@ -214,7 +215,7 @@ fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a JSON string; what is no UTF-8 becomes U+FFFD.
+/// Appends a JSON string. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     out.push(b'"');

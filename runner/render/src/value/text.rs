@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Values as text for people. Names come from other processes: [`printable`] decides what of them is
-//! shown as it is.
+//! Values as text for people. Names come from other processes, so [`printable`] escapes them.
 
 use std::io::Write as _;
 
@@ -12,10 +11,10 @@ use super::json;
 use crate::meaning::{self, Names, Value};
 use crate::put::{self, scan, string};
 
-/// What stands where a record ends before a member.
+/// The text if a record ends before a member.
 pub(crate) const MISSING: &[u8] = b"-";
 
-/// Appends a value: a struct as its members, strings bare, everything else as in JSON.
+/// Appends a value: a struct as its members, strings without quotes, everything else as in JSON.
 pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, out: &mut Vec<u8>) {
     match layout {
         Layout::Int { size, signed } if *size < 16 => json::integer(bytes, *size, *signed, out),
@@ -57,7 +56,7 @@ pub(crate) fn write(layout: &Layout, bytes: &[u8], names: &mut Option<Names>, ou
         Layout::Int { .. } | Layout::Bool | Layout::Float { .. } => {
             let from = out.len();
             json::write(layout, bytes, &mut None, out);
-            // Integers of 16 bytes come in quotes.
+            // Integers of 16 bytes are quoted.
             if out.get(from) == Some(&b'"') {
                 out.remove(from);
                 out.pop();
@@ -82,7 +81,7 @@ fn list<'b>(
     out.push(b']');
 }
 
-/// Appends the value of a member: what it stands for, where that is known and asked for.
+/// Appends the value of a member: its meaning, if it is known and requested.
 pub(crate) fn write_member(
     member: &Member,
     record: &[u8],
@@ -114,7 +113,7 @@ pub(crate) fn write_member(
         }
     }
     match &member.layout {
-        // What is inside of a member has its names: as existing loaders print it.
+        // Inner members are shown with their names, as in existing loaders.
         Layout::Struct(_) => json::write(&member.layout, bytes, names, out),
         Layout::Array { element, .. } if matches!(**element, Layout::Struct(_)) => {
             json::write(&member.layout, bytes, names, out);
@@ -123,7 +122,7 @@ pub(crate) fn write_member(
     }
 }
 
-/// Appends `char[N]`, up to a zero.
+/// Appends `char[N]` up to its terminating zero.
 fn text_string(bytes: &[u8], out: &mut Vec<u8>) {
     let found = scan(bytes);
     match bytes.first_chunk::<16>() {

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT
-//! What the average of a histogram's values is made of: numbers that programs keep beside the slots.
+//! Finds the numbers for the average of a histogram's values, which programs keep in addition to
+//! the slots.
 
 use bpfpack_decode::{Field, Layout, Member};
 use bpfpack_schemas::meta::SampleMeta;
 
 use crate::{Average, Shape};
 
-/// What programs call the sum of all values.
+/// Names for the sum of all values.
 const SUMS: [&str; 3] = ["sum", "total_time", "total_latency"];
 
-/// What they call it where the number of values stands beside it; alone, it is one value.
+/// Names for it if there is also a number of values; without one, it is a single value.
 const SUM_BESIDE_COUNT: [&str; 1] = ["latency"];
 
-/// What they call how many there are.
+/// Names for the number of values.
 const COUNTS: [&str; 5] = ["count", "cnt", "nr", "samples", "total_count"];
 
-/// The sum, and how many values it is of: as an annotation says, else by their names.
+/// The sum and the number of values, from an annotation or otherwise by name.
 pub(super) fn average(value: &Layout, shape: &Shape, sample: &SampleMeta) -> Option<Average> {
     let (Shape::Histogram { .. }, Layout::Struct(record)) = (shape, value) else { return None };
     let number = |said: &Option<String>, usual: &[&str]| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Views of maps, annotated or recognized.
+//! Views of maps, from annotations or recognized.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ impl Builder<'_> {
         for map in self.maps.clone() {
             let Some(is_hash) = is_readable(map.ty) else { continue };
             let is_hidden = self.described(&map.name).is_some_and(|meta| meta.hidden);
-            // The maps of data sections are read variable by variable.
+            // Maps of data sections are read variable by variable.
             if map.name.contains('.') || !self.is_wanted(&map.name) || is_hidden {
                 continue;
             }
@@ -68,7 +68,7 @@ impl Builder<'_> {
         } else {
             let shape = self.shape(&map.name, &purpose, &value);
             let key = self.with_labels(key, &purpose.sample);
-            // The only element of an array has no name.
+            // The only element of an array needs no key.
             let key = Some(key).filter(|_| is_hash || map.max_entries > 1 || !purpose.is_table);
             let key = if per_cpu { Some(with_cpu(key, key_size)) } else { key };
             View {
@@ -91,7 +91,7 @@ impl Builder<'_> {
         self.sources.push(Source::View(Arc::new(view)));
     }
 
-    /// What keys and values are.
+    /// The layouts of keys and values.
     fn layouts(&self, map: &MapDefinition) -> (Layout, Layout) {
         let (key, value) = self.inputs.btf.map_types(&map.name);
         let key = key.map_or_else(|| untyped(map.key_size), Layout::of);
@@ -106,7 +106,7 @@ impl Builder<'_> {
         match (sample, view) {
             (Some(sample), _) => Some(Purpose::annotated(sample)),
             (None, Some(view)) => Purpose::recognized(view),
-            // A package of another packer: the types alone tell.
+            // The package is of another packer, so only the types tell.
             (None, None) if !self.is_described() && Slots::of(value).is_some() => {
                 Some(Purpose::histogram())
             }
@@ -115,7 +115,7 @@ impl Builder<'_> {
     }
 }
 
-/// What only has a size: a number, where it has the size of one.
+/// The layout of data with a size but no type: a number, if the size is a number's.
 fn untyped(size: u32) -> Layout {
     match size {
         4 | 8 => Layout::Int { size: size as usize, signed: false },
@@ -123,14 +123,14 @@ fn untyped(size: u32) -> Layout {
     }
 }
 
-/// A key without the member at an offset; none where nothing is left.
+/// A key without the member at an offset; `None` if nothing is left.
 fn without(key: Layout, offset: usize) -> Option<Layout> {
     let Layout::Struct(mut record) = key else { return None };
     record.members.retain(|member| member.offset != offset);
     (!record.members.is_empty()).then_some(Layout::Struct(record))
 }
 
-/// A key with the CPU behind it.
+/// A key with the CPU appended.
 fn with_cpu(key: Option<Layout>, size: usize) -> Layout {
     let mut members = match key {
         Some(Layout::Struct(record)) => record.members,
@@ -145,7 +145,7 @@ fn is_per_cpu(ty: u32) -> bool {
     matches!(ty, map_type::PERCPU_HASH | map_type::LRU_PERCPU_HASH | map_type::PERCPU_ARRAY)
 }
 
-/// Whether a map of this type can be read, and if so, whether its elements come and go.
+/// Whether a map of this type can be read; if so, whether its elements can be deleted.
 fn is_readable(ty: u32) -> Option<bool> {
     match ty {
         map_type::HASH | map_type::LRU_HASH | map_type::PERCPU_HASH | map_type::LRU_PERCPU_HASH => {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Decides what is shown of a package: which maps and variables are read periodically, and as what;
-//! which buffers' records are shown, and as which struct.
+//! Decides what is shown of a package: which maps and variables are read periodically, and in which
+//! form; and which buffers are shown, and with which record types.
 //!
-//! Annotations decide first, then what the packer recognized (`view` in the description). In a
-//! package of another packer, things are recognized by their types alone:
-//! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2 histogram;
-//! - integers and arrays of integers in `.bss` and `.data` are counters, shown where the package has
-//!   nothing else to show.
+//! Annotations take precedence, then what the packer recognized (`view` in the description). For a
+//! package of another packer, only types count:
+//! - a map, or a variable in `.bss` or `.data`, whose value has an array `slots` is a log2
+//!   histogram;
+//! - integers and arrays of integers in `.bss` and `.data` are counters, which are shown if the
+//!   package has nothing else to show.
 
 mod average;
 mod maps;
@@ -33,27 +34,27 @@ use crate::maps::{MapDefinition, of_object};
 use crate::{Shape, Source, Spec, Stacks, fields, printk};
 use purpose::Purpose;
 
-/// Time between readings where nothing says another.
+/// The default time between readings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The unit of a histogram's slots where nothing says another, as existing loaders have it.
+/// The default unit of a histogram's slots, as in existing loaders.
 const UNIT: &str = "(unit)";
 
-/// What a spec is built from.
+/// The inputs for building a spec.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// The package's description.
+    /// The package's meta data.
     pub meta: &'a Meta,
     /// The package's object.
     pub object: &'a BpfObject<'a>,
-    /// The object's types.
+    /// The BTF of the object.
     pub btf: &'a Btf<'a>,
-    /// What the user asks for.
+    /// Options of the user.
     pub options: &'a Options,
-    /// Variables whose final value is not zero: annotations may depend on them.
+    /// The variables whose final value is not zero. Annotations may depend on them.
     pub nonzero: &'a BTreeSet<String>,
-    /// The names of an enum that the object does not have, by their values; none where it is not
-    /// known. The kernel at hand has many, and is asked only where a key needs one.
+    /// Returns the names of an enum that the object does not have, by value; `None` if it is not
+    /// known. It may read the kernel's BTF, which is large, so it is called only if a key needs it.
     pub kernel_enum: &'a dyn Fn(&str) -> Option<Vec<String>>,
 }
 
@@ -63,31 +64,31 @@ impl std::fmt::Debug for Inputs<'_> {
     }
 }
 
-/// What the user asks for.
+/// Options of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The maps and buffers that are shown; all where there are none.
+    /// The maps, buffers and variables to show; empty shows all.
     pub only: Vec<String>,
-    /// The members of records that are shown; all where there are none.
+    /// The members of records to show; empty shows all.
     pub fields: Vec<String>,
-    /// Time between two readings, if not the package's.
+    /// Time between two readings; `None` leaves it to the package.
     pub interval: Option<Duration>,
-    /// Differences from reading to reading, even where the package does not ask for them.
+    /// Whether readings show differences even if the package does not ask for them.
     pub differences: bool,
-    /// What each CPU counted is an entry of its own.
+    /// Whether each CPU's value is an entry of its own.
     pub per_cpu: bool,
-    /// Entries that maps are made with, by their names.
+    /// Sizes of maps: name, number of entries.
     pub map_entries: Vec<(String, u32)>,
-    /// An output cannot tell sources apart.
+    /// Whether an output cannot distinguish sources.
     pub single_source: bool,
 }
 
-/// A spec, and what the user should know of it.
+/// A spec, and notes for the user.
 #[derive(Debug)]
 pub struct Built {
     /// What is shown.
     pub spec: Spec,
-    /// In the order of what they concern.
+    /// Notes, in the order of the sources.
     pub notes: Vec<Note>,
 }
 
@@ -96,14 +97,14 @@ pub struct Built {
 pub enum Note {
     /// What the user should look at.
     Warning(String),
-    /// What was decided for the user.
+    /// A decision that was made.
     Info(String),
 }
 
 /// Builds the spec of a package.
 ///
 /// # Errors
-/// When what the user asks for cannot be shown.
+/// Returns an error if something that the user asks for cannot be shown.
 pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
     let Inputs { meta, object, btf, options, .. } = *inputs;
     let maps = of_object(object, btf, meta, &options.map_entries);
@@ -147,19 +148,19 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
     Ok(Built { spec, notes: builder.notes })
 }
 
-/// Whether a program writes text when it is read: that is shown.
+/// Whether a program is an iterator, whose text is shown.
 fn writes_text(program: &Program) -> bool {
     program.section.split(['/', '.']).next() == Some("iter")
 }
 
-/// What is found so far.
+/// The state of building a spec.
 struct Builder<'i> {
     inputs: &'i Inputs<'i>,
     /// The object's maps.
     maps: Vec<MapDefinition>,
-    /// Those of them that keep stacks.
+    /// The stack trace maps among them.
     stacks: Stacks,
-    /// Records are shown: counters would only stand between them.
+    /// Whether records are shown; counters would only interrupt them.
     has_streams: bool,
     notes: Vec<Note>,
     sources: Vec<Source>,
@@ -175,7 +176,7 @@ impl Builder<'_> {
         maps.find(|meta| meta.name == map || meta.ident == map)
     }
 
-    /// Whether the packer said what maps and variables are for.
+    /// Whether the packer described the purpose of maps and variables.
     fn is_described(&self) -> bool {
         self.inputs.meta.bpfpack.as_ref().is_some_and(|mark| mark.version >= 2)
     }
@@ -212,7 +213,7 @@ impl Builder<'_> {
         printable::clean(special.or(sample.unit.as_deref()).unwrap_or(UNIT))
     }
 
-    /// Gives members of a struct the meanings that an annotation says.
+    /// Sets the meanings of a struct's members from an annotation.
     fn give_meanings(&mut self, meanings: &BTreeMap<String, String>, layout: &mut Layout) {
         let Layout::Struct(record) = layout else { return };
         for (name, meaning) in meanings {
@@ -228,7 +229,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Gives the values of a key names, where the annotation says which.
+    /// Adds names to the values of a key, if an annotation has them.
     fn with_labels(&mut self, key: Layout, sample: &meta::SampleMeta) -> Layout {
         let Layout::Int { size, .. } = key else {
             return key;
@@ -254,7 +255,7 @@ impl Builder<'_> {
     }
 }
 
-/// Names by value, for an enum whose values are small.
+/// Names by value, for an enum with small values.
 #[must_use]
 pub fn labels(ty: Type<'_>) -> Vec<String> {
     let mut names = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What of a package the user wants to see (`--only`), and whether that can be shown.
+//! `--only`: selects what is shown of a package, and checks that it can be shown.
 
 use bpfpack_schemas::meta::DUMMY_PREFIX;
 
@@ -8,13 +8,13 @@ use crate::error::SpecError;
 use crate::{Source, Spec};
 
 impl Builder<'_> {
-    /// Whether a map or variable is to be shown.
+    /// Whether a map or variable is shown.
     pub(super) fn is_wanted(&self, name: &str) -> bool {
         let only = &self.inputs.options.only;
         only.is_empty() || only.iter().any(|only| only == name)
     }
 
-    /// Whether `--only` names what there is.
+    /// Checks that `--only` names existing maps and variables.
     pub(super) fn check_only(&self) -> Result<(), SpecError> {
         let object = self.inputs.object;
         let mut names: Vec<String> = self.maps.iter().map(|map| map.name.clone()).collect();
@@ -29,7 +29,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether all sources can be shown where only one can.
+    /// Checks that there is only one source if an output cannot distinguish sources.
     pub(super) fn check_single(&self, spec: &Spec) -> Result<(), SpecError> {
         if !self.inputs.options.single_source || spec.sources.len() < 2 {
             return Ok(());

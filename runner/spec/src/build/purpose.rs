@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: MIT
-//! What is made of a map or variable: as an annotation says, or as the packer recognized it.
+//! The purpose of a map or variable, from an annotation or as the packer recognized it.
 
 use bpfpack_decode::{Edges, Field, Layout, Slots};
 use bpfpack_schemas::meta::{SampleKind, SampleMeta, Scale, SlotPosition, ViewKind, ViewMeta};
 
-/// Slots of a logarithmic histogram whose slots are elements: those of 64 bits, and one for zero.
+/// Slots of a log2 histogram whose slots are elements: one for each of 64 bits, and one for zero.
 const LOG2_SLOTS: usize = 65;
 
-/// Slots of a linear one; what is beyond counts as the last.
+/// Slots of a linear histogram whose slots are elements; larger values are added to the last one.
 const LINEAR_SLOTS: usize = 1024;
 
-/// What is made of a map or variable.
+/// The purpose of a map or variable.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Purpose {
     /// How it is read.
     pub(super) sample: SampleMeta,
-    /// A table, not a line for each element with the time.
+    /// Whether it is shown as a table, not as a line with the time for each entry.
     pub(super) is_table: bool,
-    /// The member that a table is sorted by.
+    /// The member by which a table is sorted.
     pub(super) sort: Option<String>,
-    /// Where a histogram's slots are, if not in a member `slots`, or in a value that is an array.
+    /// The location of a histogram's slots, if it is neither a member `slots` nor a value that is
+    /// an array.
     position: Option<SlotPosition>,
     zero_slot: bool,
 }
 
 impl Purpose {
-    /// As an annotation says.
+    /// A purpose from an annotation.
     pub(super) fn annotated(sample: SampleMeta) -> Purpose {
         Purpose { sample, ..Purpose::default() }
     }
 
-    /// A histogram of powers of two.
+    /// A log2 histogram.
     pub(super) fn histogram() -> Purpose {
         let kind = SampleKind::Log2Histogram;
         Purpose { sample: SampleMeta { kind, ..SampleMeta::default() }, ..Purpose::default() }
     }
 
-    /// As the packer recognized it; none where it is nothing to be shown.
+    /// A purpose as the packer recognized it; `None` if nothing is shown.
     pub(super) fn recognized(view: &ViewMeta) -> Option<Purpose> {
         let sort = view.sort.clone();
         match view.kind {
@@ -67,7 +68,7 @@ impl Purpose {
         self.sample.kind != SampleKind::KeyValue
     }
 
-    /// What the slots count; none where it is no histogram.
+    /// The edges of the slots; `None` if it is not a histogram.
     pub(super) fn edges(&self) -> Option<Edges> {
         match self.sample.kind {
             SampleKind::KeyValue => None,
@@ -80,7 +81,7 @@ impl Purpose {
         }
     }
 
-    /// Where the slots are in a value.
+    /// The slots in a value.
     pub(super) fn slots(&self, value: &Layout) -> Option<Slots> {
         match &self.position {
             Some(SlotPosition::Member(name)) => Slots::of_member(value, name),
@@ -88,7 +89,7 @@ impl Purpose {
         }
     }
 
-    /// Where in a key the slot is, if each is an element of its own.
+    /// The slot in a key, if each slot is an element.
     pub(super) fn slot_in_key(&self, key: &Layout) -> Option<Field> {
         match (&self.position, key) {
             (Some(SlotPosition::Index), _) => {
@@ -102,7 +103,7 @@ impl Purpose {
         }
     }
 
-    /// How many slots there are, where each is an element of its own.
+    /// The number of slots, if each slot is an element.
     pub(super) fn slots_in_keys(&self) -> usize {
         match self.sample.kind {
             SampleKind::LinearHistogram => LINEAR_SLOTS,

@@ -13,12 +13,12 @@ use super::average::average;
 use super::purpose::Purpose;
 use crate::{ReadFrom, Shape, Source, View};
 
-/// Variables that are shown side by side.
+/// Variables that are the columns of one view.
 struct Columns {
     parts: Vec<Field>,
     members: Vec<Member>,
     purpose: Purpose,
-    /// Length of the arrays; none for single variables.
+    /// The length of the arrays; `None` for single variables.
     len: Option<usize>,
     is_annotated: bool,
 }
@@ -38,7 +38,7 @@ impl Columns {
 impl Builder<'_> {
     /// Adds the views of a section's variables. `has_more`: there are other sources.
     pub(super) fn views_of_section(&mut self, section: &str, has_more: bool) {
-        // Counters that belong together: arrays of one length, annotated alike.
+        // Groups of counters: arrays of the same length with the same annotations.
         let mut tables: BTreeMap<(Option<usize>, String, Option<&str>), Columns> = BTreeMap::new();
         let mut any_annotation = has_more;
         let variables = self.inputs.object.variables(self.inputs.btf, section);
@@ -80,7 +80,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What is made of a variable, and whether an annotation says so; none where it is not shown.
+    /// The purpose of a variable, and whether it is from an annotation; `None` if it is not shown.
     fn purpose_of_variable(&self, section: &str, var: &SectionVar<'_>) -> Option<(Purpose, bool)> {
         let described = self.variable(section, var.name);
         let is_hidden = described.is_some_and(|variable| variable.hidden);
@@ -142,8 +142,8 @@ impl Builder<'_> {
     }
 }
 
-/// What a variable is an array of, and how long; single ones have no length. A flat array that is
-/// a histogram is one value.
+/// The element type and the length of a variable; a single variable has no length. A flat array
+/// that is a histogram is a single value.
 fn elements(
     layout: &Layout,
     purpose: &Purpose,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Which buffers are shown, and what their records are.
+//! Decides which buffers are shown, and their record types.
 
 use bpfpack_decode::{Layout, Member, Struct};
 use bpfpack_schemas::btf::{Kind, Type};
@@ -9,14 +9,14 @@ use bpfpack_schemas::{map_type, printable};
 use super::Builder;
 use crate::{BufferType, RecordType, Stacks, Stream};
 
-/// Pages of a perf buffer for each CPU, where the package does not say.
+/// Default number of pages of a perf buffer per CPU.
 const PERF_PAGES: u32 = 64;
 
 impl Builder<'_> {
-    /// The buffers and what their records are.
+    /// The buffers with their record types.
     pub(super) fn streams(&mut self) -> Vec<Stream> {
         let mut streams = Vec::new();
-        // libbpf takes powers of two only.
+        // libbpf accepts only powers of two.
         let pages = self.inputs.meta.perf_buffer_pages.unwrap_or(PERF_PAGES).clamp(1, 1 << 16);
         let pages = pages.next_power_of_two() as usize;
         for map in self.maps.clone() {
@@ -33,7 +33,7 @@ impl Builder<'_> {
                 continue;
             }
             let described = described.as_ref();
-            // A type that the object does not have has no size.
+            // A type that is not in the object has no size.
             let mut records = self.record_types(described, &name);
             records.retain(|ty| ty.size > 0);
             let tag = self.tag(described, &records);
@@ -51,7 +51,7 @@ impl Builder<'_> {
         streams
     }
 
-    /// Finds the stacks of a type of records, and what its members stand for by annotation.
+    /// Finds the stacks of a record type, and sets meanings from annotations.
     fn mark(&mut self, described: Option<&MapMeta>, ty: &mut RecordType) {
         if let Some(described) = described {
             self.give_meanings(&described.meanings, &mut ty.layout);
@@ -76,7 +76,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What the records of a buffer may be: one struct, unless the package names several.
+    /// The types of a buffer's records: a single one, unless the package names several.
     fn record_types(&self, described: Option<&MapMeta>, name: &str) -> Vec<RecordType> {
         let records = described.map_or(&[][..], |meta| &meta.records);
         let is_custom = described
@@ -95,7 +95,7 @@ impl Builder<'_> {
         only.map(ty).into_iter().collect()
     }
 
-    /// The member that tells records apart, where the package names one that they all have.
+    /// The member that distinguishes record types, if the package names one that all types have.
     fn tag(&mut self, described: Option<&MapMeta>, types: &[RecordType]) -> Option<Member> {
         let name = described?.record_tag.as_ref()?;
         let of = |ty: &RecordType| match &ty.layout {
@@ -118,7 +118,7 @@ impl Builder<'_> {
         None
     }
 
-    /// The type that `export_config` names; none where it names none.
+    /// The type in `export_config`, if there is one.
     pub(super) fn configured(&self, described: Option<&MapMeta>) -> Option<Layout> {
         let of_type = |id: u32| -> Type<'_> { self.inputs.btf.ty(id) };
         match described?.export_config.clone()? {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
-/// All sections that libbpf 1.7 has a definition for.
+/// All sections that libbpf 1.7 defines.
 const LIBBPF: &str = "socket sk_reuseport/migrate sk_reuseport kprobe uprobe uprobe.s kretprobe \
     uretprobe uretprobe.s kprobe.multi kretprobe.multi kprobe.session uprobe.multi \
     uretprobe.multi uprobe.session uprobe.multi.s uretprobe.multi.s uprobe.session.s ksyscall \

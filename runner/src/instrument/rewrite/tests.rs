@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Small objects that the tests write, valid and damaged.
+//! Tests with small objects, valid and damaged.
 
 use super::*;
 
@@ -12,8 +12,8 @@ fn reserve() -> [u8; INSN] {
 /// A section for [`object`]: its type, flags, link, info and content.
 struct Part(u32, u64, u32, u32, Vec<u8>);
 
-/// An object of these sections, with an empty one before them. Names are all empty but for the
-/// first string of the last section.
+/// An object with these sections after an empty one. All names are empty except the first string of
+/// the last section.
 fn object(parts: &[Part]) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     let mut headers = vec![0; 64];
@@ -41,7 +41,7 @@ fn code(insns: &[[u8; INSN]]) -> Part {
     Part(1, 6, 0, 0, insns.concat())
 }
 
-/// Symbols of section 1: whether it is a function, its value and its size. The strings are in
+/// Symbols of section 1: whether each is a function, its value and its size. The strings are in
 /// section 3.
 fn symbols(symbols: &[(bool, u64, u64)]) -> Part {
     let mut content = Vec::new();
@@ -89,7 +89,7 @@ fn functions_move_with_their_symbols_and_calls() {
 #[test]
 fn targets_that_are_nowhere_are_no_matter() {
     let call = |distance| encode(OP_CALL, 0, PSEUDO_CALL, 0, distance);
-    // Named by the section, too, for which a relocation is at each instruction.
+    // Also with the section as symbol, with a relocation for each instruction.
     let insns = [call(i32::MAX), call(i32::MIN), reserve(), call(i32::MAX), EXIT];
     let mut relocations = Vec::new();
     for at in [0u64, 8] {

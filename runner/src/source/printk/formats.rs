@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! What programs may print: their format strings, found where they call the helpers that print, and
-//! the lines that can come of one. A line that fits none of them is another program's.
+//! Finds the format strings that programs pass to the printing helpers, and matches lines against
+//! them. A line that matches none is from another program.
 
 use std::collections::BTreeSet;
 
-/// The helpers that print: `bpf_trace_printk` and `bpf_trace_vprintk`.
+/// The printing helpers: `bpf_trace_printk` and `bpf_trace_vprintk`.
 pub(super) const HELPERS: [i32; 2] = [6, 177];
 
-/// A line may be cut off where it is as long as this. Kernels have buffers of 512 bytes and more.
+/// A line of at least this length may be truncated. Kernels have buffers of 512 bytes and more.
 const CUT: usize = 500;
 
-/// An instruction.
+/// A BPF instruction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Insn {
     pub(super) code: u8,
@@ -21,14 +21,14 @@ pub(super) struct Insn {
 }
 
 const CALL: u8 = 0x85;
-/// A number of 64 bits, in two instructions.
+/// A 64-bit immediate load, which takes two instructions.
 const LOAD: u8 = 0x18;
-/// `LOAD` of a place in a map's value.
+/// The source register of a `LOAD` of an address in a map's value.
 const MAP_VALUE: u8 = 2;
 const MOVE: u8 = 0xbf;
 
-/// Where formats are: the descriptor of a map, and the offset in its value. None where one cannot be
-/// found, because it is made on the stack, or chosen among several.
+/// The format strings: map descriptors, and offsets in the map's value. `None` if one cannot be
+/// found, because it is built on the stack or chosen among several.
 pub(super) fn places(code: &[Insn]) -> Option<BTreeSet<(i32, i32)>> {
     let is_print = |insn: &Insn| insn.code == CALL && insn.src == 0 && HELPERS.contains(&insn.imm);
     let targets: BTreeSet<usize> = (0..code.len()).filter_map(|at| target(code, at)).collect();
@@ -36,12 +36,12 @@ pub(super) fn places(code: &[Insn]) -> Option<BTreeSet<(i32, i32)>> {
     calls.map(|call| first_argument(code, call, &targets)).collect()
 }
 
-/// Where the instruction at a place jumps to, if it does.
+/// The index to which the instruction at `at` jumps, if it does.
 fn target(code: &[Insn], at: usize) -> Option<usize> {
     let insn = code[at];
     let offset = match (insn.code & 7, insn.code) {
         (_, CALL | 0x95) => return None,
-        // A jump with a long offset.
+        // A jump with a 32-bit offset.
         (_, 0x06) => insn.imm,
         (5 | 6, _) => insn.off.into(),
         _ => return None,
@@ -49,17 +49,17 @@ fn target(code: &[Insn], at: usize) -> Option<usize> {
     at.checked_add_signed(offset as isize)?.checked_add(1)
 }
 
-/// What the first argument of a call is, by the instructions before it.
+/// The first argument of a call, from the instructions before it.
 fn first_argument(code: &[Insn], call: usize, targets: &BTreeSet<usize>) -> Option<(i32, i32)> {
     let mut register = 1;
     for at in (0..call).rev() {
-        // Somebody comes from elsewhere, and may bring something else.
+        // A jump leads here and may bring another value.
         if targets.contains(&(at + 1)) {
             return None;
         }
         let insn = code[at];
         let class = insn.code & 7;
-        // A call leaves registers 6 to 9 as they are.
+        // A call preserves registers 6 to 9.
         let passes = insn.code == CALL && (6..=9).contains(&register);
         match insn.code {
             _ if matches!(class, 5 | 6) && !passes => return None,
@@ -75,29 +75,29 @@ fn first_argument(code: &[Insn], call: usize, targets: &BTreeSet<usize>) -> Opti
     None
 }
 
-/// The text at a place, up to its zero.
+/// The text at an offset, up to its terminating zero.
 pub(super) fn text_at(value: &[u8], offset: i32) -> Option<&[u8]> {
     let rest = value.get(usize::try_from(offset).ok()?..)?;
     Some(&rest[..rest.iter().position(|byte| *byte == 0)?])
 }
 
-/// What the lines of a format look like.
+/// The shape of the lines that a format prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Format(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
-    /// A number with these digits, and what fills its width.
+    /// A number with these digits and padding.
     Number(&'static [u8]),
-    /// One byte and what fills its width; a zero ends the line.
+    /// One byte with padding; a zero byte ends the line.
     Letter,
-    /// Anything: a string, or what pointers stand for.
+    /// Any text: a string, or the meaning of a pointer.
     Any,
 }
 
 impl Format {
-    /// Of a format string of the kernel, as bpf-helpers(7) has them.
+    /// Parses a format string, as bpf-helpers(7) describes it.
     pub(super) fn of(format: &[u8]) -> Format {
         let end = format.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
         let mut parts = Vec::new();
@@ -116,13 +116,13 @@ impl Format {
         Format(parts)
     }
 
-    /// Whether a line, without the newlines at its end, can be one of this format's.
+    /// Whether a line, without trailing newlines, can come from this format.
     pub(super) fn fits(&self, line: &[u8]) -> bool {
-        // How much of the line the parts so far may have made.
+        // The positions up to which the parts so far can match.
         let mut ends = vec![false; line.len() + 1];
         ends[0] = true;
         for part in &self.0 {
-            // Where a letter was a zero, or the buffer full, the line ends.
+            // The line ends early if a letter was zero or the buffer was full.
             let is_at_end = ends[line.len()];
             let may_end = is_at_end && *part == Part::Letter;
             if may_end || (line.len() >= CUT && (is_at_end || part.is_cut(&ends, line))) {
@@ -138,12 +138,12 @@ impl Format {
 }
 
 impl Part {
-    /// The ends that this part can have, where it begins at one of `ends`.
+    /// The positions up to which this part can match, if it begins at one of `ends`.
     fn extend(&self, ends: &[bool], line: &[u8]) -> Vec<bool> {
         let mut next = vec![false; ends.len()];
         match self {
             Part::Text(text) => {
-                // Newlines at the end of a line were left out.
+                // Trailing newlines were removed from the line.
                 let bare = text.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
                 for (at, _) in ends.iter().enumerate().filter(|(_, is_end)| **is_end) {
                     if line[at..].starts_with(text) {
@@ -172,14 +172,14 @@ impl Part {
         }
     }
 
-    /// Whether the line may end inside of this text.
+    /// Whether the line may be truncated in this text.
     fn is_cut(&self, ends: &[bool], line: &[u8]) -> bool {
         let Part::Text(text) = self else { return false };
         (0..line.len()).any(|at| ends[at] && text.starts_with(&line[at..]))
     }
 }
 
-/// What stands behind a `%`, and its length.
+/// Parses what follows a `%`. Returns the part and its length.
 fn directive(text: &[u8]) -> (Part, usize) {
     if text.first() == Some(&b'%') {
         return (Part::Text(b"%".to_vec()), 1);
@@ -190,7 +190,7 @@ fn directive(text: &[u8]) -> (Part, usize) {
         Some(b'd' | b'i' | b'u') => (Part::Number(b"0123456789+- "), len + 1),
         Some(b'x' | b'X') => (Part::Number(b"0123456789abcdefABCDEFxX+- "), len + 1),
         Some(b'c') => (Part::Letter, len + 1),
-        // The letters behind `p` say what it points to.
+        // Letters after `p` say what the pointer refers to.
         Some(b'p') => {
             let more = text[len + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric());
             (Part::Any, len + 1 + more.count())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Settings of the kernel's tracing: a trace instance of our own, which gets a copy of what BPF
-//! programs print, or the top level, which everybody shares and which is left as it was found.
+//! Settings of the kernel's tracing: a private trace instance, which receives a copy of what BPF
+//! programs print, or the shared top level, whose settings are restored.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 /// The event that is raised for each call of `bpf_trace_printk` and `bpf_trace_vprintk`.
 pub(super) const EVENT: &str = "events/bpf_trace/bpf_trace_printk";
 
-/// Its switch.
+/// The switch of the event.
 const ENABLE: &str = "events/bpf_trace/bpf_trace_printk/enable";
 
-/// What the names of our instances begin with; the process's number follows.
+/// The prefix of our instances' names; the process ID follows.
 const PREFIX: &str = "bpfpack-";
 
-/// Instances that one process may have.
+/// The maximum number of instances of one process.
 const MOST: u32 = 64;
 
-/// Inode of the PID namespace of which all others are children (`PROC_PID_INIT_INO`).
+/// The inode of the initial PID namespace (`PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// Fixes the form of a line, and has the pipe wait when it is empty.
+/// Sets the format of a line, and makes reads of an empty pipe wait.
 const FORM: [(&str, &str); 9] = [
     ("options/context-info", "1"),
     ("options/printk-msg-only", "0"),
@@ -35,15 +35,17 @@ const FORM: [(&str, &str); 9] = [
     ("options/block", "0"),
 ];
 
-/// What an instance of ours is set to, apart from the form.
+/// The settings of an instance in addition to the format.
 const OURS: [(&str, &str); 7] = [
-    // For each CPU: some 8000 lines of 40 bytes, which is more than a reader that is held up for a
-    // moment needs, and no size helps one that is too slow. The default of 1.4 MB would take 180 MB
-    // of a machine with 128 CPUs.
+    // Per CPU, this holds some 8000 lines of 40 bytes, more than a reader that is delayed for a
+    // moment needs; no size helps a reader that is too slow. The default of 1.4 MB would take 180
+    // MB on a machine with 128 CPUs.
     ("buffer_size_kb", "512"),
-    // A single line wakes the reader; kernels from 5.10 to 6.18 were seen to do so anyway.
+    // Wakes the reader for a single line. Kernels from 5.10 to 6.18 were seen to do so with any
+    // value.
     ("buffer_percent", "0"),
-    // The same on all CPUs, so that their lines are in order, and what `bpf_ktime_get_ns` tells.
+    // This clock is the same on all CPUs, so their lines are in order. `bpf_ktime_get_ns` uses it,
+    // too.
     ("trace_clock", "mono"),
     ("options/record-cmd", "1"),
     ("options/record-tgid", "0"),
@@ -51,20 +53,20 @@ const OURS: [(&str, &str); 7] = [
     ("options/annotate", "0"),
 ];
 
-/// What the top level has to be set to, apart from the form, for there to be any lines.
+/// The settings that the top level needs in addition to the format to produce lines.
 const SHARED: [(&str, &str); 2] = [("tracing_on", "1"), (ENABLE, "1")];
 
-/// A trace instance that is gone when this is dropped. Its pipe has to be closed before.
+/// A trace instance that is removed when this is dropped. Its pipe must be closed before.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) dir: PathBuf,
 }
 
 impl Instance {
-    /// Makes an instance which takes what BPF programs print from now on.
+    /// Creates an instance that receives what BPF programs print from now on.
     ///
     /// # Errors
-    /// `NotFound` where the kernel has no instances, or no such event.
+    /// Returns `NotFound` if the kernel does not support instances or the event.
     pub(super) fn make(tracefs: &Path) -> io::Result<Instance> {
         let instances = tracefs.join("instances");
         remove_stale(&instances);
@@ -73,8 +75,8 @@ impl Instance {
             0 => format!("{PREFIX}{id}"),
             number => format!("{PREFIX}{id}-{number}"),
         });
-        // A name may be taken: by another instance of this process, or by a process with this
-        // number in another container.
+        // Another instance of this process may have the name, or a process with this ID in another
+        // container.
         let instance = loop {
             let name = names.next().ok_or(io::ErrorKind::AlreadyExists)?;
             let dir = instances.join(name);
@@ -85,7 +87,7 @@ impl Instance {
             }
         };
         for (file, value) in FORM.iter().chain(&OURS) {
-            // Not each kernel has each of them, and lines can be read whatever they are set to.
+            // Some kernels lack some of these settings, and lines can be read without them.
             let _ = write(&instance.dir.join(file), value);
         }
         write(&instance.dir.join(ENABLE), "1")?;
@@ -97,7 +99,7 @@ impl Instance {
         open_pipe(&self.dir)
     }
 
-    /// How many events did not find room, or were overwritten before they were read.
+    /// The number of events that found no room or were overwritten before they were read.
     pub(super) fn lost(&self) -> io::Result<u64> {
         let mut lost = 0;
         for cpu in fs::read_dir(self.dir.join("per_cpu"))? {
@@ -110,13 +112,14 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // Where somebody reads it, it stays until another one of us finds it, and costs nothing.
+        // If another process reads it, the directory stays until the next run removes it. It costs
+        // nothing.
         let _ = write(&self.dir.join(ENABLE), "0");
         let _ = fs::remove_dir(&self.dir);
     }
 }
 
-/// The sum of what a CPU's `stats` say was lost.
+/// The sum of the losses in a CPU's `stats`.
 fn lost_in(stats: &str) -> u64 {
     let counts = ["overrun: ", "commit overrun: ", "dropped events: "];
     let count =
@@ -124,10 +127,10 @@ fn lost_in(stats: &str) -> u64 {
     stats.lines().filter_map(count).sum()
 }
 
-/// Removes instances of processes that were killed. What is in use cannot be removed: the kernel
-/// answers EBUSY while a pipe is open.
+/// Removes instances of processes that were killed. An instance in use cannot be removed: the
+/// kernel returns EBUSY while its pipe is open.
 fn remove_stale(instances: &Path) {
-    // In a container, a process that cannot be seen may well live.
+    // In a container, a process may exist without being visible.
     if !sees_all_processes() {
         return;
     }
@@ -141,20 +144,20 @@ fn remove_stale(instances: &Path) {
     }
 }
 
-/// Whether the numbers in /proc are those by which the kernel itself calls processes.
+/// Whether the process IDs in /proc are those of the initial namespace.
 pub(super) fn sees_all_processes() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_PID_NAMESPACE)
 }
 
-/// Settings of the top level, which are as before when this is dropped.
+/// Changed settings of the top level, which are restored when this is dropped.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// Files, and what was in them.
+    /// Files and their previous content.
     changed: Vec<(PathBuf, String)>,
 }
 
 impl Settings {
-    /// Changes what stands in the way of lines, and nothing else: others may be reading, too.
+    /// Changes only what prevents lines, because others may be reading, too.
     pub(super) fn change(tracefs: &Path) -> Settings {
         let mut changed = Vec::new();
         for (file, value) in FORM.iter().chain(&SHARED) {
@@ -178,12 +181,12 @@ impl Drop for Settings {
     }
 }
 
-/// Opens the pipe of the top level, and throws away what is in it: somebody else's program, which
-/// may have ended long ago, printed that.
+/// Opens the pipe of the top level, and discards its content, which another program printed,
+/// perhaps long ago.
 pub(super) fn open_shared(tracefs: &Path) -> io::Result<File> {
     let mut pipe = open_pipe(tracefs)?;
     let mut bytes = vec![0; 1 << 16];
-    // A program that prints all the time must not keep us here: a read gives a page or two.
+    // Bounded, because a program may print all the time. A read returns a page or two.
     for _ in 0..1 << 12 {
         match pipe.read(&mut bytes) {
             Ok(0) => break,
@@ -200,7 +203,7 @@ fn open_pipe(dir: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(dir.join("trace_pipe"))
 }
 
-/// Sets one of tracefs' files. It is not created where the kernel does not have it.
+/// Writes a file of tracefs. It is not created if the kernel does not have it.
 fn write(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }

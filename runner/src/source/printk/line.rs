@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! The text of a trace pipe, taken apart: what BPF programs printed, and how much was lost. The
+//! Parses the text of a trace pipe: what BPF programs printed, and the number of lost events. The
 //! kernel writes a line as (trace_print_context in kernel/trace/trace_output.c)
 //!
 //! `            curl-4711    [001] ...2.   828.809399: bpf_trace_printk: text`
 //!
-//! with the name right-aligned to 16 columns. The flags are left out without the option `irq-info`,
-//! and with `record-tgid` there is `(   4711) ` before the CPU. The text may go on over further
-//! lines, and the kernel ends it with a newline, whether or not it has one of its own.
+//! with the name right-aligned to 16 columns. Without the option `irq-info`, the flags are missing;
+//! with `record-tgid`, there is `(   4711) ` before the CPU. The text may have several lines, and
+//! the kernel ends it with a newline even if it ends with one of its own.
 
 #[cfg(test)]
 mod tests;
@@ -14,52 +14,53 @@ mod tests;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Columns of a name. `TASK_COMM_LEN` is 16 with the zero at its end, so they are never all taken.
+/// The width of the column of names. `TASK_COMM_LEN` is 16 with the terminating zero, so a name
+/// never fills it.
 const COMM: usize = 16;
 
-/// No name is searched for beyond this, should a kernel come that has longer ones.
+/// No name is longer than this, even in future kernels.
 const LONGEST_COMM: usize = 64;
 
-/// What a program printed with one call.
+/// The text that a program printed with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// The name of the thread on which the program ran, `<...>` where the kernel forgot it.
+    /// The name of the thread on which the program ran; `<...>` if the kernel no longer knows it.
     pub comm: &'a [u8],
-    /// Its number: what user space calls a thread's.
+    /// The thread ID of user space.
     pub pid: u32,
-    /// On which CPU.
+    /// The CPU.
     pub cpu: u32,
-    /// When, by the pipe's clock, in microseconds; 0 if the clock counts something else than time.
+    /// The time of the pipe's clock, in microseconds; 0 if the clock does not count time.
     pub time: Duration,
-    /// What was printed, without the newlines at its end. It may have others.
+    /// The text without trailing newlines. It may have other newlines.
     pub text: &'a [u8],
 }
 
-/// What is found in a trace pipe.
+/// A part of a trace pipe's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// A program printed something.
+    /// A program printed text.
     Printed(Line<'a>),
-    /// The kernel overwrote so many events before they were read.
+    /// The kernel overwrote this number of events before they were read.
     Lost(u64),
 }
 
-/// What a line is.
+/// The meaning of a line.
 enum Meaning<'a> {
     Printed(Line<'a>),
     Lost(u64),
-    /// An event of another kind, or a remark of the kernel.
+    /// An event of another kind, or a note of the kernel.
     Other,
-    /// The line before goes on.
+    /// A continuation of the line before.
     More,
 }
 
-/// An event whose text may still go on.
+/// An event whose text may continue.
 struct Open<'a> {
     line: Line<'a>,
-    /// Where it begins.
+    /// The offset of the event.
     begin: usize,
-    /// Where its text does.
+    /// The offset of its text.
     text: usize,
 }
 
@@ -71,8 +72,8 @@ impl<'a> Open<'a> {
     }
 }
 
-/// Takes the pieces out of `bytes`; returns how many bytes are done with. Behind them is the begin
-/// of something that is not all there yet.
+/// Parses `bytes`. Returns how many bytes are complete; the rest is the beginning of an incomplete
+/// piece.
 pub(super) fn pieces<'a>(bytes: &'a [u8], mut take: impl FnMut(Piece<'a>)) -> usize {
     let mut open: Option<Open<'a>> = None;
     let mut at = 0;
@@ -109,13 +110,13 @@ fn meaning(line: &[u8]) -> Meaning<'_> {
     match dashes.filter_map(|dash| event(line, dash)).next() {
         Some(Some(line)) => Meaning::Printed(line),
         Some(None) => Meaning::Other,
-        // The option `annotate` has the kernel say so when it comes to another CPU.
+        // With the option `annotate`, the kernel prints this when it changes the CPU.
         None if line.starts_with(b"##### CPU ") => Meaning::Other,
         None => Meaning::More,
     }
 }
 
-/// Reads `CPU:1 [LOST 1234 EVENTS]`. Where the kernel does not know how many, it was one at least.
+/// Parses `CPU:1 [LOST 1234 EVENTS]`. If the kernel does not know the number, it is at least one.
 fn loss(line: &[u8]) -> Option<u64> {
     let mut rest = Rest(line.strip_prefix(b"CPU:")?);
     rest.number::<u32>()?;
@@ -127,8 +128,8 @@ fn loss(line: &[u8]) -> Option<u64> {
     (rest.0 == b" EVENTS]").then_some(count)
 }
 
-/// Reads the line of an event whose name ends at `dash`; the inner none is an event of another
-/// kind.
+/// Parses the line of an event whose thread name ends at `dash`. The inner `None` is an event of
+/// another kind.
 fn event(line: &[u8], dash: usize) -> Option<Option<Line<'_>>> {
     let mut rest = Rest(&line[dash + 1..]);
     let pid = rest.number()?;
@@ -144,7 +145,7 @@ fn event(line: &[u8], dash: usize) -> Option<Option<Line<'_>>> {
     let first = rest.until(b' ')?;
     let time = match first.strip_suffix(b":") {
         Some(time) => time,
-        // Those were the flags.
+        // This word was the flags.
         None => {
             rest.spaces();
             rest.until(b' ')?.strip_suffix(b":")?
@@ -155,16 +156,16 @@ fn event(line: &[u8], dash: usize) -> Option<Option<Line<'_>>> {
     Some(text.map(|text| Line { comm, pid, cpu, time, text }))
 }
 
-/// The text of what BPF printed; none where the event is not one of those.
+/// The text that BPF printed; `None` if the event is of another kind.
 fn printed(event: &[u8]) -> Option<&[u8]> {
-    // Kernels before 5.9 have no event for it, and take it for their own printk's: at address 1,
-    // later 0.
+    // Kernels before 5.9 have no event for it and report it as their own printk, at address 1 or,
+    // later, 0.
     [&b"bpf_trace_printk: "[..], b"0: ", b"0x1: ", b"0x00000001: "]
         .iter()
         .find_map(|name| event.strip_prefix(*name))
 }
 
-/// Reads `828.809399`: seconds. A whole number is of a clock that counts something else.
+/// Parses `828.809399`: seconds. A clock that does not count time prints an integer.
 fn clock(text: &[u8]) -> Option<Duration> {
     let mut rest = Rest(text);
     let seconds = rest.number()?;
@@ -177,7 +178,7 @@ fn clock(text: &[u8]) -> Option<Duration> {
     is_all.then(|| Duration::new(seconds, micros * 1000))
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -191,7 +192,7 @@ impl<'a> Rest<'a> {
         self.0 = &self.0[count..];
     }
 
-    /// What comes before `end`, which is skipped.
+    /// Returns what precedes `end`, and skips both.
     fn until(&mut self, end: u8) -> Option<&'a [u8]> {
         let len = self.0.iter().position(|byte| *byte == end)?;
         let (found, rest) = (&self.0[..len], &self.0[len + 1..]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Programs of others that can print, by the instructions that the kernel has of them. It shows a
-//! call by where the helper is in its memory: what that looks like is learned from two programs of
-//! our own.
+//! Finds programs of others that can print, by their instructions as the kernel shows them. The
+//! kernel shows a call as an offset of the helper in its memory; two programs of our own show these
+//! offsets.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -12,23 +12,23 @@ use libbpf_rs::{Object, Program};
 use super::formats::HELPERS;
 use crate::sys;
 
-/// Bytes of an instruction.
+/// Size of an instruction in bytes.
 const INSN: usize = 8;
 
-/// Names that are listed at most.
+/// The maximum number of names in a message.
 const MOST: usize = 4;
 
-/// What is known of programs of others that can print.
+/// Programs of others that can print.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Others {
-    /// The kernel does not tell.
+    /// The kernel does not show them.
     Unknown,
-    /// There are so many, some of them of these names.
+    /// The number of programs, and some of their names.
     There(usize, Vec<String>),
 }
 
 impl Others {
-    /// Looks at all programs but those of `object`.
+    /// Inspects all programs except those of `object`.
     pub(super) fn look(object: &Object) -> Others {
         let loaded: Vec<OwnedFd> =
             HELPERS.iter().filter_map(|helper| sys::program::load_caller(*helper).ok()).collect();
@@ -42,11 +42,11 @@ impl Others {
             all.iter().partition(|program| samples.contains(&program.id));
         let calls: BTreeSet<i32> =
             samples.iter().flat_map(|program| calls(&program.xlated_prog_insns)).collect();
-        // Where it may not be seen, all calls are zeros, or there are no instructions.
+        // Without permission, all calls are zero, or there are no instructions.
         if calls.is_empty() || calls.contains(&0) {
             return Others::Unknown;
         }
-        // Another ecli may be looking just now.
+        // Another ecli may be inspecting programs right now.
         let others = others
             .iter()
             .filter(|program| !ours.contains(&program.id) && program.name != sys::program::PROBE);
@@ -60,8 +60,8 @@ impl Others {
         Others::There(count, distinct.into_iter().take(MOST).collect())
     }
 
-    /// What to say of them; none where there are none. `is_sorted`: lines that cannot be ours are left
-    /// out.
+    /// A note about them; `None` if there are none. `is_sorted`: lines that cannot be ours are
+    /// skipped.
     pub(super) fn in_words(&self, is_sorted: bool) -> Option<String> {
         let which = if is_sorted { "lines that look like the package's" } else { "their lines" };
         match self {
@@ -89,7 +89,7 @@ fn listed(count: usize, names: &[String]) -> String {
 
 /// The helpers that instructions call, as the kernel shows them.
 fn calls(instructions: &[u8]) -> impl Iterator<Item = i32> {
-    // The second half of a load of 64 bits has the code 0.
+    // The second half of a 64-bit load has the code 0.
     let calls = instructions.chunks_exact(INSN).filter(|insn| insn[0] == 0x85 && insn[1] >> 4 == 0);
     calls.map(|insn| i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]))
 }

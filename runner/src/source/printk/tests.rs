@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! On this kernel: what a program prints is read, losses are counted, nothing is left behind.
+//! Tests on this kernel: printed text is read, losses are counted, and nothing is left behind.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::*;
 use crate::sys::printer::Printer;
 
-/// Where tracefs is; says what is missing where a test cannot run. Where the environment says
-/// `CI`, nothing may be missing.
+/// Returns the directory of tracefs. If a test cannot run, it prints the reason; if `CI` is set, it
+/// fails.
 fn tracefs() -> Option<&'static Path> {
     let missing = match (rustix::process::geteuid().is_root(), kernel::tracefs()) {
         (true, Some(root)) => return Some(root),
@@ -23,21 +23,21 @@ fn tracefs() -> Option<&'static Path> {
     None
 }
 
-/// What programs print comes to every pipe: a test that prints more than a pipe holds would have
-/// others lose lines that run at the same time, in processes of their own.
+/// Serializes tests. Every pipe receives all printed text, so a test that prints more than a pipe
+/// holds would make tests in other processes lose lines.
 fn alone() -> fs::File {
     let file = fs::File::create(std::env::temp_dir().join("bpfpack-printk.lock")).unwrap();
     file.lock().unwrap();
     file
 }
 
-/// Whether there is something to read before `millis` are over.
+/// Whether the pipe becomes readable within `millis`.
 fn is_ready(pipe: &TracePipe, millis: i64) -> bool {
     let timeout = Timespec { tv_sec: 0, tv_nsec: millis * 1_000_000 };
     poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&timeout)).unwrap() == 1
 }
 
-/// All that is there, of the lines that begin with `mark`; others may print, too.
+/// All available lines that begin with `mark`; others may print, too.
 fn lines(pipe: &mut TracePipe, mark: &str) -> Vec<(u32, Duration, String)> {
     let mut found = Vec::new();
     let mut take = |line: Line<'_>| {
@@ -73,7 +73,7 @@ fn a_line_wakes_the_reader() {
         assert_eq!(found.len(), 1, "{found:?}");
         let (pid, time, text) = &found[0];
         assert_eq!(*pid, rustix::thread::gettid().as_raw_pid() as u32);
-        // The pipe's clock is the one of `bpf_ktime_get_ns`.
+        // The pipe's clock is that of `bpf_ktime_get_ns`.
         let told = text.strip_prefix(&format!("{mark} at ")).unwrap();
         let nanos: u64 = told.strip_suffix("\nand more").unwrap().parse().unwrap();
         assert!(time.abs_diff(Duration::from_nanos(nanos)) < Duration::from_secs(1), "{found:?}");
@@ -93,7 +93,7 @@ fn each_line_is_read_or_lost() {
     let printer = Printer::load(&format!("{mark} %llu")).unwrap();
     let mut pipe = TracePipe::open().unwrap();
     let mut read = 0;
-    // What is lost after the last reading counts as what is lost between two.
+    // Losses after the last read are counted like those between two reads.
     for times in [20_000, 10, 40_000] {
         printer.run(times).unwrap();
         read += lines(&mut pipe, &mark).len() as u64;
@@ -117,7 +117,7 @@ fn what_killed_processes_left_is_removed() {
     fs::create_dir(&stale).unwrap();
     let _one = TracePipe::open().unwrap();
     assert!(!stale.exists());
-    // What lives stays, and a process may have several.
+    // The instance of a living process stays, and a process may have several.
     let _two = TracePipe::open().unwrap();
     let names: Vec<_> = fs::read_dir(root.join("instances")).unwrap().collect();
     let ours = |name: &io::Result<fs::DirEntry>| {
@@ -138,7 +138,7 @@ fn the_pipe_of_everybody_is_left_as_it_was() {
     };
     let before = settings();
     let printer = Printer::load(&format!("{mark} %llu")).unwrap();
-    printer.run(1).unwrap(); // before: not for us
+    printer.run(1).unwrap(); // before we start
     let mut pipe = match TracePipe::open_shared(root, "a test".into()) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             println!("skipped: somebody reads trace_pipe");

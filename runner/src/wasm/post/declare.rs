@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Sources that a module declares: JSON to a stream of records, or to a view for tables and
-//! histograms. Members are laid out as C does it.
+//! Sources that a module declares. The JSON becomes a stream of records, or a view for tables and
+//! histograms. Members are laid out as in C.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use bpfpack_spec::{BufferType, ReadFrom, RecordType, Shape, Stream, View, select
 
 use super::sources::{ModuleSource, Row};
 
-/// Bytes of a declared record, key or value.
+/// The maximum size of a declared record, key or value in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Why a declaration is none.
+/// Why a declaration is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadDeclaration(String);
@@ -26,8 +26,8 @@ fn bad<T>(text: impl Into<String>) -> Result<T, BadDeclaration> {
     Err(BadDeclaration(text.into()))
 }
 
-/// Makes a source. `index` is its number among the sources; `fields` are the members that the user
-/// wants to see, all where there are none.
+/// Makes a source. `index` is its index among the sources; `fields` are the members to show, or
+/// empty for all.
 pub(super) fn declare(
     text: &str,
     index: usize,
@@ -58,7 +58,7 @@ pub(super) fn declare(
                 tag: None,
                 buffer: BufferType::Stage,
             };
-            // Where it has none of the members that were asked for, it is shown as it is.
+            // If it has none of the requested members, all are shown.
             let mut selected = [stream];
             let before = selected[0].records[0].layout.clone();
             select_fields(&mut selected, fields);
@@ -151,7 +151,7 @@ fn edges(scale: &Value) -> Result<Edges, BadDeclaration> {
     }
 }
 
-/// The members of a struct, laid out.
+/// Lays out the members of a struct.
 fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
     let Value::Object(named) = members else {
         return bad(format!(
@@ -199,7 +199,7 @@ fn record(members: &Value, what: &str) -> Result<Layout, BadDeclaration> {
     Ok(Layout::Struct(Struct { size: end.next_multiple_of(widest), members }))
 }
 
-/// A type by its name, with its alignment.
+/// A type by name, with its alignment.
 fn layout(name: &str) -> Option<(Layout, usize)> {
     let (base, len) = match name.split_once('[') {
         Some((base, rest)) => {

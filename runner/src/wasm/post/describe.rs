@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The description that a module gets at its start: JSON, as runner/WASM.md has it.
+//! The description that a module receives at its start: JSON, as runner/WASM.md specifies.
 
 use serde_json::{Map, Value, json};
 
@@ -9,22 +9,22 @@ use bpfpack_spec::{RecordType, Shape, Stream, View};
 
 use super::sources::{ModuleSource, Row};
 
-/// What is described beside the sources.
+/// What is described in addition to the sources.
 #[derive(Debug)]
 pub(super) struct About<'a> {
     /// The package's name.
     pub package: &'a str,
-    /// What the output is.
+    /// The output format.
     pub format: &'a str,
-    /// Possible CPUs.
+    /// The number of possible CPUs.
     pub cpus: usize,
-    /// The package's arguments, by their variables.
+    /// Values of the package's arguments, by variable.
     pub arguments: &'a [(String, String)],
-    /// What the command line says to the module.
+    /// Values of `--wasm-arg` for the module.
     pub parameters: &'a [(String, String)],
 }
 
-/// The description, as text.
+/// The description as text.
 #[must_use]
 pub(super) fn describe(about: &About<'_>, sources: &[ModuleSource], maps: &Table) -> String {
     let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
@@ -102,7 +102,7 @@ fn of_view(view: &View, row: Row, out: &mut Map<String, Value>) {
         Edges::Log2Zero => drop(out.insert("scale".into(), "log2_zero".into())),
         Edges::Linear { origin, step } => {
             out.insert("scale".into(), "linear".into());
-            // They come from annotations, which are 64 bits.
+            // They come from annotations, which have 64 bits.
             out.insert("origin".into(), (*origin as i64).into());
             out.insert("step".into(), (*step as i64).into());
         }
@@ -110,7 +110,7 @@ fn of_view(view: &View, row: Row, out: &mut Map<String, Value>) {
     out.insert("unit".into(), unit.as_str().into());
 }
 
-/// A key or a value.
+/// Describes a key or a value.
 fn of_part(layout: &Layout, at: usize) -> Value {
     let mut out = Map::new();
     out.insert("offset".into(), at.into());
@@ -138,7 +138,7 @@ fn of_member(member: &Member, base: usize) -> Value {
     out.into()
 }
 
-/// A type: its name, or what it is made of.
+/// Describes a type: its name, or its members.
 fn put_type(layout: &Layout, at: usize, out: &mut Map<String, Value>) {
     let (element, array) = match layout {
         Layout::Array { element, len, .. } => (&**element, Some(Some(*len))),
@@ -156,7 +156,7 @@ fn put_type(layout: &Layout, at: usize, out: &mut Map<String, Value>) {
             let name = match array {
                 None => name(element),
                 Some(Some(len)) => format!("{}[{len}]", name(element)),
-                // Text that goes on is char[], whatever its element is.
+                // Text up to the record's end is char[], whatever its element is.
                 Some(None) if matches!(element, Layout::Text { .. }) => "char[]".to_owned(),
                 Some(None) => format!("{}[]", name(element)),
             };
@@ -172,7 +172,7 @@ fn put_type(layout: &Layout, at: usize, out: &mut Map<String, Value>) {
     }
 }
 
-/// The name of a type that is no struct.
+/// The name of a type that is not a struct.
 fn name(layout: &Layout) -> String {
     match layout {
         Layout::Int { size, signed: true } | Layout::Enum { size, signed: true, .. } => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How frames go through a module: into its batch, and, as what it emits, to the next stage.
+//! How frames pass through a module: into its batch, and from what it emits to the next stage.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use super::stage::PostProcessor;
 use super::state::Emitted;
 use crate::failure::{Failure, exit_code};
 
-/// Bytes of output that may wait while modules go on: what a call emits may be shown as much more,
-/// and modules in a row may each make more of it.
+/// Bytes of output that may wait while modules continue. Output may be much larger than what a call
+/// emits, and several modules in a row may each enlarge it.
 const MOST_WAITING: usize = 256 << 20;
 
-/// The CPU of records whose buffer does not tell.
+/// The CPU of records if the buffer does not know it.
 const NO_CPU: u16 = u16::MAX;
 
 impl Stage for PostProcessor {
@@ -78,7 +78,7 @@ impl Stage for PostProcessor {
 }
 
 impl PostProcessor {
-    /// Puts records into the batch, which is handed over whenever it has no room.
+    /// Adds records to the batch, which is passed to the module when it is full.
     fn take_records(&mut self, records: &Records<'_>, next: &mut dyn Next) -> Result<(), Failure> {
         self.time = records.time;
         let (source, ty) = (records.source.index as u32, records.ty as u16);
@@ -98,7 +98,7 @@ impl PostProcessor {
         Ok(())
     }
 
-    /// Hands a reading over as rows.
+    /// Passes a reading as rows.
     fn take_reading(&mut self, reading: &Reading, next: &mut dyn Next) -> Result<(), Failure> {
         self.flush(next)?;
         self.time = reading.time;
@@ -116,8 +116,8 @@ impl PostProcessor {
         self.world().sources.borrow().get(number).cloned()
     }
 
-    /// Hands on what the module has emitted; then the call's own failure, so that nothing that was
-    /// emitted before is lost.
+    /// Passes on what the module has emitted, and then returns the call's own failure, so that
+    /// nothing is lost.
     fn deliver(&mut self, result: Result<(), Failure>, next: &mut dyn Next) -> Result<(), Failure> {
         if result.is_err() {
             self.end_lines();
@@ -125,7 +125,7 @@ impl PostProcessor {
         let time = self.time;
         let (emitted, bytes) = self.take_emitted();
         let mut rest = &bytes[..];
-        // Most of what a call emits is of one source.
+        // Caches the source, because a call emits mostly for one source.
         let mut last: Option<(u32, ModuleSource)> = None;
         for what in &emitted {
             let (Emitted::Record { len, .. }

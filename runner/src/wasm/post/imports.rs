@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The functions that a module may import from `bpfpack`: runner/WASM.md says what each does. A
-//! place outside of the module's memory, or a number that means nothing, is the module's error and
-//! ends the run.
+//! The functions that a module may import from `bpfpack`; runner/WASM.md specifies them. A range
+//! outside of the module's memory, or an invalid number, is an error of the module and ends the
+//! run.
 
 use std::time::Duration;
 
@@ -20,19 +20,21 @@ use crate::{os, talk};
 type Call<'a> = Caller<'a, State>;
 type Result<T> = wasmtime::Result<T>;
 
-/// The name of the module that has them.
+/// The import module of these functions.
 pub(super) const MODULE: &str = "bpfpack";
 
-/// Bytes of a declaration: what is made of it is many times larger, and stays.
+/// The maximum size of a declaration in bytes. The resulting source is many times larger, and
+/// remains in memory.
 const MOST_DECLARED: u32 = 64 << 10;
 
-/// Bytes that ecli keeps of a row beside its own, in parts of what it keeps of a record.
+/// What ecli stores for a row in addition to its bytes, in multiples of what it stores for a
+/// record.
 const PIECES_OF_ROW: usize = 2;
 
-/// Bytes of a line on stderr.
+/// The maximum number of bytes in a line on standard error.
 const MOST_LOG: u32 = 64 << 10;
 
-/// Gives a linker all functions of the interface.
+/// Adds all functions of the interface to a linker.
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "emit", emit)?;
     linker.func_wrap(MODULE, "rows", rows)?;
@@ -54,7 +56,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "log", log)?;
     linker.func_wrap(MODULE, "stop", stop)?;
     linker.func_wrap(MODULE, "fail", fail)?;
-    // What AssemblyScript's runtime calls.
+    // AssemblyScript's runtime calls this.
     linker.func_wrap("env", "abort", abort)?;
     Ok(())
 }
@@ -107,12 +109,12 @@ fn json(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
     Ok(call.data_mut().keep(Emitted::Json { len }, &json)?)
 }
 
-/// Takes bytes of the module's memory to be shown.
+/// Stores bytes of the module's memory as emitted.
 fn keep(call: &mut Call<'_>, name: &'static str, at: u32, len: u32, what: Emitted) -> Result<()> {
     keep_pieces(call, name, (at, len), what, 1)
 }
 
-/// Likewise, of which ecli makes so many pieces.
+/// The same for data that ecli splits into this number of pieces.
 fn keep_pieces(
     call: &mut Call<'_>,
     name: &'static str,
@@ -194,11 +196,12 @@ fn parameter(mut call: Call<'_>, at: u32, len: u32, room: u32, size: u32) -> Res
 }
 
 fn find(pairs: &[(String, String)], name: &str) -> Option<Vec<u8>> {
-    // The last one counts, as on command lines.
+    // The last value wins, as on command lines.
     pairs.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone().into_bytes())
 }
 
-/// Writes as much of an answer as there is room for; its length, or -1 where there is none.
+/// Writes an answer, truncated to the room for it. Returns its full length, or -1 if there is no
+/// answer.
 fn answer(
     call: &mut Call<'_>,
     name: &'static str,
@@ -238,7 +241,7 @@ fn map(mut call: Call<'_>, at: u32, len: u32) -> Result<i32> {
     Ok(call.data().world.maps.find(&name).map_or(-1, |at| at as i32))
 }
 
-/// What the four functions of maps need: the memory, and the places of key and value.
+/// What the four map functions need: the memory, and the offsets of key and value.
 struct Places {
     memory: Memory,
     world: std::rc::Rc<super::state::World>,
@@ -267,7 +270,7 @@ impl Places {
     }
 }
 
-/// 0, or an error's negative number.
+/// Returns 0, or a negative error number.
 fn number(result: std::io::Result<()>) -> i32 {
     match result {
         Ok(()) => 0,
@@ -351,7 +354,7 @@ fn stop(mut call: Call<'_>, code: u32) -> Result<()> {
     let Ok(code) = u8::try_from(code) else {
         return Err(format_err!("stop: {code} is not an exit code from 0 to 255"));
     };
-    // The first one counts.
+    // The first call wins.
     call.data_mut().stop.get_or_insert(code);
     Ok(())
 }
@@ -365,8 +368,7 @@ fn fail(mut call: Call<'_>, at: u32, len: u32) -> Result<()> {
     Err(format_err!("it failed"))
 }
 
-/// What AssemblyScript calls where an assertion fails: texts are UTF-16, their length stands before
-/// them.
+/// AssemblyScript calls this if an assertion fails. Its texts are UTF-16, preceded by their length.
 fn abort(mut call: Call<'_>, message: u32, file: u32, line: u32, column: u32) -> Result<()> {
     let memory = memory::of(&mut call)?;
     let mut texts = Vec::new();
@@ -384,7 +386,7 @@ fn abort(mut call: Call<'_>, message: u32, file: u32, line: u32, column: u32) ->
     Err(format_err!("it failed"))
 }
 
-/// A text of the module's memory, to be kept.
+/// Copies a text from the module's memory.
 fn owned(call: &mut Call<'_>, name: &'static str, at: u32, len: u32) -> Result<String> {
     let memory = memory::of(call)?;
     memory::text(call, memory, at, len).map(str::to_owned).map_err(|error| of(name, error))

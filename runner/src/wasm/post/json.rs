@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! JSON that a module writes: checked, and put on one line.
+//! JSON that a module writes: checks it and puts it on one line.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Any value, of which nothing is kept: a tree of values would be many times larger than its text.
+/// Any value, which is checked and not stored: a tree of values would be many times larger than its
+/// text.
 struct Any;
 
 impl<'de> Deserialize<'de> for Any {
@@ -57,13 +58,13 @@ impl<'de> Visitor<'de> for Any {
     }
 }
 
-/// The same value without the spaces between its parts. Numbers and texts stay as they are written,
-/// but for control characters, which terminals obey: they become escapes; and what is no UTF-8 becomes
-/// U+FFFD, as in ecli's own JSON: a process may have any bytes as its name, and a name may be cut
-/// inside of a letter, which is no reason to end a run.
+/// Removes the whitespace between tokens. Numbers and texts stay as they are written, with two
+/// exceptions. Control characters, which terminals obey, become escapes. Bytes that are not UTF-8
+/// become U+FFFD, as in ecli's own JSON: the name of a process may have any bytes, and may be cut
+/// inside a character, which must not end a run.
 ///
 /// # Errors
-/// Where it is no JSON value.
+/// Returns an error if the text is not a JSON value.
 pub(super) fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let text = String::from_utf8_lossy(text);
     serde_json::from_str::<Any>(&text)?;
@@ -74,7 +75,7 @@ pub(super) fn minified(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         if is_text {
             is_text = is_escaped || byte != b'"';
             is_escaped = !is_escaped && byte == b'\\';
-            // Those below the space are no JSON. These are DEL, and C1, in UTF-8.
+            // JSON does not allow control characters below space. These are DEL and C1 in UTF-8.
             let control = match (byte, bytes.peek()) {
                 (0x7f, _) => Some(byte),
                 (0xc2, Some(0x80..=0x9f)) => bytes.next(),
@@ -115,7 +116,7 @@ mod tests {
         let nested = |deep: usize| "[".repeat(deep) + &"]".repeat(deep);
         assert_eq!(same(&nested(100)), nested(100));
         assert!(minified(nested(100_000).as_bytes()).is_err());
-        // What is taken can be read by what reads values.
+        // A value parser can read what is accepted.
         for text in ["\"\\ud800\"", "1e999", "{1:2}", "{\"a\":1,}", "[1 2]", "nul"] {
             assert!(minified(text.as_bytes()).is_err(), "{text}");
         }

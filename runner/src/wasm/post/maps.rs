@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The package's maps, as modules reach them: by their own numbers, never by descriptors.
+//! The package's maps, as modules access them: by index, never by descriptor.
 
 use libbpf_rs::{MapCore as _, MapType, Object};
 use serde_json::{Value, json};
@@ -19,9 +19,9 @@ struct Named {
 pub(crate) struct Table(Vec<Named>);
 
 impl Table {
-    /// The maps whose keys and values are bytes. In others they are descriptors of this process
-    /// (maps of maps, of cgroups, of sockets, storage), which a module must not name; data sections
-    /// are not among them, either.
+    /// The maps whose keys and values are plain bytes. Other maps hold descriptors of this process
+    /// (maps of maps, cgroups, sockets, storage), which a module must not access. Data sections are
+    /// excluded, too.
     pub(crate) fn of(object: &Object) -> Result<Table, Failure> {
         let mut maps = Vec::new();
         for map in object.maps() {
@@ -48,19 +48,19 @@ impl Table {
         Ok(Table(maps))
     }
 
-    /// A map by its number.
+    /// A map by index.
     #[must_use]
     pub(crate) fn get(&self, number: u32) -> Option<&Map> {
         self.0.get(number as usize).map(|named| &named.map)
     }
 
-    /// The number of a map.
+    /// The index of a map.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|named| named.name == name)
     }
 
-    /// What a module is told.
+    /// The description for modules.
     #[must_use]
     pub(crate) fn describe(&self) -> Value {
         let describe = |Named { name, map }: &Named| {
@@ -74,7 +74,7 @@ impl Table {
     }
 }
 
-/// As libbpf and bpftool spell it: `percpu_hash`.
+/// The name as libbpf and bpftool spell it: `percpu_hash`.
 fn type_name(ty: MapType) -> String {
     let mut name = String::new();
     for letter in format!("{ty:?}").chars() {

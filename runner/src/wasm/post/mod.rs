@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Post-processors: modules that see what a package finds before it is shown. runner/WASM.md is the
-//! interface's specification.
+//! Post-processors: modules that process the frames of a package before they are shown.
+//! runner/WASM.md specifies the interface.
 //!
-//! Each module is a stage: a record goes into its batch, where it wants the records of that source;
-//! what it emits goes on to the next stage.
+//! Each module is a stage. Records are added to its batch if it handles their source; what it emits
+//! goes to the next stage.
 
 mod declare;
 mod describe;
@@ -40,10 +40,10 @@ use state::World;
 /// The version of the interface.
 pub(crate) const VERSION: i32 = 1;
 
-/// A compiled module, and what the command line says to it.
+/// A compiled module with its arguments from the command line.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) name: String,
     /// The module.
     pub(crate) module: Module,
@@ -51,37 +51,37 @@ pub(crate) struct Compiled {
     pub(crate) parameters: Vec<(String, String)>,
 }
 
-/// What modules are told of the package.
+/// What modules can find out about the package.
 #[derive(Debug)]
 pub(crate) struct Package<'a> {
     /// Its name.
     pub(crate) name: &'a str,
-    /// Its arguments' values, by their variables.
+    /// Values of its arguments, by variable.
     pub(crate) arguments: &'a [(String, String)],
-    /// What is shown of it.
+    /// What is shown.
     pub(crate) spec: &'a Spec,
     /// Its maps.
     pub(crate) maps: Table,
-    /// Possible CPUs of the machine.
+    /// The number of possible CPUs.
     pub(crate) cpus: usize,
     /// The name of the first output's format.
     pub(crate) format: &'a str,
-    /// The members that the user wants to see; all where there are none.
+    /// The members to show; empty shows all.
     pub(crate) fields: &'a [String],
-    /// Nothing but errors on stderr.
+    /// Whether standard error shows only errors.
     pub(crate) is_quiet: bool,
-    /// What finds names of addresses.
+    /// Looks up names of addresses.
     pub(crate) symbols: SharedSymbols,
     /// The environment of modules.
     pub(crate) environment: &'a [(String, String)],
-    /// The folders that they may read.
+    /// The directories that they may read.
     pub(crate) directories: &'a [PathBuf],
 }
 
-/// Starts modules, each a stage behind those before it.
+/// Starts modules, each a stage after those before it.
 ///
 /// # Errors
-/// When one is no module, or fails to start.
+/// Returns an error if a module is not a post-processor or fails to start.
 pub(crate) fn start(
     engine: &Engine,
     modules: &[Compiled],

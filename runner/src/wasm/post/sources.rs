@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What modules see: the package's buffers and maps, and what modules declare, by number; and where
-//! their members are.
+//! The sources that modules see, by index: the package's buffers and maps, and those that modules
+//! declare; and the offsets of their members.
 
 use std::sync::Arc;
 
@@ -17,38 +17,38 @@ pub(crate) enum ModuleSource {
     Rows(Arc<View>, Row),
 }
 
-/// Where key and value are in a row.
+/// The layout of a row: key and value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Bytes of the key; 0 where there is none.
+    /// Size of the key in bytes; 0 if there is none.
     pub key: usize,
-    /// First byte of the value.
+    /// Offset of the value.
     pub value_at: usize,
-    /// Bytes of the value.
+    /// Size of the value in bytes.
     pub value: usize,
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     pub stride: usize,
 }
 
-/// Where a member is, as modules learn it.
+/// The location of a member, as modules see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemberAt {
-    /// First byte.
+    /// Its offset.
     pub offset: u32,
-    /// Bytes of it, or of an element.
+    /// Size of the member or of an element, in bytes.
     pub size: u32,
-    /// What it is.
+    /// Its type code.
     pub ty: u32,
-    /// How many elements; 0: to the record's end.
+    /// The number of elements; 0 if they extend to the record's end.
     pub count: u32,
-    /// Bytes from an element to the next.
+    /// Bytes from one element to the next.
     pub stride: u32,
-    /// The bits of a bitfield.
+    /// Offset and size of a bitfield, in bits.
     pub bits: (u16, u16),
 }
 
 impl ModuleSource {
-    /// Its name: the map's, as a rule.
+    /// Its name: usually the map's.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -57,7 +57,7 @@ impl ModuleSource {
         }
     }
 
-    /// What the records come from, or the readings.
+    /// The origin of the records or readings.
     #[must_use]
     pub(crate) fn from(&self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl ModuleSource {
         }
     }
 
-    /// Finds a member by its name; in rows, of the key or the value.
+    /// Finds a member by name; in rows, in the key or the value.
     #[must_use]
     pub(super) fn member(&self, kind: usize, name: &str) -> Option<MemberAt> {
         match self {
@@ -113,7 +113,7 @@ impl ModuleSource {
 }
 
 impl Row {
-    /// The rows of a view.
+    /// The layout of a view's rows.
     #[must_use]
     pub(super) fn of(view: &View) -> Row {
         let key = view.key.as_ref().map_or(0, Layout::size);
@@ -131,7 +131,7 @@ impl Row {
         out.resize(from + self.stride, 0);
     }
 
-    /// The elements that rows are.
+    /// Splits rows into entries.
     #[must_use]
     pub(super) fn entries(&self, rows: &[u8]) -> Vec<Entry> {
         let entry = |row: &[u8]| Entry::new(&row[..self.key], &row[self.value_at..][..self.value]);
@@ -153,7 +153,7 @@ fn of_record(record: &Struct, name: &str, base: usize) -> Option<MemberAt> {
 }
 
 impl MemberAt {
-    /// A record, or a row, as a whole.
+    /// A whole record or row.
     fn whole(size: usize) -> MemberAt {
         MemberAt {
             offset: 0,
@@ -186,7 +186,7 @@ impl MemberAt {
         }
     }
 
-    /// As it stands in a module's memory.
+    /// The encoding in a module's memory.
     #[must_use]
     pub(super) fn bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -200,7 +200,7 @@ impl MemberAt {
     }
 }
 
-/// What `member` calls a type (runner/WASM.md).
+/// The type code of `member` (runner/WASM.md).
 fn code(layout: &Layout) -> u32 {
     match layout {
         Layout::Int { signed: true, .. } | Layout::Enum { signed: true, .. } => 2,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! One module that runs: its functions, and the batch of records that it is given next.
+//! A running module: its functions, and the batch of records for its next call.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,24 +17,24 @@ use crate::wasm::wasi::{self, Exit, Wasi};
 use crate::wasm::watch::Watch;
 use crate::wasm::{memory, trap};
 
-/// Bytes of a batch, unless a record needs more: it should stay in the processor's cache.
+/// Size of a batch in bytes, unless a record needs more. It should fit the CPU cache.
 const ROOM: usize = 64 << 10;
 
 /// Bytes before each record of a batch.
 const HEADER: usize = 8;
 
-/// What a function returns to have the run end.
+/// The return value of a function that ends the run.
 const ENOUGH: i32 = 1;
 
-/// A function for records or rows: source, place, bytes, time.
+/// A function for records or rows: source, address, length, time.
 type Take = TypedFunc<(u32, u32, u32, i64), i32>;
 
 /// A module.
 #[derive(Debug)]
 pub(crate) struct PostProcessor {
-    /// When what is being handed over was read.
+    /// When the data in the batch was read.
     pub(super) time: Time,
-    /// Rows of a reading, to be handed over.
+    /// Rows of a reading.
     pub(super) rows: Vec<u8>,
     store: Store<State>,
     memory: Memory,
@@ -42,13 +42,14 @@ pub(crate) struct PostProcessor {
     functions: Functions,
     batch: Batch,
     next_tick: Option<Instant>,
-    /// It has ended itself, and is not called any more.
+    /// The module has exited and is not called any more.
     is_over: bool,
-    /// The sources that it has declared. Those of higher numbers were declared after it.
+    /// The indexes of the sources that it has declared. Sources with higher indexes were declared
+    /// later.
     declared: Range<usize>,
 }
 
-/// What it exports.
+/// The functions that it exports.
 struct Functions {
     alloc: TypedFunc<u32, u32>,
     start: Option<TypedFunc<(u32, u32), i32>>,
@@ -71,7 +72,7 @@ impl Functions {
     }
 }
 
-/// Records that a module will be given together.
+/// Records that are passed to the module in one call.
 #[derive(Debug, Default)]
 struct Batch {
     at: u32,
@@ -86,7 +87,7 @@ struct Batch {
 struct TooLong(Duration);
 
 impl PostProcessor {
-    /// Brings a module to run, and starts it.
+    /// Instantiates a module and starts it.
     pub(super) fn start(
         engine: &Engine,
         module: &Module,
@@ -99,7 +100,7 @@ impl PostProcessor {
         let state = State::new(world, name, parameters, wasi, engine.limiter(), limit);
         let mut store = engine.store(state);
         store.epoch_deadline_callback(move |context| match context.data().began.elapsed() {
-            // It was meant for a call that has ended.
+            // The epoch was meant for a call that has ended.
             elapsed if elapsed < limit => Ok(UpdateDeadline::Continue(1)),
             _ => Err(TooLong(limit).into()),
         });
@@ -144,7 +145,7 @@ impl PostProcessor {
         for begin in ["_initialize", "_start"] {
             let function: Option<TypedFunc<(), ()>> = exports.optional(&mut stage.store, begin)?;
             if let Some(function) = function {
-                // Programs end themselves at the end of `_start`; their functions stay.
+                // Commands exit at the end of `_start`; their functions stay usable.
                 let _ = stage.call(begin, |store| function.call(store, ()))?;
                 break;
             }
@@ -168,7 +169,7 @@ impl PostProcessor {
         Ok(stage)
     }
 
-    /// Calls `bpfpack_start`, if there is one, with the description.
+    /// Calls `bpfpack_start`, if it exists, with the description.
     pub(super) fn describe(&mut self, description: &str) -> Result<(), Failure> {
         let before = self.world().sources.borrow().len();
         if let Some(start) = self.functions.start.clone() {
@@ -182,38 +183,37 @@ impl PostProcessor {
         Ok(())
     }
 
-    /// What all modules share.
+    /// The data that all modules share.
     pub(super) fn world(&self) -> &World {
         &self.store.data().world
     }
 
-    /// The sources that it has declared, by their numbers.
+    /// The indexes of the sources that it has declared.
     pub(super) fn declared(&self) -> Range<usize> {
         self.declared.clone()
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub(super) fn name(&self) -> &str {
         &self.store.data().name
     }
 
-    /// What `--wasm-arg` says to it.
+    /// Its arguments from `--wasm-arg`.
     pub(super) fn parameters(&self) -> &[(String, String)] {
         &self.store.data().parameters
     }
 
-    /// Whether it wants the records of a source.
+    /// Whether it handles the records of a source.
     pub(super) fn takes_records(&self, source: usize) -> bool {
         self.functions.records.is_some() && source < self.declared.end
     }
 
-    /// Whether it wants the readings of a source.
+    /// Whether it handles the readings of a source.
     pub(super) fn takes_rows(&self, source: usize) -> bool {
         self.functions.sample.is_some() && source < self.declared.end
     }
 
-    /// Adds records to the batch, until it has to be handed over before the next. Returns how many
-    /// were added.
+    /// Adds records to the batch until it is full. Returns how many were added.
     pub(super) fn add(&mut self, source: u32, kind: u16, cpu: u16, records: &[&[u8]]) -> usize {
         let Batch { at, room, mut used, source: of } = self.batch;
         if of != source && used > 0 {
@@ -249,12 +249,12 @@ impl PostProcessor {
         Ok(())
     }
 
-    /// Whether records wait in the batch.
+    /// Whether the batch has records.
     pub(super) fn has_batch(&self) -> bool {
         self.batch.used > 0
     }
 
-    /// Hands the batch over.
+    /// Passes the batch to the module.
     pub(super) fn hand_over_batch(&mut self) -> Result<(), Failure> {
         let time = self.time.monotonic as i64;
         let Batch { at, used, source, .. } = self.batch;
@@ -266,7 +266,7 @@ impl PostProcessor {
         self.finish("bpfpack_records", |store| records.call(store, arguments))
     }
 
-    /// Hands the rows of a reading over.
+    /// Passes the rows of a reading to the module.
     pub(super) fn sample(&mut self, source: u32, rows: &[u8]) -> Result<(), Failure> {
         let time = self.time.monotonic as i64;
         let Some(sample) = self.functions.sample.clone().filter(|_| !self.is_over) else {
@@ -276,12 +276,12 @@ impl PostProcessor {
         self.finish("bpfpack_sample", |store| sample.call(store, (source, at, len, time)))
     }
 
-    /// When it wants to be called next.
+    /// When its next tick is due.
     pub(super) fn next_tick(&self) -> Option<Instant> {
         self.next_tick
     }
 
-    /// Calls it where its time has come.
+    /// Calls its tick function if it is due.
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Failure> {
         let time = self.time.monotonic as i64;
         let (Some(tick), Some(next)) = (self.functions.tick.clone(), self.next_tick) else {
@@ -290,35 +290,35 @@ impl PostProcessor {
         if now < next {
             return Ok(());
         }
-        // After a pause of the whole machine, calls do not come in a row.
+        // Avoids a burst of calls after the machine was suspended.
         let every = self.store.data().every;
         self.next_tick =
             every.map(|every| if next + every > now { next + every } else { now + every });
         self.finish("bpfpack_tick", |store| tick.call(store, time))
     }
 
-    /// Tells it that the run is over.
+    /// Calls its end function.
     pub(super) fn call_end(&mut self) -> Result<(), Failure> {
         let Some(end) = self.functions.end.clone() else { return Ok(()) };
         self.finish("bpfpack_end", |store| end.call(store, ()))
     }
 
-    /// Shows lines that it has begun and never ended.
+    /// Shows incomplete lines that it has printed.
     pub(super) fn end_lines(&mut self) {
         self.store.data_mut().end_lines();
     }
 
-    /// The exit code that it wants the run to end with.
+    /// The exit code with which it ends the run.
     pub(super) fn stop(&self) -> Option<u8> {
         self.store.data().stop
     }
 
-    /// What it has emitted.
+    /// Takes what it has emitted.
     pub(super) fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
         self.store.data_mut().take_emitted()
     }
 
-    /// Gives the room of what was taken back, to be used again.
+    /// Returns the buffers of what was taken, so that they are reused.
     pub(super) fn give_back(&mut self, mut emitted: Vec<Emitted>, mut bytes: Vec<u8>) {
         emitted.clear();
         bytes.clear();
@@ -326,7 +326,7 @@ impl PostProcessor {
         (state.emitted, state.bytes) = (emitted, bytes);
     }
 
-    /// Puts bytes into the room of the batch, which is empty.
+    /// Copies bytes into the memory of the batch, which is empty.
     fn hand_over(&mut self, bytes: &[u8]) -> Result<(u32, u32), Failure> {
         self.make_room(bytes.len())?;
         let at = self.batch.at;
@@ -338,7 +338,7 @@ impl PostProcessor {
         Ok((at, len))
     }
 
-    /// Asks the module for memory.
+    /// Allocates memory in the module.
     fn alloc(&mut self, size: usize) -> Result<u32, Failure> {
         let Ok(wanted) = u32::try_from(size) else {
             return Err(self.bad_room("more than 4 GB are needed"));
@@ -365,7 +365,7 @@ impl PostProcessor {
         self.store.data().limiter.explain(Failure::new(exit_code::MODULE_FAILED, error))
     }
 
-    /// Calls a function that says how it ended.
+    /// Calls a function and handles its result.
     fn finish(
         &mut self,
         function: &str,
@@ -385,19 +385,19 @@ impl PostProcessor {
                 return Err(Failure::new(exit_code::MODULE_FAILED, error));
             }
         }
-        // Where there is nothing to be called, no time comes.
+        // Without a tick function, nothing is due.
         let every = state.every.filter(|_| self.functions.tick.is_some());
         let next = self.next_tick;
         match (every, next) {
             (None, _) => self.next_tick = None,
             (Some(every), None) => self.next_tick = Some(Instant::now() + every),
-            // A shorter time than before counts at once.
+            // A shorter interval takes effect at once.
             (Some(every), Some(next)) => self.next_tick = Some(next.min(Instant::now() + every)),
         }
         Ok(())
     }
 
-    /// Calls a function within the time limit; none where it has ended the module, with code 0.
+    /// Calls a function within the time limit. Returns `None` if the module has exited with code 0.
     fn call<R>(
         &mut self,
         function: &str,
@@ -416,7 +416,7 @@ impl PostProcessor {
     }
 }
 
-/// The functions that a module has.
+/// Looks up the exports of a module.
 struct Exports<'a> {
     name: &'a str,
     instance: Instance,
@@ -447,7 +447,7 @@ impl Exports<'_> {
     }
 }
 
-/// Tells of all imports that there are none for, at once.
+/// Reports all missing imports together.
 fn check_imports(
     linker: &Linker<State>,
     store: &mut Store<State>,
@@ -470,7 +470,7 @@ fn check_imports(
     })
 }
 
-/// A call that ended badly.
+/// The failure of a call.
 fn failed(store: &mut Store<State>, function: &str, error: &wasmtime::Error) -> Failure {
     let state = store.data_mut();
     let complaint = state.complaint.take();
@@ -481,12 +481,12 @@ fn failed(store: &mut Store<State>, function: &str, error: &wasmtime::Error) -> 
     };
     let text = anyhow!("`{function}` of `{}` failed: {cause}", state.name);
     let failure = Failure::new(exit_code::MODULE_FAILED, text);
-    // What it says of itself says more than where it was.
+    // The module's own message is more useful than the location.
     let details = match has_said {
         true => None,
         false => trap::frames(error),
     };
-    // What it said meanwhile, where nobody wanted to hear it, may be the reason.
+    // What it printed meanwhile with `--quiet` may be the reason.
     let details = [state.take_last_words(), details].into_iter().flatten().collect::<Vec<_>>();
     let failure = failure.details(details.join("\n"));
     if error.is::<TooLong>() {

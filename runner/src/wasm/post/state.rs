@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a module's host functions work on: what all modules of a run share, and what one has said.
+//! The data of a module's host functions: what all modules of a run share, and what one has
+//! emitted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,24 +16,24 @@ use crate::wasm::engine::{Limited, Limiter};
 use crate::wasm::memory::Guest;
 use crate::wasm::wasi::{Answer, HasWasi, Output, Streams, Wasi, WasiError};
 
-/// Bytes that a call may emit before ecli shows them.
+/// The maximum number of bytes that a call may emit.
 pub(super) const MOST_EMITTED: usize = 64 << 20;
 
-/// What is kept of each piece beside its bytes, at least: pieces without bytes count, too.
+/// The minimum size of a piece, in bytes, so that empty pieces count, too.
 const PIECE: usize = 32;
 
-/// Bytes of what a module says that are kept where nobody listens.
+/// Bytes of a module's messages that are kept with `--quiet`.
 const LAST_WORDS: usize = 2 << 10;
 
-/// Bytes of a line that are kept until it ends.
+/// Bytes of an incomplete line that are kept.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// What all modules of a run share.
+/// The data that all modules of a run share.
 #[derive(Debug)]
 pub(super) struct World {
     /// All sources, those of the package first.
     pub sources: RefCell<Vec<ModuleSource>>,
-    /// How many of them there are before any module has declared one.
+    /// The number of sources in the package; those of modules follow.
     pub of_package: usize,
     /// The package's name.
     pub package: String,
@@ -42,39 +43,39 @@ pub(super) struct World {
     pub arguments: Vec<(String, String)>,
     /// The package's maps.
     pub maps: Table,
-    /// The members that the user wants to see.
+    /// The members to show; empty shows all.
     pub fields: Vec<String>,
     /// The names of addresses.
     pub symbols: SharedSymbols,
-    /// Nothing but errors on stderr.
+    /// Whether standard error shows only errors.
     pub is_quiet: bool,
 }
 
-/// What a module has emitted: its bytes are in [`State::bytes`].
+/// What a module has emitted. The bytes are in [`State::bytes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Emitted {
     /// A record of a source.
     Record {
         /// The source.
         source: u32,
-        /// How many bytes.
+        /// Its length in bytes.
         len: usize,
     },
     /// The rows of a reading.
     Rows {
         /// The source.
         source: u32,
-        /// How many bytes.
+        /// Their length in bytes.
         len: usize,
     },
     /// Text.
     Text {
-        /// How many bytes.
+        /// Its length in bytes.
         len: usize,
     },
     /// JSON on one line.
     Json {
-        /// How many bytes.
+        /// Its length in bytes.
         len: usize,
     },
 }
@@ -82,19 +83,19 @@ pub(super) enum Emitted {
 /// The data of a module's store.
 #[derive(Debug)]
 pub(super) struct State {
-    /// What all share.
+    /// The data that all modules share.
     pub world: Rc<World>,
-    /// What messages call it.
+    /// Its name in messages.
     pub name: String,
-    /// What `--wasm-arg` says to it.
+    /// Its arguments from `--wasm-arg`.
     pub parameters: Vec<(String, String)>,
     memory: Option<Memory>,
     wasi: Wasi,
-    /// How long a call may take, a sleep in it, too.
+    /// The time limit of a call, including sleeps.
     limit: Duration,
-    /// What it has written to stdout and stderr since the last end of a line.
+    /// Incomplete lines that it has written to standard output and standard error.
     lines: [Vec<u8>; 2],
-    /// What it has said on stderr, where nobody listens: the last of it.
+    /// The end of its messages on standard error, with `--quiet`.
     last_words: Vec<u8>,
     /// Its limits.
     pub limiter: Limiter,
@@ -102,22 +103,22 @@ pub(super) struct State {
     pub emitted: Vec<Emitted>,
     /// The bytes of that.
     pub bytes: Vec<u8>,
-    /// What of [`MOST_EMITTED`] that has used up.
+    /// How much of [`MOST_EMITTED`] is used.
     used: usize,
-    /// It may declare sources now.
+    /// Whether it may declare sources.
     pub is_starting: bool,
     /// When the call began.
     pub began: Instant,
-    /// How often it wants to be called.
+    /// The interval of its ticks.
     pub every: Option<Duration>,
-    /// The exit code that it wants the run to end with.
+    /// The exit code with which it ends the run.
     pub stop: Option<u8>,
-    /// Why it says that it failed.
+    /// The reason for its failure, in its own words.
     pub complaint: Option<String>,
 }
 
 impl State {
-    /// A module that was not called.
+    /// The state of a module that was not called.
     pub(super) fn new(
         world: &Rc<World>,
         name: &str,
@@ -147,18 +148,18 @@ impl State {
         }
     }
 
-    /// Keeps what was emitted.
+    /// Stores what was emitted.
     ///
     /// # Errors
-    /// When it is too much for one call.
+    /// Returns an error if one call emits too much.
     pub(super) fn keep(&mut self, what: Emitted, bytes: &[u8]) -> Result<(), TooMuch> {
         self.keep_pieces(what, bytes, 1)
     }
 
-    /// Likewise, where ecli makes so many pieces of them.
+    /// The same for data that ecli splits into this number of pieces.
     ///
     /// # Errors
-    /// When it is too much for one call.
+    /// Returns an error if one call emits too much.
     pub(super) fn keep_pieces(
         &mut self,
         what: Emitted,
@@ -175,13 +176,13 @@ impl State {
         Ok(())
     }
 
-    /// Hands over what was kept.
+    /// Takes what was stored.
     pub(super) fn take_emitted(&mut self) -> (Vec<Emitted>, Vec<u8>) {
         self.used = 0;
         (std::mem::take(&mut self.emitted), std::mem::take(&mut self.bytes))
     }
 
-    /// Takes what it writes, and shows whole lines.
+    /// Takes what it writes, and shows complete lines.
     fn take(&mut self, to: Output, bytes: &[u8]) -> Result<(), TooMuch> {
         let at = match to {
             Output::Stdout => 0,
@@ -189,7 +190,7 @@ impl State {
         };
         let line = &mut self.lines[at];
         line.extend_from_slice(bytes);
-        // A line that never ends is shown in pieces.
+        // An endless line is shown in pieces.
         let end = match line.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => end + 1,
             None if line.len() >= LONGEST_LINE => line.len(),
@@ -209,7 +210,7 @@ impl State {
         }
     }
 
-    /// Says lines on stderr, for a module. Where nobody listens, the last ones are kept.
+    /// Prints lines of a module on standard error. With `--quiet`, only the last ones are kept.
     pub(super) fn say(&mut self, lines: &[u8]) {
         if self.world.is_quiet {
             self.last_words.extend_from_slice(lines);
@@ -223,7 +224,7 @@ impl State {
         }
     }
 
-    /// What it has said last, where nobody listened.
+    /// Takes the lines that were kept with `--quiet`.
     pub(super) fn take_last_words(&mut self) -> Option<String> {
         let words = std::mem::take(&mut self.last_words);
         let clean = |line: &str| bpfpack_schemas::printable::clean(line);
@@ -231,12 +232,12 @@ impl State {
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
-    /// Shows lines that were begun and never ended.
+    /// Shows incomplete lines.
     pub(super) fn end_lines(&mut self) {
         for (at, to) in [Output::Stdout, Output::Stderr].into_iter().enumerate() {
             let line = std::mem::take(&mut self.lines[at]);
             if !line.is_empty() {
-                // What is too much was told before.
+                // An excess was reported before.
                 let _ = self.show(to, &line);
             }
         }
@@ -250,7 +251,7 @@ impl Streams for State {
     }
 
     fn wait(&mut self, time: Option<Duration>, input: bool) -> Answer<bool> {
-        // Its input has ended, and a call has to end in time.
+        // Its input has ended, and a call has a time limit.
         if !input {
             let left = self.limit.saturating_sub(self.began.elapsed());
             std::thread::sleep(time.map_or(left, |time| time.min(left)));
@@ -269,7 +270,7 @@ impl HasWasi for State {
     }
 }
 
-/// A call emitted more than is kept.
+/// A call emitted too much.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it emitted more than {} MB in one call", MOST_EMITTED >> 20)]
 pub(super) struct TooMuch;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A ring or perf buffer of a module's object. Records are copied out of it before the module runs:
-//! it may take its time, and do anything meanwhile.
+//! A ring or perf buffer of a module's object. Records are copied out of it before the module
+//! handles them, because the module may be slow or call any function meanwhile.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -11,33 +11,33 @@ use crate::sys::map::Map;
 use crate::sys::perf::{PerfBuffer, PerfEvent};
 use crate::sys::ring::Ring;
 
-/// Pages of a perf buffer for each CPU: as many as existing runtimes give it.
+/// Pages of a perf buffer per CPU, as in existing runtimes.
 const PAGES: usize = 64;
 
-/// Records, and bytes, that are copied out of a ring buffer at once.
+/// Records, and bytes, that are copied from a ring buffer at once.
 const ROUND: usize = 512;
 const MOST_BYTES: usize = 256 << 10;
 
-/// A buffer, with what was copied out of it and not handed over yet.
+/// A buffer, and the records that were copied but not passed to the module yet.
 #[derive(Debug)]
 pub(super) struct PolledBuffer {
     reader: ReaderState,
-    /// Records behind each other, and where each ends.
+    /// The records, one after the other, and the end of each.
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// The first record that was not handed over.
+    /// The index of the first record that was not passed to the module.
     next: usize,
-    /// Where the records of this poll end in a ring buffer.
+    /// The position in a ring buffer where the records of this poll end.
     mark: u64,
     /// Whether there may be more of them.
     has_more: bool,
-    /// Records that were handed over.
+    /// The number of records that were passed to the module.
     pub taken: u64,
-    /// What the kernel said was lost in a perf buffer.
+    /// Losses that the kernel has reported for a perf buffer.
     told: u64,
-    /// The module has asked for records.
+    /// Whether the module has polled it.
     pub was_polled: bool,
-    /// Polls in a row that waited for nothing and found nothing.
+    /// The number of consecutive polls with timeout 0 that found nothing.
     pub idle: u32,
 }
 
@@ -53,10 +53,10 @@ pub(super) fn is_buffer(map: &impl MapCore) -> bool {
 }
 
 impl PolledBuffer {
-    /// Opens the buffer of a map. From now on a perf buffer keeps what is written to it.
+    /// Opens the buffer of a map. From now on, a perf buffer stores what is written to it.
     ///
     /// # Errors
-    /// When the map is none.
+    /// Returns an error if the map is not a buffer.
     pub(super) fn open(map: &impl MapCore) -> io::Result<PolledBuffer> {
         let reader = match map.map_type() {
             MapType::RingBuf => ReaderState::Ring(Ring::open(Map::of(map)?)?),
@@ -77,7 +77,7 @@ impl PolledBuffer {
         })
     }
 
-    /// What to poll.
+    /// The descriptor to poll.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match &self.reader {
             ReaderState::Ring(ring) => ring.as_fd(),
@@ -85,7 +85,7 @@ impl PolledBuffer {
         }
     }
 
-    /// Begins a poll: what is there now is what it will hand over. Tells whether that is something.
+    /// Starts a poll, which passes the records that are there now. Returns whether there are any.
     pub(super) fn begin(&mut self) -> io::Result<bool> {
         if let ReaderState::Ring(ring) = &self.reader {
             self.mark = ring.end();
@@ -95,7 +95,7 @@ impl PolledBuffer {
         self.refill()
     }
 
-    /// The next record, copied out already.
+    /// The next record, already copied.
     pub(super) fn record(&mut self) -> Option<&[u8]> {
         let end = *self.ends.get(self.next)?;
         let begin = if self.next == 0 { 0 } else { self.ends[self.next - 1] };
@@ -104,7 +104,7 @@ impl PolledBuffer {
         Some(&self.bytes[begin..end])
     }
 
-    /// Copies more out, if all was handed over; false where nothing is left of this poll.
+    /// Copies more records if all were passed. Returns false if this poll has no more.
     pub(super) fn refill(&mut self) -> io::Result<bool> {
         if self.next < self.ends.len() {
             return Ok(true);
@@ -141,7 +141,7 @@ impl PolledBuffer {
         Ok(!self.ends.is_empty())
     }
 
-    /// Bytes that the kernel may have put behind a record: up to 7 in a perf buffer.
+    /// The maximum number of bytes that the kernel may append to a record: 7 in a perf buffer.
     pub(super) fn padding(&self) -> usize {
         match self.reader {
             ReaderState::Ring(_) => 0,
@@ -149,7 +149,7 @@ impl PolledBuffer {
         }
     }
 
-    /// What the kernel says was lost; none where it does not count.
+    /// The number of lost records according to the kernel; `None` if it does not count them.
     pub(super) fn lost(&self) -> Option<u64> {
         match &self.reader {
             ReaderState::Ring(_) => None,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The functions of `wasm_bpf`, as modules call them: pointers become texts and bytes, errors become
-//! numbers, and words on stderr.
+//! The functions of `wasm_bpf`, as modules call them: pointers become texts and bytes; errors
+//! become numbers, and messages on standard error.
 
 use wasmtime::{Caller, Extern, Linker, TypedFunc};
 
@@ -12,10 +12,10 @@ use crate::wasm::memory::{self, BadText};
 type In<'a> = Caller<'a, State>;
 type Result<T> = std::result::Result<T, wasmtime::Error>;
 
-/// What records are handed to: context, data, length.
+/// The function that receives records: context, data, length.
 pub(super) type Callback = TypedFunc<(u32, u32, u32), i32>;
 
-/// The table that callbacks are in.
+/// The table with the callbacks.
 const TABLE: &str = "__indirect_function_table";
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
@@ -61,7 +61,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-/// A function of the module's table.
+/// A function in the module's table.
 fn by_index(caller: &mut In<'_>, index: u32) -> Result<Callback> {
     let table = caller.get_export(TABLE).and_then(Extern::into_table);
     let table = table.ok_or_else(|| {
@@ -81,7 +81,7 @@ fn by_index(caller: &mut In<'_>, index: u32) -> Result<Callback> {
     })
 }
 
-/// The function that modules of TinyGo export.
+/// The function that TinyGo modules export.
 fn by_name(caller: &mut In<'_>) -> Result<Callback> {
     let functions = WRAPPERS.map(|name| caller.get_export(name).and_then(Extern::into_func));
     let callback = functions.into_iter().flatten().find_map(|one| one.typed(&*caller).ok());
@@ -95,7 +95,7 @@ fn by_name(caller: &mut In<'_>) -> Result<Callback> {
     })
 }
 
-/// A text of the module; none where the pointer is 0.
+/// Reads a text of the module; `None` if the pointer is 0.
 fn text(caller: &mut In<'_>, at: u32) -> Result<std::result::Result<Option<String>, BadText>> {
     if at == 0 {
         return Ok(Ok(None));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! How a tracer's module speaks and waits: its standard output is ecli's, through [`Sink`], which
-//! never blocks; whatever it waits for, a signal and a reader that has gone end that.
+//! The output and the waits of a tracer module. Its standard output is ecli's, through [`Sink`],
+//! which never blocks. A signal or a closed reader ends every wait.
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -15,24 +15,24 @@ use crate::os::timespec;
 use crate::output::{ReaderState, Sink};
 use crate::wasm::wasi::{Answer, Errno, Output, Streams, WasiError};
 
-/// While records are handed over, what is written for them waits for each other up to this time.
+/// While records are passed to the module, output is collected for up to this time.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Bytes that a pipe or terminal takes without blocking once the kernel says that it takes some.
+/// Bytes that a pipe or terminal accepts without blocking once it is writable.
 const AT_ONCE: usize = 4096;
 
-/// Why a module was ended.
+/// Why ecli ended a module.
 #[derive(Debug)]
 pub(super) enum End {
     /// By a signal.
     Signal,
     /// Nobody reads the output any more.
     Gone,
-    /// The system failed.
+    /// A system call failed.
     Failed(Failure),
 }
 
-/// What ends the module's code; [`Console::end`] says why.
+/// The error that ends the module's code; [`Console::end`] has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the module was ended")]
 pub(super) struct Ended;
@@ -40,44 +40,44 @@ pub(super) struct Ended;
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
-    /// One of the descriptors.
+    /// A descriptor is ready.
     Ready,
-    /// The time.
+    /// The time is over.
     TimedOut,
 }
 
-/// A module's streams.
+/// The streams of a module.
 #[derive(Debug)]
 pub(super) struct Console {
     sink: Sink,
-    /// What is safe to print of standard output and standard error, where they are terminals.
+    /// Escapes control characters in standard output and standard error if they are terminals.
     printable: [Option<Pieces>; 2],
     interrupts: Interrupts,
-    /// The module knows of the signal.
-    was_told: bool,
-    /// Records are being handed over, so deep.
+    /// Whether the module has been notified of the signal.
+    was_reported: bool,
+    /// The nesting depth of callbacks.
     pub callbacks: usize,
     flushed: Instant,
-    /// Why the module was ended, if it was.
+    /// Why ecli ended the module, if it did.
     pub end: Option<End>,
 }
 
 impl Console {
-    /// Writes to a sink.
+    /// Makes streams that write to a sink.
     pub(super) fn new(sink: Sink, interrupts: Interrupts) -> Console {
         let pieces = |is_terminal: bool| is_terminal.then(Pieces::default);
         Console {
             printable: [pieces(sink.is_terminal()), pieces(io::stderr().is_terminal())],
             sink,
             interrupts,
-            was_told: false,
+            was_reported: false,
             callbacks: 0,
             flushed: Instant::now(),
             end: None,
         }
     }
 
-    /// What is left to be written, and the signals.
+    /// Returns the remaining output, the signals, and the reason for the end.
     pub(super) fn into_parts(self) -> (Sink, Interrupts, Option<End>) {
         (self.sink, self.interrupts, self.end)
     }
@@ -88,7 +88,7 @@ impl Console {
         WasiError::End(wasmtime::Error::new(Ended))
     }
 
-    /// Writes what the reader takes.
+    /// Writes what the reader accepts.
     pub(super) fn flush(&mut self) -> Answer<()> {
         if self.sink.left() == 0 {
             return Ok(());
@@ -101,28 +101,28 @@ impl Console {
         }
     }
 
-    /// Whether the module has time left.
+    /// Checks that the module has time left.
     pub(super) fn check_end(&mut self) -> Answer<()> {
         if self.interrupts.is_over() { Err(self.ends(End::Signal)) } else { Ok(()) }
     }
 
-    /// Tells of a signal that has come, once.
+    /// Reports a signal, once.
     ///
     /// # Errors
-    /// [`Errno::Interrupted`].
+    /// Returns [`Errno::Interrupted`] for the first signal.
     pub(super) fn check(&mut self) -> Answer<()> {
         self.check_end()?;
-        if self.interrupts.has_come() && !self.was_told {
-            self.was_told = true;
+        if self.interrupts.has_come() && !self.was_reported {
+            self.was_reported = true;
             return Err(Errno::Interrupted.into());
         }
         Ok(())
     }
 
-    /// Waits for one of some descriptors, for a time.
+    /// Waits until a descriptor is ready, or for a time.
     ///
     /// # Errors
-    /// [`Errno::Interrupted`] with the first signal; a module that knows of it and waits again is
+    /// Returns [`Errno::Interrupted`] for the first signal. A module that waits again after that is
     /// ended.
     pub(super) fn wait_for(
         &mut self,
@@ -130,7 +130,7 @@ impl Console {
         time: Option<Duration>,
     ) -> Answer<Woken> {
         self.check()?;
-        if self.was_told {
+        if self.was_reported {
             self.flush()?;
             return Err(self.ends(End::Signal));
         }
@@ -139,10 +139,10 @@ impl Console {
         Ok(woken)
     }
 
-    /// Waits as above, but a signal just ends it.
+    /// The same, but a signal only ends the wait.
     pub(super) fn nap(&mut self, wanted: &[BorrowedFd<'_>], time: Duration) -> Answer<Woken> {
         match self.interrupts.has_come() {
-            // The descriptor that tells of it would end each nap at once.
+            // Its descriptor stays readable and would end each nap at once.
             true => {
                 self.flush()?;
                 std::thread::sleep(time);
@@ -156,7 +156,7 @@ impl Console {
     }
 
     fn sleep(&mut self, wanted: &[BorrowedFd<'_>], time: Option<Duration>) -> Answer<Woken> {
-        // Beyond what a clock can count, it is for ever.
+        // A time that overflows the clock is infinite.
         let deadline = time.and_then(|time| Instant::now().checked_add(time));
         loop {
             self.flush()?;
@@ -188,8 +188,8 @@ impl Console {
         }
     }
 
-    /// Waits until a descriptor takes something, as long as the module has time: what it has begun
-    /// to write is not torn by the first signal.
+    /// Waits until a stream is writable, as long as the module has time. The first signal does not
+    /// interrupt a write.
     fn wait_to_write(&mut self, to: Output) -> Answer<()> {
         self.check_end()?;
         let stderr = io::stderr();
@@ -222,14 +222,14 @@ impl Console {
         Ok(bytes.len())
     }
 
-    /// Writes the start of some bytes to standard error; how many.
+    /// Writes the beginning of `bytes` to standard error. Returns the number of bytes.
     fn write_some(&mut self, bytes: &[u8]) -> Answer<usize> {
         loop {
             self.wait_to_write(Output::Stderr)?;
             match rustix::io::write(io::stderr(), bytes) {
                 Ok(count) => return Ok(count),
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                // As with ecli's own: that nobody listens is no reason to end a trace.
+                // As for ecli's own messages, a closed standard error does not end a trace.
                 Err(_) => return Ok(bytes.len()),
             }
         }
@@ -273,7 +273,7 @@ impl Streams for Console {
         let stdin = io::stdin();
         let wanted: &[BorrowedFd<'_>] = if input { &[stdin.as_fd()] } else { &[] };
         let woken = match time {
-            // To look is not to wait.
+            // A check does not wait.
             Some(Duration::ZERO) => self.nap(wanted, Duration::ZERO)?,
             time => self.wait_for(wanted, time)?,
         };

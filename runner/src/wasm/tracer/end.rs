@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How a module ends: its exit code, or why it failed; and the last of its output.
+//! The end of a module: its exit code, or the reason for its failure; and the rest of its output.
 
 use anyhow::anyhow;
 use wasmtime::{Linker, Module, Store, Trap};
@@ -14,12 +14,12 @@ use crate::wasm::engine::{Limiter, missing_imports};
 use crate::wasm::trap;
 use crate::wasm::wasi::{self, Exit, WasiError};
 
-/// Why a module does not run on.
+/// Why a module stopped.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// It never began.
+    /// It was not started.
     Before(Failure),
-    /// What its code ended with.
+    /// The error with which its code ended.
     Running(wasmtime::Error),
 }
 
@@ -30,15 +30,15 @@ impl From<Failure> for Stopped {
 }
 
 impl From<WasiError> for Stopped {
-    fn from(trouble: WasiError) -> Stopped {
-        match trouble {
+    fn from(error: WasiError) -> Stopped {
+        match error {
             WasiError::End(error) => Stopped::Running(error),
             WasiError::Errno(errno) => Stopped::Running(wasmtime::format_err!("{errno:?}")),
         }
     }
 }
 
-/// Looks whether ecli has all that a module imports.
+/// Checks that ecli has all imports of a module.
 pub(super) fn check_imports(
     linker: &Linker<State>,
     store: &mut Store<State>,
@@ -60,7 +60,7 @@ pub(super) fn check_imports(
     )))
 }
 
-/// A module that cannot be linked, or whose very first code has failed.
+/// The failure of a module that cannot be linked, or whose start function has failed.
 pub(super) fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     if trap::has_run(&error) || error.is::<Exit>() {
         return Stopped::Running(error);
@@ -69,13 +69,13 @@ pub(super) fn not_linked(error: wasmtime::Error, name: &str) -> Stopped {
     Stopped::Before(Failure::new(exit_code::MODULE, error))
 }
 
-/// A module that cannot be started.
+/// The failure of a module that cannot be started.
 pub(super) fn no_start(name: &str) -> Failure {
     let error = anyhow!("`{name}` exports no function `_start` without parameters and results");
     Failure::new(exit_code::MODULE, error)
 }
 
-/// The exit code of a run, once everything is written.
+/// Writes the remaining output, and returns the exit code of the run.
 pub(super) fn of(
     result: Result<(), Stopped>,
     console: Console,
@@ -92,7 +92,7 @@ pub(super) fn of(
         (_, Some(End::Signal)) | (Ok(()), None) => Ok(0),
         (Err(Stopped::Before(failure)), None) => Err(failure),
         (Err(Stopped::Running(error)), None) => match error.downcast_ref::<Exit>() {
-            // As a shell sees it.
+            // Truncated as in a shell.
             Some(Exit(code)) => Ok((code & 0xff) as u8),
             None if interrupts.is_over() && error.downcast_ref() == Some(&Trap::Interrupt) => Ok(0),
             None => Err(failed(&error, name, limiter)),
@@ -102,7 +102,7 @@ pub(super) fn of(
     code
 }
 
-/// What a module failed with: where, and why.
+/// The failure of a module: the location and the cause.
 fn failed(error: &wasmtime::Error, name: &str, limiter: &Limiter) -> Failure {
     let cause = trap::cause(error, limiter.was_hit);
     let failure =
@@ -110,7 +110,7 @@ fn failed(error: &wasmtime::Error, name: &str, limiter: &Limiter) -> Failure {
     limiter.explain(failure.details(trap::frames(error).unwrap_or_default()))
 }
 
-/// Writes what is left, waiting for a slow reader until a signal comes.
+/// Writes the remaining output. It waits for a slow reader until a signal arrives.
 fn write_all(
     sink: &mut Sink,
     is_urgent: bool,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Signals, for a module that may not look at them. It is told once, where it waits; half a second
-//! later, or with the next signal, it is ended, wherever it is: running code looks at the engine's
-//! epoch.
+//! Signals for a module that may ignore them. The module is told once, when it waits. Half a second
+//! later, or with the next signal, it is ended wherever it is, because running code checks the
+//! engine's epoch.
 //!
-//! A thread reads the signals and makes two events of them, each of which stays once it has been.
+//! A thread reads the signals and turns them into two events, each of which stays set.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -17,10 +17,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use crate::os::timespec;
 use crate::sys::Signals;
 
-/// What a module has for its last words.
+/// How long a module may run after the first signal.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Something that has happened, or not yet.
+/// An event that happens at most once.
 #[derive(Debug)]
 struct Event {
     fd: OwnedFd,
@@ -35,7 +35,7 @@ impl Event {
 
     fn happen(&self) {
         self.has_been.store(true, Ordering::Release);
-        // There is room for one.
+        // The counter has room for it.
         let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
     }
 
@@ -46,17 +46,17 @@ impl Event {
 
 #[derive(Debug)]
 struct Shared {
-    /// The first signal.
+    /// The first signal has arrived.
     asked: Event,
     /// The module's time is over.
     over: Event,
-    /// There was a second signal.
+    /// Whether a second signal has arrived.
     is_urgent: AtomicBool,
-    /// The thread is not needed any more.
+    /// The thread has to stop.
     stop: Event,
 }
 
-/// What signals have come.
+/// Watches signals.
 #[derive(Debug)]
 pub(super) struct Interrupts {
     shared: Arc<Shared>,
@@ -64,10 +64,10 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Begins to watch; `end` makes running code look whether its time is over.
+    /// Starts watching; `end` makes running code check whether its time is over.
     ///
     /// # Errors
-    /// When the system has no room for a thread or a descriptor.
+    /// Returns an error if a thread or a descriptor cannot be created.
     pub(super) fn watch(
         signals: &Signals,
         end: impl Fn() + Send + 'static,
@@ -96,7 +96,7 @@ impl Interrupts {
         Ok(Interrupts { shared, thread: Some(thread) })
     }
 
-    /// Whether a signal has come.
+    /// Whether a signal has arrived.
     pub(super) fn has_come(&self) -> bool {
         self.shared.asked.has_been()
     }
@@ -106,26 +106,26 @@ impl Interrupts {
         self.shared.over.has_been()
     }
 
-    /// Whether there was a second signal.
+    /// Whether a second signal has arrived.
     pub(super) fn is_urgent(&self) -> bool {
         self.shared.is_urgent.load(Ordering::Acquire)
     }
 
-    /// To be polled for the first signal.
+    /// A descriptor that is readable after the first signal.
     pub(super) fn first(&self) -> BorrowedFd<'_> {
         self.shared.asked.fd.as_fd()
     }
 
-    /// To be polled for the end of the module's time.
+    /// A descriptor that is readable after the end of the module's time.
     pub(super) fn last(&self) -> BorrowedFd<'_> {
         self.shared.over.fd.as_fd()
     }
 
-    /// Reads no more signals: from now on they are somebody else's.
+    /// Stops reading signals, so that others can.
     pub(super) fn stop(&mut self) {
         self.shared.stop.happen();
         if let Some(thread) = self.thread.take() {
-            // It cannot panic, and its end is all that counts.
+            // The thread cannot panic, and its result does not matter.
             let _ = thread.join();
         }
     }
@@ -137,7 +137,7 @@ impl Drop for Interrupts {
     }
 }
 
-/// Waits for a signal; false where there was none in time, or `stop` came first.
+/// Waits for a signal. Returns false if the time is over or `stop` happened first.
 fn wait(signals: &Signals, stop: &Event, time: Option<Duration>) -> bool {
     let deadline = time.map(|time| Instant::now() + time);
     loop {
@@ -148,7 +148,7 @@ fn wait(signals: &Signals, stop: &Event, time: Option<Duration>) -> bool {
             Ok(0) => return false,
             Ok(_) => return fds[1].revents().is_empty() && !fds[0].revents().is_empty(),
             Err(rustix::io::Errno::INTR) => {}
-            // Without it the module could not be ended by a signal: better it ends now.
+            // If signals cannot be read, they could not end the module, so end it now.
             Err(_) => return true,
         }
     }

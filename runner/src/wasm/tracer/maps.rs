@@ -20,7 +20,7 @@ mod command {
     pub(super) const LOOK_UP_AND_DELETE: i32 = 21;
 }
 
-/// A number that is not one of the module's maps.
+/// The error for a number that is not one of the module's maps.
 const NO_MAP: i32 = -libc::EBADF;
 
 #[expect(clippy::too_many_arguments, reason = "the interface has so many")]
@@ -60,7 +60,7 @@ impl Ask {
             return Err(errno(libc::EBADF));
         }
         let key_size = map.key_size();
-        // The key is copied: it may lie inside of the value.
+        // Copy the key, because it may overlap the value.
         let read_key = |data: &mut [u8]| piece(data, self.key, key_size).map(|key| key.to_vec());
         let value_size = map.value_bytes();
         match self.command {
@@ -99,13 +99,13 @@ fn errno(number: i32) -> io::Error {
     io::Error::from_raw_os_error(number)
 }
 
-/// A piece of the module's memory.
+/// A range of the module's memory.
 fn piece(data: &mut [u8], at: u32, len: usize) -> io::Result<&mut [u8]> {
     memory::piece_mut(data, at, len).map_err(|_| errno(libc::EFAULT))
 }
 
-/// Whether what is written to a map's elements may be descriptors: the kernel would take a number for
-/// whatever ecli has open by it. Types that are not known here may be of that kind, too.
+/// Whether the values of a map type may be descriptors. The kernel would interpret a number as a
+/// descriptor of ecli. Unknown types may be of this kind, too.
 fn holds_descriptors(ty: MapType) -> bool {
     !matches!(
         ty,
@@ -128,8 +128,8 @@ fn holds_descriptors(ty: MapType) -> bool {
     )
 }
 
-/// Whether a map's elements are found by descriptors: of sockets, of files, of processes. A module
-/// has none of them.
+/// Whether the keys of a map type are descriptors of sockets, files or processes. A module has none
+/// of them.
 fn has_descriptors_as_keys(ty: MapType) -> bool {
     matches!(
         ty,
@@ -141,7 +141,7 @@ fn has_descriptors_as_keys(ty: MapType) -> bool {
     )
 }
 
-/// The descriptor that a module's number stands for, in the elements of a type of map.
+/// Translates a module's number to a descriptor, for the values of a map type.
 fn real(state: &State, ty: MapType, number: u32) -> io::Result<i32> {
     let fd = match ty {
         MapType::ArrayOfMaps | MapType::HashOfMaps => {
@@ -149,11 +149,12 @@ fn real(state: &State, ty: MapType, number: u32) -> io::Result<i32> {
             number.and_then(|number| state.objects.by_descriptor(number)).map(Map::as_fd)
         }
         MapType::CgroupArray => state.wasi.directory(number),
-        // An interface, or a size, is no descriptor; what can be one behind it has no room here.
+        // An interface index or a size is not a descriptor. The descriptor that may follow it does
+        // not fit the value.
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
             return i32::try_from(number).map_err(|_| errno(libc::EINVAL));
         }
-        // The module has none of them.
+        // A module has none of them.
         _ => None,
     };
     fd.map(|fd| fd.as_raw_fd()).ok_or_else(|| errno(libc::EBADF))

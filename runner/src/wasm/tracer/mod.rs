@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Modules that own their tracer: the BPF object is inside of the module, which loads it, attaches
-//! its programs, and shows what they find. They import from `wasm_bpf`, the interface of the
-//! wasm-bpf project, as part 2 of `runner/WASM.md` specifies it, and from WASI.
+//! Modules that load their own tracer: the BPF object is in the module, which loads it, attaches
+//! its programs, and prints what they find. They import from WASI and from `wasm_bpf`, the
+//! interface of the wasm-bpf project, which part 2 of `runner/WASM.md` specifies.
 
 mod buffer;
 mod calls;
@@ -31,31 +31,31 @@ use console::Console;
 use interrupts::Interrupts;
 use objects::Objects;
 
-/// The name that modules import from.
+/// The import module of the interface.
 pub(crate) const MODULE: &str = "wasm_bpf";
 
-/// Modules of TinyGo import `wasm_bpf_buffer_poll` from one of these, and export the callback by
-/// the other's name.
+/// TinyGo modules import `wasm_bpf_buffer_poll` from one of these modules, and export the callback
+/// under the other name.
 pub(crate) const WRAPPERS: [&str; 2] = ["callback-wrapper", "go-callback"];
 
-/// What a tracer's module is run with.
+/// How to run a tracer module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TracerPlan {
-    /// Its arguments, the first being the module's file name.
+    /// Its arguments; the first is the module's file name.
     pub arguments: Vec<String>,
-    /// A file instead of standard output.
+    /// The file for standard output.
     pub output: Option<PathBuf>,
     /// Its environment.
     pub environment: Vec<(String, String)>,
-    /// Directories whose files it may read.
+    /// Directories that it may read.
     pub directories: Vec<PathBuf>,
-    /// Its objects are loaded as they are, without counts of what their buffers lose.
+    /// Whether to load its objects unchanged, without counting losses.
     pub as_is: bool,
-    /// Bytes that the maps of an object may take.
+    /// The maximum number of bytes that the maps of an object may take.
     pub max_memory: Option<u64>,
 }
 
-/// What a module's host functions know.
+/// The data of a module's host functions.
 #[derive(Debug)]
 struct State {
     memory: Option<Memory>,
@@ -64,7 +64,7 @@ struct State {
     console: Console,
     objects: Objects,
     talk: Talk,
-    /// It was told that a record was cut.
+    /// Whether a truncated record has been reported.
     was_cut: bool,
 }
 
@@ -90,12 +90,12 @@ impl HasWasi for State {
     }
 }
 
-/// Runs a module to its end; its exit code, or 0 where a signal or the reader of the output ended
-/// it. `name` is what messages call it.
+/// Runs a module to its end. Returns its exit code, or 0 if a signal or a closed reader ended it.
+/// Messages refer to the module by `name`.
 ///
 /// # Errors
-/// When it cannot be run, or fails. What it had loaded is detached, and what it had written is
-/// written, in any case.
+/// Returns an error if it cannot run or fails. In any case, its programs are detached and its
+/// output is written.
 pub(crate) fn run(
     engine: &Engine,
     module: &Module,
@@ -132,7 +132,7 @@ fn start(store: &mut Store<State>, module: &Module, name: &str) -> Result<(), en
     let mut linker = Linker::new(module.engine());
     link(&mut linker).map_err(end::Stopped::Running)?;
     end::check_imports(&linker, store, module, name)?;
-    // An epoch that went on before the store was there would not be seen.
+    // An epoch change before the store existed would be missed.
     store.data_mut().console.check_end()?;
     let instance = linker.instantiate(&mut *store, module);
     let instance = instance.map_err(|error| end::not_linked(error, name))?;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! The objects of a module, by handle: each owns its maps, its links and its buffers, and is gone
-//! with all of them when it is closed.
+//! The objects of a module, by handle. Each object owns its maps, links and buffers, which are gone
+//! when it is closed.
 //!
-//! The numbers that a module gets for maps are not the system's: they count from [`FIRST`] on, are
-//! positive, none is given twice, and none is one of WASI's descriptors. A module can thus neither
-//! guess a map that is not its own, nor reach another one by the number of one it has closed; and
-//! where an element is itself a descriptor (a map of maps, a cgroup), the number is looked up here,
-//! and never handed to the kernel as it is.
+//! A module refers to maps by numbers that are not descriptors of this process. They count from
+//! [`FIRST`], none is used twice, and none is a descriptor of WASI. So a module can neither guess a
+//! map that is not its own nor reach another map by the number of a closed one. If an element is
+//! itself a descriptor (a map of maps, a cgroup), its number is translated here and never passed to
+//! the kernel.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,21 +25,21 @@ use crate::memory;
 use crate::sys::map::Map;
 use crate::talk::Talk;
 
-/// The first number that a map gets.
+/// The first number for a map.
 const FIRST: i32 = 1024;
 
-/// Objects that a module may have at once.
+/// The maximum number of open objects of a module.
 const MOST: usize = 64;
 
-/// What names the maps of data sections: they are found by any name before the point.
+/// The prefix of the maps for data sections. They are found by any name before the dot.
 const NAME: &str = "module";
 
-/// An object that the kernel has taken.
+/// A loaded object.
 #[derive(Debug)]
 struct Loaded {
-    // In this order they are dropped: attachments first.
+    // Dropped in this order: attachments first.
     attachments: Vec<Attachment>,
-    /// Buffers by the maps' names; none while one is being polled.
+    /// Buffers by map name; `None` while one is being polled.
     buffers: BTreeMap<String, Option<PolledBuffer>>,
     counters: Option<Rc<Counters>>,
     object: libbpf_rs::Object,
@@ -53,25 +53,25 @@ struct Descriptor {
     map: Map,
 }
 
-/// The objects.
+/// The objects of a module.
 #[derive(Debug)]
 pub(super) struct Objects {
     loaded: BTreeMap<u64, Loaded>,
     descriptors: BTreeMap<i32, Descriptor>,
     next_handle: u64,
     next_descriptor: i32,
-    /// Objects that were closed, to be compared.
+    /// The number of closed objects, which shows whether one was closed meanwhile.
     pub closed: u64,
-    /// What was taken and lost.
+    /// The counts of taken and lost records.
     pub tally: Tally,
-    /// Whether the programs are to count what they lose.
+    /// Whether programs count lost records.
     counts: bool,
-    /// Bytes that the maps of an object may take.
+    /// The maximum number of bytes that the maps of an object may take.
     max_memory: Option<u64>,
 }
 
 impl Objects {
-    /// None yet.
+    /// No objects.
     pub(super) fn new(counts: bool, max_memory: Option<u64>) -> Objects {
         Objects {
             loaded: BTreeMap::new(),
@@ -85,7 +85,7 @@ impl Objects {
         }
     }
 
-    /// Loads an object; its handle.
+    /// Loads an object. Returns its handle.
     pub(super) fn load(&mut self, bytes: &[u8], talk: &Talk) -> Result<u64, Failure> {
         if self.loaded.len() >= MOST {
             let error = anyhow::anyhow!("the module has {MOST} open objects, which is the limit");
@@ -96,7 +96,7 @@ impl Objects {
         let load = |bytes: &[u8]| {
             let mut opened = load::open(NAME, bytes)?;
             let pinned = opened.forget_pins();
-            // What others have pinned is not the module's.
+            // Maps that others have pinned are not the module's.
             if !pinned.is_empty() {
                 talk.warning(&format!("a module cannot pin maps: {}", pinned.join(", ")));
             }
@@ -109,8 +109,8 @@ impl Objects {
             talk.warning(warning);
         }
         let mut buffers = BTreeMap::new();
-        // Before anything is attached, so that no record comes too early. What cannot be opened is
-        // told when it is polled.
+        // Before programs are attached, so that no record is missed. An error is reported when the
+        // buffer is polled.
         for map in object.maps().filter(is_buffer) {
             if let Ok(buffer) = PolledBuffer::open(&map) {
                 buffers.insert(map.name().to_string_lossy().into_owned(), Some(buffer));
@@ -122,7 +122,7 @@ impl Objects {
         Ok(handle)
     }
 
-    /// Detaches an object's programs, and forgets it; false where there is none.
+    /// Detaches the programs of an object, and closes it. Returns false if there is no such object.
     pub(super) fn close(&mut self, handle: u64) -> bool {
         let Some(mut loaded) = self.loaded.remove(&handle) else { return false };
         self.descriptors.retain(|_, descriptor| descriptor.handle != handle);
@@ -139,14 +139,14 @@ impl Objects {
         true
     }
 
-    /// Closes all.
+    /// Closes all objects.
     pub(super) fn close_all(&mut self) {
         while let Some(handle) = self.loaded.keys().next().copied() {
             self.close(handle);
         }
     }
 
-    /// Attaches a program of an object, to the target that the module names.
+    /// Attaches a program of an object to the target that the module names.
     pub(super) fn attach(
         &mut self,
         handle: u64,
@@ -182,10 +182,10 @@ impl Objects {
         Ok(())
     }
 
-    /// The number of a map of an object; none where there is no such map.
+    /// Returns the number of a map; `None` if the object has no such map.
     pub(super) fn map(&mut self, handle: u64, name: &str) -> Option<i32> {
         let loaded = self.loaded.get(&handle)?;
-        // Whatever stands before the point: the object's name, in the programs' own loaders.
+        // Any prefix is accepted: native loaders use the object's name.
         let section = name.find('.').map(|point| &name[point..]);
         let is_it = |map: &libbpf_rs::Map<'_>| *map.name() == *name;
         let is_section = |map: &libbpf_rs::Map<'_>| {
@@ -209,21 +209,21 @@ impl Objects {
         Some(number)
     }
 
-    /// Whether there is such an object.
+    /// Whether the object exists.
     pub(super) fn has(&self, handle: u64) -> bool {
         self.loaded.contains_key(&handle)
     }
 
-    /// The map of a number.
+    /// The map with a number.
     pub(super) fn by_descriptor(&self, descriptor: i32) -> Option<&Map> {
         self.descriptors.get(&descriptor).map(|descriptor| &descriptor.map)
     }
 
-    /// Takes a buffer out, to be polled.
+    /// Takes a buffer out for polling.
     ///
     /// # Errors
-    /// `EBADF` where the object has no such map, `EINVAL` where it is no buffer, `EBUSY` while it is
-    /// being polled.
+    /// Returns `EBADF` if the object has no such map, `EINVAL` if it is not a buffer, and `EBUSY`
+    /// while it is being polled.
     pub(super) fn take_buffer(&mut self, handle: u64, descriptor: i32) -> io::Result<Polled> {
         let errno = io::Error::from_raw_os_error;
         let known = self.descriptors.get(&descriptor).filter(|known| known.handle == handle);
@@ -241,7 +241,7 @@ impl Objects {
         Ok(Polled { handle, name, counters: loaded.counters.clone(), buffer })
     }
 
-    /// Puts a buffer back; where its object was closed meanwhile, it is gone, too.
+    /// Returns a buffer after polling. If its object was closed meanwhile, the buffer is dropped.
     pub(super) fn put_back(&mut self, polled: Polled, talk: &Talk) {
         let Polled { handle, name, counters, buffer } = polled;
         if let Some(counters) = &counters {
@@ -258,9 +258,9 @@ impl Objects {
 /// Why a program is not attached.
 #[derive(Debug)]
 pub(super) struct AttachFailure {
-    /// A number of Linux, for the module.
+    /// An error number for the module, as in errno(3).
     pub errno: i32,
-    /// What the user sees.
+    /// The failure to show.
     pub failure: Failure,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `wasm_bpf_buffer_poll`: waits for records of a buffer, and hands every record that was there then
-//! to the module.
+//! `wasm_bpf_buffer_poll`: waits for records of a buffer, and passes every record that is there to
+//! the module.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,32 +14,32 @@ use super::console::Woken;
 use crate::wasm::memory;
 use crate::wasm::wasi::{Errno, WasiError};
 
-/// Polls that may wait for nothing, and find nothing, before the next one sleeps a little: a module
-/// that does nothing else would burn a CPU.
+/// The number of polls with timeout 0 that may find nothing before the next one sleeps. A module
+/// that does nothing else would keep a CPU busy.
 const IDLE: u32 = 16;
 
-/// How long it sleeps, and how long a poll whose first record is not ready yet.
+/// How long such a poll sleeps, and how long a poll waits for a record that is not submitted yet.
 const NAP: Duration = Duration::from_millis(1);
 
-/// What a module asks for.
+/// The arguments of a poll.
 pub(super) struct Ask {
     /// The object.
     pub handle: u64,
     /// The module's number of the map.
     pub descriptor: i32,
-    /// What records are handed to.
+    /// The function that receives records.
     pub callback: Callback,
-    /// What the module wants back with each.
+    /// A value for the callback.
     pub context: u32,
-    /// Where each is put.
+    /// The address for a record.
     pub data: u32,
-    /// Bytes there.
+    /// The size of that memory in bytes.
     pub size: i32,
-    /// Milliseconds to wait; for ever where it is negative.
+    /// Milliseconds to wait; negative waits forever.
     pub timeout: i32,
 }
 
-/// Why no records are handed over, or no more.
+/// Why no more records are passed.
 enum Stop {
     /// The poll returns this.
     With(i32),
@@ -48,8 +48,8 @@ enum Stop {
 }
 
 impl From<WasiError> for Stop {
-    fn from(trouble: WasiError) -> Stop {
-        match trouble {
+    fn from(error: WasiError) -> Stop {
+        match error {
             WasiError::Errno(errno @ Errno::Interrupted) => Stop::With(-i32::from(errno as u16)),
             WasiError::Errno(_) => Stop::With(-libc::EIO),
             WasiError::End(error) => Stop::End(error),
@@ -63,9 +63,9 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Waits, and hands over. What it returns is 0, or what a callback returned below that, or an
-/// error's negative number. They are Linux's, as libbpf gives them, but for EINTR: the one that
-/// modules look at, and what their C library calls by that name is WASI's number.
+/// Waits for records and passes them to the module. Returns 0, a negative result of a callback, or
+/// a negative error number. These numbers are Linux's, as libbpf returns them, except EINTR, which
+/// modules check: there, their C library has WASI's number.
 pub(super) fn poll(caller: &mut Caller<'_, State>, ask: Ask) -> Result<i32, wasmtime::Error> {
     let memory = memory::of(caller)?;
     let Ok(size) = u32::try_from(ask.size) else { return Ok(-libc::EINVAL) };
@@ -117,12 +117,12 @@ fn wait(state: &mut State, buffer: &mut PolledBuffer, timeout: i32) -> Result<()
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let woken = console.wait_for(&[buffer.fd()], left)?;
-        // What programs throw away wakes, too: the time may be over though something always comes.
+        // Discarded records wake, too, so the time may be over although each wait finds something.
         let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if buffer.begin()? || woken == Woken::TimedOut || is_over {
             return Ok(());
         }
-        // The first record is not submitted yet, or all were thrown away.
+        // The first record is not submitted yet, or all records were discarded.
         console.nap(&[], NAP)?;
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a module's buffers brought and lost, told when the run ends, as for packages.
+//! The counts of a module's buffers, reported when the run ends, as for packages.
 
 use super::buffer::PolledBuffer;
 use crate::instrument::Counters;
@@ -11,16 +11,16 @@ use crate::talk::Talk;
 pub(super) struct Tally {
     taken: u64,
     lost: u64,
-    /// Buffers that were polled.
+    /// The number of buffers that were polled.
     buffers: usize,
-    /// Nobody counts what one of them lost.
+    /// Whether the losses of some buffer are not counted.
     is_uncertain: bool,
     is_incomplete: bool,
-    was_told: bool,
+    was_reported: bool,
 }
 
 impl Tally {
-    /// Adds a buffer that is not read any more. Those that the module never asked for do not count.
+    /// Adds a buffer that is no longer read. Buffers that the module never polled do not count.
     pub(super) fn add(&mut self, name: &str, buffer: &PolledBuffer, counters: Option<&Counters>) {
         if !buffer.was_polled {
             return;
@@ -33,23 +33,23 @@ impl Tally {
         }
     }
 
-    /// Adds what concerns an object as a whole.
+    /// Adds the counts of a whole object.
     pub(super) fn add_object(&mut self, counters: &Counters) {
         self.lost += counters.lost_somewhere();
         self.is_incomplete |= counters.is_incomplete();
     }
 
-    /// Tells of the first loss while it happens.
+    /// Reports the first loss when it happens.
     pub(super) fn look(&mut self, name: &str, counters: &Counters, talk: &Talk) {
-        if !self.was_told && counters.lost(name) > 0 {
-            self.was_told = true;
+        if !self.was_reported && counters.lost(name) > 0 {
+            self.was_reported = true;
             talk.warning(&format!(
                 "the buffer `{name}` is full: some records are lost, and counted"
             ));
         }
     }
 
-    /// Tells what there was.
+    /// Reports the counts.
     pub(super) fn close(&self, talk: &Talk) {
         if self.buffers == 0 {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Modules without a tracer: how they end, and what of the interface they cannot misuse. What needs
-//! the kernel is in tests/.
+//! Tests of modules without a tracer: how they end, and that they cannot misuse the interface.
+//! Tests that need the kernel are in tests/.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::*;
 use crate::failure::exit_code;
 use crate::wasm::engine::Limits;
 
-/// What is imported, for the texts below.
+/// The imports for the modules below.
 const IMPORTS: &str = r#"
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -32,7 +32,7 @@ const IMPORTS: &str = r#"
   (elem (i32.const 1) $ignore $other)
 "#;
 
-/// A sleep of an hour: a subscription at 0, which is all zeros but for the time.
+/// A sleep of one hour: a subscription at 0, which is zero except for the time.
 const AN_HOUR: &str = r"
   (func $an_hour
     (i64.store (i32.const 24) (i64.const 3600000000000))
@@ -60,7 +60,7 @@ fn run_code(functions: &str) -> Result<u8, Failure> {
     run_text(&format!("(module {IMPORTS} {functions})"), &signals(0).0, &TracerPlan::default())
 }
 
-/// What a function answers, below zero: the exit code shows it.
+/// The negative result of a function, which becomes the exit code.
 fn answer(call: &str) -> i32 {
     let code = run_code(&format!(
         "(func (export \"_start\") (call $exit (i32.sub (i32.const 0) {call})))"
@@ -130,7 +130,7 @@ fn output_goes_to_the_file() {
     assert_eq!(run_text(&text, &signals(0).0, &plan).unwrap_err().exit_code(), exit_code::OUTPUT);
 }
 
-/// Runs a module while signals come: its exit code, and how long it ran.
+/// Runs a module while signals arrive. Returns its exit code, and how long it ran.
 fn interrupted(functions: &str, come: u32) -> (u8, Duration) {
     let begin = Instant::now();
     let text = format!("(module {IMPORTS} {AN_HOUR} {functions})");
@@ -218,7 +218,7 @@ fn polls_that_make_no_sense() {
     assert_eq!(answer(&poll(1, 0, -1)), -libc::EINVAL);
     assert_eq!(answer(&poll(1, 65530, 7)), -libc::EFAULT);
     assert_eq!(answer(&poll(1, -1, i32::MAX)), -libc::EFAULT);
-    // A null, another type, outside of the table.
+    // A null entry, another type, an index outside of the table.
     for callback in [0, 2, 4, -1] {
         let text = format!("(func (export \"_start\") (drop {}))", poll(callback, 0, 64));
         let failure = run_code(&text).unwrap_err();

@@ -9,7 +9,7 @@ use super::files::File;
 use super::place::{self, Pieces};
 use super::{Answer, Errno, HasWasi, MODULE, Output, number};
 
-/// Rights, by their bits.
+/// The bits of rights.
 mod right {
     pub(super) const READ: u64 = 1 << 1;
     pub(super) const SEEK: u64 = 1 << 2;
@@ -21,17 +21,17 @@ mod right {
     pub(super) const STAT_PATH: u64 = 1 << 18;
     pub(super) const STAT: u64 = 1 << 21;
     pub(super) const POLL: u64 = 1 << 27;
-    /// What can be done with a file.
+    /// The rights for a file.
     pub(super) const FILE: u64 = READ | SEEK | TELL | STAT | POLL;
-    /// What can be done with a directory.
+    /// The rights for a directory.
     pub(super) const DIRECTORY: u64 = OPEN | LIST | READ_LINK | STAT_PATH | STAT;
 }
 
-/// The right without which nothing is changed. Libraries ask for others of that kind (times, sizes)
-/// for files that they only read: those are left out.
+/// Any of these rights makes an open fail. Libraries request others that change files (times,
+/// sizes) even if they only read them; those are ignored.
 pub(super) const CHANGING: u64 = right::WRITE;
 
-/// A file's type, as WASI counts them.
+/// The number of a file type in WASI.
 pub(super) fn type_number(ty: FileType) -> u8 {
     match ty {
         FileType::BlockDevice => 1,
@@ -44,7 +44,7 @@ pub(super) fn type_number(ty: FileType) -> u8 {
     }
 }
 
-/// What streams are, whatever they are: libraries then write line by line.
+/// The file type of all streams. Libraries then write line by line.
 const TERMINAL: u8 = 2;
 
 pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
@@ -92,7 +92,7 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
     linker.func_wrap(MODULE, "fd_filestat_get", |mut caller: In<'_, T>, fd: u32, to: u32| {
         number(stat(&mut caller, fd, to))
     })?;
-    // Advice may be passed over, and what is not written needs no sync.
+    // Advice may be ignored, and nothing is written that needs a sync.
     linker.func_wrap(
         MODULE,
         "fd_advise",
@@ -142,7 +142,7 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
     Ok(())
 }
 
-/// Answers that do not depend on what a descriptor stands for.
+/// Returns a result that does not depend on the kind of descriptor.
 fn known<T: HasWasi>(caller: &mut Caller<'_, T>, fd: u32, answer: Option<Errno>) -> u32 {
     match caller.data_mut().wasi().files.get(fd) {
         Ok(_) => answer.map_or(0, |errno| errno as u32),
@@ -179,7 +179,7 @@ fn read_on<T: HasWasi>(
     let pieces = Pieces::read(data, vectors, count)?;
     let count = match store.wasi().files.get(fd)? {
         File::Input => {
-            // A second read could wait for what the first did not need.
+            // Only the first read may wait, because it may already return enough.
             let mut is_first = true;
             pieces.each(data, |piece| match std::mem::take(&mut is_first) {
                 true => store.streams().read(piece),
@@ -268,7 +268,7 @@ fn stat<T: HasWasi>(caller: &mut Caller<'_, T>, fd: u32, to: u32) -> Answer<()> 
     place::put(data, to, &bytes)
 }
 
-/// What is known of a file, as WASI lays it out.
+/// Encodes the attributes of a file as WASI lays them out.
 #[allow(clippy::unnecessary_cast, reason = "the numbers' types differ by architecture")]
 pub(super) fn stat_bytes(stat: &Stat) -> [u8; 64] {
     let time = |seconds: i64, nanoseconds: u64| {

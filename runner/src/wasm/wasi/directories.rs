@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! Calls on paths and directories. What would change something is refused.
+//! Calls on paths and directories. Calls that would change something are refused.
 
 use rustix::fs::{Dir, fstat};
 use wasmtime::{Caller, Linker};
 
 use super::descriptors::{CHANGING, stat_bytes, type_number};
-use super::files::{File, Wish, below};
+use super::files::{File, How, below};
 use super::{Answer, Errno, HasWasi, MODULE, number, place};
 
-/// A lookup flag: a symbolic link at the end of the path is followed.
+/// A lookup flag: follow a symbolic link at the end of the path.
 const FOLLOW: u32 = 1;
 
-/// What a file is opened for, by its bits.
+/// The bits of open flags.
 mod open {
     pub(super) const CREATE: u32 = 1;
     pub(super) const DIRECTORY: u32 = 2;
@@ -22,7 +22,7 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
     type In<'a, T> = Caller<'a, T>;
     linker.func_wrap(MODULE, "fd_prestat_get", |mut caller: In<'_, T>, fd: u32, to: u32| {
         number(given(&mut caller, fd, |data, name| {
-            // A tag, 0 for directories, then the name's length.
+            // A tag, 0 for directories; then the length of the name.
             place::put32(data, to, 0)?;
             place::put32(data, to.saturating_add(4), name.len() as u32)
         }))
@@ -57,10 +57,10 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
          _inherited: u64,
          _flags: u32,
          to: u32| {
-            let wish =
-                Wish { is_directory: how & open::DIRECTORY != 0, follows: lookup & FOLLOW != 0 };
             let changes = how & (open::CREATE | open::TRUNCATE) != 0 || rights & CHANGING != 0;
-            number(open(&mut caller, fd, (path, len), wish, changes, to))
+            let how =
+                How { is_directory: how & open::DIRECTORY != 0, follows: lookup & FOLLOW != 0 };
+            number(open(&mut caller, fd, (path, len), how, changes, to))
         },
     )?;
     linker.func_wrap(
@@ -126,7 +126,7 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
     Ok(())
 }
 
-/// Tells the name of a directory that was given.
+/// Passes the name of a preopened directory to `tell`.
 fn given<T: HasWasi>(
     caller: &mut Caller<'_, T>,
     fd: u32,
@@ -143,7 +143,7 @@ fn open<T: HasWasi>(
     caller: &mut Caller<'_, T>,
     fd: u32,
     (path, len): (u32, u32),
-    wish: Wish,
+    how: How,
     changes: bool,
     to: u32,
 ) -> Answer<()> {
@@ -153,7 +153,7 @@ fn open<T: HasWasi>(
     if changes {
         return Err(Errno::NotCapable.into());
     }
-    let opened = files.open(fd, place::text(data, path, len)?, wish)?;
+    let opened = files.open(fd, place::text(data, path, len)?, how)?;
     place::put32(data, to, opened)
 }
 
@@ -165,9 +165,9 @@ fn stat<T: HasWasi>(
     to: u32,
 ) -> Answer<()> {
     let (data, store) = place::split(caller)?;
-    let wish = Wish { is_directory: false, follows };
+    let how = How { is_directory: false, follows };
     let directory = store.wasi().files.directory(fd)?;
-    let file = below(directory, place::text(data, path, len)?, wish)?;
+    let file = below(directory, place::text(data, path, len)?, how)?;
     place::put(data, to, &stat_bytes(&fstat(&file)?))
 }
 
@@ -179,9 +179,9 @@ fn read_link<T: HasWasi>(
     done: u32,
 ) -> Answer<()> {
     let (data, store) = place::split(caller)?;
-    let wish = Wish { is_directory: false, follows: false };
+    let how = How { is_directory: false, follows: false };
     let directory = store.wasi().files.directory(fd)?;
-    let link = below(directory, place::text(data, path, len)?, wish)?;
+    let link = below(directory, place::text(data, path, len)?, how)?;
     let target = rustix::fs::readlinkat(link, "", Vec::new())?;
     let target = target.to_bytes();
     let target = &target[..target.len().min(room as usize)];
@@ -189,8 +189,8 @@ fn read_link<T: HasWasi>(
     place::put32(data, done, target.len() as u32)
 }
 
-/// Writes as many entries as there is room for, the last one perhaps cut: its reader then sees that
-/// the room was full, and calls again. Cookies are the kernel's own.
+/// Writes as many entries as fit. The last one may be truncated; the reader then sees that the
+/// buffer is full, and calls again. Cookies are the kernel's.
 fn list<T: HasWasi>(
     caller: &mut Caller<'_, T>,
     fd: u32,
@@ -200,7 +200,7 @@ fn list<T: HasWasi>(
 ) -> Answer<()> {
     let (data, store) = place::split(caller)?;
     let room = place::at(data, to, len)?;
-    // Another descriptor than the module's: it has a position of its own.
+    // A new descriptor, because its position must be independent of the module's.
     let mut directory = Dir::read_from(store.wasi().files.directory(fd)?)?;
     if cookie != 0 {
         directory.seek(i64::try_from(cookie).map_err(|_| Errno::Invalid)?)?;

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! Error numbers as WASI preview 1 counts them: they are not Linux's.
+//! Error numbers of WASI preview 1, which differ from Linux's.
 
-/// Why a call was refused.
+/// Why a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Errno {
-    /// The kernel does not let this user.
+    /// Permission denied by the kernel.
     Access = 2,
-    /// Nothing is there now.
+    /// Nothing is available now.
     Again = 6,
-    /// No such descriptor, or one for something else.
+    /// No such descriptor, or one of another kind.
     BadDescriptor = 8,
-    /// In use.
+    /// The resource is in use.
     Busy = 10,
-    /// A place outside of the module's memory.
+    /// An address outside of the module's memory.
     Fault = 21,
-    /// A text is no UTF-8.
+    /// A text is not UTF-8.
     IllegalText = 25,
-    /// A signal came.
+    /// A signal arrived.
     Interrupted = 27,
-    /// An argument makes no sense.
+    /// An argument is not valid.
     Invalid = 28,
-    /// The device failed.
+    /// An input or output error.
     Io = 29,
-    /// A directory is not read as a file.
+    /// A directory cannot be read as a file.
     IsDirectory = 31,
     /// Too many symbolic links.
     Loop = 32,
@@ -33,21 +33,21 @@ pub(crate) enum Errno {
     NameTooLong = 37,
     /// There is no such file.
     NoEntry = 44,
-    /// No memory.
+    /// Out of memory.
     NoMemory = 48,
-    /// There is no such function.
+    /// No such function.
     NoSystem = 52,
-    /// It is no directory.
+    /// Not a directory.
     NotDirectory = 54,
-    /// Not this way.
+    /// Not supported.
     NotSupported = 58,
     /// A number is too large.
     Overflow = 61,
-    /// It is not allowed.
+    /// Not allowed.
     Permission = 63,
-    /// It has no position.
+    /// The descriptor has no position.
     Seek = 70,
-    /// The module was not given the right.
+    /// The module does not have the right.
     NotCapable = 76,
 }
 
@@ -73,7 +73,7 @@ impl From<rustix::io::Errno> for Errno {
             Linux::OVERFLOW => Errno::Overflow,
             Linux::PERM => Errno::Permission,
             Linux::SPIPE => Errno::Seek,
-            // The path would have left its directory.
+            // The path leads out of its directory.
             Linux::XDEV => Errno::NotCapable,
             _ => Errno::Io,
         }

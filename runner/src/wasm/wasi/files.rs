@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A module's descriptors, and what it may do with each. Files are opened below directories that
-//! were given, for reading; the kernel sees to it that no path leads out of them
-//! (`RESOLVE_BENEATH`).
+//! A module's descriptors and their rights. Files are opened for reading, below directories that
+//! the user passed; the kernel prevents paths that lead out of them (`RESOLVE_BENEATH`).
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -14,42 +13,43 @@ use super::{Answer, Errno, Output};
 use crate::failure::{Failure, exit_code};
 use crate::os;
 
-/// Files that a module may have open.
+/// The maximum number of open files of a module.
 const MOST: usize = 256;
 
-/// The kernel says so when a directory was renamed while `..` was looked up: it is tried again.
+/// The number of attempts if the kernel asks to try again because a directory was renamed during a
+/// lookup of `..`.
 const TRIES: usize = 16;
 
-/// What a descriptor stands for.
+/// What a descriptor refers to.
 #[derive(Debug)]
 pub(super) enum File {
     /// Standard input.
     Input,
-    /// Standard output, or error.
+    /// Standard output or standard error.
     Output(Output),
-    /// A directory that was given, by its name.
+    /// A preopened directory, with its name.
     Given(OwnedFd, String),
-    /// A directory below.
+    /// A directory below one of them.
     Directory(OwnedFd),
     /// A regular file.
     Regular(OwnedFd),
 }
 
-/// The descriptors.
+/// The descriptors of a module.
 #[derive(Debug)]
 pub(super) struct Files(BTreeMap<u32, File>);
 
-/// What a file is opened for.
+/// How to open a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wish {
-    /// It must be a directory.
+pub(super) struct How {
+    /// Whether it must be a directory.
     pub is_directory: bool,
-    /// A symbolic link at the end of the path is followed.
+    /// Whether to follow a symbolic link at the end of the path.
     pub follows: bool,
 }
 
 impl Files {
-    /// The three streams, and directories.
+    /// The three streams, and preopened directories.
     pub(super) fn with(directories: &[PathBuf]) -> Result<Files, Failure> {
         let streams = [File::Input, File::Output(Output::Stdout), File::Output(Output::Stderr)];
         let mut files: Vec<File> = streams.into();
@@ -64,12 +64,12 @@ impl Files {
         Ok(Files((0..).zip(files).collect()))
     }
 
-    /// What a descriptor stands for.
+    /// What a descriptor refers to.
     pub(super) fn get(&self, descriptor: u32) -> Answer<&File> {
         Ok(self.0.get(&descriptor).ok_or(Errno::BadDescriptor)?)
     }
 
-    /// A regular file.
+    /// The descriptor of a regular file.
     pub(super) fn regular(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
         match self.get(descriptor)? {
             File::Regular(file) => Ok(file.as_fd()),
@@ -78,7 +78,7 @@ impl Files {
         }
     }
 
-    /// A directory.
+    /// The descriptor of a directory.
     pub(super) fn directory(&self, descriptor: u32) -> Answer<BorrowedFd<'_>> {
         match self.get(descriptor)? {
             File::Given(file, _) | File::Directory(file) => Ok(file.as_fd()),
@@ -86,13 +86,13 @@ impl Files {
         }
     }
 
-    /// Closes it.
+    /// Closes a descriptor.
     pub(super) fn close(&mut self, descriptor: u32) -> Answer<()> {
         self.0.remove(&descriptor).ok_or(Errno::BadDescriptor)?;
         Ok(())
     }
 
-    /// Gives it another number, whose file is closed.
+    /// Moves a descriptor to another number, whose file is closed.
     pub(super) fn renumber(&mut self, from: u32, to: u32) -> Answer<()> {
         self.get(to)?;
         let file = self.0.remove(&from).ok_or(Errno::BadDescriptor)?;
@@ -100,14 +100,14 @@ impl Files {
         Ok(())
     }
 
-    /// Opens a file below a directory, and gives it a number.
-    pub(super) fn open(&mut self, directory: u32, path: &str, wish: Wish) -> Answer<u32> {
+    /// Opens a file below a directory, and returns its descriptor.
+    pub(super) fn open(&mut self, directory: u32, path: &str, how: How) -> Answer<u32> {
         if self.0.len() >= MOST {
             return Err(Errno::TooManyFiles.into());
         }
-        // To open a device does something by itself, and to read a pipe may wait without an end:
-        // what it is comes first.
-        let found = below(self.directory(directory)?, path, wish)?;
+        // Opening a device may have effects, and opening a pipe may wait forever, so check the type
+        // first.
+        let found = below(self.directory(directory)?, path, how)?;
         let open = || os::reopen(found.as_fd(), OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK);
         let file = match FileType::from_raw_mode(fstat(&found)?.st_mode) {
             FileType::Directory => File::Directory(open()?),
@@ -115,7 +115,7 @@ impl Files {
             FileType::Symlink => return Err(Errno::Loop.into()),
             _ => return Err(Errno::Access.into()),
         };
-        // The streams' numbers stay theirs, even when they are closed.
+        // The numbers of the streams are not reused.
         let free = (3..).find(|number| !self.0.contains_key(number));
         let free = free.ok_or(Errno::TooManyFiles)?;
         self.0.insert(free, file);
@@ -123,11 +123,11 @@ impl Files {
     }
 }
 
-/// Finds a file below a directory, of any kind, to be asked about, not to be read.
-pub(super) fn below(directory: BorrowedFd<'_>, path: &str, wish: Wish) -> Answer<OwnedFd> {
+/// Finds a file of any type below a directory, without opening it for reading.
+pub(super) fn below(directory: BorrowedFd<'_>, path: &str, how: How) -> Answer<OwnedFd> {
     let mut flags = OFlags::CLOEXEC | OFlags::PATH;
-    flags.set(OFlags::DIRECTORY, wish.is_directory);
-    flags.set(OFlags::NOFOLLOW, !wish.follows);
+    flags.set(OFlags::DIRECTORY, how.is_directory);
+    flags.set(OFlags::NOFOLLOW, !how.follows);
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..TRIES {
         match openat2(directory, path, flags, Mode::empty(), resolve) {
@@ -146,20 +146,21 @@ mod tests {
 
     #[test]
     fn only_files_and_directories_are_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-        std::fs::create_dir(folder.path().join("inner")).unwrap();
-        std::fs::write(folder.path().join("file"), "text").unwrap();
-        std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
-        let mut files = Files::with(&[folder.path().to_owned()]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let _socket =
+            std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+        std::fs::create_dir(directory.path().join("inner")).unwrap();
+        std::fs::write(directory.path().join("file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", directory.path().join("link")).unwrap();
+        let mut files = Files::with(&[directory.path().to_owned()]).unwrap();
         let mut open = |path: &str, follows| {
-            let wish = Wish { is_directory: false, follows };
-            files.open(3, path, wish).map_err(|trouble| match trouble {
+            let how = How { is_directory: false, follows };
+            files.open(3, path, how).map_err(|error| match error {
                 WasiError::Errno(errno) => errno,
                 WasiError::End(error) => panic!("{error}"),
             })
         };
-        // To open it would fail: it is not tried.
+        // Opening it would fail, so it is not tried.
         assert_eq!(open("socket", true), Err(Errno::Access));
         assert_eq!(open("link", false), Err(Errno::Loop));
         assert_eq!(open("../", true), Err(Errno::NotCapable));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! WASI preview 1, `wasi_snapshot_preview1`: what modules have of a system.
+//! WASI preview 1, `wasi_snapshot_preview1`: the system as modules see it.
 //!
-//! It is our own because the library for it, wasmtime-wasi, brings an asynchronous runtime whose
-//! sleeps and writes our signals could not wake, and whose output would go past [`crate::sink`].
-//! All functions are there, so that every module links; what a module was not given is refused by
-//! an error number. Where its output goes, and how it waits, its owner says: [`Streams`].
+//! This is our own implementation. The library for it, wasmtime-wasi, needs an asynchronous runtime
+//! whose sleeps and writes our signals cannot interrupt, and its output would bypass
+//! `output/sink.rs`. All functions exist, so every module links; calls beyond a module's rights
+//! return an error number. The owner of a module implements its output and its waits: [`Streams`].
 
 mod descriptors;
 mod directories;
@@ -27,75 +27,76 @@ use files::Files;
 
 pub(crate) use errno::Errno;
 
-/// The name that modules import from.
+/// The import module of these functions.
 pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 
-/// What a module has of a system: its arguments, its environment, its files.
+/// A module's view of the system: its arguments, environment and files.
 #[derive(Debug)]
 pub(crate) struct Wasi {
     arguments: Vec<String>,
-    /// `NAME=VALUE` each.
+    /// Each is `NAME=VALUE`.
     environment: Vec<String>,
     files: Files,
 }
 
-/// Where a module's output goes.
+/// An output stream of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     /// Data.
     Stdout,
-    /// Talk.
+    /// Messages.
     Stderr,
 }
 
-/// Why a call does not do what it was asked for.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum WasiError {
-    /// The module is told.
+    /// The module receives this error number.
     Errno(Errno),
     /// The module is ended.
     End(wasmtime::Error),
 }
 
-/// What calls answer.
+/// The result of a call.
 pub(crate) type Answer<T> = Result<T, WasiError>;
 
-/// How a module speaks and waits.
+/// The output and waits of a module.
 pub(crate) trait Streams {
-    /// Takes output: of `bytes`, which are not empty, as many as it says, at least one.
+    /// Writes `bytes`, which is not empty. Returns how many were accepted, at least one.
     fn write(&mut self, to: Output, bytes: &[u8]) -> Answer<usize>;
 
-    /// Reads standard input, waiting for it; 0 at its end.
+    /// Reads standard input, waiting for it. Returns 0 at its end.
     fn read(&mut self, room: &mut [u8]) -> Answer<usize> {
         let _ = room;
         Ok(0)
     }
 
-    /// Waits for a time, without one for ever; with `input` at most until standard input has
-    /// something, or has ended. Tells whether it has. [`Errno::Interrupted`] ends a sleep early.
+    /// Waits for a time, or forever if `time` is `None`. With `input`, it waits at most until
+    /// standard input is readable or has ended. Returns whether it is. [`Errno::Interrupted`] ends
+    /// a sleep early.
     fn wait(&mut self, time: Option<Duration>, input: bool) -> Answer<bool>;
 }
 
-/// What the data of a store has for WASI.
+/// Data of a store with WASI.
 pub(crate) trait HasWasi: Guest + 'static {
-    /// What the module has of a system.
+    /// The module's view of the system.
     fn wasi(&mut self) -> &mut Wasi;
 
-    /// How it speaks and waits.
+    /// Its streams.
     fn streams(&mut self) -> &mut dyn Streams;
 }
 
-/// A module has ended itself, with a code.
+/// A module has exited with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the module has ended itself with code {0}")]
 pub(crate) struct Exit(pub u32);
 
 impl Wasi {
-    /// What is given to a module: arguments, the first being its name, variables, and directories
-    /// whose files it may read.
+    /// Makes a module's view of the system: arguments (the first is its name), environment
+    /// variables, and directories that it may read.
     ///
     /// # Errors
-    /// When a directory cannot be opened.
+    /// Returns an error if a directory cannot be opened.
     pub(crate) fn new(
         arguments: Vec<String>,
         environment: &[(String, String)],
@@ -105,7 +106,7 @@ impl Wasi {
         Ok(Wasi { arguments, environment: environment.collect(), files: Files::with(directories)? })
     }
 
-    /// A directory that the module has opened, for the kernel.
+    /// The descriptor of a directory that the module has opened.
     #[must_use]
     pub(crate) fn directory(&self, descriptor: u32) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.files.directory(descriptor).ok()
@@ -139,7 +140,7 @@ impl From<BadText> for WasiError {
     }
 }
 
-/// What the module gets: 0, or the error's number.
+/// The result for the module: 0, or an error number.
 fn number(answer: Answer<()>) -> Result<u32, wasmtime::Error> {
     match answer {
         Ok(()) => Ok(0),
@@ -151,7 +152,7 @@ fn number(answer: Answer<()>) -> Result<u32, wasmtime::Error> {
 /// Adds all functions to a linker.
 ///
 /// # Errors
-/// When one is there already.
+/// Returns an error if a function is already defined.
 pub(crate) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
     system::link(linker)?;
     descriptors::link(linker)?;

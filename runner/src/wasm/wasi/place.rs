@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Places in a module's memory, while the data of its store is at hand, too.
+//! Reads and writes a module's memory while the data of its store is accessible, too.
 
 use wasmtime::Caller;
 
 use super::{Answer, HasWasi, WasiError};
 use crate::wasm::memory;
 
-/// A module's memory and its store's data.
+/// Splits a caller into the module's memory and its store's data.
 pub(super) fn split<'c, T: HasWasi>(
     caller: &'c mut Caller<'_, T>,
 ) -> Answer<(&'c mut [u8], &'c mut T)> {
@@ -14,59 +14,59 @@ pub(super) fn split<'c, T: HasWasi>(
     Ok(memory.data_and_store_mut(caller))
 }
 
-/// Bytes at a place.
+/// Bytes at an address.
 pub(super) fn at(data: &mut [u8], at: u32, len: u32) -> Answer<&mut [u8]> {
     Ok(memory::piece_mut(data, at, len as usize)?)
 }
 
-/// A text.
+/// A text at an address.
 pub(super) fn text(data: &mut [u8], place: u32, len: u32) -> Answer<&str> {
     let bytes = at(data, place, len)?;
     Ok(std::str::from_utf8(bytes).map_err(|_| memory::BadText::NotUtf8(place))?)
 }
 
-/// Writes bytes.
+/// Writes bytes at an address.
 pub(super) fn put(data: &mut [u8], place: u32, bytes: &[u8]) -> Answer<()> {
     at(data, place, bytes.len() as u32)?.copy_from_slice(bytes);
     Ok(())
 }
 
-/// Writes a number of 4 bytes.
+/// Writes a 4-byte number.
 pub(super) fn put32(data: &mut [u8], place: u32, number: u32) -> Answer<()> {
     put(data, place, &number.to_le_bytes())
 }
 
-/// Writes a number of 8 bytes.
+/// Writes an 8-byte number.
 pub(super) fn put64(data: &mut [u8], place: u32, number: u64) -> Answer<()> {
     put(data, place, &number.to_le_bytes())
 }
 
-/// The number of 4 bytes at an offset of a piece of memory that is long enough.
+/// Reads a 4-byte number at an offset of memory that is long enough.
 pub(super) fn get32(bytes: &[u8], offset: usize) -> u32 {
     let bytes = bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u32::from_le_bytes)
 }
 
-/// The number of 8 bytes at an offset of a piece of memory that is long enough.
+/// Reads an 8-byte number at an offset of memory that is long enough.
 pub(super) fn get64(bytes: &[u8], offset: usize) -> u64 {
     let bytes = bytes.get(offset..offset + 8).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, u64::from_le_bytes)
 }
 
-/// Pieces of memory that are read or written as one.
+/// A list of buffers (iovec) that are read or written together.
 #[derive(Debug)]
 pub(super) struct Pieces(Vec<(u32, u32)>);
 
-/// Pieces that are taken at once, as Linux has it.
+/// The maximum number of buffers in a list, as in Linux.
 const MOST_PIECES: u32 = 1024;
 
-/// Bytes that are taken at once. A module's pieces may lie over each other, and be much more than
-/// its memory: it calls again for the rest.
+/// The maximum number of bytes in a list. Buffers may overlap, so a list can be much larger than
+/// the memory; a module calls again for the rest.
 const MOST_BYTES: u32 = 1 << 20;
 
 impl Pieces {
-    /// Reads where they are, and looks whether they are inside of the memory. They are not empty,
-    /// and together not too long.
+    /// Reads a list and checks that its buffers are in the memory. Removes empty buffers, and
+    /// truncates the list to the maximum size.
     pub(super) fn read(data: &mut [u8], vectors: u32, count: u32) -> Answer<Pieces> {
         if count > MOST_PIECES {
             return Err(super::Errno::Invalid.into());
@@ -86,8 +86,9 @@ impl Pieces {
         Ok(Pieces(pieces))
     }
 
-    /// Hands one after the other to `each`, which says how much it has done, until one is not done
-    /// wholly. What was done before an error counts, and hides it.
+    /// Passes the buffers to `each`, which returns how many bytes it handled, until one is not
+    /// handled completely. If bytes were handled before an error, they count and the error is
+    /// dropped.
     pub(super) fn each(
         &self,
         data: &mut [u8],
@@ -103,7 +104,7 @@ impl Pieces {
                     }
                 }
                 Err(WasiError::Errno(_)) if done > 0 => break,
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             }
         }
         Ok(done)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `poll_oneoff`: sleeps, and waits for standard input. Output can always be written, and files can
-//! always be read: a write waits by itself where it has to.
+//! `poll_oneoff`: sleeps, and waits for standard input. Output is always reported as writable, and
+//! files as readable; a write waits itself if necessary.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::system::clock;
 use super::{Answer, Errno, HasWasi, Output, WasiError, place};
 use crate::os::nanoseconds;
 
-/// Bytes of a subscription, and of an event.
+/// Size of a subscription, and of an event, in bytes.
 const SUBSCRIPTION: u32 = 48;
 const EVENT: u32 = 32;
 
-/// Subscriptions that are looked at.
+/// The maximum number of subscriptions.
 const MOST: u32 = 4096;
 
-/// Flag of a clock: the time is one of the clock, not one from now on.
+/// A flag of a clock subscription: the time is absolute.
 const ABSOLUTE: u16 = 1;
 
 #[derive(Debug)]
@@ -29,13 +29,13 @@ enum Kind {
     Write,
 }
 
-/// What is waited for.
+/// A subscription.
 struct Subscription {
     user: u64,
     kind: Kind,
-    /// What is known without waiting: it has happened, or makes no sense.
+    /// The result, if it is known without waiting: it has happened, or is not valid.
     answer: Option<Result<(), Errno>>,
-    /// The time until a clock rings.
+    /// The time until a clock expires.
     left: Option<Duration>,
 }
 
@@ -75,7 +75,7 @@ fn wait<T: HasWasi>(waiting: &mut [Subscription], store: &mut T) -> Answer<()> {
         return Ok(());
     }
     let has_come = match store.streams().wait(time, has_input) {
-        // Libraries take a sleep that fails for an error (Rust's panics): it was a short one.
+        // Libraries treat a failed sleep as an error (Rust's panics), so report a shorter sleep.
         Err(WasiError::Errno(Errno::Interrupted)) if first.is_some() => false,
         answer => answer?,
     };
@@ -124,7 +124,7 @@ impl Subscription {
             }
         };
         let left = left.map(Duration::from_nanos);
-        // A clock that has rung, beside others that have happened.
+        // A clock that has expired is reported together with others that have happened.
         let answer = answer.or_else(|| left.is_some_and(|left| left.is_zero()).then_some(Ok(())));
         Subscription { user: place::get64(bytes, 0), kind, answer, left }
     }
@@ -139,7 +139,7 @@ impl Subscription {
             Kind::Read => 1,
             Kind::Write => 2,
         };
-        // How much can be read is not known: some.
+        // The number of readable bytes is not known; report one.
         event[16..24].copy_from_slice(&u64::from(!matches!(self.kind, Kind::Clock)).to_le_bytes());
         event
     }

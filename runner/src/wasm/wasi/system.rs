@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Arguments, environment, clocks, random numbers, the end; and sockets, which there are none of.
+//! Arguments, environment, clocks, random numbers, exit; and sockets, which do not exist.
 
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use wasmtime::{Caller, Linker};
@@ -7,7 +7,7 @@ use wasmtime::{Caller, Linker};
 use super::{Answer, Errno, Exit, HasWasi, MODULE, number, place};
 use crate::os::nanoseconds;
 
-/// Bytes of random numbers that are made at once.
+/// The maximum number of random bytes per call.
 const RANDOM: usize = 1 << 20;
 
 pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::Error> {
@@ -65,7 +65,7 @@ pub(super) fn link<T: HasWasi>(linker: &mut Linker<T>) -> Result<(), wasmtime::E
     Ok(())
 }
 
-/// Writes texts behind each other, each with a zero, and where each begins.
+/// Writes zero-terminated texts one after the other, and a list of their addresses.
 fn texts_of<T: HasWasi>(
     caller: &mut Caller<'_, T>,
     texts: fn(&super::Wasi) -> &Vec<String>,
@@ -77,7 +77,7 @@ fn texts_of<T: HasWasi>(
     for text in texts(store.wasi()) {
         place::put32(data, list, to)?;
         place::put(data, to, text.as_bytes())?;
-        // What is written is inside of the memory: its end is a number of 32 bits, or just none.
+        // The written bytes are in the memory, so an end that overflows is never used.
         to = to.saturating_add(text.len() as u32);
         place::put(data, to, &[0])?;
         to = to.saturating_add(1);
@@ -98,7 +98,7 @@ fn sizes<T: HasWasi>(
     place::put32(data, size, texts.iter().map(|text| text.len() as u32 + 1).sum())
 }
 
-/// A clock by WASI's number.
+/// A clock by its number in WASI.
 pub(super) fn clock(id: u32) -> Option<ClockId> {
     match id {
         0 => Some(ClockId::Realtime),

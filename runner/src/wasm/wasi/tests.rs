@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Calls as a module makes them, on a memory that the tests can see.
+//! Tests of calls, made as a module makes them, on memory that the tests can access.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use wasmtime::{Config, Engine, Linker, Memory, MemoryType, Module, Store, WasmPa
 
 use super::*;
 
-/// A store's data that remembers what a module says.
+/// Data of a store that records what a module writes.
 #[derive(Debug)]
 struct Test {
     memory: Option<Memory>,
@@ -18,7 +18,7 @@ struct Test {
     stderr: Vec<u8>,
     stdin: Vec<u8>,
     waits: Vec<(Option<Duration>, bool)>,
-    /// A signal comes at the next wait.
+    /// Whether a signal arrives at the next wait.
     is_interrupted: bool,
 }
 
@@ -63,7 +63,7 @@ impl Streams for Test {
     }
 }
 
-/// A page of memory, and the functions: what a module sees.
+/// A page of memory, and the functions, as a module sees them.
 struct Fake {
     store: Store<Test>,
     linker: Linker<Test>,
@@ -122,7 +122,7 @@ impl Fake {
         place::get64(self.get(at, 8), 0)
     }
 
-    /// Opens a file of the first directory; the errno, and the descriptor.
+    /// Opens a file of the first directory. Returns the error number and the descriptor.
     fn open(&mut self, path: &str, how: u32, rights: u64) -> (u32, u32) {
         self.put(0, path.as_bytes());
         let parameters = (3u32, 1u32, 0u32, path.len() as u32, how, rights, 0u64, 0u32, 512u32);
@@ -203,7 +203,7 @@ fn arguments_and_environment() {
     assert_eq!((guest.get32(0), guest.get32(4)), (1, 4));
     assert_eq!(guest.call("environ_get", (16u32, 100u32)), OK);
     assert_eq!(guest.get(100, 4), b"A=b\0");
-    // The last text ends outside of the memory; the list does.
+    // The end of the last text, or of the list, is outside of the memory.
     for place in [(16, 65530u32), (65532, 0), (u32::MAX, u32::MAX)] {
         assert_eq!(guest.call("args_get", place), Errno::Fault as u32);
     }
@@ -355,7 +355,8 @@ fn directories_are_listed_in_pieces() {
     assert_eq!(found, names);
 }
 
-/// Writes subscriptions at 0; what `poll_oneoff` answers, and the events' users, errnos and kinds.
+/// Writes subscriptions at 0. Returns the result of `poll_oneoff`, and user data, error and kind of
+/// each event.
 fn poll(guest: &mut Fake, wanted: &[(u64, Wanted)]) -> (u32, Vec<(u64, u16, u8)>) {
     for (number, (user, wanted)) in wanted.iter().enumerate() {
         let mut bytes = [0; 48];
@@ -394,13 +395,13 @@ fn sleeps_and_waits() {
     let sleep = (7, Wanted::Clock(1, 2_000_000));
     assert_eq!(poll(&mut guest, &[sleep]), (OK, vec![(7, 0, 0)]));
     assert_eq!(guest.store.data().waits, [(Some(Duration::from_millis(2)), false)]);
-    // The sooner of two clocks; input that there is none of.
+    // The sooner of two clocks; no input.
     let wanted = [(1, Wanted::Read(0)), (2, Wanted::Clock(1, 9)), (3, Wanted::Clock(0, 5))];
     assert_eq!(poll(&mut guest, &wanted), (OK, vec![(3, 0, 0)]));
     assert_eq!(guest.store.data().waits[1], (Some(Duration::from_nanos(5)), true));
     guest.store.data_mut().stdin = b"x".into();
     assert_eq!(poll(&mut guest, &wanted), (OK, vec![(1, 0, 1)]));
-    // Output is always ready; what is wrong is told as an event.
+    // Output is always ready; an invalid subscription is reported as an event.
     let bad = Errno::BadDescriptor as u16;
     let wanted = [(1, Wanted::Write(1)), (2, Wanted::Read(9)), (3, Wanted::Clock(1, 9))];
     assert_eq!(poll(&mut guest, &wanted), (OK, vec![(1, 0, 2), (2, bad, 1)]));

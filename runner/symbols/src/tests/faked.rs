@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Processes that are files in a folder like /proc: what no real one does in time, and libraries.
+//! Tests with faked processes, which are files in a directory like /proc, for what real ones do not
+//! do in time; and with libraries.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -15,7 +16,7 @@ use super::super::processes::FRESH;
 use super::super::*;
 use super::{landmark_address, shown, skipped};
 
-/// A process that is but files: `stat`, `maps`, and a root folder.
+/// A process that consists of files: `stat`, `maps`, and a root directory.
 struct Faked {
     dir: TempDir,
 }
@@ -50,7 +51,7 @@ impl Faked {
     }
 }
 
-/// A line of maps that has all of a file at `BASE`.
+/// A line of maps with a whole file at `BASE`.
 fn map_of(file: &Path) -> String {
     let data = fs::metadata(file).unwrap();
     let (device, inode) = (data.dev(), data.ino());
@@ -59,10 +60,12 @@ fn map_of(file: &Path) -> String {
     format!("{BASE:x}-{end:x} r-xp 0 {major:x}:{minor:x} {inode}   {}\n", file.display())
 }
 
-/// A function of a library: the library's path, and where the function is in it.
+/// A function of a library: the library's path, and the function's offset in it.
 fn library_function(library: &str, function: &str) -> Option<(PathBuf, u64)> {
-    let folders = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib", "/lib"];
-    let path = folders.iter().map(|dir| Path::new(dir).join(library)).find(|path| path.exists())?;
+    let directories =
+        ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib", "/lib"];
+    let path =
+        directories.iter().map(|dir| Path::new(dir).join(library)).find(|path| path.exists())?;
     let path = path.canonicalize().ok()?;
     let mut elf = Elf::new(&path);
     elf.debug_syms = false;
@@ -86,7 +89,7 @@ fn a_number_that_is_used_again_gives_no_wrong_names() {
     let mut symbols = faked.symbols();
     faked.is((100, 1), &map_of(&exe));
     assert!(is_landmark(&shown(&mut symbols, 7, place)));
-    // A zombie, and then none: the names stay.
+    // A zombie, and then no process: the names stay.
     faked.is((100, 0), "");
     std::thread::sleep(FRESH);
     assert!(is_landmark(&shown(&mut symbols, 7, place)));
@@ -94,7 +97,7 @@ fn a_number_that_is_used_again_gives_no_wrong_names() {
     fs::remove_file(faked.file("maps")).unwrap();
     std::thread::sleep(FRESH);
     assert!(is_landmark(&shown(&mut symbols, 7, place)));
-    // Another process of that number, which has made code there.
+    // Another process with that ID, which has generated code there.
     let made = format!("{BASE:x}-{:x} rwxp 00000000 00:00 0 \n", BASE + (1 << 32));
     faked.is((200, 1), &made);
     std::thread::sleep(FRESH);
@@ -104,7 +107,7 @@ fn a_number_that_is_used_again_gives_no_wrong_names() {
     faked.is((200, 2), &map_of(&exe));
     std::thread::sleep(FRESH);
     assert!(is_landmark(&shown(&mut symbols, 7, place)));
-    // One that ended before it could be looked at.
+    // A process that ended before it was inspected.
     faked.is((300, 0), "");
     std::thread::sleep(FRESH);
     assert_eq!(shown(&mut symbols, 7, place), format!("{:#x}", place.address()));
@@ -132,7 +135,7 @@ fn a_file_that_was_written_anew_has_no_names() {
     let faked = Faked::new(Path::new("/"));
     let mut symbols = faked.symbols();
     faked.is((100, 1), &map_of(&copy));
-    // A stripped library has its dynamic symbols left.
+    // A stripped library still has its dynamic symbols.
     let text = shown(&mut symbols, 7, CodeAddress::Exact(BASE + offset + 3));
     assert!(text.ends_with("malloc+0x3 [libc.so]"), "{text}");
     fs::File::options().append(true).open(&copy).unwrap().set_len(4096).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Names of the kernel, of this program's own code, and of children that ended.
+//! Tests with names of the kernel, of this program, and of children that have ended.
 
 mod faked;
 
@@ -123,7 +123,7 @@ fn the_vdso() {
     assert!(frames.iter().any(|frames| is_clock(&frames[0])));
 }
 
-/// Not a test of its own: tells where a function is, and waits, for a test that runs it.
+/// Not a test: prints the address of a function and waits, for a test that runs it.
 #[test]
 fn child() {
     if std::env::var_os("BPFPACK_TEST_CHILD").is_some() {
@@ -132,7 +132,7 @@ fn child() {
     }
 }
 
-/// Runs `program`, a copy of this one; has `meanwhile` look at it, and waits for its end.
+/// Runs `program`, a copy of this one, calls `meanwhile` for it, and waits for its end.
 fn run_child(program: &Path, meanwhile: impl FnOnce(u32)) -> (u32, CodeAddress) {
     let mut child = Command::new(program)
         .args(["--exact", "tests::child", "--nocapture"])
@@ -162,7 +162,7 @@ fn a_process_that_ended_keeps_its_names() {
     assert!(text.starts_with(name), "{text}");
     std::thread::sleep(FRESH);
     assert_eq!(shown(&mut symbols, pid, place), text);
-    // Who was never looked at has no names; nothing fails.
+    // A process that was never inspected has no names, and nothing fails.
     assert!(!shown(&mut Engine::new(false), pid, place).contains("landmark"));
 }
 

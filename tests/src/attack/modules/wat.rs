@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! Hostile modules as text: host functions called with any numbers, traps, loops, recursion, growth,
-//! floods of output, and modules that are large in each way that a module can be.
+//! Hostile modules as text: calls of host functions with any numbers, traps, loops, recursion,
+//! growth, floods of output, and modules that are large in every way.
 
 use std::fmt::Write as _;
 
 use super::super::random::Random;
 use super::super::texts;
 
-/// A host function: its module, its name, its parameters, of which `l` is one of 64 bits, and its result.
+/// A host function: its module, its name, its parameters (`l` is 64 bits), and its result.
 pub(super) type Function = (&'static str, &'static str, &'static str, &'static str);
 
-/// What post-processors import.
+/// Functions that post-processors import.
 pub(super) const POST: [Function; 21] = [
     ("bpfpack", "emit", "iiii", ""),
     ("bpfpack", "rows", "iii", ""),
@@ -35,7 +35,7 @@ pub(super) const POST: [Function; 21] = [
     ("env", "abort", "iiii", ""),
 ];
 
-/// What tracers import.
+/// Functions that tracers import.
 pub(super) const TRACER: [Function; 6] = [
     ("wasm_bpf", "wasm_load_bpf_object", "ii", "l"),
     ("wasm_bpf", "wasm_close_bpf_object", "l", "i"),
@@ -45,7 +45,7 @@ pub(super) const TRACER: [Function; 6] = [
     ("wasm_bpf", "wasm_bpf_buffer_poll", "liiiiii", "i"),
 ];
 
-/// What all import of WASI.
+/// Functions of WASI that all import.
 pub(super) const WASI: [Function; 18] = [
     ("wasi_snapshot_preview1", "args_get", "ii", "i"),
     ("wasi_snapshot_preview1", "args_sizes_get", "ii", "i"),
@@ -67,13 +67,13 @@ pub(super) const WASI: [Function; 18] = [
     ("wasi_snapshot_preview1", "proc_exit", "i", ""),
 ];
 
-/// Codes that modules end with: none of Rust's runtime among them.
+/// Exit codes of modules; none of them is of Rust's runtime.
 pub(super) const CODES: [i32; 5] = [0, 1, 42, 77, 255];
 
-/// Where texts stand in a module's memory: that many bytes each.
+/// The distance of texts in a module's memory, in bytes.
 const PLACE: usize = 256;
 
-/// Texts that host functions look for, and hostile ones.
+/// Texts that host functions look up, and hostile ones.
 fn data(random: &mut Random) -> (String, usize) {
     let mut all: Vec<Vec<u8>> = [
         "samples",
@@ -119,18 +119,18 @@ fn data(random: &mut Random) -> (String, usize) {
     (text, count)
 }
 
-/// Where a module's object stands.
+/// The address of a module's object.
 pub(super) const OBJECT: usize = 1 << 16;
 
-/// Writes functions that call others.
+/// Generates functions that call others.
 struct Calls<'r> {
     random: &'r mut Random,
     functions: Vec<Function>,
     texts: usize,
     pages: usize,
-    /// Bytes of an object at [`OBJECT`].
+    /// Size of the object at [`OBJECT`] in bytes.
     object: usize,
-    /// Whether most of what it does is wrong; else some of it, so that the rest is reached.
+    /// Whether most calls are invalid; otherwise only some are, so that the rest is reached.
     is_wild: bool,
 }
 
@@ -156,7 +156,7 @@ impl Calls<'_> {
         for ty in parameters.chars() {
             let number = self.number();
             let _ = match ty {
-                // A handle that the module has, or any number.
+                // A handle of the module, or any number.
                 'l' if self.random.one_in(2) => write!(text, "(global.get $handle)"),
                 'l' => write!(text, "(i64.const {number})"),
                 _ if self.random.one_in(12) => write!(text, "(global.get $found)"),
@@ -170,7 +170,7 @@ impl Calls<'_> {
         }
     }
 
-    /// A statement.
+    /// Generates a statement.
     fn statement(&mut self, depth: usize) -> String {
         let any = self.random.below(self.functions.len());
         let most = if self.is_wild { 30 } else { 150 };
@@ -216,7 +216,7 @@ impl Calls<'_> {
     }
 }
 
-/// The beginning: imports, memory, a table, functions that recur and grow.
+/// The beginning: imports, memory, a table, and functions that recurse and grow.
 fn head(calls: &Calls<'_>, data: &str) -> String {
     let mut text = String::from("(module (type $nothing (func))\n");
     for (at, (from, name, parameters, result)) in calls.functions.iter().enumerate() {
@@ -253,7 +253,7 @@ fn head(calls: &Calls<'_>, data: &str) -> String {
     text
 }
 
-/// A post-processor that calls host functions with any numbers, in each function that it has.
+/// A post-processor that calls host functions with any numbers, in each of its functions.
 pub(super) fn post(random: &mut Random) -> String {
     let (data, texts) = data(random);
     let pages = random.between(4, 32);
@@ -261,7 +261,7 @@ pub(super) fn post(random: &mut Random) -> String {
     let is_wild = random.one_in(3);
     let mut calls = Calls { random, functions, texts, pages, object: 0, is_wild };
     let mut text = head(&calls, &data);
-    // Mostly what works, so that the rest is reached.
+    // Usually valid, so that the rest is reached.
     let alloc = match calls.random.below(6) {
         0 => format!("(i32.const {})", calls.number() as i32),
         1 => format!("{} (i32.const {OBJECT})", calls.statement(0)),
@@ -309,7 +309,7 @@ pub(super) fn tracer(random: &mut Random, object: &[u8], programs: &[String]) ->
     let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
     let _ = writeln!(text, "(data (i32.const {OBJECT}) \"{bytes}\")");
     let mut body = String::from("(local $n0 i64) (local $n1 i64)\n");
-    // Mostly an object that is loaded, and programs that are attached.
+    // Usually, the object is loaded and programs are attached.
     if !calls.random.one_in(8) {
         let _ = writeln!(
             body,
@@ -338,7 +338,7 @@ pub(super) fn tracer(random: &mut Random, object: &[u8], programs: &[String]) ->
     text
 }
 
-/// A tracer that attaches programs to the interface `lo`, and then does nothing for ever.
+/// A tracer that attaches programs to the interface `lo`, and then loops forever.
 pub(super) fn attaching(object: &[u8], programs: &[&str]) -> String {
     let bytes: String = object.iter().map(|byte| format!("\\{byte:02x}")).collect();
     let mut text = format!(
@@ -364,7 +364,7 @@ pub(super) fn attaching(object: &[u8], programs: &[&str]) -> String {
     text + "(loop $l (br $l)))" + &names + ")"
 }
 
-/// A module that is large in one way. What it exports is a post-processor.
+/// A post-processor that is large in one way.
 pub(super) fn large(random: &mut Random) -> String {
     let count = 1usize << random.between(4, 16);
     let good = "(memory (export \"memory\") 4)

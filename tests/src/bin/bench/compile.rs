@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! ecc beside clang alone, with and without its cache.
+//! Compares ecc with clang alone, with and without its cache.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::{milliseconds, path};
 
 const ROUNDS: usize = 15;
 
-/// ecc beside clang alone, with and without its cache.
+/// Compares ecc with clang alone, with and without its cache.
 pub(crate) fn compile() -> Result<()> {
     println!("compile: ecc beside `clang -O2 -g -target bpf -c`, {ROUNDS} rounds\n");
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86" };
@@ -32,11 +32,11 @@ pub(crate) fn compile() -> Result<()> {
         let edit = || -> Result<()> {
             let text = std::fs::read_to_string(&source)?;
             std::fs::write(&source, text + "// edited\n")?;
-            // ecc does not trust a file that changed in this very moment.
+            // ecc does not trust a file that changed just now.
             std::thread::sleep(Duration::from_millis(50));
             Ok(())
         };
-        // The first run puts the headers where clang alone finds them, too.
+        // The first run extracts the headers, which clang alone uses, too.
         timed(ecc())?;
         let headers = std::fs::read_dir(cache.join("bpfpack"))?
             .flatten()

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The two that show the records of `tests/fixtures/flood.bpf.c`: ecli, and the bare consumer with
-//! the same object.
+//! The consumers of `tests/fixtures/flood.bpf.c`: ecli, and the bare consumer with the same object.
 
 use std::path::PathBuf;
 use std::process::ChildStdout;
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::path;
 
-/// Who shows the records.
+/// A consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     Bare,
@@ -23,10 +22,10 @@ pub(crate) enum Who {
     Other,
 }
 
-/// Names the other ecli that this one is compared with.
+/// The environment variable with the path of the other ecli.
 pub(crate) const OTHER: &str = "BPFPACK_BENCH_OTHER";
 
-/// The other ecli, if one is named.
+/// The other ecli, if there is one.
 pub(crate) fn other() -> Option<PathBuf> {
     std::env::var_os(OTHER).map(PathBuf::from)
 }
@@ -34,7 +33,7 @@ pub(crate) fn other() -> Option<PathBuf> {
 impl Who {
     pub(crate) const BOTH: [Who; 2] = [Who::Bare, Who::Ecli];
 
-    /// The program that is `ecli` for it.
+    /// The `ecli` program of this consumer.
     pub(crate) fn ecli(self) -> Result<PathBuf> {
         if self == Who::Other { other().context(OTHER) } else { Ok(program("ecli")) }
     }
@@ -72,15 +71,15 @@ impl Flood {
     }
 }
 
-/// One that shows records, attached.
+/// A running consumer with attached programs.
 pub(crate) struct Consumer {
     running: Running,
-    /// What it had used when it was attached.
+    /// The CPU time until it was attached.
     start: Duration,
 }
 
 impl Consumer {
-    /// Starts it for the records of one thread, `burst` for each of its calls.
+    /// Starts a consumer for the records of one thread, `burst` for each of its calls.
     pub(crate) fn start(
         who: Who,
         flood: &Flood,
@@ -108,7 +107,7 @@ impl Consumer {
         Consumer::of(Running::tracing(program, &args))
     }
 
-    /// One that runs already, and is attached.
+    /// A consumer that runs already and is attached.
     pub(crate) fn of(running: Running) -> Result<Consumer> {
         let start = cpu_of(running.pid())?;
         Ok(Consumer { running, start })
@@ -122,12 +121,12 @@ impl Consumer {
         self.running.take_stdout()
     }
 
-    /// The CPU time it has used since it was attached.
+    /// The CPU time since it was attached.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         Ok(cpu_of(self.running.pid())? - self.start)
     }
 
-    /// Ends it as Ctrl-C does; returns what it said on stderr.
+    /// Ends it like Ctrl-C. Returns its standard error.
     pub(crate) fn end(self) -> Result<String> {
         let outcome = self.running.interrupt();
         ensure!(outcome.code == 0, "it ended with {}: {}", outcome.code, outcome.stderr);

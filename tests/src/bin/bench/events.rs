@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! More records than can be shown: how many lines come out of a pipe, and what one costs. A thread
-//! on a CPU of its own makes them; another one reads the pipe, and does no more than count lines.
+//! More records than can be shown: how many lines come out of a pipe, and what each costs. A thread
+//! on its own CPU makes them; another thread reads the pipe, and only counts lines.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::ChildStdout;
@@ -15,26 +15,26 @@ use crate::consumer::{Consumer, Flood, Who};
 use crate::median;
 
 const ROUNDS: usize = 5;
-/// Calls of a round, and records of a call: over two million records a second on a CPU of its own,
-/// which is more than the bare consumer can show.
+/// Calls per round, and records per call: more than two million records per second on their own
+/// CPU, which is more than the bare consumer can show.
 const CALLS: u64 = 1_000_000;
 const BURST: u64 = 4;
 const EVENTS: u64 = CALLS * BURST;
-/// A consumer that has shown nothing for this long has shown all.
+/// If a consumer has shown nothing for this time, it has shown everything.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// What a round came to.
+/// The result of a round.
 pub(crate) struct Round {
-    /// Records in a second, with or without room for them.
+    /// Records per second, including lost ones.
     produced: f64,
-    /// Records shown in a second, from the first call to the last line.
+    /// Records shown per second, from the first call to the last line.
     pub shown: f64,
     lines: u64,
-    /// CPU nanoseconds of a record that was shown.
+    /// CPU nanoseconds per shown record.
     pub cpu: f64,
 }
 
-/// Each size and format, ecli and the bare consumer by turns.
+/// Measures each size and format with ecli and the bare consumer in turn.
 pub(crate) fn events() -> Result<()> {
     println!(
         "events: {EVENTS} records as fast as they come, {BURST} for each system call, \
@@ -47,7 +47,7 @@ pub(crate) fn events() -> Result<()> {
             }
             let mut rounds = Vec::new();
             for round in 0..ROUNDS {
-                // Who goes first may find the machine in another state: each does in turn.
+                // The first one may find the machine in another state, so the order alternates.
                 rounds.push(if round % 2 == 0 {
                     let bare = once(Who::Bare, &flood, json, CALLS)?;
                     [bare, once(Who::Ecli, &flood, json, CALLS)?]
@@ -92,7 +92,7 @@ fn report(what: &str, rounds: &[[Round; 2]]) {
     );
 }
 
-/// One consumer for the records of so many calls.
+/// Measures one consumer with the records of some calls.
 pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Round> {
     let caller = Caller::start()?;
     let mut consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
@@ -110,7 +110,7 @@ pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Ro
     let cpu = consumer.cpu()?;
     let _ = consumer.end()?;
     let last = reader.join().ok().flatten().context("nothing was shown")?;
-    // Nothing may come at the end that was not there before it.
+    // Nothing new may be shown at the end.
     ensure!(lines.load(Ordering::Relaxed) == before, "{} shows records late", who.name());
     let lines = before - u64::from(!json);
     Ok(Round {
@@ -121,7 +121,7 @@ pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Ro
     })
 }
 
-/// Counts lines to the end; returns when the last bytes came.
+/// Counts lines to the end. Returns when the last bytes arrived.
 fn count(mut stdout: ChildStdout, lines: &AtomicU64) -> Option<Instant> {
     let mut bytes = vec![0; 1 << 16];
     let mut last = None;
@@ -135,8 +135,7 @@ fn count(mut stdout: ChildStdout, lines: &AtomicU64) -> Option<Instant> {
     last
 }
 
-/// One round that is not measured: each line must be whole and in order, and
-/// the counts exact.
+/// A round that is not measured: each line must be complete and in order, and the counts exact.
 fn check(who: Who, flood: &Flood, json: bool) -> Result<()> {
     let caller = Caller::start()?;
     let mut consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
@@ -147,13 +146,13 @@ fn check(who: Who, flood: &Flood, json: bool) -> Result<()> {
     let shown = reader.join().ok().context("the reader failed")??;
     let produced = EVENTS / 4;
     ensure!((1..=produced).contains(&shown), "{}: {shown} records were shown", who.name());
-    // The bare consumer reads the program's own count: what is taken for lost was produced.
+    // The bare consumer uses the program's own count, in which lost records are included.
     let counts = format!("{shown} of {produced} records");
     ensure!(who == Who::Ecli || said.contains(&counts), "not {counts}: {said}");
     Ok(())
 }
 
-/// Reads lines to the end; returns how many there were of records.
+/// Reads lines to the end. Returns the number of records.
 fn in_order(stdout: ChildStdout, json: bool) -> Result<u64> {
     let mut next = 0;
     let mut shown = 0;

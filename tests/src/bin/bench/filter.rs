@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a filter costs that keeps 1 record of 100, beside showing all: to look at a record has to be
-//! cheaper than to write it.
+//! The cost of a filter that keeps 1 of 100 records, compared with showing all: testing a record
+//! must be cheaper than formatting it.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::modules::{EVENTS, Round, read};
 
 const ROUNDS: usize = 31;
 
-/// All records, a number, a text, and a regular expression that is no plain text.
+/// All records, a number, a text, and a regular expression that is not a literal text.
 const FILTERS: [(&str, &str); 4] = [
     ("all", ""),
     ("number", "seq < {}"),
@@ -34,7 +34,7 @@ pub(crate) fn filter() -> Result<()> {
         };
         let mut rounds: Vec<Vec<Round>> = Vec::new();
         for round in 0..ROUNDS {
-            // Who goes first may find the machine in another state: each does in turn.
+            // The first one may find the machine in another state, so the order alternates.
             let mut found = Vec::new();
             for at in 0..FILTERS.len() {
                 let at = (at + round) % FILTERS.len();

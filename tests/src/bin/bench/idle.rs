@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a tracer costs that sees nothing, from when it is attached until it is ended.
+//! The cost of a tracer without events, from when it is attached until it is ended.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::consumer::{Consumer, Flood, Who};
 
 const TIME: Duration = Duration::from_secs(10);
 
-/// All of them at once: they do nothing, and so do not disturb each other.
+/// Runs all at once: they do nothing, so they do not disturb each other.
 pub(crate) fn idle() -> Result<()> {
     println!("idle: tracers without events, {} s, starting not counted\n", TIME.as_secs());
     let dir = scratch();
     let sampled = pack("tests/fixtures/edges.bpf.c", &dir);
     let flood = Flood::pack(false);
-    // No thread has the id 0.
+    // No thread has the ID 0.
     let of_records = |who| Consumer::start(who, &flood, false, 0, 1);
     let consumers = [
         ("ecli run, readings each second", Consumer::of(Running::ecli(&["run", &sampled]))?),
@@ -38,7 +38,7 @@ pub(crate) fn idle() -> Result<()> {
     Ok(())
 }
 
-/// How often a process has given the CPU away until now.
+/// The number of voluntary context switches of a process.
 fn sleeps_of(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! How long after an event its line can be read, where events are rare.
+//! How long after an event its line can be read, if events are rare.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::ChildStdout;
@@ -15,7 +15,7 @@ const ROUNDS: usize = 3;
 const EVENTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// From just before the system call until the line has been read.
+/// Measures the time from the system call until the line was read.
 pub(crate) fn latency() -> Result<()> {
     let events = ROUNDS * EVENTS;
     println!("latency: from a system call to its line, {events} events, one each 20 ms\n");
@@ -63,7 +63,7 @@ pub(crate) fn once(who: Who, flood: &Flood, json: bool, events: usize) -> Result
     Ok(arrivals.iter().zip(begins).map(|(arrival, begin)| *arrival - begin).collect())
 }
 
-/// When each line came, but for the header.
+/// When each line arrived, without the header.
 fn arrivals(stdout: ChildStdout) -> Vec<Instant> {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();

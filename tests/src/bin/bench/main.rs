@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `make bench`: ecli and ecc beside the least that could do the same, and beside the tools in C.
-//! Runs are interleaved, and medians compared as ratios: the machine's noise hits all alike.
+//! `make bench`: compares ecli and ecc with minimal programs that do the same, and with the tools
+//! in C. Runs are interleaved, and medians are compared as ratios, so that the machine's noise
+//! affects all alike.
 #![allow(clippy::print_stdout)]
 
 mod compile;
@@ -35,7 +36,7 @@ const PARTS: [(&str, Part); 9] = [
 
 fn main() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "the benchmarks load BPF programs: run as root");
-    // `bench compile` does that part alone.
+    // `bench compile` runs only that part.
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     for name in &wanted {
         let names = PARTS.map(|(name, _)| name);
@@ -53,14 +54,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The middle one; the larger of two.
+/// The median; the larger one of two.
 fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
     let mut values = values.to_vec();
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     values[values.len() / 2]
 }
 
-/// The median of times in milliseconds.
+/// The median of times, in milliseconds.
 fn milliseconds(times: Vec<Duration>) -> f64 {
     median(&times).as_secs_f64() * 1e3
 }

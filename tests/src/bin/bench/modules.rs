@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What a Wasm module costs: a filter that drops 99 of 100 records beside reading them all without
-//! a module, and what one of 150 KB adds to the start.
+//! The cost of a Wasm module: a filter that drops 99 of 100 records, compared with reading all
+//! records without a module; and what a module of 150 KB adds to the start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,19 +23,19 @@ const BURST: u64 = 4;
 /// Records of a round.
 pub(crate) const EVENTS: u64 = CALLS * BURST;
 
-/// Bytes of a module that is large.
+/// Size of a large module in bytes.
 const LARGE: usize = 150 << 10;
 
-/// What a round came to.
+/// The result of a round.
 pub(crate) struct Round {
-    /// Records that were read in a second.
+    /// Records read per second.
     pub(crate) read: f64,
     pub(crate) lost: f64,
-    /// CPU nanoseconds of a record.
+    /// CPU nanoseconds per record.
     pub(crate) cpu: f64,
 }
 
-/// Throughput, then start.
+/// Measures throughput, then start-up.
 pub(crate) fn modules() -> Result<()> {
     throughput()?;
     start()
@@ -97,7 +97,7 @@ pub(crate) fn compile(source: &str, dir: &Path) -> Result<PathBuf> {
     Ok(module)
 }
 
-/// Reads the records of so many calls, four each, with a filter or without.
+/// Reads the records of some calls, four each, with or without a filter.
 pub(crate) fn once(who: Who, flood: &Flood, filter: Option<&Path>, calls: u64) -> Result<Round> {
     let filter = filter.map(path);
     let mut options = vec!["-f", "raw"];
@@ -110,7 +110,7 @@ pub(crate) fn once(who: Who, flood: &Flood, filter: Option<&Path>, calls: u64) -
     Ok(round)
 }
 
-/// Reads so many records with these options, to /dev/null; how many were shown.
+/// Reads some records with these options to /dev/null. Returns how many were shown.
 pub(crate) fn read(who: Who, flood: &Flood, options: &[&str], events: u64) -> Result<(Round, f64)> {
     let caller = Caller::start()?;
     let mut args: Vec<String> = ["run", "-o", "/dev/null"].map(str::to_owned).into();
@@ -119,7 +119,7 @@ pub(crate) fn read(who: Who, flood: &Flood, options: &[&str], events: u64) -> Re
     let running = Running::tracing(who.ecli()?, &args);
     let before = cpu_of(running.pid())?;
     let time = caller.call(events / BURST);
-    // What is left is read within some milliseconds.
+    // The rest is read within some milliseconds.
     std::thread::sleep(Duration::from_millis(50));
     let cpu = cpu_of(running.pid())? - before;
     let outcome = running.interrupt();
@@ -179,7 +179,7 @@ fn start() -> Result<()> {
     )
 }
 
-/// A module of about so many bytes: functions with loops, loads and calls, as compilers make them.
+/// A module of about this size: functions with loops, loads and calls, like those of compilers.
 fn large_module(bytes: usize) -> String {
     let function = |at: usize| {
         let mut body = String::new();
@@ -202,7 +202,7 @@ fn large_module(bytes: usize) -> String {
                {call})\n"
         )
     };
-    // A function comes to about this many bytes.
+    // A function takes about this number of bytes.
     let count = bytes / 860;
     let functions: String = (0..count).map(function).collect();
     format!(

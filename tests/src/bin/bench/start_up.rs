@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From exec to the last link attached: ecli beside a bare loader and the tools in C.
+//! The time from exec to the last attached link: ecli compared with a bare loader and the tools in
+//! C.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,14 +15,14 @@ use crate::{milliseconds, path};
 
 const ROUNDS: usize = 41;
 
-/// A command line, and how many links it attaches.
+/// A command line, and the number of links that it attaches.
 pub(crate) struct Loader {
     pub name: &'static str,
     pub command: Vec<String>,
     pub links: usize,
 }
 
-/// From exec to the last link attached, and the peak memory.
+/// Measures the time from exec to the last attached link, and the peak memory.
 pub(crate) fn start_up() -> Result<()> {
     println!("start-up: from exec to all links attached, {ROUNDS} rounds, interleaved\n");
     let bare = path(&program("ecli").with_file_name("bare-libbpf"));
@@ -60,12 +61,12 @@ pub(crate) fn start_up() -> Result<()> {
     )
 }
 
-/// Starts each of them again and again, by turns.
+/// Starts each of them repeatedly, in turn.
 pub(crate) fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
     let mut times = vec![Vec::new(); loaders.len()];
     let mut memory = vec![0; loaders.len()];
     for round in 0..ROUNDS {
-        // Who goes first may find the machine in another state: each does in turn.
+        // The first one may find the machine in another state, so the order alternates.
         for step in 0..loaders.len() {
             let at = (round + step) % loaders.len();
             let loader = &loaders[at];
@@ -92,7 +93,7 @@ pub(crate) fn compare(what: &str, loaders: &[Loader]) -> Result<()> {
     Ok(())
 }
 
-/// Starts a loader, waits for its links by asking the kernel, ends it.
+/// Starts a loader, waits for its links by querying the kernel, and ends it.
 pub(crate) fn once(loader: &Loader) -> Result<(Duration, Usage)> {
     let last = bpfpack_tests::sys::links().into_iter().max().unwrap_or(0);
     let begin = Instant::now();
@@ -110,7 +111,7 @@ pub(crate) fn once(loader: &Loader) -> Result<(Duration, Usage)> {
             id = next;
             seen += 1;
         } else {
-            // Asking takes locks that attaching needs, too.
+            // Queries take locks that attaching needs, too.
             std::thread::sleep(Duration::from_micros(20));
         }
         ensure!(begin.elapsed() < Duration::from_secs(20), "{} attaches nothing", loader.name);
@@ -119,7 +120,7 @@ pub(crate) fn once(loader: &Loader) -> Result<(Duration, Usage)> {
     let pid = Pid::from_raw(child.id() as i32).context("no process")?;
     kill_process(pid, Signal::KILL)?;
     let usage = wait_usage(child)?;
-    // The kernel takes programs down after their owner has gone.
+    // The kernel frees programs after their owner has ended.
     std::thread::sleep(Duration::from_millis(30));
     Ok((time, usage))
 }

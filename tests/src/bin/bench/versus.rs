@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! This ecli beside another one, in pairs: what a change costs, or brings. The other one is named by
-//! the environment, as in `BPFPACK_BENCH_OTHER=/old/ecli make bench PARTS=versus`.
+//! Compares this ecli with another one in pairs, to measure a change. The environment names the
+//! other one, as in `BPFPACK_BENCH_OTHER=/old/ecli make bench PARTS=versus`.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -18,17 +18,17 @@ use crate::{events, latency, median, modules, path};
 /// Pairs of each measurement.
 const PAIRS: usize = 31;
 
-/// Calls of a pair of event streams, four records each.
+/// Calls per pair of event streams, with four records each.
 const CALLS: u64 = 250_000;
 
-/// Events whose latency is measured in a pair.
+/// Events per pair for which latency is measured.
 const EVENTS: usize = 10;
 
 /// Keys of the map that is read.
 const KEYS: i32 = 10_240;
 
-/// Start-up, event streams with and without a module, idleness, latency, and readings of a full map;
-/// nothing where no other is named.
+/// Compares start-up, event streams with and without a module, idle runs, latency, and readings of
+/// a full map. Does nothing if there is no other ecli.
 pub(crate) fn versus() -> Result<()> {
     let Some(other) = other() else {
         println!("versus: skipped, since {OTHER} does not name another ecli\n");
@@ -58,9 +58,9 @@ pub(crate) fn versus() -> Result<()> {
     readings(&programs)
 }
 
-/// Takes a program out of the page cache, so that it comes there again as its pages are needed. How
-/// the cache holds a file decides how much of it each fault maps: of one that was just copied, 10 %
-/// more than of the same one that was read from the disk.
+/// Removes a program from the page cache, so that it is read again page by page. The cache
+/// determines how much of a file each fault maps: for a file that was just copied, 10 % more than
+/// for the same file read from disk.
 fn forget(program: &String) -> Result<()> {
     let file = File::open(program)?;
     file.sync_all()?;
@@ -68,8 +68,8 @@ fn forget(program: &String) -> Result<()> {
     Ok(())
 }
 
-/// CPU seconds of one that waits for records of nobody: no thread has the id 0. What it does right
-/// after it says that it traces belongs to its start. One that does nothing at all has a microsecond.
+/// The CPU seconds of a run that waits for records of no thread, because none has the ID 0. Work
+/// right after it reports that it traces counts as start. The minimum is a microsecond.
 fn idle(flood: &Flood, who: Who) -> Result<f64> {
     let consumer = Consumer::start(who, flood, false, 0, 1)?;
     std::thread::sleep(Duration::from_millis(100));
@@ -97,7 +97,7 @@ fn start([this, other]: &[String; 2]) -> Result<()> {
     )
 }
 
-/// CPU time and memory of a run that reads a full map 20 times.
+/// The CPU time and memory of a run that reads a full map 20 times.
 fn readings([this, other]: &[String; 2]) -> Result<()> {
     let dir = scratch();
     let package = pack("tests/fixtures/keys.bpf.c", &dir);
@@ -112,7 +112,7 @@ fn readings([this, other]: &[String; 2]) -> Result<()> {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start ecli")?;
-        // Until it is attached, calls are not seen: all keys are made again and again.
+        // Calls are not seen before it is attached, so all keys are made repeatedly.
         for _ in 0..40 {
             (0..KEYS).for_each(carry);
             std::thread::sleep(Duration::from_millis(10));
@@ -123,11 +123,11 @@ fn readings([this, other]: &[String; 2]) -> Result<()> {
     pairs("readings of 10,240 entries: peak memory", |who| Ok(run(who)?.peak_memory as f64))
 }
 
-/// Measures both by turns; prints the ratios.
+/// Measures both in turn, and prints the ratios.
 fn pairs(what: &str, mut measure: impl FnMut(Who) -> Result<f64>) -> Result<()> {
     let mut ratios = Vec::new();
     for round in 0..PAIRS {
-        // Who goes first may find the machine in another state: each does in turn.
+        // The first one may find the machine in another state, so the order alternates.
         let (this, other) = if round % 2 == 0 {
             let this = measure(Who::Ecli)?;
             (this, measure(Who::Other)?)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Addresses by their names, and the family beside them.
+//! Guesses addresses by name, and their family by the siblings.
 
 use super::{Form, Sibling};
 use crate::field::Field;
 use crate::meaning::Meaning;
 
-/// The family, or the version of IP, among the members of a record.
+/// The family or IP version among the members of a record.
 pub(crate) fn family(siblings: &[Sibling<'_>]) -> Option<Field> {
     let is_family = |sibling: &&Sibling<'_>| {
         let name = sibling.name.to_ascii_lowercase();
@@ -16,14 +16,14 @@ pub(crate) fn family(siblings: &[Sibling<'_>]) -> Option<Field> {
     Some(Field { offset: found.offset, size: found.size })
 }
 
-/// What families are called.
+/// Names of families.
 pub(super) const FAMILY: [&str; 6] =
     ["family", "sa_family", "sk_family", "addr_family", "address_family", "af"];
 
-/// What versions of IP are called: 4 and 6 in a family's stead.
+/// Names of IP versions: 4 and 6 instead of a family.
 const IP_VERSION: [&str; 4] = ["ver", "ip_ver", "ip_version", "ipver"];
 
-/// What addresses are called, without the version of IP.
+/// Names of addresses, without the IP version.
 const ADDRESSES: [&str; 26] = [
     "saddr",
     "daddr",
@@ -53,7 +53,7 @@ const ADDRESSES: [&str; 26] = [
     "addr",
 ];
 
-/// Ends that tell the version of IP, longest first.
+/// Suffixes that tell the IP version, longest first.
 const VERSIONS: [(&str, u64); 8] = [
     ("_ipv4", 4),
     ("_ipv6", 16),
@@ -65,8 +65,8 @@ const VERSIONS: [(&str, u64); 8] = [
     ("6", 16),
 ];
 
-/// An address by its name. Where one of four bytes lies at the same place as one of sixteen, each
-/// is its own kind; alone, sixteen bytes hold either.
+/// Guesses an address by its name. If four bytes and sixteen bytes share an offset, each is of its
+/// own version. Sixteen bytes alone can hold either version.
 pub(super) fn address(name: &str, form: Form, siblings: &[Sibling<'_>]) -> Option<Meaning> {
     let size = match form {
         Form::Int { size: 4, .. } | Form::Bytes(4) => 4,
@@ -78,7 +78,7 @@ pub(super) fn address(name: &str, form: Form, siblings: &[Sibling<'_>]) -> Optio
     if !ADDRESSES.contains(&base) || version.is_some_and(|version| version != size) {
         return None;
     }
-    // Memory has addresses as well.
+    // Memory has addresses, too.
     if name == "addr" && size == 4 && !is_network(siblings) {
         return None;
     }
@@ -92,7 +92,8 @@ pub(super) fn address(name: &str, form: Form, siblings: &[Sibling<'_>]) -> Optio
     Some(if own.is_some_and(is_over) { Meaning::Ipv6(None) } else { Meaning::Ip(None) })
 }
 
-/// Whether a record is about a connection, so that `state` is a socket's and `proto` is IP's.
+/// Whether a record is about a connection, so that `state` is a socket's and `proto` is a protocol
+/// above IP.
 pub(super) fn is_network(siblings: &[Sibling<'_>]) -> bool {
     siblings.iter().any(|sibling| {
         let name = sibling.name.to_ascii_lowercase();

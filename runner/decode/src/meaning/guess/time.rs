@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Time spans and timestamps by their names. A unit has to be told, but for timestamps: those that
-//! are no nanoseconds are told apart when a value is written.
+//! Guesses durations and timestamps by name. The name must tell the unit, except for timestamps,
+//! whose unit is determined when a value is shown.
 
 use super::words;
 use crate::meaning::{Meaning, Unit};
 
-/// Times, by the words of their names.
+/// Guesses times by the words in their names.
 pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
     const SPANS: [&str; 33] = [
         "age", "avg", "blocked", "busy", "delay", "delta", "dur", "duration", "elapsed", "held",
@@ -16,13 +16,13 @@ pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
     const MOMENTS: [&str; 7] = ["ts", "timestamp", "start", "end", "begin", "enter", "exit"];
 
     let (base, unit) = name.rsplit_once('_').unwrap_or(("", name));
-    // An `s` alone is a plural as often.
+    // An `s` alone is as often a plural.
     let unit = Unit::of_word(unit).filter(|_| unit != "s");
     let is_moment = |base: &str| {
         MOMENTS.contains(&base) || base.ends_with("_ts") || base.ends_with("_timestamp")
     };
     match unit {
-        // A number of 32 bits has room for a time span, but not in nanoseconds.
+        // A duration may have 32 bits, but not in nanoseconds.
         Some(unit) if words(base).any(|word| SPANS.contains(&word)) => {
             let fits = size == 8 || size == 4 && unit != Unit::Nanoseconds;
             fits.then_some(Meaning::Duration(unit))

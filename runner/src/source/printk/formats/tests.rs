@@ -81,13 +81,13 @@ fn formats_are_found_where_they_are_loaded() {
     let code = [
         &load(1, 16)[..],
         &[insn(0xb7, 2, 0, 0, 20), PRINT],
-        // Kept in a register over a call.
+        // The value is kept in a register during a call.
         &load(6, 32),
         &[insn(CALL, 0, 0, 0, 14), insn(MOVE, 1, 6, 0, 0), insn(CALL, 0, 0, 0, 177), EXIT],
     ];
     assert_eq!(places(&code.concat()), Some(BTreeSet::from([(9, 16), (9, 32)])));
     assert_eq!(places(&[insn(CALL, 0, 0, 0, 14), EXIT]), Some(BTreeSet::new()));
-    // A function of the object's own has any number.
+    // A call of the object's own function may have any number.
     assert_eq!(places(&[insn(CALL, 0, 1, 0, 6), EXIT]), Some(BTreeSet::new()));
 }
 
@@ -102,7 +102,7 @@ fn what_cannot_be_told_is_not_guessed() {
     assert_eq!(places(&joined), None, "one of two");
     let chosen = [&load(1, 16)[..], &[insn(0x15, 0, 0, 1, 0)], &load(1, 32), &[PRINT]].concat();
     assert_eq!(places(&chosen), None, "it begins in the middle of what was loaded");
-    // A map's own address.
+    // The address of the map itself.
     assert_eq!(places(&[insn(LOAD, 1, 1, 0, 9), insn(0, 0, 0, 0, 0), PRINT]), None);
 }
 

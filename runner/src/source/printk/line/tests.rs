@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Lines of trace pipes, of all forms that kernels write.
+//! Tests with lines of trace pipes in all formats of kernels.
 
 use super::*;
 
 /// Comm, pid, CPU, microseconds and text.
 type Found = (String, u32, u32, u128, String);
 
-/// What was printed, how much was lost, and the bytes that are left.
+/// The printed lines, the number of lost events, and the remaining bytes.
 fn read(text: &str) -> (Vec<Found>, u64, &str) {
     let (mut lines, mut lost) = (Vec::new(), 0);
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -19,7 +19,7 @@ fn read(text: &str) -> (Vec<Found>, u64, &str) {
     (lines, lost, &text[done..])
 }
 
-/// The one line that is in `text`.
+/// The only line in `text`.
 #[track_caller]
 fn one(text: &str) -> Found {
     let (mut lines, lost, rest) = read(text);
@@ -73,7 +73,7 @@ fn names_with_anything_in_them() {
         "Grüße",
         "0123456789abcde",
         "CPU:1 [LOST 5 E",
-        // Should names become longer.
+        // Names may become longer.
         "a-name-that-is-rather-long",
     ] {
         let pad = " ".repeat(16usize.saturating_sub(name.len()));
@@ -143,7 +143,7 @@ fn what_is_not_all_there_is_kept() {
     let first = "              sh-12      [000]     1.000002: bpf_trace_printk: a\n";
     let second = "            bash-13      [001]     2.000002: bpf_trace_printk: b\nc\n";
     let text = format!("{first}{second}");
-    // Before the last line, the kernel's own newline could be the end of the text.
+    // One byte before the end, the kernel's newline could be the end of the text.
     for cut in (0..text.len()).filter(|cut| *cut != text.len() - 2) {
         let (mut lines, _, rest) = read(&text[..cut]);
         let again = format!("{rest}{}", &text[cut..]);
@@ -167,7 +167,7 @@ fn anything() {
             assert!(pieces(&bytes, |_| ()) <= bytes.len());
         }
     }
-    // Numbers that are none.
+    // Invalid numbers.
     assert_eq!(read(&line.replace("12 ", "99999999999 ")).0, []);
     assert_eq!(read(&line.replace("1.000002", "1.1000000")).0, []);
 }

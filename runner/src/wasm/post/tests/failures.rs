@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What modules do wrong: each is an error that names the function and the cause, and never more.
+//! Tests of failing modules: each error names the function and the cause, and nothing else is
+//! affected.
 
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ fn assert_refused(text: &str, code: u8, words: &[&str]) {
     }
 }
 
-/// A module whose `bpfpack_records` is this.
+/// A module with this body of `bpfpack_records`.
 fn records(imports: &str, body: &str) -> String {
     let export = r#"(func (export "bpfpack_records") (param i32 i32 i32 i64) (result i32)"#;
     module(imports, &format!("{export} {body})"))
@@ -207,7 +208,7 @@ fn pieces_without_bytes_count_too() {
         "(loop $for_ever (call $text (i32.const 0) (i32.const 0)) (br $for_ever)) (i32.const 0)";
     let seen = assert_fails(&records(TEXT, text), &["more than 64 MB"]);
     assert!(seen.len() <= 2 << 20, "{}", seen.len());
-    // A row becomes more than its bytes are.
+    // A row takes more memory than its bytes.
     let import = r#"(import "bpfpack" "rows" (func $rows (param i32 i32 i32)))"#;
     let rows = "(loop $for_ever (call $rows (i32.const 1) (i32.const 0) (i32.const 65536)) (br $for_ever)) (i32.const 0)";
     let seen = assert_fails(&records(import, rows), &["more than 64 MB"]);
@@ -216,7 +217,7 @@ fn pieces_without_bytes_count_too() {
 
 #[test]
 fn what_is_shown_at_once_has_an_end() {
-    /// An output that makes much of little.
+    /// An output that is much larger than its input.
     struct Large(usize);
     impl Next for Large {
         fn frame(&mut self, frame: Frame<'_>) -> Result<(), Failure> {

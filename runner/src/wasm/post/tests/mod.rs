@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Modules in text form, run by the chain as ecli runs them, without a kernel.
+//! Tests with modules in text format, which run in the chain as in ecli, without a kernel.
 
 mod failures;
 
@@ -42,7 +42,7 @@ impl Next for Seen {
     }
 }
 
-/// What most modules have: 3 pages, of which the first is theirs.
+/// The common part of most modules: 3 pages of memory, of which the first is theirs.
 const BASICS: &str = r#"
     (memory (export "memory") 3)
     (func (export "bpfpack_version") (result i32) (i32.const 1))
@@ -53,7 +53,7 @@ fn limits() -> Limits {
     Limits { memory: 1 << 20, time: Duration::from_secs(5) }
 }
 
-/// A buffer of records of two numbers.
+/// A buffer whose records are two numbers.
 fn stream() -> Stream {
     let number = |size| Layout::Int { size, signed: false };
     let members = vec![Member::new("pid", 0, number(4)), Member::new("ret", 4, number(4))];
@@ -65,7 +65,7 @@ fn view() -> View {
     View { index: 1, ..counter_view() }
 }
 
-/// Hands a record over.
+/// Passes a record.
 fn record(
     chain: &mut Chain,
     cpu: Option<u16>,
@@ -77,7 +77,7 @@ fn record(
     records.try_for_each(|records| chain.frame(Frame::Records(&records), seen))
 }
 
-/// Hands a reading over.
+/// Passes a reading.
 fn sample(chain: &mut Chain, entries: &[Entry], seen: &mut Seen) {
     let (source, entries) = (Arc::new(view()), entries.to_vec());
     let reading = Reading::new(source, Time::now(), entries);
@@ -128,7 +128,7 @@ fn started(text: &str) -> Chain {
     start(&[("m.wasm", text)], limits()).map_err(|failure| failure.message()).unwrap()
 }
 
-/// Hands over records of a pid and a result each, and what a run ends with.
+/// Passes records with a PID and a result each. Returns the output, and how the run ended.
 fn run(chain: &mut Chain, records: &[(u32, u32)]) -> (Vec<String>, Result<(), String>) {
     let mut seen = Seen::default();
     let mut run = || -> Result<(), Failure> {
@@ -146,7 +146,7 @@ fn run(chain: &mut Chain, records: &[(u32, u32)]) -> (Vec<String>, Result<(), St
 const EMIT: &str = r#"(import "bpfpack" "emit" (func $emit (param i32 i32 i32 i32)))"#;
 const TEXT: &str = r#"(import "bpfpack" "text" (func $text (param i32 i32)))"#;
 
-/// Lets the records through whose second number is not 0.
+/// Passes on records whose second number is not 0.
 fn filter() -> String {
     module(
         EMIT,
@@ -217,7 +217,7 @@ fn readings_come_as_rows() {
     sample(&mut chain, &[], &mut seen);
     let row = |key: char, count: char| format!("{key}{}{count}{}", "\0".repeat(7), "\0".repeat(7));
     assert_eq!(seen.0, [format!("text {}{}", row('A', 'B'), row('C', 'D')), "text ".to_owned()]);
-    // A module without the function lets them through.
+    // A module without the function passes them on.
     let mut chain = started(&filter());
     seen.0.clear();
     sample(&mut chain, &[entry(65, 1)], &mut seen);
@@ -229,7 +229,7 @@ fn what_one_lets_through_the_next_one_sees() {
     let mut chain = start(&[("a", &filter()), ("b", &echo())], limits()).unwrap();
     let (seen, result) = run(&mut chain, &[(65, 0), (66, 7)]);
     assert_eq!(result, Ok(()));
-    // The CPU is not known any more.
+    // The CPU is no longer known.
     assert_eq!(seen, ["text \u{8}\0\0\0\0\0\u{fffd}\u{fffd}B\0\0\0\u{7}\0\0\0"]);
 }
 
@@ -269,7 +269,7 @@ fn a_module_makes_sources_of_its_own() {
     assert_eq!(chain.stopped(), Some(0));
 }
 
-/// A module that asks for something at its start and shows the answer as text.
+/// A module that calls a function at its start and shows the answer as text.
 fn asks(imports: &str, data: &str, call: &str, answer: &str) -> String {
     module(
         &format!("{TEXT}{imports}"),
@@ -370,7 +370,7 @@ fn it_ends_the_run_with_a_code() {
     assert_eq!((result, chain.stopped()), (Ok(()), Some(42)));
 }
 
-/// What a libc does where a program prints.
+/// What a libc does if a program prints.
 fn prints(text: &str, rest: &str) -> String {
     let imports = r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;

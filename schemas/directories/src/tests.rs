@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use super::*;
 
-fn folder() -> tempfile::TempDir {
+fn directory() -> tempfile::TempDir {
     tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
@@ -23,8 +23,8 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_folder_of_ours_in_a_folder_with_the_sticky_bit() {
-    let top = folder();
+fn a_directory_of_ours_in_a_directory_with_the_sticky_bit() {
+    let top = directory();
     let real = fs::canonicalize(top.path()).unwrap();
     assert_eq!(private(top.path()).unwrap(), real);
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_folder_of_ours_in_a_folder_with_the_sticky_bit() {
 
 #[test]
 fn what_others_may_write_to_is_named() {
-    let top = folder();
+    let top = directory();
     let inner = top.path().join("inner");
     fs::create_dir(&inner).unwrap();
     set_mode(&inner, 0o755);
@@ -70,11 +70,11 @@ fn what_others_may_write_to_is_named() {
 }
 
 #[test]
-fn folders_of_other_users_are_named_with_the_user() {
+fn directories_of_other_users_are_named_with_the_user() {
     if !is_root() {
         return;
     }
-    let top = folder();
+    let top = directory();
     let home = top.path().join("home");
     fs::create_dir_all(home.join("cache")).unwrap();
     chown(&home, Some(65534), Some(65534)).unwrap();
@@ -105,7 +105,7 @@ fn folders_of_other_users_are_named_with_the_user() {
 
 #[test]
 fn links_of_ours_are_followed_once() {
-    let top = folder();
+    let top = directory();
     let real = fs::canonicalize(top.path()).unwrap();
     let at = |name: &str| top.path().join(name);
     fs::create_dir_all(at("a/b")).unwrap();
@@ -118,17 +118,17 @@ fn links_of_ours_are_followed_once() {
     assert_eq!(private(&at("absolute/b")).unwrap(), real.join("a/b"));
     assert!(matches!(private(&at("loop")).unwrap_err(), NotPrivate::Io { .. }));
     assert!(matches!(private(&at("dangling")).unwrap_err(), NotPrivate::Io { .. }));
-    assert!(matches!(private(&at("file")).unwrap_err(), NotPrivate::NoFolder { .. }));
-    assert!(matches!(private(&at("file/x")).unwrap_err(), NotPrivate::NoFolder { .. }));
+    assert!(matches!(private(&at("file")).unwrap_err(), NotPrivate::NoDirectory { .. }));
+    assert!(matches!(private(&at("file/x")).unwrap_err(), NotPrivate::NoDirectory { .. }));
     assert!(matches!(private(&at("missing")).unwrap_err(), NotPrivate::Io { .. }));
 }
 
 #[test]
-fn a_missing_folder_is_made_for_this_user_alone() {
-    let top = folder();
+fn a_missing_directory_is_made_for_this_user_alone() {
+    let top = directory();
     let made = make_private(&top.path().join("x/y")).unwrap();
-    for folder in [&made, made.parent().unwrap()] {
-        assert_eq!(fs::symlink_metadata(folder).unwrap().mode() & 0o777, 0o700);
+    for directory in [&made, made.parent().unwrap()] {
+        assert_eq!(fs::symlink_metadata(directory).unwrap().mode() & 0o777, 0o700);
     }
     assert_eq!(private(&made).unwrap(), made);
     assert_eq!(make_private(&made).unwrap(), made);

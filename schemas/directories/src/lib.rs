@@ -4,7 +4,7 @@
 //! directory, and whatever it deletes must be in one.
 //!
 //! ```
-//! match bpfpack_folders::private("/var/cache/bpfpack".as_ref()) {
+//! match bpfpack_directories::private("/var/cache/bpfpack".as_ref()) {
 //!     Ok(real) => println!("use {}", real.display()),
 //!     Err(why) => println!("not used: {why}"),
 //! }
@@ -49,7 +49,7 @@ pub enum NotPrivate {
         mode: u32,
     },
     /// A component of the path is not a directory.
-    NoFolder {
+    NoDirectory {
         /// What it is.
         path: PathBuf,
     },
@@ -71,7 +71,9 @@ impl fmt::Display for NotPrivate {
             NotPrivate::Writable { path, mode } => {
                 write!(f, "other users can write to `{}` (its mode is {mode:04o})", path.display())
             }
-            NotPrivate::NoFolder { path } => write!(f, "`{}` is not a directory", path.display()),
+            NotPrivate::NoDirectory { path } => {
+                write!(f, "`{}` is not a directory", path.display())
+            }
             NotPrivate::Io { path, error } => write!(f, "`{}`: {error}", path.display()),
         }
     }
@@ -95,8 +97,8 @@ impl std::error::Error for NotPrivate {
 ///
 /// # Errors
 /// Says which directory is not trusted, and why.
-pub fn private(folder: &Path) -> Result<PathBuf, NotPrivate> {
-    walk(folder, Missing::IsAnError)
+pub fn private(directory: &Path) -> Result<PathBuf, NotPrivate> {
+    walk(directory, Missing::IsAnError)
 }
 
 /// The same as [`private`], but creates missing directories for this user alone (mode 0700).
@@ -104,8 +106,8 @@ pub fn private(folder: &Path) -> Result<PathBuf, NotPrivate> {
 ///
 /// # Errors
 /// As [`private`].
-pub fn make_private(folder: &Path) -> Result<PathBuf, NotPrivate> {
-    walk(folder, Missing::IsMade)
+pub fn make_private(directory: &Path) -> Result<PathBuf, NotPrivate> {
+    walk(directory, Missing::IsMade)
 }
 
 /// Whether a file or directory belongs to root or the effective user, and nobody else may write to
@@ -140,9 +142,9 @@ fn steps(path: &Path) -> impl DoubleEndedIterator<Item = Step> {
     })
 }
 
-fn walk(folder: &Path, missing: Missing) -> Result<PathBuf, NotPrivate> {
-    let absolute = std::path::absolute(folder)
-        .map_err(|error| NotPrivate::Io { path: folder.to_owned(), error })?;
+fn walk(directory: &Path, missing: Missing) -> Result<PathBuf, NotPrivate> {
+    let absolute = std::path::absolute(directory)
+        .map_err(|error| NotPrivate::Io { path: directory.to_owned(), error })?;
     let mut todo: VecDeque<Step> = steps(&absolute).collect();
     let mut at = PathBuf::from("/");
     let mut links = 0;
@@ -206,7 +208,7 @@ fn make(path: &Path) -> Result<(), NotPrivate> {
 fn check(path: &Path, data: &Metadata, is_last: bool) -> Result<(), NotPrivate> {
     let path = || path.to_owned();
     if !data.is_dir() {
-        return Err(NotPrivate::NoFolder { path: path() });
+        return Err(NotPrivate::NoDirectory { path: path() });
     }
     if !is_owned(data) {
         return Err(NotPrivate::Owner { path: path(), uid: data.uid() });
