@@ -15,7 +15,7 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
-pub use line::{Args, clap_answer};
+pub use line::{Args, Request, clap_answer};
 pub use options::Run;
 use outputs::outputs;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};

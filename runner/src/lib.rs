@@ -63,8 +63,17 @@ pub fn other_process() -> Option<std::process::ExitCode> {
     symbols::worker::run_if_asked().or_else(command::waiting::run_if_asked)
 }
 
-/// Runs what the command line asks for. Returns the exit code, which is 0 unless a module chooses
-/// another.
+/// Does what the command line asks for. Returns the exit code.
+///
+/// # Errors
+/// Returns the failure of the command.
+pub fn perform(request: args::Request) -> Result<u8, Failure> {
+    match request {
+        args::Request::Run(args) => run(args),
+    }
+}
+
+/// Runs a package. Returns the exit code, which is 0 unless a module chooses another.
 ///
 /// # Errors
 /// Returns an error if a phase fails. Everything is detached by then; output that was written

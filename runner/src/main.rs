@@ -9,8 +9,8 @@ fn main() -> ExitCode {
     }
     // What a reading of some ten thousand entries needs.
     bpfpack_sys::keep_freed_memory(4 << 20);
-    match bpfpack_runner::args::Args::read().and_then(|args| match args {
-        Some(args) => bpfpack_runner::run(args),
+    match bpfpack_runner::args::Request::read().and_then(|request| match request {
+        Some(request) => bpfpack_runner::perform(request),
         None => Ok(0),
     }) {
         Ok(code) => ExitCode::from(code),

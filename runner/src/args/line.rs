@@ -12,7 +12,44 @@ use super::sort::{Sorted, sort};
 use super::{Origin, Plan, Run};
 use crate::failure::{Failure, exit_code};
 
-/// The command line of `ecli`, parsed up to the package's name.
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// `ecli run`, or a package alone.
+    Run(Args),
+}
+
+impl Request {
+    /// Parses the command line of this process. Prints help if the command line asks for it, and
+    /// returns `None`.
+    ///
+    /// # Errors
+    /// Returns clap's message, which quotes the command line.
+    pub fn read() -> Result<Option<Request>, Failure> {
+        match Request::of(std::env::args_os().collect()) {
+            Ok(request) => Ok(Some(request)),
+            Err(error) => clap_answer(&error).map(|()| None),
+        }
+    }
+
+    fn of(words: Vec<OsString>) -> Result<Request, clap::Error> {
+        let cli = Cli::try_parse_from(&words)?;
+        match cli.command {
+            Some(Command::Run(run)) => Ok(Request::Run(Args::new(words, run))),
+            None => {
+                let words: Vec<OsString> = ["ecli", "run"]
+                    .map(OsString::from)
+                    .into_iter()
+                    .chain(cli.command_line)
+                    .collect();
+                let run = Run::try_parse_from(&words[1..])?;
+                Ok(Request::Run(Args::new(words, run)))
+            }
+        }
+    }
+}
+
+/// The command line of `ecli run`, parsed up to the package's name.
 #[derive(Debug)]
 pub struct Args {
     /// The words before the package's name.
@@ -54,37 +91,19 @@ enum Command {
 }
 
 impl Args {
-    /// Parses the command line of this process. Prints help if the command line asks for it, and
-    /// returns `None`.
-    ///
-    /// # Errors
-    /// Returns clap's message, which quotes the command line.
-    pub fn read() -> Result<Option<Args>, Failure> {
-        match Args::of(std::env::args_os().collect()) {
-            Ok(args) => Ok(Some(args)),
-            Err(error) => clap_answer(&error).map(|()| None),
-        }
-    }
-
-    pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
-        let cli = Cli::try_parse_from(&words)?;
-        let (mut before, mut run) = match cli.command {
-            Some(Command::Run(run)) => (words, run),
-            None => {
-                let words: Vec<OsString> = ["ecli", "run"]
-                    .map(OsString::from)
-                    .into_iter()
-                    .chain(cli.command_line)
-                    .collect();
-                let run = Run::try_parse_from(&words[1..])?;
-                (words, run)
-            }
-        };
+    /// Splits the words of a command line, of which clap made `run`.
+    fn new(mut before: Vec<OsString>, mut run: Run) -> Args {
         let mut line = std::mem::take(&mut run.command_line);
         before.truncate(before.len() - line.len());
         before.pop_if(|word| word == "--");
         let name = line.remove(0);
-        Ok(Args { before, run, name, behind: line })
+        Args { before, run, name, behind: line }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
+        let Request::Run(args) = Request::of(words)?;
+        Ok(args)
     }
 
     /// Returns where the package comes from. It touches no file.
