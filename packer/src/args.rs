@@ -74,6 +74,14 @@ pub struct Args {
     #[arg(long, conflicts_with = "no_generate_package_json", help_heading = OUTPUT)]
     pub(crate) wasm_header: bool,
 
+    /// Also write an executable that needs no ecli: opens for opens.bpf.c
+    #[arg(short, long, conflicts_with = "no_generate_package_json", help_heading = OUTPUT)]
+    pub(crate) standalone: bool,
+
+    /// Make the executable with this ecli [default: the one beside ecc, or in the PATH]
+    #[arg(long, value_name = "FILE", requires = "standalone", help_heading = OUTPUT)]
+    pub(crate) runner: Option<PathBuf>,
+
     /// Write only the object and the description
     #[arg(short, long, help_heading = OUTPUT)]
     pub(crate) no_generate_package_json: bool,
@@ -172,6 +180,10 @@ pub(crate) struct Plan {
     pub(crate) wasm: Vec<PathBuf>,
     /// Whether ewasm-skel.h is written.
     pub(crate) wasm_header: bool,
+    /// Whether a standalone executable is written.
+    pub(crate) standalone: bool,
+    /// The `ecli` in the executable; `None` finds one.
+    pub(crate) runner: Option<PathBuf>,
     /// Print a report of what was found, and write nothing.
     pub(crate) check: bool,
     /// Replace files that ecc did not write.
@@ -275,6 +287,8 @@ impl Args {
                 yaml: self.yaml,
                 wasm: self.wasm.clone(),
                 wasm_header: self.wasm_header,
+                standalone: self.standalone,
+                runner: self.runner.clone(),
                 check: self.check,
                 force: self.force,
                 recognition: !self.no_recognition,

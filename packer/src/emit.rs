@@ -8,13 +8,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use bpfpack_schemas::Package;
+use bpfpack_schemas::{Package, executable};
 use tempfile::NamedTempFile;
 
 use crate::args::Plan;
 use crate::existing::{self, Found, HEADER_GUARD, Kind, Target};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::message::{Console, shown};
+use crate::runner;
 
 /// Writes `X.bpf.o`, `X.skel.json`, `package.json`, and the requested extra files.
 pub(crate) fn write(
@@ -66,8 +67,12 @@ fn write_beside(
         .with_context(|| format!("cannot create the directory `{}`", shown(dir)))
         .map_err(cause)?;
     let mut json = String::new();
+    let runner = match plan.standalone {
+        true => runner::read(plan.runner.as_deref(), plan.target)?,
+        false => Vec::new(),
+    };
     let write = |target: &Target| {
-        let is_package = matches!(target.kind, Kind::Header | Kind::Package);
+        let is_package = matches!(target.kind, Kind::Header | Kind::Executable | Kind::Package);
         if is_package && json.is_empty() {
             json = package.encode();
             // Do not write what ecli would refuse.
@@ -75,7 +80,7 @@ fn write_beside(
             // The text contains these parts now, so free them.
             (package.object, package.wasm) = (Vec::new(), Vec::new());
         }
-        let file = write_one(plan, target, &package, &mut json);
+        let file = write_one(plan, target, &package, &runner, &mut json);
         file.with_context(|| format!("cannot write `{}`", shown(&target.path))).map_err(cause)
     };
     targets.iter().map(write).collect()
@@ -85,15 +90,21 @@ fn write_one(
     plan: &Plan,
     target: &Target,
     package: &Package,
+    runner: &[u8],
     json: &mut String,
 ) -> anyhow::Result<NamedTempFile> {
-    let file = new_file(&plan.output)?;
+    let file = new_file(&plan.output, target.kind)?;
     let mut out = BufWriter::new(file.as_file());
     match target.kind {
         Kind::Object => out.write_all(&package.object)?,
         Kind::Skeleton if plan.yaml => yaml_serde::to_writer(&mut out, &package.meta)?,
         Kind::Skeleton => serde_json::to_writer(&mut out, &package.meta)?,
         Kind::Header => wasm_header(&mut out, json)?,
+        Kind::Executable => {
+            out.write_all(runner)?;
+            out.write_all(json.as_bytes())?;
+            out.write_all(&executable::trailer(json.len()))?;
+        }
         Kind::Package if plan.yaml => {
             let value: serde_json::Value = serde_json::from_str(json)?;
             *json = String::new();
@@ -125,10 +136,11 @@ fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
     out.write_all(b"\";\n#endif\n")
 }
 
-fn new_file(dir: &Path) -> io::Result<NamedTempFile> {
+fn new_file(dir: &Path, kind: Kind) -> io::Result<NamedTempFile> {
     // A temporary file is private; the permissions of a result follow the umask.
+    let mode = if kind == Kind::Executable { 0o777 } else { 0o666 };
     tempfile::Builder::new()
         .prefix(".ecc-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
+        .permissions(std::fs::Permissions::from_mode(mode))
         .tempfile_in(dir)
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use bpfpack_schemas::executable;
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
 use object::elf::{ELFMAG, EM_BPF};
 use rustix::fs::OFlags;
@@ -41,6 +42,8 @@ pub(crate) enum Kind {
     Package,
     /// `ewasm-skel.h`
     Header,
+    /// `X`, a standalone executable
+    Executable,
 }
 
 /// A result to write.
@@ -81,6 +84,9 @@ pub(crate) fn targets(plan: &Plan) -> Vec<Target> {
     if plan.package {
         if plan.wasm_header {
             targets.push(target(Kind::Header, plan.wasm_name.clone()));
+        }
+        if plan.standalone {
+            targets.push(target(Kind::Executable, plan.name.clone()));
         }
         targets.push(target(Kind::Package, plan.package_name.clone()));
     }
@@ -161,6 +167,10 @@ fn look(path: &Path, kind: Kind) -> io::Result<Found> {
     match kind {
         Kind::Object => object(file),
         Kind::Header => header(file),
+        Kind::Executable => Ok(match executable::has_package(&file)? {
+            true => Found::Result(None),
+            false => none(kind),
+        }),
         Kind::Skeleton | Kind::Package if data.len() > MAX_PACKAGE_SIZE => {
             Ok(Found::Other(format!("a file of {} bytes, too large for {}", data.len(), kind)))
         }
@@ -188,6 +198,7 @@ impl fmt::Display for Kind {
             Kind::Skeleton => "a description of ecc",
             Kind::Package => "a package of ecc",
             Kind::Header => "a header of ecc",
+            Kind::Executable => "an executable of ecc",
         })
     }
 }

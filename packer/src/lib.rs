@@ -40,6 +40,7 @@ mod parsed;
 mod recognize;
 mod records;
 mod report;
+mod runner;
 mod skeleton;
 mod source;
 mod strip;

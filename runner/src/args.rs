@@ -18,6 +18,7 @@ use crate::failure::Failure;
 pub use line::{Args, Request, clap_answer};
 pub use options::Run;
 use outputs::outputs;
+pub(crate) use plan::OWN;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
 pub(crate) use values::expr_failure;
 use values::{PidArg, expr, variable};
@@ -87,7 +88,7 @@ impl Run {
             max_memory: run.max_memory,
             max_keys: run.max_keys as usize,
             pin: run.pin,
-            program: "/proc/self/exe".into(),
+            program: OWN.into(),
             attach: run.attach,
             interface: run.interface,
             binary: run.binary,

@@ -8,6 +8,7 @@
 
 pub mod argument;
 pub mod btf;
+pub mod executable;
 pub mod map_type;
 pub mod meta;
 pub mod module;

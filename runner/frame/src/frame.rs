@@ -8,7 +8,6 @@ use bpfpack_failure::Failure;
 use bpfpack_spec::{RecordType, Stream, View};
 
 use crate::entry::Entry;
-use crate::stage::Next;
 use crate::time::Time;
 
 /// Data that flows from a source to the outputs.
@@ -74,21 +73,21 @@ impl<'a> Records<'a> {
     /// Passes on the records that are kept, if there are any. Their bytes are not copied.
     ///
     /// # Errors
-    /// Returns the error of `next`.
+    /// Returns the error of `pass`.
     pub fn keep(
         &self,
         mut is_kept: impl FnMut(&[u8]) -> bool,
-        next: &mut dyn Next,
+        pass: impl FnOnce(Frame<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // Usually all are kept, or few.
         let Some(first) = self.bytes.iter().position(|record| !is_kept(record)) else {
-            return next.frame(Frame::Records(self));
+            return pass(Frame::Records(self));
         };
         let mut kept = self.bytes[..first].to_vec();
         kept.extend(self.bytes[first + 1..].iter().filter(|record| is_kept(record)));
         match kept.is_empty() {
             true => Ok(()),
-            false => next.frame(Frame::Records(&Records { bytes: &kept, ..*self })),
+            false => pass(Frame::Records(&Records { bytes: &kept, ..*self })),
         }
     }
 

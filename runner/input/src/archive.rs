@@ -102,6 +102,7 @@ mod read {
 }
 
 #[cfg(all(test, feature = "archives"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use tar::{Builder, EntryType, Header};
 

@@ -3,7 +3,8 @@
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-const WASM: &[u8] = b"\0asm";
+/// The first bytes of a binary Wasm module.
+pub const WASM: &[u8] = b"\0asm";
 const ELF: &[u8] = b"\x7fELF";
 
 /// Where a tar header has its magic, which all formats since 1988 have.

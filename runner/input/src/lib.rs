@@ -18,14 +18,14 @@
 mod archive;
 mod compressed;
 mod error;
-pub mod executable;
 mod kind;
 mod yaml;
 
+use bpfpack_schemas::executable;
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
 
 pub use error::InputError;
-pub use kind::Kind;
+pub use kind::{Kind, WASM};
 
 /// Bytes that any layer may unpack to; as for the text of a package.
 pub const MAX_SIZE: u64 = MAX_PACKAGE_SIZE;
@@ -56,7 +56,7 @@ pub fn unpack(mut bytes: Vec<u8>) -> Result<Content, InputError> {
             Kind::Gzip => compressed::gzip(&bytes)?,
             Kind::Zstd => compressed::zstd(&bytes)?,
             Kind::Tar => archive::member(&bytes)?,
-            Kind::Elf => executable::split(bytes)?,
+            Kind::Elf => executable::split(bytes).ok_or(InputError::Object)?,
         };
     }
     Err(InputError::TooManyLayers)
@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn layers_are_taken_off() {
         let package = b"{\"bpf_object\": \"\"}".to_vec();
-        let executable = executable::append(b"\x7fELF and more".to_vec(), &package);
+        let trailer = executable::trailer(package.len());
+        let executable = [b"\x7fELF and more", &package[..], &trailer].concat();
         for bytes in [
             package.clone(),
             gzip(&package),

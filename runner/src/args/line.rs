@@ -4,12 +4,15 @@
 //! command.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::Path;
 
+use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::sort::{Sorted, sort};
-use super::{Origin, Plan, Run};
+use super::{OWN, Origin, Plan, Run};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -26,7 +29,12 @@ impl Request {
     /// # Errors
     /// Returns clap's message, which quotes the command line.
     pub fn read() -> Result<Option<Request>, Failure> {
-        match Request::of(std::env::args_os().collect()) {
+        let words = std::env::args_os().collect();
+        let request = match is_standalone() {
+            true => Args::standalone(words).map(Request::Run),
+            false => Request::of(words),
+        };
+        match request {
             Ok(request) => Ok(Some(request)),
             Err(error) => clap_answer(&error).map(|()| None),
         }
@@ -49,6 +57,11 @@ impl Request {
     }
 }
 
+/// Whether a package is behind this program. What cannot be read is reported when it is fetched.
+fn is_standalone() -> bool {
+    File::open(OWN).is_ok_and(|own| executable::has_package(&own).unwrap_or(false))
+}
+
 /// The command line of `ecli run`, parsed up to the package's name.
 #[derive(Debug)]
 pub struct Args {
@@ -58,6 +71,8 @@ pub struct Args {
     run: Run,
     name: OsString,
     behind: Vec<OsString>,
+    /// Whether the package is behind this program; then the name is that of the program.
+    is_own: bool,
 }
 
 /// The end of the help, and of what `ecli` prints without arguments.
@@ -97,7 +112,18 @@ impl Args {
         before.truncate(before.len() - line.len());
         before.pop_if(|word| word == "--");
         let name = line.remove(0);
-        Args { before, run, name, behind: line }
+        Args { before, run, name, behind: line, is_own: false }
+    }
+
+    /// The command line of a standalone executable: all words are arguments of its package, or
+    /// options of ecli that may follow a package.
+    fn standalone(mut words: Vec<OsString>) -> Result<Args, clap::Error> {
+        let path = if words.is_empty() { OsString::new() } else { words.remove(0) };
+        let name = Path::new(&path).file_name().unwrap_or(path.as_os_str()).to_owned();
+        let before: Vec<OsString> = ["ecli", "run"].map(OsString::from).into();
+        let parsed = [&before[1..], std::slice::from_ref(&name)].concat();
+        let run = Run::try_parse_from(parsed)?;
+        Ok(Args { before, run, name, behind: words, is_own: true })
     }
 
     #[cfg(test)]
@@ -118,6 +144,9 @@ impl Args {
     }
 
     fn origin(&self) -> Result<Origin, Failure> {
+        if self.is_own {
+            return Ok(Origin::Own);
+        }
         let name = self.name.to_string_lossy();
         if name.starts_with('-') && name != "-" {
             return Err(Failure::usage(format!("unknown option `{name}`")).hint(format!(

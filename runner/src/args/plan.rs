@@ -14,6 +14,9 @@ use bpfpack_stage::Arrangement;
 /// Default limit of memory for the data that ecli reads, in bytes.
 const MEMORY: u64 = 256 << 20;
 
+/// This program. A standalone executable has its package there, too.
+pub(crate) const OWN: &str = "/proc/self/exe";
+
 /// Where a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -21,6 +24,8 @@ pub enum Origin {
     Stdin,
     /// A file.
     File(PathBuf),
+    /// This program itself: the package is behind it.
+    Own,
 }
 
 /// Wasm modules and their limits.

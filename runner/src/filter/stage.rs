@@ -27,7 +27,9 @@ impl Stage for FilterStage {
     fn frame(&mut self, frame: Frame<'_>, next: &mut dyn Next) -> Result<(), Failure> {
         match frame {
             Frame::Records(records) => match self.0.get(&(records.source.index, records.ty)) {
-                Some(filter) => records.keep(|record| filter.matches_record(record), next),
+                Some(filter) => {
+                    records.keep(|record| filter.matches_record(record), |frame| next.frame(frame))
+                }
                 None => next.frame(Frame::Records(records)),
             },
             Frame::Reading(mut reading) => {

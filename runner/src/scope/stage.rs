@@ -82,7 +82,7 @@ impl Stage for OfCgroup {
         let now = Instant::now();
         let mut is_kept = |bytes: &[u8]| self.processes.has_named(*field, bytes, now);
         match frame {
-            Frame::Records(records) => records.keep(is_kept, next),
+            Frame::Records(records) => records.keep(is_kept, |frame| next.frame(frame)),
             Frame::Reading(mut reading) => {
                 let entries = &mut Rc::make_mut(&mut reading).entries;
                 entries

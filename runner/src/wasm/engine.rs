@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use bpfpack_input::WASM;
 use wasmtime::{Config, ImportType, Linker, Module, ResourceLimiter, Store, Strategy};
 
 use super::cache::Cache;
 use crate::failure::{Failure, exit_code};
-use crate::fetch::WASM;
 
 /// The maximum number of elements in a module's tables; compilers produce some thousands.
 const MOST_ELEMENTS: usize = 1 << 20;

@@ -39,6 +39,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
     let name = match &plan.package {
         Origin::Stdin => "standard input".to_owned(),
         Origin::File(path) => modules::name_of(path),
+        Origin::Own => plan.arguments.first().cloned().unwrap_or_default(),
     };
     let refuse = |code, why: &str| Failure::new(code, anyhow!("`{name}` {why}"));
     if !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use crate::{InputError, MAX_SIZE};
+use crate::package::MAX_PACKAGE_SIZE;
 
 /// The last bytes of a standalone executable.
 const MAGIC: &[u8; 8] = b"bpfpack1";
@@ -18,30 +18,31 @@ const MAGIC: &[u8; 8] = b"bpfpack1";
 /// Bytes behind the package.
 const TRAILER: usize = 16;
 
+/// Returns what follows the package: its length, and the magic.
+#[must_use]
+pub fn trailer(len: usize) -> Vec<u8> {
+    [&(len as u64).to_le_bytes(), &MAGIC[..]].concat()
+}
+
 /// A text that each `ecli` has, by which `ecc` knows what it may append a package to.
 pub const MARK: &str = "bpfpack runner: a package may follow this executable";
 
-/// An executable with a package behind it.
+/// Takes the package from behind an executable; `None` if there is none.
 #[must_use]
-pub fn append(mut runner: Vec<u8>, package: &[u8]) -> Vec<u8> {
-    runner.extend_from_slice(package);
-    runner.extend_from_slice(&(package.len() as u64).to_le_bytes());
-    runner.extend_from_slice(MAGIC);
-    runner
+pub fn split(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let end = bytes.len().saturating_sub(TRAILER);
+    let len = usize::try_from(length(&bytes[end..])?).ok()?;
+    let begin = end.checked_sub(len).filter(|begin| *begin > 0)?;
+    bytes.truncate(end);
+    Some(bytes.split_off(begin))
 }
 
-/// The package behind an executable.
+/// Returns whether a package is behind an executable.
 ///
 /// # Errors
-/// Returns [`InputError::Object`] if there is none.
-pub(crate) fn split(mut bytes: Vec<u8>) -> Result<Vec<u8>, InputError> {
-    let end = bytes.len().saturating_sub(TRAILER);
-    let len = length(&bytes[end..]).and_then(|len| usize::try_from(len).ok());
-    let Some(begin) = len.and_then(|len| end.checked_sub(len)).filter(|begin| *begin > 0) else {
-        return Err(InputError::Object);
-    };
-    bytes.truncate(end);
-    Ok(bytes.split_off(begin))
+/// Returns an error if the file cannot be read.
+pub fn has_package(file: &File) -> io::Result<bool> {
+    Ok(place(file)?.is_some())
 }
 
 /// Reads the package behind an executable, and nothing else of it; `None` if there is none.
@@ -49,16 +50,19 @@ pub(crate) fn split(mut bytes: Vec<u8>) -> Result<Vec<u8>, InputError> {
 /// # Errors
 /// Returns an error if the file cannot be read.
 pub fn read(file: &File) -> io::Result<Option<Vec<u8>>> {
-    let size = file.metadata()?.len();
-    let Some(end) = size.checked_sub(TRAILER as u64) else { return Ok(None) };
+    let Some((begin, len)) = place(file)? else { return Ok(None) };
+    let mut package = vec![0; len];
+    file.read_exact_at(&mut package, begin)?;
+    Ok(Some(package))
+}
+
+/// Where the package begins, and its length.
+fn place(file: &File) -> io::Result<Option<(u64, usize)>> {
+    let Some(end) = file.metadata()?.len().checked_sub(TRAILER as u64) else { return Ok(None) };
     let mut trailer = [0; TRAILER];
     file.read_exact_at(&mut trailer, end)?;
-    let Some(len) = length(&trailer).filter(|len| *len < end && *len <= MAX_SIZE) else {
-        return Ok(None);
-    };
-    let mut package = vec![0; len as usize];
-    file.read_exact_at(&mut package, end - len)?;
-    Ok(Some(package))
+    let len = length(&trailer).filter(|len| *len < end && *len <= MAX_PACKAGE_SIZE);
+    Ok(len.map(|len| (end - len, len as usize)))
 }
 
 /// Returns where the package behind an executable begins; for a plain executable, its size.
@@ -78,20 +82,21 @@ fn length(trailer: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
     fn a_package_is_found_behind_an_executable() {
         let runner = b"\x7fELF runner".to_vec();
-        let bytes = append(runner.clone(), b"{}");
+        let bytes = [&runner[..], b"{}", &trailer(2)].concat();
         assert_eq!((runner_size(&bytes), runner_size(&runner)), (runner.len(), runner.len()));
-        let directory = std::env::temp_dir().join(format!("bpfpack-input-{}", std::process::id()));
-        std::fs::write(&directory, &bytes).unwrap();
-        let found = read(&File::open(&directory).unwrap());
-        std::fs::remove_file(&directory).unwrap();
-        assert_eq!(found.unwrap().unwrap(), b"{}");
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        assert!(has_package(&file).unwrap());
+        assert_eq!(read(&file).unwrap().unwrap(), b"{}");
         assert_eq!(split(bytes).unwrap(), b"{}");
-        assert!(split(runner).is_err());
+        assert_eq!(split(runner), None);
     }
 
     #[test]
@@ -100,8 +105,11 @@ mod tests {
             let mut bytes = b"\x7fELF runner".to_vec();
             bytes.extend_from_slice(&len.to_le_bytes());
             bytes.extend_from_slice(MAGIC);
-            assert!(split(bytes).is_err(), "{len}");
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            assert_eq!(read(&file).unwrap(), None);
+            assert_eq!(split(bytes), None, "{len}");
         }
-        assert!(split(MAGIC.to_vec()).is_err());
+        assert_eq!(split(b"bpfpack1".into()), None);
     }
 }
