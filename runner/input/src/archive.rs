@@ -2,10 +2,7 @@
 //! Finds the package in a tar archive. Nothing is extracted to disk; an archive that would do harm
 //! if it were is refused all the same, since the next reader may extract it.
 
-use crate::InputError;
-
-/// Members of an archive.
-pub(crate) const MAX_MEMBERS: usize = 4096;
+use crate::error::InputError;
 
 #[cfg(not(feature = "archives"))]
 pub(crate) fn member(_: &[u8]) -> Result<Vec<u8>, InputError> {
@@ -23,9 +20,9 @@ mod read {
     use bpfpack_schemas::printable;
     use tar::{Archive, Entry, EntryType};
 
-    use super::{InputError, MAX_MEMBERS};
-    use crate::MAX_SIZE;
+    use super::InputError;
     use crate::compressed::damaged;
+    use crate::limits::{MAX_MEMBERS, MAX_SIZE};
 
     /// The bytes of the member to run: `package.json` or `package.yaml`; if there is none, the only
     /// member that is named as a package or a module.

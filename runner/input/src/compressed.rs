@@ -3,7 +3,8 @@
 
 use std::io::{self, Read};
 
-use crate::{InputError, MAX_SIZE};
+use crate::error::InputError;
+use crate::limits::MAX_SIZE;
 
 /// Unpacks gzip.
 pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, InputError> {

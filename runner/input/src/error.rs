@@ -20,13 +20,13 @@ pub enum InputError {
         source: io::Error,
     },
     /// A layer unpacks to more than [`MAX_SIZE`](crate::MAX_SIZE).
-    #[error("the {layer} data unpacks to more than {} MiB", crate::MAX_SIZE >> 20)]
+    #[error("the {layer} data unpacks to more than {} MiB", crate::limits::MAX_SIZE >> 20)]
     TooLarge {
         /// The kind of layer.
         layer: &'static str,
     },
     /// Archives in archives, and so on.
-    #[error("there are more than {} layers of archives and compression", crate::MAX_LAYERS)]
+    #[error("there are more than {} layers of archives and compression", crate::limits::MAX_LAYERS)]
     TooManyLayers,
     /// An archive has a member that no package needs.
     #[error("the archive has {what} `{name}`")]
@@ -37,7 +37,7 @@ pub enum InputError {
         name: String,
     },
     /// An archive has too many members.
-    #[error("the archive has more than {} members", crate::archive::MAX_MEMBERS)]
+    #[error("the archive has more than {} members", crate::limits::MAX_MEMBERS)]
     TooManyMembers,
     /// An archive has nothing to run.
     #[error("the archive has no package.json")]

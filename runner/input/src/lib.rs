@@ -19,19 +19,15 @@ mod archive;
 mod compressed;
 mod error;
 mod kind;
+mod limits;
 mod yaml;
 
 use bpfpack_schemas::executable;
-use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
+use limits::MAX_LAYERS;
 
 pub use error::InputError;
 pub use kind::{Kind, WASM};
-
-/// Bytes that any layer may unpack to; as for the text of a package.
-pub const MAX_SIZE: u64 = MAX_PACKAGE_SIZE;
-
-/// Layers around a package: an archive that was compressed has two.
-const MAX_LAYERS: usize = 4;
+pub use limits::MAX_SIZE;
 
 /// What `ecli` can run, without the layers around it.
 #[derive(Debug, Clone, PartialEq, Eq)]

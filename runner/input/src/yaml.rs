@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Packages in YAML, which `ecc -y` of both projects writes.
 
-use crate::InputError;
+use crate::error::InputError;
 
 /// Bytes of the text that can begin something new. The parser keeps about 100 bytes for each thing,
 /// and a package has some thousands.
