@@ -15,6 +15,7 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
+pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
 pub use options::Run;
 use outputs::outputs;

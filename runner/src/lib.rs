@@ -90,7 +90,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let btf = elf.btf().map_err(failure::bad_object)?;
     let variables = vars::Variables::of(&package.meta, &elf, &btf);
     // The words after the package's name can be parsed only now that its arguments are known.
-    let known = args.has_more().then(|| variables.command(&args.name()));
+    let known = args.has_more().then(|| variables.command(&args.invocation()));
     let mut plan = args.of_package(known.as_ref())?;
     let Some(given) = variables.parse(known, &plan.arguments)? else {
         return Ok(0); // `--help` or `--version` of the package

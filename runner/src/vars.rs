@@ -12,7 +12,7 @@ use bpfpack_schemas::printable::{is_printable, lines, one_line};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
-use crate::args::clap_answer;
+use crate::args::{Invocation, clap_answer};
 use crate::failure::Failure;
 
 /// The values of the arguments.
@@ -54,9 +54,13 @@ struct Settable<'m> {
 const MOST_NAME: usize = 128;
 
 /// The end of the help.
-const OWN: &str = "Options of ecli are accepted here, too, unless the package has an option with the \
-                   same name; `ecli run --help` lists them. A command after `--` starts when all \
-                   programs are attached, and ends the run.";
+fn own(listing: &str) -> String {
+    format!(
+        "Options of ecli are accepted here, too, unless the package has an option with the same \
+         name; `{listing}` lists them. A command after `--` starts when all programs are attached, \
+         and ends the run."
+    )
+}
 
 const CLASH: &str = "help of the command itself";
 
@@ -82,8 +86,8 @@ impl<'m> Variables<'m> {
     }
 
     /// The parser for their arguments.
-    pub(crate) fn command(&self, package: &str) -> Command {
-        command(self.meta, &self.settable, package)
+    pub(crate) fn command(&self, invocation: &Invocation) -> Command {
+        command(self.meta, &self.settable, invocation)
     }
 
     /// Parses arguments; the first is the package's name. Returns `None` after printing help that
@@ -195,21 +199,21 @@ fn settable<'m>(meta: &'m Meta, elf: &BpfObject<'_>, btf: &Btf<'_>) -> Vec<Setta
     found
 }
 
-fn command(meta: &Meta, variables: &[Settable<'_>], package: &str) -> Command {
+fn command(meta: &Meta, variables: &[Settable<'_>], invocation: &Invocation) -> Command {
     let skeleton = &meta.bpf_skel;
     let doc = skeleton.doc.clone().unwrap_or_default();
     let about = doc.brief.or(doc.description).unwrap_or_else(|| "A simple eBPF program".into());
     // All of these texts come from the package and are not trusted.
     let mut command = Command::new(one_line(&skeleton.obj_name).into_owned())
         .no_binary_name(true)
-        .bin_name(format!("ecli run {}", one_line(package)))
+        .bin_name(one_line(&invocation.program).into_owned())
         .version(one_line(&doc.version.unwrap_or_else(|| "0.1.0".into())).into_owned())
         .about(lines(&about).into_owned())
         .max_term_width(80)
         .disable_help_flag(true)
         .disable_version_flag(true);
     let details = doc.details.map_or(String::new(), |details| format!("{}\n\n", lines(&details)));
-    command = command.after_help(details + OWN);
+    command = command.after_help(details + &own(&one_line(&invocation.options)));
     let mut names = Names::default();
     for variable in variables {
         for arg in variable.args(&mut names) {

@@ -75,6 +75,18 @@ pub struct Args {
     is_own: bool,
 }
 
+/// How the user runs a package.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// The words before the package's arguments.
+    pub(crate) program: String,
+    /// The command that lists the options of ecli.
+    pub(crate) options: String,
+}
+
+/// The only option of a standalone executable itself.
+const ECLI_HELP: &str = "--ecli-help";
+
 /// The end of the help, and of what `ecli` prints without arguments.
 const EXAMPLES: &str = "\
 Examples:
@@ -120,6 +132,9 @@ impl Args {
     fn standalone(mut words: Vec<OsString>) -> Result<Args, clap::Error> {
         let path = if words.is_empty() { OsString::new() } else { words.remove(0) };
         let name = Path::new(&path).file_name().unwrap_or(path.as_os_str()).to_owned();
+        if words.iter().eq([ECLI_HELP]) {
+            let _ = Run::try_parse_from(["run", "--help"])?;
+        }
         let before: Vec<OsString> = ["ecli", "run"].map(OsString::from).into();
         let parsed = [&before[1..], std::slice::from_ref(&name)].concat();
         let run = Run::try_parse_from(parsed)?;
@@ -161,6 +176,18 @@ impl Args {
             "-" => Origin::Stdin,
             _ => Origin::File((&self.name).into()),
         })
+    }
+
+    /// How the user runs the package, for its help.
+    pub(crate) fn invocation(&self) -> Invocation {
+        let name = self.name();
+        match self.is_own {
+            true => Invocation { options: format!("{name} {ECLI_HELP}"), program: name },
+            false => Invocation {
+                program: format!("ecli run {name}"),
+                options: "ecli run --help".to_owned(),
+            },
+        }
     }
 
     /// The package's name, for messages.
