@@ -24,7 +24,9 @@ const EXAMPLES: &str = "\
 Examples:
   ecc opens.bpf.c                      write package.json beside the source
   ecc -o out opens.bpf.c reads.bpf.c   pack two sources into out/
-  ecc --check opens.bpf.c              print what the package would hold";
+  ecc --check opens.bpf.c              print what the package would hold
+
+Keys and signatures: `ecc new-key --help`, `ecc sign --help`";
 
 /// Compile BPF C sources, and pack each into a package.json that `ecli run` loads.
 // Value names are short, so that a line of the help fits 80 columns.

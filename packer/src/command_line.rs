@@ -9,20 +9,44 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::args::Args;
+use crate::sign::{NewKey, Sign};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// To pack sources.
+    Pack(Box<Args>),
+    /// `ecc new-key`
+    NewKey(NewKey),
+    /// `ecc sign`
+    Sign(Sign),
+}
+
+impl Request {
+    /// The first word chooses: a source has an ending.
+    fn of(words: &[OsString]) -> Result<Request, clap::Error> {
+        let rest = words.get(1..).unwrap_or_default();
+        match words.get(1).and_then(|word| word.to_str()) {
+            Some("new-key") => NewKey::try_parse_from(rest).map(Request::NewKey),
+            Some("sign") => Sign::try_parse_from(rest).map(Request::Sign),
+            _ => Args::try_parse_from(words).map(|args| Request::Pack(Box::new(args))),
+        }
+    }
+}
 
 /// Parses the words of a command line, starting with the program's name.
 ///
 /// # Errors
 /// The message of clap, safe to print; also help and version.
-pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
-    Args::try_parse_from(&words).map_err(|error| {
+    Request::of(&words).map_err(|error| {
         let safe: Vec<OsString> = words.iter().map(|word| escaped(word)).collect();
         if safe == words {
             return error;
         }
         // Repeat the error with printable words. clap's colors are kept.
-        Args::try_parse_from(safe).err().unwrap_or_else(|| {
+        Request::of(&safe).err().unwrap_or_else(|| {
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
             clap::Error::raw(ErrorKind::InvalidValue, printable::message(text))

@@ -41,6 +41,7 @@ mod recognize;
 mod records;
 mod report;
 mod runner;
+pub mod sign;
 mod skeleton;
 mod source;
 mod strip;

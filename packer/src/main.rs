@@ -3,6 +3,9 @@
 
 use std::process::ExitCode;
 
+use bpfpack_packer::command_line::Request;
+use bpfpack_packer::sign;
+
 fn main() -> ExitCode {
     let args = match bpfpack_packer::command_line::read(std::env::args_os()) {
         Ok(args) => args,
@@ -12,7 +15,12 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    match bpfpack_packer::run(args) {
+    let result = match args {
+        Request::Pack(args) => bpfpack_packer::run(*args),
+        Request::NewKey(args) => sign::new_key(&args),
+        Request::Sign(args) => sign::sign(&args),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
