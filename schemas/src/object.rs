@@ -106,7 +106,13 @@ impl<'d> BpfObject<'d> {
     /// The programs in libbpf's order: by section, then by address.
     #[must_use]
     pub fn programs(&self) -> Vec<Program> {
-        let mut found: Vec<(usize, u64, Program)> = self
+        self.located_programs().into_iter().map(|(_, program)| program).collect()
+    }
+
+    /// The programs with their positions, in the same order.
+    #[must_use]
+    pub fn located_programs(&self) -> Vec<(CodeLocation, Program)> {
+        let mut found: Vec<(CodeLocation, Program)> = self
             .elf
             .symbols()
             .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
@@ -115,11 +121,11 @@ impl<'d> BpfObject<'d> {
                 let (name, function) = (section.name().ok()?, symbol.name().ok()?);
                 let program = Program { name: function.to_owned(), section: name.to_owned() };
                 (name != ".text" && section.kind() == SectionKind::Text)
-                    .then(|| (section.index().0, symbol.address(), program))
+                    .then(|| ((section.index().0, symbol.address()), program))
             })
             .collect();
-        found.sort_by_key(|(section, address, _)| (*section, *address));
-        found.into_iter().map(|(_, _, program)| program).collect()
+        found.sort_by_key(|(place, _)| *place);
+        found
     }
 
     /// The names of the programs that are initial elements of maps, such as programs that tail-call

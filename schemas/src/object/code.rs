@@ -73,7 +73,9 @@ impl<'e, 'd> Code<'e, 'd> {
             let name = symbol.name().unwrap_or("?");
             names.entry(name).or_insert(place);
             if let Some(end) = symbol.address().checked_add(symbol.size()) {
-                functions.insert(place, (end, name));
+                // Functions at one position are one function, as long as the longest.
+                let known = functions.entry(place).or_insert((end, name));
+                known.0 = end.max(known.0);
             }
         }
         let relocations = elf
