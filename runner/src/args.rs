@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
+mod inspect;
 mod line;
 mod near;
 mod options;
@@ -15,6 +16,7 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
+pub use inspect::{Inspect, Named};
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
 pub use options::Run;
@@ -103,6 +105,8 @@ impl Run {
             with: run.with,
             without: run.without,
             as_is: run.as_is,
+            observe_only: run.observe_only,
+            policy: run.policy,
             wasm: WasmPlan {
                 modules: run.wasm,
                 arguments: run.wasm_arg,

@@ -30,7 +30,8 @@ impl Capability {
     /// For packet sockets.
     pub(crate) const NET_RAW: Capability = Capability::new(13, "CAP_NET_RAW", "packet sockets");
     /// Replaces all others.
-    pub(crate) const SYS_ADMIN: Capability = Capability::new(21, "CAP_SYS_ADMIN", "everything");
+    pub(crate) const SYS_ADMIN: Capability =
+        Capability::new(21, "CAP_SYS_ADMIN", "writing to the memory of processes");
     /// For tracing programs.
     pub(crate) const PERFMON: Capability = Capability::new(38, "CAP_PERFMON", "tracing");
     /// For all programs.

@@ -19,6 +19,7 @@ mod fetch;
 mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod inspect;
 mod instrument;
 mod kernel;
 mod keyboard;
@@ -28,6 +29,8 @@ mod map_values;
 mod memory;
 mod output;
 mod pins;
+mod policy;
+mod report;
 mod run;
 mod scope;
 mod source;
@@ -70,6 +73,7 @@ pub fn other_process() -> Option<std::process::ExitCode> {
 pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
         args::Request::Run(args) => run(args),
+        args::Request::Inspect(plan) => inspect::inspect(&plan),
     }
 }
 
@@ -90,13 +94,18 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let btf = elf.btf().map_err(failure::bad_object)?;
     let variables = vars::Variables::of(&package.meta, &elf, &btf);
     // The words after the package's name can be parsed only now that its arguments are known.
+    let name = args.name();
     let known = args.has_more().then(|| variables.command(&args.invocation()));
     let mut plan = args.of_package(known.as_ref())?;
     let Some(given) = variables.parse(known, &plan.arguments)? else {
         return Ok(0); // `--help` or `--version` of the package
     };
+    policy::check_run(&plan, &elf, &package.meta, &name)?;
     output::check::terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
+    if plan.verbose {
+        talk.detail(&report::short(&report::of(&elf, &package.meta)));
+    }
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };

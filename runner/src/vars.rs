@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The package's own command line: an argument for each global variable, typed by BTF.
 
+mod listed;
+
 use std::collections::{BTreeSet, HashMap};
 
 use bpfpack_schemas::Meta;
@@ -254,6 +256,17 @@ impl Settable<'_> {
         cmdarg.or(self.meta.value.as_ref()).filter(|value| !value.is_null())
     }
 
+    /// The value without an argument, as text; empty if it is zero.
+    fn shown_default(&self) -> String {
+        let initially_true = self.initial.first() == Some(&1);
+        match self.default() {
+            Some(value) => plain(value),
+            None if self.kind.is_bool() && !initially_true => String::new(),
+            None if self.initial.iter().any(|byte| *byte != 0) => self.kind.show(&self.initial),
+            None => String::new(),
+        }
+    }
+
     /// The options for this variable. The option for a bool is named after its effect.
     fn args(&self, names: &mut Names) -> Vec<Arg> {
         let cmdarg = self.meta.cmdarg.clone().unwrap_or_default();
@@ -268,12 +281,7 @@ impl Settable<'_> {
             .help
             .or_else(|| self.meta.description.clone())
             .unwrap_or_else(|| format!("Set the variable {} ({})", self.meta.name, self.meta.ty));
-        let shown = match self.default() {
-            Some(value) => plain(value),
-            None if self.kind.is_bool() && !initially_true => String::new(),
-            None if self.initial.iter().any(|byte| *byte != 0) => self.kind.show(&self.initial),
-            None => String::new(),
-        };
+        let shown = self.shown_default();
         if let Some(values) = self.kind.possible_values() {
             help = format!("{help} [possible values: {values}]");
         }

@@ -9,6 +9,7 @@
 mod endless;
 mod externs;
 mod kind;
+pub mod lines;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -34,6 +34,49 @@ pub const BLOOM_FILTER: u32 = 30;
 /// A ring buffer that user space writes to, and programs read.
 pub const USER_RINGBUF: u32 = 31;
 
+/// The name of a type, as bpftool prints it; `None` if it is not known. The names are those of
+/// libbpf 1.7 (`map_type_name`).
+#[must_use]
+pub fn name(ty: u32) -> Option<&'static str> {
+    const NAMES: [&str; 34] = [
+        "unspec",
+        "hash",
+        "array",
+        "prog_array",
+        "perf_event_array",
+        "percpu_hash",
+        "percpu_array",
+        "stack_trace",
+        "cgroup_array",
+        "lru_hash",
+        "lru_percpu_hash",
+        "lpm_trie",
+        "array_of_maps",
+        "hash_of_maps",
+        "devmap",
+        "sockmap",
+        "cpumap",
+        "xskmap",
+        "sockhash",
+        "cgroup_storage",
+        "reuseport_sockarray",
+        "percpu_cgroup_storage",
+        "queue",
+        "stack",
+        "sk_storage",
+        "devmap_hash",
+        "struct_ops",
+        "ringbuf",
+        "inode_storage",
+        "task_storage",
+        "bloom_filter",
+        "user_ringbuf",
+        "cgrp_storage",
+        "arena",
+    ];
+    NAMES.get(ty as usize).copied()
+}
+
 /// Size of the largest ring buffer in bytes: the largest power of two that fits in `max_entries`.
 pub const MAX_RING_BYTES: u32 = 1 << 31;
 

@@ -3,9 +3,15 @@
 //! and a module of 4 MB with a million such functions takes 5 GB. The contents are therefore
 //! counted first, from the headers of the module's sections.
 //!
+//! [`outline()`] reads the names of imports and exports, without a compiler.
+//!
 //! The compiler decides whether a module is valid. This check skips what it does not understand.
 
+mod outline;
+
 use crate::package::MAX_MODULE_SIZE;
+
+pub use outline::{Outline, outline};
 
 /// The largest number of types, functions, tables, memories, globals, imports, exports, segments,
 /// and elements of segments other than the usual ones that fill a table with functions, all

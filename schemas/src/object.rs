@@ -2,27 +2,22 @@
 //! Reads a BPF object: its programs, its sections, and the maps and variables that each program
 //! uses.
 
+mod code;
 pub mod helpers;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
 
 use object::elf::EM_BPF;
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{
-    LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget,
-    SectionIndex, SectionKind, SymbolIndex, SymbolKind,
+    LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind,
 };
 
 use crate::btf::{Btf, BtfError, SectionVar};
 
-/// Size of a BPF instruction in bytes.
-const INSN: u64 = 8;
-/// The opcode of `call`.
-const OP_CALL: u8 = 0x85;
-/// `src_reg` of a call to a BPF function.
-const PSEUDO_CALL: u8 = 1;
+pub use code::{Code, CodeLocation, Function, Reference};
+pub use state::State;
 
 /// Why bytes are not a BPF object.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +106,13 @@ impl<'d> BpfObject<'d> {
     /// The programs in libbpf's order: by section, then by address.
     #[must_use]
     pub fn programs(&self) -> Vec<Program> {
-        let mut found: Vec<(usize, u64, Program)> = self
+        self.located_programs().into_iter().map(|(_, program)| program).collect()
+    }
+
+    /// The programs with their positions, in the same order.
+    #[must_use]
+    pub fn located_programs(&self) -> Vec<(CodeLocation, Program)> {
+        let mut found: Vec<(CodeLocation, Program)> = self
             .elf
             .symbols()
             .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
@@ -120,11 +121,11 @@ impl<'d> BpfObject<'d> {
                 let (name, function) = (section.name().ok()?, symbol.name().ok()?);
                 let program = Program { name: function.to_owned(), section: name.to_owned() };
                 (name != ".text" && section.kind() == SectionKind::Text)
-                    .then(|| (section.index().0, symbol.address(), program))
+                    .then(|| ((section.index().0, symbol.address()), program))
             })
             .collect();
-        found.sort_by_key(|(section, address, _)| (*section, *address));
-        found.into_iter().map(|(_, _, program)| program).collect()
+        found.sort_by_key(|(place, _)| *place);
+        found
     }
 
     /// The names of the programs that are initial elements of maps, such as programs that tail-call
@@ -188,192 +189,6 @@ impl<'d> BpfObject<'d> {
     pub fn section_data(&self, name: &str) -> Option<&'d [u8]> {
         let section = self.elf.section_by_name(name)?;
         section.data().ok().filter(|data| !data.is_empty())
-    }
-
-    /// For each program, the names of the maps and mutable variables that it uses, directly or in
-    /// functions that it calls. Constants (`.rodata`) do not count.
-    #[must_use]
-    pub fn state_of_programs(&self) -> BTreeMap<String, State> {
-        let mut walk = Walk::new(&self.elf);
-        let mut places = BTreeMap::new();
-        for symbol in self.elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
-            if let (Ok(name), Some(section)) = (symbol.name(), symbol.section_index()) {
-                places.entry(name).or_insert((section.0, symbol.address()));
-            }
-        }
-        let state = |program: Program| {
-            let start = *places.get(program.name.as_str())?;
-            Some((program.name, walk.state(start)))
-        };
-        self.programs().into_iter().filter_map(state).collect()
-    }
-}
-
-/// The state that a program uses: sorted numbers of maps and variables. Programs with the same
-/// state share it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State(Arc<[u32]>);
-
-impl State {
-    /// The state that consists of these numbers.
-    #[must_use]
-    pub fn new(mut numbers: Vec<u32>) -> State {
-        numbers.sort_unstable();
-        numbers.dedup();
-        State(numbers.into())
-    }
-
-    /// Whether it is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether another state contains all of it.
-    #[must_use]
-    pub fn is_subset(&self, other: &State) -> bool {
-        self.0.iter().all(|number| other.0.binary_search(number).is_ok())
-    }
-}
-
-/// The position of a function: its section and its address there.
-type CodeLocation = (usize, u64);
-
-/// Follows calls through the object.
-struct Walk<'e, 'd> {
-    elf: &'e ElfFile64<'d, LittleEndian>,
-    /// The end of the function that starts at a position.
-    ends: BTreeMap<CodeLocation, u64>,
-    /// Relocations by section: address and symbol.
-    relocations: BTreeMap<usize, BTreeMap<u64, SymbolIndex>>,
-    /// The numbers of maps and variables.
-    names: BTreeMap<String, u32>,
-    /// What each function uses directly, and what it calls.
-    functions: BTreeMap<CodeLocation, Rc<Function>>,
-    known: BTreeSet<Arc<[u32]>>,
-}
-
-/// What a function uses and calls.
-#[derive(Default)]
-struct Function {
-    uses: Vec<u32>,
-    calls: Vec<CodeLocation>,
-}
-
-impl<'e, 'd> Walk<'e, 'd> {
-    fn new(elf: &'e ElfFile64<'d, LittleEndian>) -> Walk<'e, 'd> {
-        let ends = elf
-            .symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text)
-            .filter_map(|symbol| {
-                let place = (symbol.section_index()?.0, symbol.address());
-                Some((place, symbol.address().checked_add(symbol.size())?))
-            })
-            .collect();
-        let relocations = elf
-            .sections()
-            .filter(|section| section.kind() == SectionKind::Text)
-            .map(|section| {
-                let by_address = section
-                    .relocations()
-                    .filter_map(|(address, relocation)| match relocation.target() {
-                        RelocationTarget::Symbol(symbol) => Some((address, symbol)),
-                        _ => None,
-                    })
-                    .collect();
-                (section.index().0, by_address)
-            })
-            .collect();
-        let (names, functions, known) = Default::default();
-        Walk { elf, ends, relocations, names, functions, known }
-    }
-
-    /// The state that a function and its callees use.
-    fn state(&mut self, start: CodeLocation) -> State {
-        let (mut used, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        let mut todo = vec![start];
-        while let Some(place) = todo.pop() {
-            if seen.insert(place) {
-                let function = self.function(place);
-                used.extend(&function.uses);
-                todo.extend(&function.calls);
-            }
-        }
-        let state = State::new(used.into_iter().collect());
-        match self.known.get(&state.0) {
-            Some(known) => State(Arc::clone(known)),
-            None => {
-                self.known.insert(Arc::clone(&state.0));
-                state
-            }
-        }
-    }
-
-    fn function(&mut self, place: CodeLocation) -> Rc<Function> {
-        if let Some(known) = self.functions.get(&place) {
-            return Rc::clone(known);
-        }
-        let (names, calls) = self.read(place).unwrap_or_default();
-        let mut uses: Vec<u32> = names.into_iter().map(|name| self.number(name)).collect();
-        uses.sort_unstable();
-        uses.dedup();
-        let function = Rc::new(Function { uses, calls });
-        self.functions.insert(place, Rc::clone(&function));
-        function
-    }
-
-    fn number(&mut self, name: String) -> u32 {
-        let next = self.names.len() as u32;
-        *self.names.entry(name).or_insert(next)
-    }
-
-    /// The names that a function uses, and the functions that it calls; `None` if there is no such
-    /// function.
-    fn read(&self, place: CodeLocation) -> Option<(Vec<String>, Vec<CodeLocation>)> {
-        let (section, begin) = place;
-        let end = *self.ends.get(&place)?;
-        let code = self.elf.section_by_index(SectionIndex(section)).ok()?.data().ok()?;
-        let relocations = self.relocations.get(&section);
-        let (mut used, mut calls) = (Vec::new(), Vec::new());
-        let mut at = begin;
-        while at + INSN <= end
-            && let Some(insn) = code.get(at as usize..(at + INSN) as usize)
-        {
-            let imm = i64::from(i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]));
-            let symbol = relocations.and_then(|by_address| by_address.get(&at));
-            let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
-            match symbol.and_then(|index| self.elf.symbol_by_index(*index).ok()) {
-                Some(symbol) if is_call => {
-                    // The section and the immediate of the call identify a static function.
-                    let offset =
-                        if symbol.kind() == SymbolKind::Section { (imm + 1) * 8 } else { 0 };
-                    if let Some(target) = symbol.section_index() {
-                        calls.push((target.0, symbol.address().wrapping_add_signed(offset)));
-                    }
-                }
-                Some(symbol) => used.extend(self.state_name(&symbol)),
-                None if is_call => {
-                    calls.push((section, at.wrapping_add_signed((imm + 1) * INSN as i64)));
-                }
-                None => {}
-            }
-            at += INSN;
-        }
-        calls.sort_unstable();
-        calls.dedup();
-        Some((used, calls))
-    }
-
-    /// The name of a symbol that counts as state.
-    fn state_name<'s>(&self, symbol: &impl object::ObjectSymbol<'s>) -> Option<String> {
-        let section = self.elf.section_by_index(symbol.section_index()?).ok()?;
-        let section = section.name().ok()?;
-        let is_state = [".maps", ".bss", ".data"].iter().any(|stem| section.starts_with(stem));
-        let name = match symbol.kind() {
-            SymbolKind::Section => section,
-            _ => symbol.name().ok()?,
-        };
-        is_state.then(|| name.to_owned())
     }
 }
 

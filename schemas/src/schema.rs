@@ -6,11 +6,13 @@ use schemars::schema_for;
 use crate::meta::Meta;
 use crate::output::OutputLine;
 use crate::package::Wire;
+use crate::report::Inspection;
 
 /// The files in `schemas/`: name and content.
 #[must_use]
 pub fn files() -> Vec<(&'static str, String)> {
     [
+        ("inspection.schema.json", schema_for!(Inspection)),
         ("output.schema.json", schema_for!(OutputLine)),
         ("package.schema.json", schema_for!(Wire<'static>)),
         ("skel.schema.json", schema_for!(Meta)),

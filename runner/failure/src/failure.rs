@@ -7,6 +7,8 @@ use bpfpack_schemas::object::ObjectError;
 pub mod exit_code {
     /// An internal or system error.
     pub const OTHER: u8 = 1;
+    /// `ecli inspect --diff`: the packages differ. diff(1) uses the same code.
+    pub const DIFFERENT: u8 = 1;
     /// The command line is wrong, including arguments of the package. clap uses the same code.
     pub const USAGE: u8 = 2;
     /// The file does not exist or is not a valid package.
@@ -26,6 +28,8 @@ pub mod exit_code {
     pub const MODULE: u8 = 9;
     /// A Wasm module failed: it trapped, exceeded the time limit, or reported a failure.
     pub const MODULE_FAILED: u8 = 10;
+    /// A policy refuses the package, or the policy file cannot be used.
+    pub const REFUSED: u8 = 11;
     /// The command after `--` cannot be executed. Shells use the same code.
     pub const NOT_EXECUTED: u8 = 126;
     /// The command after `--` does not exist. Shells use the same code.

@@ -11,6 +11,7 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 use super::{OWN, Origin, Plan, Run};
 use crate::failure::{Failure, exit_code};
@@ -20,6 +21,8 @@ use crate::failure::{Failure, exit_code};
 pub enum Request {
     /// `ecli run`, or a package alone.
     Run(Args),
+    /// `ecli inspect`.
+    Inspect(Inspect),
 }
 
 impl Request {
@@ -30,20 +33,31 @@ impl Request {
     /// Returns clap's message, which quotes the command line.
     pub fn read() -> Result<Option<Request>, Failure> {
         let words = std::env::args_os().collect();
-        let request = match is_standalone() {
-            true => Args::standalone(words).map(Request::Run),
-            false => Request::of(words),
+        let words = match is_standalone() {
+            true => Args::standalone(words).map(Words::Run),
+            false => Words::of(words),
         };
-        match request {
-            Ok(request) => Ok(Some(request)),
+        match words {
+            Ok(Words::Run(args)) => Ok(Some(Request::Run(args))),
+            Ok(Words::Inspect(options)) => options.plan().map(|plan| Some(Request::Inspect(plan))),
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
+}
 
-    fn of(words: Vec<OsString>) -> Result<Request, clap::Error> {
+/// A command line that clap accepts.
+#[derive(Debug)]
+enum Words {
+    Run(Args),
+    Inspect(InspectOptions),
+}
+
+impl Words {
+    fn of(words: Vec<OsString>) -> Result<Words, clap::Error> {
         let cli = Cli::try_parse_from(&words)?;
         match cli.command {
-            Some(Command::Run(run)) => Ok(Request::Run(Args::new(words, run))),
+            Some(Command::Run(run)) => Ok(Words::Run(Args::new(words, *run))),
+            Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -51,7 +65,7 @@ impl Request {
                     .chain(cli.command_line)
                     .collect();
                 let run = Run::try_parse_from(&words[1..])?;
-                Ok(Request::Run(Args::new(words, run)))
+                Ok(Words::Run(Args::new(words, run)))
             }
         }
     }
@@ -114,7 +128,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
-    Run(Run),
+    Run(Box<Run>),
+    /// Report what a package contains, shows, and can do, without loading it
+    Inspect(InspectOptions),
+}
+
+/// Where a package comes from. It touches no file.
+///
+/// # Errors
+/// Returns an error if the name is not a package's.
+pub(super) fn origin(name: &OsStr) -> Result<Origin, Failure> {
+    let text = name.to_string_lossy();
+    if text.contains("://") {
+        return Err(Failure::usage(format!("`{text}`: ecli does not download packages"))
+            .hint("download it, look at it, and run the file"));
+    }
+    Ok(match &*text {
+        "-" => Origin::Stdin,
+        _ => Origin::File(name.into()),
+    })
 }
 
 impl Args {
@@ -143,8 +175,10 @@ impl Args {
 
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
-        let Request::Run(args) = Request::of(words)?;
-        Ok(args)
+        match Words::of(words)? {
+            Words::Run(args) => Ok(args),
+            Words::Inspect(_) => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
+        }
     }
 
     /// Returns where the package comes from. It touches no file.
@@ -168,14 +202,7 @@ impl Args {
                 "arguments of the package come after its name: ecli run PACKAGE {name}"
             )));
         }
-        if name.contains("://") {
-            return Err(Failure::usage(format!("`{name}`: ecli does not download packages"))
-                .hint("download it, look at it, and run the file"));
-        }
-        Ok(match &*name {
-            "-" => Origin::Stdin,
-            _ => Origin::File((&self.name).into()),
-        })
+        origin(&self.name)
     }
 
     /// How the user runs the package, for its help.

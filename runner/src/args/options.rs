@@ -21,6 +21,9 @@ use super::{AttachArg, MapSetArg, WasmArg};
 /// 10,240.
 const MAX_KEYS: u32 = 65_536;
 
+/// The file with the rules for packages on this machine.
+pub(super) const POLICY: &str = "/etc/bpfpack/policy.toml";
+
 // The headings of the help, in the order of display.
 const OUTPUT: &str = "Output";
 const SELECTION: &str = "Selection";
@@ -235,6 +238,14 @@ pub struct Run {
     /// Load the programs unchanged, without counting losses
     #[arg(long, help_heading = PROGRAMS)]
     pub as_is: bool,
+
+    /// Refuse the package unless its programs only observe; `ecli inspect` shows what they can do
+    #[arg(long, help_heading = PROGRAMS)]
+    pub observe_only: bool,
+
+    /// The file with the rules for packages; for tests
+    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true)]
+    pub policy: PathBuf,
 
     /// Run perf_event programs this many times per second on each CPU; overrides the package
     #[arg(long, value_name = "HZ", help_heading = PROGRAMS)]

@@ -211,6 +211,10 @@ pub struct Plan {
     pub without: Vec<String>,
     /// Whether to load the object unchanged, without counting losses.
     pub as_is: bool,
+    /// Whether to refuse programs that do more than observe.
+    pub observe_only: bool,
+    /// The file with the rules for packages.
+    pub policy: PathBuf,
     /// Options for Wasm modules.
     pub wasm: WasmPlan,
     /// Whether standard error shows only errors.

@@ -50,6 +50,14 @@ pub(super) struct Alternatives {
     wanted: BTreeSet<String>,
 }
 
+/// The names of the programs of each group of alternatives, best first, as far as the object alone
+/// decides.
+pub(crate) fn of_object(elf: &BpfObject<'_>) -> Vec<Vec<String>> {
+    let found = Alternatives::find(elf, |_| true, BTreeSet::new());
+    let names = |group: &Group| group.members.iter().map(|(_, it)| it.name.clone()).collect();
+    found.groups.iter().map(names).collect()
+}
+
 impl Alternatives {
     /// Finds alternatives among the programs that may be loaded. A program in `wanted` wins over
     /// its alternatives; if several are wanted, all of them are loaded.

@@ -3,10 +3,11 @@
 
 use anyhow::anyhow;
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::object::helpers::PROBE_WRITE_USER;
 
 use super::kinds::ProgramKind;
 use crate::failure::{Failure, exit_code};
-use crate::kernel::{self, Capabilities, Capability};
+use crate::kernel::{self, Capability};
 
 /// Checks, before anything is loaded, that this user may load and attach all programs.
 ///
@@ -19,8 +20,8 @@ pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     if effective.has(Capability::SYS_ADMIN) {
         return Ok(());
     }
-    let sections: Vec<_> = elf.programs().into_iter().map(|program| program.section).collect();
-    let missing = missing(sections.iter().map(String::as_str), effective);
+    let mut missing = needed(elf);
+    missing.retain(|capability| !effective.has(*capability));
     if missing.is_empty() {
         return Ok(());
     }
@@ -32,11 +33,19 @@ pub(crate) fn check_capabilities(elf: &BpfObject<'_>) -> Result<(), Failure> {
     .hint("run it as root: sudo ecli run …"))
 }
 
-/// The capabilities that programs with these sections need and this process lacks.
-fn missing<'s>(
-    sections: impl Iterator<Item = &'s str>,
-    effective: Capabilities,
-) -> Vec<Capability> {
+/// The capabilities that loading and attaching an object takes.
+pub(crate) fn needed(elf: &BpfObject<'_>) -> Vec<Capability> {
+    let sections: Vec<_> = elf.programs().into_iter().map(|program| program.section).collect();
+    let mut needed = of_sections(sections.iter().map(String::as_str));
+    // kernel/trace/bpf_trace.c: bpf_tracing_func_proto.
+    if elf.calls_helper(&[PROBE_WRITE_USER]) {
+        needed.push(Capability::SYS_ADMIN);
+    }
+    needed
+}
+
+/// The capabilities that programs with these sections need.
+fn of_sections<'s>(sections: impl Iterator<Item = &'s str>) -> Vec<Capability> {
     let of_kinds: Vec<_> =
         sections.filter_map(|section| ProgramKind::of(section).capability).collect();
     let mut needed = vec![Capability::BPF];
@@ -45,17 +54,19 @@ fn missing<'s>(
             needed.push(capability);
         }
     }
-    needed.retain(|capability| !effective.has(*capability));
     needed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Capabilities;
 
     fn names(sections: &[&str], effective: &[Capability]) -> Vec<&'static str> {
         let effective = Capabilities::of(effective);
-        missing(sections.iter().copied(), effective).iter().map(|it| it.name).collect()
+        let mut missing = of_sections(sections.iter().copied());
+        missing.retain(|capability| !effective.has(*capability));
+        missing.iter().map(|it| it.name).collect()
     }
 
     #[test]

@@ -269,5 +269,11 @@ pub(super) fn ranks_without_btf() -> impl Iterator<Item = (Family, Rank)> {
     })
 }
 
+/// The sections of all kinds.
+#[cfg(test)]
+pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().flat_map(|kind| kind.sections).copied()
+}
+
 #[cfg(test)]
 mod tests;

@@ -39,9 +39,13 @@ mod uses;
 mod way;
 mod xdp;
 
+pub(crate) use alternatives::of_object as alternatives_of;
 pub(crate) use called::{Called, How};
-pub(crate) use capabilities::check_capabilities;
+pub(crate) use capabilities::{check_capabilities, needed as capabilities_of};
+#[cfg(test)]
+pub(crate) use kinds::sections;
 pub(crate) use package::{Attached, Input, load_and_attach};
+pub(crate) use pattern::matches;
 pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
 pub(crate) use {

@@ -2,7 +2,7 @@
 //! Patterns of names.
 
 /// Whether a name matches a pattern, where `*` stands for any characters and `?` for one.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     // The position of the last star, and of the text that it has matched so far.

@@ -191,6 +191,7 @@ fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         directories: vec!["/proc/self/fdinfo".into()],
         as_is: false,
         max_memory: None,
+        rules: crate::policy::Rules::default(),
     };
     tracer::run(engine, &module, "fuzz.wasm", &plan, &Signals::fake(signal), &Talk::silent())?;
     Ok(())

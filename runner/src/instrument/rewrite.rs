@@ -20,32 +20,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bpfpack_schemas::insn::{
+    self, CALL, Call as Callee, GOTO, Insn, LOAD_64, MOVE, MOVE_REGISTER, PSEUDO_MAP_VALUE,
+    SIZE as INSN,
+};
+
 use super::elf::{Elf, Section, Symbol};
 
-/// Size of an instruction in bytes.
-const INSN: usize = 8;
 /// Number of instructions that replace a call.
 const DETOUR: usize = 7;
 /// How many instructions back to look for the load of a call's argument.
 const LOOK_BACK: usize = 256;
 
-const OP_LD_IMM64: u8 = 0x18;
-const OP_CALL: u8 = 0x85;
-const OP_GOTO: u8 = 0x05;
-const OP_IF_NOT_EQUAL: u8 = 0x55;
-const OP_IF_SIGNED_NOT_LESS: u8 = 0x75;
-const OP_MOVE: u8 = 0xb7;
-const OP_MOVE_REGISTER: u8 = 0xbf;
-const OP_ATOMIC: u8 = 0xdb;
-/// `src_reg` of a call to a function in the object.
-const PSEUDO_CALL: u8 = 1;
-/// `src_reg` of a load of an address in a map's value.
-const PSEUDO_MAP_VALUE: u8 = 2;
+const IF_NOT_EQUAL: u8 = 0x55;
+const IF_SIGNED_NOT_LESS: u8 = 0x75;
+const ATOMIC: u8 = 0xdb;
 
 /// A helper that writes to a buffer (include/uapi/linux/bpf.h).
 #[derive(Debug, Clone, Copy)]
 struct Helper {
-    number: i32,
+    number: u32,
     /// The register with the buffer.
     buffer: u8,
     /// Whether it fails by returning null, not a negative number.
@@ -149,6 +143,17 @@ impl Calls {
         names
     }
 
+    /// The number of calls.
+    pub(crate) fn count(&self) -> usize {
+        let functions = self.code.values().flat_map(|code| &code.functions);
+        functions.map(|function| function.calls.len()).sum()
+    }
+
+    /// The number of instructions that are added to count them.
+    pub(crate) fn added(&self) -> usize {
+        DETOUR * self.count()
+    }
+
     /// Returns the object with counted calls. The counters are in the value of the map `fd`, at the
     /// offset that `slot` returns for a buffer. Also returns whether some call is not counted
     /// because it is too far from the end of its function.
@@ -227,22 +232,16 @@ fn map_relocations(elf: &Elf, section: usize) -> BTreeMap<usize, String> {
 }
 
 fn calls(code: &[u8], begin: usize, end: usize, maps: &BTreeMap<usize, String>) -> Vec<Call> {
-    let mut found = Vec::new();
     let targets = targets(code, begin, end);
-    let mut at = begin;
-    while at < end {
-        let Some(insn) = insn(code, at) else { break };
-        if insn[0] == OP_CALL && insn[1] >> 4 == 0 {
-            let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
-            if let Some(helper) = HELPERS.iter().find(|helper| helper.number == number) {
-                let buffer = buffer_of(code, begin, at, helper.buffer, maps, &targets);
-                found.push(Call { at, helper: *helper, buffer });
-            }
-        }
-        // The second half of a 64-bit load is not an instruction.
-        at += if insn[0] == OP_LD_IMM64 { 2 } else { 1 };
-    }
-    found
+    let within = code.get(begin * INSN..end * INSN).unwrap_or_default();
+    let call = |(index, insn): (usize, Insn)| {
+        let at = begin + index;
+        let Some(Callee::Helper(number)) = insn.call() else { return None };
+        let helper = HELPERS.iter().find(|helper| helper.number == number)?;
+        let buffer = buffer_of(code, begin, at, helper.buffer, maps, &targets);
+        Some(Call { at, helper: *helper, buffer })
+    };
+    insn::all(within).filter_map(call).collect()
 }
 
 /// The map in a register before an instruction, if straight-line code before it loads one.
@@ -260,15 +259,14 @@ fn buffer_of(
         if targets.contains(&(at + 1)) {
             return None;
         }
-        let insn = insn(code, at)?;
-        let target = insn[1] & 0xf;
-        match insn[0] {
+        let insn = Insn::at(code, at)?;
+        match insn.code {
             // The second half of a load; stores and jumps, which write no register.
             0 => {}
-            OP_CALL if register <= 5 => return None,
-            OP_LD_IMM64 if target == register => return maps.get(&at).cloned(),
-            OP_MOVE_REGISTER if target == register => register = insn[1] >> 4,
-            op if target == register && writes(op) => return None,
+            CALL if register <= 5 => return None,
+            LOAD_64 if insn.dst == register => return maps.get(&at).cloned(),
+            MOVE_REGISTER if insn.dst == register => register = insn.src,
+            _ if insn.dst == register && insn.writes() => return None,
             _ => {}
         }
     }
@@ -277,35 +275,11 @@ fn buffer_of(
 
 /// The targets of jumps in a function.
 fn targets(code: &[u8], begin: usize, end: usize) -> BTreeSet<usize> {
-    const OP_EXIT: u8 = 0x95;
-    const OP_GOTO_FAR: u8 = 0x06;
-    let target = |at: usize| {
-        let insn = insn(code, at)?;
-        let far = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
-        let offset = match insn[0] {
-            OP_CALL | OP_EXIT => return None,
-            OP_GOTO_FAR => far as isize,
-            op if matches!(op & 7, 5 | 6) => i16::from_le_bytes([insn[2], insn[3]]).into(),
-            _ => return None,
-        };
-        (at + 1).checked_add_signed(offset)
-    };
-    (begin..end).filter_map(target).collect()
+    (begin..end).filter_map(|at| Insn::at(code, at)?.target(at)).collect()
 }
 
-/// Whether an instruction of this kind writes its first register, as loads and arithmetic do.
-fn writes(op: u8) -> bool {
-    matches!(op & 7, 0 | 1 | 4 | 7)
-}
-
-fn insn(code: &[u8], at: usize) -> Option<&[u8; INSN]> {
-    code.get(at * INSN..)?.first_chunk()
-}
-
-fn encode(op: u8, target: u8, source: u8, offset: i16, number: i32) -> [u8; INSN] {
-    let [a, b] = offset.to_le_bytes();
-    let [c, d, e, f] = number.to_le_bytes();
-    [op, target | source << 4, a, b, c, d, e, f]
+fn encode(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; INSN] {
+    Insn { code, dst, src, off, imm }.to_bytes()
 }
 
 /// The new content of a section.
@@ -328,38 +302,37 @@ fn section(
         let begin = new.len();
         let mut at = function.begin;
         while at < function.end {
-            let Some(old_insn) = insn(old, at) else { break };
-            let mut insn_ = *old_insn;
-            retarget(&mut insn_, at, code, all, symbols.get(&at).copied());
-            new.extend_from_slice(&insn_);
+            let Some(mut insn) = Insn::at(old, at) else { break };
+            retarget(&mut insn, at, code, all, symbols.get(&at).copied());
+            new.extend_from_slice(&insn.to_bytes());
             at += 1;
-            if insn_[0] == OP_LD_IMM64
-                && let Some(second) = insn(old, at)
+            if insn.is_wide()
+                && let Some(second) = Insn::at(old, at)
             {
-                new.extend_from_slice(second);
+                new.extend_from_slice(&second.to_bytes());
                 at += 1;
             }
         }
         for call in &function.calls {
-            let Some(made) = insn(old, call.at) else { break };
+            let Some(made) = Insn::at(old, call.at) else { break };
             let here = (new.len() - begin) / INSN;
             let from = call.at - function.begin;
-            let jump = encode(OP_GOTO, 0, 0, (here - from - 1) as i16, 0);
+            let jump = encode(GOTO, 0, 0, (here - from - 1) as i16, 0);
             let place = begin + from * INSN;
             new[place..place + INSN].copy_from_slice(&jump);
             let back = -((here + DETOUR - from - 1) as i32);
             let test = match call.helper.returns_pointer {
-                true => OP_IF_NOT_EQUAL,
-                false => OP_IF_SIGNED_NOT_LESS,
+                true => IF_NOT_EQUAL,
+                false => IF_SIGNED_NOT_LESS,
             };
             let detour: [[u8; INSN]; DETOUR] = [
-                *made,
+                made.to_bytes(),
                 encode(test, 0, 0, 4, 0),
-                encode(OP_LD_IMM64, 1, PSEUDO_MAP_VALUE, 0, fd),
+                encode(LOAD_64, 1, PSEUDO_MAP_VALUE, 0, fd),
                 encode(0, 0, 0, 0, slot(call.buffer.as_deref())),
-                encode(OP_MOVE, 2, 0, 0, 1),
-                encode(OP_ATOMIC, 1, 2, 0, 0),
-                encode(OP_GOTO, 0, 0, back as i16, 0),
+                encode(MOVE, 2, 0, 0, 1),
+                encode(ATOMIC, 1, 2, 0, 0),
+                encode(GOTO, 0, 0, back as i16, 0),
             ];
             new.extend(detour.iter().flatten());
         }
@@ -369,38 +342,36 @@ fn section(
 
 /// Adjusts a call, or the address of a function, to the new location of its target.
 fn retarget(
-    insn: &mut [u8; INSN],
+    insn: &mut Insn,
     at: usize,
     own: &Code,
     all: &BTreeMap<usize, Code>,
     symbol: Option<&Symbol>,
 ) {
-    let number = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
-    let is_call = insn[0] == OP_CALL && insn[1] >> 4 == PSEUDO_CALL;
+    let is_call = matches!(insn.call(), Some(Callee::Function(_)));
     // Targets outside of the code wrap; libbpf reports them.
-    let new = match symbol {
+    insn.imm = match symbol {
         // The symbol is the section, and the number is the location in it.
         Some(symbol) if symbol.is_section() => {
             let Some(code) = all.get(&symbol.section) else { return };
-            match insn[0] {
-                OP_CALL if is_call => {
-                    let target = usize::try_from(i64::from(number) + 1).unwrap_or(0);
+            match insn.code {
+                CALL if is_call => {
+                    let target = usize::try_from(i64::from(insn.imm) + 1).unwrap_or(0);
                     (code.moved(target) as i32).wrapping_sub(1)
                 }
-                OP_LD_IMM64 => {
-                    let target = usize::try_from(number).unwrap_or(0) / INSN;
+                LOAD_64 => {
+                    let target = usize::try_from(insn.imm).unwrap_or(0) / INSN;
                     (code.moved(target) * INSN) as i32
                 }
                 _ => return,
             }
         }
         None if is_call => {
-            let target = usize::try_from(at as i64 + 1 + i64::from(number)).unwrap_or(0);
+            let target = usize::try_from(at as i64 + 1 + i64::from(insn.imm)).unwrap_or(0);
             (own.moved(target) as i32).wrapping_sub(own.moved(at) as i32).wrapping_sub(1)
         }
         _ => return,
     };
-    insn[4..].copy_from_slice(&new.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::sys::Signals;
 use crate::talk::Talk;
 use once::Once;
 use one::Output;
-pub(crate) use sink::{ReaderState, Sink, Written};
+pub(crate) use sink::{ReaderState, Sink, Written, print};
 
 /// How long a reading is drawn before the buffers are polled again.
 const SLICE: Duration = Duration::from_millis(2);

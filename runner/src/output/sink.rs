@@ -246,3 +246,16 @@ impl Sink {
         Ok(ReaderState::There)
     }
 }
+
+/// Writes a text to standard output, however slow its reader is. A closed pipe is not an error.
+///
+/// # Errors
+/// Returns an error if it cannot be written, as on a full disk.
+pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut sink = Sink::open(None)?;
+    sink.bytes.extend_from_slice(text);
+    while sink.flush()? == ReaderState::There && sink.left() > 0 {
+        let _ = poll(&mut [PollFd::new(&sink.file, PollFlags::OUT)], None);
+    }
+    Ok(())
+}

@@ -18,13 +18,14 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
 use anyhow::anyhow;
+use bpfpack_schemas::insn::Insn;
 use bpfpack_spec::{BufferType, PRINTK_COMM, Stream};
 use libbpf_rs::{MapCore as _, MapFlags, Object};
 
 use super::{Mark, RecordSource, Round};
 use crate::failure::{Failure, exit_code};
 use crate::kernel;
-use formats::{Format, Insn};
+use formats::Format;
 use instance::{Instance, Settings};
 pub(super) use line::Line;
 use line::Piece;

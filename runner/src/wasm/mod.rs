@@ -20,6 +20,7 @@ use crate::args::{Origin, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::load;
 use crate::output;
+use crate::policy;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use engine::{Engine, Limits};
@@ -79,6 +80,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
         directories: plan.wasm.directories.clone(),
         as_is: plan.as_is,
         max_memory: plan.max_memory,
+        rules: policy::rules(plan)?,
     };
     tracer::run(&engine, &module, &name, &plan, signals, &talk)
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! Tests with small objects, valid and damaged.
 
+use bpfpack_schemas::insn::PSEUDO_CALL;
+
 use super::*;
 
 const EXIT: [u8; INSN] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 
 fn reserve() -> [u8; INSN] {
-    encode(OP_CALL, 0, 0, 0, 131)
+    encode(CALL, 0, 0, 0, 131)
 }
 
 /// A section for [`object`]: its type, flags, link, info and content.
@@ -64,20 +66,20 @@ fn counted(object: &[u8]) -> Elf {
 
 #[test]
 fn functions_move_with_their_symbols_and_calls() {
-    let call = |distance| encode(OP_CALL, 0, PSEUDO_CALL, 0, distance);
+    let call = |distance| encode(CALL, 0, PSEUDO_CALL, 0, distance);
     let insns = [call(2), reserve(), EXIT, call(-4), EXIT];
     let old = [(true, 0, 24), (true, 24, 16), (false, 0, 0), (true, u64::MAX - 7, 8)];
     let elf = counted(&object(&[code(&insns), symbols(&old), strings()]));
     let new: Vec<[u8; INSN]> = elf.section_bytes(&elf.sections[1]).unwrap().as_chunks().0.into();
-    let mut wanted = vec![call(9), encode(OP_GOTO, 0, 0, 1, 0), EXIT];
+    let mut wanted = vec![call(9), encode(GOTO, 0, 0, 1, 0), EXIT];
     wanted.extend([
         reserve(),
-        encode(OP_IF_NOT_EQUAL, 0, 0, 4, 0),
-        encode(OP_LD_IMM64, 1, PSEUDO_MAP_VALUE, 0, 7),
+        encode(IF_NOT_EQUAL, 0, 0, 4, 0),
+        encode(LOAD_64, 1, PSEUDO_MAP_VALUE, 0, 7),
         encode(0, 0, 0, 0, 8),
-        encode(OP_MOVE, 2, 0, 0, 1),
-        encode(OP_ATOMIC, 1, 2, 0, 0),
-        encode(OP_GOTO, 0, 0, -8, 0),
+        encode(MOVE, 2, 0, 0, 1),
+        encode(ATOMIC, 1, 2, 0, 0),
+        encode(GOTO, 0, 0, -8, 0),
         call(-11),
         EXIT,
     ]);
@@ -88,7 +90,7 @@ fn functions_move_with_their_symbols_and_calls() {
 
 #[test]
 fn targets_that_are_nowhere_are_no_matter() {
-    let call = |distance| encode(OP_CALL, 0, PSEUDO_CALL, 0, distance);
+    let call = |distance| encode(CALL, 0, PSEUDO_CALL, 0, distance);
     // Also with the section as symbol, with a relocation for each instruction.
     let insns = [call(i32::MAX), call(i32::MIN), reserve(), call(i32::MAX), EXIT];
     let mut relocations = Vec::new();

@@ -4,49 +4,25 @@
 
 use std::collections::BTreeSet;
 
+use bpfpack_schemas::insn::{CALL, Call, Insn, LOAD_64, MOVE_REGISTER, PSEUDO_MAP_VALUE};
+
 /// The printing helpers: `bpf_trace_printk` and `bpf_trace_vprintk`.
 pub(super) const HELPERS: [i32; 2] = [6, 177];
 
 /// A line of at least this length may be truncated. Kernels have buffers of 512 bytes and more.
 const CUT: usize = 500;
 
-/// A BPF instruction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Insn {
-    pub(super) code: u8,
-    pub(super) dst: u8,
-    pub(super) src: u8,
-    pub(super) off: i16,
-    pub(super) imm: i32,
-}
-
-const CALL: u8 = 0x85;
-/// A 64-bit immediate load, which takes two instructions.
-const LOAD: u8 = 0x18;
-/// The source register of a `LOAD` of an address in a map's value.
-const MAP_VALUE: u8 = 2;
-const MOVE: u8 = 0xbf;
-
 /// The format strings: map descriptors, and offsets in the map's value. `None` if one cannot be
 /// found, because it is built on the stack or chosen among several.
 pub(super) fn places(code: &[Insn]) -> Option<BTreeSet<(i32, i32)>> {
-    let is_print = |insn: &Insn| insn.code == CALL && insn.src == 0 && HELPERS.contains(&insn.imm);
-    let targets: BTreeSet<usize> = (0..code.len()).filter_map(|at| target(code, at)).collect();
+    let is_print = |insn: &Insn| match insn.call() {
+        Some(Call::Helper(number)) => HELPERS.contains(&(number as i32)),
+        _ => false,
+    };
+    let jumps = code.iter().enumerate();
+    let targets: BTreeSet<usize> = jumps.filter_map(|(at, insn)| insn.target(at)).collect();
     let calls = (0..code.len()).filter(|at| is_print(&code[*at]));
     calls.map(|call| first_argument(code, call, &targets)).collect()
-}
-
-/// The index to which the instruction at `at` jumps, if it does.
-fn target(code: &[Insn], at: usize) -> Option<usize> {
-    let insn = code[at];
-    let offset = match (insn.code & 7, insn.code) {
-        (_, CALL | 0x95) => return None,
-        // A jump with a 32-bit offset.
-        (_, 0x06) => insn.imm,
-        (5 | 6, _) => insn.off.into(),
-        _ => return None,
-    };
-    at.checked_add_signed(offset as isize)?.checked_add(1)
 }
 
 /// The first argument of a call, from the instructions before it.
@@ -63,12 +39,12 @@ fn first_argument(code: &[Insn], call: usize, targets: &BTreeSet<usize>) -> Opti
         let passes = insn.code == CALL && (6..=9).contains(&register);
         match insn.code {
             _ if matches!(class, 5 | 6) && !passes => return None,
-            LOAD if insn.dst == register => {
+            LOAD_64 if insn.dst == register => {
                 let offset = code.get(at + 1)?.imm;
-                return (insn.src == MAP_VALUE).then_some((insn.imm, offset));
+                return (insn.src == PSEUDO_MAP_VALUE).then_some((insn.imm, offset));
             }
-            MOVE if insn.dst == register && insn.off == 0 => register = insn.src,
-            _ if matches!(class, 1 | 4 | 7) && insn.dst == register => return None,
+            MOVE_REGISTER if insn.dst == register && insn.off == 0 => register = insn.src,
+            _ if insn.writes() && insn.dst == register => return None,
             _ => {}
         }
     }

@@ -6,14 +6,12 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use bpfpack_schemas::insn::{self, Call};
 use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions, ProgramInfo};
 use libbpf_rs::{Object, Program};
 
 use super::formats::HELPERS;
 use crate::sys;
-
-/// Size of an instruction in bytes.
-const INSN: usize = 8;
 
 /// The maximum number of names in a message.
 const MOST: usize = 4;
@@ -89,9 +87,10 @@ fn listed(count: usize, names: &[String]) -> String {
 
 /// The helpers that instructions call, as the kernel shows them.
 fn calls(instructions: &[u8]) -> impl Iterator<Item = i32> {
-    // The second half of a 64-bit load has the code 0.
-    let calls = instructions.chunks_exact(INSN).filter(|insn| insn[0] == 0x85 && insn[1] >> 4 == 0);
-    calls.map(|insn| i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]))
+    insn::all(instructions).filter_map(|(_, insn)| match insn.call() {
+        Some(Call::Helper(number)) => Some(number as i32),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

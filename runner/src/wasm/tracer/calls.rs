@@ -6,6 +6,7 @@ use wasmtime::{Caller, Extern, Linker, TypedFunc};
 
 use super::poll::{Ask, poll};
 use super::{MODULE, State, WRAPPERS, maps};
+use crate::failure::exit_code;
 use crate::talk;
 use crate::wasm::memory::{self, BadText};
 
@@ -116,6 +117,11 @@ fn load(mut caller: In<'_>, at: u32, size: u32) -> Result<u64> {
     };
     match state.objects.load(bytes, &state.talk) {
         Ok(handle) => Ok(handle),
+        // A module could go on without the object, as if nothing was wrong.
+        Err(failure) if failure.exit_code() == exit_code::REFUSED => {
+            state.refused = Some(failure);
+            Err(wasmtime::format_err!("the object is refused"))
+        }
         Err(failure) => {
             failure.report();
             Ok(0)

@@ -25,6 +25,7 @@ use super::memory::Guest;
 use super::wasi::{self, HasWasi, Streams, Wasi};
 use crate::failure::{self, Failure};
 use crate::output::Sink;
+use crate::policy::Rules;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use console::Console;
@@ -53,6 +54,8 @@ pub(crate) struct TracerPlan {
     pub as_is: bool,
     /// The maximum number of bytes that the maps of an object may take.
     pub max_memory: Option<u64>,
+    /// What its objects may do.
+    pub rules: Rules,
 }
 
 /// The data of a module's host functions.
@@ -66,6 +69,8 @@ struct State {
     talk: Talk,
     /// Whether a truncated record has been reported.
     was_cut: bool,
+    /// Why an object was refused by the rules, which ends the module.
+    refused: Option<Failure>,
 }
 
 impl Guest for State {
@@ -114,12 +119,14 @@ pub(crate) fn run(
         limiter: engine.limiter(),
         wasi,
         console: Console::new(sink, interrupts),
-        objects: Objects::new(!plan.as_is, plan.max_memory),
+        objects: Objects::new(name, plan),
         talk: talk.clone(),
         was_cut: false,
+        refused: None,
     });
     let result = start(&mut store, module, name);
-    let State { console, mut objects, limiter, .. } = store.into_data();
+    let State { console, mut objects, limiter, refused, .. } = store.into_data();
+    let result = refused.map_or(result, |failure| Err(failure.into()));
     objects.close_all();
     talk.detail("detached");
     let code = end::of(result, console, signals, name, &limiter, talk);

@@ -12,9 +12,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
+use bpfpack_schemas::Meta;
 use bpfpack_schemas::object::BpfObject;
 use libbpf_rs::MapCore as _;
 
+use super::TracerPlan;
 use super::buffer::{PolledBuffer, is_buffer};
 use super::tally::Tally;
 use crate::attach::{self, Attachment, Context, Options, Owner};
@@ -22,6 +24,8 @@ use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::load;
 use crate::memory;
+use crate::policy::{self, Rules};
+use crate::report;
 use crate::sys::map::Map;
 use crate::talk::Talk;
 
@@ -68,11 +72,15 @@ pub(super) struct Objects {
     counts: bool,
     /// The maximum number of bytes that the maps of an object may take.
     max_memory: Option<u64>,
+    /// What objects may do.
+    rules: Rules,
+    /// The name of the module.
+    name: String,
 }
 
 impl Objects {
-    /// No objects.
-    pub(super) fn new(counts: bool, max_memory: Option<u64>) -> Objects {
+    /// No objects, for a module with this name.
+    pub(super) fn new(name: &str, plan: &TracerPlan) -> Objects {
         Objects {
             loaded: BTreeMap::new(),
             descriptors: BTreeMap::new(),
@@ -80,8 +88,10 @@ impl Objects {
             next_descriptor: FIRST,
             closed: 0,
             tally: Tally::default(),
-            counts,
-            max_memory,
+            counts: !plan.as_is,
+            max_memory: plan.max_memory,
+            rules: plan.rules.clone(),
+            name: name.to_owned(),
         }
     }
 
@@ -92,6 +102,9 @@ impl Objects {
             return Err(Failure::new(exit_code::LOAD, error));
         }
         let elf = BpfObject::parse(bytes).map_err(bad_object)?;
+        if !self.rules.is_empty() {
+            policy::check(&report::of(&elf, &Meta::default()), &self.rules, &self.name)?;
+        }
         attach::check_capabilities(&elf)?;
         let load = |bytes: &[u8]| {
             let mut opened = load::open(NAME, bytes)?;

@@ -73,7 +73,7 @@ const PRINT: Insn = insn(CALL, 0, 0, 0, 6);
 const EXIT: Insn = insn(0x95, 0, 0, 0, 0);
 
 fn load(register: u8, offset: i32) -> [Insn; 2] {
-    [insn(LOAD, register, MAP_VALUE, 0, 9), insn(0, 0, 0, 0, offset)]
+    [insn(LOAD_64, register, PSEUDO_MAP_VALUE, 0, 9), insn(0, 0, 0, 0, offset)]
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn formats_are_found_where_they_are_loaded() {
         &[insn(0xb7, 2, 0, 0, 20), PRINT],
         // The value is kept in a register during a call.
         &load(6, 32),
-        &[insn(CALL, 0, 0, 0, 14), insn(MOVE, 1, 6, 0, 0), insn(CALL, 0, 0, 0, 177), EXIT],
+        &[insn(CALL, 0, 0, 0, 14), insn(MOVE_REGISTER, 1, 6, 0, 0), insn(CALL, 0, 0, 0, 177), EXIT],
     ];
     assert_eq!(places(&code.concat()), Some(BTreeSet::from([(9, 16), (9, 32)])));
     assert_eq!(places(&[insn(CALL, 0, 0, 0, 14), EXIT]), Some(BTreeSet::new()));
@@ -93,9 +93,9 @@ fn formats_are_found_where_they_are_loaded() {
 
 #[test]
 fn what_cannot_be_told_is_not_guessed() {
-    let on_stack = [insn(MOVE, 1, 10, 0, 0), insn(0x07, 1, 0, 0, -8), PRINT, EXIT];
+    let on_stack = [insn(MOVE_REGISTER, 1, 10, 0, 0), insn(0x07, 1, 0, 0, -8), PRINT, EXIT];
     assert_eq!(places(&on_stack), None);
-    assert_eq!(places(&[insn(MOVE, 1, 10, 0, 0), PRINT, EXIT]), None);
+    assert_eq!(places(&[insn(MOVE_REGISTER, 1, 10, 0, 0), PRINT, EXIT]), None);
     assert_eq!(places(&[PRINT, EXIT]), None);
     // if r0 == 0 goto the call
     let joined = [&[insn(0x15, 0, 0, 2, 0)][..], &load(1, 16), &[PRINT, EXIT]].concat();
@@ -103,7 +103,7 @@ fn what_cannot_be_told_is_not_guessed() {
     let chosen = [&load(1, 16)[..], &[insn(0x15, 0, 0, 1, 0)], &load(1, 32), &[PRINT]].concat();
     assert_eq!(places(&chosen), None, "it begins in the middle of what was loaded");
     // The address of the map itself.
-    assert_eq!(places(&[insn(LOAD, 1, 1, 0, 9), insn(0, 0, 0, 0, 0), PRINT]), None);
+    assert_eq!(places(&[insn(LOAD_64, 1, 1, 0, 9), insn(0, 0, 0, 0, 0), PRINT]), None);
 }
 
 #[test]

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//! The command line of `ecli inspect`.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::Parser;
+
+use super::{Origin, line};
+use crate::failure::Failure;
+
+/// The options of `ecli inspect`, as the user wrote them.
+#[derive(Debug, Clone, Parser)]
+pub(super) struct InspectOptions {
+    /// Print the report as one JSON object
+    #[arg(short, long)]
+    json: bool,
+
+    /// Print the instructions of each program, with the lines of source that they come from
+    #[arg(long, conflicts_with_all = ["json", "diff"])]
+    disassemble: bool,
+
+    /// Print how the package differs from another one. The exit code is 0 if they do not differ, and
+    /// 1 if they do
+    #[arg(long, value_name = "OTHER")]
+    diff: Option<OsString>,
+
+    /// The package, or a Wasm module that is a whole tracer; `-` is standard input
+    #[arg(value_name = "PACKAGE")]
+    package: OsString,
+}
+
+/// What to inspect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspect {
+    /// The package.
+    pub package: Named,
+    /// The package to compare it with.
+    pub other: Option<Named>,
+    /// Whether to print JSON.
+    pub json: bool,
+    /// Whether to print the instructions.
+    pub disassemble: bool,
+}
+
+/// A package, and its name on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The name.
+    pub name: String,
+}
+
+impl Named {
+    fn of(word: &OsStr) -> Result<Named, Failure> {
+        Ok(Named { origin: line::origin(word)?, name: word.to_string_lossy().into_owned() })
+    }
+}
+
+impl InspectOptions {
+    /// Resolves the options. It touches no file.
+    pub(super) fn plan(&self) -> Result<Inspect, Failure> {
+        Ok(Inspect {
+            package: Named::of(&self.package)?,
+            other: self.diff.as_deref().map(Named::of).transpose()?,
+            json: self.json,
+            disassemble: self.disassemble,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_fits_80_columns_and_options_exclude_each_other() {
+        let parse = |words: &[&str]| InspectOptions::try_parse_from([&["inspect"], words].concat());
+        let help = parse(&["--help"]).unwrap_err().to_string();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        assert!(parse(&["-j", "--disassemble", "p"]).is_err());
+        assert!(parse(&[]).is_err());
+        let plan = parse(&["-j", "--diff", "-", "p"]).unwrap().plan().unwrap();
+        assert_eq!(plan.package.origin, Origin::File("p".into()));
+        assert_eq!(plan.other.map(|other| other.origin), Some(Origin::Stdin));
+        assert!(plan.json && !plan.disassemble);
+    }
+}

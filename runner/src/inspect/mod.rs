@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+//! `ecli inspect`: reports what a package contains, shows and can do, without loading anything. It
+//! needs neither a privilege nor a kernel with BPF.
+
+mod diff;
+mod disassemble;
+mod embedded;
+mod modules;
+mod sources;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+
+use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::printable;
+use bpfpack_schemas::report::{Digests, Inspection, Instrumentation, Report, SourceReport};
+use bpfpack_schemas::{Meta, Package};
+use bpfpack_spec::{Inputs, Options};
+use sha2::{Digest as _, Sha256};
+
+use crate::args::{Inspect, Named, Origin};
+use crate::failure::{self, Failure, exit_code};
+use crate::fetch::{self, Fetched};
+use crate::instrument::Calls;
+use crate::output;
+use crate::report::{self, code::sha256};
+use crate::spec;
+use crate::vars::Variables;
+
+/// Inspects a package. Returns the exit code.
+///
+/// # Errors
+/// Returns an error if the package cannot be read, or the output cannot be written.
+pub(crate) fn inspect(plan: &Inspect) -> Result<u8, Failure> {
+    let package = Inspected::read(&plan.package)?;
+    if plan.disassemble {
+        output::print(package.disassembly()?.as_bytes())?;
+        return Ok(0);
+    }
+    let Some(other) = &plan.other else {
+        let text = match plan.json {
+            true => json(&package.inspection)?,
+            false => text::of(&package.inspection),
+        };
+        output::print(text.as_bytes())?;
+        return Ok(0);
+    };
+    let other = Inspected::read(other)?;
+    let differences = diff::differences(&package.inspection, &other.inspection);
+    let text = match plan.json {
+        true => json(&differences)?,
+        false => diff::text(&differences),
+    };
+    output::print(text.as_bytes())?;
+    Ok(if differences.is_empty() { 0 } else { exit_code::DIFFERENT })
+}
+
+/// A JSON object on a line, safe to print.
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let mut text = serde_json::to_vec(value).map_err(failure::system("cannot write JSON"))?;
+    text.push(b'\n');
+    Ok(String::from_utf8_lossy(&printable::json(&text)).into_owned())
+}
+
+/// A package, and the report about it.
+struct Inspected {
+    inspection: Inspection,
+    /// Its objects: one, or those found in a module.
+    objects: Vec<Vec<u8>>,
+}
+
+impl Inspected {
+    fn read(named: &Named) -> Result<Inspected, Failure> {
+        let mut inspected = match fetch::fetch(&named.origin)? {
+            Fetched::Package(package) => of_package(*package)?,
+            Fetched::Module(module) => of_module(&named.name, &module),
+        };
+        inspected.inspection.sha256.file = digest_of_file(&named.origin);
+        Ok(inspected)
+    }
+
+    /// The instructions of all programs.
+    fn disassembly(&self) -> Result<String, Failure> {
+        let mut text = String::new();
+        for object in &self.objects {
+            let elf = BpfObject::parse(object).map_err(failure::bad_object)?;
+            disassemble::object(&elf, &mut text);
+        }
+        Ok(text)
+    }
+}
+
+fn of_package(package: Package) -> Result<Inspected, Failure> {
+    let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
+    let btf = elf.btf().map_err(failure::bad_object)?;
+    let variables = Variables::of(&package.meta, &elf, &btf);
+    let arguments = variables.listed();
+    let nonzero = match variables.parse(None, &[])? {
+        Some(given) => given.arguments(&[])?.nonzero,
+        None => BTreeSet::new(),
+    };
+    let doc = package.meta.bpf_skel.doc.clone().unwrap_or_default();
+    let inspection = Inspection {
+        name: package.meta.bpf_skel.obj_name.clone(),
+        version: doc.version,
+        description: doc.brief.or(doc.description),
+        sha256: Digests { file: None, object: Some(sha256(&package.object)) },
+        report: report::of(&elf, &package.meta),
+        arguments,
+        sources: sources(&package.meta, &elf, &btf, &nonzero)?,
+        modules: package.wasm.iter().map(|wasm| modules::of(&wasm.name, &wasm.module)).collect(),
+        instrumentation: instrumentation(&package.object),
+    };
+    Ok(Inspected { inspection, objects: vec![package.object] })
+}
+
+/// Reports on a module that is a whole tracer, and on the objects that it contains.
+fn of_module(name: &str, module: &[u8]) -> Inspected {
+    let objects = embedded::objects(module);
+    let mut report = Report::default();
+    for elf in objects.iter().filter_map(|object| BpfObject::parse(object).ok()) {
+        report.append(report::of(&elf, &Meta::default()));
+    }
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let inspection = Inspection {
+        name: name.to_owned(),
+        version: None,
+        description: None,
+        sha256: Digests::default(),
+        report,
+        arguments: Vec::new(),
+        sources: Vec::new(),
+        modules: vec![modules::of(name, module)],
+        instrumentation: objects.first().and_then(|object| instrumentation(object)),
+    };
+    Inspected { inspection, objects }
+}
+
+fn sources(
+    meta: &Meta,
+    elf: &BpfObject<'_>,
+    btf: &Btf<'_>,
+    nonzero: &BTreeSet<String>,
+) -> Result<Vec<SourceReport>, Failure> {
+    let inputs = Inputs {
+        meta,
+        object: elf,
+        btf,
+        options: &Options::default(),
+        nonzero,
+        // The same report on every machine.
+        kernel_enum: &|_| None,
+    };
+    let built = bpfpack_spec::build(&inputs).map_err(spec::failure)?;
+    Ok(built.spec.sources.iter().map(sources::report).collect())
+}
+
+/// What `ecli run` adds to an object; `None` if nothing.
+fn instrumentation(object: &[u8]) -> Option<Instrumentation> {
+    let calls = Calls::find(object)?;
+    Some(Instrumentation {
+        calls: calls.count() as u64,
+        instructions: calls.added() as u64,
+        buffers: calls.buffers(),
+    })
+}
+
+/// The digest of a regular file; `None` for other origins.
+fn digest_of_file(origin: &Origin) -> Option<String> {
+    let Origin::File(path) = origin else { return None };
+    let mut file = File::open(path).ok()?;
+    if !file.metadata().is_ok_and(|data| data.is_file()) {
+        return None;
+    }
+    let (mut digest, mut part) = (Sha256::new(), [0; 1 << 14]);
+    loop {
+        match file.read(&mut part).ok()? {
+            0 => return Some(report::code::hex(&digest.finalize())),
+            len => digest.update(&part[..len]),
+        }
+    }
+}
