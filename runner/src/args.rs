@@ -8,6 +8,7 @@ mod options;
 mod outputs;
 mod plan;
 mod sort;
+mod stores;
 mod values;
 
 use std::ffi::OsString;
@@ -22,11 +23,28 @@ pub use line::{Args, Request, clap_answer};
 pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
-pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
+pub use plan::{
+    AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, Pull, Remote, WasmArg, WasmPlan,
+};
+pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, expr, variable};
 
 impl Run {
+    /// What the options say of the package itself.
+    fn fetch(&self, origin: Origin) -> FetchPlan {
+        FetchPlan {
+            origin,
+            pull: if self.offline { Pull::Never } else { self.pull },
+            insecure: self.insecure,
+            signature: self.signature.clone(),
+            cache: Some(self.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),
+            policy: self.policy.clone(),
+            yes: self.yes,
+            quiet: self.quiet,
+        }
+    }
+
     /// Resolves the options to a [`Plan`]. It touches no file.
     fn plan(
         self,
@@ -35,6 +53,7 @@ impl Run {
         command: Option<Vec<OsString>>,
     ) -> Result<Plan, Failure> {
         let run = self;
+        let package = run.fetch(package);
         if run.lines && !cfg!(feature = "debug-info") {
             let text = "--lines: this ecli was built without support for debug information";
             return Err(Failure::usage(text).hint("build it with its default features"));
@@ -106,7 +125,6 @@ impl Run {
             without: run.without,
             as_is: run.as_is,
             observe_only: run.observe_only,
-            policy: run.policy,
             wasm: WasmPlan {
                 modules: run.wasm,
                 arguments: run.wasm_arg,
@@ -142,12 +160,12 @@ pub(crate) mod tests {
     #[test]
     fn options_before_the_package_are_ours_and_after_it_the_packages() {
         let p = plan(&["run", "-j", "--interval", "2s", "package.json", "-j", "--help"]).unwrap();
-        assert_eq!(p.package, Origin::File("package.json".into()));
+        assert_eq!(p.package.origin, Origin::File("package.json".into()));
         assert!(p.outputs[0].format.name == "json" && p.interval == Some(Duration::from_secs(2)));
         assert_eq!(p.arguments, ["package.json", "-j", "--help"]);
         let p = plan(&["package.json", "--pid", "3"]).unwrap();
         assert_eq!(p.arguments, ["package.json", "--pid", "3"]);
-        assert_eq!(plan(&["run", "-"]).unwrap().package, Origin::Stdin);
+        assert_eq!(plan(&["run", "-"]).unwrap().package.origin, Origin::Stdin);
         assert_eq!(p.wasm.memory, 256 << 20);
     }
 
@@ -182,7 +200,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_package() {
         assert!(plan(&["run", "--nonsense", "p.json"]).is_err());
-        assert!(plan(&["run", "https://example.org/p.json"]).is_err());
+        assert!(plan(&["run", "ftp://example.org/p.json"]).is_err());
         assert!(plan(&["run"]).is_err());
     }
 }

@@ -7,12 +7,14 @@
 //!                                                       (source -> stage -> output)
 //! ```
 
-// Without Wasm, a dozen items have no user; this is simpler than a condition at each of them.
-#![cfg_attr(not(feature = "wasm"), allow(dead_code))]
+// Without these features, a dozen items have no user; this is simpler than a condition at each.
+#![cfg_attr(not(all(feature = "registry", feature = "wasm")), allow(dead_code))]
 
 pub mod args;
 mod attach;
+mod cached;
 mod command;
+mod confirm;
 mod context;
 mod ending;
 mod fetch;
@@ -36,6 +38,7 @@ mod scope;
 mod source;
 mod spec;
 mod symbolizer;
+mod trust;
 mod vars;
 #[cfg(feature = "wasm")]
 mod wasm;
@@ -46,6 +49,8 @@ mod wasm;
 use std::cell::Cell;
 
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::printable::one_line;
+use bpfpack_trust::Accepted;
 use libbpf_rs::Object;
 
 use bpfpack_failure::{self as failure, talk};
@@ -72,8 +77,10 @@ pub fn other_process() -> Option<std::process::ExitCode> {
 /// Returns the failure of the command.
 pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
-        args::Request::Run(args) => run(args),
+        args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
+        args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
+        args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
     }
 }
 
@@ -83,12 +90,23 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// Returns an error if a phase fails. Everything is detached by then; output that was written
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
-    let fetched = fetch::fetch(&args.package()?)?;
+    let from = args.package()?;
+    let trust = policy::trust(&from.policy)?;
+    let raw = fetch::obtain(&from, !trust.is_empty(), &talk::Talk::new(from.quiet, false))?;
+    let accepted = raw.verify(&trust)?;
+    let to_confirm = raw.to_confirm();
+    let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
     let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
-        Fetched::Module(module) => return wasm::run_tracer(&args.of_module()?, &module, &signals),
+        Fetched::Module(module) => {
+            if let Some(digest) = to_confirm {
+                let what = "This module can load any programs.";
+                confirm::ask(&from, &digest, what, &talk::Talk::new(from.quiet, false))?;
+            }
+            return wasm::run_tracer(&args.of_module()?, &module, &signals);
+        }
     };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;
@@ -103,8 +121,15 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     policy::check_run(&plan, &elf, &package.meta, &name)?;
     output::check::terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
-    if plan.verbose {
-        talk.detail(&report::short(&report::of(&elf, &package.meta)));
+    if plan.verbose || to_confirm.is_some() {
+        let report = report::of(&elf, &package.meta);
+        talk.detail(&report::short(&report));
+        if let Some(digest) = to_confirm.filter(|_| !report.observes_only()) {
+            confirm::ask(&plan.package, &digest, &report::short(&report), &talk)?;
+        }
+    }
+    if let Accepted::Signed { key, comment } = &accepted {
+        talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;

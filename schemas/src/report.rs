@@ -22,6 +22,9 @@ pub struct Inspection {
     /// What the package says about itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Where the package comes from.
+    #[serde(default)]
+    pub origin: OriginReport,
     /// Digests of the package.
     pub sha256: Digests,
     /// What the object does.
@@ -36,6 +39,16 @@ pub struct Inspection {
     /// What `ecli run` adds to the object before it loads it; absent if nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instrumentation: Option<Instrumentation>,
+}
+
+/// Where a package comes from, and who made it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OriginReport {
+    /// What rules know it by: an absolute path, `-`, a URL, or the name of an image.
+    pub source: String,
+    /// What the rules and keys of this machine say about its signature, in words.
+    pub signature: String,
 }
 
 /// SHA-256 digests, in hexadecimal.

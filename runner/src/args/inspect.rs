@@ -2,10 +2,12 @@
 //! The command line of `ecli inspect`.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::{Origin, line};
+use super::options::{CACHE, POLICY};
+use super::{FetchPlan, Pull, line};
 use crate::failure::Failure;
 
 /// The options of `ecli inspect`, as the user wrote them.
@@ -24,7 +26,23 @@ pub(super) struct InspectOptions {
     #[arg(long, value_name = "OTHER")]
     diff: Option<OsString>,
 
-    /// The package, or a Wasm module that is a whole tracer; `-` is standard input
+    /// Use only packages that were downloaded before
+    #[arg(long)]
+    offline: bool,
+
+    /// Connect to registries without TLS
+    #[arg(long)]
+    insecure: bool,
+
+    /// Keep downloaded packages in this directory; `none` keeps nothing
+    #[arg(long, value_name = "DIR", default_value = CACHE)]
+    package_cache: PathBuf,
+
+    /// The file with the rules for packages; for tests
+    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true)]
+    policy: PathBuf,
+
+    /// A file, a URL or an image (oci://HOST/NAME:TAG); `-` is standard input
     #[arg(value_name = "PACKAGE")]
     package: OsString,
 }
@@ -46,14 +64,24 @@ pub struct Inspect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// Where it comes from.
-    pub origin: Origin,
+    pub package: FetchPlan,
     /// The name.
     pub name: String,
 }
 
 impl Named {
-    fn of(word: &OsStr) -> Result<Named, Failure> {
-        Ok(Named { origin: line::origin(word)?, name: word.to_string_lossy().into_owned() })
+    fn of(word: &OsStr, options: &InspectOptions) -> Result<Named, Failure> {
+        let package = FetchPlan {
+            origin: line::origin(word)?,
+            pull: if options.offline { Pull::Never } else { Pull::Always },
+            insecure: options.insecure,
+            signature: None,
+            cache: Some(options.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),
+            policy: options.policy.clone(),
+            yes: false,
+            quiet: false,
+        };
+        Ok(Named { package, name: word.to_string_lossy().into_owned() })
     }
 }
 
@@ -61,8 +89,8 @@ impl InspectOptions {
     /// Resolves the options. It touches no file.
     pub(super) fn plan(&self) -> Result<Inspect, Failure> {
         Ok(Inspect {
-            package: Named::of(&self.package)?,
-            other: self.diff.as_deref().map(Named::of).transpose()?,
+            package: Named::of(&self.package, self)?,
+            other: self.diff.as_deref().map(|other| Named::of(other, self)).transpose()?,
             json: self.json,
             disassemble: self.disassemble,
         })
@@ -71,6 +99,7 @@ impl InspectOptions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Origin;
     use super::*;
 
     #[test]
@@ -81,8 +110,8 @@ mod tests {
         assert!(parse(&["-j", "--disassemble", "p"]).is_err());
         assert!(parse(&[]).is_err());
         let plan = parse(&["-j", "--diff", "-", "p"]).unwrap().plan().unwrap();
-        assert_eq!(plan.package.origin, Origin::File("p".into()));
-        assert_eq!(plan.other.map(|other| other.origin), Some(Origin::Stdin));
+        assert_eq!(plan.package.package.origin, Origin::File("p".into()));
+        assert_eq!(plan.other.map(|other| other.package.origin), Some(Origin::Stdin));
         assert!(plan.json && !plan.disassemble);
     }
 }

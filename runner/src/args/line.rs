@@ -13,16 +13,20 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
-use super::{OWN, Origin, Plan, Run};
+use super::{CacheCommand, FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Request {
     /// `ecli run`, or a package alone.
-    Run(Args),
+    Run(Box<Args>),
+    /// `ecli trust`
+    Trust(TrustCommand),
+    /// `ecli cache`
+    Cache(CacheCommand),
     /// `ecli inspect`.
-    Inspect(Inspect),
+    Inspect(Box<Inspect>),
 }
 
 impl Request {
@@ -34,12 +38,16 @@ impl Request {
     pub fn read() -> Result<Option<Request>, Failure> {
         let words = std::env::args_os().collect();
         let words = match is_standalone() {
-            true => Args::standalone(words).map(Words::Run),
+            true => Args::standalone(words).map(|args| Words::Run(Box::new(args))),
             false => Words::of(words),
         };
         match words {
             Ok(Words::Run(args)) => Ok(Some(Request::Run(args))),
-            Ok(Words::Inspect(options)) => options.plan().map(|plan| Some(Request::Inspect(plan))),
+            Ok(Words::Trust(command)) => Ok(Some(Request::Trust(command))),
+            Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
+            Ok(Words::Inspect(options)) => {
+                options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
+            }
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
@@ -48,16 +56,20 @@ impl Request {
 /// A command line that clap accepts.
 #[derive(Debug)]
 enum Words {
-    Run(Args),
+    Run(Box<Args>),
     Inspect(InspectOptions),
+    Trust(TrustCommand),
+    Cache(CacheCommand),
 }
 
 impl Words {
     fn of(words: Vec<OsString>) -> Result<Words, clap::Error> {
         let cli = Cli::try_parse_from(&words)?;
         match cli.command {
-            Some(Command::Run(run)) => Ok(Words::Run(Args::new(words, *run))),
+            Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
+            Some(Command::Trust(command)) => Ok(Words::Trust(command)),
+            Some(Command::Cache(command)) => Ok(Words::Cache(command)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -65,7 +77,7 @@ impl Words {
                     .chain(cli.command_line)
                     .collect();
                 let run = Run::try_parse_from(&words[1..])?;
-                Ok(Words::Run(Args::new(words, run)))
+                Ok(Words::Run(Box::new(Args::new(words, run))))
             }
         }
     }
@@ -131,6 +143,10 @@ enum Command {
     Run(Box<Run>),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    /// Manage the keys of people whose packages may run
+    Trust(TrustCommand),
+    /// Manage downloaded packages
+    Cache(CacheCommand),
 }
 
 /// Where a package comes from. It touches no file.
@@ -139,9 +155,13 @@ enum Command {
 /// Returns an error if the name is not a package's.
 pub(super) fn origin(name: &OsStr) -> Result<Origin, Failure> {
     let text = name.to_string_lossy();
-    if text.contains("://") {
-        return Err(Failure::usage(format!("`{text}`: ecli does not download packages"))
-            .hint("download it, look at it, and run the file"));
+    if let Some((scheme, _)) = text.split_once("://") {
+        return match scheme {
+            "http" | "https" => Ok(Origin::Remote(Remote::Url(text.into_owned()))),
+            "oci" => Ok(Origin::Remote(Remote::Image(text.into_owned()))),
+            _ => Err(Failure::usage(format!("`{text}`: ecli cannot download from `{scheme}://`"))
+                .hint("it can from http://, https:// and oci://")),
+        };
     }
     Ok(match &*text {
         "-" => Origin::Stdin,
@@ -176,7 +196,7 @@ impl Args {
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
         match Words::of(words)? {
-            Words::Run(args) => Ok(args),
+            Words::Run(args) => Ok(*args),
             Words::Inspect(_) => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
         }
     }
@@ -185,11 +205,10 @@ impl Args {
     ///
     /// # Errors
     /// Returns an error if the name is not a package's, or if the options before it are wrong.
-    pub(crate) fn package(&self) -> Result<Origin, Failure> {
+    pub(crate) fn package(&self) -> Result<FetchPlan, Failure> {
         let package = self.origin()?;
         // Options that are wrong here are wrong with any package, so fail before reading it.
-        self.run.clone().plan(package.clone(), Vec::new(), None)?;
-        Ok(package)
+        Ok(self.run.clone().plan(package, Vec::new(), None)?.package)
     }
 
     fn origin(&self) -> Result<Origin, Failure> {
@@ -258,7 +277,17 @@ impl Args {
             self.run
         } else {
             let words: Vec<OsString> = [self.before, own, vec![self.name]].concat();
-            Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?
+            let run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+            // The package was fetched by what stands before its name.
+            let before = self.run.fetch(package.clone());
+            let before = FetchPlan { yes: run.yes, quiet: run.quiet, ..before };
+            if run.fetch(package.clone()) != before {
+                let text = "options about the package itself must come before its name";
+                return Err(Failure::usage(text).hint(
+                    "these are --offline, --pull, --signature, --insecure and --package-cache",
+                ));
+            }
+            run
         };
         run.plan(package, arguments, command)
     }

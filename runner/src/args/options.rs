@@ -15,7 +15,7 @@ use super::values::{
     OutputArg, PidArg, TYPES, attach, duration, format_parser, map_entries, map_set, memory,
     output_parser, pid, size, sort, time_parser, wasm_arg,
 };
-use super::{AttachArg, MapSetArg, WasmArg};
+use super::{AttachArg, MapSetArg, Pull, WasmArg};
 
 /// Default for the number of keys of a map that a reading shows. Public tracers declare maps of
 /// 10,240.
@@ -24,7 +24,11 @@ const MAX_KEYS: u32 = 65_536;
 /// The file with the rules for packages on this machine.
 pub(super) const POLICY: &str = "/etc/bpfpack/policy.toml";
 
+/// The directory of downloaded packages.
+pub(super) const CACHE: &str = "/var/cache/bpfpack/packages";
+
 // The headings of the help, in the order of display.
+const INPUT: &str = "Input";
 const OUTPUT: &str = "Output";
 const SELECTION: &str = "Selection";
 const READINGS: &str = "Readings of maps";
@@ -59,6 +63,31 @@ options is runner/README.md.";
 )]
 #[command(after_help = VALUES)]
 pub struct Run {
+    /// Use only packages that were downloaded before; the same as --pull never
+    #[arg(long, conflicts_with = "pull", help_heading = INPUT)]
+    pub offline: bool,
+
+    /// Download a package always, only if it is missing in the cache, or never
+    #[arg(long, value_name = "WHEN", default_value = "always", help_heading = INPUT)]
+    #[arg(hide_possible_values = true)]
+    pub pull: Pull,
+
+    /// Verify the package with this signature instead of the one beside it
+    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    pub signature: Option<PathBuf>,
+
+    /// Connect to registries without TLS
+    #[arg(long, help_heading = INPUT)]
+    pub insecure: bool,
+
+    /// Run a downloaded package without asking, even if it can do more than observe
+    #[arg(short, long, help_heading = INPUT)]
+    pub yes: bool,
+
+    /// Keep downloaded packages in this directory; `none` keeps nothing
+    #[arg(long, value_name = "DIR", default_value = CACHE, help_heading = INPUT)]
+    pub package_cache: PathBuf,
+
     /// Print one JSON object per line; the same as --format json
     #[arg(short, long)]
     pub json: bool,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bpfpack_filter::Expr;
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
+use clap::ValueEnum;
 
 /// Default limit of memory for the data that ecli reads, in bytes.
 const MEMORY: u64 = 256 << 20;
@@ -26,6 +27,50 @@ pub enum Origin {
     File(PathBuf),
     /// This program itself: the package is behind it.
     Own,
+    /// Another machine.
+    Remote(Remote),
+}
+
+/// A package on another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// `http://…` or `https://…`, with or without `#sha256=…`.
+    Url(String),
+    /// An image in a registry: `oci://HOST/NAME:TAG`, or the same without `oci://`.
+    Image(String),
+}
+
+/// When to download a package that the cache has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    /// Always, unless its digest is known.
+    #[default]
+    Always,
+    /// Not at all.
+    Missing,
+    /// Not even if the cache does not have it.
+    Never,
+}
+
+/// Where a package comes from, and what is asked of it before it is parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchPlan {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When to download it.
+    pub pull: Pull,
+    /// Whether to connect to registries without TLS.
+    pub insecure: bool,
+    /// Its signature; `None` looks for one beside it.
+    pub signature: Option<PathBuf>,
+    /// The directory of downloaded packages; `None` keeps nothing.
+    pub cache: Option<PathBuf>,
+    /// The file with the rules for packages.
+    pub policy: PathBuf,
+    /// Whether the user has confirmed that it may do more than observe.
+    pub yes: bool,
+    /// Whether notes are left out.
+    pub quiet: bool,
 }
 
 /// Wasm modules and their limits.
@@ -128,7 +173,7 @@ pub(super) fn has_heat_map(outputs: &[OutputPlan]) -> bool {
 #[derive(Debug)]
 pub struct Plan {
     /// Where the package comes from.
-    pub package: Origin,
+    pub package: FetchPlan,
     /// The package's arguments; the first is the package's name.
     pub arguments: Vec<String>,
     /// The command to run and trace.
@@ -213,8 +258,6 @@ pub struct Plan {
     pub as_is: bool,
     /// Whether to refuse programs that do more than observe.
     pub observe_only: bool,
-    /// The file with the rules for packages.
-    pub policy: PathBuf,
     /// Options for Wasm modules.
     pub wasm: WasmPlan,
     /// Whether standard error shows only errors.

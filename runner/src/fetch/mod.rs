@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT
-//! Reads a package or a Wasm module: from a file, from standard input, or from behind this program.
+//! Gets a package or a Wasm module: from a file, from standard input, from behind this program, or
+//! from another machine. [`obtain`] gets the bytes, [`Raw::verify`] decides whether they may be used,
+//! and only then [`Raw::decode`] parses them.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd as _;
+pub(crate) mod cache;
+mod local;
+#[cfg(feature = "registry")]
+mod remote;
 
-use anyhow::Context as _;
+use std::io;
+use std::path::Path;
+
 use bpfpack_input::{Content, InputError};
-use bpfpack_schemas::package::{MAX_PACKAGE_SIZE, PackageError};
+use bpfpack_schemas::package::PackageError;
 use bpfpack_schemas::{Package, executable, module};
+use bpfpack_trust::{Accepted, Artifact, Policy, digest};
 
-use crate::args::{OWN, Origin};
+use crate::args::{FetchPlan, Origin};
+use crate::failure::talk::Talk;
 use crate::failure::{Failure, exit_code};
 
 /// By this text `ecc -s` knows that a package may be appended to this program.
@@ -26,82 +33,183 @@ pub(crate) enum Fetched {
     Module(Vec<u8>),
 }
 
-/// Reads and decodes a package or a module.
-pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
-    let name = match origin {
-        Origin::Stdin => "standard input".to_owned(),
-        Origin::File(path) => format!("`{}`", path.display()),
-        Origin::Own => "this program".to_owned(),
+/// The bytes of a package or a module, not verified and not parsed.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    bytes: Vec<u8>,
+    /// What rules know it by: an absolute path, `-`, a URL, or the name of an image.
+    source: String,
+    /// The text of its signature, if there is one.
+    signature: Option<String>,
+    /// Whether it comes from another machine.
+    is_remote: bool,
+}
+
+/// Gets the bytes, with the signature if it may be needed.
+///
+/// # Errors
+/// Returns an error if the file or the other machine cannot be read.
+pub(crate) fn obtain(plan: &FetchPlan, with_signature: bool, talk: &Talk) -> Result<Raw, Failure> {
+    let with_signature = with_signature || plan.signature.is_some();
+    let mut raw = match &plan.origin {
+        Origin::Remote(remote) => get(remote, plan, with_signature, talk)?,
+        Origin::Stdin => local::stdin().map_err(unreadable("standard input"))?,
+        Origin::Own => local::own(with_signature).map_err(unreadable("this program"))?,
+        Origin::File(path) => match (local::file(path, with_signature), image(path)) {
+            // eunomia's ecli runs images by names without a scheme, unless a file has the name.
+            (Err(error), Some(remote)) if error.kind() == io::ErrorKind::NotFound => {
+                get(&remote, plan, with_signature, talk)?
+            }
+            (result, _) => result.map_err(unreadable(&format!("`{}`", path.display())))?,
+        },
     };
-    let bytes = read(origin)
-        .with_context(|| format!("cannot read {name}"))
-        .map_err(|error| Failure::new(exit_code::PACKAGE, error))?;
-    let is_wat = matches!(origin, Origin::File(path) if path.extension() == Some("wat".as_ref()));
-    let content = match is_wat {
-        true => Content::Module(bytes),
-        false => bpfpack_input::unpack(bytes).map_err(|error| not_unpacked(&name, error))?,
-    };
-    decode(&name, content)
+    if let Some(path) = &plan.signature {
+        let name = format!("the signature `{}`", path.display());
+        raw.signature = match local::signature(path) {
+            Ok(None) => Err(io::ErrorKind::NotFound.into()),
+            result => result,
+        }
+        .map_err(unreadable(&name))?;
+    }
+    Ok(raw)
+}
+
+#[cfg(feature = "registry")]
+use remote::get;
+
+#[cfg(not(feature = "registry"))]
+fn get(_: &crate::args::Remote, _: &FetchPlan, _: bool, _: &Talk) -> Result<Raw, Failure> {
+    let text = "this ecli was built without support for downloads";
+    Err(Failure::usage(text).hint("download the package, and run the file"))
+}
+
+/// The image that a name stands for if there is no such file: `HOST/NAME` with a dot or a port in
+/// the name of the host.
+fn image(path: &Path) -> Option<crate::args::Remote> {
+    let name = path.to_str()?;
+    let (host, rest) = name.split_once('/')?;
+    let is_host = host.contains(['.', ':']) && !host.starts_with('.') && !rest.is_empty();
+    is_host.then(|| crate::args::Remote::Image(name.to_owned()))
+}
+
+fn unreadable(name: &str) -> impl Fn(io::Error) -> Failure {
+    move |error| {
+        let error = anyhow::Error::new(error).context(format!("cannot read {name}"));
+        Failure::new(exit_code::PACKAGE, error)
+    }
+}
+
+impl Raw {
+    /// Decides whether it may be used.
+    ///
+    /// # Errors
+    /// Returns the reason if it may not, with exit code 11.
+    pub(crate) fn verify(&self, policy: &Policy) -> Result<Accepted, Failure> {
+        verify(policy, &self.source, &self.bytes, self.signature.as_deref())
+    }
+
+    /// What rules know it by.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The digest of the bytes, if the user has to confirm that a package from another machine may
+    /// run.
+    pub(crate) fn to_confirm(&self) -> Option<String> {
+        self.is_remote.then(|| digest(&self.bytes))
+    }
+
+    /// Whether there is a signature.
+    pub(crate) fn has_signature(&self) -> bool {
+        self.signature.is_some()
+    }
+
+    /// The digest of the bytes.
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.bytes)
+    }
+
+    /// Parses the package or the module. `name` is for messages.
+    ///
+    /// # Errors
+    /// Returns an error if it is neither.
+    pub(crate) fn decode(self, origin: &Origin) -> Result<Fetched, Failure> {
+        let name = match origin {
+            Origin::Stdin => "standard input".to_owned(),
+            Origin::Own => "this program".to_owned(),
+            Origin::File(path) => format!("`{}`", path.display()),
+            Origin::Remote(_) => format!("`{}`", self.source),
+        };
+        let is_wat =
+            matches!(origin, Origin::File(path) if path.extension() == Some("wat".as_ref()));
+        let content = match is_wat {
+            true => Content::Module(self.bytes),
+            false => {
+                bpfpack_input::unpack(self.bytes).map_err(|error| not_unpacked(&name, error))?
+            }
+        };
+        decode(&name, content)
+    }
+}
+
+/// Decides whether the file of a module may be used; reads the signature beside it if that matters.
+///
+/// # Errors
+/// Returns the reason if it may not, with exit code 11.
+pub(crate) fn verify_file(policy: &Policy, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if policy.is_empty() {
+        return Ok(());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".minisig");
+    let signature = local::signature(beside.as_ref());
+    let name = format!("the signature of `{}`", path.display());
+    let signature = signature.map_err(unreadable(&name))?;
+    verify(policy, &local::source(path), bytes, signature.as_deref()).map(drop)
+}
+
+fn verify(
+    policy: &Policy,
+    source: &str,
+    bytes: &[u8],
+    signature: Option<&str>,
+) -> Result<Accepted, Failure> {
+    policy.check(Artifact { source, bytes, signature }).map_err(|refusal| {
+        let error = anyhow::Error::new(refusal).context(format!("`{source}` may not be used"));
+        Failure::new(exit_code::REFUSED, error)
+            .hint("`ecli trust list` shows the keys and rules of this machine")
+    })
 }
 
 /// Decodes what was unpacked. `name` says where it comes from.
 fn decode(name: &str, content: Content) -> Result<Fetched, Failure> {
-    let text = match content {
-        Content::Module(module) => {
-            return match module::check(&module) {
-                Ok(()) => Ok(Fetched::Module(module)),
-                Err(error) => {
-                    let error = anyhow::Error::new(error).context(format!("{name} is too large"));
-                    Err(Failure::new(exit_code::MODULE, error))
-                }
-            };
+    match content {
+        Content::Module(module) => match module::check(&module) {
+            Ok(()) => Ok(Fetched::Module(module)),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(format!("{name} is too large"));
+                Err(Failure::new(exit_code::MODULE, error))
+            }
+        },
+        Content::Package(text) => {
+            let package = Package::decode(&text).map(Box::new);
+            package.map(Fetched::Package).map_err(|error| no_package(error, name))
         }
-        Content::Package(text) => text,
-    };
-    Package::decode(&text).map(Box::new).map(Fetched::Package).map_err(|error| {
-        let hint = hint(&error);
-        let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
-        let failure = Failure::new(exit_code::PACKAGE, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
+    }
 }
 
+/// The failure for a text that is not a package.
+pub(crate) fn no_package(error: PackageError, name: &str) -> Failure {
+    let hint = hint(&error);
+    let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
+    hint.into_iter().fold(Failure::new(exit_code::PACKAGE, error), Failure::hint)
+}
+
+/// The failure for bytes that hold neither a package nor a module.
 fn not_unpacked(name: &str, error: InputError) -> Failure {
     let hint = error.hint();
     let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
-    let failure = Failure::new(exit_code::PACKAGE, error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
-/// Reads everything into one allocation. Reserving the whole size is cheap: the kernel provides
-/// memory only for pages that are written.
-fn read(origin: &Origin) -> io::Result<Vec<u8>> {
-    let file = match origin {
-        Origin::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned()?),
-        Origin::File(path) => File::open(path)?,
-        Origin::Own => {
-            let package = executable::read(&File::open(OWN)?)?;
-            return package.ok_or_else(|| io::ErrorKind::NotFound.into());
-        }
-    };
-    let data = file.metadata()?;
-    // Of an executable, only the package is read.
-    if data.is_file()
-        && let Some(package) = executable::read(&file)?
-    {
-        return Ok(package);
-    }
-    let mut text = Vec::new();
-    text.reserve_exact(data.len().min(MAX_PACKAGE_SIZE) as usize);
-    // One byte more than the limit, so that a file that is too large is noticed.
-    file.take(MAX_PACKAGE_SIZE + 1).read_to_end(&mut text)?;
-    Ok(text)
+    hint.into_iter().fold(Failure::new(exit_code::PACKAGE, error), Failure::hint)
 }
 
 fn hint(error: &PackageError) -> Option<&'static str> {
@@ -115,5 +223,25 @@ fn hint(error: &PackageError) -> Option<&'static str> {
         }
         error if error.is_limit() => Some("runner/README.md lists the limits of a package"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_a_host_may_be_images() {
+        for (name, is_image) in [
+            ("ghcr.io/eunomia-bpf/execve:latest", true),
+            ("localhost:5000/x", true),
+            ("package.json", false),
+            ("./a/package.json", false),
+            ("../package.json", false),
+            ("out/package.json", false),
+            ("/a.b/c", false),
+        ] {
+            assert_eq!(image(Path::new(name)).is_some(), is_image, "{name}");
+        }
     }
 }

@@ -10,22 +10,24 @@ mod sources;
 mod text;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
 
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::printable;
-use bpfpack_schemas::report::{Digests, Inspection, Instrumentation, Report, SourceReport};
+use bpfpack_schemas::report::{
+    Digests, Inspection, Instrumentation, OriginReport, Report, SourceReport,
+};
 use bpfpack_schemas::{Meta, Package};
 use bpfpack_spec::{Inputs, Options};
-use sha2::{Digest as _, Sha256};
+use bpfpack_trust::{Accepted, Policy};
 
-use crate::args::{Inspect, Named, Origin};
+use crate::args::{Inspect, Named};
+use crate::failure::talk::Talk;
 use crate::failure::{self, Failure, exit_code};
-use crate::fetch::{self, Fetched};
+use crate::fetch::{self, Fetched, Raw};
 use crate::instrument::Calls;
 use crate::output;
+use crate::policy;
 use crate::report::{self, code::sha256};
 use crate::spec;
 use crate::vars::Variables;
@@ -74,11 +76,19 @@ struct Inspected {
 
 impl Inspected {
     fn read(named: &Named) -> Result<Inspected, Failure> {
-        let mut inspected = match fetch::fetch(&named.origin)? {
+        let from = &named.package;
+        let talk = Talk::new(false, false);
+        let trust = policy::trust(&from.policy)?;
+        let raw = fetch::obtain(from, true, &talk)?;
+        let origin =
+            OriginReport { source: raw.source().to_owned(), signature: signature(&raw, &trust) };
+        let digest = raw.digest();
+        let mut inspected = match raw.decode(&from.origin)? {
             Fetched::Package(package) => of_package(*package)?,
             Fetched::Module(module) => of_module(&named.name, &module),
         };
-        inspected.inspection.sha256.file = digest_of_file(&named.origin);
+        inspected.inspection.sha256.file = Some(digest);
+        inspected.inspection.origin = origin;
         Ok(inspected)
     }
 
@@ -107,6 +117,7 @@ fn of_package(package: Package) -> Result<Inspected, Failure> {
         name: package.meta.bpf_skel.obj_name.clone(),
         version: doc.version,
         description: doc.brief.or(doc.description),
+        origin: OriginReport::default(),
         sha256: Digests { file: None, object: Some(sha256(&package.object)) },
         report: report::of(&elf, &package.meta),
         arguments,
@@ -129,6 +140,7 @@ fn of_module(name: &str, module: &[u8]) -> Inspected {
         name: name.to_owned(),
         version: None,
         description: None,
+        origin: OriginReport::default(),
         sha256: Digests::default(),
         report,
         arguments: Vec::new(),
@@ -168,18 +180,17 @@ fn instrumentation(object: &[u8]) -> Option<Instrumentation> {
     })
 }
 
-/// The digest of a regular file; `None` for other origins.
-fn digest_of_file(origin: &Origin) -> Option<String> {
-    let Origin::File(path) = origin else { return None };
-    let mut file = File::open(path).ok()?;
-    if !file.metadata().is_ok_and(|data| data.is_file()) {
-        return None;
-    }
-    let (mut digest, mut part) = (Sha256::new(), [0; 1 << 14]);
-    loop {
-        match file.read(&mut part).ok()? {
-            0 => return Some(report::code::hex(&digest.finalize())),
-            len => digest.update(&part[..len]),
+/// What the rules of this machine say of the signature.
+fn signature(raw: &Raw, trust: &Policy) -> String {
+    let has_rules = !trust.is_empty();
+    match raw.verify(trust) {
+        Ok(Accepted::Signed { key, comment }) => {
+            format!("by the key `{key}`: {}", printable::one_line(&comment))
         }
+        Ok(Accepted::Digest) => "a rule of this machine has the digest".to_owned(),
+        Ok(_) if raw.has_signature() => "present; not verified: no key is trusted here".to_owned(),
+        Ok(_) if has_rules => "none; a rule of this machine does not need one".to_owned(),
+        Ok(_) => "none".to_owned(),
+        Err(failure) => failure.message(),
     }
 }

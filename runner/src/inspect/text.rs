@@ -40,6 +40,8 @@ fn head(page: &mut Page, inspection: &Inspection) {
     for (label, value) in [
         ("version", inspection.version.as_deref()),
         ("license", report.license.as_deref()),
+        ("source", Some(&*inspection.origin.source)),
+        ("signed", Some(&*inspection.origin.signature)),
         ("file", inspection.sha256.file.as_deref()),
         ("object", inspection.sha256.object.as_deref()),
         ("needs", Some(&*capabilities)),

@@ -16,12 +16,15 @@ use crate::report::kinds;
 const MOST: u64 = 1 << 20;
 
 /// The policy of this machine. Each section is a struct that refuses unknown keys.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     /// Rules for programs.
     #[serde(default)]
     pub(super) programs: Rules,
+    /// Rules for where packages and modules come from; the first that fits decides.
+    #[serde(default)]
+    pub(super) source: Vec<bpfpack_trust::Rule>,
 }
 
 /// Reads a policy file; `None` if it does not exist.
@@ -87,11 +90,15 @@ mod tests {
 
     #[test]
     fn policies_are_read_and_mistakes_are_named() {
-        assert_eq!(read(Path::new("/proc/self/no/policy.toml")).unwrap(), None);
-        assert_eq!(policy("", 0o644).unwrap(), Some(Policy::default()));
+        assert!(read(Path::new("/proc/self/no/policy.toml")).unwrap().is_none());
+        assert!(policy("", 0o644).unwrap().unwrap().programs.is_empty());
         let text = "[programs]\nobserve_only = true\ndeny_helpers = [\"bpf_send_signal\"]\n";
         assert!(policy(text, 0o600).unwrap().unwrap().programs.observe_only);
+        let text = "[[source]]\nsources = [\"*\"]\nkeys = [\"ours\"]\nmin_version = \"1.2\"\n";
+        assert_eq!(policy(text, 0o600).unwrap().unwrap().source[0].keys, ["ours"]);
         for (text, mode, wanted) in [
+            ("[[source]]\nkeys = [\"ours\"]\n", 0o600, "missing field `sources`"),
+            ("[[source]]\nsources = []\nmin_version = \"new\"\n", 0o600, "not a version"),
             ("[programs]\nobserve = true\n", 0o600, "unknown field `observe`"),
             ("[program]\n", 0o600, "unknown field `program`"),
             ("[programs]\ndeny_kinds = [\"krpobe\"]\n", 0o600, "there is no kind `krpobe`"),

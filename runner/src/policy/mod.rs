@@ -3,8 +3,11 @@
 //! check compares a [`Report`] with rules, before anything is loaded.
 
 mod file;
+pub(crate) mod keys;
 mod refusal;
 mod rules;
+
+use std::path::Path;
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::object::BpfObject;
@@ -22,9 +25,19 @@ pub(crate) use rules::Rules;
 /// # Errors
 /// Returns an error if the file cannot be trusted or is not a policy.
 pub(crate) fn rules(plan: &Plan) -> Result<Rules, Failure> {
-    let mut rules = file::read(&plan.policy)?.map(|policy| policy.programs).unwrap_or_default();
+    let mut rules =
+        file::read(&plan.package.policy)?.map(|policy| policy.programs).unwrap_or_default();
     rules.of_command_line = plan.observe_only;
     Ok(rules)
+}
+
+/// The rules for sources, and the keys in the directory `keys` beside the policy file.
+///
+/// # Errors
+/// Returns an error if the file or the keys cannot be trusted or read.
+pub(crate) fn trust(path: &Path) -> Result<bpfpack_trust::Policy, Failure> {
+    let rules = file::read(path)?.map(|policy| policy.source).unwrap_or_default();
+    Ok(bpfpack_trust::Policy { rules, keys: keys::read(path)? })
 }
 
 /// Refuses a package that the rules of a run do not allow, with the targets that the command line

@@ -85,7 +85,7 @@ pub(crate) fn of_kfunc(name: &str) -> &'static [Effect] {
         Some(stem) => name.starts_with(stem),
         None => name == *known,
     };
-    let row = KFUNCS.iter().find(|(names, _)| names.iter().any(|known| fits(known)));
+    let row = KFUNCS.iter().find(|(names, _)| names.iter().any(&fits));
     row.map_or(&[MayChangeKernel], |(_, effects)| effects)
 }
 

@@ -37,10 +37,10 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
     output::check::terminal(&plan.outputs)?;
     let talk = Talk::new(plan.quiet, plan.verbose);
     load::capture_log(plan.verbose);
-    let name = match &plan.package {
+    let name = match &plan.package.origin {
         Origin::Stdin => "standard input".to_owned(),
         Origin::File(path) => modules::name_of(path),
-        Origin::Own => plan.arguments.first().cloned().unwrap_or_default(),
+        Origin::Own | Origin::Remote(_) => plan.arguments.first().cloned().unwrap_or_default(),
     };
     let refuse = |code, why: &str| Failure::new(code, anyhow!("`{name}` {why}"));
     if !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {

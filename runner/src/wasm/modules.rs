@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow};
 use bpfpack_frame::Chain;
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
 use bpfpack_schemas::{module, printable};
+use bpfpack_trust::Policy;
 use libbpf_rs::Object;
 
 use super::engine::{Engine, Limits};
@@ -21,6 +22,7 @@ use crate::args::{Plan, WasmArg};
 use crate::context::Context;
 use crate::failure::{Failure, exit_code, system};
 use crate::symbolizer::SharedSymbols;
+use crate::{fetch, policy};
 
 /// Post-processors that are compiled or being compiled.
 #[derive(Debug)]
@@ -58,8 +60,14 @@ impl Modules {
                 found.push((printable::clean(&name), module));
             }
         }
+        let trust = match wasm.modules.is_empty() {
+            true => Policy::default(),
+            false => policy::trust(&plan.package.policy)?,
+        };
         for path in &wasm.modules {
-            found.push((name_of(path), read(path)?));
+            let bytes = read(path)?;
+            fetch::verify_file(&trust, path, &bytes)?;
+            found.push((name_of(path), bytes));
         }
         check_names(&wasm.arguments, &found)?;
         if found.is_empty() {

@@ -30,6 +30,29 @@ pub struct Rule {
     pub allow_unsigned: bool,
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} needs ", self.sources.join(", "))?;
+        let mut needs = Vec::new();
+        if !self.sha256.is_empty() {
+            needs.push(format!("one of {} digests", self.sha256.len()));
+        }
+        if self.allow_unsigned {
+            needs.push("nothing".to_owned());
+        } else if !self.keys.is_empty() {
+            let mut text = format!("a signature by {}", self.keys.join(" or "));
+            if let Some(version) = &self.min_version {
+                text += &format!(" of version {version} or later");
+            }
+            needs.push(text);
+        }
+        match needs.is_empty() {
+            true => f.write_str("what no package has"),
+            false => f.write_str(&needs.join(" or ")),
+        }
+    }
+}
+
 /// The rules and keys of a machine.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -78,6 +101,12 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Policy {
+    /// Whether there are neither rules nor keys, so that everything may be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.keys.is_empty()
+    }
+
     /// Decides whether an artifact may be used.
     ///
     /// # Errors
@@ -89,7 +118,7 @@ impl Policy {
             Some((rule, number)) => {
                 self.apply(rule, artifact).map_err(|reason| Refusal { rule: Some(number), reason })
             }
-            None if self.rules.is_empty() && self.keys.is_empty() => Ok(Accepted::NoPolicy),
+            None if self.is_empty() => Ok(Accepted::NoPolicy),
             None if self.rules.is_empty() => {
                 let any = Rule { keys: vec!["*".to_owned()], ..Rule::default() };
                 self.apply(&any, artifact).map_err(|reason| Refusal { rule: None, reason })

@@ -121,7 +121,16 @@ impl Response {
     ///
     /// # Errors
     /// Returns an error if the body exceeds the limits, or the connection fails.
-    pub fn read_all(mut self) -> Result<Vec<u8>, HttpError> {
+    pub fn read_all(self) -> Result<Vec<u8>, HttpError> {
+        self.read_all_and_tell(|_, _| ())
+    }
+
+    /// As [`Response::read_all`]. `at` is told how many bytes were read, and how many the server
+    /// announced; 0 if it announced none.
+    ///
+    /// # Errors
+    /// As [`Response::read_all`].
+    pub fn read_all_and_tell(mut self, at: impl Fn(u64, u64)) -> Result<Vec<u8>, HttpError> {
         let mut all = Vec::new();
         let announced = self.content_length().unwrap_or(0).min(self.limit).min(RESERVED);
         all.reserve(announced as usize);
@@ -131,6 +140,7 @@ impl Response {
                 0 => return Ok(all),
                 len => all.extend_from_slice(&part[..len]),
             }
+            at(all.len() as u64, self.content_length().unwrap_or(0));
         }
     }
 

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+//! The command lines of `ecli trust` and `ecli cache`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use super::options::{CACHE, POLICY};
+use super::values::duration;
+
+/// `ecli trust`
+#[derive(Debug, Clone, Parser)]
+pub struct TrustCommand {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: TrustDo,
+
+    /// The file with the rules for packages; for tests
+    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true, global = true)]
+    pub policy: PathBuf,
+}
+
+/// What to do with keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TrustDo {
+    /// Trust a key: from now on, packages without a signature or another rule do not run
+    Add {
+        /// The name of the key [default: the name of the file]
+        #[arg(short, long)]
+        name: Option<String>,
+        /// A public key: a file of `ecc new-key` or minisign, or the key itself
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// List the trusted keys, and the rules of the policy
+    List,
+    /// Trust a key no longer
+    Remove {
+        /// The name of the key
+        name: String,
+    },
+}
+
+/// `ecli cache`
+#[derive(Debug, Clone, Parser)]
+pub struct CacheCommand {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CacheDo,
+
+    /// The directory of downloaded packages
+    #[arg(long, value_name = "DIR", default_value = CACHE, global = true)]
+    pub package_cache: PathBuf,
+}
+
+/// What to do with downloaded packages.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CacheDo {
+    /// List downloaded packages
+    List,
+    /// Remove downloaded packages
+    Prune {
+        /// Only those that were downloaded longer ago, such as 24h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        older: Option<Duration>,
+    },
+}
