@@ -6,6 +6,7 @@ mod near;
 mod options;
 mod outputs;
 mod plan;
+mod registry;
 mod sort;
 mod values;
 
@@ -19,6 +20,7 @@ pub use line::{Args, Request, clap_answer};
 pub use options::Run;
 use outputs::outputs;
 pub use plan::{AttachArg, MapSetArg, Origin, OutputPlan, Plan, WasmArg, WasmPlan};
+pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 pub(crate) use values::expr_failure;
 use values::{PidArg, expr, variable};
 

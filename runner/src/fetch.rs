@@ -46,15 +46,19 @@ pub(crate) fn fetch(origin: &Origin) -> Result<Fetched, Failure> {
             }
         };
     }
-    Package::decode(&text).map(Box::new).map(Fetched::Package).map_err(|error| {
-        let hint = hint(&error, &text);
-        let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
-        let failure = Failure::new(exit_code::PACKAGE, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
+    let package = Package::decode(&text);
+    package.map(Box::new).map(Fetched::Package).map_err(|error| no_package(error, &name, &text))
+}
+
+/// The failure for a text that is not a package.
+pub(crate) fn no_package(error: PackageError, name: &str, text: &[u8]) -> Failure {
+    let hint = hint(&error, text);
+    let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
+    let failure = Failure::new(exit_code::PACKAGE, error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 /// Reads everything into one allocation. Reserving the whole size is cheap: the kernel provides

@@ -28,6 +28,11 @@ mod map_values;
 mod memory;
 mod output;
 mod pins;
+#[cfg(feature = "registry")]
+mod registry;
+#[cfg(not(feature = "registry"))]
+#[path = "registry/off.rs"]
+mod registry;
 mod run;
 mod scope;
 mod source;
@@ -70,6 +75,7 @@ pub fn other_process() -> Option<std::process::ExitCode> {
 pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
         args::Request::Run(args) => run(args),
+        args::Request::Registry(command) => registry::perform(command).map(|()| 0),
     }
 }
 

@@ -26,6 +26,8 @@ pub mod exit_code {
     pub const MODULE: u8 = 9;
     /// A Wasm module failed: it trapped, exceeded the time limit, or reported a failure.
     pub const MODULE_FAILED: u8 = 10;
+    /// A download, a registry or its credentials failed.
+    pub const FETCH: u8 = 12;
     /// The command after `--` cannot be executed. Shells use the same code.
     pub const NOT_EXECUTED: u8 = 126;
     /// The command after `--` does not exist. Shells use the same code.

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::sort::{Sorted, sort};
-use super::{Origin, Plan, Run};
+use super::{Origin, Plan, RegistryCommand, Run};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -17,6 +17,8 @@ use crate::failure::{Failure, exit_code};
 pub enum Request {
     /// `ecli run`, or a package alone.
     Run(Args),
+    /// `ecli push` and others for registries.
+    Registry(RegistryCommand),
 }
 
 impl Request {
@@ -36,6 +38,7 @@ impl Request {
         let cli = Cli::try_parse_from(&words)?;
         match cli.command {
             Some(Command::Run(run)) => Ok(Request::Run(Args::new(words, run))),
+            Some(Command::Registry(command)) => Ok(Request::Registry(command)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -88,6 +91,8 @@ struct Cli {
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Run),
+    #[command(flatten)]
+    Registry(RegistryCommand),
 }
 
 impl Args {
@@ -102,8 +107,10 @@ impl Args {
 
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
-        let Request::Run(args) = Request::of(words)?;
-        Ok(args)
+        match Request::of(words)? {
+            Request::Run(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Returns where the package comes from. It touches no file.
