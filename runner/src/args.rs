@@ -7,6 +7,7 @@ mod near;
 mod options;
 mod outputs;
 mod plan;
+mod registry;
 mod sort;
 mod stores;
 mod values;
@@ -24,8 +25,9 @@ pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
 pub use plan::{
-    AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, Pull, Remote, WasmArg, WasmPlan,
+    AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, PullWhen, Remote, WasmArg, WasmPlan,
 };
+pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, expr, variable};
@@ -35,7 +37,7 @@ impl Run {
     fn fetch(&self, origin: Origin) -> FetchPlan {
         FetchPlan {
             origin,
-            pull: if self.offline { Pull::Never } else { self.pull },
+            pull: if self.offline { PullWhen::Never } else { self.pull },
             insecure: self.insecure,
             signature: self.signature.clone(),
             cache: Some(self.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),

@@ -32,12 +32,19 @@ mod memory;
 mod output;
 mod pins;
 mod policy;
+#[cfg(feature = "registry")]
+mod registry;
+#[cfg(not(feature = "registry"))]
+#[path = "registry/off.rs"]
+mod registry;
 mod report;
 mod run;
 mod scope;
 mod source;
 mod spec;
 mod symbolizer;
+#[cfg(feature = "registry")]
+mod transfer;
 mod trust;
 mod vars;
 #[cfg(feature = "wasm")]
@@ -81,6 +88,7 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Inspect(plan) => inspect::inspect(&plan),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
+        args::Request::Registry(command) => registry::perform(command).map(|()| 0),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod documents;
 pub mod held;
 pub mod load;
 pub mod modules;
+pub mod registry;
 pub mod stream;
 pub mod sys;
 pub mod targets;

@@ -30,6 +30,8 @@ pub mod exit_code {
     pub const MODULE_FAILED: u8 = 10;
     /// A policy refuses the package, or the policy file cannot be used.
     pub const REFUSED: u8 = 11;
+    /// A download, a registry or its credentials failed.
+    pub const FETCH: u8 = 12;
     /// The command after `--` cannot be executed. Shells use the same code.
     pub const NOT_EXECUTED: u8 = 126;
     /// The command after `--` does not exist. Shells use the same code.

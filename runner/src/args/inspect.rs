@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::options::{CACHE, POLICY};
-use super::{FetchPlan, Pull, line};
+use super::{FetchPlan, PullWhen, line};
 use crate::failure::Failure;
 
 /// The options of `ecli inspect`, as the user wrote them.
@@ -73,7 +73,7 @@ impl Named {
     fn of(word: &OsStr, options: &InspectOptions) -> Result<Named, Failure> {
         let package = FetchPlan {
             origin: line::origin(word)?,
-            pull: if options.offline { Pull::Never } else { Pull::Always },
+            pull: if options.offline { PullWhen::Never } else { PullWhen::Always },
             insecure: options.insecure,
             signature: None,
             cache: Some(options.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),

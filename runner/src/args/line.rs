@@ -13,7 +13,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
-use super::{CacheCommand, FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
+use super::{
+    CacheCommand, FetchPlan, OWN, Origin, Plan, RegistryCommand, Remote, Run, TrustCommand,
+};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -27,6 +29,8 @@ pub enum Request {
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
+    /// `ecli push` and others for registries.
+    Registry(RegistryCommand),
 }
 
 impl Request {
@@ -45,6 +49,7 @@ impl Request {
             Ok(Words::Run(args)) => Ok(Some(Request::Run(args))),
             Ok(Words::Trust(command)) => Ok(Some(Request::Trust(command))),
             Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
+            Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
@@ -60,6 +65,7 @@ enum Words {
     Inspect(InspectOptions),
     Trust(TrustCommand),
     Cache(CacheCommand),
+    Registry(RegistryCommand),
 }
 
 impl Words {
@@ -70,6 +76,7 @@ impl Words {
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
+            Some(Command::Registry(command)) => Ok(Words::Registry(command)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -147,6 +154,8 @@ enum Command {
     Trust(TrustCommand),
     /// Manage downloaded packages
     Cache(CacheCommand),
+    #[command(flatten)]
+    Registry(RegistryCommand),
 }
 
 /// Where a package comes from. It touches no file.
@@ -197,7 +206,7 @@ impl Args {
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
         match Words::of(words)? {
             Words::Run(args) => Ok(*args),
-            Words::Inspect(_) => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
+            _ => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
         }
     }
 

@@ -15,7 +15,7 @@ use super::values::{
     OutputArg, PidArg, TYPES, attach, duration, format_parser, map_entries, map_set, memory,
     output_parser, pid, size, sort, time_parser, wasm_arg,
 };
-use super::{AttachArg, MapSetArg, Pull, WasmArg};
+use super::{AttachArg, MapSetArg, PullWhen, WasmArg};
 
 /// Default for the number of keys of a map that a reading shows. Public tracers declare maps of
 /// 10,240.
@@ -70,7 +70,7 @@ pub struct Run {
     /// Download a package always, only if it is missing in the cache, or never
     #[arg(long, value_name = "WHEN", default_value = "always", help_heading = INPUT)]
     #[arg(hide_possible_values = true)]
-    pub pull: Pull,
+    pub pull: PullWhen,
 
     /// Verify the package with this signature instead of the one beside it
     #[arg(long, value_name = "FILE", help_heading = INPUT)]

@@ -42,7 +42,7 @@ pub enum Remote {
 
 /// When to download a package that the cache has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Pull {
+pub enum PullWhen {
     /// Always, unless its digest is known.
     #[default]
     Always,
@@ -58,7 +58,7 @@ pub struct FetchPlan {
     /// Where it comes from.
     pub origin: Origin,
     /// When to download it.
-    pub pull: Pull,
+    pub pull: PullWhen,
     /// Whether to connect to registries without TLS.
     pub insecure: bool,
     /// Its signature; `None` looks for one beside it.

@@ -9,10 +9,10 @@ use bpfpack_trust::digest;
 
 use super::Raw;
 use super::cache::{Cache, Ref};
-use crate::args::{FetchPlan, Pull, Remote};
+use crate::args::{FetchPlan, PullWhen, Remote};
 use crate::failure::talk::Talk;
 use crate::failure::{Failure, exit_code};
-use crate::registry::{Meter, failure};
+use crate::transfer::{Meter, failure};
 
 /// The largest signature file, in bytes.
 const MAX_SIGNATURE: u64 = 64 << 10;
@@ -43,12 +43,13 @@ pub(super) fn get(
         }
     });
     if let Some((bytes, found)) = cache.as_ref().and_then(|cache| source.find(cache, plan.pull)) {
-        let is_enough = !with_signature || found.signature.is_some() || plan.pull == Pull::Never;
+        let is_enough =
+            !with_signature || found.signature.is_some() || plan.pull == PullWhen::Never;
         if is_enough {
             return Ok(source.raw(bytes, found.signature));
         }
     }
-    if plan.pull == Pull::Never {
+    if plan.pull == PullWhen::Never {
         let text = format!("`{}` is not in the cache", source.name);
         let hint = "run it once without --offline and --pull never";
         return Err(Failure::new(exit_code::FETCH, anyhow!(text)).hint(hint));
@@ -103,7 +104,7 @@ impl Source {
     }
 
     /// What the cache has, if it may be used without asking the server.
-    fn find(&self, cache: &Cache, pull: Pull) -> Option<(Vec<u8>, Ref)> {
+    fn find(&self, cache: &Cache, pull: PullWhen) -> Option<(Vec<u8>, Ref)> {
         let found = cache.find(&self.name);
         if let Some(pinned) = &self.pinned {
             if let Some(found) = found.filter(|(_, found)| found.digest == *pinned) {
@@ -116,7 +117,7 @@ impl Source {
         }
         // A digest in the name of an image makes it the same forever.
         let is_fixed = self.image.as_ref().is_some_and(|image| image.digest().is_some());
-        found.filter(|_| pull != Pull::Always || is_fixed)
+        found.filter(|_| pull != PullWhen::Always || is_fixed)
     }
 
     fn raw(&self, bytes: Vec<u8>, signature: Option<String>) -> Raw {

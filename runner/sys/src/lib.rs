@@ -41,6 +41,21 @@ pub fn keep_freed_memory(bytes: u32) {
     let _ = bytes;
 }
 
+/// Makes the C library resolve the names of hosts by `/etc/hosts` and DNS only. A program that is
+/// linked statically cannot safely load the other modules that `/etc/nsswitch.conf` names: they
+/// belong to the C library of the machine. Has no effect unless the C library is glibc.
+pub fn resolve_without_modules() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
+        }
+        // SAFETY: both are texts that end with zero, which the function only reads. It replaces the
+        // services of a database, under a lock of the C library.
+        unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
+    }
+}
+
 /// Attaches a program to an interface by a link; closing the descriptor detaches it. `kind` is the
 /// kernel's `BPF_XDP`, `BPF_TCX_INGRESS` or similar; `flags` are those of an XDP program.
 ///
