@@ -72,7 +72,7 @@ pub fn other_process() -> Option<std::process::ExitCode> {
 /// Returns the failure of the command.
 pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
-        args::Request::Run(args) => run(args),
+        args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
     }
 }

@@ -8,8 +8,9 @@ use clap::Parser;
 use super::{Origin, line};
 use crate::failure::Failure;
 
-/// The options of `ecli inspect`, as the user wrote them.
+/// Report what a package contains, shows, and can do, without loading it
 #[derive(Debug, Clone, Parser)]
+#[command(max_term_width = 80)]
 pub(super) struct InspectOptions {
     /// Print the report as one JSON object
     #[arg(short, long)]

@@ -17,7 +17,7 @@ use crate::failure::{Failure, exit_code};
 #[derive(Debug)]
 pub enum Request {
     /// `ecli run`, or a package alone.
-    Run(Args),
+    Run(Box<Args>),
     /// `ecli inspect`.
     Inspect(Inspect),
 }
@@ -40,7 +40,7 @@ impl Request {
 /// A command line that clap accepts.
 #[derive(Debug)]
 enum Words {
-    Run(Args),
+    Run(Box<Args>),
     Inspect(InspectOptions),
 }
 
@@ -48,7 +48,7 @@ impl Words {
     fn of(words: Vec<OsString>) -> Result<Words, clap::Error> {
         let cli = Cli::try_parse_from(&words)?;
         match cli.command {
-            Some(Command::Run(run)) => Ok(Words::Run(Args::new(words, *run))),
+            Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
@@ -57,7 +57,7 @@ impl Words {
                     .chain(cli.command_line)
                     .collect();
                 let run = Run::try_parse_from(&words[1..])?;
-                Ok(Words::Run(Args::new(words, run)))
+                Ok(Words::Run(Box::new(Args::new(words, run))))
             }
         }
     }
@@ -135,7 +135,7 @@ impl Args {
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
         match Words::of(words)? {
-            Words::Run(args) => Ok(args),
+            Words::Run(args) => Ok(*args),
             Words::Inspect(_) => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
         }
     }
