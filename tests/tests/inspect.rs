@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use bpfpack_tests::wasm::fixtures;
 use bpfpack_tests::{ecli, pack, program, run, scratch};
 use serde_json::{Value, json};
 
@@ -214,4 +215,22 @@ fn what_is_no_package_is_an_error() {
     ecli(&["inspect", file.to_str().unwrap()]).failed(3, &["is not a package"]);
     ecli(&["inspect"]).failed(2, &["PACKAGE"]);
     ecli(&["inspect", "-j", "--disassemble", "p"]).failed(2, &["cannot be used with"]);
+}
+
+#[test]
+fn modules_are_inspected_and_their_objects_are_checked() {
+    let Some(fixtures) = fixtures() else { return };
+    let module = fixtures.join("records.wasm");
+    let module = module.to_str().unwrap();
+    let report = inspect(module);
+    assert_eq!(report["modules"][0]["kind"], "tracer");
+    let imports = report["modules"][0]["imports"]["wasm_bpf"].as_array().unwrap();
+    assert!(imports.contains(&json!("wasm_load_bpf_object")), "{imports:?}");
+    let program = named(&report, "programs", "wasm_numbers");
+    let kind = program["kind"].as_str().unwrap();
+    let dir = scratch();
+    let file = dir.path().join("policy.toml");
+    std::fs::write(&file, format!("[programs]\ndeny_kinds = [\"{kind}\"]\n")).unwrap();
+    let outcome = ecli(&["run", "--policy", file.to_str().unwrap(), module, "1", "2"]);
+    outcome.failed(11, &["`records.wasm` is refused", "`wasm_numbers`", "deny_kinds"]);
 }
