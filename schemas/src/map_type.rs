@@ -37,7 +37,7 @@ pub const USER_RINGBUF: u32 = 31;
 /// The name of a type, as bpftool prints it; `None` if it is not known. The names are those of
 /// libbpf 1.7 (`map_type_name`).
 #[must_use]
-pub fn name(ty: u32) -> Option<&'static str> {
+pub fn type_name(ty: u32) -> Option<&'static str> {
     const NAMES: [&str; 34] = [
         "unspec",
         "hash",

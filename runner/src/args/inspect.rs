@@ -10,8 +10,9 @@ use super::options::{CACHE, POLICY};
 use super::{FetchPlan, PullWhen, line};
 use crate::failure::Failure;
 
-/// The options of `ecli inspect`, as the user wrote them.
+/// Report what a package contains, shows, and can do, without loading it
 #[derive(Debug, Clone, Parser)]
+#[command(max_term_width = 80)]
 pub(super) struct InspectOptions {
     /// Print the report as one JSON object
     #[arg(short, long)]

@@ -21,28 +21,23 @@ pub(super) fn object(elf: &BpfObject<'_>, text: &mut String) {
     let btf = elf.btf().ok();
     let ext = elf.section_data(".BTF.ext").unwrap_or_default();
     let mut notes = Notes { btf: btf.as_ref(), ext, of_sections: BTreeMap::new() };
-    let mut todo: Vec<(CodeLocation, String)> = elf
-        .located_programs()
-        .into_iter()
-        .rev()
-        .map(|(place, program)| (place, program.section))
-        .collect();
+    let programs = elf.located_programs().into_iter().rev();
+    let mut todo: Vec<CodeLocation> = programs.map(|(place, _)| place).collect();
     let mut seen = BTreeSet::new();
     // Programs first, then the functions that they call.
     let mut called = Vec::new();
-    while let Some((place, section)) = todo.pop() {
+    while let Some(place) = todo.pop() {
         if seen.insert(place)
             && let Some(function) = code.function(place)
         {
             if !text.is_empty() {
                 text.push('\n');
             }
-            let of_section = notes.of(&section);
-            called.extend(of_function(&code, function, &section, of_section, text));
+            called.extend(of_function(&code, function, notes.of(function.section), text));
         }
         if todo.is_empty() {
             let new = called.drain(..).filter(|place| !seen.contains(place));
-            todo.extend(new.map(|place| (place, ".text".to_owned())));
+            todo.extend(new);
         }
     }
 }
@@ -79,7 +74,6 @@ impl<'b> Notes<'b, '_> {
 fn of_function(
     code: &Code<'_, '_>,
     function: Function<'_>,
-    section: &str,
     notes: &Section<'_>,
     text: &mut String,
 ) -> Vec<CodeLocation> {
@@ -88,12 +82,16 @@ fn of_function(
         text,
         "{} ({}, {count} instructions):",
         one_line(function.name),
-        one_line(section)
+        one_line(function.section)
     );
     let mut called = Vec::new();
+    let mut shown = None;
     for (at, insn, reference) in code.instructions(function) {
         let offset = u32::try_from(function.location.1 + (at * SIZE) as u64).unwrap_or(u32::MAX);
-        if let Some(line) = notes.lines.get(&offset) {
+        // A line has many entries, one for each of its columns. Code without a line has number 0.
+        if let Some(line) = notes.lines.get(&offset).filter(|line| line.number > 0)
+            && shown.replace((line.file, line.number)) != Some((line.file, line.number))
+        {
             let file = line.file.rsplit('/').next().unwrap_or(line.file);
             let _ = writeln!(text, "; {}:{}: {}", one_line(file), line.number, one_line(line.text));
         }

@@ -49,7 +49,7 @@ fn sized(map: MapDefinition, cpus: u64) -> MapReport {
     let sizes = Sizes { ty, key: map.key_size, value: map.value_size, entries };
     MapReport {
         name: map.name,
-        ty: map_type::name(map.ty).map_or_else(|| map.ty.to_string(), str::to_owned),
+        ty: map_type::type_name(map.ty).map_or_else(|| map.ty.to_string(), str::to_owned),
         key_size: map.key_size,
         value_size: map.value_size,
         max_entries: entries,

@@ -34,6 +34,8 @@ pub struct Code<'e, 'd> {
 pub struct Function<'d> {
     /// Its name.
     pub name: &'d str,
+    /// Its section.
+    pub section: &'d str,
     /// Its position.
     pub location: CodeLocation,
     /// Its instructions.
@@ -105,10 +107,11 @@ impl<'e, 'd> Code<'e, 'd> {
     #[must_use]
     pub fn function(&self, place: CodeLocation) -> Option<Function<'d>> {
         let (end, name) = *self.functions.get(&place)?;
-        let code = self.elf.section_by_index(SectionIndex(place.0)).ok()?.data().ok()?;
+        let section = self.elf.section_by_index(SectionIndex(place.0)).ok()?;
+        let (section, code) = (section.name().ok()?, section.data().ok()?);
         let (begin, end) = (usize::try_from(place.1).ok()?, usize::try_from(end).ok()?);
         let code = code.get(begin..end.min(code.len()))?;
-        Some(Function { name, location: place, code })
+        Some(Function { name, section, location: place, code })
     }
 
     /// What an instruction refers to; `None` if to nothing. `at` is its position.
