@@ -7,6 +7,7 @@ pub mod attack;
 pub mod beside;
 pub mod documents;
 pub mod held;
+pub mod http;
 pub mod load;
 pub mod modules;
 pub mod registry;

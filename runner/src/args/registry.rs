@@ -51,7 +51,7 @@ pub struct Push {
     #[arg(short, long, value_name = "FILE")]
     pub module: Vec<PathBuf>,
 
-    /// Push this signature of the package, made by minisign
+    /// Push this signature of the package [default: FILE.minisig, if it exists]
     #[arg(long, value_name = "FILE")]
     pub signature: Option<PathBuf>,
 

@@ -206,7 +206,7 @@ pub(crate) fn no_package(error: PackageError, name: &str) -> Failure {
 }
 
 /// The failure for bytes that hold neither a package nor a module.
-fn not_unpacked(name: &str, error: InputError) -> Failure {
+pub(crate) fn not_unpacked(name: &str, error: InputError) -> Failure {
     let hint = error.hint();
     let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
     hint.into_iter().fold(Failure::new(exit_code::PACKAGE, error), Failure::hint)

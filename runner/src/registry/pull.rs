@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `ecli pull`: writes a file only after everything in it was checked.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bpfpack_registry::artifact::{Kind, PACKAGE_NAME};
 use bpfpack_registry::{Pulled, file, text};
@@ -38,7 +37,7 @@ pub(super) fn pull(pull: &Pull, talk: &Talk) -> Result<(), Failure> {
         Kind::Module => MODULE_NAME.into(),
     });
     if let Some(signature) = &pulled.signature {
-        let path = signature_path(&path);
+        let path = super::signature_path(&path);
         file::replace(&path, signature, MODE).map_err(|error| not_written(&path, error))?;
     }
     file::replace(&path, &pulled.bytes, MODE).map_err(|error| not_written(&path, error))?;
@@ -61,13 +60,6 @@ fn check(pulled: &Pulled, image: &str) -> Result<(), Failure> {
             Err(Failure::new(exit_code::MODULE, error))
         }
     }
-}
-
-/// The file for the signature of a file, as minisign names it.
-fn signature_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".minisig");
-    name.into()
 }
 
 fn not_written(path: &Path, error: std::io::Error) -> Failure {

@@ -13,10 +13,10 @@ use bpfpack_schemas::{Package, module};
 
 use crate::args::Push;
 use crate::failure::{Failure, exit_code};
-use crate::fetch::no_package;
+use crate::fetch::{no_package, not_unpacked};
 use crate::talk::Talk;
 use crate::transfer::{Meter, failure};
-use bpfpack_input::WASM;
+use bpfpack_input::{InputError, Kind, WASM};
 
 /// What eunomia's ecli pushes if no file is given.
 const DEFAULT_FILE: &str = "app.wasm";
@@ -28,8 +28,10 @@ pub(super) fn push(push: &Push, talk: &Talk) -> Result<(), Failure> {
     if files.is_empty() {
         files.push(DEFAULT_FILE.into());
     }
-    let mut contents = contents(&files)?;
-    if let Some(path) = &push.signature {
+    let (mut contents, package) = contents(&files)?;
+    // As `ecc sign` and minisign name it.
+    let beside = package.map(|path| super::signature_path(&path)).filter(|path| path.exists());
+    if let Some(path) = push.signature.as_ref().or(beside.as_ref()) {
         if contents.package.is_none() {
             return Err(Failure::usage("--signature: there is no package to which it belongs"));
         }
@@ -58,9 +60,9 @@ fn words(push: &Push) -> Result<(String, Option<PathBuf>), Failure> {
     }
 }
 
-/// Reads the files, and decides what they are.
-fn contents(files: &[PathBuf]) -> Result<Contents, Failure> {
-    let mut contents = Contents::default();
+/// Reads the files, and decides what they are. Also returns which is the package.
+fn contents(files: &[PathBuf]) -> Result<(Contents, Option<PathBuf>), Failure> {
+    let (mut contents, mut package) = (Contents::default(), None);
     for path in files {
         let bytes = read(path)?;
         let name = format!("`{}`", path.display());
@@ -73,12 +75,21 @@ fn contents(files: &[PathBuf]) -> Result<Contents, Failure> {
             contents.modules.push((title.unwrap_or_default(), bytes));
             continue;
         }
-        Package::decode(&bytes).map_err(|error| no_package(error, &name))?;
+        match Kind::of(&bytes) {
+            Kind::Json => drop(Package::decode(&bytes).map_err(|error| no_package(error, &name))?),
+            Kind::Elf => return Err(not_unpacked(&name, InputError::Object)),
+            _ => {
+                let error = anyhow!("{name} is not a package in JSON, as an image has it");
+                return Err(Failure::new(exit_code::PACKAGE, error)
+                    .hint("unpack it first: gzip -d, zstd -d, tar -x"));
+            }
+        }
         if contents.package.replace(bytes).is_some() {
             return Err(Failure::usage(format!("{name} is a second package; an image has one")));
         }
+        package = Some(path.clone());
     }
-    Ok(contents)
+    Ok((contents, package))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
