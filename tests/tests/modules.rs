@@ -21,7 +21,16 @@ fn modules_of_the_packer_depend_in_one_direction() {
 #[test]
 fn modules_of_the_runner_depend_in_one_direction() {
     for inner in [
-        "", "/decode", "/failure", "/filter", "/frame", "/render", "/spec", "/stage", "/symbols",
+        "",
+        "/decode",
+        "/failure",
+        "/filter",
+        "/frame",
+        "/registry",
+        "/render",
+        "/spec",
+        "/stage",
+        "/symbols",
         "/sys",
     ] {
         has_no_cycle(&format!("runner{inner}"));

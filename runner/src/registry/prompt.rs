@@ -33,7 +33,7 @@ pub(super) fn secret(question: &str) -> Result<String, Failure> {
     // First, so that what is typed as soon as the question appears is neither shown nor lost.
     let silent = Silent::new().map_err(|error| unreadable(error.into()))?;
     ask(question);
-    let answer = read_secret(io::stdin().bytes());
+    let answer = read_secret(io::stdin().lock().bytes());
     drop(silent);
     let _ = writeln!(io::stderr());
     answer.map_err(unreadable)?.ok_or_else(|| Failure::told(INTERRUPTED))
