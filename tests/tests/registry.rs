@@ -271,6 +271,8 @@ fn certificates_are_checked() {
     let _ = run(&push, Some(&certificate)).succeeded();
     let _ = run(&["pull", "-o", "x.json", &image], Some(&certificate)).succeeded();
     assert_eq!(read(&dir, "x.json"), read(&dir, "package.json"));
+    let by_name = image.replace("127.0.0.1", "localhost");
+    let _ = run(&["pull", "-o", "y.json", &by_name], Some(&certificate)).succeeded();
     // The certificate is for other names.
     let other = image.replace("127.0.0.1", "127.0.0.2");
     run(&["pull", &other], Some(&certificate)).failed(12, &[]);
