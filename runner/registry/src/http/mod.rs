@@ -23,6 +23,8 @@ use ureq::config::Config;
 use ureq::{Agent, Proxy};
 
 pub use error::{HttpError, Phase, Status};
+#[cfg(fuzzing)]
+pub(crate) use message::message;
 pub use response::Response;
 pub(crate) use url::is_loopback;
 pub use url::{Scheme, Url, escape};
