@@ -154,6 +154,9 @@ fn failures_leave_no_files() {
     ecli(&dir, &["pull", "execs"]).failed(2, &["not the name of an image", "hint"]);
     ecli(&dir, &["pull", "127.0.0.1:1/a"]).failed(12, &["refused the connection"]);
     ecli(&dir, &["pull", "bpfpack.invalid/a"]).failed(12, &["bpfpack.invalid"]);
+    let mut by_proxy = ecli_in(&dir, &["pull", "bpfpack.invalid/a"]);
+    outcome(by_proxy.env("HTTPS_PROXY", "http://127.0.0.1:1"))
+        .failed(12, &["the proxy", "127.0.0.1:1"]);
     ecli(&dir, &["push", "none.json", &image]).failed(3, &["cannot read `none.json`"]);
     ecli(&dir, &["push", "/bin/true", &image]).failed(3, &["is not a package", "ecc X.bpf.o"]);
     let two = ["push", "package.json", "-m", "package.json", &image];
