@@ -6,10 +6,10 @@
 set -eu
 build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
-# g++: the fuzzers' runtime. codespell: `make lint`. The rest: Wasm
-# modules in C and Rust (examples/wasm.sh).
+# g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
+# apache2-utils: packages in registries. The rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
-libstd-rust-dev-wasm32"
+libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign"
 wanted=
 for part in "$@"; do
   case $part in

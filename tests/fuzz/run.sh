@@ -16,7 +16,7 @@ corpus=$target/corpus
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-targets="annotations btf filter lines modules object package records rewrite"
+targets="annotations btf filter lines modules object package records registry rewrite"
 for name in $targets; do mkdir -p "$corpus/$name"; done
 mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
@@ -73,6 +73,16 @@ printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' cu
   >"$corpus/lines/event"
 printf '\377%s-1 (    1) [000] %s: 0x1: x\nCPU:1 [LOST 12 EVENTS]\n' '           <...>' 5 \
   >"$corpus/lines/old"
+# Names, manifests, headers and credentials.
+digest=sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
+printf 'oci://ghcr.io:5000/a/b:1@%s' $digest >"$corpus/registry/reference"
+printf 'Basic realm="x", Bearer realm="https://h.io/t",service="h.io",scope="repository:a/b:pull"' \
+  >"$corpus/registry/challenge"
+layer='{"mediaType":"application/vnd.bpfpack.package.v1+json","digest":"'$digest'","size":2}'
+printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$layer" "$layer" >"$corpus/registry/manifest"
+printf '{"auths":{"h.io":{"auth":"dTpw"}},"credHelpers":{"h.io":"x"},"credsStore":"y"}' \
+  >"$corpus/registry/credentials"
+printf '{"errors":[{"code":"DENIED","message":"no"}],"token":"t"}' >"$corpus/registry/answer"
 fuzz() {
   log=$seeds/$1.log
   if ! "$built/debug/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \

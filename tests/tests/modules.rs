@@ -21,8 +21,19 @@ fn modules_of_the_packer_depend_in_one_direction() {
 #[test]
 fn modules_of_the_runner_depend_in_one_direction() {
     for inner in [
-        "", "/decode", "/failure", "/filter", "/frame", "/input", "/render", "/spec", "/stage",
-        "/symbols", "/sys",
+        "",
+        "/decode",
+        "/failure",
+        "/filter",
+        "/frame",
+        "/input",
+        "/registry",
+        "/render",
+        "/spec",
+        "/stage",
+        "/symbols",
+        "/sys",
+        "/trust",
     ] {
         has_no_cycle(&format!("runner{inner}"));
     }

@@ -154,6 +154,9 @@ fn failures_leave_no_files() {
     ecli(&dir, &["pull", "execs"]).failed(2, &["not the name of an image", "hint"]);
     ecli(&dir, &["pull", "127.0.0.1:1/a"]).failed(12, &["refused the connection"]);
     ecli(&dir, &["pull", "bpfpack.invalid/a"]).failed(12, &["bpfpack.invalid"]);
+    let mut by_proxy = ecli_in(&dir, &["pull", "bpfpack.invalid/a"]);
+    outcome(by_proxy.env("HTTPS_PROXY", "http://127.0.0.1:1"))
+        .failed(12, &["the proxy", "127.0.0.1:1"]);
     ecli(&dir, &["push", "none.json", &image]).failed(3, &["cannot read `none.json`"]);
     ecli(&dir, &["push", "/bin/true", &image]).failed(3, &["is not a package", "ecc X.bpf.o"]);
     let two = ["push", "package.json", "-m", "package.json", &image];
@@ -271,6 +274,8 @@ fn certificates_are_checked() {
     let _ = run(&push, Some(&certificate)).succeeded();
     let _ = run(&["pull", "-o", "x.json", &image], Some(&certificate)).succeeded();
     assert_eq!(read(&dir, "x.json"), read(&dir, "package.json"));
+    let by_name = image.replace("127.0.0.1", "localhost");
+    let _ = run(&["pull", "-o", "y.json", &by_name], Some(&certificate)).succeeded();
     // The certificate is for other names.
     let other = image.replace("127.0.0.1", "127.0.0.2");
     run(&["pull", &other], Some(&certificate)).failed(12, &[]);

@@ -23,6 +23,8 @@ pub mod credentials;
 mod digest;
 mod error;
 pub mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod manifest;
 mod reference;

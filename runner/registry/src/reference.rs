@@ -167,7 +167,7 @@ fn without_port(host: &str) -> &str {
 fn is_component(text: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
-    let ends = bytes.first().is_some_and(&is_word) && bytes.last().is_some_and(is_word);
+    let ends = bytes.first().is_some_and(is_word) && bytes.last().is_some_and(is_word);
     ends && bytes.split(is_word).all(|separator| {
         matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
     })

@@ -20,6 +20,7 @@ use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a process has one
 pub enum Request {
     /// `ecli run`, or a package alone.
     Run(Box<Args>),
@@ -145,6 +146,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // a process has one
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),

@@ -14,7 +14,17 @@ pub(crate) fn failure(error: Error, what: &str) -> Failure {
         _ => exit_code::FETCH,
     };
     let hint = error.hint();
-    let failure = Failure::new(code, anyhow::Error::new(error).context(what.to_owned()));
+    let names_image = matches!(
+        error,
+        Error::Reference(_)
+            | Error::NotFound(_)
+            | Error::NotOurs { .. }
+            | Error::Manifest { .. }
+            | Error::TooLarge { .. }
+    );
+    let error = anyhow::Error::new(error);
+    let error = if names_image { error } else { error.context(what.to_owned()) };
+    let failure = Failure::new(code, error);
     hint.into_iter().fold(failure, Failure::hint)
 }
 

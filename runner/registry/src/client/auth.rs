@@ -118,7 +118,7 @@ fn form(parameters: &[(&str, &str)]) -> String {
 
 /// The token in the answer of a token server, which may have either name. It becomes a part of a
 /// header, so it is checked.
-fn find_token(body: &[u8]) -> Option<String> {
+pub(crate) fn find_token(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let is_token =
         |token: &&str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());

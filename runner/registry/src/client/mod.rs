@@ -13,6 +13,8 @@ use crate::credentials::{Credentials, Login, Store};
 use crate::error::Error;
 use crate::http::{Http, HttpError, Limits, Method, Request, Response, Url};
 use crate::{Reference, challenge};
+#[cfg(fuzzing)]
+pub(crate) use auth::find_token;
 pub use pull::{Pulled, pull_package};
 pub use push::push;
 

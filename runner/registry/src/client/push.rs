@@ -40,8 +40,10 @@ impl Client {
         let url = self.url(&format!("blobs/{digest}"))?;
         let response = self.send(&Request::new(Method::Head, url), &limits)?;
         match response.status() {
+            // Its length is that of the content, which is not sent.
+            200 => return Ok(()),
             404 => {}
-            _ => return response.success().map(|_| ()).map_err(Error::from),
+            _ => return Err(response.failure().into()),
         }
         let request = Request::new(Method::Post, self.url("blobs/uploads/")?);
         let response = self.send(&request, &limits)?.success()?;

@@ -132,6 +132,21 @@ impl Config {
     }
 }
 
+/// For the fuzz target: what is stored is found, and what is removed is not.
+#[cfg(fuzzing)]
+pub(crate) fn run(data: &[u8]) {
+    let Ok(mut config) = Config::parse(data) else { return };
+    let _ = config.find("h.io", "a/b");
+    if config.set("new.io", "user", "pass:word").is_ok() {
+        let read = Config::parse(&config.text()).expect("it was written");
+        let found = read.find("new.io", "").expect("it was written");
+        let stored = Credentials::Password { user: "user".into(), password: "pass:word".into() };
+        assert!(found.contains(&Source::Here(stored)));
+        assert_eq!(config.remove("new.io"), Ok(true));
+        assert_eq!(config.remove("new.io"), Ok(false));
+    }
+}
+
 /// The credentials in an entry of `auths`; an entry may be empty.
 fn credentials(entry: &Value) -> Result<Option<Credentials>, &'static str> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

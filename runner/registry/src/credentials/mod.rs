@@ -9,6 +9,8 @@ mod store;
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(fuzzing)]
+pub(crate) use config::run;
 pub use store::Store;
 
 /// What a user shows to a registry.

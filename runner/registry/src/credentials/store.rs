@@ -129,11 +129,11 @@ mod tests {
             });
             store.files
         };
-        assert_eq!(of(&[]), Vec::<PathBuf>::new());
+        assert!(of(&[]).is_empty());
         assert_eq!(of(&[("HOME", "/h")]), ["/h/.docker/config.json"].map(PathBuf::from));
         let all = of(&[("HOME", "/h"), ("DOCKER_CONFIG", "/d"), ("REGISTRY_AUTH_FILE", "/a.json")]);
         assert_eq!(all, ["/a.json", "/d/config.json"].map(PathBuf::from));
-        assert_eq!(of(&[("HOME", ""), ("DOCKER_CONFIG", "")]), Vec::<PathBuf>::new());
+        assert!(of(&[("HOME", ""), ("DOCKER_CONFIG", "")]).is_empty());
     }
 
     #[test]

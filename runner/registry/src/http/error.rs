@@ -179,6 +179,19 @@ impl HttpError {
         }
     }
 
+    /// Names the proxy if the error is its, not the server's.
+    pub(super) fn through(self, proxy: &str) -> HttpError {
+        let of = |host, reason: String| HttpError::Proxy { host, reason };
+        match self {
+            HttpError::Refused(host) => of(host, format!("`{proxy}` refused the connection")),
+            HttpError::Resolve(host) => of(host, format!("cannot resolve the host of `{proxy}`")),
+            HttpError::Timeout { host, phase: phase @ (Phase::Resolve | Phase::Connect) } => {
+                of(host, format!("`{proxy}`: {phase}"))
+            }
+            other => other,
+        }
+    }
+
     fn of_io(error: &io::Error, host: String) -> HttpError {
         #[cfg(feature = "tls")]
         if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>())

@@ -7,7 +7,7 @@ use crate::text::short;
 
 /// The message in the JSON of a registry (`errors`, OCI distribution 1.1), a token server
 /// (`error_description`, RFC 6749; `details`), or a common variant.
-pub(super) fn message(body: &[u8]) -> Option<String> {
+pub(crate) fn message(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let first = value.pointer("/errors/0").unwrap_or(&value);
     let text = |name: &str| first.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -23,6 +23,8 @@ use ureq::config::Config;
 use ureq::{Agent, Proxy};
 
 pub use error::{HttpError, Phase, Status};
+#[cfg(fuzzing)]
+pub(crate) use message::message;
 pub use response::Response;
 pub(crate) use url::is_loopback;
 pub use url::{Scheme, Url, escape};
@@ -171,7 +173,10 @@ impl Http {
                 .map_err(ureq::Error::from)
                 .and_then(|request| agent.run(request)),
         };
-        sent.map_err(|error| HttpError::of(error, url))
+        sent.map_err(|error| match proxy_for(agent, url) {
+            Some(proxy) => HttpError::of(error, url).through(&proxy),
+            None => HttpError::of(error, url),
+        })
     }
 
     fn agent(&self, url: &Url) -> Result<&Agent, HttpError> {
@@ -183,6 +188,13 @@ impl Http {
         let config = config(is_secure, !url.is_loopback())?;
         Ok(agent.get_or_init(|| config.new_agent()))
     }
+}
+
+/// Host and port of the proxy that a request for a URL takes.
+fn proxy_for(agent: &Agent, url: &Url) -> Option<String> {
+    let proxy = agent.config().proxy()?;
+    let uri = ureq::http::Uri::try_from(url.text()).ok()?;
+    (!proxy.is_no_proxy(&uri)).then(|| format!("{}:{}", proxy.host(), proxy.port()))
 }
 
 fn config(is_secure: bool, by_proxy: bool) -> Result<Config, HttpError> {

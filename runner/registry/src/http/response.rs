@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ureq::http::HeaderMap;
 
@@ -13,6 +13,9 @@ use crate::text;
 
 /// The number of bytes that are read of the body of an error.
 const MESSAGE: u64 = 64 << 10;
+
+/// How long the body of an error may take.
+const MESSAGE_TIME: Duration = Duration::from_secs(5);
 
 /// The largest block of memory that is reserved because a server announces a size.
 const RESERVED: u64 = 1 << 20;
@@ -111,6 +114,7 @@ impl Response {
     pub(crate) fn failure(mut self) -> HttpError {
         let mut body = Vec::new();
         self.limit = MESSAGE;
+        self.deadline = self.deadline.min(Instant::now() + MESSAGE_TIME);
         // Without a message, there is still the status.
         let _ = (&mut self).take(MESSAGE).read_to_end(&mut body);
         let status = Status(self.status);

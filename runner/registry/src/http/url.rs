@@ -57,6 +57,9 @@ impl Url {
         if text.len() > MAX_LENGTH {
             return Err(bad("it is too long"));
         }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad("it has characters that must be escaped"));
+        }
         let scheme = match scheme_of(text).map(str::to_ascii_lowercase).as_deref() {
             Some("http") => Scheme::Http,
             Some("https") => Scheme::Https,
@@ -228,6 +231,7 @@ mod tests {
             "https://host/ a",
             "https://host/\r\nHost: other",
             "https://ho\u{200b}st/",
+            "https://host/\u{202e}é",
         ] {
             assert!(text(url).starts_with("error: "), "{url}: {}", text(url));
         }
