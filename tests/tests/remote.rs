@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const EXITS: &str = "examples/exits/exits.bpf.c";
 /// Sends signals.
-const SIGNALS: &str = "tests/fixtures/signals.bpf.c";
+const SIGNALS: &str = "tests/fixtures/confirmed.bpf.c";
 
 struct Setup {
     dir: TempDir,
