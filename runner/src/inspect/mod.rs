@@ -93,6 +93,14 @@ impl Inspected {
     }
 }
 
+/// The instructions of an object as text.
+#[cfg(fuzzing)]
+pub(crate) fn disassembly(elf: &BpfObject<'_>) -> String {
+    let mut text = String::new();
+    disassemble::object(elf, &mut text);
+    text
+}
+
 fn of_package(package: Package) -> Result<Inspected, Failure> {
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
     let btf = elf.btf().map_err(failure::bad_object)?;

@@ -202,6 +202,6 @@ mod tests {
         assert!(find("4a").unwrap_err().contains("2 containers"));
         assert!(find("5").unwrap_err().contains("no cgroup below"));
         assert!(find("").is_err());
-        assert!(super::find("4a", &[]).unwrap_err().message().contains("version 2 is mounted"));
+        assert!(super::find("4a", &[]).unwrap_err().message().contains("v2 hierarchy is mounted"));
     }
 }
