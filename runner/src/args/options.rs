@@ -21,9 +21,6 @@ use super::{AttachArg, MapSetArg, WasmArg};
 /// 10,240.
 const MAX_KEYS: u32 = 65_536;
 
-/// The file with the rules for packages on this machine.
-pub(super) const POLICY: &str = "/etc/bpfpack/policy.toml";
-
 // The headings of the help, in the order of display.
 const OUTPUT: &str = "Output";
 const SELECTION: &str = "Selection";
@@ -243,9 +240,9 @@ pub struct Run {
     #[arg(long, help_heading = PROGRAMS)]
     pub observe_only: bool,
 
-    /// The file with the rules for packages; for tests
-    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true)]
-    pub policy: PathBuf,
+    /// A file with more rules for packages, in addition to those of the machine; for tests
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub policy: Option<PathBuf>,
 
     /// Run perf_event programs this many times per second on each CPU; overrides the package
     #[arg(long, value_name = "HZ", help_heading = PROGRAMS)]

@@ -208,8 +208,8 @@ pub struct Plan {
     pub as_is: bool,
     /// Whether to refuse programs that do more than observe.
     pub observe_only: bool,
-    /// The file with the rules for packages.
-    pub policy: PathBuf,
+    /// A file with more rules for packages than those of the machine.
+    pub policy: Option<PathBuf>,
     /// Options for Wasm modules.
     pub wasm: WasmPlan,
     /// Whether standard error shows only errors.

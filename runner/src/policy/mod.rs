@@ -6,6 +6,8 @@ mod file;
 mod refusal;
 mod rules;
 
+use std::path::Path;
+
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::report::Report;
@@ -17,14 +19,22 @@ use crate::report;
 pub(crate) use refusal::Refusal;
 pub(crate) use rules::Rules;
 
-/// The rules of a run: those of the policy file, and those of the command line.
+/// The policy of this machine.
+const FILE: &str = "/etc/bpfpack/policy.toml";
+
+/// The rules of a run, all of which apply: those of the machine, and those of the command line,
+/// which can only add rules. Empty if there are none.
 ///
 /// # Errors
-/// Returns an error if the file cannot be trusted or is not a policy.
-pub(crate) fn rules(plan: &Plan) -> Result<Rules, Failure> {
-    let mut rules = file::read(&plan.policy)?.map(|policy| policy.programs).unwrap_or_default();
-    rules.of_command_line = plan.observe_only;
-    Ok(rules)
+/// Returns an error if a file cannot be trusted or is not a policy.
+pub(crate) fn rules(plan: &Plan) -> Result<Vec<Rules>, Failure> {
+    let mut all = vec![Rules::of_command_line(plan.observe_only)];
+    let files = [Some(Path::new(FILE)), plan.policy.as_deref()];
+    for file in files.into_iter().flatten() {
+        all.extend(file::read(file)?.map(|policy| policy.programs));
+    }
+    all.retain(|rules| *rules != Rules::default());
+    Ok(all)
 }
 
 /// Refuses a package that the rules of a run do not allow, with the targets that the command line
@@ -51,6 +61,7 @@ pub(crate) fn check_run(
 ///
 /// # Errors
 /// Returns a failure with exit code 11.
-pub(crate) fn check(report: &Report, rules: &Rules, name: &str) -> Result<(), Failure> {
-    rules.check(report).map_err(|refusal| refusal.failure(name))
+pub(crate) fn check(report: &Report, rules: &[Rules], name: &str) -> Result<(), Failure> {
+    let checked = rules.iter().try_for_each(|rules| rules.check(report));
+    checked.map_err(|refusal| refusal.failure(name))
 }
