@@ -15,7 +15,9 @@ use bpfpack_frame::{Chain, Frame, Next, Reading, Records, Time};
 use bpfpack_render::{
     FLAT_IS_OFF, Format, FormatKind, Settings, Terminal, TimeColumn, formats, keys,
 };
+use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::object::BpfObject;
 use bpfpack_spec::{Spec, Stream, View};
 use bpfpack_stage::{Arrangement, Column, Grouping, Sort};
 
@@ -208,6 +210,13 @@ impl Next for Out<'_> {
     fn waiting(&self) -> usize {
         0
     }
+}
+
+/// Reports what an object does, and disassembles it. Returns the length of the text.
+pub fn inspect(object: &[u8]) -> Option<usize> {
+    let elf = BpfObject::parse(object).ok()?;
+    let report = crate::report::of(&elf, &Meta::default());
+    Some(crate::report::short(&report).len() + crate::inspect::disassembly(&elf).len())
 }
 
 /// Instruments the calls of an object that write to buffers; `None` if there are none.

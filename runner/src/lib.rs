@@ -99,7 +99,7 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let from = args.package()?;
-    let trust = policy::trust(&from.policy)?;
+    let trust = policy::trust(from.policy.as_deref())?;
     let raw = fetch::obtain(&from, !trust.is_empty(), &talk::Talk::new(from.quiet, false))?;
     let accepted = raw.verify(&trust)?;
     let to_confirm = raw.to_confirm();

@@ -19,9 +19,9 @@ use crate::{output, policy};
 /// # Errors
 /// Returns an error if a key cannot be read or written, or does not exist.
 pub(crate) fn perform(command: &TrustCommand) -> Result<(), Failure> {
-    let directory = policy::keys::directory(&command.policy);
+    let directory = policy::keys::directory(command.policy.as_deref());
     match &command.action {
-        TrustDo::List => output::print(list(&command.policy)?.as_bytes()),
+        TrustDo::List => output::print(list(command.policy.as_deref())?.as_bytes()),
         TrustDo::Add { name, key } => add(&directory, name.as_deref(), key),
         TrustDo::Remove { name } => {
             let path = directory.join(format!("{}.pub", checked(name)?));
@@ -33,7 +33,7 @@ pub(crate) fn perform(command: &TrustCommand) -> Result<(), Failure> {
 }
 
 /// The keys, and what rules say.
-fn list(path: &Path) -> Result<String, Failure> {
+fn list(path: Option<&Path>) -> Result<String, Failure> {
     let trust = policy::trust(path)?;
     let mut text = String::new();
     if trust.is_empty() {

@@ -95,6 +95,13 @@ fn effects_of_helpers_in_called_functions_and_of_kinds() {
 }
 
 #[test]
+fn writes_to_the_registers_of_processes() {
+    let dir = scratch();
+    let report = inspect(&pack("tests/fixtures/registers.bpf.c", &dir));
+    assert_eq!(effects(&report), ["changes_registers: changes: writes to its context"]);
+}
+
+#[test]
 fn operations_and_kfuncs() {
     let dir = scratch();
     let report = inspect(&pack("examples/reno/reno.bpf.c", &dir));

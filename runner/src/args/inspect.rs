@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::options::{CACHE, POLICY};
+use super::options::CACHE;
 use super::{FetchPlan, PullWhen, line};
 use crate::failure::Failure;
 
@@ -40,8 +40,8 @@ pub(super) struct InspectOptions {
     package_cache: PathBuf,
 
     /// The file with the rules for packages; for tests
-    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true)]
-    policy: PathBuf,
+    #[arg(long, value_name = "FILE", hide = true)]
+    policy: Option<PathBuf>,
 
     /// A file, a URL or an image (oci://HOST/NAME:TAG); `-` is standard input
     #[arg(value_name = "PACKAGE")]

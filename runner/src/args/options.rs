@@ -21,9 +21,6 @@ use super::{AttachArg, MapSetArg, PullWhen, WasmArg};
 /// 10,240.
 const MAX_KEYS: u32 = 65_536;
 
-/// The file with the rules for packages on this machine.
-pub(super) const POLICY: &str = "/etc/bpfpack/policy.toml";
-
 /// The directory of downloaded packages.
 pub(super) const CACHE: &str = "/var/cache/bpfpack/packages";
 
@@ -272,9 +269,9 @@ pub struct Run {
     #[arg(long, help_heading = PROGRAMS)]
     pub observe_only: bool,
 
-    /// The file with the rules for packages; for tests
-    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true)]
-    pub policy: PathBuf,
+    /// A file with more rules for packages, in addition to those of the machine; for tests
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub policy: Option<PathBuf>,
 
     /// Run perf_event programs this many times per second on each CPU; overrides the package
     #[arg(long, value_name = "HZ", help_heading = PROGRAMS)]

@@ -65,8 +65,8 @@ pub struct FetchPlan {
     pub signature: Option<PathBuf>,
     /// The directory of downloaded packages; `None` keeps nothing.
     pub cache: Option<PathBuf>,
-    /// The file with the rules for packages.
-    pub policy: PathBuf,
+    /// A file with more rules for packages than those of the machine.
+    pub policy: Option<PathBuf>,
     /// Whether the user has confirmed that it may do more than observe.
     pub yes: bool,
     /// Whether notes are left out.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::options::{CACHE, POLICY};
+use super::options::CACHE;
 use super::values::duration;
 
 /// `ecli trust`
@@ -17,8 +17,8 @@ pub struct TrustCommand {
     pub action: TrustDo,
 
     /// The file with the rules for packages; for tests
-    #[arg(long, value_name = "FILE", default_value = POLICY, hide = true, global = true)]
-    pub policy: PathBuf,
+    #[arg(long, value_name = "FILE", hide = true, global = true)]
+    pub policy: Option<PathBuf>,
 }
 
 /// What to do with keys.

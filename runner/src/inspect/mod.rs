@@ -78,7 +78,7 @@ impl Inspected {
     fn read(named: &Named) -> Result<Inspected, Failure> {
         let from = &named.package;
         let talk = Talk::new(false, false);
-        let trust = policy::trust(&from.policy)?;
+        let trust = policy::trust(from.policy.as_deref())?;
         let raw = fetch::obtain(from, true, &talk)?;
         let origin =
             OriginReport { source: raw.source().to_owned(), signature: signature(&raw, &trust) };
@@ -101,6 +101,14 @@ impl Inspected {
         }
         Ok(text)
     }
+}
+
+/// The instructions of an object as text.
+#[cfg(fuzzing)]
+pub(crate) fn disassembly(elf: &BpfObject<'_>) -> String {
+    let mut text = String::new();
+    disassemble::object(elf, &mut text);
+    text
 }
 
 fn of_package(package: Package) -> Result<Inspected, Failure> {

@@ -12,6 +12,9 @@ use super::Rules;
 use crate::failure::{Failure, exit_code};
 use crate::report::kinds;
 
+/// The file with the rules of the machine.
+pub(super) const FILE: &str = "/etc/bpfpack/policy.toml";
+
 /// The maximum size of the file in bytes.
 const MOST: u64 = 1 << 20;
 
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn policies_are_read_and_mistakes_are_named() {
         assert!(read(Path::new("/proc/self/no/policy.toml")).unwrap().is_none());
-        assert!(policy("", 0o644).unwrap().unwrap().programs.is_empty());
+        assert_eq!(policy("", 0o644).unwrap().unwrap().programs, Rules::default());
         let text = "[programs]\nobserve_only = true\ndeny_helpers = [\"bpf_send_signal\"]\n";
         assert!(policy(text, 0o600).unwrap().unwrap().programs.observe_only);
         let text = "[[source]]\nsources = [\"*\"]\nkeys = [\"ours\"]\nmin_version = \"1.2\"\n";

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bpfpack_trust::Key;
 
+use super::file::FILE;
 use crate::failure::{Failure, exit_code};
 
-/// The directory of the keys that belong to a policy file.
-pub(crate) fn directory(policy: &Path) -> PathBuf {
-    policy.with_file_name("keys")
+/// The directory of the keys that belong to a policy file; `None` is that of the machine.
+pub(crate) fn directory(policy: Option<&Path>) -> PathBuf {
+    policy.unwrap_or(Path::new(FILE)).with_file_name("keys")
 }
 
 /// Reads all keys, in the order of their names. There are none if the directory does not exist.
@@ -22,7 +23,7 @@ pub(crate) fn directory(policy: &Path) -> PathBuf {
 /// Returns an error if other users can change the directory or a key, or if a file is no key. Then
 /// nothing may run.
 pub(super) fn read(policy: &Path) -> Result<Vec<Key>, Failure> {
-    let directory = directory(policy);
+    let directory = directory(Some(policy));
     load(&directory).map_err(|error| {
         let error = error.context(format!("cannot use the keys in `{}`", directory.display()));
         Failure::new(exit_code::REFUSED, error).hint(

@@ -16,28 +16,38 @@ use bpfpack_schemas::report::Report;
 use crate::args::Plan;
 use crate::failure::Failure;
 use crate::report;
+use file::FILE;
 
 pub(crate) use refusal::Refusal;
 pub(crate) use rules::Rules;
 
-/// The rules of a run: those of the policy file, and those of the command line.
+/// The rules of a run, all of which apply: those of the machine, and those of the command line,
+/// which can only add rules. Empty if there are none.
 ///
 /// # Errors
-/// Returns an error if the file cannot be trusted or is not a policy.
-pub(crate) fn rules(plan: &Plan) -> Result<Rules, Failure> {
-    let mut rules =
-        file::read(&plan.package.policy)?.map(|policy| policy.programs).unwrap_or_default();
-    rules.of_command_line = plan.observe_only;
-    Ok(rules)
+/// Returns an error if a file cannot be trusted or is not a policy.
+pub(crate) fn rules(plan: &Plan) -> Result<Vec<Rules>, Failure> {
+    let mut all = vec![Rules::of_command_line(plan.observe_only)];
+    let files = [Some(Path::new(FILE)), plan.package.policy.as_deref()];
+    for file in files.into_iter().flatten() {
+        all.extend(file::read(file)?.map(|policy| policy.programs));
+    }
+    all.retain(|rules| *rules != Rules::default());
+    Ok(all)
 }
 
-/// The rules for sources, and the keys in the directory `keys` beside the policy file.
+/// The rules for sources and the trusted keys: those of the machine, and those of one more file.
+/// Keys are in the directory `keys` beside the file.
 ///
 /// # Errors
-/// Returns an error if the file or the keys cannot be trusted or read.
-pub(crate) fn trust(path: &Path) -> Result<bpfpack_trust::Policy, Failure> {
-    let rules = file::read(path)?.map(|policy| policy.source).unwrap_or_default();
-    Ok(bpfpack_trust::Policy { rules, keys: keys::read(path)? })
+/// Returns an error if a file or the keys cannot be trusted or read.
+pub(crate) fn trust(more: Option<&Path>) -> Result<bpfpack_trust::Policy, Failure> {
+    let mut trust = bpfpack_trust::Policy::default();
+    for path in [Some(Path::new(FILE)), more].into_iter().flatten() {
+        trust.rules.extend(file::read(path)?.map(|policy| policy.source).unwrap_or_default());
+        trust.keys.extend(keys::read(path)?);
+    }
+    Ok(trust)
 }
 
 /// Refuses a package that the rules of a run do not allow, with the targets that the command line
@@ -64,6 +74,7 @@ pub(crate) fn check_run(
 ///
 /// # Errors
 /// Returns a failure with exit code 11.
-pub(crate) fn check(report: &Report, rules: &Rules, name: &str) -> Result<(), Failure> {
-    rules.check(report).map_err(|refusal| refusal.failure(name))
+pub(crate) fn check(report: &Report, rules: &[Rules], name: &str) -> Result<(), Failure> {
+    let checked = rules.iter().try_for_each(|rules| rules.check(report));
+    checked.map_err(|refusal| refusal.failure(name))
 }

@@ -18,7 +18,7 @@ pub(crate) struct Rules {
     pub(crate) observe_only: bool,
     /// Whether the command line demands the same.
     #[serde(skip)]
-    pub(crate) of_command_line: bool,
+    of_command_line: bool,
     /// The kinds that are allowed: `kprobe`, `cgroup/sysctl`. A name without a slash stands for all
     /// kinds that begin with it and a slash.
     allow_kinds: Option<Vec<String>>,
@@ -38,16 +38,16 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules of the command line.
+    pub(super) fn of_command_line(observe_only: bool) -> Rules {
+        Rules { of_command_line: observe_only, ..Rules::default() }
+    }
+
     /// Finds a kind in the rules that does not exist: a rule that never applies.
     pub(super) fn unknown_kind(&self) -> Option<&str> {
         let allowed = self.allow_kinds.iter().flatten();
         let unknown = |name: &&String| !kinds::is_known(name);
         allowed.chain(&self.deny_kinds).find(unknown).map(String::as_str)
-    }
-
-    /// Whether there are rules at all; without, a report is not needed.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Rules::default()
     }
 
     /// Checks a report.
@@ -176,6 +176,5 @@ mod tests {
         assert!(toml::from_str::<Rules>("allow_kind = []").is_err());
         let rules: Rules = toml::from_str("deny_kinds = [\"xdp\", \"krpobe\"]").unwrap();
         assert_eq!(rules.unknown_kind(), Some("krpobe"));
-        assert!(Rules::default().is_empty() && !rules.is_empty());
     }
 }

@@ -46,6 +46,8 @@ static KFUNCS: &[(&[&str], &[Effect])] = &[
     (&["bpf_copy_from_user_str", "bpf_copy_from_user_task_str"], &[ReadsUserMemory]),
     (&["bpf_xdp_metadata_rx_*", "bpf_xdp_ct_lookup", "bpf_skb_ct_lookup", "bpf_ct_release"], &[]),
     (&["bpf_xdp_*", "bpf_skb_*", "bpf_sk_assign_tcp_reqsk"], &[ChangesPackets]),
+    // Only dynptrs of packets give access to memory that is not the program's.
+    (&["bpf_dynptr_from_skb", "bpf_dynptr_from_xdp", "bpf_dynptr_slice_rdwr"], &[ChangesPackets]),
     (&["bpf_sock_addr_set_sun_path", "bpf_sock_ops_enable_tx_tstamp"], &[ChangesSettings]),
     // Critical sections and references.
     (&[

@@ -116,6 +116,13 @@ impl Kind {
         self.sections.first().copied().unwrap_or("unknown")
     }
 
+    /// Whether its programs can be attached to user functions; then they may write to their context.
+    pub(crate) fn is_probe(&self) -> bool {
+        let stems =
+            ["kprobe", "kretprobe", "uprobe", "uretprobe", "ksyscall", "kretsyscall", "usdt"];
+        stems.iter().any(|stem| self.name().starts_with(stem))
+    }
+
     /// When a program of this section runs.
     pub(crate) fn runs(&self, section: &str) -> String {
         let target = section.split_once('/').map_or("", |(_, target)| target);

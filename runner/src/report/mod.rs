@@ -6,6 +6,7 @@
 //! reaches, whether or not an argument of the package disables a call.
 
 pub(crate) mod code;
+mod context;
 mod effects;
 mod helpers;
 pub(crate) mod kinds;
@@ -22,6 +23,7 @@ use bpfpack_schemas::report::{Effect, Evidence, Finding, ProgramReport, Report};
 use crate::args::AttachArg;
 use crate::attach;
 use code::Functions;
+use context::Contexts;
 use kinds::Kind;
 
 pub(crate) use helpers::name as helper_name;
@@ -36,11 +38,15 @@ pub(crate) fn of(elf: &BpfObject<'_>, meta: &Meta) -> Report {
     let alternatives = attach::alternatives_of(elf);
     let code = elf.code();
     let mut functions = Functions::new(&code);
+    let mut contexts = Contexts::new(&code);
     let mut found = Found::default();
     let programs = elf.located_programs().into_iter().map(|(place, program)| {
         let mut report = program_report(&mut functions, place, &program);
         found.kind(&report, operations.get(&program.name));
         found.calls(&report, functions.has_unknown(place));
+        if Kind::of(&program.section).is_probe() && contexts.may_write(place) {
+            found.add(Effect::ChangesRegisters, Some(&program.name), "writes to its context");
+        }
         let group = alternatives.iter().find(|group| group.contains(&program.name));
         report.alternatives = group.cloned().unwrap_or_default();
         describe(&mut report, meta);

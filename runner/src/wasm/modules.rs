@@ -62,7 +62,7 @@ impl Modules {
         }
         let trust = match wasm.modules.is_empty() {
             true => Policy::default(),
-            false => policy::trust(&plan.package.policy)?,
+            false => policy::trust(plan.package.policy.as_deref())?,
         };
         for path in &wasm.modules {
             let bytes = read(path)?;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Effect {
     /// It writes to the memory of processes.
     WritesUserMemory,
+    /// It changes the registers of processes (kernels since 6.18).
+    ChangesRegisters,
     /// It makes functions of the kernel fail, or return another value.
     OverridesReturns,
     /// It sends signals to processes.
@@ -60,6 +62,7 @@ impl Effect {
     pub fn words(self) -> &'static str {
         match self {
             Effect::WritesUserMemory => "write to the memory of processes",
+            Effect::ChangesRegisters => "change the registers of processes (Linux 6.18)",
             Effect::OverridesReturns => "make functions of the kernel return another value",
             Effect::SendsSignals => "send signals to processes",
             Effect::ChangesPackets => "drop, change or redirect packets",

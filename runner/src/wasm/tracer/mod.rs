@@ -55,7 +55,7 @@ pub(crate) struct TracerPlan {
     /// The maximum number of bytes that the maps of an object may take.
     pub max_memory: Option<u64>,
     /// What its objects may do.
-    pub rules: Rules,
+    pub rules: Vec<Rules>,
 }
 
 /// The data of a module's host functions.

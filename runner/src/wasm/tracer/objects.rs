@@ -73,7 +73,7 @@ pub(super) struct Objects {
     /// The maximum number of bytes that the maps of an object may take.
     max_memory: Option<u64>,
     /// What objects may do.
-    rules: Rules,
+    rules: Vec<Rules>,
     /// The name of the module.
     name: String,
 }
