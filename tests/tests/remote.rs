@@ -115,7 +115,7 @@ fn what_servers_do_wrong_is_an_error_and_nothing_runs() {
         ("/missing", 12, "404"),
         ("/file", 12, "file"),
         ("/loop", 12, "redirect"),
-        ("/endless", 12, "64"),
+        ("/endless", 12, "is too large: the limit is 67 MB"),
         ("/short", 12, "/short"),
         ("/deep", 3, "is not a package"),
         ("/none", 3, "is not a package"),
