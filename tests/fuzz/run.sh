@@ -16,7 +16,7 @@ corpus=$target/corpus
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-targets="annotations btf filter lines modules object package records registry rewrite"
+targets="annotations btf filter input lines modules object package records registry rewrite"
 for name in $targets; do mkdir -p "$corpus/$name"; done
 mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
@@ -73,6 +73,13 @@ printf '\007%16s-4711    [001] %s   828.809399: bpf_trace_printk: %s\n\n%s\n' cu
   >"$corpus/lines/event"
 printf '\377%s-1 (    1) [000] %s: 0x1: x\nCPU:1 [LOST 12 EVENTS]\n' '           <...>' 5 \
   >"$corpus/lines/old"
+# What holds a package.
+gzip -c "$root/tests/fuzz/seed.bpf.c" >"$corpus/input/gzip"
+printf '0\014package.json{"bpf_object": 1}' >"$corpus/input/archive"
+printf 'bpf_object: x\nmeta: {a: [1, *b]}\n' >"$corpus/input/yaml"
+printf '\177ELF{}\002\000\000\000\000\000\000\000bpfpack1' >"$corpus/input/executable"
+printf '/opt/*\n/opt/x\nuntrusted comment: x\nRWQ=\ntrusted comment: version:1.2\nRWQ=\n' \
+  >"$corpus/input/signature"
 # Names, manifests, headers and credentials.
 digest=sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
 printf 'oci://ghcr.io:5000/a/b:1@%s' $digest >"$corpus/registry/reference"
