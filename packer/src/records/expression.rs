@@ -19,6 +19,21 @@ pub(crate) fn group<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     closing(tokens).and_then(|end| tokens.get(1..end)).unwrap_or_default()
 }
 
+/// The first argument of a call, from its parenthesis on.
+pub(crate) fn first_argument<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
+    let arguments = group(tokens);
+    let mut depth = 0;
+    let end = arguments.iter().position(|token| {
+        match token {
+            Token::Punct('(' | '[' | '{') => depth += 1,
+            Token::Punct(')' | ']' | '}') => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && *token == Token::Punct(',')
+    });
+    &arguments[..end.unwrap_or(arguments.len())]
+}
+
 /// Removes parentheses around the whole expression.
 pub(crate) fn unwrapped<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
     let mut tokens = tokens;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::expression::group;
+use super::expression::{first_argument, group};
 use crate::lexer::Token;
 
 /// The depth to which assignments are followed back.
@@ -64,7 +64,7 @@ impl<'f, 't> Function<'f, 't> {
         let at = self.tokens.windows(2).position(
             |window| matches!(window, [Token::Word(word), Token::Punct('(')] if is_log2(word)),
         )?;
-        let argument = group(&self.tokens[at + 1..]);
+        let argument = first_argument(&self.tokens[at + 1..]);
         let mut slotting = self.units(argument);
         slotting.is_log2 = true;
         Some(slotting)
@@ -88,7 +88,7 @@ impl<'f, 't> Function<'f, 't> {
             matches!(window, [Token::Word(name), Token::Punct('(')] if (self.takes_log)(name))
         });
         if let Some(at) = call {
-            let slotting = self.units(group(&index[at + 1..]));
+            let slotting = self.units(first_argument(&index[at + 1..]));
             return Some(Slotting { is_log2: true, ..slotting });
         }
         let divisor = index.iter().position(|token| *token == Token::Punct('/'));
@@ -360,6 +360,9 @@ mod tests {
             ("d = (now - *t) / 1000 / 1000; log2l(d);", "msecs"),
             ("d = now - *t; log2l(d / 1000 / 1000);", "msecs"),
             ("d = (u64)delta / 1000; log2l(d);", "usecs"),
+            // A helper that also takes the number of slots.
+            ("d = delta / 1000; log2_slot(d, SLOTS);", "usecs"),
+            ("log2_slot(max(delta, 1) / 1000, SLOTS);", "usecs"),
             // If the divisor is not a ratio of units of time, the unit is unknown.
             ("d = (now - *t) / 3; log2l(d);", ""),
             ("d = (now - *t) / other; log2l(d);", ""),
