@@ -32,12 +32,7 @@ test-deps:
 build: deps
 	$(CARGO) build --release --locked -p bpfpack-packer -p bpfpack-runner
 
-# The flags stand in place of those of .cargo/config.toml.
-SMALL := -Ctarget-feature=+crt-static -Clink-arg=-Wl,-T,$(CURDIR)/runner/no-unwinding.ld \
-	-Clink-arg=-Wl,--no-eh-frame-hdr
-
 small: deps
-	RUSTFLAGS='$(SMALL)' \
 	$(CARGO) build --profile small --locked -p bpfpack-runner --no-default-features
 	@ls -l target/$(HOST)/small/ecli
 
