@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    bpfpack_sys::capture_no_backtraces();
     if let Some(code) = bpfpack_runner::other_process() {
         return code;
     }

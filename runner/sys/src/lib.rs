@@ -41,6 +41,24 @@ pub fn keep_freed_memory(bytes: u32) {
     let _ = bytes;
 }
 
+/// Keeps errors from capturing backtraces, whatever `RUST_BACKTRACE` says: nothing prints them, and a
+/// release has no tables to make them from, at which the unwinder aborts. Call it before there are
+/// other threads. The environment is the same afterwards.
+pub fn capture_no_backtraces() {
+    const NAME: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(NAME);
+    // SAFETY: there is only this thread, and no pointer into the environment is kept.
+    unsafe { std::env::set_var(NAME, "0") };
+    // The standard library looks at the variable once.
+    drop(std::backtrace::Backtrace::capture());
+    match before {
+        // SAFETY: as above.
+        Some(value) => unsafe { std::env::set_var(NAME, value) },
+        // SAFETY: as above.
+        None => unsafe { std::env::remove_var(NAME) },
+    }
+}
+
 /// Makes the C library resolve the names of hosts by `/etc/hosts` and DNS only. A program that is
 /// linked statically cannot safely load the other modules that `/etc/nsswitch.conf` names: they
 /// belong to the C library of the machine. Has no effect unless the C library is glibc.
