@@ -56,7 +56,7 @@ fn files_that_are_no_packages() {
     for (text, words) in [
         (&b"hello"[..], &["not JSON", "ecc X.bpf.c"][..]),
         (b"{\"a\": 1", &["not JSON", "line 1"]),
-        (b"\x7fELF", &["not JSON", "it is an object"]),
+        (b"\x7fELF", &["it is an ELF file without a package", "packs an object"]),
         (b"[]", &["is not a package"]),
         (b"{}", &["missing field `bpf_object`"]),
     ] {
@@ -179,8 +179,8 @@ fn arguments() {
     ecli(&["run", "--nonsense", &package]).failed(2, &["--nonsense"]);
     ecli(&["run", "--interval", "often", &package]).failed(2, &["often"]);
     ecli(&["run", "--count", "0", &package]).failed(2, &["0"]);
-    ecli(&["run", "https://example.org/package.json"])
-        .failed(2, &["does not download", "download"]);
+    ecli(&["run", "ftp://example.org/package.json"])
+        .failed(2, &["cannot download from `ftp://`", "https://"]);
     ecli(&["run"]).failed(2, &["PACKAGE"]);
     if is_root() {
         let outcome = ecli(&["run", "--with", "nobody", &package]);

@@ -116,7 +116,7 @@ fn what_servers_do_wrong_is_an_error_and_nothing_runs() {
         ("/file", 12, "file"),
         ("/loop", 12, "redirect"),
         ("/endless", 12, "is too large: the limit is 67 MB"),
-        ("/short", 12, "/short"),
+        ("/short", 12, "closed the connection before the end"),
         ("/deep", 3, "is not a package"),
         ("/none", 3, "is not a package"),
         (&format!("/package.json#sha256={other}"), 12, "is not what was asked for"),

@@ -17,7 +17,7 @@ use super::{Block, Command, Console, Shape, blocks};
 use crate::{Outcome, ecc, ecc_command, names, program, root, scratch};
 
 /// Programs that a test may run; other commands are marked as not run.
-const PROGRAMS: [&str; 7] = ["ecc", "ecli", "clang", "cat", "head", "ls", "cd"];
+const PROGRAMS: [&str; 9] = ["ecc", "ecli", "clang", "cat", "head", "ls", "cd", "gzip", "./exits"];
 /// Options with which a run ends by itself.
 const ENDS: [&str; 8] = ["--", "-c", "--count", "-d", "--duration", "--once", "--until", "--help"];
 /// The message of ecli when its programs are attached.
