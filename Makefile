@@ -2,7 +2,7 @@
 #   make demo      install what is missing, build, and trace this machine's interrupts for 5 s
 #   make test      install what is missing, build, and pass all tests
 #   make build     ecc and ecli, in target/HOST/release
-#   make small     ecli without Wasm and debugging information, below 3.5 MB, in target/HOST/small
+#   make small     ecli without its optional features, below 3.5 MB, in target/HOST/small
 #   make install   put them into PREFIX/bin (/usr/local unless given), and headers for modules into
 #                  PREFIX/include/bpfpack
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)

@@ -8,7 +8,7 @@
 //! ```
 
 // Without these features, a dozen items have no user; this is simpler than a condition at each.
-#![cfg_attr(not(all(feature = "registry", feature = "wasm")), allow(dead_code))]
+#![cfg_attr(not(all(feature = "policy", feature = "registry", feature = "wasm")), allow(dead_code))]
 
 pub mod args;
 mod attach;
@@ -21,6 +21,10 @@ mod fetch;
 mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(feature = "policy")]
+mod inspect;
+#[cfg(not(feature = "policy"))]
+#[path = "inspect/off.rs"]
 mod inspect;
 mod instrument;
 mod kernel;
@@ -31,12 +35,17 @@ mod map_values;
 mod memory;
 mod output;
 mod pins;
+#[cfg(feature = "policy")]
+mod policy;
+#[cfg(not(feature = "policy"))]
+#[path = "policy/off.rs"]
 mod policy;
 #[cfg(feature = "registry")]
 mod registry;
 #[cfg(not(feature = "registry"))]
 #[path = "registry/off.rs"]
 mod registry;
+#[cfg(feature = "policy")]
 mod report;
 mod run;
 mod scope;
@@ -129,6 +138,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     policy::check_run(&plan, &elf, &package.meta, &name)?;
     output::check::terminal(&plan.outputs)?;
     let talk = talk::Talk::new(plan.quiet, plan.verbose);
+    #[cfg(feature = "policy")]
     if plan.verbose || to_confirm.is_some() {
         let report = report::of(&elf, &package.meta);
         talk.detail(&report::short(&report));

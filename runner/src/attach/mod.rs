@@ -39,12 +39,16 @@ mod uses;
 mod way;
 mod xdp;
 
+#[cfg(feature = "policy")]
 pub(crate) use alternatives::of_object as alternatives_of;
 pub(crate) use called::{Called, How};
-pub(crate) use capabilities::{check_capabilities, needed as capabilities_of};
+pub(crate) use capabilities::check_capabilities;
+#[cfg(feature = "policy")]
+pub(crate) use capabilities::needed as capabilities_of;
 #[cfg(test)]
 pub(crate) use kinds::sections;
 pub(crate) use package::{Attached, Input, load_and_attach};
+#[cfg(feature = "policy")]
 pub(crate) use pattern::matches;
 pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
