@@ -7,6 +7,7 @@ mod near;
 mod options;
 mod outputs;
 mod plan;
+#[cfg(feature = "registry")]
 mod registry;
 mod sort;
 mod stores;
@@ -27,6 +28,7 @@ pub(crate) use plan::OWN;
 pub use plan::{
     AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, PullWhen, Remote, WasmArg, WasmPlan,
 };
+#[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;

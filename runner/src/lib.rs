@@ -12,8 +12,10 @@
 
 pub mod args;
 mod attach;
+#[cfg(feature = "registry")]
 mod cached;
 mod command;
+#[cfg(feature = "registry")]
 mod confirm;
 mod context;
 mod ending;
@@ -41,9 +43,6 @@ mod policy;
 #[path = "policy/off.rs"]
 mod policy;
 #[cfg(feature = "registry")]
-mod registry;
-#[cfg(not(feature = "registry"))]
-#[path = "registry/off.rs"]
 mod registry;
 #[cfg(feature = "policy")]
 mod report;
@@ -96,7 +95,9 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
+        #[cfg(feature = "registry")]
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
+        #[cfg(feature = "registry")]
         args::Request::Registry(command) => registry::perform(command).map(|()| 0),
     }
 }
@@ -111,6 +112,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let trust = policy::trust(from.policy.as_deref())?;
     let raw = fetch::obtain(&from, !trust.is_empty(), &talk::Talk::new(from.quiet, false))?;
     let accepted = raw.verify(&trust)?;
+    #[cfg(feature = "policy")]
     let to_confirm = raw.to_confirm();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
@@ -118,6 +120,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let mut package = match fetched {
         Fetched::Package(package) => package,
         Fetched::Module(module) => {
+            #[cfg(feature = "registry")]
             if let Some(digest) = to_confirm {
                 let what = "This module can load any programs.";
                 confirm::ask(&from, &digest, what, &talk::Talk::new(from.quiet, false))?;
@@ -142,6 +145,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     if plan.verbose || to_confirm.is_some() {
         let report = report::of(&elf, &package.meta);
         talk.detail(&report::short(&report));
+        #[cfg(feature = "registry")]
         if let Some(digest) = to_confirm.filter(|_| !report.observes_only()) {
             confirm::ask(&plan.package, &digest, &report::short(&report), &talk)?;
         }

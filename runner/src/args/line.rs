@@ -13,9 +13,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
-use super::{
-    CacheCommand, FetchPlan, OWN, Origin, Plan, RegistryCommand, Remote, Run, TrustCommand,
-};
+#[cfg(feature = "registry")]
+use super::{CacheCommand, RegistryCommand};
+use super::{FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -27,10 +27,12 @@ pub enum Request {
     /// `ecli trust`
     Trust(TrustCommand),
     /// `ecli cache`
+    #[cfg(feature = "registry")]
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
     /// `ecli push` and others for registries.
+    #[cfg(feature = "registry")]
     Registry(RegistryCommand),
 }
 
@@ -49,7 +51,9 @@ impl Request {
         match words {
             Ok(Words::Run(args)) => Ok(Some(Request::Run(args))),
             Ok(Words::Trust(command)) => Ok(Some(Request::Trust(command))),
+            #[cfg(feature = "registry")]
             Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
+            #[cfg(feature = "registry")]
             Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
@@ -65,7 +69,9 @@ enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
     Trust(TrustCommand),
+    #[cfg(feature = "registry")]
     Cache(CacheCommand),
+    #[cfg(feature = "registry")]
     Registry(RegistryCommand),
 }
 
@@ -76,7 +82,9 @@ impl Words {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
+            #[cfg(feature = "registry")]
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
+            #[cfg(feature = "registry")]
             Some(Command::Registry(command)) => Ok(Words::Registry(command)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
@@ -155,7 +163,9 @@ enum Command {
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages
+    #[cfg(feature = "registry")]
     Cache(CacheCommand),
+    #[cfg(feature = "registry")]
     #[command(flatten)]
     Registry(RegistryCommand),
 }
@@ -227,6 +237,11 @@ impl Args {
             return Ok(Origin::Own);
         }
         let name = self.name.to_string_lossy();
+        #[cfg(not(feature = "registry"))]
+        if ["push", "pull", "login", "logout", "cache"].contains(&&*name) {
+            let text = "this ecli was built without support for downloads and registries";
+            return Err(Failure::usage(text).hint("use an ecli with its default features"));
+        }
         if name.starts_with('-') && name != "-" {
             return Err(Failure::usage(format!("unknown option `{name}`")).hint(format!(
                 "arguments of the package come after its name: ecli run PACKAGE {name}"

@@ -3,6 +3,7 @@
 //! from another machine. [`obtain`] gets the bytes, [`Raw::verify`] decides whether they may be used,
 //! and only then [`Raw::decode`] parses them.
 
+#[cfg(feature = "registry")]
 pub(crate) mod cache;
 mod local;
 #[cfg(feature = "registry")]
