@@ -68,13 +68,15 @@ use bpfpack_schemas::printable::one_line;
 use bpfpack_trust::Accepted;
 use libbpf_rs::Object;
 
-use bpfpack_failure::{self as failure, talk};
+use bpfpack_failure::talk::{self, Talk};
+use bpfpack_failure as failure;
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
 use command::Command;
 use context::Context;
 use fetch::Fetched;
 use filter::Filters;
+use policy::Policies;
 use run::Prepared;
 
 pub use bpfpack_failure::Failure;
@@ -109,10 +111,10 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
     let from = args.package()?;
-    let trust = policy::trust(from.policy.as_deref())?;
-    let raw = fetch::obtain(&from, !trust.is_empty(), &talk::Talk::new(from.quiet, false))?;
-    let accepted = raw.verify(&trust)?;
-    #[cfg(feature = "policy")]
+    let talk = Talk::new(from.quiet, false);
+    let policies = Policies::read(from.policy.as_deref())?;
+    let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
+    let accepted = raw.verify(&policies.sources)?;
     let to_confirm = raw.to_confirm();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
@@ -122,10 +124,9 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         Fetched::Module(module) => {
             #[cfg(feature = "registry")]
             if let Some(digest) = to_confirm {
-                let what = "This module can load any programs.";
-                confirm::ask(&from, &digest, what, &talk::Talk::new(from.quiet, false))?;
+                confirm::ask(&from, &digest, "This module can load any programs.", &talk)?;
             }
-            return wasm::run_tracer(&args.of_module()?, &module, &signals);
+            return wasm::run_tracer(&args.of_module()?, &module, &policies, &signals);
         }
     };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
@@ -138,18 +139,11 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let Some(given) = variables.parse(known, &plan.arguments)? else {
         return Ok(0); // `--help` or `--version` of the package
     };
-    policy::check_run(&plan, &elf, &package.meta, &name)?;
+    // Options after the name may say how much is told.
+    let talk = Talk::new(plan.quiet, plan.verbose);
+    let candidate = policy::Candidate { elf: &elf, meta: &package.meta, name: &name };
+    policies.check_run(&plan, &candidate, to_confirm.as_deref(), &talk)?;
     output::check::terminal(&plan.outputs)?;
-    let talk = talk::Talk::new(plan.quiet, plan.verbose);
-    #[cfg(feature = "policy")]
-    if plan.verbose || to_confirm.is_some() {
-        let report = report::of(&elf, &package.meta);
-        talk.detail(&report::short(&report));
-        #[cfg(feature = "registry")]
-        if let Some(digest) = to_confirm.filter(|_| !report.observes_only()) {
-            confirm::ask(&plan.package, &digest, &report::short(&report), &talk)?;
-        }
-    }
     if let Accepted::Signed { key, comment } = &accepted {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
@@ -158,7 +152,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
     let (scope, chosen) = scope::through_arguments(&plan, command.as_ref(), &about, &given, &talk)?;
     let arguments = given.arguments(&chosen)?;
-    let modules = wasm::Modules::find(&plan, std::mem::take(&mut package.wasm))?;
+    let modules = wasm::Modules::find(&plan, &policies, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;

@@ -12,7 +12,8 @@ use bpfpack_trust::Key;
 
 use crate::args::{TrustCommand, TrustDo};
 use crate::failure::{Failure, exit_code};
-use crate::{output, policy};
+use crate::output;
+use crate::policy::{self, Policies};
 
 /// Performs a command.
 ///
@@ -34,7 +35,7 @@ pub(crate) fn perform(command: &TrustCommand) -> Result<(), Failure> {
 
 /// The keys, and what rules say.
 fn list(path: Option<&Path>) -> Result<String, Failure> {
-    let trust = policy::trust(path)?;
+    let trust = Policies::read(path)?.sources;
     let mut text = String::new();
     if trust.is_empty() {
         return Ok("No key is trusted and no rule exists: any package may run.\n".to_owned());

@@ -27,7 +27,7 @@ use crate::failure::{self, Failure, exit_code};
 use crate::fetch::{self, Fetched, Raw};
 use crate::instrument::Calls;
 use crate::output;
-use crate::policy;
+use crate::policy::Policies;
 use crate::report::{self, code::sha256};
 use crate::spec;
 use crate::vars::Variables;
@@ -78,7 +78,7 @@ impl Inspected {
     fn read(named: &Named) -> Result<Inspected, Failure> {
         let from = &named.package;
         let talk = Talk::new(false, false);
-        let trust = policy::trust(from.policy.as_deref())?;
+        let trust = Policies::read(from.policy.as_deref())?.sources;
         let raw = fetch::obtain(from, true, &talk)?;
         let origin =
             OriginReport { source: raw.source().to_owned(), signature: signature(&raw, &trust) };

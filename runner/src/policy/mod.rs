@@ -15,59 +15,85 @@ use bpfpack_schemas::report::Report;
 
 use crate::args::Plan;
 use crate::failure::Failure;
+use crate::failure::talk::Talk;
 use crate::report;
 use file::FILE;
 
 pub(crate) use refusal::Refusal;
 pub(crate) use rules::Rules;
 
-/// The rules of a run, all of which apply: those of the machine, and those of the command line,
-/// which can only add rules. Empty if there are none.
-///
-/// # Errors
-/// Returns an error if a file cannot be trusted or is not a policy.
-pub(crate) fn rules(plan: &Plan) -> Result<Vec<Rules>, Failure> {
-    let mut all = vec![Rules::of_command_line(plan.observe_only)];
-    let files = [Some(Path::new(FILE)), plan.package.policy.as_deref()];
-    for file in files.into_iter().flatten() {
-        all.extend(file::read(file)?.map(|policy| policy.programs));
-    }
-    all.retain(|rules| *rules != Rules::default());
-    Ok(all)
+/// What the machine and one more file, which can only add rules, say about packages. It is read once
+/// in a run.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    /// The rules for sources, and the trusted keys.
+    pub(crate) sources: bpfpack_trust::Policy,
+    /// The rules for programs, all of which apply.
+    programs: Vec<Rules>,
 }
 
-/// The rules for sources and the trusted keys: those of the machine, and those of one more file.
-/// Keys are in the directory `keys` beside the file.
-///
-/// # Errors
-/// Returns an error if a file or the keys cannot be trusted or read.
-pub(crate) fn trust(more: Option<&Path>) -> Result<bpfpack_trust::Policy, Failure> {
-    let mut trust = bpfpack_trust::Policy::default();
-    for path in [Some(Path::new(FILE)), more].into_iter().flatten() {
-        trust.rules.extend(file::read(path)?.map(|policy| policy.source).unwrap_or_default());
-        trust.keys.extend(keys::read(path)?);
+impl Policies {
+    /// Reads the files. Keys are in the directory `keys` beside each.
+    ///
+    /// # Errors
+    /// Returns an error if a file or the keys cannot be trusted or read.
+    pub(crate) fn read(more: Option<&Path>) -> Result<Policies, Failure> {
+        let (mut sources, mut programs) = (bpfpack_trust::Policy::default(), Vec::new());
+        for path in [Some(Path::new(FILE)), more].into_iter().flatten() {
+            if let Some(policy) = file::read(path)? {
+                sources.rules.extend(policy.source);
+                programs.push(policy.programs);
+            }
+            sources.keys.extend(keys::read(path)?);
+        }
+        Ok(Policies { sources, programs })
     }
-    Ok(trust)
+
+    /// The rules for programs, with those of the command line. Empty if there are none.
+    pub(crate) fn rules(&self, observe_only: bool) -> Vec<Rules> {
+        let own = Rules::of_command_line(observe_only);
+        let all = std::iter::once(&own).chain(&self.programs);
+        all.filter(|rules| **rules != Rules::default()).cloned().collect()
+    }
+
+    /// Refuses a package that the rules do not allow, with the targets that the command line gives
+    /// to its programs. Asks about one from another machine, whose digest is `to_confirm`.
+    ///
+    /// # Errors
+    /// Returns a failure with exit code 11.
+    pub(crate) fn check_run(
+        &self,
+        plan: &Plan,
+        package: &Candidate<'_>,
+        to_confirm: Option<&str>,
+        talk: &Talk,
+    ) -> Result<(), Failure> {
+        let rules = self.rules(plan.observe_only);
+        if rules.is_empty() && to_confirm.is_none() && !plan.verbose {
+            return Ok(());
+        }
+        let mut report = report::of(package.elf, package.meta);
+        report::retarget(&mut report, &plan.attach);
+        check(&report, &rules, package.name)?;
+        let short = report::short(&report);
+        talk.detail(&short);
+        #[cfg(feature = "registry")]
+        if let Some(digest) = to_confirm.filter(|_| !report.observes_only()) {
+            crate::confirm::ask(&plan.package, digest, &short, talk)?;
+        }
+        Ok(())
+    }
 }
 
-/// Refuses a package that the rules of a run do not allow, with the targets that the command line
-/// gives to its programs.
-///
-/// # Errors
-/// Returns a failure with exit code 11.
-pub(crate) fn check_run(
-    plan: &Plan,
-    elf: &BpfObject<'_>,
-    meta: &Meta,
-    name: &str,
-) -> Result<(), Failure> {
-    let rules = rules(plan)?;
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let mut report = report::of(elf, meta);
-    report::retarget(&mut report, &plan.attach);
-    check(&report, &rules, name)
+/// A package that is checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'p> {
+    /// Its object.
+    pub(crate) elf: &'p BpfObject<'p>,
+    /// Its description.
+    pub(crate) meta: &'p Meta,
+    /// Its name, for messages.
+    pub(crate) name: &'p str,
 }
 
 /// Refuses what the rules do not allow. `name` is the package's, for messages.

@@ -16,43 +16,66 @@ use bpfpack_schemas::Meta;
 use bpfpack_schemas::object::BpfObject;
 
 use crate::args::Plan;
+use crate::failure::talk::Talk;
 use crate::failure::{Failure, exit_code};
 
 const HINT: &str = "use an ecli with its default features";
 
-/// The trusted keys.
-///
-/// # Errors
-/// Returns an error if there are rules, or if the keys cannot be trusted or read.
-pub(crate) fn trust(more: Option<&Path>) -> Result<bpfpack_trust::Policy, Failure> {
-    let mut trust = bpfpack_trust::Policy::default();
-    for path in [Some(Path::new(file::FILE)), more].into_iter().flatten() {
-        // What cannot be looked at may have rules, too.
-        if !path.try_exists().is_ok_and(|exists| !exists) {
-            let text = format!(
-                "cannot use the policy `{}`: this ecli was built without support for rules",
-                path.display()
-            );
-            return Err(Failure::new(exit_code::REFUSED, anyhow!(text)).hint(HINT));
-        }
-        trust.keys.extend(keys::read(path)?);
-    }
-    Ok(trust)
+/// The trusted keys of the machine and of one more file.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    /// The trusted keys.
+    pub(crate) sources: bpfpack_trust::Policy,
 }
 
-/// Refuses `--observe-only`, which this build cannot check.
-///
-/// # Errors
-/// Returns an error if it is given.
-pub(crate) fn check_run(
-    plan: &Plan,
-    _elf: &BpfObject<'_>,
-    _meta: &Meta,
-    _name: &str,
-) -> Result<(), Failure> {
-    if !plan.observe_only {
-        return Ok(());
+impl Policies {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// Returns an error if there are rules, or if the keys cannot be trusted or read.
+    pub(crate) fn read(more: Option<&Path>) -> Result<Policies, Failure> {
+        let mut sources = bpfpack_trust::Policy::default();
+        for path in [Some(Path::new(file::FILE)), more].into_iter().flatten() {
+            // What cannot be looked at may have rules, too.
+            if !path.try_exists().is_ok_and(|exists| !exists) {
+                let text = format!(
+                    "cannot use the policy `{}`: this ecli was built without support for rules",
+                    path.display()
+                );
+                return Err(Failure::new(exit_code::REFUSED, anyhow!(text)).hint(HINT));
+            }
+            sources.keys.extend(keys::read(path)?);
+        }
+        Ok(Policies { sources })
     }
-    let text = "--observe-only: this ecli was built without support for it";
-    Err(Failure::usage(text).hint(HINT))
+
+    /// Refuses `--observe-only`, which this build cannot check. It downloads nothing, so nothing is
+    /// to be confirmed.
+    ///
+    /// # Errors
+    /// Returns an error if the option is given.
+    pub(crate) fn check_run(
+        &self,
+        plan: &Plan,
+        _package: &Candidate<'_>,
+        _to_confirm: Option<&str>,
+        _talk: &Talk,
+    ) -> Result<(), Failure> {
+        if !plan.observe_only {
+            return Ok(());
+        }
+        let text = "--observe-only: this ecli was built without support for it";
+        Err(Failure::usage(text).hint(HINT))
+    }
+}
+
+/// A package that would be checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'p> {
+    /// Its object.
+    pub(crate) elf: &'p BpfObject<'p>,
+    /// Its description.
+    pub(crate) meta: &'p Meta,
+    /// Its name.
+    pub(crate) name: &'p str,
 }

@@ -20,7 +20,7 @@ use crate::args::{Origin, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::load;
 use crate::output;
-use crate::policy;
+use crate::policy::Policies;
 use crate::sys::Signals;
 use crate::talk::Talk;
 use engine::{Engine, Limits};
@@ -33,7 +33,12 @@ pub(crate) use modules::Modules;
 ///
 /// # Errors
 /// Returns an error if the module is not a tracer, cannot run, or fails.
-pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Result<u8, Failure> {
+pub(crate) fn run_tracer(
+    plan: &Plan,
+    module: &[u8],
+    policies: &Policies,
+    signals: &Signals,
+) -> Result<u8, Failure> {
     output::check::terminal(&plan.outputs)?;
     let talk = Talk::new(plan.quiet, plan.verbose);
     load::capture_log(plan.verbose);
@@ -80,7 +85,7 @@ pub(crate) fn run_tracer(plan: &Plan, module: &[u8], signals: &Signals) -> Resul
         directories: plan.wasm.directories.clone(),
         as_is: plan.as_is,
         max_memory: plan.max_memory,
-        rules: policy::rules(plan)?,
+        rules: policies.rules(plan.observe_only),
     };
     tracer::run(&engine, &module, &name, &plan, signals, &talk)
 }

@@ -13,7 +13,6 @@ use anyhow::{Context as _, anyhow};
 use bpfpack_frame::Chain;
 use bpfpack_schemas::package::{MAX_MODULE_SIZE, WasmModule};
 use bpfpack_schemas::{module, printable};
-use bpfpack_trust::Policy;
 use libbpf_rs::Object;
 
 use super::engine::{Engine, Limits};
@@ -21,8 +20,9 @@ use super::post::{self, Compiled};
 use crate::args::{Plan, WasmArg};
 use crate::context::Context;
 use crate::failure::{Failure, exit_code, system};
+use crate::fetch;
+use crate::policy::Policies;
 use crate::symbolizer::SharedSymbols;
-use crate::{fetch, policy};
 
 /// Post-processors that are compiled or being compiled.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ impl Modules {
     ///
     /// # Errors
     /// Returns an error if a file cannot be read, or if `--wasm-arg` names an unknown module.
-    pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
+    pub(crate) fn find(
+        plan: &Plan,
+        policies: &Policies,
+        packed: Vec<WasmModule>,
+    ) -> Result<Option<Modules>, Failure> {
         let wasm = &plan.wasm;
         let mut found = Vec::new();
         if !wasm.only_given {
@@ -60,13 +64,9 @@ impl Modules {
                 found.push((printable::clean(&name), module));
             }
         }
-        let trust = match wasm.modules.is_empty() {
-            true => Policy::default(),
-            false => policy::trust(plan.package.policy.as_deref())?,
-        };
         for path in &wasm.modules {
             let bytes = read(path)?;
-            fetch::verify_file(&trust, path, &bytes)?;
+            fetch::verify_file(&policies.sources, path, &bytes)?;
             found.push((name_of(path), bytes));
         }
         check_names(&wasm.arguments, &found)?;

@@ -10,6 +10,7 @@ use libbpf_rs::Object;
 use crate::args::Plan;
 use crate::context::Context;
 use crate::failure::{Failure, exit_code};
+use crate::policy::Policies;
 use crate::symbolizer::SharedSymbols;
 use crate::sys::Signals;
 
@@ -23,13 +24,22 @@ fn refusal() -> Failure {
 }
 
 /// Refuses to run a module.
-pub(crate) fn run_tracer(_plan: &Plan, _module: &[u8], _signals: &Signals) -> Result<u8, Failure> {
+pub(crate) fn run_tracer(
+    _plan: &Plan,
+    _module: &[u8],
+    _policies: &Policies,
+    _signals: &Signals,
+) -> Result<u8, Failure> {
     Err(refusal())
 }
 
 impl Modules {
     /// Returns `None`, or refuses modules.
-    pub(crate) fn find(plan: &Plan, packed: Vec<WasmModule>) -> Result<Option<Modules>, Failure> {
+    pub(crate) fn find(
+        plan: &Plan,
+        _policies: &Policies,
+        packed: Vec<WasmModule>,
+    ) -> Result<Option<Modules>, Failure> {
         let packed = !packed.is_empty() && !plan.wasm.only_given;
         match packed || !plan.wasm.modules.is_empty() || !plan.wasm.arguments.is_empty() {
             true if packed => Err(refusal().hint("--no-wasm runs the package without its modules")),
