@@ -5,7 +5,6 @@
 //! this user can change it or a directory above it; otherwise, a temporary directory replaces it.
 //! `ecc` reads and removes only files that it could have created, and follows no links.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -13,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bpfpack_directories::{is_ours, make_private, private};
+use bpfpack_schemas::printable;
 use rustix::fs::{Access, OFlags};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -187,10 +187,7 @@ pub(crate) fn keep_newest(directory: &Path, kind: Kind) {
 
 /// The first 128 bits of a hash, as a name.
 pub(crate) fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().take(DIGITS / 2).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    printable::hex(&hasher.finalize()[..DIGITS / 2])
 }
 
 #[cfg(test)]

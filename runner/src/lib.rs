@@ -68,8 +68,8 @@ use bpfpack_schemas::printable::one_line;
 use bpfpack_trust::Accepted;
 use libbpf_rs::Object;
 
-use bpfpack_failure::talk::{self, Talk};
 use bpfpack_failure as failure;
+use bpfpack_failure::talk::{self, Talk};
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
 use command::Command;

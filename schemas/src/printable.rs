@@ -191,9 +191,23 @@ fn shortened(line: &str) -> Cow<'_, str> {
     format!("{start} [… {} characters …] {end}", count - MAX_LINE).into()
 }
 
+/// Bytes in hexadecimal, in lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_in_hexadecimal() {
+        assert_eq!(hex(&[0, 0x1f, 0xa9, 255]), "001fa9ff");
+        assert_eq!(hex(&[]), "");
+    }
 
     #[test]
     fn what_is_obeyed_or_invisible_is_escaped() {

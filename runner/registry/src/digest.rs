@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! Digests of contents: `sha256:` and 64 hexadecimal digits.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
+use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
 
 /// The digest of a content, with the algorithm that every registry supports.
@@ -62,9 +63,7 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::from("sha256:");
-        self.0.iter().try_for_each(|byte| write!(text, "{byte:02x}"))?;
-        f.write_str(&text)
+        write!(f, "sha256:{}", hex(&self.0))
     }
 }
 

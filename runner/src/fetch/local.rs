@@ -4,21 +4,19 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bpfpack_schemas::executable;
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
+use bpfpack_trust::{MAX_SIGNATURE, signature_path};
 
 use super::Raw;
 use crate::args::OWN;
 
-/// The largest signature file, in bytes. Those of minisign have some hundred.
-const MAX_SIGNATURE: u64 = 64 << 10;
-
 /// Reads standard input.
 pub(super) fn stdin() -> io::Result<Raw> {
     let bytes = read(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
-    Ok(Raw { bytes, source: "-".to_owned(), signature: None, is_remote: false })
+    Ok(Raw { bytes, source: "-".to_owned(), signature: None, downloaded: None })
 }
 
 /// Reads a file. `with_signature` also reads the signature beside it, if there is one.
@@ -30,14 +28,14 @@ pub(super) fn file(path: &Path, with_signature: bool) -> io::Result<Raw> {
         && file.metadata()?.is_file()
         && let Some(bytes) = executable::read(&file)?
     {
-        return Ok(Raw { bytes, source: source(path), signature: None, is_remote: false });
+        return Ok(Raw { bytes, source: source(path), signature: None, downloaded: None });
     }
     let bytes = read(file)?;
     let signature = match with_signature {
-        true => signature(&beside(path))?,
+        true => signature(&signature_path(path))?,
         false => None,
     };
-    Ok(Raw { bytes, source: source(path), signature, is_remote: false })
+    Ok(Raw { bytes, source: source(path), signature, downloaded: None })
 }
 
 /// Reads the package behind this program.
@@ -46,7 +44,7 @@ pub(super) fn own(with_signature: bool) -> io::Result<Raw> {
         return file(&std::env::current_exe()?, true);
     }
     let bytes = executable::read(&File::open(OWN)?)?.ok_or(io::ErrorKind::NotFound)?;
-    Ok(Raw { bytes, source: source(Path::new(OWN)), signature: None, is_remote: false })
+    Ok(Raw { bytes, source: source(Path::new(OWN)), signature: None, downloaded: None })
 }
 
 /// Reads a signature file; `None` if it does not exist.
@@ -59,13 +57,6 @@ pub(super) fn signature(path: &Path) -> io::Result<Option<String>> {
     let mut text = String::new();
     file.take(MAX_SIGNATURE).read_to_string(&mut text)?;
     Ok(Some(text))
-}
-
-/// The signature file that belongs to a file.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".minisig");
-    name.into()
 }
 
 /// The name of a file for rules: it must not depend on the working directory or on links.

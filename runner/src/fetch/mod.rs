@@ -15,7 +15,7 @@ use std::path::Path;
 use bpfpack_input::{Content, InputError};
 use bpfpack_schemas::package::PackageError;
 use bpfpack_schemas::{Package, executable, module};
-use bpfpack_trust::{Accepted, Artifact, Policy, digest};
+use bpfpack_trust::{Accepted, Artifact, Policy, digest, signature_path};
 
 use crate::args::{FetchPlan, Origin};
 use crate::failure::talk::Talk;
@@ -42,8 +42,8 @@ pub(crate) struct Raw {
     source: String,
     /// The text of its signature, if there is one.
     signature: Option<String>,
-    /// Whether it comes from another machine.
-    is_remote: bool,
+    /// The digest of the bytes, if they come from another machine.
+    downloaded: Option<String>,
 }
 
 /// Gets the bytes, with the signature if it may be needed.
@@ -117,7 +117,7 @@ impl Raw {
     /// The digest of the bytes, if the user has to confirm that a package from another machine may
     /// run.
     pub(crate) fn to_confirm(&self) -> Option<String> {
-        self.is_remote.then(|| digest(&self.bytes))
+        self.downloaded.clone()
     }
 
     /// Whether there is a signature.
@@ -161,9 +161,7 @@ pub(crate) fn verify_file(policy: &Policy, path: &Path, bytes: &[u8]) -> Result<
     if policy.is_empty() {
         return Ok(());
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".minisig");
-    let signature = local::signature(beside.as_ref());
+    let signature = local::signature(&signature_path(path));
     let name = format!("the signature of `{}`", path.display());
     let signature = signature.map_err(unreadable(&name))?;
     verify(policy, &local::source(path), bytes, signature.as_deref()).map(drop)

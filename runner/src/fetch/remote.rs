@@ -5,7 +5,7 @@ use anyhow::{Context as _, anyhow};
 use bpfpack_registry::http::{self, HttpError, Limits, Status};
 use bpfpack_registry::{Options, Progress as _, Reference, pull_package};
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
-use bpfpack_trust::digest;
+use bpfpack_trust::{MAX_SIGNATURE, digest};
 
 use super::Raw;
 use super::cache::{Cache, Ref};
@@ -13,9 +13,6 @@ use crate::args::{FetchPlan, PullWhen, Remote};
 use crate::failure::talk::Talk;
 use crate::failure::{Failure, exit_code};
 use crate::transfer::{Meter, failure};
-
-/// The largest signature file, in bytes.
-const MAX_SIGNATURE: u64 = 64 << 10;
 
 /// A source that was parsed.
 struct Source {
@@ -46,7 +43,7 @@ pub(super) fn get(
         let is_enough =
             !with_signature || found.signature.is_some() || plan.pull == PullWhen::Never;
         if is_enough {
-            return Ok(source.raw(bytes, found.signature));
+            return Ok(source.raw(bytes, found.digest, found.signature));
         }
     }
     if plan.pull == PullWhen::Never {
@@ -72,13 +69,16 @@ pub(super) fn get(
         return Err(Failure::new(exit_code::FETCH, anyhow!(text)));
     }
     if let Some(cache) = &cache {
-        let entry =
-            Ref { source: source.name.clone(), digest: found, signature: signature.clone() };
+        let entry = Ref {
+            source: source.name.clone(),
+            digest: found.clone(),
+            signature: signature.clone(),
+        };
         if let Err(error) = cache.store(&entry, &bytes) {
             talk.note(&format!("the package is not kept: {error}"));
         }
     }
-    Ok(source.raw(bytes, signature))
+    Ok(source.raw(bytes, found, signature))
 }
 
 impl Source {
@@ -120,8 +120,8 @@ impl Source {
         found.filter(|_| pull != PullWhen::Always || is_fixed)
     }
 
-    fn raw(&self, bytes: Vec<u8>, signature: Option<String>) -> Raw {
-        Raw { bytes, source: self.name.clone(), signature, is_remote: true }
+    fn raw(&self, bytes: Vec<u8>, digest: String, signature: Option<String>) -> Raw {
+        Raw { bytes, source: self.name.clone(), signature, downloaded: Some(digest) }
     }
 }
 

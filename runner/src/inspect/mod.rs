@@ -19,7 +19,7 @@ use bpfpack_schemas::report::{
 };
 use bpfpack_schemas::{Meta, Package};
 use bpfpack_spec::{Inputs, Options};
-use bpfpack_trust::{Accepted, Policy};
+use bpfpack_trust::{Accepted, Policy, digest};
 
 use crate::args::{Inspect, Named};
 use crate::failure::talk::Talk;
@@ -28,7 +28,7 @@ use crate::fetch::{self, Fetched, Raw};
 use crate::instrument::Calls;
 use crate::output;
 use crate::policy::Policies;
-use crate::report::{self, code::sha256};
+use crate::report;
 use crate::spec;
 use crate::vars::Variables;
 
@@ -126,7 +126,7 @@ fn of_package(package: Package) -> Result<Inspected, Failure> {
         version: doc.version,
         description: doc.brief.or(doc.description),
         origin: OriginReport::default(),
-        sha256: Digests { file: None, object: Some(sha256(&package.object)) },
+        sha256: Digests { file: None, object: Some(digest(&package.object)) },
         report: report::of(&elf, &package.meta),
         arguments,
         sources: sources(&package.meta, &elf, &btf, &nonzero)?,

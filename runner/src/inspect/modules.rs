@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use bpfpack_schemas::module::{self, Outline};
 use bpfpack_schemas::report::ModuleReport;
-
-use crate::report::code::sha256;
+use bpfpack_trust::digest;
 
 /// An export that only post-processors have, as in [`crate::wasm`].
 const VERSION: &str = "bpfpack_version";
@@ -20,7 +19,7 @@ pub(super) fn of(name: &str, bytes: &[u8]) -> ModuleReport {
     ModuleReport {
         name: name.to_owned(),
         size: bytes.len() as u64,
-        sha256: sha256(bytes),
+        sha256: digest(bytes),
         kind: outline.as_ref().map_or("unknown", kind).to_owned(),
         imports: outline.map(|outline| imports(&outline)),
     }

@@ -7,9 +7,6 @@ mod prompt;
 mod pull;
 mod push;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
 use bpfpack_registry::credentials::{Credentials, Login};
 use bpfpack_registry::{Options, Reference};
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
@@ -58,11 +55,4 @@ fn options<'a>(connection: &Connection, meter: &'a Meter) -> Result<Options<'a>,
         max_size: MAX_PACKAGE_SIZE,
         progress: Some(meter),
     })
-}
-
-/// The file for the signature of a file, as minisign names it.
-fn signature_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".minisig");
-    name.into()
 }

@@ -37,7 +37,7 @@ pub(super) fn pull(pull: &Pull, talk: &Talk) -> Result<(), Failure> {
         Kind::Module => MODULE_NAME.into(),
     });
     if let Some(signature) = &pulled.signature {
-        let path = super::signature_path(&path);
+        let path = bpfpack_trust::signature_path(&path);
         file::replace(&path, signature, MODE).map_err(|error| not_written(&path, error))?;
     }
     file::replace(&path, &pulled.bytes, MODE).map_err(|error| not_written(&path, error))?;

@@ -30,7 +30,8 @@ pub(super) fn push(push: &Push, talk: &Talk) -> Result<(), Failure> {
     }
     let (mut contents, package) = contents(&files)?;
     // As `ecc sign` and minisign name it.
-    let beside = package.map(|path| super::signature_path(&path)).filter(|path| path.exists());
+    let beside =
+        package.map(|path| bpfpack_trust::signature_path(&path)).filter(|path| path.exists());
     if let Some(path) = push.signature.as_ref().or(beside.as_ref()) {
         if contents.package.is_none() {
             return Err(Failure::usage("--signature: there is no package to which it belongs"));

@@ -2,11 +2,11 @@
 //! What the functions of an object call, and their digests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use bpfpack_schemas::insn::{self, CALL, Call};
 use bpfpack_schemas::object::{Code, CodeLocation, Reference};
+use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::helpers;
@@ -131,16 +131,4 @@ fn read(code: &Code<'_, '_>, place: CodeLocation) -> Summary {
     }
     summary.digest = digest.finalize().to_vec();
     summary
-}
-
-/// The SHA-256 digest of bytes, in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

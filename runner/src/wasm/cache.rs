@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bpfpack_directories::is_ours;
+use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 
@@ -54,7 +55,7 @@ impl Cache {
         sum.update((module.len() as u64).to_le_bytes());
         sum.update(module);
         sum.update(engine);
-        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&sum.finalize())
     }
 
     fn path(&self, key: &str) -> PathBuf {

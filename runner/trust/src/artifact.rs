@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! What is to be used, and its digest.
 
-use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
+use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
 
 /// What is to be used, as it came: before anything in it is parsed.
@@ -16,12 +17,19 @@ pub struct Artifact<'a> {
     pub signature: Option<&'a str>,
 }
 
+/// The largest signature file, in bytes. Those of minisign have some hundred.
+pub const MAX_SIGNATURE: u64 = 64 << 10;
+
+/// The signature file of a file, as minisign and `ecc sign` name it.
+#[must_use]
+pub fn signature_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".minisig");
+    name.into()
+}
+
 /// The SHA-256 digest of bytes, in lower-case hexadecimal.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&Sha256::digest(bytes))
 }

@@ -11,7 +11,7 @@ mod pattern;
 mod rule;
 mod version;
 
-pub use artifact::{Artifact, digest};
+pub use artifact::{Artifact, MAX_SIGNATURE, digest, signature_path};
 pub use key::{Key, KeyError};
 pub use pattern::matches;
 pub use rule::{Accepted, Policy, Refusal, Rule};
