@@ -5,15 +5,15 @@
 //! this user can change it or a directory above it; otherwise, a temporary directory replaces it.
 //! `ecc` reads and removes only files that it could have created, and follows no links.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bpfpack_directories::{is_ours, make_private, private};
+use bpfpack_directories::{is_ours, make_private, open_file, private};
 use bpfpack_schemas::printable;
-use rustix::fs::{Access, OFlags};
+use rustix::fs::Access;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -162,10 +162,7 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
 
 /// Opens a file of the cache, if it is a file of this user.
 pub(crate) fn open(path: &Path) -> Option<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()?;
-    let data = file.metadata().ok()?;
-    (data.is_file() && is_ours(&data)).then_some(file)
+    open_file(path).ok()
 }
 
 /// Removes all but the newest entries of a kind. This may remove an entry that another `ecc` is

@@ -8,12 +8,12 @@
 //! allowed/DIGEST  the user has confirmed that this may run
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use bpfpack_directories::{NotPrivate, is_ours, make_private};
+use bpfpack_directories::{NotPrivate, make_private, open_file, write_file};
 use bpfpack_schemas::package::MAX_PACKAGE_SIZE;
 use bpfpack_trust::digest;
 use serde::{Deserialize, Serialize};
@@ -153,12 +153,7 @@ impl Cache {
         if name.len() != 64 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let path = self.directory.join(directory).join(name);
-        let file = File::open(&path)?;
-        let data = file.metadata()?;
-        if !data.is_file() || !is_ours(&data) || fs::symlink_metadata(&path)?.is_symlink() {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
+        let file = open_file(&self.directory.join(directory).join(name))?;
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -166,14 +161,7 @@ impl Cache {
 
     /// Writes a file that is complete or absent.
     fn write(&self, directory: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let directory = self.directory.join(directory);
-        let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-        let write = || {
-            let mut file = File::create_new(&temporary)?;
-            file.write_all(bytes)?;
-            fs::rename(&temporary, directory.join(name))
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+        write_file(&self.directory.join(directory), name, &[bytes])
     }
 }
 

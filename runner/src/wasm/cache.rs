@@ -3,13 +3,12 @@
 //! directory and the files belong to root or to the user that runs ecli, and nobody else may write
 //! to them or to a parent directory. Each file has a checksum, so that a damaged one is not run.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bpfpack_directories::is_ours;
+use bpfpack_directories::{open_file, write_file};
 use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
@@ -75,13 +74,9 @@ impl Cache {
 
     /// Returns the code of a module if it is there and undamaged.
     fn read(&self, key: &str) -> Option<Vec<u8>> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(self.path(key))
-            .ok()?;
+        let mut file = open_file(&self.path(key)).ok()?;
         let data = file.metadata().ok()?;
-        if !data.is_file() || !is_ours(&data) || data.len() > LARGEST {
+        if data.len() > LARGEST {
             return None;
         }
         let mut sum = [0; SUM];
@@ -107,31 +102,9 @@ impl Cache {
         if code.len() as u64 > LARGEST {
             return;
         }
-        let _ = self.try_write(key, code);
+        let name = format!("{key}.{ENDING}");
+        let _ = write_file(&self.directory, &name, &[&sum_of(key, code), code]);
         let _ = self.shrink();
-    }
-
-    fn try_write(&self, key: &str, code: &[u8]) -> io::Result<()> {
-        // Process IDs are reused, and containers that share the directory have the same ones. The
-        // time keeps a file that was left incomplete from being in the way.
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let own = format!("{key}.{}.{}", std::process::id(), now.as_nanos());
-        let temporary = self.directory.join(own);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&temporary)?;
-        let write = |file: &mut File| {
-            file.write_all(&sum_of(key, code))?;
-            file.write_all(code)
-        };
-        let result = write(&mut file).and_then(|()| fs::rename(&temporary, self.path(key)));
-        if result.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        result
     }
 
     /// Removes the oldest files until the rest is within the limits.

@@ -17,10 +17,13 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::OFlags;
 
 /// The number of symbolic links that are followed, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -115,6 +118,48 @@ pub fn make_private(directory: &Path) -> Result<PathBuf, NotPrivate> {
 #[must_use]
 pub fn is_ours(data: &Metadata) -> bool {
     is_owned(data) && data.mode() & OTHERS_WRITE == 0
+}
+
+/// Opens a file in a private directory to read it: a regular file of root or the effective user, to
+/// which nobody else may write. Links are not followed.
+///
+/// # Errors
+/// Returns an error if it cannot be opened, and `PermissionDenied` if it is another kind of file, or
+/// others can change it.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
+    let data = file.metadata()?;
+    match data.is_file() && is_ours(&data) {
+        true => Ok(file),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+/// Writes a file in a private directory, for this user alone: it is complete, or as it was before. Until
+/// it is complete, it has another name: the one before the first dot of `name`, then `.PROCESS.TIME`.
+///
+/// # Errors
+/// Returns an error if it cannot be written. Nothing is left then.
+pub fn write_file(directory: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    // Process IDs are reused, and containers that share the directory have the same ones. The time
+    // keeps a file that was left incomplete from being in the way.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let stem = name.split('.').next().unwrap_or_default();
+    let own = format!("{stem}.{}.{}", std::process::id(), now.as_nanos());
+    let temporary = directory.join(own);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(&temporary)?;
+    let written = parts.iter().try_for_each(|part| file.write_all(part));
+    let result = written.and_then(|()| fs::rename(&temporary, directory.join(name)));
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
 }
 
 fn is_owned(data: &Metadata) -> bool {

@@ -136,3 +136,24 @@ fn a_missing_directory_is_made_for_this_user_alone() {
     set_mode(&made, 0o770);
     assert!(!is_ours(&fs::metadata(&made).unwrap()));
 }
+
+#[test]
+fn files_of_ours_are_read_and_written_whole() {
+    let top = directory();
+    let at = |name: &str| top.path().join(name);
+    write_file(top.path(), "x.y", &[b"one", b" two"]).unwrap();
+    write_file(top.path(), "x.y", &[b"three"]).unwrap();
+    assert_eq!(io::read_to_string(open_file(&at("x.y")).unwrap()).unwrap(), "three");
+    assert_eq!(fs::metadata(at("x.y")).unwrap().mode() & 0o777, 0o600);
+    symlink("x.y", at("link")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    // Where the file cannot be, nothing is left.
+    assert!(write_file(top.path(), "directory", &[b"x"]).is_err());
+    assert_eq!(fs::read_dir(top.path()).unwrap().count(), 3);
+    for name in ["link", "directory", "missing"] {
+        assert!(open_file(&at(name)).is_err(), "{name}");
+    }
+    set_mode(&at("x.y"), 0o620);
+    let error = open_file(&at("x.y")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
