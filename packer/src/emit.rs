@@ -93,7 +93,7 @@ fn write_one(
     runner: &[u8],
     json: &mut String,
 ) -> anyhow::Result<NamedTempFile> {
-    let file = new_file(&plan.output, target.kind)?;
+    let file = new_file(&plan.output, if target.kind == Kind::Executable { 0o777 } else { 0o666 })?;
     let mut out = BufWriter::new(file.as_file());
     match target.kind {
         Kind::Object => out.write_all(&package.object)?,
@@ -136,9 +136,9 @@ fn wasm_header(out: &mut BufWriter<&File>, package: &str) -> io::Result<()> {
     out.write_all(b"\";\n#endif\n")
 }
 
-fn new_file(dir: &Path, kind: Kind) -> io::Result<NamedTempFile> {
-    // A temporary file is private; the permissions of a result follow the umask.
-    let mode = if kind == Kind::Executable { 0o777 } else { 0o666 };
+/// A new file that has no final name yet, with these permissions, less the umask.
+pub(crate) fn new_file(dir: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    // Without them, a temporary file is private.
     tempfile::Builder::new()
         .prefix(".ecc-")
         .permissions(std::fs::Permissions::from_mode(mode))

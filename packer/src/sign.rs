@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
+use crate::emit::new_file;
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 
@@ -108,7 +108,7 @@ pub fn sign(args: &Sign) -> Result<(), Failure> {
             minisign::sign(Some(&public), &key, &bytes[..], Some(&comment), Some(untrusted))
                 .with_context(|| format!("cannot sign `{}`", shown(path)))
                 .map_err(other)?;
-        let to = PathBuf::from(format!("{}.{ENDING}", path.display()));
+        let to = with(path, ENDING);
         write(&to, &signature.into_string(), 0o666)?;
         println(&shown(&to).to_string());
     }
@@ -168,8 +168,12 @@ fn version(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name with one more ending. It need not be UTF-8.
 fn with(name: &Path, ending: &str) -> PathBuf {
-    PathBuf::from(format!("{}.{ending}", name.display()))
+    let mut name = name.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
 }
 
 /// Writes a file that is complete or absent.
@@ -179,10 +183,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         _ => Path::new("."),
     };
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".ecc-")
-            .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(directory)?;
+        let mut file = new_file(directory, mode)?;
         file.write_all(text.as_bytes())?;
         file.persist(path)?;
         Ok(())

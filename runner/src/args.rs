@@ -32,7 +32,7 @@ pub use plan::{
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
-use values::{PidArg, expr, variable};
+use values::{PidArg, cache_in, expr, variable};
 
 impl Run {
     /// What the options say of the package itself.
@@ -42,7 +42,7 @@ impl Run {
             pull: if self.offline { PullWhen::Never } else { self.pull },
             insecure: self.insecure,
             signature: self.signature.clone(),
-            cache: Some(self.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),
+            cache: cache_in(&self.package_cache),
             policy: self.policy.clone(),
             yes: self.yes,
             quiet: self.quiet,
@@ -137,7 +137,7 @@ impl Run {
                 time: run.wasm_time,
                 environment: run.wasm_env.iter().map(|text| variable(text)).collect(),
                 directories: run.wasm_dir,
-                cache: Some(run.wasm_cache).filter(|dir| dir.as_os_str() != "none"),
+                cache: cache_in(&run.wasm_cache),
             },
             quiet: run.quiet,
             verbose: run.verbose,

@@ -17,8 +17,11 @@ use crate::fetch::cache::Cache;
 /// # Errors
 /// Returns a failure with exit code 11 if the user refuses, or cannot be asked.
 pub(crate) fn ask(plan: &FetchPlan, digest: &str, what: &str, talk: &Talk) -> Result<(), Failure> {
+    if plan.yes {
+        return Ok(());
+    }
     let cache = plan.cache.as_deref().and_then(|directory| Cache::open(directory).ok());
-    if plan.yes || cache.as_ref().is_some_and(|cache| cache.is_allowed(digest)) {
+    if cache.as_ref().is_some_and(|cache| cache.is_allowed(digest)) {
         return Ok(());
     }
     let refused = |text: &str| Failure::new(exit_code::REFUSED, anyhow!(text.to_owned()));

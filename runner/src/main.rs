@@ -10,8 +10,6 @@ fn main() -> ExitCode {
     }
     // What a reading of some ten thousand entries needs.
     bpfpack_sys::keep_freed_memory(4 << 20);
-    #[cfg(feature = "registry")]
-    bpfpack_sys::resolve_without_modules();
     match bpfpack_runner::args::Request::read().and_then(|request| match request {
         Some(request) => bpfpack_runner::perform(request),
         None => Ok(0),

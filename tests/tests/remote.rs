@@ -65,7 +65,7 @@ fn ran(outcome: &Outcome) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    bpfpack_schemas::printable::hex(&Sha256::digest(bytes))
 }
 
 #[test]

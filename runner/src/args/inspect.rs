@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::options::CACHE;
+use super::values::cache_in;
 use super::{FetchPlan, PullWhen, line};
 use crate::failure::Failure;
 
@@ -77,7 +78,7 @@ impl Named {
             pull: if options.offline { PullWhen::Never } else { PullWhen::Always },
             insecure: options.insecure,
             signature: None,
-            cache: Some(options.package_cache.clone()).filter(|dir| dir.as_os_str() != "none"),
+            cache: cache_in(&options.package_cache),
             policy: options.policy.clone(),
             yes: false,
             quiet: false,

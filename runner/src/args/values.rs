@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bpfpack_filter::{Expr, FilterError};
@@ -203,6 +203,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err("it must be from 1ms to a year".into());
     }
     Ok(Duration::from_micros((ms * 1e3).round() as u64))
+}
+
+/// The directory of a cache; `none` is none.
+pub(super) fn cache_in(directory: &Path) -> Option<PathBuf> {
+    (directory.as_os_str() != "none").then(|| directory.to_owned())
 }
 
 #[cfg(test)]

@@ -200,14 +200,17 @@ fn decode(name: &str, content: Content) -> Result<Fetched, Failure> {
 /// The failure for a text that is not a package.
 pub(crate) fn no_package(error: PackageError, name: &str) -> Failure {
     let hint = hint(&error);
-    let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
-    hint.into_iter().fold(Failure::new(exit_code::PACKAGE, error), Failure::hint)
+    not_read(error, name, hint)
 }
 
 /// The failure for bytes that hold neither a package nor a module.
 pub(crate) fn not_unpacked(name: &str, error: InputError) -> Failure {
     let hint = error.hint();
-    let error = anyhow::Error::new(error).context(format!("{name} is not a package"));
+    not_read(error, name, hint)
+}
+
+fn not_read(error: impl Into<anyhow::Error>, name: &str, hint: Option<&str>) -> Failure {
+    let error = error.into().context(format!("{name} is not a package"));
     hint.into_iter().fold(Failure::new(exit_code::PACKAGE, error), Failure::hint)
 }
 

@@ -21,6 +21,7 @@ use crate::transfer::Meter;
 /// # Errors
 /// Returns the failure of the registry, of a file, or of a question to the user.
 pub(crate) fn perform(command: RegistryCommand) -> Result<(), Failure> {
+    crate::sys::resolve_without_modules();
     let talk = Talk::new(false, false);
     match command {
         RegistryCommand::Push(push) => push::push(&push, &talk),
