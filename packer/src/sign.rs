@@ -22,7 +22,7 @@ const ENDING: &str = "minisig";
 
 /// Make a key: NAME.key to sign with, and NAME.pub to verify with.
 #[derive(Debug, Parser)]
-#[command(name = "ecc new-key", max_term_width = 80)]
+#[command(name = "ecc new-key", bin_name = "ecc new-key", max_term_width = 80)]
 pub struct NewKey {
     /// The names of the files, without their ending
     #[arg(value_name = "NAME")]
@@ -39,7 +39,7 @@ pub struct NewKey {
 
 /// Sign packages and modules: write FILE.minisig beside each.
 #[derive(Debug, Parser)]
-#[command(name = "ecc sign", max_term_width = 80)]
+#[command(name = "ecc sign", bin_name = "ecc sign", max_term_width = 80)]
 pub struct Sign {
     /// The key, of ecc new-key or minisign -G
     #[arg(short = 's', long = "key", value_name = "FILE")]

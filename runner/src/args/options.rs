@@ -333,9 +333,9 @@ pub struct Run {
     #[arg(long, value_name = "TYPE", hide = true, value_parser = TYPES, ignore_case = true)]
     pub prog_type: Option<String>,
 
-    /// The package, or a Wasm module that is a whole tracer; `-` is standard input. Arguments of
-    /// the package and options of ecli may follow. The command after `--` starts once all programs
-    /// are attached, and its end ends the run
+    /// The package, or a Wasm module that is a whole tracer: a file, `-` for standard input, a URL
+    /// or an image (oci://HOST/NAME:TAG). Arguments of the package and options of ecli may follow.
+    /// The command after `--` starts once all programs are attached, and its end ends the run
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true, help_heading = Resettable::Reset)]
     pub command_line: Vec<OsString>,
