@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+//! Metrics of a run, as data, and the formats in which they are exported. Nothing here knows the
+//! kernel or the network.
+//!
+//! ```
+//! use bpfpack_metrics::{Family, Kind, Number, Series, Value};
+//!
+//! let exits = Family {
+//!     name: "exits".into(),
+//!     help: "Processes that ended.".into(),
+//!     unit: None,
+//!     kind: Kind::Counter,
+//!     labels: vec!["comm".into()],
+//!     series: vec![Series { labels: vec!["sh".into()], value: Value::Number(Number::Unsigned(3)) }],
+//! };
+//! assert_eq!(exits.series.len(), 1);
+//! ```
+#![forbid(unsafe_code)]
+
+mod family;
+
+pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
