@@ -17,6 +17,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod collector;
+mod containers;
+mod define;
 mod family;
+mod name;
 
+pub use collector::{Collector, OTHER, Options};
+pub use define::{Choice, UnknownMember};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
+pub use name::{is_label_name, is_metric_name};

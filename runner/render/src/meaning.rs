@@ -3,7 +3,7 @@
 //! [`Names`] knows the names in the system.
 
 mod account;
-mod cgroup;
+pub(crate) mod cgroup;
 mod clock;
 mod code;
 mod device;

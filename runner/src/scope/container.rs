@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Finds cgroups by the IDs of containers, and of processes. Container runtimes name a cgroup after
-//! the ID: `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`, or
-//! `ID` below a directory of theirs.
+//! Finds cgroups by the IDs of containers, and of processes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use bpfpack_render::container_id;
 
 use crate::failure::Failure;
 
 /// The maximum number of directories to search.
 const MOST: usize = 20_000;
 
-/// The minimum number of digits in an ID that is part of a name.
+/// The number of digits of an ID in a message. IDs are not shorter.
 const SHORTEST: usize = 12;
-
-/// The minimum number of digits in an ID that is a whole name.
-const LONG: usize = 32;
 
 /// The maximum number of IDs in a message.
 const LISTED: usize = 4;
@@ -71,19 +68,6 @@ pub(super) fn is_below(path: &str, directory: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The ID of the container whose cgroup directory has this name.
-pub(super) fn id_of(name: &str) -> Option<&str> {
-    let is_id = |text: &str, least: usize| {
-        text.len() >= least && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    if is_id(name, LONG) {
-        return Some(name);
-    }
-    let (runtime, id) = name.strip_suffix(".scope")?.rsplit_once('-')?;
-    // The processes that monitor a container are not part of it.
-    (is_id(id, SHORTEST) && !runtime.ends_with("-conmon")).then_some(id)
-}
-
 /// Finds the cgroup of the container whose ID begins with `prefix`.
 ///
 /// # Errors
@@ -133,7 +117,7 @@ fn all(root: &Path) -> BTreeMap<String, PathBuf> {
             }
             looked_at += 1;
             let name = entry.file_name();
-            match name.to_str().and_then(id_of) {
+            match name.to_str().and_then(container_id) {
                 Some(id) => drop(found.entry(id.to_owned()).or_insert_with(|| entry.path())),
                 None => directories.push_back(entry.path()),
             }
@@ -147,18 +131,6 @@ mod tests {
     use super::*;
 
     const ID: &str = "4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9";
-
-    #[test]
-    fn ids_are_in_the_names_that_runtimes_give() {
-        for runtime in ["docker", "cri-containerd", "crio", "libpod", "nerdctl"] {
-            assert_eq!(id_of(&format!("{runtime}-{ID}.scope")), Some(ID));
-        }
-        assert_eq!(id_of(ID), Some(ID));
-        for name in ["docker", "session-1.scope", "init.scope", "user-1000.slice", "abc"] {
-            assert_eq!(id_of(name), None, "{name}");
-        }
-        assert_eq!(id_of(&format!("libpod-conmon-{ID}.scope")), None);
-    }
 
     #[test]
     fn paths_are_compared_by_whole_names() {

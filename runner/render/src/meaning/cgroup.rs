@@ -21,6 +21,28 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Walks take at most 1/`PART` of the time.
 const PART: u32 = 50;
 
+/// The minimum number of digits in the ID of a container that is part of a name.
+const SHORTEST: usize = 12;
+
+/// The minimum number of digits in an ID that is a whole name.
+const LONG: usize = 32;
+
+/// The ID of the container whose cgroup directory has this name. Container runtimes name it after
+/// the ID: `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`, or `ID`
+/// below a directory of theirs.
+#[must_use]
+pub fn container_id(name: &str) -> Option<&str> {
+    let is_id = |text: &str, least: usize| {
+        text.len() >= least && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    if is_id(name, LONG) {
+        return Some(name);
+    }
+    let (runtime, id) = name.strip_suffix(".scope")?.rsplit_once('-')?;
+    // The processes that monitor a container are not part of it.
+    (is_id(id, SHORTEST) && !runtime.ends_with("-conmon")).then_some(id)
+}
+
 /// Paths by ID.
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
@@ -113,6 +135,19 @@ fn walk(root: &Path, tell: &mut impl FnMut(u64, String)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_containers_are_in_the_names_that_runtimes_give() {
+        let id = "4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9f3a52d1e7b8c4a6f0c9";
+        for runtime in ["docker", "cri-containerd", "crio", "libpod", "nerdctl"] {
+            assert_eq!(container_id(&format!("{runtime}-{id}.scope")), Some(id));
+        }
+        assert_eq!(container_id(id), Some(id));
+        for name in ["docker", "session-1.scope", "init.scope", "user-1000.slice", "abc"] {
+            assert_eq!(container_id(name), None, "{name}");
+        }
+        assert_eq!(container_id(&format!("libpod-conmon-{id}.scope")), None);
+    }
 
     #[test]
     fn the_mount() {

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+//! Decides which metrics a source becomes, from its spec and from what the user and the package
+//! choose.
+//!
+//! - A histogram becomes a histogram in base units; the members of its key are labels.
+//! - A table becomes a counter or a gauge for each number in its value. Members of the key are
+//!   labels, and so is what names something in the value: strings, users, interfaces.
+//! - Records become a counter of records for each type, and a counter for each duration and size.
+//!   Members become labels only if they are chosen: any process could make new series.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bpfpack_decode::meaning::Meaning;
+use bpfpack_decode::{Edges, Field, Layout, Member, Slots};
+use bpfpack_spec::{Average, RecordType, Shape, Source, Stream, View};
+use serde::{Deserialize, Serialize};
+
+use crate::containers::Part;
+use crate::name::{Scale, join, name, of_member, of_source};
+use crate::{Bounds, Exponential, Kind};
+
+/// What the user or the package chooses for the metrics of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Choice {
+    /// The name in front of the names of members and units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The help text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The members that become labels: `MEMBER` or `MEMBER=LABEL`. Series that differ only in other
+    /// members are added up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// Members that are gauges.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gauges: Vec<String>,
+    /// Members that are counters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<String>,
+    /// Members that are not exported; `*` for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub off: Vec<String>,
+}
+
+impl Choice {
+    /// This choice, with what `other` chooses instead.
+    #[must_use]
+    pub fn overridden_by(mut self, other: Choice) -> Choice {
+        self.name = other.name.or(self.name);
+        self.help = other.help.or(self.help);
+        self.labels = other.labels.or(self.labels);
+        self.gauges.retain(|member| !other.counters.contains(member));
+        self.counters.retain(|member| !other.gauges.contains(member));
+        self.gauges.extend(other.gauges);
+        self.counters.extend(other.counters);
+        self.off.extend(other.off);
+        self
+    }
+
+    fn is_off(&self, member: &str) -> bool {
+        self.off.iter().any(|off| off == member || off == "*")
+    }
+}
+
+/// The metrics of a source.
+#[derive(Debug)]
+pub(crate) struct Defined {
+    /// Of a view one, of a stream one for each record type.
+    pub(crate) types: Vec<DefinedType>,
+}
+
+/// The metrics of entries or records of a type. All have the same labels.
+#[derive(Debug)]
+pub(crate) struct DefinedType {
+    pub(crate) labels: Vec<Label>,
+    pub(crate) metrics: Vec<Metric>,
+}
+
+/// A label.
+#[derive(Debug)]
+pub(crate) struct Label {
+    /// Its name.
+    pub(crate) name: String,
+    /// The member.
+    pub(crate) member: Member,
+    /// Whether it is a member of the value, not of the key. Records have values.
+    pub(crate) is_in_value: bool,
+    /// If the member is a cgroup: what the label says of its container.
+    pub(crate) part: Option<Part>,
+}
+
+/// A metric.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    /// Its name, with its unit.
+    pub(crate) name: String,
+    pub(crate) help: String,
+    pub(crate) kind: Kind,
+    pub(crate) scale: Scale,
+    pub(crate) from: From,
+}
+
+/// Where the numbers of a metric come from.
+#[derive(Debug)]
+pub(crate) enum From {
+    /// Each record counts as one.
+    Records,
+    /// A member of the value.
+    Member(Member),
+    /// The slots of a histogram.
+    Slots { slots: Slots, bounds: Arc<Bounds>, average: Option<Average> },
+}
+
+/// A choice that names something which a source does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownMember {
+    /// The source.
+    pub source: String,
+    /// The member.
+    pub member: String,
+    /// The members that can be labels.
+    pub known: Vec<String>,
+}
+
+/// Defines the metrics of a source. `prefix` is the name of the package, and `choice` what is chosen
+/// for the source.
+///
+/// # Errors
+/// Returns an error if a label is chosen that the source does not have.
+pub(crate) fn define(
+    source: &Source,
+    prefix: &str,
+    choice: &Choice,
+) -> Result<Defined, UnknownMember> {
+    let types = match source {
+        Source::View(view) => vec![of_view(view, prefix, choice)?],
+        Source::Stream(stream) => of_stream(stream, prefix, choice)?,
+    };
+    Ok(Defined { types })
+}
+
+fn of_view(view: &View, prefix: &str, choice: &Choice) -> Result<DefinedType, UnknownMember> {
+    let keys = view.key.as_ref().map_or(Vec::new(), |key| leaves(key, "key"));
+    let is_stack = |member: &Member| view.stacks.iter().any(|stack| stack.is_made_of(member));
+    let mut possible: Vec<Label> = Vec::new();
+    for member in keys.into_iter().filter(|member| !is_stack(member)) {
+        possible.push(Label { name: name(&member.name), member, is_in_value: false, part: None });
+    }
+    let values = match &view.shape {
+        Shape::Histogram { .. } => Vec::new(),
+        _ => leaves(&view.value, "value"),
+    };
+    let (named, numbers): (Vec<Member>, Vec<Member>) = values.into_iter().partition(names);
+    for member in named {
+        possible.push(Label { name: name(&member.name), member, is_in_value: true, part: None });
+    }
+    let labels = with_containers(choose(possible, choice, &view.name, true)?);
+    let base = choice
+        .name
+        .clone()
+        .unwrap_or_else(|| join(&[Some(&name(prefix)), of_source(&view.name).as_deref()]));
+    let metrics = match &view.shape {
+        Shape::Histogram { slots, edges, unit } if !choice.is_off("*") => {
+            let scale = Scale::of_text(unit);
+            let bounds = Arc::new(bounds(*slots, *edges, scale));
+            vec![Metric {
+                name: join(&[Some(&base), scale.unit.map(crate::Unit::name)]),
+                help: help(choice, &format!("The histogram `{}` of `{prefix}`.", view.name)),
+                kind: Kind::Histogram,
+                scale,
+                from: From::Slots { slots: *slots, bounds, average: view.average },
+            }]
+        }
+        Shape::Histogram { .. } => Vec::new(),
+        _ => {
+            let wanted = numbers
+                .into_iter()
+                .filter(|member| is_number(member) && !choice.is_off(&member.name));
+            let metric = |member: Member| {
+                let what = format!("`{}` of the map `{}` of `{prefix}`.", member.name, view.name);
+                let is_counter = view.counters.iter().any(|field| field.offset == member.offset)
+                    && !matches!(member.layout, Layout::Int { signed: true, .. });
+                let is_counter = is_counter && !choice.gauges.contains(&member.name)
+                    || choice.counters.contains(&member.name);
+                number(member, &base, is_counter, help(choice, &what))
+            };
+            wanted.map(metric).collect()
+        }
+    };
+    Ok(DefinedType { labels, metrics })
+}
+
+fn of_stream(
+    stream: &Stream,
+    prefix: &str,
+    choice: &Choice,
+) -> Result<Vec<DefinedType>, UnknownMember> {
+    let one = stream.records.len() == 1;
+    let mut unknown = BTreeSet::new();
+    let mut defined = Vec::new();
+    for ty in &stream.records {
+        let members = leaves(ty.all(), "value");
+        let label = |member: Member| Label {
+            name: name(&member.name),
+            member,
+            is_in_value: true,
+            part: None,
+        };
+        let possible: Vec<Label> = members.iter().cloned().map(label).collect();
+        // With several types, a type may lack a member that another one has.
+        let labels = match choose(possible, choice, &stream.name, false) {
+            Ok(labels) => labels,
+            Err(error) if one => return Err(error),
+            Err(error) => {
+                unknown.insert(error.member.clone());
+                if unknown.len() > choice.labels.as_ref().map_or(0, Vec::len) {
+                    return Err(error);
+                }
+                let known = |chosen: &String| {
+                    let wanted = chosen.split('=').next().unwrap_or_default();
+                    members.iter().any(|member| member.is_called(wanted))
+                };
+                let labels = choice.labels.iter().flatten().filter(|it| known(it)).cloned();
+                let choice = Choice { labels: Some(labels.collect()), ..choice.clone() };
+                let possible = members.iter().cloned().map(label).collect();
+                choose(possible, &choice, &stream.name, false)?
+            }
+        };
+        let labels = with_containers(labels);
+        defined.push(DefinedType { labels, metrics: of_records(stream, ty, prefix, choice) });
+    }
+    Ok(defined)
+}
+
+fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &Choice) -> Vec<Metric> {
+    let several = stream.records.len() > 1;
+    let of_type = several.then(|| name(&ty.name));
+    let base =
+        join(&[
+            Some(&choice.name.clone().unwrap_or_else(|| {
+                join(&[Some(&name(prefix)), of_source(&stream.name).as_deref()])
+            })),
+            of_type.as_deref(),
+        ]);
+    let mut metrics = Vec::new();
+    let what = if several { format!("Records `{}`", ty.name) } else { "Records".to_owned() };
+    if !choice.is_off("events") {
+        let text = format!("{what} in the buffer `{}` of `{prefix}`.", stream.name);
+        let name =
+            if choice.name.is_some() { base.clone() } else { join(&[Some(&base), Some("events")]) };
+        metrics.push(Metric {
+            name,
+            help: help(choice, &text),
+            kind: Kind::Counter,
+            scale: Scale::ONE,
+            from: From::Records,
+        });
+    }
+    for member in leaves(ty.all(), "value") {
+        let is_quantity = matches!(member.meaning, Some(Meaning::Duration(_) | Meaning::Size))
+            && is_integer(&member);
+        let is_wanted =
+            is_quantity || choice.counters.contains(&member.name) && is_integer(&member);
+        if is_wanted && !choice.is_off(&member.name) {
+            let text = format!(
+                "Sum of `{}` of the records in `{}` of `{prefix}`.",
+                member.name, stream.name
+            );
+            metrics.push(number(member, &base, true, help(choice, &text)));
+        }
+    }
+    metrics
+}
+
+fn help(choice: &Choice, otherwise: &str) -> String {
+    choice.help.clone().unwrap_or_else(|| otherwise.to_owned())
+}
+
+fn number(member: Member, base: &str, is_counter: bool, help: String) -> Metric {
+    let scale = Scale::of_meaning(member.meaning);
+    let stem = of_member(&member.name, scale);
+    let unit = scale.unit.map(crate::Unit::name);
+    let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
+    let name = join(&[Some(base), stem.as_deref(), unit]);
+    // The format appends this again.
+    let name = match name.strip_suffix("_total") {
+        Some(stem) if is_counter => stem.to_owned(),
+        _ => name,
+    };
+    Metric { name, help, kind, scale, from: From::Member(member) }
+}
+
+/// The labels that are chosen; all of those that are possible if none are chosen and `all` is set.
+fn choose(
+    possible: Vec<Label>,
+    choice: &Choice,
+    source: &str,
+    all: bool,
+) -> Result<Vec<Label>, UnknownMember> {
+    let Some(chosen) = &choice.labels else {
+        let is_good =
+            |label: &Label| is_good_label(&label.member) && !choice.is_off(&label.member.name);
+        return Ok(if all { possible.into_iter().filter(is_good).collect() } else { Vec::new() });
+    };
+    let mut possible: Vec<Option<Label>> = possible.into_iter().map(Some).collect();
+    let mut labels = Vec::new();
+    for text in chosen {
+        let (wanted, new) = match text.split_once('=') {
+            Some((wanted, new)) => (wanted, Some(new)),
+            None => (&**text, None),
+        };
+        let is_it = |label: &&mut Option<Label>| {
+            label.as_ref().is_some_and(|label| label.member.is_called(wanted))
+        };
+        let found = possible.iter_mut().find(is_it).and_then(Option::take);
+        let Some(label) = found else {
+            let known = possible.iter().flatten().map(|label| label.member.name.clone());
+            let known = known.chain(labels.iter().map(|label: &Label| label.member.name.clone()));
+            return Err(UnknownMember {
+                source: source.to_owned(),
+                member: wanted.to_owned(),
+                known: known.collect(),
+            });
+        };
+        labels.push(Label { name: new.map_or(label.name, str::to_owned), ..label });
+    }
+    Ok(labels)
+}
+
+/// Adds the labels of containers behind those of cgroups, and gives each label a name of its own.
+fn with_containers(labels: Vec<Label>) -> Vec<Label> {
+    let mut all: Vec<Label> = Vec::new();
+    let mut taken = BTreeSet::from(["le".to_owned(), "quantile".to_owned()]);
+    let mut push = |mut label: Label| {
+        let (base, mut number) = (label.name.clone(), 1);
+        while !taken.insert(label.name.clone()) {
+            number += 1;
+            label.name = format!("{base}_{number}");
+        }
+        all.push(label);
+    };
+    for label in labels {
+        let is_cgroup = label.member.meaning == Some(Meaning::Cgroup);
+        let (member, is_in_value) = (label.member.clone(), label.is_in_value);
+        push(label);
+        for (part, name) in Part::ALL.into_iter().filter(|_| is_cgroup) {
+            let (name, member) = (name.to_owned(), member.clone());
+            push(Label { name, member, is_in_value, part: Some(part) });
+        }
+    }
+    all
+}
+
+/// Whether a member of a key should be a label unless others are chosen: times and pointers differ
+/// each time.
+fn is_good_label(member: &Member) -> bool {
+    !matches!(member.meaning, Some(Meaning::Clock(_)))
+        && !matches!(member.layout, Layout::Pointer | Layout::Rest { .. } | Layout::Float { .. })
+}
+
+/// Whether a member of a value names something, and is no number to add up.
+fn names(member: &Member) -> bool {
+    let is_id = |name: &str| ["pid", "tid", "tgid", "ppid"].contains(&name);
+    match (&member.layout, member.meaning) {
+        (Layout::Text { .. } | Layout::Enum { .. } | Layout::Label { .. } | Layout::Bool, _) => {
+            true
+        }
+        (Layout::Int { .. }, Some(Meaning::Duration(_) | Meaning::Size | Meaning::Plain)) => false,
+        (Layout::Int { .. }, Some(Meaning::Clock(_) | Meaning::KernelAddress | Meaning::Hex)) => {
+            false
+        }
+        (Layout::Int { .. }, Some(_)) => true,
+        (Layout::Int { .. }, None) => is_id(member.name.rsplit('_').next().unwrap_or_default()),
+        (_, Some(Meaning::Ip(_) | Meaning::Ipv6(_) | Meaning::Mac | Meaning::Text)) => true,
+        _ => false,
+    }
+}
+
+/// Whether a member of a value is a number that can be a metric: no time of day, no address.
+fn is_number(member: &Member) -> bool {
+    match member.meaning {
+        Some(Meaning::Clock(_) | Meaning::KernelAddress | Meaning::Hex) => false,
+        _ => is_integer(member) || matches!(member.layout, Layout::Float { .. }),
+    }
+}
+
+fn is_integer(member: &Member) -> bool {
+    matches!(member.layout, Layout::Int { .. })
+}
+
+/// The members of a layout that are not structs themselves. Members of inner structs have the names
+/// of both, with a `_` between.
+fn leaves(layout: &Layout, bare: &str) -> Vec<Member> {
+    let mut found = Vec::new();
+    for member in layout.members(bare) {
+        match &member.layout {
+            Layout::Struct(_) if member.bits.is_none() => {
+                let inner = leaves(&member.layout, "value");
+                found.extend(inner.into_iter().map(|inner| Member {
+                    name: format!("{}_{}", member.name, inner.name),
+                    offset: member.offset + inner.offset,
+                    meaning: inner.meaning.map(|meaning| moved(meaning, member.offset)),
+                    ..inner
+                }));
+            }
+            _ => found.push(member),
+        }
+    }
+    found
+}
+
+/// The meaning of a member of an inner struct at `offset`: its family is beside it.
+fn moved(meaning: Meaning, offset: usize) -> Meaning {
+    let moved =
+        |field: Option<Field>| field.map(|field| Field { offset: field.offset + offset, ..field });
+    match meaning {
+        Meaning::Ipv4(field) => Meaning::Ipv4(moved(field)),
+        Meaning::Ipv6(field) => Meaning::Ipv6(moved(field)),
+        Meaning::Ip(field) => Meaning::Ip(moved(field)),
+        other => other,
+    }
+}
+
+/// The bounds of a histogram.
+#[allow(clippy::cast_precision_loss)] // bounds are floats in all formats
+fn bounds(slots: Slots, edges: Edges, scale: Scale) -> Bounds {
+    let upper = |slot: usize| {
+        let edge = if scale.is_rounded() { edges.of(slot + 1).0 } else { edges.of(slot).1 };
+        scale.apply(edge as f64)
+    };
+    let exponent = scale.exponent();
+    let power = |exponent: i32| 2f64.powi(exponent);
+    let exponential = match edges {
+        // Slot 0 has zero and one, slot 1 has two and three.
+        Edges::Log2 => Some((power(exponent + i32::from(scale.is_rounded())), exponent + 2)),
+        Edges::Log2Zero if scale.is_rounded() => Some((power(exponent), exponent + 1)),
+        Edges::Log2Zero => Some((0.0, exponent + 1)),
+        Edges::Linear { .. } => None,
+    };
+    Bounds {
+        upper: (0..slots.len.saturating_sub(1)).map(upper).collect(),
+        exponential: exponential.map(|(zero_threshold, first)| Exponential {
+            has_zero: true,
+            zero_threshold,
+            first,
+        }),
+    }
+}
