@@ -3,6 +3,7 @@
 
 mod inspect;
 mod line;
+mod metrics;
 mod near;
 mod options;
 mod outputs;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 pub use inspect::{Inspect, Named};
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
+pub use metrics::{LabelsArg, MetricArg, MetricDo, MetricsOptions, MetricsPlan};
 pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
@@ -67,7 +69,18 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
-        let outputs = outputs(format, run.output)?;
+        let is_silent = run.metrics.listen.is_some()
+            && run.output.is_empty()
+            && run.format.is_none()
+            && !run.json
+            && !run.heatmap;
+        let outputs = if is_silent { Vec::new() } else { outputs(format, run.output)? };
+        let metrics = run.metrics.plan();
+        if metrics.is_some() && (run.rate || run.top.is_some()) {
+            let option = if run.rate { "--rate" } else { "--top" };
+            let text = format!("{option} cannot be used with --listen, which exports totals");
+            return Err(Failure::usage(text).hint("Prometheus calculates rates: rate(NAME[1m])"));
+        }
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields cannot be used with --format raw, which shows all bytes";
             return Err(Failure::usage(text));
@@ -78,6 +91,7 @@ impl Run {
             arguments,
             command,
             outputs,
+            metrics,
             filters: run
                 .filter
                 .iter()

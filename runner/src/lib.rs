@@ -35,6 +35,11 @@ mod load;
 mod losses;
 mod map_values;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "metrics/off.rs"]
+mod metrics;
 mod output;
 mod pins;
 #[cfg(feature = "policy")]
@@ -147,6 +152,8 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     if let Accepted::Signed { key, comment } = &accepted {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
+    // The address is taken before anything is loaded, and users see at once if it is in use.
+    let listening = metrics::Listening::open(&plan)?;
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
@@ -156,7 +163,8 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     load::capture_log(verbose);
     attach::check_capabilities(&elf)?;
-    let spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
+    let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
+    metrics::read_on_request(&plan, &mut spec);
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
@@ -174,5 +182,5 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     };
     let input = attach::Input { plan, package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, talk, prepare)?;
-    run::run(plan, attached, command, &signals, talk)
+    run::run(plan, attached, command, listening, &signals, talk)
 }

@@ -53,13 +53,18 @@ impl Losses {
     }
 
     /// The number of records that a buffer lost; `None` if nobody counts them.
-    fn of(&self, buffer: &Buffer) -> Option<u64> {
+    pub(crate) fn of(&self, buffer: &Buffer) -> Option<u64> {
         match &self.counters {
             Some(counters) if buffer.is_written_by_programs() => {
                 Some(counters.lost(&buffer.stream.name))
             }
             _ => buffer.lost(),
         }
+    }
+
+    /// The number of records that were lost, but not known in which buffer.
+    pub(crate) fn somewhere(&self) -> u64 {
+        self.counters.as_ref().map_or(0, Counters::lost_somewhere)
     }
 
     /// Reports shown and lost records. `of_stages` is the number of shown records if stages
@@ -83,7 +88,7 @@ impl Losses {
         let totals = Totals {
             buffers: buffers.iter().map(of_buffer).collect(),
             of_stages,
-            somewhere: self.counters.as_ref().map_or(0, Counters::lost_somewhere),
+            somewhere: self.somewhere(),
             is_incomplete: self.counters.as_ref().is_some_and(Counters::is_incomplete),
         };
         if totals.buffers.is_empty() {

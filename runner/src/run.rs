@@ -8,7 +8,7 @@ mod prepared;
 mod stages;
 
 use std::collections::HashSet;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
@@ -21,6 +21,7 @@ use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure};
 use crate::keyboard::Keyboard;
 use crate::losses::Losses;
+use crate::metrics::{Listening, Metrics};
 use crate::output::{Outputs, ReaderState};
 use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Pass, Readings};
@@ -45,12 +46,14 @@ pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
     command: Option<Command>,
+    listening: Option<Listening>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
     let start = Instant::now();
     let (tracing, prepared, counters) = attached.split();
-    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry } = prepared;
+    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry, .. } = prepared;
+    let mut metrics = prepared.metrics;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
     }
@@ -73,6 +76,11 @@ pub(crate) fn run(
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
+    if let (Some(metrics), Some(listening), Some(of)) = (&mut metrics, listening, &plan.metrics) {
+        outputs.add(metrics.format())?;
+        let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
+        talk.note(&metrics.serve(of, listening, programs)?);
+    }
     if plan.once && !only_calls {
         outputs.show_once(readers.len());
     }
@@ -107,6 +115,7 @@ pub(crate) fn run(
         signals,
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
+        metrics,
         ending: Ending::new(hurry),
         talk,
     };
@@ -160,6 +169,8 @@ struct Run<'r> {
     signals: &'r Signals,
     pace: Pace,
     losses: Losses,
+    /// The metrics, if any are served.
+    metrics: Option<Metrics>,
     ending: Ending,
     talk: &'r Talk,
 }
@@ -209,8 +220,11 @@ impl Run<'_> {
             }
             if wake.asks {
                 self.signals.take_reading();
-                self.readings.iter().for_each(Readings::now);
+                self.readings.iter().for_each(|readings| readings.now(0));
                 self.called.begin();
+            }
+            if wake.scrape {
+                self.begin_scrape()?;
             }
             if wake.buffers {
                 let round = self.drain()?;
@@ -226,6 +240,27 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Reads all maps for the scrapes that ask for metrics. If there are none, it answers at once.
+    fn begin_scrape(&mut self) -> Result<(), Failure> {
+        let Some(number) = self.metrics.as_ref().and_then(Metrics::take) else { return Ok(()) };
+        match &self.readings {
+            Some(readings) => readings.now(number),
+            None => self.answer_scrape(number)?,
+        }
+        Ok(())
+    }
+
+    /// Answers the scrapes up to a number, for which all maps have been read.
+    fn answer_scrape(&mut self, number: u64) -> Result<(), Failure> {
+        if number > 0 && self.metrics.is_some() {
+            self.drain()?;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.answer(number, &self.buffers, &self.losses);
+        }
+        Ok(())
     }
 
     /// Handles the keys that were pressed.
@@ -273,6 +308,7 @@ impl Run<'_> {
         let readings = polls.add_reads(readings.map(Readings::as_fd));
         let keys = polls.add_reads(self.keyboard.iter().map(Keyboard::as_fd));
         let size = polls.add_reads(self.signals.size());
+        let scrape = polls.add_reads(self.metrics.iter().map(AsFd::as_fd));
         let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
         let buffers = self.buffers.iter().filter(|_| takes_records);
         let buffers = polls.add_reads(buffers.map(Buffer::fd));
@@ -288,6 +324,7 @@ impl Run<'_> {
             readings: polls.is_ready(readings),
             keys: polls.is_ready(keys),
             size: polls.is_ready(size),
+            scrape: polls.is_ready(scrape),
             buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {
@@ -378,9 +415,12 @@ impl Run<'_> {
     fn take_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Reading(pass) => {
-                let Pass { view, time, entries, hidden, left_out } = pass;
+                let Pass { view, time, entries, hidden, is_partial, elements, left_out } = pass;
                 let index = view.index;
-                let reading = Reading { hidden, ..Reading::new(view, time, entries) };
+                for metrics in &mut self.metrics {
+                    metrics.note_elements(&view.name, elements);
+                }
+                let reading = Reading { hidden, is_partial, ..Reading::new(view, time, entries) };
                 let reading = Frame::Reading(reading.into());
                 self.has_reading = true;
                 self.chain.frame(reading, &mut self.outputs)?;
@@ -390,6 +430,10 @@ impl Run<'_> {
             }
             Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),
             Event::Enough => self.has_enough = true,
+            Event::Answered(number) => {
+                self.answer_scrape(number)?;
+                self.readings.iter().for_each(Readings::done);
+            }
             Event::Failed(failure) => return Err(failure),
         }
         Ok(())

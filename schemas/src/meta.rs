@@ -6,6 +6,7 @@
 //! attributes contain the wire spellings.
 
 mod meanings;
+mod metric;
 mod program;
 mod view;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use meanings::MEANINGS;
+pub use metric::MetricMeta;
 pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, XdpOptions};
 pub use view::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordMeta, Scale, SlotPosition, ViewKind, ViewMeta};
@@ -192,6 +194,9 @@ pub struct Variable {
     /// bpfpack: the purpose of the variable, as the packer recognized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewMeta>,
+    /// bpfpack: how its data is exported as metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricMeta>,
     /// Unknown keys are kept. One is `size`: old packers write the padding before the variable
     /// there, so it is unusable.
     #[serde(flatten)]
@@ -268,6 +273,9 @@ pub struct MapMeta {
     /// a stack trace map, eight times the largest number of addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_size: Option<u32>,
+    /// bpfpack: how its data is exported as metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricMeta>,
     /// Unknown keys are kept.
     #[serde(flatten)]
     pub other: Map<String, Value>,

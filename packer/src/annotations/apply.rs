@@ -27,8 +27,8 @@ use crate::message::{Console, Message, shown};
 const RESERVED: [&str; 6] = ["name", "ident", "type", "attach", "link", "mmaped"];
 
 /// Annotations whose value is an object; any other text is an error.
-const STRUCTURED: [&str; 7] =
-    ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags", "meanings"];
+const STRUCTURED: [&str; 8] =
+    ["sample", "cmdarg", "xdpopts", "tchook", "tcopts", "record_tags", "meanings", "metric"];
 
 /// Annotations whose value is always text.
 const TEXTS: [&str; 6] = ["description", "brief", "details", "version", "record_tag", "help"];

@@ -43,6 +43,7 @@ impl Kind {
                 "interpreter",
                 "max_entries",
                 "meanings",
+                "metric",
                 "record_tag",
                 "record_tags",
                 "records",
@@ -50,7 +51,7 @@ impl Kind {
                 "value_size",
                 "view",
             ],
-            Kind::Variable => &["cmdarg", "description", "hidden", "sample", "view"],
+            Kind::Variable => &["cmdarg", "description", "hidden", "metric", "sample", "view"],
             Kind::Doc => &["brief", "description", "details", "version"],
         }
     }
@@ -88,6 +89,7 @@ pub(crate) fn keys(annotation: &str) -> &'static [&'static str] {
             "gauges",
         ],
         "cmdarg" => &["default", "long", "short", "help"],
+        "metric" => &["name", "help", "labels", "gauges", "counters", "off"],
         "view" => &[
             "kind",
             "scale",

@@ -111,13 +111,15 @@ pub struct Reading {
     pub number: u64,
     /// The number of entries that were found but are not shown.
     pub hidden: u64,
+    /// Whether the source may have entries that were not found.
+    pub is_partial: bool,
 }
 
 impl Reading {
     /// A complete reading with number 1.
     #[must_use]
     pub fn new(source: Arc<View>, time: Time, entries: Vec<Entry>) -> Reading {
-        Reading { source, time, entries, number: 1, hidden: 0 }
+        Reading { source, time, entries, number: 1, hidden: 0, is_partial: false }
     }
 }
 

@@ -8,6 +8,7 @@ use bpfpack_decode::Member;
 use bpfpack_decode::field::float;
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
+use bpfpack_schemas::meta::MetricMeta as Choice;
 use bpfpack_spec::{Source, View};
 
 use crate::containers::Containers;
@@ -156,7 +157,8 @@ impl Collector {
             ty.entry(view, entry, &mut self.text, self.most_series);
         }
         // An element that is gone begins at zero when it comes back.
-        if is_last && !view.differences && reading.hidden == 0 && ty.seen < ty.keys.len() {
+        let is_whole = reading.hidden == 0 && !reading.is_partial;
+        if is_last && is_whole && !view.differences && ty.seen < ty.keys.len() {
             let current = ty.reading;
             ty.keys.retain(|_, known| known.reading == current);
         }

@@ -13,57 +13,12 @@ use std::sync::Arc;
 
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Edges, Field, Layout, Member, Slots};
+use bpfpack_schemas::meta::MetricMeta as Choice;
 use bpfpack_spec::{Average, RecordType, Shape, Source, Stream, View};
-use serde::{Deserialize, Serialize};
 
 use crate::containers::Part;
 use crate::name::{Scale, join, name, of_member, of_source};
 use crate::{Bounds, Exponential, Kind};
-
-/// What the user or the package chooses for the metrics of a source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Choice {
-    /// The name in front of the names of members and units.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The help text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
-    /// The members that become labels: `MEMBER` or `MEMBER=LABEL`. Series that differ only in other
-    /// members are added up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<Vec<String>>,
-    /// Members that are gauges.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gauges: Vec<String>,
-    /// Members that are counters.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub counters: Vec<String>,
-    /// Members that are not exported; `*` for all.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub off: Vec<String>,
-}
-
-impl Choice {
-    /// This choice, with what `other` chooses instead.
-    #[must_use]
-    pub fn overridden_by(mut self, other: Choice) -> Choice {
-        self.name = other.name.or(self.name);
-        self.help = other.help.or(self.help);
-        self.labels = other.labels.or(self.labels);
-        self.gauges.retain(|member| !other.counters.contains(member));
-        self.counters.retain(|member| !other.gauges.contains(member));
-        self.gauges.extend(other.gauges);
-        self.counters.extend(other.counters);
-        self.off.extend(other.off);
-        self
-    }
-
-    fn is_off(&self, member: &str) -> bool {
-        self.off.iter().any(|off| off == member || off == "*")
-    }
-}
 
 /// The metrics of a source.
 #[derive(Debug)]
@@ -448,4 +403,19 @@ fn bounds(slots: Slots, edges: Edges, scale: Scale) -> Bounds {
             first,
         }),
     }
+}
+
+/// Whether all integers in the values of a view are counters: differences from one reading to the
+/// next would change others, such as the ID of a process.
+#[must_use]
+pub fn has_only_counters(view: &View) -> bool {
+    let is_counter = |member: &Member| match &member.layout {
+        Layout::Int { signed, .. } => {
+            let field = view.counters.iter().any(|field| field.offset == member.offset);
+            !signed && field && is_number(member) && !names(member)
+        }
+        Layout::Text { .. } => true,
+        _ => false,
+    };
+    leaves(&view.value, "value").iter().all(is_counter)
 }

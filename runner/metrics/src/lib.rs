@@ -24,6 +24,6 @@ mod family;
 mod name;
 
 pub use collector::{Collector, OTHER, Options};
-pub use define::{Choice, UnknownMember};
+pub use define::{UnknownMember, has_only_counters};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
 pub use name::{is_label_name, is_metric_name};

@@ -15,7 +15,7 @@ use super::values::{
     OutputArg, PidArg, TYPES, attach, duration, format_parser, map_entries, map_set, memory,
     output_parser, pid, size, sort, time_parser, wasm_arg,
 };
-use super::{AttachArg, MapSetArg, PullWhen, WasmArg};
+use super::{AttachArg, MapSetArg, MetricsOptions, PullWhen, WasmArg};
 
 /// Default for the number of keys of a map that a reading shows. Public tracers declare maps of
 /// 10,240.
@@ -119,6 +119,10 @@ pub struct Run {
     /// Print the source file and line of each function in stacks
     #[arg(long)]
     pub lines: bool,
+
+    /// Options for metrics
+    #[command(flatten)]
+    pub metrics: MetricsOptions,
 
     /// Show only this map, buffer or variable; repeatable
     #[arg(long, value_name = "MAP", help_heading = SELECTION)]

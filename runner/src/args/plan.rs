@@ -12,6 +12,8 @@ use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Arrangement;
 use clap::ValueEnum;
 
+use super::MetricsPlan;
+
 /// Default limit of memory for the data that ecli reads, in bytes.
 const MEMORY: u64 = 256 << 20;
 
@@ -180,6 +182,8 @@ pub struct Plan {
     pub command: Option<Vec<OsString>>,
     /// The outputs.
     pub outputs: Vec<OutputPlan>,
+    /// The metrics, if any are served.
+    pub metrics: Option<MetricsPlan>,
     /// Filters for records and entries. Something is shown if all filters hold.
     pub filters: Vec<Expr>,
     /// The run ends once something is shown for which this holds.

@@ -3,7 +3,7 @@
 //! rank, or to another name of a function, if the kernel refuses the better one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use anyhow::anyhow;
 use bpfpack_schemas::Package;
@@ -101,6 +101,19 @@ impl Tracing {
             _ => None,
         };
         self.attachments.0.iter().filter_map(called).collect()
+    }
+
+    /// Duplicates the descriptors of the loaded programs, each with the name of its program.
+    ///
+    /// # Errors
+    /// Returns an error if this process cannot open more files.
+    pub(crate) fn programs(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        let loaded = self.object.progs().filter(|program| program.as_fd().as_raw_fd() >= 0);
+        let named = |program: libbpf_rs::Program<'_>| {
+            let name = program.name().to_string_lossy().into_owned();
+            Ok((name, program.as_fd().try_clone_to_owned()?))
+        };
+        loaded.map(named).collect()
     }
 
     /// Whether ecli calls all programs itself.

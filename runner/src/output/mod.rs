@@ -54,6 +54,16 @@ impl Outputs {
         Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0, once: None })
     }
 
+    /// Adds an output that has no bytes.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be opened.
+    pub(crate) fn add(&mut self, format: Box<dyn Format>) -> Result<(), Failure> {
+        let nowhere = Sink::open(Some(&"/dev/null".into()))?;
+        self.outputs.push(Output::new(format, true, nowhere));
+        Ok(())
+    }
+
     /// Limits the run to the first record, or to the first reading with data of each of `views`
     /// views.
     pub(crate) fn show_once(&mut self, views: usize) {

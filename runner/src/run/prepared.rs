@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::keyboard::{self, Keyboard};
 use crate::memory;
+use crate::metrics::Metrics;
 use crate::os;
 use crate::output::with_formats;
 use crate::source::Buffer;
@@ -43,6 +44,8 @@ pub(crate) struct Prepared {
     /// Names stacks, if any are shown with names.
     pub(crate) symbolizer: Option<SharedSymbolizer>,
     pub(crate) hurry: Hurry,
+    /// The metrics, if any are served.
+    pub(crate) metrics: Option<Metrics>,
 }
 
 impl Prepared {
@@ -91,8 +94,20 @@ impl Prepared {
             plan.outputs.iter().map(|output| output.on_screen(is_live)).collect();
         let settings = |output: &OutputPlan| settings(context, output, &symbolizer);
         let formats = with_formats(&outputs, settings);
+        let shared: bpfpack_render::SharedSymbolizer = Rc::clone(&symbolizer) as _;
+        let metrics = Metrics::new(context, &all, &readers, &shared)?;
         let symbolizer = Some(symbolizer).filter(|_| shows_names);
-        Ok(Prepared { spec: all, chain, buffers, readers, formats, is_live, symbolizer, hurry })
+        Ok(Prepared {
+            spec: all,
+            chain,
+            buffers,
+            readers,
+            formats,
+            is_live,
+            symbolizer,
+            hurry,
+            metrics,
+        })
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct Collected {
     pub(crate) left_out: u64,
     /// Whether there may be more elements.
     pub(crate) has_more: bool,
+    /// The number of elements in the map that were seen, if entries are elements.
+    pub(crate) elements: Option<u64>,
     /// Whether the reading was given up because it is not wanted any more.
     pub(crate) is_given_up: bool,
     bounds: Bounds,
@@ -113,6 +115,7 @@ impl Collected {
             collecting: Entries::default(),
             left_out: 0,
             has_more: false,
+            elements: None,
             is_given_up: false,
             bounds: bounds.clone(),
             room: 0,

@@ -33,6 +33,9 @@ const LAST_COUNT: Duration = Duration::from_millis(40);
 /// In other readings, that time is the interval, but at least this.
 const COUNT: Duration = Duration::from_secs(1);
 
+/// The maximum of that time, if the interval is very long.
+const LONGEST_COUNT: Duration = Duration::from_secs(5);
+
 /// An event of the thread.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -43,6 +46,8 @@ pub(crate) enum Event {
     Seen(Arc<View>, Vec<Entry>),
     /// Each view was read as often as requested.
     Enough,
+    /// The readings that a request asked for are complete, and those of all earlier ones.
+    Answered(u64),
     /// A map cannot be read.
     Failed(Failure),
 }
@@ -58,6 +63,10 @@ pub(crate) struct Pass {
     pub(crate) entries: Vec<Entry>,
     /// The number of elements that are known but not among the entries.
     pub(crate) hidden: u64,
+    /// Whether the map may have elements that are not known.
+    pub(crate) is_partial: bool,
+    /// The number of elements in the map, if entries are elements.
+    pub(crate) elements: Option<u64>,
     /// A note about what is not among the entries.
     pub(crate) left_out: Option<String>,
 }
@@ -79,8 +88,9 @@ pub(crate) struct Readings {
 /// A request for readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Request {
-    /// One of each view, in addition to the periodic ones.
-    Now,
+    /// One of each view, in addition to the periodic ones. The number identifies the request;
+    /// later ones have larger numbers.
+    Now(u64),
     /// The last one of each view.
     Last,
 }
@@ -141,9 +151,10 @@ impl Readings {
         let _ = self.done.send(());
     }
 
-    /// Requests a reading of each view now. Periodic readings are not affected.
-    pub(crate) fn now(&self) {
-        let _ = self.requests.send(Request::Now);
+    /// Requests a reading of each view now. Periodic readings are not affected. After them,
+    /// [`Event::Answered`] has the number of the request, or that of a later one.
+    pub(crate) fn now(&self, number: u64) {
+        let _ = self.requests.send(Request::Now(number));
     }
 
     /// Requests a last reading of each view. A reading in progress is given up.
@@ -234,8 +245,12 @@ impl Schedule {
             let all = |first| requested.try_iter().fold(first, Request::max);
             match request.map(all) {
                 Ok(Request::Last) => break,
-                Ok(Request::Now) if self.read_all(Wanted::All, to) => continue,
-                Ok(Request::Now) => return,
+                Ok(Request::Now(number)) => {
+                    if self.read_all(Wanted::All, to) && to.send(Event::Answered(number)) {
+                        continue;
+                    }
+                    return;
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -278,7 +293,10 @@ impl Schedule {
     }
 
     fn bounds(&self, wanted: Wanted, interval: Duration) -> Bounds {
-        let count = if wanted == Wanted::Last { LAST_COUNT } else { interval.max(COUNT) };
+        let count = match wanted {
+            Wanted::Last => LAST_COUNT,
+            _ => interval.clamp(COUNT, LONGEST_COUNT),
+        };
         Bounds {
             most: self.limits.keys,
             bytes: self.limits.bytes,
@@ -334,8 +352,9 @@ impl Schedule {
         let left_out =
             left_out(&view.name, &taken).filter(|_| wanted == Wanted::Last || !*was_reported);
         *was_reported |= left_out.is_some();
-        let (time, hidden, entries) = (Time::now(), taken.left_out, taken.entries);
-        to.send(Event::Reading(Pass { view, time, entries, hidden, left_out }))
+        let Collected { entries, left_out: hidden, has_more, elements, .. } = taken;
+        let (time, is_partial) = (Time::now(), has_more);
+        to.send(Event::Reading(Pass { view, time, entries, hidden, is_partial, elements, left_out }))
     }
 }
 

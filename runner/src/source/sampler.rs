@@ -41,6 +41,9 @@ impl Sampler {
         // If differences are shown, an unchanged element counts as zero.
         let skips_zeros = self.view.leave_out_zeros && !self.view.differences;
         let mut reading = self.reader.read(&Bounds { skips_zeros, ..bounds.clone() })?;
+        if matches!(&self.reader, Reader::Map(reader) if !reader.per_cpu && !skips_zeros) {
+            reading.elements = Some(reading.entries.len() as u64 + reading.left_out);
+        }
         if reading.is_given_up && bounds.wanted == Wanted::All {
             // The last reading follows; it shows the difference from the one before this.
             return Ok(reading);

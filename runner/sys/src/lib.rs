@@ -14,6 +14,7 @@ pub mod perf;
 pub mod printer;
 pub mod program;
 pub mod ring;
+mod run_time;
 mod signals;
 pub mod xdp;
 
@@ -24,6 +25,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use run_time::{RunTimes, measure_run_times, run_times};
 pub use signals::Signals;
 
 /// Makes the allocator keep up to `bytes` of freed memory instead of returning it to the kernel at

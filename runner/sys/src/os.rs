@@ -39,6 +39,25 @@ pub fn nanoseconds(time: Timespec) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// What this process uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// CPU time since it began, in user and kernel mode.
+    pub cpu: Duration,
+    /// Bytes of memory that are resident.
+    pub resident: u64,
+}
+
+/// What this process uses; `None` without /proc.
+#[must_use]
+pub fn usage() -> Option<Usage> {
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let resident: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    let page = rustix::param::page_size() as u64;
+    Some(Usage { cpu: Duration::from_nanos(nanoseconds(cpu)), resident: resident * page })
+}
+
 /// Returns the index of a network interface, given its name or number, in the network namespace of
 /// this process.
 ///

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+//! The options for metrics, and what they mean.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The maximum number of series of a metric unless another one is given.
+const MAX_SERIES: u32 = 10_000;
+
+const METRICS: &str = "Metrics";
+
+/// The options for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct MetricsOptions {
+    /// Serve metrics to Prometheus at HOST:PORT, unix:PATH, or a socket of systemd (fd://). Without
+    /// -f and -o, nothing else is shown
+    #[arg(long, value_name = "ADDRESS", help_heading = METRICS)]
+    pub listen: Option<String>,
+
+    /// Set TLS and passwords of the server by a web configuration file of Prometheus exporters
+    #[arg(long, value_name = "FILE", requires = "listen", help_heading = METRICS)]
+    pub web_config: Option<PathBuf>,
+
+    /// Choose the members that become labels, all other members are added up; repeatable
+    #[arg(long, value_name = "[MAP:]NAME,...", requires = "listen", help_heading = METRICS)]
+    #[arg(value_parser = labels)]
+    pub labels: Vec<LabelsArg>,
+
+    /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
+    #[arg(long, value_name = "MAP[.NAME]=NEW", requires = "listen", help_heading = METRICS)]
+    #[arg(value_parser = metric)]
+    pub metric: Vec<MetricArg>,
+
+    /// Export at most N series of a metric; what exceeds them is added up in one
+    #[arg(long, value_name = "N", default_value_t = MAX_SERIES, help_heading = METRICS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_series: u32,
+
+    /// Measure how often and how long each program runs
+    #[arg(long, requires = "listen", help_heading = METRICS)]
+    pub run_times: bool,
+}
+
+/// Metrics of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsPlan {
+    /// Where they are served.
+    pub listen: String,
+    /// The web configuration file.
+    pub web_config: Option<PathBuf>,
+    /// The members that become labels.
+    pub labels: Vec<LabelsArg>,
+    /// Choices for single metrics.
+    pub metrics: Vec<MetricArg>,
+    /// The maximum number of series of a metric.
+    pub max_series: u32,
+    /// Whether the kernel measures the run time of programs.
+    pub run_times: bool,
+}
+
+/// The members that become labels, from `--labels`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelsArg {
+    /// The map or buffer; `None` for all.
+    pub source: Option<String>,
+    /// Members, each `NAME` or `NAME=LABEL`.
+    pub members: Vec<String>,
+}
+
+/// A choice for a metric, from `--metric`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricArg {
+    /// The map or buffer.
+    pub source: String,
+    /// The member; `None` for all.
+    pub member: Option<String>,
+    /// What is chosen.
+    pub action: MetricDo,
+}
+
+/// What is chosen for a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricDo {
+    /// The beginning of its name.
+    Name(String),
+    /// It is not exported.
+    Off,
+    /// It is a gauge.
+    Gauge,
+    /// It is a counter.
+    Counter,
+}
+
+impl MetricsOptions {
+    /// What they mean; `None` if no metrics are served.
+    pub(super) fn plan(self) -> Option<MetricsPlan> {
+        Some(MetricsPlan {
+            listen: self.listen?,
+            web_config: self.web_config,
+            labels: self.labels,
+            metrics: self.metric,
+            max_series: self.max_series,
+            run_times: self.run_times,
+        })
+    }
+}
+
+/// Parses `[MAP:]MEMBER[=LABEL],…`.
+fn labels(text: &str) -> Result<LabelsArg, String> {
+    let (source, members) = match text.split_once(':') {
+        Some((source, members)) => (Some(source.to_owned()), members),
+        None => (None, text),
+    };
+    let members: Vec<String> =
+        members.split(',').map(str::trim).filter(|it| !it.is_empty()).map(String::from).collect();
+    for member in &members {
+        if let Some((_, label)) = member.split_once('=')
+            && !is_label_name(label)
+        {
+            return Err(format!(
+                "`{label}` is not a name for a label: it may have letters, digits and _, and \
+                 cannot begin with a digit or with __"
+            ));
+        }
+    }
+    Ok(LabelsArg { source, members })
+}
+
+/// Parses `MAP[.MEMBER]=NAME`.
+fn metric(text: &str) -> Result<MetricArg, String> {
+    let (of, action) = text.split_once('=').ok_or("it has no `=`")?;
+    let (source, member) = match of.rsplit_once('.') {
+        Some((source, member)) if !source.is_empty() => (source, Some(member.to_owned())),
+        _ => (of, None),
+    };
+    let action = match action {
+        "off" => MetricDo::Off,
+        "gauge" | "counter" if member.is_none() => {
+            return Err(format!("`{action}` is for a member: {source}.MEMBER={action}"));
+        }
+        "gauge" => MetricDo::Gauge,
+        "counter" => MetricDo::Counter,
+        name if member.is_some() => {
+            return Err(format!(
+                "a member is `gauge`, `counter` or `off`; `{name}` can be the name of {source}"
+            ));
+        }
+        name if is_name(name) => MetricDo::Name(name.to_owned()),
+        name => {
+            return Err(format!(
+                "`{name}` is not a name for a metric: it may have letters, digits, _ and :, and \
+                 cannot begin with a digit"
+            ));
+        }
+    };
+    Ok(MetricArg { source: source.to_owned(), member, action })
+}
+
+/// Whether a text can be the name of a metric.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    !text.is_empty() && text.chars().all(allowed) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a text can be the name of a label. Names that begin with `__` are reserved.
+fn is_label_name(text: &str) -> bool {
+    is_name(text) && !text.contains(':') && !text.starts_with("__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::plan;
+    use super::*;
+
+    fn metrics(args: &[&str]) -> Result<MetricsPlan, String> {
+        let all = [&["run", "--listen", "127.0.0.1:1"], args, &["p"]].concat();
+        plan(&all).map(|plan| plan.metrics.unwrap())
+    }
+
+    #[test]
+    fn nothing_else_is_shown_unless_it_is_asked_for() {
+        let outputs = |args: &[&str]| {
+            let args = [&["run", "--listen", ":9435"], args, &["p"]].concat();
+            plan(&args).unwrap().outputs.len()
+        };
+        assert_eq!(outputs(&[]), 0);
+        assert_eq!(outputs(&["-j"]), 1);
+        assert_eq!(outputs(&["-o", "csv:a"]), 1);
+        assert_eq!(outputs(&["-o", "csv:a", "-o", "-"]), 2);
+        assert!(plan(&["run", "p"]).unwrap().metrics.is_none());
+        assert!(plan(&["run", "--labels", "a", "p"]).is_err());
+        let text = plan(&["run", "--listen", ":1", "--rate", "p"]).unwrap_err();
+        assert!(text.contains("--rate"), "{text}");
+    }
+
+    #[test]
+    fn labels_are_for_all_sources_or_for_one() {
+        let of = |text: &str| metrics(&["--labels", text]).map(|mut plan| plan.labels.remove(0));
+        let arg = |source: Option<&str>, members: &[&str]| LabelsArg {
+            source: source.map(str::to_owned),
+            members: members.iter().map(|member| (*member).to_owned()).collect(),
+        };
+        assert_eq!(of("comm,uid=user"), Ok(arg(None, &["comm", "uid=user"])));
+        assert_eq!(of("hists:"), Ok(arg(Some("hists"), &[])));
+        assert!(of("comm=a-b").unwrap_err().contains("`a-b` is not a name for a label"));
+    }
+
+    #[test]
+    fn metrics_are_renamed_and_left_out() {
+        let of = |text: &str| metrics(&["--metric", text]).map(|mut plan| plan.metrics.remove(0));
+        let arg = |member: Option<&str>, action| MetricArg {
+            source: "hists".into(),
+            member: member.map(str::to_owned),
+            action,
+        };
+        assert_eq!(of("hists=irq_latency"), Ok(arg(None, MetricDo::Name("irq_latency".into()))));
+        assert_eq!(of("hists=off"), Ok(arg(None, MetricDo::Off)));
+        assert_eq!(of("hists.max=gauge"), Ok(arg(Some("max"), MetricDo::Gauge)));
+        for (text, words) in [
+            ("hists", "no `=`"),
+            ("hists=gauge", "hists.MEMBER=gauge"),
+            ("hists.a=b", "can be the name of hists"),
+            ("hists=1a", "`1a` is not a name for a metric"),
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

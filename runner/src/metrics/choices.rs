@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//! What is chosen for metrics: by the annotations of a package, and by the command line, which
+//! overrides them.
+
+use std::collections::BTreeMap;
+
+use bpfpack_metrics::UnknownMember;
+use bpfpack_schemas::Meta;
+use bpfpack_schemas::meta::MetricMeta as Choice;
+use bpfpack_spec::Spec;
+
+use crate::args::{MetricArg, MetricDo, MetricsPlan};
+use crate::failure::Failure;
+
+/// The choices for each source, by its name.
+///
+/// # Errors
+/// Returns an error if the command line names a source that does not exist.
+pub(super) fn of(
+    plan: &MetricsPlan,
+    meta: &Meta,
+    spec: &Spec,
+) -> Result<BTreeMap<String, Choice>, Failure> {
+    let names: Vec<&str> = spec.sources.iter().map(bpfpack_spec::Source::name).collect();
+    let mut choices = BTreeMap::new();
+    for name in &names {
+        if let Some(choice) = annotated(meta, name) {
+            choices.insert((*name).to_owned(), choice);
+        }
+    }
+    let known = |option: &str, source: &str| {
+        let is_known = names.contains(&source);
+        is_known.then_some(()).ok_or_else(|| {
+            let text = format!("{option}: the package shows nothing that is named `{source}`");
+            let hint = match names.is_empty() {
+                true => "it has no data to export".to_owned(),
+                false => format!("it shows {}", names.join(", ")),
+            };
+            Failure::usage(text).hint(hint)
+        })
+    };
+    let mut add = |source: &str, choice: Choice| {
+        let before = choices.remove(source).unwrap_or_default();
+        choices.insert(source.to_owned(), before.overridden_by(choice));
+    };
+    for arg in &plan.labels {
+        let choice = Choice { labels: Some(arg.members.clone()), ..Choice::default() };
+        match &arg.source {
+            Some(source) => {
+                known("--labels", source)?;
+                add(source, choice);
+            }
+            None => names.iter().for_each(|name| add(name, choice.clone())),
+        }
+    }
+    for MetricArg { source, member, action } in &plan.metrics {
+        known("--metric", source)?;
+        let member = member.clone();
+        let one = || member.iter().cloned().collect();
+        let choice = match action {
+            MetricDo::Name(name) => Choice { name: Some(name.clone()), ..Choice::default() },
+            MetricDo::Off => {
+                let off = member.clone().unwrap_or_else(|| "*".to_owned());
+                Choice { off: vec![off], ..Choice::default() }
+            }
+            MetricDo::Gauge => Choice { gauges: one(), ..Choice::default() },
+            MetricDo::Counter => Choice { counters: one(), ..Choice::default() },
+        };
+        add(source, choice);
+    }
+    Ok(choices)
+}
+
+/// The choice in the annotations of a map or variable.
+fn annotated(meta: &Meta, name: &str) -> Option<Choice> {
+    let of_map = meta.bpf_skel.maps.iter().find(|map| map.name == name || map.ident == name);
+    let of_variable = || {
+        let sections = &meta.bpf_skel.data_sections;
+        sections.iter().flat_map(|section| &section.variables).find(|it| it.name == name)
+    };
+    match of_map {
+        Some(map) => map.metric.clone(),
+        None => of_variable().and_then(|variable| variable.metric.clone()),
+    }
+}
+
+/// The failure if a label is chosen that does not exist.
+pub(super) fn unknown_member(error: UnknownMember) -> Failure {
+    let UnknownMember { source, member, known } = error;
+    let text = format!("`{source}` has no member `{member}` that can be a label");
+    Failure::usage(text).hint(match known.is_empty() {
+        true => "none of its members can".to_owned(),
+        false => format!("these can: {}", known.join(", ")),
+    })
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//! Metrics of a run, served to Prometheus. They are an output of the run like any other: a
+//! [`Collector`] takes what passes the stages. A scrape makes the loop of the run read all maps and
+//! buffers, so a run that only serves metrics does nothing in between.
+
+mod choices;
+mod own;
+mod scrapes;
+mod server;
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bpfpack_frame::{Reading, Records, Time};
+use bpfpack_metrics::{Collector, Options};
+use bpfpack_render::{Format, Labels};
+use bpfpack_spec::{Shape, Spec, View};
+
+use crate::args::{MetricsPlan, Plan};
+use crate::context::Context;
+use crate::failure::{self, Failure};
+use crate::losses::Losses;
+use crate::source::Buffer;
+use crate::source::maps::Reader;
+use crate::sys;
+use own::{About, Fill};
+use scrapes::Scrapes;
+
+pub(crate) use own::Programs;
+pub(crate) use server::Listening;
+
+/// The interval of views that are read only for scrapes: a hundred years.
+pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The metrics of a run.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    collector: Rc<RefCell<Collector>>,
+    scrapes: Scrapes,
+    programs: Programs,
+    package: String,
+    digest: String,
+    fills: Vec<Fill>,
+    start: SystemTime,
+    /// Ends before the scrapes.
+    server: Option<server::Running>,
+}
+
+impl Metrics {
+    /// The metrics of a run with these sources, if it serves any.
+    ///
+    /// # Errors
+    /// Returns an error if something is chosen that the package does not have.
+    pub(crate) fn new(
+        context: &Context<'_>,
+        all: &Spec,
+        readers: &[(Arc<View>, Reader)],
+        symbolizer: &bpfpack_render::SharedSymbolizer,
+    ) -> Result<Option<Metrics>, Failure> {
+        let Some(plan) = &context.plan.metrics else { return Ok(None) };
+        let package = context.package.meta.bpf_skel.obj_name.clone();
+        let package = package.strip_suffix("_bpf").unwrap_or(&package).to_owned();
+        let options = Options {
+            choices: choices::of(plan, &context.package.meta, all)?,
+            prefix: package.clone(),
+            most_series: plan.max_series as usize,
+        };
+        let labels = Labels::new(sys::local_time_of, Some(symbolizer));
+        let collector =
+            Collector::new(&all.sources, &options, labels).map_err(choices::unknown_member)?;
+        let fill = |(view, reader): &(Arc<View>, Reader)| match reader {
+            Reader::Map(reader) if reader.is_hash && !reader.per_cpu => {
+                let (map, most) = (view.name.clone(), reader.map.max_entries());
+                Some(Fill { map, elements: 0, most })
+            }
+            _ => None,
+        };
+        Ok(Some(Metrics {
+            collector: Rc::new(RefCell::new(collector)),
+            scrapes: Scrapes::new().map_err(failure::system("cannot open more files"))?,
+            programs: Programs::default(),
+            package,
+            digest: bpfpack_trust::digest(&context.package.object),
+            fills: readers.iter().filter_map(fill).collect(),
+            start: SystemTime::now(),
+            server: None,
+        }))
+    }
+
+    /// The output that collects them.
+    pub(crate) fn format(&self) -> Box<dyn Format> {
+        Box::new(Collecting(Rc::clone(&self.collector)))
+    }
+
+    /// Begins to answer scrapes. Returns a note for the user.
+    ///
+    /// # Errors
+    /// Returns an error if no thread can be started, or if the kernel cannot measure run times.
+    pub(crate) fn serve(
+        &mut self,
+        plan: &MetricsPlan,
+        listening: Listening,
+        programs: Vec<(String, OwnedFd)>,
+    ) -> Result<String, Failure> {
+        self.programs = Programs::new(programs, plan.run_times)
+            .map_err(failure::system("cannot measure the run time of programs"))?;
+        let note = format!("metrics are served at {}", listening.urls());
+        self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
+        Ok(note)
+    }
+
+    /// The number of the last scrape that waits for an answer.
+    pub(crate) fn take(&self) -> Option<u64> {
+        self.scrapes.take()
+    }
+
+    /// Notes the number of elements in a map.
+    pub(crate) fn note_elements(&mut self, map: &str, elements: Option<u64>) {
+        let fill = self.fills.iter_mut().find(|fill| fill.map == map);
+        if let (Some(fill), Some(elements)) = (fill, elements) {
+            fill.elements = elements;
+        }
+    }
+
+    /// Answers scrapes up to a number, for which all maps and buffers have been read.
+    pub(crate) fn answer(&self, number: u64, buffers: &[Buffer], losses: &Losses) {
+        let collector = self.collector.borrow();
+        let mut families = collector.families();
+        families.extend(own::families(&About {
+            package: &self.package,
+            digest: &self.digest,
+            buffers,
+            losses,
+            programs: &self.programs,
+            fills: &self.fills,
+            start: self.start,
+        }));
+        families.push(own::merged(collector.merged()));
+        self.scrapes.answer(number, families);
+    }
+}
+
+impl AsFd for Metrics {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.scrapes.as_fd()
+    }
+}
+
+/// Chooses how views are read if nothing but metrics is made of them: on request, and as
+/// differences where that makes room in a map that is nearly full.
+pub(crate) fn read_on_request(plan: &Plan, spec: &mut Spec) {
+    if plan.metrics.is_none() || !plan.outputs.is_empty() {
+        return;
+    }
+    for source in &mut spec.sources {
+        let bpfpack_spec::Source::View(view) = source else { continue };
+        let view = Arc::make_mut(view);
+        if plan.interval.is_none() {
+            view.interval = ON_REQUEST;
+        }
+        // Differences would change other numbers than counters, such as the ID of a process.
+        let is_hash = !view.leave_out_zeros;
+        view.differences = is_hash && has_only_counters(view);
+    }
+}
+
+/// Whether all integers in the values of a view are counters.
+fn has_only_counters(view: &View) -> bool {
+    match &view.shape {
+        Shape::Histogram { .. } => true,
+        _ => bpfpack_metrics::has_only_counters(view),
+    }
+}
+
+/// An output that has no bytes: it collects.
+#[derive(Debug)]
+struct Collecting(Rc<RefCell<Collector>>);
+
+impl Format for Collecting {
+    fn records(&mut self, records: &Records<'_>, _out: &mut Vec<u8>) {
+        self.0.borrow_mut().records(records);
+    }
+
+    fn entries(&mut self, reading: &Rc<Reading>, part: Range<usize>, _out: &mut Vec<u8>) {
+        self.0.borrow_mut().entries(reading, part);
+    }
+
+    fn text(&mut self, _time: Time, _text: &[u8], _out: &mut Vec<u8>) {}
+
+    fn json(&mut self, _time: Time, _json: &[u8], _out: &mut Vec<u8>) {}
+}

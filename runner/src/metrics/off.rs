@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//! An ecli that was built without support for metrics.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use bpfpack_render::{Format, SharedSymbolizer};
+use bpfpack_spec::{Spec, View};
+
+use crate::args::{MetricsPlan, Plan};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::losses::Losses;
+use crate::source::Buffer;
+use crate::source::maps::Reader;
+
+/// There are none.
+#[derive(Debug)]
+pub(crate) struct Metrics(Infallible);
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) struct Listening(Infallible);
+
+impl Listening {
+    /// Fails if metrics are asked for.
+    ///
+    /// # Errors
+    /// Returns a usage error.
+    pub(crate) fn open(plan: &Plan) -> Result<Option<Listening>, Failure> {
+        match plan.metrics {
+            None => Ok(None),
+            Some(_) => {
+                let text = "--listen: this ecli was built without support for metrics";
+                Err(Failure::usage(text).hint("build it with its default features"))
+            }
+        }
+    }
+}
+
+impl Metrics {
+    #[allow(clippy::unnecessary_wraps)] // as with the feature
+    pub(crate) fn new(
+        _: &Context<'_>,
+        _: &Spec,
+        _: &[(Arc<View>, Reader)],
+        _: &SharedSymbolizer,
+    ) -> Result<Option<Metrics>, Failure> {
+        Ok(None)
+    }
+
+    pub(crate) fn format(&self) -> Box<dyn Format> {
+        match self.0 {}
+    }
+
+    pub(crate) fn serve(
+        &mut self,
+        _: &MetricsPlan,
+        _: Listening,
+        _: Vec<(String, OwnedFd)>,
+    ) -> Result<String, Failure> {
+        match self.0 {}
+    }
+
+    pub(crate) fn take(&self) -> Option<u64> {
+        match self.0 {}
+    }
+
+    pub(crate) fn note_elements(&mut self, _: &str, _: Option<u64>) {
+        match self.0 {}
+    }
+
+    pub(crate) fn answer(&self, _: u64, _: &[Buffer], _: &Losses) {
+        match self.0 {}
+    }
+}
+
+impl AsFd for Metrics {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self.0 {}
+    }
+}
+
+/// Nothing is read for metrics.
+pub(crate) fn read_on_request(_: &Plan, _: &mut Spec) {}
