@@ -417,7 +417,7 @@ impl Run<'_> {
             Event::Reading(pass) => {
                 let Pass { view, time, entries, hidden, is_partial, elements, left_out } = pass;
                 let index = view.index;
-                for metrics in &mut self.metrics {
+                if let Some(metrics) = &mut self.metrics {
                     metrics.note_elements(&view.name, elements);
                 }
                 let reading = Reading { hidden, is_partial, ..Reading::new(view, time, entries) };

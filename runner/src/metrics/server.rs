@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bpfpack_listen::{
     Activation, Address, Config, Listener, LocalAddress, Request, Response, Server, WebConfig,
 };
-use bpfpack_metrics::exposition::Exposition;
+use bpfpack_metrics::Exposition;
 
 use super::own::scrape_duration;
 use super::scrapes::{Asker, NoAnswer};
@@ -57,7 +57,7 @@ impl Listening {
                 Some(web.map_err(|error| Failure::new(exit_code::USAGE, error))?)
             }
         };
-        let inherit = &|number| sys::os::inherit(number);
+        let inherit = &|number| sys::inherit(number);
         let listener = Listener::bind(&address, &Activation::of_environment(inherit));
         let listener = listener.map_err(|error| {
             let hint = error.hint();
@@ -113,7 +113,8 @@ fn scrape(request: &Request, asker: &Asker) -> Response {
         Ok(families) => {
             let format = Exposition::choose(request.accept());
             let mut body = Vec::new();
-            format.write(&families, &[scrape_duration(start.elapsed().as_secs_f64())], &mut body);
+            let duration = scrape_duration(start.elapsed().as_secs_f64());
+            format.write(families.iter().chain([&duration]), &mut body);
             Response::new(200, format.content_type(), body)
         }
         Err(NoAnswer::Late) => {
