@@ -24,6 +24,7 @@ pub mod exposition;
 mod family;
 #[cfg(test)]
 mod fixtures;
+pub mod otlp;
 mod powers;
 mod wire;
 

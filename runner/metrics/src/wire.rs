@@ -2,10 +2,15 @@
 //! Pieces of protobuf messages that are encoded before the message around them is known. Numbers of
 //! fields are below 16 here, so that a key takes a byte.
 
-use prost::{Message, encode_length_delimiter};
+use prost::{Message, encode_length_delimiter, length_delimiter_len};
 
 /// The wire type of messages and texts.
 const DELIMITED: u8 = 2;
+
+/// The size of a field whose message or text has a size.
+pub(crate) fn field_size(size: usize) -> usize {
+    1 + length_delimiter_len(size) + size
+}
 
 /// Appends a message.
 pub(crate) fn append(message: &impl Message, out: &mut Vec<u8>) {
