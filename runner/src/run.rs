@@ -52,7 +52,8 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let start = Instant::now();
     let (tracing, prepared, counters) = attached.split();
-    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry, .. } = prepared;
+    let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry, .. } =
+        prepared;
     let mut metrics = prepared.metrics;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);

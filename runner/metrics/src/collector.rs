@@ -8,11 +8,11 @@ use bpfpack_decode::Member;
 use bpfpack_decode::field::float;
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
-use bpfpack_schemas::meta::MetricMeta as Choice;
+use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::{Source, View};
 
 use crate::containers::Containers;
-use crate::define::{Choice, Defined, DefinedType, From, Label, Metric, UnknownMember, define};
+use crate::define::{Defined, DefinedType, From, Label, Metric, UnknownMember, define};
 use crate::name::{join, name};
 use crate::{Family, Histogram, Kind, Number, Series, Value};
 
@@ -47,7 +47,7 @@ pub struct Options {
     /// The name of the package, which begins the names of metrics.
     pub prefix: String,
     /// What is chosen for a source, by its name.
-    pub choices: BTreeMap<String, Choice>,
+    pub choices: BTreeMap<String, MetricMeta>,
     /// The maximum number of series of a metric. What exceeds it is added to the series whose labels
     /// are [`OTHER`].
     pub most_series: usize,
@@ -119,7 +119,7 @@ impl Collector {
             if choice.name.is_none() && names(&defined).any(|name| taken.contains(name)) {
                 // Two sources whose names say nothing have the same names.
                 let own = join(&[Some(&name(&options.prefix)), Some(&name(source.name()))]);
-                let choice = Choice { name: Some(own), ..choice };
+                let choice = MetricMeta { name: Some(own), ..choice };
                 defined = define(source, &options.prefix, &choice)?;
             }
             for metric in defined.types.iter_mut().flat_map(|ty| &mut ty.metrics) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Edges, Field, Layout, Member, Slots};
-use bpfpack_schemas::meta::MetricMeta as Choice;
+use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::{Average, RecordType, Shape, Source, Stream, View};
 
 use crate::containers::Part;
@@ -88,7 +88,7 @@ pub struct UnknownMember {
 pub(crate) fn define(
     source: &Source,
     prefix: &str,
-    choice: &Choice,
+    choice: &MetricMeta,
 ) -> Result<Defined, UnknownMember> {
     let types = match source {
         Source::View(view) => vec![of_view(view, prefix, choice)?],
@@ -97,7 +97,7 @@ pub(crate) fn define(
     Ok(Defined { types })
 }
 
-fn of_view(view: &View, prefix: &str, choice: &Choice) -> Result<DefinedType, UnknownMember> {
+fn of_view(view: &View, prefix: &str, choice: &MetricMeta) -> Result<DefinedType, UnknownMember> {
     let keys = view.key.as_ref().map_or(Vec::new(), |key| leaves(key, "key"));
     let is_stack = |member: &Member| view.stacks.iter().any(|stack| stack.is_made_of(member));
     let mut possible: Vec<Label> = Vec::new();
@@ -151,7 +151,7 @@ fn of_view(view: &View, prefix: &str, choice: &Choice) -> Result<DefinedType, Un
 fn of_stream(
     stream: &Stream,
     prefix: &str,
-    choice: &Choice,
+    choice: &MetricMeta,
 ) -> Result<Vec<DefinedType>, UnknownMember> {
     let one = stream.records.len() == 1;
     let mut unknown = BTreeSet::new();
@@ -179,7 +179,7 @@ fn of_stream(
                     members.iter().any(|member| member.is_called(wanted))
                 };
                 let labels = choice.labels.iter().flatten().filter(|it| known(it)).cloned();
-                let choice = Choice { labels: Some(labels.collect()), ..choice.clone() };
+                let choice = MetricMeta { labels: Some(labels.collect()), ..choice.clone() };
                 let possible = members.iter().cloned().map(label).collect();
                 choose(possible, &choice, &stream.name, false)?
             }
@@ -190,7 +190,7 @@ fn of_stream(
     Ok(defined)
 }
 
-fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &Choice) -> Vec<Metric> {
+fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &MetricMeta) -> Vec<Metric> {
     let several = stream.records.len() > 1;
     let of_type = several.then(|| name(&ty.name));
     let base =
@@ -230,7 +230,7 @@ fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &Choice) -
     metrics
 }
 
-fn help(choice: &Choice, otherwise: &str) -> String {
+fn help(choice: &MetricMeta, otherwise: &str) -> String {
     choice.help.clone().unwrap_or_else(|| otherwise.to_owned())
 }
 
@@ -251,7 +251,7 @@ fn number(member: Member, base: &str, is_counter: bool, help: String) -> Metric 
 /// The labels that are chosen; all of those that are possible if none are chosen and `all` is set.
 fn choose(
     possible: Vec<Label>,
-    choice: &Choice,
+    choice: &MetricMeta,
     source: &str,
     all: bool,
 ) -> Result<Vec<Label>, UnknownMember> {

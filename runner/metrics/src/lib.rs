@@ -3,6 +3,7 @@
 //! kernel or the network.
 //!
 //! ```
+//! use bpfpack_metrics::exposition::Exposition;
 //! use bpfpack_metrics::{Family, Kind, Number, Series, Value};
 //!
 //! let exits = Family {
@@ -13,15 +14,23 @@
 //!     labels: vec!["comm".into()],
 //!     series: vec![Series { labels: vec!["sh".into()], value: Value::Number(Number::Unsigned(3)) }],
 //! };
-//! assert_eq!(exits.series.len(), 1);
+//! let mut out = Vec::new();
+//! Exposition::Text.write([&exits], &mut out);
+//! assert!(out.ends_with(b"exits_total{comm=\"sh\"} 3\n"));
 //! ```
 #![forbid(unsafe_code)]
 
 mod collector;
 mod containers;
 mod define;
+pub mod exposition;
 mod family;
+#[cfg(test)]
+mod fixtures;
 mod name;
+pub mod otlp;
+mod powers;
+mod wire;
 
 pub use collector::{Collector, OTHER, Options};
 pub use define::{UnknownMember, has_only_counters};

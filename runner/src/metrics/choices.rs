@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bpfpack_metrics::UnknownMember;
 use bpfpack_schemas::Meta;
-use bpfpack_schemas::meta::MetricMeta as Choice;
+use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::Spec;
 
 use crate::args::{MetricArg, MetricDo, MetricsPlan};
@@ -20,7 +20,7 @@ pub(super) fn of(
     plan: &MetricsPlan,
     meta: &Meta,
     spec: &Spec,
-) -> Result<BTreeMap<String, Choice>, Failure> {
+) -> Result<BTreeMap<String, MetricMeta>, Failure> {
     let names: Vec<&str> = spec.sources.iter().map(bpfpack_spec::Source::name).collect();
     let mut choices = BTreeMap::new();
     for name in &names {
@@ -39,12 +39,12 @@ pub(super) fn of(
             Failure::usage(text).hint(hint)
         })
     };
-    let mut add = |source: &str, choice: Choice| {
+    let mut add = |source: &str, choice: MetricMeta| {
         let before = choices.remove(source).unwrap_or_default();
         choices.insert(source.to_owned(), before.overridden_by(choice));
     };
     for arg in &plan.labels {
-        let choice = Choice { labels: Some(arg.members.clone()), ..Choice::default() };
+        let choice = MetricMeta { labels: Some(arg.members.clone()), ..MetricMeta::default() };
         match &arg.source {
             Some(source) => {
                 known("--labels", source)?;
@@ -58,13 +58,15 @@ pub(super) fn of(
         let member = member.clone();
         let one = || member.iter().cloned().collect();
         let choice = match action {
-            MetricDo::Name(name) => Choice { name: Some(name.clone()), ..Choice::default() },
+            MetricDo::Name(name) => {
+                MetricMeta { name: Some(name.clone()), ..MetricMeta::default() }
+            }
             MetricDo::Off => {
                 let off = member.clone().unwrap_or_else(|| "*".to_owned());
-                Choice { off: vec![off], ..Choice::default() }
+                MetricMeta { off: vec![off], ..MetricMeta::default() }
             }
-            MetricDo::Gauge => Choice { gauges: one(), ..Choice::default() },
-            MetricDo::Counter => Choice { counters: one(), ..Choice::default() },
+            MetricDo::Gauge => MetricMeta { gauges: one(), ..MetricMeta::default() },
+            MetricDo::Counter => MetricMeta { counters: one(), ..MetricMeta::default() },
         };
         add(source, choice);
     }
@@ -72,7 +74,7 @@ pub(super) fn of(
 }
 
 /// The choice in the annotations of a map or variable.
-fn annotated(meta: &Meta, name: &str) -> Option<Choice> {
+fn annotated(meta: &Meta, name: &str) -> Option<MetricMeta> {
     let of_map = meta.bpf_skel.maps.iter().find(|map| map.name == name || map.ident == name);
     let of_variable = || {
         let sections = &meta.bpf_skel.data_sections;

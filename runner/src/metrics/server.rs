@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bpfpack_listen::{
     Activation, Address, Config, Listener, LocalAddress, Request, Response, Server, WebConfig,
 };
-use bpfpack_metrics::Exposition;
+use bpfpack_metrics::exposition::Exposition;
 
 use super::own::scrape_duration;
 use super::scrapes::{Asker, NoAnswer};

@@ -354,7 +354,15 @@ impl Schedule {
         *was_reported |= left_out.is_some();
         let Collected { entries, left_out: hidden, has_more, elements, .. } = taken;
         let (time, is_partial) = (Time::now(), has_more);
-        to.send(Event::Reading(Pass { view, time, entries, hidden, is_partial, elements, left_out }))
+        to.send(Event::Reading(Pass {
+            view,
+            time,
+            entries,
+            hidden,
+            is_partial,
+            elements,
+            left_out,
+        }))
     }
 }
 

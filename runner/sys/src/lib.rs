@@ -262,7 +262,6 @@ pub fn set_libbpf_print(most: u32, take: fn(String)) {
     unsafe { libbpf_sys::libbpf_set_print(print) };
 }
 
-
 /// Makes an own descriptor of one that this process has inherited, as systemd passes sockets. Programs
 /// that ecli starts do not inherit it.
 ///

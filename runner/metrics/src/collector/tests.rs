@@ -15,7 +15,7 @@ fn int(size: usize) -> Layout {
     Layout::Int { size, signed: false }
 }
 
-fn collector(sources: &[Source], choices: &[(&str, Choice)], most_series: usize) -> Collector {
+fn collector(sources: &[Source], choices: &[(&str, MetricMeta)], most_series: usize) -> Collector {
     let choices = choices.iter().map(|(name, choice)| ((*name).to_owned(), choice.clone()));
     let options = Options { prefix: "tool".into(), choices: choices.collect(), most_series };
     Collector::new(sources, &options, Labels::new(bpfpack_render::utc, None)).unwrap()
@@ -132,11 +132,11 @@ fn series_that_differ_in_other_members_are_added_up() {
         name: "io_by_disk".into(),
         ..View::clone(&totals())
     });
-    let chosen = |labels: &[&str]| Choice {
+    let chosen = |labels: &[&str]| MetricMeta {
         labels: Some(labels.iter().map(|label| (*label).to_owned()).collect()),
-        ..Choice::default()
+        ..MetricMeta::default()
     };
-    let run = |choice: Choice| {
+    let run = |choice: MetricMeta| {
         let source = Source::View(Arc::clone(&view));
         let mut collector = collector(&[source], &[("io_by_disk", choice)], 9);
         let value = |bytes: u64, us: u64, comm: &[u8; 4]| {
@@ -149,7 +149,7 @@ fn series_that_differ_in_other_members_are_added_up() {
         shown(&collector)
     };
     assert_eq!(
-        run(Choice::default()),
+        run(MetricMeta::default()),
         [
             "Counter tool_io_by_disk_bytes{dev=1,op=1,comm=dd,pid=7} 1",
             "Counter tool_io_by_disk_bytes{dev=1,op=2,comm=dd,pid=7} 4",
@@ -164,9 +164,9 @@ fn series_that_differ_in_other_members_are_added_up() {
             "Gauge tool_io_by_disk_longest_seconds{disk=1} 2.5"
         ]
     );
-    let quiet = Choice { off: vec!["longest_us".into()], ..chosen(&[]) };
+    let quiet = MetricMeta { off: vec!["longest_us".into()], ..chosen(&[]) };
     assert_eq!(run(quiet), ["Counter tool_io_by_disk_bytes{} 5"]);
-    let named = Choice {
+    let named = MetricMeta {
         name: Some("disk_io".into()),
         off: vec!["longest_us".into()],
         ..chosen(&["comm"])
@@ -270,10 +270,10 @@ fn records_are_counted_and_their_quantities_are_added_up() {
     send(&mut plain, &stream, &records);
     send(&mut plain, &stream, &records[..1]);
     assert_eq!(shown(&plain), ["Counter tool_events{} 4", "Counter tool_took_seconds{} 3.001"]);
-    let choice = Choice {
+    let choice = MetricMeta {
         labels: Some(vec!["comm".into()]),
         off: vec!["took_ms".into()],
-        ..Choice::default()
+        ..MetricMeta::default()
     };
     let mut by_comm = collector(&[source], &[("rb", choice)], 9);
     send(&mut by_comm, &stream, &records);
