@@ -3,9 +3,10 @@
 //! program deletes an element of a map and creates it again, the new count is added to the old one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use bpfpack_decode::Member;
 use bpfpack_decode::field::float;
+use bpfpack_decode::{Field, Member};
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
 use bpfpack_schemas::meta::MetricMeta;
@@ -87,6 +88,8 @@ struct OfType {
 #[derive(Debug, Default)]
 struct Known {
     series: usize,
+    /// The bytes of the labels in its value. A process may change its name.
+    names: Box<[u8]>,
     /// The counters at the last reading, if readings are totals.
     last: Vec<u64>,
     gauges: Vec<f64>,
@@ -290,25 +293,29 @@ impl OfType {
         if self.defined.metrics.is_empty() {
             return;
         }
-        let mut key = std::mem::take(&mut self.scratch);
-        key.clear();
-        key.extend_from_slice(entry.key());
+        let mut names = std::mem::take(&mut self.scratch);
+        names.clear();
         for label in self.defined.labels.iter().filter(|label| label.is_in_value) {
-            push_bytes(&label.member, entry.value(), &mut key);
+            push_bytes(&label.member, entry.value(), &mut names);
         }
-        if !self.keys.contains_key(&*key) {
+        let known = self.keys.get(entry.key());
+        let is_same = known.is_some_and(|known| *known.names == *names);
+        if !is_same {
+            let is_new = known.is_none();
             let labels = self.labels(entry.key(), entry.value(), text);
             let (series, is_merged) = self.series_of(labels, most);
-            if view.differences {
+            if view.differences && is_new {
                 self.forget();
             }
             self.merged += u64::from(is_merged);
-            self.keys.insert((*key).into(), Known { series, ..Known::default() });
+            let known = self.keys.entry(entry.key().into()).or_default();
+            // What was counted before stays where it was counted.
+            (known.series, known.names) = (series, (*names).into());
         }
         let mut now = std::mem::take(&mut self.now);
         now.clear();
         let value = entry.value();
-        if let Some(known) = self.keys.get_mut(&*key) {
+        if let Some(known) = self.keys.get_mut(entry.key()) {
             self.seen += usize::from(known.reading != self.reading);
             known.reading = self.reading;
             known.gauges.clear();
@@ -324,8 +331,11 @@ impl OfType {
                         let end = now.len() + slots.len;
                         now.extend(slots.counts(value));
                         now.resize(end, 0);
-                        let sum = average.map(|average| average.sum.unsigned(value) as u64);
-                        now.push(sum.unwrap_or(0));
+                        let field = |field: Option<Field>| {
+                            field.map_or(0, |field| field.unsigned(value) as u64)
+                        };
+                        now.push(field(average.map(|average| average.sum)));
+                        now.push(field(average.and_then(|average| average.count)));
                     }
                 }
             }
@@ -340,7 +350,7 @@ impl OfType {
                 std::mem::swap(&mut known.last, &mut now);
             }
         }
-        (self.scratch, self.now) = (key, now);
+        (self.scratch, self.now) = (names, now);
     }
 
     fn families(&self) -> Vec<Family> {
@@ -390,7 +400,8 @@ impl OfType {
 /// The number of counts of a metric in a series. A gauge has an unused one.
 fn width(metric: &Metric) -> usize {
     match &metric.from {
-        From::Slots { slots, .. } => slots.len + 1,
+        // Behind the slots, the sum and the number of values.
+        From::Slots { slots, .. } => slots.len + 2,
         _ => 1,
     }
 }
@@ -399,11 +410,12 @@ fn width(metric: &Metric) -> usize {
 fn value(metric: &Metric, totals: &[u64]) -> Value {
     match &metric.from {
         From::Slots { bounds, average, .. } => {
-            let (sum, counts) = totals.split_last().unwrap_or((&0, &[]));
-            Value::Histogram(Histogram {
-                bounds: bounds.clone(),
-                counts: counts.to_vec(),
-                sum: average.map(|_| metric.scale.apply(*sum as f64)),
+            let (counts, [sum, count]) = totals.split_last_chunk().unwrap_or((&[], &[0, 0]));
+            let sum = average.map(|_| metric.scale.apply(*sum as f64));
+            // Some tools count and add up, and use slots only if an argument asks for them.
+            Value::Histogram(match *count > 0 && counts.iter().all(|count| *count == 0) {
+                true => Histogram { bounds: Arc::default(), counts: vec![*count], sum },
+                false => Histogram { bounds: bounds.clone(), counts: counts.to_vec(), sum },
             })
         }
         _ => Value::Number(match totals.first().copied().unwrap_or(0) {

@@ -104,10 +104,15 @@ fn of_view(view: &View, prefix: &str, choice: &MetricMeta) -> Result<DefinedType
     for member in keys.into_iter().filter(|member| !is_stack(member)) {
         possible.push(Label { name: name(&member.name), member, is_in_value: false, part: None });
     }
-    let values = match &view.shape {
-        Shape::Histogram { .. } => Vec::new(),
-        _ => leaves(&view.value, "value"),
-    };
+    let mut values = leaves(&view.value, "value");
+    if let Shape::Histogram { slots, .. } = &view.shape {
+        let average = view.average;
+        let of_average = |offset| {
+            let fields = average.map(|average| [Some(average.sum), average.count]);
+            fields.into_iter().flatten().flatten().any(|field| field.offset == offset)
+        };
+        values.retain(|member| member.offset != slots.offset && !of_average(member.offset));
+    }
     let (named, numbers): (Vec<Member>, Vec<Member>) = values.into_iter().partition(names);
     for member in named {
         possible.push(Label { name: name(&member.name), member, is_in_value: true, part: None });
@@ -117,34 +122,31 @@ fn of_view(view: &View, prefix: &str, choice: &MetricMeta) -> Result<DefinedType
         .name
         .clone()
         .unwrap_or_else(|| join(&[Some(&name(prefix)), of_source(&view.name).as_deref()]));
-    let metrics = match &view.shape {
-        Shape::Histogram { slots, edges, unit } if !choice.is_off("*") => {
-            let scale = Scale::of_text(unit);
-            let bounds = Arc::new(bounds(*slots, *edges, scale));
-            vec![Metric {
-                name: join(&[Some(&base), scale.unit.map(crate::Unit::name)]),
-                help: help(choice, &format!("The histogram `{}` of `{prefix}`.", view.name)),
-                kind: Kind::Histogram,
-                scale,
-                from: From::Slots { slots: *slots, bounds, average: view.average },
-            }]
+    let mut metrics = Vec::new();
+    if let Shape::Histogram { slots, edges, unit } = &view.shape
+        && !choice.is_off("*")
+    {
+        let scale = Scale::of_text(unit);
+        let bounds = Arc::new(bounds(*slots, *edges, scale));
+        metrics.push(Metric {
+            name: join(&[Some(&base), scale.unit.map(crate::Unit::name)]),
+            help: help(choice, &format!("The histogram `{}` of `{prefix}`.", view.name)),
+            kind: Kind::Histogram,
+            scale,
+            from: From::Slots { slots: *slots, bounds, average: view.average },
+        });
+    }
+    for member in numbers {
+        if !is_number(&member) || choice.is_off(&member.name) {
+            continue;
         }
-        Shape::Histogram { .. } => Vec::new(),
-        _ => {
-            let wanted = numbers
-                .into_iter()
-                .filter(|member| is_number(member) && !choice.is_off(&member.name));
-            let metric = |member: Member| {
-                let what = format!("`{}` of the map `{}` of `{prefix}`.", member.name, view.name);
-                let is_counter = view.counters.iter().any(|field| field.offset == member.offset)
-                    && !matches!(member.layout, Layout::Int { signed: true, .. });
-                let is_counter = is_counter && !choice.gauges.contains(&member.name)
-                    || choice.counters.contains(&member.name);
-                number(member, &base, is_counter, help(choice, &what))
-            };
-            wanted.map(metric).collect()
-        }
-    };
+        let what = format!("`{}` of the map `{}` of `{prefix}`.", member.name, view.name);
+        let is_counter = view.counters.iter().any(|field| field.offset == member.offset)
+            && !matches!(member.layout, Layout::Int { signed: true, .. });
+        let is_counter = is_counter && !choice.gauges.contains(&member.name)
+            || choice.counters.contains(&member.name);
+        metrics.push(number(member, &base, is_counter, help(choice, &what)));
+    }
     Ok(DefinedType { labels, metrics })
 }
 

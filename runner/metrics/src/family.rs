@@ -105,8 +105,8 @@ impl Histogram {
     }
 }
 
-/// The bounds of the buckets of a histogram.
-#[derive(Debug, Clone, PartialEq)]
+/// The bounds of the buckets of a histogram. By default, there is only the bucket without a bound.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bounds {
     /// The largest value of each bucket but the last, in the metric's unit, in ascending order.
     pub upper: Vec<f64>,

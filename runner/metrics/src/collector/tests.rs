@@ -245,6 +245,41 @@ fn histograms_have_base_units_and_exact_bounds() {
 }
 
 #[test]
+fn a_key_may_change_its_name_and_what_counts_without_slots_has_one_bucket() {
+    let value = Struct {
+        size: 32,
+        members: vec![
+            Member::new("sum", 0, int(8)),
+            Member::new("slots", 8, Layout::Array { element: Box::new(int(4)), stride: 4, len: 2 }),
+            Member::new("cnt", 16, int(8)),
+            Member::new("comm", 24, Layout::Text { size: 8 }),
+        ],
+    };
+    let field = |offset| Field { offset, size: 8 };
+    let slots = Slots { offset: 8, size: 4, len: 2 };
+    let view = Arc::new(View {
+        value: Layout::Struct(value),
+        shape: Shape::Histogram { slots, edges: Edges::Log2, unit: "secs".into() },
+        average: Some(Average { sum: field(0), count: Some(field(16)) }),
+        ..View::clone(&totals())
+    });
+    let mut collector = collector(&[Source::View(Arc::clone(&view))], &[], 9);
+    let value = |sum: u64, slots: [u32; 2], count: u64, comm: &[u8; 8]| {
+        let slots = slots.map(u32::to_le_bytes).concat();
+        [&eight(sum)[..], &slots, &eight(count), comm].concat()
+    };
+    read(&mut collector, &view, &[(&[1], &value(9, [0, 0], 3, b"a\0\0\0\0\0\0\0"))]);
+    let one = "Histogram tool_seconds{key=1,comm=a} [3] Some(9.0)";
+    assert_eq!(shown(&collector), [one]);
+    read(&mut collector, &view, &[(&[1], &value(11, [0, 1], 4, b"b\0\0\0\0\0\0\0"))]);
+    assert_eq!(
+        shown(&collector),
+        [one, "Histogram tool_seconds{key=1,comm=b} [0, 1] Some(2.0)"],
+        "only what was added since counts for the new name"
+    );
+}
+
+#[test]
 fn records_are_counted_and_their_quantities_are_added_up() {
     let record = Struct {
         size: 16,
