@@ -117,6 +117,7 @@ pub(crate) fn run(
         pace: Pace::new(start),
         losses: Losses::new(counters, plan.strict),
         metrics,
+        reads_for_scrapes: plan.outputs.is_empty(),
         ending: Ending::new(hurry),
         talk,
     };
@@ -172,6 +173,9 @@ struct Run<'r> {
     losses: Losses,
     /// The metrics, if any are served.
     metrics: Option<Metrics>,
+    /// Whether a scrape reads maps. If other outputs show the readings, too, a scrape has those of
+    /// the last interval.
+    reads_for_scrapes: bool,
     ending: Ending,
     talk: &'r Talk,
 }
@@ -243,10 +247,11 @@ impl Run<'_> {
         }
     }
 
-    /// Reads all maps for the scrapes that ask for metrics. If there are none, it answers at once.
+    /// Reads all maps for the scrapes that ask for metrics. If nothing is read for them, it answers
+    /// at once.
     fn begin_scrape(&mut self) -> Result<(), Failure> {
         let Some(number) = self.metrics.as_ref().and_then(Metrics::take) else { return Ok(()) };
-        match &self.readings {
+        match self.readings.as_ref().filter(|_| self.reads_for_scrapes) {
             Some(readings) => readings.now(number),
             None => self.answer_scrape(number)?,
         }
@@ -255,10 +260,11 @@ impl Run<'_> {
 
     /// Answers the scrapes up to a number, for which all maps have been read.
     fn answer_scrape(&mut self, number: u64) -> Result<(), Failure> {
-        if number > 0 && self.metrics.is_some() {
+        // Number 0 is a request by SIGUSR1.
+        if number > 0 {
             self.drain()?;
         }
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| number > 0) {
             metrics.answer(number, &self.buffers, &self.losses);
         }
         Ok(())

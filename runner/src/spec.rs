@@ -34,6 +34,7 @@ pub(crate) fn build(
         differences: plan.clear || plan.arrangement.rate || plan.has_heat_map(),
         per_cpu: plan.per_cpu,
         map_entries: plan.map_entries.clone(),
+        all_tables: plan.metrics.is_some() && plan.outputs.is_empty(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
     };
     // The kernel's BTF takes 5 MB or more, so it is read only if a key needs it.

@@ -11,6 +11,7 @@ pub mod http;
 pub mod load;
 pub mod modules;
 pub mod registry;
+pub mod scrape;
 pub mod stream;
 pub mod sys;
 pub mod targets;

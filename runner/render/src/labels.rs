@@ -67,7 +67,7 @@ mod tests {
         let text = Member::new("comm", 0, Layout::Text { size: 4 });
         assert_eq!(label(&text, b"a b\0"), "a b");
         assert_eq!(label(&text, b"a\"\\b"), "a\"\\b");
-        assert_eq!(label(&text, b"a\n\0\0"), "a\\n");
+        assert_eq!(label(&text, b"a\n\0\0"), "a\\x0a");
         assert_eq!(label(&text, b""), "");
         let names = vec![(2, "TWO".to_owned())];
         let number = Member::new("kind", 0, Layout::Enum { size: 4, signed: false, names });

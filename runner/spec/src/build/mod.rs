@@ -79,6 +79,8 @@ pub struct Options {
     pub per_cpu: bool,
     /// Sizes of maps: name, number of entries.
     pub map_entries: Vec<(String, u32)>,
+    /// Whether tables are shown beside records, which they would interrupt in a text.
+    pub all_tables: bool,
     /// Whether an output cannot distinguish sources.
     pub single_source: bool,
 }
@@ -120,7 +122,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Built, SpecError> {
     builder.check_only()?;
     let mut streams = builder.streams();
     fields::select(&mut streams, &options.fields);
-    builder.has_streams = !streams.is_empty();
+    builder.has_streams = !streams.is_empty() && !options.all_tables;
     builder.sources.extend(streams.into_iter().map(|stream| Source::Stream(Arc::new(stream))));
     builder.views_of_maps();
     let has_more = !builder.sources.is_empty();

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+//! `ecli run --listen`: what is scraped is what the maps have.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bpfpack_tests::registry::{PASSWORD, USER, has_programs};
+use bpfpack_tests::scrape::Target;
+use bpfpack_tests::wait::outcome;
+use bpfpack_tests::{
+    Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch, sys,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FIXTURE: &str = "tests/fixtures/metrics.bpf.c";
+
+struct Setup {
+    dir: TempDir,
+    target: Target,
+    package: String,
+}
+
+impl Setup {
+    fn new(flags: &[&str]) -> Setup {
+        let dir = scratch();
+        let package = pack_with(FIXTURE, &dir, flags);
+        Setup { target: Target::unix(dir.path()), dir, package }
+    }
+
+    fn start(&self, options: &[&str]) -> Running {
+        let running = self.start_unserved(options);
+        self.until_served();
+        running
+    }
+
+    fn start_unserved(&self, options: &[&str]) -> Running {
+        let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
+        let listen = self.target.argument();
+        let own = [&self.package, "--target_pid", &pid, "--carrier", &carrier];
+        Running::ecli(&[&["run", "--listen", &listen], options, &own].concat())
+    }
+
+    fn until_served(&self) {
+        let path = self.dir.path().join("metrics.sock");
+        eventually("the socket exists", || path.exists());
+        // It is served a moment after it exists.
+        assert_eq!(self.target.get("/-/healthy", "").status, 200);
+    }
+}
+
+/// Calls with a kind and a duration in microseconds.
+fn calls(of: &[(i32, i32, usize)]) {
+    for (kind, us, times) in of {
+        (0..*times).for_each(|_| sys::carry(us << 2 | kind));
+    }
+}
+
+/// The samples that begin with a text, without it.
+fn of(samples: &BTreeMap<String, f64>, begin: &str) -> Vec<(String, f64)> {
+    let found =
+        samples.iter().filter_map(|(name, value)| Some((name.strip_prefix(begin)?, *value)));
+    found.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[test]
+fn a_scrape_has_what_the_maps_have() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let running = setup.start(&[]);
+    calls(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1), (2, 100, 7)]);
+    let samples = setup.target.samples();
+    let buckets = |kind: &str| -> Vec<f64> {
+        let bound =
+            |micros: f64| format!("metrics_seconds_bucket{{key=\"{kind}\",le=\"{micros}\"}}");
+        let value =
+            |name: String| *samples.get(&name).unwrap_or_else(|| panic!("{name}: {samples:?}"));
+        let mut found: Vec<f64> = (1..12).map(|log| value(bound_text(&bound, log))).collect();
+        found.push(value(format!("metrics_seconds_bucket{{key=\"{kind}\",le=\"+Inf\"}}")));
+        found
+    };
+    // Up to 1 us, up to 3 us, up to 7 us, …: the last slot has no bound.
+    assert_eq!(buckets("1"), [2., 2., 5., 5., 5., 5., 5., 5., 5., 5., 5., 6.]);
+    assert_eq!(buckets("2"), [0., 0., 0., 0., 0., 0., 7., 7., 7., 7., 7., 7.]);
+    assert_eq!(samples["metrics_seconds_count{key=\"1\"}"], 6.0);
+    assert_eq!(samples["metrics_seconds_sum{key=\"1\"}"], 0.009_015);
+    // As the annotation wants it.
+    let totals =
+        [("_longest_seconds{kind=\"1\"}", 0.009), ("_longest_seconds{kind=\"2\"}", 0.0001)];
+    let totals = totals.map(|(name, value)| (name.to_owned(), value));
+    let calls_of = [("_calls_total{kind=\"1\"}", 6.0), ("_calls_total{kind=\"2\"}", 7.0)];
+    let calls_of = calls_of.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(of(&samples, "calls_by_kind"), [calls_of, totals].concat());
+    assert_eq!(samples["bpfpack_map_elements{map=\"totals\"}"], 2.0);
+    assert_eq!(samples["bpfpack_map_max_elements{map=\"totals\"}"], 64.0);
+    // A later scrape has more, and nothing twice.
+    calls(&[(1, 0, 1)]);
+    assert_eq!(setup.target.samples()["metrics_seconds_count{key=\"1\"}"], 7.0);
+    let outcome = running.interrupt().succeeded();
+    assert_eq!(outcome.stdout, "", "nothing else is shown");
+    assert!(!names(setup.dir.path()).contains(&"metrics.sock".to_owned()), "the socket is removed");
+}
+
+/// The name of a bucket up to 2^`log` microseconds.
+fn bound_text(name: &impl Fn(f64) -> String, log: u32) -> String {
+    let seconds = f64::from(1u32 << log) / 1e6;
+    // Prometheus has exponents of two digits.
+    let text = name(seconds);
+    match seconds < 1e-4 {
+        false => text,
+        true => {
+            let digits = format!("{seconds:e}");
+            let (digits, exponent) = digits.split_once("e-").unwrap();
+            text.replace(&format!("le=\"{seconds}\""), &format!("le=\"{digits}e-{exponent:0>2}\""))
+        }
+    }
+}
+
+#[test]
+fn outputs_and_metrics_agree() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let file = setup.dir.path().join("out.json");
+    let output = format!("json:{}", file.display());
+    let running = setup.start(&["-i", "100ms", "-o", &output, "--only", "hists"]);
+    calls(&[(3, 7, 4), (3, 70, 2)]);
+    let counted = || setup.target.samples().get("metrics_seconds_count{key=\"3\"}").copied();
+    eventually("a reading has been made", || counted() == Some(6.0));
+    let _ = running.interrupt().succeeded();
+    let last = json_lines(&fs::read_to_string(file).unwrap()).pop().unwrap();
+    assert_eq!(
+        (&last["key"], &last["value"]["total"]),
+        (&Value::from(3), &Value::from(6)),
+        "{last}"
+    );
+}
+
+#[test]
+fn records_are_counted_beside_tables_with_the_labels_that_are_chosen() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&["-a", "-DRECORDS"]);
+    let run = |options: &[&str]| {
+        let running = setup.start(options);
+        calls(&[(0, 1000, 3), (1, 500, 2)]);
+        let samples = setup.target.samples();
+        let _ = running.interrupt().succeeded();
+        samples
+    };
+    let samples = run(&[]);
+    assert_eq!(samples["metrics_events_total{kind=\"0\"}"], 3.0);
+    assert_eq!(samples["metrics_took_seconds_total{kind=\"0\"}"], 0.003);
+    assert_eq!(samples["metrics_took_seconds_total{kind=\"1\"}"], 0.001);
+    assert_eq!(samples["calls_by_kind_calls_total{kind=\"0\"}"], 3.0);
+    assert_eq!(samples["bpfpack_records_total{source=\"events\"}"], 5.0);
+    assert_eq!(samples["bpfpack_lost_records_total{source=\"events\"}"], 0.0);
+    let chosen = ["--labels", "events:comm=command,kind", "--metric", "totals=off"];
+    let samples =
+        run(&[&chosen[..], &["--metric", "events=slow", "--filter", "kind == 1"]].concat());
+    let found = of(&samples, "slow_total{command=");
+    assert!(matches!(&found[..], [(name, 2.0)] if name.ends_with(",kind=\"1\"}")), "{samples:?}");
+    assert_eq!(of(&samples, "calls_by_kind"), []);
+}
+
+#[test]
+fn series_are_limited_and_programs_are_measured() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let running = setup.start(&["--max-series", "2", "--run-times"]);
+    calls(&[(0, 1, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]);
+    let samples = setup.target.samples();
+    let _ = running.interrupt().succeeded();
+    let series = of(&samples, "calls_by_kind_calls_total");
+    assert_eq!(series.len(), 2);
+    assert_eq!(series.iter().map(|(_, value)| value).sum::<f64>(), 10.0, "nothing is left out");
+    assert!(series.iter().any(|(name, _)| name == "{kind=\"_other_\"}"), "{series:?}");
+    assert_eq!(samples["bpfpack_merged_keys_total{source=\"totals\"}"], 3.0);
+    assert!(samples["bpfpack_program_runs_total{program=\"on_number\"}"] >= 10.0);
+    assert!(samples["bpfpack_program_run_seconds_total{program=\"on_number\"}"] > 0.0);
+}
+
+#[test]
+fn the_server_answers_in_the_format_that_is_asked_for() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let running = setup.start(&[]);
+    calls(&[(1, 8, 2)]);
+    let get = |accept: &str| setup.target.get("/metrics", &format!("Accept: {accept}\r\n"));
+    let open = get("application/openmetrics-text;version=1.0.0");
+    assert!(open.head.contains("application/openmetrics-text; version=1.0.0"), "{}", open.head);
+    assert!(
+        open.text().ends_with("# EOF\n") && open.text().contains("# UNIT metrics_seconds seconds")
+    );
+    let binary = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    assert!(get(binary).head.contains("io.prometheus.client.MetricFamily"));
+    assert!(setup.target.get("/", "").text().contains("<a href=\"/metrics\">"));
+    assert_eq!(setup.target.get("/other", "").status, 404);
+    let _ = running.interrupt().succeeded();
+}
+
+#[test]
+fn users_need_their_password() {
+    if !is_root() || !has_programs() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let mut htpasswd = Command::new("htpasswd");
+    let line = outcome(htpasswd.args(["-nbBC4", USER, PASSWORD])).succeeded().stdout;
+    let hash = line.trim().split_once(':').unwrap().1.to_owned();
+    let web = setup.dir.path().join("web.yml");
+    fs::write(&web, format!("basic_auth_users:\n  {USER}: {hash}\n")).unwrap();
+    let running = setup.start_unserved(&["--web-config", web.to_str().unwrap()]);
+    let socket = setup.dir.path().join("metrics.sock");
+    eventually("the socket exists", || socket.exists());
+    let status = |user: &str, password: &str| {
+        let both = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        setup.target.get("/metrics", &format!("Authorization: Basic {both}\r\n")).status
+    };
+    assert_eq!(setup.target.get("/metrics", "").status, 401);
+    assert_eq!((status(USER, "wrong"), status("other", PASSWORD)), (401, 401));
+    assert_eq!((status(USER, PASSWORD), status(USER, PASSWORD)), (200, 200));
+    let _ = running.interrupt().succeeded();
+}
+
+#[test]
+fn what_cannot_be_served_is_an_error_before_anything_is_loaded() {
+    let dir = scratch();
+    let package = pack("tests/fixtures/execs.bpf.c", &dir);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = |options: &[&str]| ecli(&[&["run"], options, &[&package]].concat());
+    run(&["--listen", &address]).failed(7, &["the address is in use"]);
+    run(&["--listen", "here"]).failed(2, &["`here` is not an address", "hint: for example"]);
+    run(&["--listen", "203.0.113.1:9435"]).failed(7, &["not an address of this machine"]);
+    run(&["--listen", "fd://"]).failed(7, &["systemd"]);
+    run(&["--labels", "comm"]).failed(2, &["--listen"]);
+    run(&["--listen", ":0", "--top", "3"]).failed(2, &["--top cannot be used with --listen"]);
+    fs::write(dir.path().join("web.yml"), "tls_server_config: {nonsense: 1}\n").unwrap();
+    let web = dir.path().join("web.yml");
+    run(&["--listen", "127.0.0.1:0", "--web-config", web.to_str().unwrap()])
+        .failed(2, &["web.yml", "nonsense"]);
+}
+
+#[test]
+fn choices_name_what_exists() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(&[]);
+    let listen = setup.target.argument();
+    let run = |options: &[&str]| {
+        ecli(&[&["run", "--listen", &listen], options, &[&setup.package]].concat())
+    };
+    run(&["--labels", "hists:comm"]).failed(2, &["no member `comm`", "these can: key"]);
+    run(&["--metric", "nothing=off"]).failed(2, &["named `nothing`", "it shows hists, totals"]);
+    assert!(!names(setup.dir.path()).contains(&"metrics.sock".to_owned()));
+}
