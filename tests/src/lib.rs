@@ -10,6 +10,7 @@ pub mod held;
 pub mod http;
 pub mod load;
 pub mod modules;
+pub mod python;
 pub mod registry;
 pub mod stream;
 pub mod sys;

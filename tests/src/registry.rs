@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Registries for tests: Debian's `docker-registry`, with its own configuration and storage, on a
-//! port of this machine. Also `ecli` and `skopeo` with an environment of their own.
+//! port of this machine. Also `ecli`, `skopeo` and `oras` with an environment of their own.
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -265,6 +265,18 @@ pub fn skopeo(args: &[&str]) -> Outcome {
     outcome(command.arg("--insecure-policy").args(args).stdin(Stdio::null()))
 }
 
+/// Runs a script for the package `oras`, whose client without TLS is `client`, in a directory that is
+/// also the user's home. Its arguments are `args`.
+#[must_use]
+#[track_caller]
+pub fn oras(python: &Path, dir: &TempDir, script: &str, args: &[&str]) -> Outcome {
+    let begin = "import sys, oras.client\n\
+        args, client = sys.argv[1:], oras.client.OrasClient(insecure=True)\n";
+    let mut command = Command::new(python);
+    clean(&mut command);
+    command.arg("-c").arg(format!("{begin}{script}")).args(args);
+    outcome(command.current_dir(dir.path()).env("HOME", dir.path()).stdin(Stdio::null()))
+}
 
 /// The command for `ecli` in a directory that is also the user's home.
 #[must_use]
