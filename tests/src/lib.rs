@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod beside;
+pub mod cpio;
 pub mod documents;
 pub mod held;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod registry;
 pub mod stream;
 pub mod sys;
 pub mod targets;
+pub mod vm;
 pub mod wait;
 pub mod wasm;
 
