@@ -3,41 +3,106 @@
 # Installs what is missing to build and to test, on Debian and Ubuntu. Quick where nothing is.
 #
 #   tests/setup.sh [build] [test]
+#
+# Part `test` also makes target/python with the packages of tests/python.txt, and gets a kernel for
+# virtual machines into the user's cache; it installs neither on the machine.
 set -eu
 build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
 # g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
-# apache2-utils: packages in registries. The rest: Wasm modules in C and Rust (examples/wasm.sh).
+# apache2-utils: packages in registries. zstd: compressed packages. python3-venv: tests/python.txt.
+# qemu-system-x86: other kernels. The rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
-libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign"
-wanted=
+libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign zstd python3-venv \
+qemu-system-x86"
+here=$(dirname "$0")
+
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+# Installs those of the given Debian packages that are missing.
+packages() {
+  missing=
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "missing packages; as root: apt-get install$missing"
+  echo "installing:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  # shellcheck disable=SC2086 # a list of words
+  apt-get -qq install -y --no-install-recommends $missing >/dev/null
+}
+
+# Makes target/python with the packages of tests/python.txt, unless it has just these.
+python() {
+  wanted=$here/python.txt
+  venv=$here/../target/python
+  ! cmp -s "$wanted" "$venv/made-from" || return 0
+  # Debian's Python, for which python3-venv is. Another one may come first in PATH.
+  python=/usr/bin/python3
+  [ -x "$python" ] || python=python3
+  echo "making target/python from tests/python.txt"
+  mkdir -p "$here/../target"
+  "$python" -m venv --clear "$venv" &&
+    "$venv/bin/python" -m pip -q --disable-pip-version-check install -r "$wanted" ||
+    fail "the packages of tests/python.txt cannot be had; is there a network, and PyPI?"
+  cp "$wanted" "$venv/made-from"
+}
+
+# Gets the kernel of Debian's images for clouds, unless there is one: it is small, and has the
+# drivers of virtual machines. It is unpacked to CACHE/kernels/SERIES, and never installed.
+kernel() {
+  # Ubuntu has no such package: there, tests in virtual machines are skipped.
+  [ "$(dpkg --print-architecture)" = amd64 ] && grep -q '^ID=debian' /etc/os-release || return 0
+  kernels=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bpfpack/kernels
+  ! ls "$kernels"/[0-9]*/boot/vmlinuz-* >/dev/null 2>&1 || return 0
+  # ecc and ecli use a cache only if nobody else can write to it.
+  umask 077
+  mkdir -p "$kernels"
+  # It gets its name when it is complete.
+  work=$(mktemp -d "$kernels/new-XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  # The lists of packages may be missing, or too old for what the servers have.
+  download || { [ "$(id -u)" = 0 ] && apt-get -qq update && download; } ||
+    fail "no kernel for virtual machines can be had (linux-image-cloud-amd64 of Debian)"
+  dpkg-deb -x "$work"/*.deb "$work/tree"
+  series=$(echo "$package" | sed 's/^linux-image-\([0-9]*\.[0-9]*\).*/\1/')
+  mv -T "$work/tree" "$kernels/$series"
+}
+
+# Downloads the kernel on which Debian's package for clouds depends now.
+download() {
+  package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    sed -n 's/.* \(linux-image-[0-9].*\)/\1/p')
+  [ -n "$package" ] || return 1
+  echo "getting $package for virtual machines"
+  (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package")
+}
+
+[ $# -gt 0 ] || set -- usage
 for part in "$@"; do
   case $part in
-    build) wanted="$wanted $build" ;;
-    test) wanted="$wanted $test" ;;
+    build | test) ;;
     *) echo "usage: tests/setup.sh [build] [test]" >&2; exit 2 ;;
   esac
 done
-command -v cargo >/dev/null || {
-  echo "error: Rust is not installed (cargo is not in the PATH); see https://rustup.rs" >&2
-  exit 1
-}
-command -v dpkg-query >/dev/null || {
-  echo "note: no Debian packages here; needed are the equivalents of:$wanted" >&2
-  exit 0
-}
-missing=
-for package in $wanted; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
-    missing="$missing $package"
+command -v cargo >/dev/null ||
+  fail "Rust is not installed (cargo is not in the PATH); see https://rustup.rs"
+for part in "$@"; do
+  eval "wanted=\$$part"
+  if ! command -v dpkg-query >/dev/null; then
+    echo "note: no Debian packages here; needed are the equivalents of: $wanted" >&2
+    continue
+  fi
+  # shellcheck disable=SC2086 # a list of words
+  packages $wanted
+  if [ "$part" = test ]; then
+    python
+    kernel
+  fi
 done
-[ -n "$missing" ] || exit 0
-[ "$(id -u)" = 0 ] || {
-  echo "error: missing packages; as root: apt-get install$missing" >&2
-  exit 1
-}
-echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-# shellcheck disable=SC2086 # a list of words
-apt-get -qq install -y --no-install-recommends $missing >/dev/null

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bpfpack_directories::{is_ours, make_private, open_file, private};
+use bpfpack_directories::{is_ours, make_private, open_file, private, user_cache};
 use bpfpack_schemas::printable;
 use rustix::fs::Access;
 use sha2::{Digest as _, Sha256};
@@ -119,13 +119,10 @@ impl Cache {
     }
 }
 
-/// `$XDG_CACHE_HOME/bpfpack` or `~/.cache/bpfpack`, if only this user can write there; created if
-/// it is missing. With `sudo -E`, HOME can belong to another user, and the cache with it.
+/// [`user_cache`], if only this user can write there; created if it is missing.
 fn user_directory() -> Result<PathBuf, String> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let base = base.ok_or("neither XDG_CACHE_HOME nor HOME names a directory")?;
-    let directory = make_private(&base.join("bpfpack")).map_err(|why| why.to_string())?;
+    let directory = user_cache().ok_or("neither XDG_CACHE_HOME nor HOME names a directory")?;
+    let directory = make_private(&directory).map_err(|why| why.to_string())?;
     match rustix::fs::access(&directory, Access::WRITE_OK) {
         Ok(()) => Ok(directory),
         Err(error) => Err(format!("`{}`: {}", shown(&directory), io::Error::from(error))),

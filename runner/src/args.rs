@@ -34,7 +34,7 @@ pub use plan::{
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
-use values::{PidArg, cache_in, expr, variable};
+use values::{PidArg, cache_in, expr, packages_in, variable};
 
 impl Run {
     /// What the options say of the package itself.
@@ -44,7 +44,7 @@ impl Run {
             pull: if self.offline { PullWhen::Never } else { self.pull },
             insecure: self.insecure,
             signature: self.signature.clone(),
-            cache: cache_in(&self.package_cache),
+            cache: packages_in(self.package_cache.as_deref()),
             policy: self.policy.clone(),
             yes: self.yes,
             quiet: self.quiet,

@@ -16,15 +16,16 @@ use crate::output;
 /// # Errors
 /// Returns an error if the directory is missing, or cannot be read or changed.
 pub(crate) fn perform(command: &CacheCommand) -> Result<(), Failure> {
-    let directory = &command.package_cache;
+    let empty = || output::print(b"The cache is empty.\n");
+    let Some(directory) = command.directory() else { return empty() };
     let unusable = |error: anyhow::Error| {
         let error = error.context(format!("cannot use the cache `{}`", directory.display()));
         Failure::new(exit_code::OTHER, error)
     };
     if !directory.exists() {
-        return output::print(b"The cache is empty.\n");
+        return empty();
     }
-    let cache = Cache::open(directory).map_err(|error| unusable(error.into()))?;
+    let cache = Cache::open(&directory).map_err(|error| unusable(error.into()))?;
     let text = match &command.action {
         CacheDo::List => list(&cache.list().context("cannot list it").map_err(unusable)?),
         CacheDo::Prune { older } => {

@@ -5,16 +5,19 @@
 
 pub mod attack;
 pub mod beside;
+pub mod cpio;
 pub mod documents;
 pub mod held;
 pub mod http;
 pub mod load;
 pub mod modules;
+pub mod python;
 pub mod registry;
 pub mod scrape;
 pub mod stream;
 pub mod sys;
 pub mod targets;
+pub mod vm;
 pub mod wait;
 pub mod wasm;
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 //! Registries for tests: Debian's `docker-registry`, with its own configuration and storage, on a
-//! port of this machine. Also `ecli` and `skopeo` with an environment of their own.
+//! port of this machine. Also `ecli`, `skopeo` and `oras` with an environment of their own.
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::http::{Answer, Server};
 use crate::wait::{eventually, outcome};
 use crate::{Outcome, can, program, scratch};
 
@@ -147,14 +149,11 @@ impl Registry {
     pub fn push(&self, name: &str, config: (&str, &str), layers: &[(&str, &str, &str)]) {
         let dir = scratch();
         let blob = |media_type: &str, title: &str, content: &str| {
-            let mut sum = Command::new("openssl");
-            let file = dir.path().join("content");
-            std::fs::write(&file, content).unwrap();
-            let line = outcome(sum.args(["dgst", "-sha256", "-r"]).arg(&file)).succeeded().stdout;
-            let digest = line.split(' ').next().unwrap().to_owned();
-            std::fs::rename(file, dir.path().join(&digest)).unwrap();
+            let digest = digest(content.as_bytes());
+            let file = digest.strip_prefix("sha256:").unwrap();
+            std::fs::write(dir.path().join(file), content).unwrap();
             let mut descriptor = serde_json::json!({ "mediaType": media_type,
-                "digest": format!("sha256:{digest}"), "size": content.len() });
+                "digest": digest, "size": content.len() });
             if !title.is_empty() {
                 descriptor["annotations"]["org.opencontainers.image.title"] = title.into();
             }
@@ -172,6 +171,68 @@ impl Registry {
         let to = format!("docker://{to}");
         let _ = skopeo(&["copy", "--dest-tls-verify=false", &from, &to]).succeeded();
     }
+}
+
+/// An image with one package, as a registry has it that only answers: [`Server`]. Changed, it is a lie.
+#[derive(Debug, Clone)]
+pub struct Image {
+    name: String,
+    /// The type of the package, its digest and its size.
+    pub layer: serde_json::Value,
+    /// What is sent for that digest.
+    pub content: Vec<u8>,
+}
+
+impl Image {
+    /// An image that says the truth.
+    #[must_use]
+    pub fn new(name: &str, content: &[u8]) -> Image {
+        let layer = serde_json::json!({
+            "mediaType": "application/vnd.bpfpack.package.v1+json",
+            "digest": digest(content),
+            "size": content.len(),
+        });
+        Image { name: name.to_owned(), layer, content: content.to_owned() }
+    }
+
+    /// The path of its manifest.
+    #[must_use]
+    pub fn manifest_path(&self) -> String {
+        format!("/v2/{}/manifests/1", self.name)
+    }
+
+    /// The path of the package.
+    #[must_use]
+    pub fn content_path(&self) -> String {
+        format!("/v2/{}/blobs/{}", self.name, self.layer["digest"].as_str().unwrap())
+    }
+
+    /// The answer for its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> Answer {
+        let ty = "application/vnd.oci.image.manifest.v1+json";
+        let empty = serde_json::json!({ "mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": digest(b"{}"), "size": 2 });
+        let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": ty, "config": empty,
+            "layers": [self.layer] });
+        let headers = vec![format!("Content-Type: {ty}")];
+        Answer::Full(200, headers, manifest.to_string().into_bytes())
+    }
+
+    /// Makes a server answer as a registry with this image. Returns its name.
+    #[must_use]
+    pub fn answer(&self, server: &Server) -> String {
+        server.answer("/v2/", Answer::Bytes(b"{}".to_vec()));
+        server.answer(&self.manifest_path(), self.manifest());
+        server.answer(&self.content_path(), Answer::Bytes(self.content.clone()));
+        format!("{}/{}:1", server.host(), self.name)
+    }
+}
+
+/// The digest of a content, as registries write it.
+#[must_use]
+pub fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", bpfpack_schemas::printable::hex(&Sha256::digest(content)))
 }
 
 impl Drop for Registry {
@@ -202,6 +263,19 @@ pub fn skopeo(args: &[&str]) -> Outcome {
     let mut command = Command::new("skopeo");
     clean(&mut command);
     outcome(command.arg("--insecure-policy").args(args).stdin(Stdio::null()))
+}
+
+/// Runs a script for the package `oras`, whose client without TLS is `client`, in a directory that is
+/// also the user's home. Its arguments are `args`.
+#[must_use]
+#[track_caller]
+pub fn oras(python: &Path, dir: &TempDir, script: &str, args: &[&str]) -> Outcome {
+    let begin = "import sys, oras.client\n\
+        args, client = sys.argv[1:], oras.client.OrasClient(insecure=True)\n";
+    let mut command = Command::new(python);
+    clean(&mut command);
+    command.arg("-c").arg(format!("{begin}{script}")).args(args);
+    outcome(command.current_dir(dir.path()).env("HOME", dir.path()).stdin(Stdio::null()))
 }
 
 /// The command for `ecli` in a directory that is also the user's home.

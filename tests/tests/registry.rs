@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Packages in registries: `ecli push`, `pull`, `login` and `logout`, beside skopeo.
+//! Packages in registries: `ecli push`, `pull`, `login` and `logout`, beside skopeo and oras.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;
@@ -7,7 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bpfpack_tests::registry::{PASSWORD, Registry, Security, USER, ecli_in, has_programs, skopeo};
+use bpfpack_tests::python::python;
+use bpfpack_tests::registry::{
+    PASSWORD, Registry, Security, USER, ecli_in, has_programs, oras, skopeo,
+};
 use bpfpack_tests::wait::{finished, outcome};
 use bpfpack_tests::{Outcome, names, pack, program, scratch};
 use serde_json::{Value, json};
@@ -92,6 +95,30 @@ fn other_programs_copy_a_package() {
     let _ = skopeo(&["copy", plain[0], &of("a:1"), &target]).succeeded();
     let _ = ecli(&dir, &["pull", "-o", "b.json", &registry.image("copied/b:1")]).succeeded();
     assert_eq!(read(&dir, "b.json"), read(&dir, "package.json"));
+}
+
+#[test]
+fn oras_pulls_and_pushes_a_package() {
+    let Some(python) = python("oras").filter(|_| has_programs()) else { return };
+    let (registry, dir, empty) = (Registry::start(Security::Open), packed(), scratch());
+    let (ours, theirs) = (registry.image("ours:1"), registry.image("theirs:1"));
+    let _ = ecli(&dir, &["push", "package.json", &ours]).succeeded();
+    let pull = "client.pull(target=args[0], outdir='.')";
+    let _ = oras(&python, &empty, pull, &[&ours]).succeeded();
+    assert_eq!(names(empty.path()), ["package.json"]);
+    assert_eq!(read(&empty, "package.json"), read(&dir, "package.json"));
+    // Without a type, it is what oras takes any file for.
+    for package in [
+        "package.json",
+        "package.json:application/json",
+        "package.json:application/vnd.bpfpack.package.v1+json",
+    ] {
+        let push = "client.push(target=args[0], files=args[1:])";
+        let _ = oras(&python, &dir, push, &[&theirs, package]).succeeded();
+        let _ = ecli(&dir, &["pull", "-o", "pulled.json", &theirs]).succeeded();
+        assert_eq!(read(&dir, "pulled.json"), read(&dir, "package.json"), "{package}");
+        std::fs::remove_file(dir.path().join("pulled.json")).unwrap();
+    }
 }
 
 #[test]

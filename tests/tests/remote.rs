@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use bpfpack_tests::http::{Answer, Server};
-use bpfpack_tests::registry::{Registry, Security, has_programs};
-use bpfpack_tests::wait::outcome;
-use bpfpack_tests::{Outcome, can, ecc, is_root, pack, program, scratch};
-use sha2::{Digest as _, Sha256};
+use bpfpack_tests::registry::{Registry, Security, digest, has_programs};
+use bpfpack_tests::wait::{finished, outcome, read_until};
+use bpfpack_tests::{Outcome, can, ecc, is_root, names, pack, program, scratch};
 use tempfile::TempDir;
 
 const EXITS: &str = "examples/exits/exits.bpf.c";
@@ -42,7 +42,7 @@ impl Setup {
     fn ecli(&self, words: &[&str]) -> Outcome {
         let mut command = Command::new(program("ecli"));
         command.args(words).current_dir(self.dir.path());
-        outcome(command.stdin(std::process::Stdio::null()))
+        outcome(command.stdin(Stdio::null()))
     }
 
     /// Runs a package with the cache and the policy of this test, while `true` ends.
@@ -65,7 +65,7 @@ fn ran(outcome: &Outcome) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    bpfpack_schemas::printable::hex(&Sha256::digest(bytes))
+    digest(bytes).replace("sha256:", "")
 }
 
 #[test]
@@ -93,6 +93,32 @@ fn a_url_runs_and_is_kept() {
     let pruned = setup.ecli(&["cache", "prune", "--package-cache", &cache]).succeeded();
     assert!(pruned.stdout.starts_with("removed 1 files"), "{}", pruned.stdout);
     setup.run(&["--offline"], &url).failed(12, &["is not in the cache"]);
+}
+
+#[test]
+fn a_user_without_root_keeps_packages_at_home() {
+    if !is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let setup = Setup::new(EXITS);
+    let (home, url) = (scratch(), setup.server.url("/package.json"));
+    std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let ecli = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program("ecli")).args(words).current_dir("/").stdin(Stdio::null());
+        outcome(command.env("HOME", home.path()).env_remove("XDG_CACHE_HOME"))
+    };
+    let inspected = ecli(&["inspect", &url]).succeeded();
+    assert_eq!(inspected.stderr, "");
+    let packages = home.path().join(".cache/bpfpack/packages");
+    assert_eq!(names(&packages.join("blobs")), [sha256(&setup.read("package.json"))]);
+    assert_eq!(ecli(&["inspect", "--offline", &url]).succeeded().stdout, inspected.stdout);
+    let listed = ecli(&["cache", "list"]).succeeded().stdout;
+    assert!(listed.contains(&url), "{listed}");
+    // Once, with the signature that a report names.
+    assert_eq!(setup.server.asked(), ["/package.json", "/package.json.minisig"]);
 }
 
 #[test]
@@ -279,6 +305,57 @@ fn what_does_more_than_observe_is_confirmed() {
     // A file was chosen by the user.
     let _ = setup.run(&[], &setup.at("package.json")).succeeded();
     setup.run(&["--observe-only", "--yes"], &url).failed(11, &["bpf_send_signal"]);
+}
+
+#[test]
+fn a_person_confirms_once() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(SIGNALS);
+    let url = setup.server.url("/package.json");
+    let asked = "Run it? [y/N] ";
+    let ran = setup.dir.path().join("ran");
+    // script(1) runs it on a terminal of its own.
+    let run = |answer: Option<&str>| {
+        let line = format!(
+            "{} run --package-cache cache --policy etc/policy.toml {url} -- touch ran",
+            program("ecli").display()
+        );
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(setup.dir.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut before = String::new();
+        if let Some(answer) = answer {
+            let stdout = child.stdout.as_mut().unwrap();
+            before = read_until(stdout, asked, |text| text.contains(asked));
+            assert!(!ran.exists(), "it waits for the answer");
+            stdin.write_all(format!("{answer}\r").as_bytes()).unwrap();
+        }
+        let mut outcome = Outcome::from(finished(child));
+        outcome.stdout.insert_str(0, &before);
+        outcome
+    };
+    for answer in ["n", "", "yy", "no"] {
+        let refused = run(Some(answer));
+        assert_eq!(refused.code, 11, "{answer}: {}", refused.stdout);
+        for words in ["send signals to processes", "bpf_send_signal", "you did not confirm it"] {
+            assert!(refused.stdout.contains(words), "no `{words}` in:\n{}", refused.stdout);
+        }
+        assert!(!ran.exists() && !refused.stdout.contains("tracing with"), "{}", refused.stdout);
+    }
+    let _ = run(Some("y")).succeeded();
+    fs::remove_file(&ran).unwrap();
+    let again = run(None).succeeded();
+    assert!(ran.exists() && !again.stdout.contains(asked), "{}", again.stdout);
+    // Other bytes are another package.
+    fs::remove_file(&ran).unwrap();
+    let changed = [setup.read("package.json"), b"\n".to_vec()].concat();
+    setup.server.answer("/package.json", Answer::Bytes(changed));
+    assert_eq!(run(Some("n")).code, 11);
+    assert!(!ran.exists());
 }
 
 #[test]

@@ -35,7 +35,7 @@ mod read {
             if at >= MAX_MEMBERS {
                 return Err(InputError::TooManyMembers);
             }
-            let name = checked(&entry)?;
+            let name = checked(&mut entry)?;
             if entry.header().entry_type() == EntryType::Directory || !is_wanted(&name) {
                 continue;
             }
@@ -67,11 +67,13 @@ mod read {
     }
 
     /// The name of a member, unless it is one that could be written outside, or is no plain file.
-    fn checked(entry: &Entry<'_, &[u8]>) -> Result<String, InputError> {
+    fn checked(entry: &mut Entry<'_, &[u8]>) -> Result<String, InputError> {
+        let is_sparse = is_sparse(entry).map_err(|error| damaged("tar", error))?;
         let bytes = entry.path_bytes();
         let name = printable::clean(&String::from_utf8_lossy(&bytes));
         let refuse = |what| Err(InputError::Member { what, name: name.clone() });
         match entry.header().entry_type() {
+            _ if is_sparse => return refuse("the sparse file"),
             EntryType::Regular | EntryType::Continuous | EntryType::Directory => {}
             EntryType::Link | EntryType::Symlink => return refuse("the link"),
             EntryType::GNUSparse => return refuse("the sparse file"),
@@ -89,6 +91,17 @@ mod read {
             return refuse("the too large file");
         }
         Ok(name)
+    }
+
+    /// Whether the content is not that of the file, but only its parts without the holes.
+    fn is_sparse(entry: &mut Entry<'_, &[u8]>) -> std::io::Result<bool> {
+        let Some(extensions) = entry.pax_extensions()? else { return Ok(false) };
+        for extension in extensions {
+            if extension?.key_bytes().starts_with(b"GNU.sparse.") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_wanted(name: &str) -> bool {
@@ -157,6 +170,18 @@ mod tests {
             let error = member(&archive(&[(kind, name, b""), (file, "package.json", b"{}")]));
             assert_eq!(error.unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn sparse_members_of_pax_are_refused() {
+        let with = |record: &[u8]| {
+            let extension = (EntryType::XHeader, "x", record);
+            member(&archive(&[extension, (EntryType::Regular, "package.json", b"{}")]))
+        };
+        let error = with(b"22 GNU.sparse.major=1\n").unwrap_err().to_string();
+        assert_eq!(error, "the archive has the sparse file `package.json`");
+        assert_eq!(with(b"22 comment=GNU.sparse\n").unwrap(), b"{}");
+        assert!(matches!(with(b"no record"), Err(InputError::Damaged { layer: "tar", .. })));
     }
 
     #[test]

@@ -41,6 +41,17 @@ pub enum Error {
         /// Why it receives none.
         reason: String,
     },
+    /// The token server that the registry names is in another domain, so it received no stored
+    /// credentials.
+    #[error(
+        "`{host}` asks for credentials at `{realm}`: stored ones are not sent to another domain"
+    )]
+    Withheld {
+        /// The registry.
+        host: String,
+        /// The token server.
+        realm: String,
+    },
     /// There is no such image.
     #[error("there is no image `{0}`")]
     NotFound(String),
@@ -114,6 +125,9 @@ impl Error {
         match self {
             Error::Unauthorized { host, .. } => {
                 Some(format!("`ecli login {host}` stores a user name and a password"))
+            }
+            Error::Withheld { .. } => {
+                Some("if you trust it, `ecli pull -u NAME IMAGE` sends a password there".to_owned())
             }
             Error::NotFound(_) => {
                 Some("some registries say so, too, if an image is private".to_owned())

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::options::CACHE;
-use super::values::cache_in;
+use super::values::packages_in;
 use super::{FetchPlan, PullWhen, line};
 use crate::failure::Failure;
 
@@ -36,9 +35,10 @@ pub(super) struct InspectOptions {
     #[arg(long)]
     insecure: bool,
 
-    /// Keep downloaded packages in this directory; `none` keeps nothing
-    #[arg(long, value_name = "DIR", default_value = CACHE)]
-    package_cache: PathBuf,
+    /// Keep downloaded packages in this directory; `none` keeps nothing [default:
+    /// /var/cache/bpfpack/packages, or ~/.cache/bpfpack/packages without root]
+    #[arg(long, value_name = "DIR")]
+    package_cache: Option<PathBuf>,
 
     /// The file with the rules for packages; for tests
     #[arg(long, value_name = "FILE", hide = true)]
@@ -78,7 +78,7 @@ impl Named {
             pull: if options.offline { PullWhen::Never } else { PullWhen::Always },
             insecure: options.insecure,
             signature: None,
-            cache: cache_in(&options.package_cache),
+            cache: packages_in(options.package_cache.as_deref()),
             policy: options.policy.clone(),
             yes: false,
             quiet: false,

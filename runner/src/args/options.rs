@@ -21,9 +21,6 @@ use super::{AttachArg, MapSetArg, MetricsOptions, PullWhen, WasmArg};
 /// 10,240.
 const MAX_KEYS: u32 = 65_536;
 
-/// The directory of downloaded packages.
-pub(super) const CACHE: &str = "/var/cache/bpfpack/packages";
-
 // The headings of the help, in the order of display.
 const INPUT: &str = "Input";
 const OUTPUT: &str = "Output";
@@ -81,9 +78,10 @@ pub struct Run {
     #[arg(short, long, help_heading = INPUT)]
     pub yes: bool,
 
-    /// Keep downloaded packages in this directory; `none` keeps nothing
-    #[arg(long, value_name = "DIR", default_value = CACHE, help_heading = INPUT)]
-    pub package_cache: PathBuf,
+    /// Keep downloaded packages in this directory; `none` keeps nothing [default:
+    /// /var/cache/bpfpack/packages, or ~/.cache/bpfpack/packages without root]
+    #[arg(long, value_name = "DIR", help_heading = INPUT)]
+    pub package_cache: Option<PathBuf>,
 
     /// Print one JSON object per line; the same as --format json
     #[arg(short, long)]

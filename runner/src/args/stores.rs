@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::options::CACHE;
-use super::values::duration;
+use super::values::{duration, packages_in};
 
 /// `ecli trust`
 #[derive(Debug, Clone, Parser)]
@@ -49,9 +48,17 @@ pub struct CacheCommand {
     #[command(subcommand)]
     pub action: CacheDo,
 
-    /// The directory of downloaded packages
-    #[arg(long, value_name = "DIR", default_value = CACHE, global = true)]
-    pub package_cache: PathBuf,
+    /// The directory of downloaded packages [default: /var/cache/bpfpack/packages, or
+    /// ~/.cache/bpfpack/packages without root]
+    #[arg(long, value_name = "DIR", global = true)]
+    package_cache: Option<PathBuf>,
+}
+
+impl CacheCommand {
+    /// The directory of downloaded packages, if there is one.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        packages_in(self.package_cache.as_deref())
+    }
 }
 
 /// What to do with downloaded packages.

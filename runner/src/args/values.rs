@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bpfpack_directories::user_cache;
 use bpfpack_filter::{Expr, FilterError};
 use bpfpack_render::{FormatKind, TimeColumn, formats};
 use bpfpack_stage::Sort;
@@ -210,9 +211,33 @@ pub(super) fn cache_in(directory: &Path) -> Option<PathBuf> {
     (directory.as_os_str() != "none").then(|| directory.to_owned())
 }
 
+/// The directory of downloaded packages: a given one, or that of this user.
+pub(super) fn packages_in(given: Option<&Path>) -> Option<PathBuf> {
+    let is_root = rustix::process::geteuid().is_root();
+    let default = || packages_of(is_root, user_cache());
+    given.map_or_else(default, cache_in)
+}
+
+/// Where a user without root may write, and whatever HOME is for root.
+fn packages_of(is_root: bool, user_cache: Option<PathBuf>) -> Option<PathBuf> {
+    let cache = if is_root { Some(PathBuf::from("/var/cache/bpfpack")) } else { user_cache };
+    cache.map(|cache| cache.join("packages"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn downloaded_packages_are_kept_where_the_user_may_write() {
+        let home = Some(PathBuf::from("/home/me/.cache/bpfpack"));
+        let of = |is_root, home: &Option<PathBuf>| packages_of(is_root, home.clone());
+        assert_eq!(of(true, &home), Some("/var/cache/bpfpack/packages".into()));
+        assert_eq!(of(false, &home), Some("/home/me/.cache/bpfpack/packages".into()));
+        assert_eq!(of(false, &None), None);
+        assert_eq!(packages_in(Some("none".as_ref())), None);
+        assert_eq!(packages_in(Some("x".as_ref())), Some("x".into()));
+    }
 
     #[test]
     fn times() {

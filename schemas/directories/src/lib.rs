@@ -120,6 +120,20 @@ pub fn is_ours(data: &Metadata) -> bool {
     is_owned(data) && data.mode() & OTHERS_WRITE == 0
 }
 
+/// The directory for this user's caches: `$XDG_CACHE_HOME/bpfpack`, or `~/.cache/bpfpack`. It may not
+/// exist, and need not be private: with `sudo -E`, HOME can belong to another user. Returns `None` if
+/// neither variable is an absolute path.
+#[must_use]
+pub fn user_cache() -> Option<PathBuf> {
+    user_cache_of(|name| std::env::var_os(name))
+}
+
+fn user_cache_of(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(base.join("bpfpack"))
+}
+
 /// Opens a file in a private directory to read it: a regular file of root or the effective user, to
 /// which nobody else may write. Links are not followed.
 ///

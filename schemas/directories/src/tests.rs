@@ -23,6 +23,19 @@ fn is_root() -> bool {
 }
 
 #[test]
+fn the_cache_of_a_user() {
+    let of = |xdg: Option<&str>, home: Option<&str>| {
+        let value = |name: &str| if name == "HOME" { home } else { xdg };
+        user_cache_of(|name| value(name).map(OsString::from))
+    };
+    assert_eq!(of(Some("/x"), Some("/h")), Some("/x/bpfpack".into()));
+    assert_eq!(of(Some("x"), Some("/h")), Some("/h/.cache/bpfpack".into()));
+    assert_eq!(of(None, Some("/h")), Some("/h/.cache/bpfpack".into()));
+    assert_eq!(of(Some(""), Some("")), None);
+    assert_eq!(of(None, None), None);
+}
+
+#[test]
 fn a_directory_of_ours_in_a_directory_with_the_sticky_bit() {
     let top = directory();
     let real = fs::canonicalize(top.path()).unwrap();

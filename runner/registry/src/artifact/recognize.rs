@@ -9,6 +9,9 @@ use crate::text;
 /// The configs of container images.
 const CONTAINER_CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+/// The types of a JSON file in an image of `oras push`: as the user says it, or none, which is the
+/// type of layers.
+const JSON_FILES: [&str; 2] = ["application/json", "application/vnd.oci.image.layer.v1.tar"];
 /// What Inspektor Gadget's types begin with.
 const GADGET: &str = "application/vnd.gadget.";
 /// The layer of a Wasm artifact of the CNCF.
@@ -103,7 +106,7 @@ pub(crate) fn recognize(manifest: &Manifest) -> Result<Found<'_>, NotOurs> {
 
 /// A package that a general program such as `oras push` pushed.
 fn is_json_file(layer: &Descriptor) -> bool {
-    layer.media_type == "application/json"
+    JSON_FILES.contains(&layer.media_type.as_str())
         && layer.annotations.get(TITLE).is_some_and(|title| title.ends_with(".json"))
 }
 
@@ -177,6 +180,7 @@ mod tests {
         let oras = "application/vnd.unknown.config.v1+json";
         for (config, layers, kind) in [
             (oras, &[("application/json", "package.json")][..], Kind::Package),
+            (oras, &[("application/vnd.oci.image.layer.v1.tar", "package.json")], Kind::Package),
             (EMPTY_CONFIG, &[("x/y", "README"), ("application/json", "a.json")], Kind::Package),
             (EMPTY_CONFIG, &[(PACKAGE, "b.json"), ("application/json", "a.json")], Kind::Package),
             (MODULE_CONFIG, &[(MODULE, "app.wasm")], Kind::Module),

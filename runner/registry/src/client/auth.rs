@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Answers to challenges: a password for the registry itself, or a token from the server that the
 //! registry names (distribution project, *Token Authentication*).
+//!
+//! A registry may name any token server. Stored credentials were given to the registry, so they go
+//! only to a server in its domain; elsewhere, a token is asked for without them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,12 +22,15 @@ const CLIENT: &str = "bpfpack";
 impl Client {
     /// Makes the header `Authorization`. Returns `None` if the challenge cannot be answered.
     pub(super) fn authenticate(
-        &self,
+        &mut self,
         challenge: Option<Challenge>,
     ) -> Result<Option<String>, Error> {
+        self.withheld = None;
         match (challenge, &self.credentials) {
             (Some(Challenge::Bearer { realm, service, scope }), _) => {
                 let realm = self.realm(&realm)?;
+                let is_other = self.are_stored && !self.is_ours(&realm);
+                self.withheld = (is_other && self.credentials.is_some()).then(|| realm.clone());
                 let token = self.token(realm, service.as_deref(), self.scope(scope))?;
                 Ok(Some(format!("Bearer {token}")))
             }
@@ -48,6 +54,12 @@ impl Client {
             return Err(refuse("it is not encrypted".to_owned()));
         }
         Ok(url)
+    }
+
+    /// Whether a token server is in the domain of the registry.
+    fn is_ours(&self, realm: &Url) -> bool {
+        let (ours, theirs) = (self.base.host(), realm.host());
+        ours == theirs || domain(ours).is_some_and(|ours| domain(theirs) == Some(ours))
     }
 
     /// What the token must allow: what the registry asks for now, and what will be needed.
@@ -75,7 +87,8 @@ impl Client {
         parameters.extend(service.map(|service| ("service", service)));
         parameters.extend(scope.as_deref().map(|scope| ("scope", scope)));
         let limits = Limits::size(SMALL);
-        let response = match &self.credentials {
+        let credentials = self.credentials.as_ref().filter(|_| self.withheld.is_none());
+        let response = match credentials {
             Some(Credentials::IdentityToken(token)) => {
                 parameters.extend([
                     ("grant_type", "refresh_token"),
@@ -104,6 +117,23 @@ impl Client {
         }
         let body = response.success()?.read_all()?;
         find_token(&body).ok_or_else(|| self.protocol("its token server sent no token"))
+    }
+}
+
+/// The domain that one owner has, such as `example.org` of `auth.example.org`: two names, or three if
+/// the last two are short, as in `example.co.uk`. An address has none.
+fn domain(host: &str) -> Option<&str> {
+    if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
+    let (last, second) = (dots.next()?, dots.next());
+    let begin = second.map_or(0, |at| at + 1);
+    let is_short = |name: &str| name.len() <= 3;
+    match is_short(&host[last + 1..]) && is_short(&host[begin..last]) {
+        false => Some(&host[begin..]),
+        // `co.uk` alone is not a domain of one owner.
+        true => second.map(|_| dots.next().map_or(host, |at| &host[at + 1..])),
     }
 }
 
@@ -142,6 +172,25 @@ mod tests {
             ["", "{}", "[]", r#"{"token":3}"#, r#"{"token":"a\r\nHost: x"}"#, r#"{"token":"é"}"#]
         {
             assert_eq!(of(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn domains() {
+        for (host, expected) in [
+            ("registry-1.docker.io", Some("docker.io")),
+            ("docker.io", Some("docker.io")),
+            ("gitlab.com", Some("gitlab.com")),
+            ("a.b.registry.gitlab.com", Some("gitlab.com")),
+            ("a.b.example.co.uk", Some("example.co.uk")),
+            ("example.co.uk", Some("example.co.uk")),
+            ("co.uk", None),
+            ("h.io", None),
+            ("localhost", None),
+            ("127.0.0.1", None),
+            ("[::1]", None),
+        ] {
+            assert_eq!(domain(host), expected, "{host}");
         }
     }
 

@@ -68,6 +68,10 @@ struct Client {
     repository: String,
     access: Access,
     credentials: Option<Credentials>,
+    /// Whether the credentials are from a file, where the user gave them to this registry.
+    are_stored: bool,
+    /// The token server that did not receive them.
+    withheld: Option<Url>,
     /// The header of requests, once the registry has asked for one.
     authorization: Option<String>,
 }
@@ -87,6 +91,7 @@ impl Client {
             false => repository.to_owned(),
         };
         client.access = access;
+        client.are_stored = matches!(options.login, Login::Stored);
         Ok(client)
     }
 
@@ -109,6 +114,8 @@ impl Client {
             repository: String::new(),
             access: Access::Pull,
             credentials,
+            are_stored: false,
+            withheld: None,
             authorization: None,
         })
     }
@@ -121,8 +128,7 @@ impl Client {
     /// Sends a request. If the registry asks for authentication, sends it once more.
     fn send(&mut self, request: &Request<'_>, limits: &Limits) -> Result<Response, Error> {
         let response = self.once(request, limits)?;
-        // After a redirect to an object store, the answer is not the registry's.
-        if response.status() != 401 || !response.url().is_same_origin(&self.base) {
+        if !self.asks(&response) {
             return Ok(response);
         }
         let challenge = challenge::find(response.headers("WWW-Authenticate"));
@@ -131,10 +137,16 @@ impl Client {
         };
         self.authorization = Some(authorization);
         let response = self.once(request, limits)?;
-        match response.status() {
-            401 => Err(self.unauthorized(response)),
-            _ => Ok(response),
+        match self.asks(&response) {
+            true => Err(self.unauthorized(response)),
+            false => Ok(response),
         }
+    }
+
+    /// Whether the registry asks for authentication. After a redirect to an object store, the answer
+    /// is not the registry's.
+    fn asks(&self, response: &Response) -> bool {
+        response.status() == 401 && response.url().is_same_origin(&self.base)
     }
 
     fn once(&self, request: &Request<'_>, limits: &Limits) -> Result<Response, HttpError> {
@@ -142,6 +154,9 @@ impl Client {
     }
 
     fn unauthorized(&self, response: Response) -> Error {
+        if let Some(realm) = &self.withheld {
+            return Error::Withheld { host: self.host.clone(), realm: realm.to_string() };
+        }
         let message = match response.failure() {
             HttpError::Status { message, .. } => message,
             _ => None,

@@ -194,18 +194,20 @@ fn a_realm_without_tls_is_refused_if_the_registry_has_tls() {
         repository: "a".to_owned(),
         access: Access::Pull,
         credentials: None,
+        are_stored: true,
+        withheld: None,
         authorization: None,
     };
-    let ask = |client: &Client, realm: &str| {
+    let ask = |client: &mut Client, realm: &str| {
         let realm = realm.to_owned();
         let challenge = challenge::Challenge::Bearer { realm, service: None, scope: None };
         client.authenticate(Some(challenge)).unwrap_err()
     };
     for realm in ["http://h.io/token", "http://127.0.0.1:1/", "file:///etc/passwd", "x", ""] {
-        assert!(matches!(ask(&client, realm), Error::Realm { .. }), "{realm}");
+        assert!(matches!(ask(&mut client, realm), Error::Realm { .. }), "{realm}");
     }
     client.base = Url::parse("http://h.io/").unwrap();
-    assert!(matches!(ask(&client, "http://127.0.0.1:1/"), Error::Http(HttpError::Refused(_))));
+    assert!(matches!(ask(&mut client, "http://127.0.0.1:1/"), Error::Http(HttpError::Refused(_))));
 }
 
 #[test]

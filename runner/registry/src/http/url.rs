@@ -130,6 +130,12 @@ impl Url {
         self.scheme
     }
 
+    /// The host, in lower case; an IPv6 address is in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The host and, unless it is the scheme's own, the port.
     #[must_use]
     pub fn authority(&self) -> String {

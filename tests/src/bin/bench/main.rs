@@ -7,6 +7,7 @@
 mod compile;
 mod consumer;
 mod events;
+mod fetch;
 mod filter;
 mod idle;
 mod latency;
@@ -22,9 +23,10 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
+    ("fetch", fetch::fetch),
     ("compile", compile::compile),
     ("events", events::events),
     ("latency", latency::latency),
