@@ -23,7 +23,7 @@ use crate::failure::Failure;
 pub use inspect::{Inspect, Named};
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
-pub use metrics::{LabelsArg, MetricArg, MetricDo, MetricsOptions, MetricsPlan};
+pub use metrics::{LabelsArg, MetricArg, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan};
 pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
@@ -69,7 +69,7 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
-        let is_silent = run.metrics.listen.is_some()
+        let is_silent = run.metrics.exports()
             && run.output.is_empty()
             && run.format.is_none()
             && !run.json
@@ -78,7 +78,8 @@ impl Run {
         let metrics = run.metrics.plan();
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };
-            let text = format!("{option} cannot be used with --listen, which exports totals");
+            let text =
+                format!("{option} cannot be used with --listen and --otlp, which export totals");
             return Err(Failure::usage(text).hint("Prometheus calculates rates: rate(NAME[1m])"));
         }
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {

@@ -153,7 +153,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
     // The address is taken before anything is loaded, and users see at once if it is in use.
-    let listening = metrics::Listening::open(&plan)?;
+    let exits = metrics::Exits::open(&plan)?;
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
@@ -182,5 +182,5 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     };
     let input = attach::Input { plan, package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, talk, prepare)?;
-    run::run(plan, attached, command, listening, &signals, talk)
+    run::run(plan, attached, command, exits, &signals, talk)
 }

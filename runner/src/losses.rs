@@ -23,7 +23,7 @@ pub(crate) fn in_words(lost: u64, is_uncertain: bool) -> String {
 }
 
 /// The counts of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Losses {
     counters: Option<Counters>,
     /// Whether a loss is a failure.

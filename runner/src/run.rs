@@ -21,7 +21,7 @@ use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure};
 use crate::keyboard::Keyboard;
 use crate::losses::Losses;
-use crate::metrics::{Listening, Metrics};
+use crate::metrics::{Exits, Metrics};
 use crate::output::{Outputs, ReaderState};
 use crate::source::called::{CalledPrograms, Step};
 use crate::source::readings::{Event, Limits, Pass, Readings};
@@ -46,7 +46,7 @@ pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
     command: Option<Command>,
-    listening: Option<Listening>,
+    exits: Option<Exits>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
@@ -77,10 +77,11 @@ pub(crate) fn run(
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
-    if let (Some(metrics), Some(listening), Some(of)) = (&mut metrics, listening, &plan.metrics) {
-        outputs.add(metrics.format())?;
+    if let (Some(metrics), Some(exits), Some(of)) = (&mut metrics, exits, &plan.metrics) {
         let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
-        talk.note(&metrics.serve(of, listening, programs)?);
+        let (collecting, notes) = metrics.start(of, exits, programs)?;
+        collecting.into_iter().try_for_each(|format| outputs.add(format))?;
+        notes.iter().for_each(|note| talk.note(note));
     }
     if plan.once && !only_calls {
         outputs.show_once(readers.len());

@@ -245,7 +245,8 @@ fn what_cannot_be_served_is_an_error_before_anything_is_loaded() {
     run(&["--listen", "203.0.113.1:9435"]).failed(7, &["not an address of this machine"]);
     run(&["--listen", "fd://"]).failed(7, &["systemd"]);
     run(&["--labels", "comm"]).failed(2, &["--listen"]);
-    run(&["--listen", ":0", "--top", "3"]).failed(2, &["--top cannot be used with --listen"]);
+    run(&["--listen", ":0", "--top", "3"])
+        .failed(2, &["--top cannot be used with --listen and --otlp"]);
     fs::write(dir.path().join("web.yml"), "tls_server_config: {nonsense: 1}\n").unwrap();
     let web = dir.path().join("web.yml");
     run(&["--listen", "127.0.0.1:0", "--web-config", web.to_str().unwrap()])

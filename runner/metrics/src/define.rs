@@ -349,8 +349,9 @@ fn is_integer(member: &Member) -> bool {
 }
 
 /// The members of a layout that are not structs themselves. Members of inner structs have the names
-/// of both, with a `_` between.
-fn leaves(layout: &Layout, bare: &str) -> Vec<Member> {
+/// of both, with a `_` between. A value that is not a struct is a member `bare`.
+#[must_use]
+pub fn leaves(layout: &Layout, bare: &str) -> Vec<Member> {
     let mut found = Vec::new();
     for member in layout.members(bare) {
         match &member.layout {

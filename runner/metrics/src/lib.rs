@@ -33,6 +33,6 @@ mod powers;
 mod wire;
 
 pub use collector::{Collector, OTHER, Options};
-pub use define::{UnknownMember, has_only_counters};
+pub use define::{UnknownMember, has_only_counters, leaves};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
 pub use name::{is_label_name, is_metric_name};

@@ -2,8 +2,11 @@
 //! The options for metrics, and what they mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+
+use super::values::duration;
 
 /// The maximum number of series of a metric unless another one is given.
 const MAX_SERIES: u32 = 10_000;
@@ -12,7 +15,7 @@ const METRICS: &str = "Metrics";
 
 /// The options for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-#[group(skip)]
+#[group(id = "exports", multiple = true, args = ["listen", "otlp"])]
 pub struct MetricsOptions {
     /// Serve metrics to Prometheus at HOST:PORT, unix:PATH, or a socket of systemd (fd://). Without
     /// -f and -o, nothing else is shown
@@ -23,13 +26,33 @@ pub struct MetricsOptions {
     #[arg(long, value_name = "FILE", requires = "listen", help_heading = METRICS)]
     pub web_config: Option<PathBuf>,
 
+    /// Send metrics and records to an OpenTelemetry collector (OTLP over HTTP)
+    #[arg(long, value_name = "URL", help_heading = METRICS)]
+    pub otlp: Option<String>,
+
+    /// Send metrics at this interval
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(help_heading = METRICS)]
+    pub otlp_interval: Duration,
+
+    /// Send only metrics, or only logs: the records
+    #[arg(long, value_name = "KIND", default_value = "metrics,logs", value_delimiter = ',')]
+    #[arg(value_parser = ["metrics", "logs"], hide_possible_values = true)]
+    #[arg(requires = "otlp", help_heading = METRICS)]
+    pub otlp_signals: Vec<String>,
+
+    /// Send a header with each request, for example a token; repeatable
+    #[arg(long, value_name = "NAME=VALUE", requires = "otlp", value_parser = header)]
+    #[arg(help_heading = METRICS)]
+    pub otlp_header: Vec<(String, String)>,
+
     /// Choose the members that become labels, all other members are added up; repeatable
-    #[arg(long, value_name = "[MAP:]NAME,...", requires = "listen", help_heading = METRICS)]
+    #[arg(long, value_name = "[MAP:]NAME,...", requires = "exports", help_heading = METRICS)]
     #[arg(value_parser = labels)]
     pub labels: Vec<LabelsArg>,
 
     /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
-    #[arg(long, value_name = "MAP[.NAME]=NEW", requires = "listen", help_heading = METRICS)]
+    #[arg(long, value_name = "MAP[.NAME]=NEW", requires = "exports", help_heading = METRICS)]
     #[arg(value_parser = metric)]
     pub metric: Vec<MetricArg>,
 
@@ -39,15 +62,17 @@ pub struct MetricsOptions {
     pub max_series: u32,
 
     /// Measure how often and how long each program runs
-    #[arg(long, requires = "listen", help_heading = METRICS)]
+    #[arg(long, requires = "exports", help_heading = METRICS)]
     pub run_times: bool,
 }
 
 /// Metrics of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsPlan {
-    /// Where they are served.
-    pub listen: String,
+    /// Where they are served; `None` if they are only sent.
+    pub listen: Option<String>,
+    /// Where they are sent.
+    pub otlp: Option<OtlpPlan>,
     /// The web configuration file.
     pub web_config: Option<PathBuf>,
     /// The members that become labels.
@@ -58,6 +83,26 @@ pub struct MetricsPlan {
     pub max_series: u32,
     /// Whether the kernel measures the run time of programs.
     pub run_times: bool,
+}
+
+/// A receiver of metrics and records, by OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpPlan {
+    /// Its URL.
+    pub url: String,
+    /// Time between two requests with metrics.
+    pub interval: Duration,
+    /// What is sent: `metrics`, `logs`.
+    pub signals: Vec<String>,
+    /// Headers of all requests.
+    pub headers: Vec<(String, String)>,
+}
+
+impl OtlpPlan {
+    /// Whether a signal is sent.
+    pub(crate) fn sends(&self, signal: &str) -> bool {
+        self.signals.iter().any(|name| name == signal)
+    }
 }
 
 /// The members that become labels, from `--labels`.
@@ -94,10 +139,23 @@ pub enum MetricDo {
 }
 
 impl MetricsOptions {
-    /// What they mean; `None` if no metrics are served.
+    /// Whether metrics are served or sent.
+    pub(super) fn exports(&self) -> bool {
+        self.listen.is_some() || self.otlp.is_some()
+    }
+
+    /// What they mean; `None` if nothing is served or sent.
     pub(super) fn plan(self) -> Option<MetricsPlan> {
-        Some(MetricsPlan {
-            listen: self.listen?,
+        let exports = self.exports();
+        let otlp = self.otlp.map(|url| OtlpPlan {
+            url,
+            interval: self.otlp_interval,
+            signals: self.otlp_signals,
+            headers: self.otlp_header,
+        });
+        exports.then_some(MetricsPlan {
+            listen: self.listen,
+            otlp,
             web_config: self.web_config,
             labels: self.labels,
             metrics: self.metric,
@@ -105,6 +163,12 @@ impl MetricsOptions {
             run_times: self.run_times,
         })
     }
+}
+
+/// Parses `NAME=VALUE`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has no `=`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Parses `[MAP:]MEMBER[=LABEL],…`.
@@ -190,6 +254,11 @@ mod tests {
         assert_eq!(outputs(&["-o", "csv:a"]), 1);
         assert_eq!(outputs(&["-o", "csv:a", "-o", "-"]), 2);
         assert!(plan(&["run", "p"]).unwrap().metrics.is_none());
+        let sent = plan(&["run", "--otlp", "http://a", "--otlp-header", "x=y=z", "p"]).unwrap();
+        let sent = (sent.outputs.len(), sent.metrics.unwrap().otlp.unwrap());
+        assert_eq!((sent.0, &sent.1.headers[..]), (0, &[("x".into(), "y=z".into())][..]));
+        assert!(sent.1.sends("metrics") && sent.1.sends("logs"));
+        assert!(plan(&["run", "--otlp", "http://a", "--otlp-signals", "traces", "p"]).is_err());
         assert!(plan(&["run", "--labels", "a", "p"]).is_err());
         let text = plan(&["run", "--listen", ":1", "--rate", "p"]).unwrap_err();
         assert!(text.contains("--rate"), "{text}");

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Metrics of a run, served to Prometheus. They are an output of the run like any other: a
+//! Metrics of a run, served to Prometheus and sent by OTLP. They are an output of the run like any other: a
 //! [`Collector`] takes what passes the stages. A scrape makes the loop of the run read all maps and
 //! buffers, so a run that only serves metrics does nothing in between.
 
 mod choices;
+mod otlp;
 mod own;
 mod scrapes;
 mod server;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_metrics::{Collector, Options};
+use bpfpack_metrics::{Collector, Family, Options};
 use bpfpack_render::{Format, Labels};
 use bpfpack_spec::{Shape, Spec, View};
 
@@ -27,14 +28,36 @@ use crate::losses::Losses;
 use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::sys;
+use crate::talk::Talk;
 use own::{About, Fill};
 use scrapes::Scrapes;
 
-pub(crate) use own::Programs;
-pub(crate) use server::Listening;
+use own::Programs;
+use server::Listening;
 
 /// The interval of views that are read only for scrapes: a hundred years.
 pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Where metrics go, before anything is loaded.
+#[derive(Debug)]
+pub(crate) struct Exits {
+    listening: Option<Listening>,
+    target: Option<otlp::Target>,
+}
+
+impl Exits {
+    /// Opens the address where metrics are served, and resolves the one where they are sent.
+    ///
+    /// # Errors
+    /// Returns an error if either cannot be used.
+    pub(crate) fn open(plan: &Plan) -> Result<Option<Exits>, Failure> {
+        let open = |plan: &MetricsPlan| -> Result<Exits, Failure> {
+            let target = plan.otlp.as_ref().map(otlp::Target::of).transpose()?;
+            Ok(Exits { listening: Listening::open(plan)?, target })
+        };
+        plan.metrics.as_ref().map(open).transpose()
+    }
+}
 
 /// The metrics of a run.
 #[derive(Debug)]
@@ -48,6 +71,8 @@ pub(crate) struct Metrics {
     start: SystemTime,
     /// Ends before the scrapes.
     server: Option<server::Running>,
+    exporting: Option<otlp::Exporting>,
+    symbolizer: bpfpack_render::SharedSymbolizer,
 }
 
 impl Metrics {
@@ -88,29 +113,39 @@ impl Metrics {
             fills: readers.iter().filter_map(fill).collect(),
             start: SystemTime::now(),
             server: None,
+            exporting: None,
+            symbolizer: std::rc::Rc::clone(symbolizer),
         }))
     }
 
-    /// The output that collects them.
-    pub(crate) fn format(&self) -> Box<dyn Format> {
-        Box::new(Collecting(Rc::clone(&self.collector)))
-    }
-
-    /// Begins to answer scrapes. Returns a note for the user.
+    /// Begins to answer scrapes and to send. Returns the outputs that collect, and notes for the user.
     ///
     /// # Errors
     /// Returns an error if no thread can be started, or if the kernel cannot measure run times.
-    pub(crate) fn serve(
+    pub(crate) fn start(
         &mut self,
         plan: &MetricsPlan,
-        listening: Listening,
+        exits: Exits,
         programs: Vec<(String, OwnedFd)>,
-    ) -> Result<String, Failure> {
+    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
         self.programs = Programs::new(programs, plan.run_times)
             .map_err(failure::system("cannot measure the run time of programs"))?;
-        let note = format!("metrics are served at {}", listening.urls());
-        self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
-        Ok(note)
+        let mut outputs: Vec<Box<dyn Format>> =
+            vec![Box::new(Collecting(Rc::clone(&self.collector)))];
+        let mut notes = Vec::new();
+        if let Some(listening) = exits.listening {
+            notes.push(format!("metrics are served at {}", listening.urls()));
+            self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
+        }
+        if let (Some(target), Some(plan)) = (exits.target, &plan.otlp) {
+            let asker = self.scrapes.asker();
+            let exporting = target.start(plan, asker, &self.package, &self.digest)?;
+            let labels = Labels::new(sys::local_time_of, Some(&self.symbolizer));
+            outputs.extend(exporting.logs(labels));
+            notes.push(format!("{} are sent to {}", plan.signals.join(" and "), exporting.name()));
+            self.exporting = Some(exporting);
+        }
+        Ok((outputs, notes))
     }
 
     /// The number of the last scrape that waits for an answer.
@@ -128,6 +163,23 @@ impl Metrics {
 
     /// Answers scrapes up to a number, for which all maps and buffers have been read.
     pub(crate) fn answer(&self, number: u64, buffers: &[Buffer], losses: &Losses) {
+        self.scrapes.answer(number, self.families(buffers, losses));
+    }
+
+    /// Sends the last metrics and what remains, if anything is sent. Reports what was lost.
+    pub(crate) fn finish(
+        &self,
+        buffers: &[Buffer],
+        losses: &Losses,
+        talk: &Talk,
+        is_impatient: impl FnMut() -> bool,
+    ) {
+        if let Some(exporting) = &self.exporting {
+            exporting.finish(self.families(buffers, losses), talk, is_impatient);
+        }
+    }
+
+    fn families(&self, buffers: &[Buffer], losses: &Losses) -> Vec<Family> {
         let collector = self.collector.borrow();
         let mut families = collector.families();
         families.extend(own::families(&About {
@@ -140,7 +192,10 @@ impl Metrics {
             start: self.start,
         }));
         families.push(own::merged(collector.merged()));
-        self.scrapes.answer(number, families);
+        if let Some(exporting) = &self.exporting {
+            families.extend(own::exported(&exporting.counts()));
+        }
+        families
     }
 }
 

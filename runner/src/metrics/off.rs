@@ -14,25 +14,26 @@ use crate::failure::Failure;
 use crate::losses::Losses;
 use crate::source::Buffer;
 use crate::source::maps::Reader;
+use crate::talk::Talk;
 
 /// There are none.
 #[derive(Debug)]
 pub(crate) struct Metrics(Infallible);
 
-/// There is none.
+/// There are none.
 #[derive(Debug)]
-pub(crate) struct Listening(Infallible);
+pub(crate) struct Exits(Infallible);
 
-impl Listening {
+impl Exits {
     /// Fails if metrics are asked for.
     ///
     /// # Errors
     /// Returns a usage error.
-    pub(crate) fn open(plan: &Plan) -> Result<Option<Listening>, Failure> {
+    pub(crate) fn open(plan: &Plan) -> Result<Option<Exits>, Failure> {
         match plan.metrics {
             None => Ok(None),
             Some(_) => {
-                let text = "--listen: this ecli was built without support for metrics";
+                let text = "--listen and --otlp: this ecli was built without support for metrics";
                 Err(Failure::usage(text).hint("build it with its default features"))
             }
         }
@@ -50,16 +51,16 @@ impl Metrics {
         Ok(None)
     }
 
-    pub(crate) fn format(&self) -> Box<dyn Format> {
+    pub(crate) fn start(
+        &mut self,
+        _: &MetricsPlan,
+        _: Exits,
+        _: Vec<(String, OwnedFd)>,
+    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
         match self.0 {}
     }
 
-    pub(crate) fn serve(
-        &mut self,
-        _: &MetricsPlan,
-        _: Listening,
-        _: Vec<(String, OwnedFd)>,
-    ) -> Result<String, Failure> {
+    pub(crate) fn finish(&self, _: &[Buffer], _: &Losses, _: &Talk, _: impl FnMut() -> bool) {
         match self.0 {}
     }
 

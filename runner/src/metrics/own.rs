@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use bpfpack_metrics::{Family, Kind, Number, Series, Unit, Value};
 
+use super::otlp::{Counts, Signal};
 use crate::losses::Losses;
 use crate::os;
 use crate::source::Buffer;
@@ -150,6 +151,21 @@ pub(super) fn merged<'m>(merged: impl Iterator<Item = (&'m str, u64)>) -> Family
     let series = merged.map(|(source, keys)| (source, Number::Unsigned(keys))).collect();
     let help = "Keys that were added to the series `_other_`, because of --max-series.";
     family("bpfpack_merged_keys", help, Kind::Counter, None, "source", series)
+}
+
+/// The families of what was sent by OTLP.
+pub(super) fn exported(counts: &Counts) -> [Family; 2] {
+    let series = |number: &dyn Fn(Signal) -> u64| {
+        let of = |signal: Signal| (signal.name(), Number::Unsigned(number(signal)));
+        Signal::ALL.into_iter().map(of).collect()
+    };
+    let counter = Kind::Counter;
+    let help = "Values of metrics and records of logs that the receiver of OTLP took.";
+    let delivered = series(&|signal| counts.delivered(signal));
+    let delivered = family("bpfpack_otlp_delivered", help, counter, None, "signal", delivered);
+    let help = "Values of metrics and records of logs that were not delivered by OTLP.";
+    let lost = series(&|signal| counts.lost(signal));
+    [delivered, family("bpfpack_otlp_lost", help, counter, None, "signal", lost)]
 }
 
 fn family(

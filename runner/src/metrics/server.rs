@@ -11,7 +11,7 @@ use bpfpack_metrics::exposition::Exposition;
 
 use super::own::scrape_duration;
 use super::scrapes::{Asker, NoAnswer};
-use crate::args::Plan;
+use crate::args::MetricsPlan;
 use crate::failure::{self, Failure, exit_code, talk};
 use crate::sys;
 
@@ -24,7 +24,7 @@ const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
 /// An open address that is not served yet.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(super) struct Listening {
     listener: Listener,
     web: Option<WebConfig>,
 }
@@ -40,13 +40,12 @@ impl Listening {
     ///
     /// # Errors
     /// Returns an error if the address cannot be used, or the file.
-    pub(crate) fn open(plan: &Plan) -> Result<Option<Listening>, Failure> {
-        let Some(plan) = &plan.metrics else { return Ok(None) };
-        let address: Address =
-            plan.listen.parse().map_err(|error: bpfpack_listen::BadAddress| {
-                Failure::usage(format!("--listen: {error}"))
-                    .hint("for example --listen 127.0.0.1:9435, or unix:/run/tracer.sock")
-            })?;
+    pub(super) fn open(plan: &MetricsPlan) -> Result<Option<Listening>, Failure> {
+        let Some(listen) = &plan.listen else { return Ok(None) };
+        let address: Address = listen.parse().map_err(|error: bpfpack_listen::BadAddress| {
+            Failure::usage(format!("--listen: {error}"))
+                .hint("for example --listen 127.0.0.1:9435, or unix:/run/tracer.sock")
+        })?;
         let web = match &plan.web_config {
             None => None,
             Some(path) => {

@@ -41,7 +41,15 @@ impl Run<'_> {
         self.chain.end(&mut self.outputs)?;
         self.draw_all()?;
         self.outputs.end();
-        self.write_all(0)
+        self.write_all(0)?;
+        if let Some(metrics) = self.metrics.take() {
+            let talk = self.talk;
+            let (buffers, losses) =
+                (std::mem::take(&mut self.buffers), std::mem::take(&mut self.losses));
+            metrics.finish(&buffers, &losses, talk, || self.is_impatient());
+            (self.buffers, self.losses) = (buffers, losses);
+        }
+        Ok(())
     }
 
     /// Shows the records that were in the buffers when the programs were detached.

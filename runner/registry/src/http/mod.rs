@@ -70,7 +70,7 @@ pub enum Method {
 pub struct Request<'a> {
     method: Method,
     url: Url,
-    headers: Vec<(&'static str, &'a str)>,
+    headers: Vec<(&'a str, &'a str)>,
     /// Sent only to the origin of `url`.
     authorization: Option<&'a str>,
     body: &'a [u8],
@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
 
     /// Adds a header.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: &'a str) -> Request<'a> {
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Request<'a> {
         self.headers.push((name, value));
         self
     }
