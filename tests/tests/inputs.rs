@@ -109,7 +109,8 @@ fn a_standalone_executable_is_used_as_a_tool_in_c() {
     assert!(help.contains("--duration"), "{help}");
     shows_an_exit(&run(&exits, &["-j", "-q", "--only_failed", "--", "sh", "-c", "exit 3"]));
     let none = run(&exits, &["-q", "-j", "--only_failed", "--", "true"]).succeeded();
-    assert_eq!(none.stdout, "");
+    // Other processes of this machine may fail meanwhile.
+    assert!(!none.objects().iter().any(|object| object["comm"] == "true"), "{}", none.stdout);
     run(&exits, &["--nonsense"]).failed(2, &["unknown option `--nonsense`"]);
     run(&exits, &["run"]).failed(2, &["`run` is not an option"]);
     // It is still a package.
