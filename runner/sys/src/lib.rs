@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod filters;
+mod inherited;
 pub mod map;
 pub mod mapping;
 pub mod os;
@@ -24,6 +25,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use inherited::inherited;
 pub use signals::Signals;
 
 /// Makes the allocator keep up to `bytes` of freed memory instead of returning it to the kernel at
