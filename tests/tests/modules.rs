@@ -27,6 +27,7 @@ fn modules_of_the_runner_depend_in_one_direction() {
         "/filter",
         "/frame",
         "/input",
+        "/listen",
         "/registry",
         "/render",
         "/spec",
