@@ -75,7 +75,7 @@ impl Run {
             && !run.json
             && !run.heatmap;
         let outputs = if is_silent { Vec::new() } else { outputs(format, run.output)? };
-        let metrics = run.metrics.plan();
+        let metrics = run.metrics.plan()?;
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };
             let text =

@@ -28,6 +28,7 @@ fn modules_of_the_runner_depend_in_one_direction() {
         "/frame",
         "/input",
         "/metrics",
+        "/listen",
         "/registry",
         "/render",
         "/spec",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::duration;
+use crate::failure::Failure;
 
 /// The maximum number of series of a metric unless another one is given.
 const MAX_SERIES: u32 = 10_000;
@@ -15,7 +16,7 @@ const METRICS: &str = "Metrics";
 
 /// The options for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-#[group(id = "exports", multiple = true, args = ["listen", "otlp"])]
+#[group(skip)]
 pub struct MetricsOptions {
     /// Serve metrics to Prometheus at HOST:PORT, unix:PATH, or a socket of systemd (fd://). Without
     /// -f and -o, nothing else is shown
@@ -47,12 +48,12 @@ pub struct MetricsOptions {
     pub otlp_header: Vec<(String, String)>,
 
     /// Choose the members that become labels, all other members are added up; repeatable
-    #[arg(long, value_name = "[MAP:]NAME,...", requires = "exports", help_heading = METRICS)]
+    #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
     #[arg(value_parser = labels)]
     pub labels: Vec<LabelsArg>,
 
     /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
-    #[arg(long, value_name = "MAP[.NAME]=NEW", requires = "exports", help_heading = METRICS)]
+    #[arg(long, value_name = "MAP[.NAME]=NEW", help_heading = METRICS)]
     #[arg(value_parser = metric)]
     pub metric: Vec<MetricArg>,
 
@@ -62,7 +63,7 @@ pub struct MetricsOptions {
     pub max_series: u32,
 
     /// Measure how often and how long each program runs
-    #[arg(long, requires = "exports", help_heading = METRICS)]
+    #[arg(long, help_heading = METRICS)]
     pub run_times: bool,
 }
 
@@ -145,15 +146,27 @@ impl MetricsOptions {
     }
 
     /// What they mean; `None` if nothing is served or sent.
-    pub(super) fn plan(self) -> Option<MetricsPlan> {
+    ///
+    /// # Errors
+    /// Returns an error if metrics are chosen that nobody receives.
+    pub(super) fn plan(self) -> Result<Option<MetricsPlan>, Failure> {
         let exports = self.exports();
+        let chosen = [
+            (!self.labels.is_empty(), "--labels"),
+            (!self.metric.is_empty(), "--metric"),
+            (self.run_times, "--run-times"),
+        ];
+        if let Some((_, option)) = chosen.iter().find(|(is_given, _)| *is_given && !exports) {
+            let text = format!("{option} is for metrics: --listen serves them, --otlp sends them");
+            return Err(Failure::usage(text));
+        }
         let otlp = self.otlp.map(|url| OtlpPlan {
             url,
             interval: self.otlp_interval,
             signals: self.otlp_signals,
             headers: self.otlp_header,
         });
-        exports.then_some(MetricsPlan {
+        Ok(exports.then_some(MetricsPlan {
             listen: self.listen,
             otlp,
             web_config: self.web_config,
@@ -161,7 +174,7 @@ impl MetricsOptions {
             metrics: self.metric,
             max_series: self.max_series,
             run_times: self.run_times,
-        })
+        }))
     }
 }
 

@@ -56,8 +56,7 @@ impl Listening {
                 Some(web.map_err(|error| Failure::new(exit_code::USAGE, error))?)
             }
         };
-        let inherit = &|number| sys::inherit(number);
-        let listener = Listener::bind(&address, &Activation::of_environment(inherit));
+        let listener = Listener::bind(&address, &Activation::of_environment(&sys::inherited));
         let listener = listener.map_err(|error| {
             let hint = error.hint();
             let failure = Failure::new(exit_code::OUTPUT, anyhow::Error::new(error));

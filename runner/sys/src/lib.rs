@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod filters;
+mod inherited;
 pub mod map;
 pub mod mapping;
 pub mod os;
@@ -25,6 +26,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use inherited::inherited;
 pub use run_time::{RunTimes, measure_run_times, run_times};
 pub use signals::Signals;
 
@@ -260,19 +262,4 @@ pub fn set_libbpf_print(most: u32, take: fn(String)) {
     };
     // SAFETY: the function lives as long as the program.
     unsafe { libbpf_sys::libbpf_set_print(print) };
-}
-
-/// Makes an own descriptor of one that this process has inherited, as systemd passes sockets. Programs
-/// that ecli starts do not inherit it.
-///
-/// # Errors
-/// Returns `EBADF` if this process has no such descriptor.
-pub fn inherit(number: std::os::fd::RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl checks the number; F_DUPFD_CLOEXEC makes a new descriptor and changes no other.
-    let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has just created this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
