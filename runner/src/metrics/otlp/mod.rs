@@ -131,19 +131,30 @@ impl Exporting {
         }
         let counts = self.counts();
         let failure = self.shared.failure().map_or(String::new(), |text| format!(": {text}"));
-        for (signal, what) in Signal::ALL.into_iter().zip(["values of metrics", "records"]) {
+        for signal in Signal::ALL {
             let (delivered, lost) = (counts.delivered(signal), counts.lost(signal));
             if lost > 0 {
-                let text = format!("{lost} {what} were not delivered to {}{failure}", self.name);
-                talk.warning(&text);
+                let what = in_words(lost, signal);
+                talk.warning(&format!("{what} not delivered to {}{failure}", self.name));
             } else if delivered > 0 {
-                talk.detail(&format!("{delivered} {what} were delivered to {}", self.name));
+                let what = in_words(delivered, signal);
+                talk.detail(&format!("{what} delivered to {}", self.name));
             }
         }
         if !is_done {
             let text = format!("the last requests were not delivered to {}{failure}", self.name);
             talk.warning(&text);
         }
+    }
+}
+
+/// A number of values or records, with the verb that follows.
+fn in_words(count: u64, signal: Signal) -> String {
+    match (signal, count) {
+        (Signal::Metrics, 1) => "1 value of a metric was".to_owned(),
+        (Signal::Metrics, count) => format!("{count} values of metrics were"),
+        (Signal::Logs, 1) => "1 record was".to_owned(),
+        (Signal::Logs, count) => format!("{count} records were"),
     }
 }
 
