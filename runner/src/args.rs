@@ -10,6 +10,8 @@ mod outputs;
 mod plan;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "metrics")]
+mod serve;
 mod sort;
 mod stores;
 mod values;
@@ -32,6 +34,8 @@ pub use plan::{
 };
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
+#[cfg(feature = "metrics")]
+pub use serve::ServeCommand;
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, cache_in, expr, packages_in, variable};

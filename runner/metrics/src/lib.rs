@@ -27,6 +27,7 @@ pub mod exposition;
 mod family;
 #[cfg(test)]
 mod fixtures;
+mod merge;
 mod name;
 pub mod otlp;
 mod powers;
@@ -35,4 +36,5 @@ mod wire;
 pub use collector::{Collector, OTHER, Options};
 pub use define::{UnknownMember, has_only_counters, leaves};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
+pub use merge::merge;
 pub use name::{is_label_name, is_metric_name};

@@ -6,6 +6,7 @@
 mod choices;
 mod otlp;
 mod own;
+mod place;
 mod scrapes;
 mod server;
 
@@ -14,11 +15,12 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_metrics::{Collector, Family, Options};
 use bpfpack_render::{Format, Labels};
+use bpfpack_schemas::Meta;
 use bpfpack_spec::{Shape, Spec, View};
 
 use crate::args::{MetricsPlan, Plan};
@@ -33,16 +35,21 @@ use own::{About, Fill};
 use scrapes::Scrapes;
 
 use own::Programs;
-use server::Listening;
+pub(crate) use own::number_family;
+pub(crate) use place::Place;
+pub(crate) use scrapes::NoAnswer;
+pub(crate) use server::{Listening, Running};
 
 /// The interval of views that are read only for scrapes: a hundred years.
 pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Where metrics go, before anything is loaded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Exits {
     listening: Option<Listening>,
     target: Option<otlp::Target>,
+    /// Where `ecli serve` finds the metrics of a tracer.
+    place: Option<Place>,
 }
 
 impl Exits {
@@ -53,10 +60,42 @@ impl Exits {
     pub(crate) fn open(plan: &Plan) -> Result<Option<Exits>, Failure> {
         let open = |plan: &MetricsPlan| -> Result<Exits, Failure> {
             let target = plan.otlp.as_ref().map(otlp::Target::of).transpose()?;
-            Ok(Exits { listening: Listening::open(plan)?, target })
+            Ok(Exits { listening: Listening::open(plan)?, target, place: None })
         };
         plan.metrics.as_ref().map(open).transpose()
     }
+
+    /// Also puts them where `ecli serve` finds them.
+    pub(crate) fn with_place(self, place: Place) -> Exits {
+        Exits { place: Some(place), ..self }
+    }
+}
+
+/// Checks what is chosen for the metrics of a package.
+///
+/// # Errors
+/// Returns an error if something is chosen that the package does not have.
+pub(crate) fn check(plan: &Plan, meta: &Meta, spec: &Spec) -> Result<(), Failure> {
+    let Some(metrics) = &plan.metrics else { return Ok(()) };
+    let options = options(metrics, meta, spec)?;
+    let labels = Labels::new(sys::local_time_of, None);
+    let collector = Collector::new(&spec.sources, &options, labels);
+    collector.map(drop).map_err(choices::unknown_member)
+}
+
+/// What is chosen for the metrics of a package.
+fn options(plan: &MetricsPlan, meta: &Meta, spec: &Spec) -> Result<Options, Failure> {
+    Ok(Options {
+        choices: choices::of(plan, meta, spec)?,
+        prefix: package(meta).to_owned(),
+        most_series: plan.max_series as usize,
+    })
+}
+
+/// The name of a package in names of metrics.
+fn package(meta: &Meta) -> &str {
+    let name = &meta.bpf_skel.obj_name;
+    name.strip_suffix("_bpf").unwrap_or(name)
 }
 
 /// The metrics of a run.
@@ -68,9 +107,8 @@ pub(crate) struct Metrics {
     package: String,
     digest: String,
     fills: Vec<Fill>,
-    start: SystemTime,
     /// Ends before the scrapes.
-    server: Option<server::Running>,
+    server: Option<Running>,
     exporting: Option<otlp::Exporting>,
     symbolizer: bpfpack_render::SharedSymbolizer,
 }
@@ -87,13 +125,8 @@ impl Metrics {
         symbolizer: &bpfpack_render::SharedSymbolizer,
     ) -> Result<Option<Metrics>, Failure> {
         let Some(plan) = &context.plan.metrics else { return Ok(None) };
-        let package = context.package.meta.bpf_skel.obj_name.clone();
-        let package = package.strip_suffix("_bpf").unwrap_or(&package).to_owned();
-        let options = Options {
-            choices: choices::of(plan, &context.package.meta, all)?,
-            prefix: package.clone(),
-            most_series: plan.max_series as usize,
-        };
+        let meta = &context.package.meta;
+        let options = options(plan, meta, all)?;
         let labels = Labels::new(sys::local_time_of, Some(symbolizer));
         let collector =
             Collector::new(&all.sources, &options, labels).map_err(choices::unknown_member)?;
@@ -108,10 +141,9 @@ impl Metrics {
             collector: Rc::new(RefCell::new(collector)),
             scrapes: Scrapes::new().map_err(failure::system("cannot open more files"))?,
             programs: Programs::default(),
-            package,
+            package: package(meta).to_owned(),
             digest: bpfpack_trust::digest(&context.package.object),
             fills: readers.iter().filter_map(fill).collect(),
-            start: SystemTime::now(),
             server: None,
             exporting: None,
             symbolizer: std::rc::Rc::clone(symbolizer),
@@ -135,7 +167,11 @@ impl Metrics {
         let mut notes = Vec::new();
         if let Some(listening) = exits.listening {
             notes.push(format!("metrics are served at {}", listening.urls()));
-            self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
+            let asker = self.scrapes.asker();
+            self.server = Some(listening.serve(move |wait| asker.ask(wait), &self.package)?);
+        }
+        if let Some(place) = exits.place {
+            place.set(self.scrapes.asker());
         }
         if let (Some(target), Some(plan)) = (exits.target, &plan.otlp) {
             let asker = self.scrapes.asker();
@@ -189,7 +225,6 @@ impl Metrics {
             losses,
             programs: &self.programs,
             fills: &self.fills,
-            start: self.start,
         }));
         families.push(own::merged(collector.merged()));
         if let Some(exporting) = &self.exporting {
