@@ -73,12 +73,8 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
-        let is_silent = run.metrics.exports()
-            && run.output.is_empty()
-            && run.format.is_none()
-            && !run.json
-            && !run.heatmap;
-        let outputs = if is_silent { Vec::new() } else { outputs(format, run.output)? };
+        let names_format = run.format.is_some() || run.json || run.heatmap;
+        let outputs = outputs(format, run.output, names_format || !run.metrics.exports())?;
         let metrics = run.metrics.plan()?;
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };
