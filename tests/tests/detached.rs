@@ -163,6 +163,6 @@ fn failures_are_seen_at_once() {
     with.failed(2, &["--detach cannot be used with a command"]);
     // What it says before it fails is seen here.
     let bad = pack_with("tests/fixtures/unverifiable.bpf.c", &setup.dir, &[]);
-    setup.ecli(&["run", "--detach", "x", &bad]).failed(4, &["the kernel refused"]);
+    setup.ecli(&["run", "--detach", "x", &bad]).failed(4, &["verifier refused"]);
     assert_eq!(names(Path::new(&setup.runs())), [""; 0]);
 }
