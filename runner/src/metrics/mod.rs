@@ -94,6 +94,15 @@ fn package(meta: &Meta) -> &str {
     name.strip_suffix("_bpf").unwrap_or(name)
 }
 
+/// What a run needs once its metrics are served and sent.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The outputs that collect.
+    pub(crate) outputs: Vec<Box<dyn Format>>,
+    /// Notes for the user.
+    pub(crate) notes: Vec<String>,
+}
+
 /// The metrics of a run.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -146,7 +155,7 @@ impl Metrics {
         }))
     }
 
-    /// Begins to answer scrapes and to send. Returns the outputs that collect, and notes for the user.
+    /// Begins to answer scrapes and to send.
     ///
     /// # Errors
     /// Returns an error if no thread can be started, or if the kernel cannot measure run times.
@@ -155,7 +164,7 @@ impl Metrics {
         plan: &MetricsPlan,
         exits: Exits,
         programs: Vec<(String, OwnedFd)>,
-    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
+    ) -> Result<Started, Failure> {
         self.programs = Programs::new(programs, plan.run_times)
             .map_err(failure::system("cannot measure the run time of programs"))?;
         let mut outputs: Vec<Box<dyn Format>> =
@@ -177,7 +186,7 @@ impl Metrics {
             notes.push(format!("{} are sent to {}", plan.signals.join(" and "), exporting.name()));
             self.exporting = Some(exporting);
         }
-        Ok((outputs, notes))
+        Ok(Started { outputs, notes })
     }
 
     /// The number of the last scrape that waits for an answer.
