@@ -96,7 +96,7 @@ pub(crate) fn run(
     }
     if let (Some(metrics), Some(exits), Some(of)) = (&mut metrics, exits, &plan.metrics) {
         let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
-        let started = metrics.start(of, exits, programs)?;
+        let started = metrics.start(of, exits, programs, talk)?;
         started.outputs.into_iter().try_for_each(|format| outputs.add(format))?;
         started.notes.iter().for_each(|note| talk.note(note));
     }

@@ -51,6 +51,14 @@ pub struct MetricsOptions {
     #[arg(help_heading = METRICS)]
     pub otlp_header: Vec<(String, String)>,
 
+    /// Write records to the journal of systemd
+    #[arg(long, help_heading = METRICS)]
+    pub journal: bool,
+
+    /// The socket of the journal; for tests
+    #[arg(long, value_name = "FILE", default_value = "/run/systemd/journal/socket", hide = true)]
+    pub journal_socket: PathBuf,
+
     /// Choose the members that become labels, all other members are added up; repeatable
     #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
     #[arg(value_parser = labels)]
@@ -80,6 +88,8 @@ pub struct MetricsPlan {
     pub otlp: Option<OtlpPlan>,
     /// The web configuration file.
     pub web_config: Option<PathBuf>,
+    /// The socket of the journal that records are written to.
+    pub journal: Option<PathBuf>,
     /// The members that become labels.
     pub labels: Vec<LabelsArg>,
     /// Choices for single metrics.
@@ -146,7 +156,7 @@ pub enum MetricDo {
 impl MetricsOptions {
     /// Whether metrics are served or sent.
     pub(super) fn exports(&self) -> bool {
-        self.served || self.listen.is_some() || self.otlp.is_some()
+        self.served || self.listen.is_some() || self.otlp.is_some() || self.journal
     }
 
     /// What they mean; `None` if nothing is served or sent.
@@ -173,6 +183,7 @@ impl MetricsOptions {
         Ok(exports.then_some(MetricsPlan {
             listen: self.listen,
             otlp,
+            journal: self.journal.then_some(self.journal_socket),
             web_config: self.web_config,
             labels: self.labels,
             metrics: self.metric,

@@ -4,11 +4,13 @@
 //! buffers, so a run that only serves metrics does nothing in between.
 
 mod choices;
+mod journal;
 mod otlp;
 mod own;
 mod place;
 mod scrapes;
 mod server;
+mod texts;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -30,8 +32,10 @@ use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::sys;
 use crate::talk::Talk;
+use journal::Journal;
 use own::{About, Fill};
 use scrapes::Scrapes;
+use texts::Texts;
 
 use own::Programs;
 pub(crate) use own::number_family;
@@ -164,6 +168,7 @@ impl Metrics {
         plan: &MetricsPlan,
         exits: Exits,
         programs: Vec<(String, OwnedFd)>,
+        talk: &Talk,
     ) -> Result<Started, Failure> {
         self.programs = Programs::new(programs, plan.run_times)
             .map_err(failure::system("cannot measure the run time of programs"))?;
@@ -185,6 +190,12 @@ impl Metrics {
             outputs.extend(exporting.logs(labels));
             notes.push(format!("{} are sent to {}", plan.signals.join(" and "), exporting.name()));
             self.exporting = Some(exporting);
+        }
+        if let Some(path) = &plan.journal {
+            let labels = Labels::new(sys::local_time_of, Some(&self.symbolizer));
+            let texts = Texts::new(labels, &self.package);
+            outputs.push(Box::new(Journal::open(path, texts, talk.clone())?));
+            notes.push("records are written to the journal".to_owned());
         }
         Ok(Started { outputs, notes })
     }

@@ -63,6 +63,7 @@ impl Metrics {
         _: &MetricsPlan,
         _: Exits,
         _: Vec<(String, OwnedFd)>,
+        _: &Talk,
     ) -> Result<Started, Failure> {
         match self.0 {}
     }
