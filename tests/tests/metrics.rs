@@ -10,11 +10,12 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bpfpack_tests::numbers::{call, of_this_thread};
 use bpfpack_tests::registry::{PASSWORD, USER, has_programs};
 use bpfpack_tests::scrape::Target;
 use bpfpack_tests::wait::outcome;
 use bpfpack_tests::{
-    Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch, sys,
+    Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,10 +42,9 @@ impl Setup {
     }
 
     fn start_unserved(&self, options: &[&str]) -> Running {
-        let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
-        let listen = self.target.argument();
-        let own = [&self.package, "--target_pid", &pid, "--carrier", &carrier];
-        Running::ecli(&[&["run", "--listen", &listen], options, &own].concat())
+        let (listen, own) = (self.target.argument(), of_this_thread());
+        let own = own.each_ref().map(String::as_str);
+        Running::ecli(&[&["run", "--listen", &listen], options, &[&self.package], &own].concat())
     }
 
     fn until_served(&self) {
@@ -52,13 +52,6 @@ impl Setup {
         eventually("the socket exists", || path.exists());
         // It is served a moment after it exists.
         assert_eq!(self.target.get("/-/healthy", "").status, 200);
-    }
-}
-
-/// Calls with a kind and a duration in microseconds.
-fn calls(of: &[(i32, i32, usize)]) {
-    for (kind, us, times) in of {
-        (0..*times).for_each(|_| sys::carry(us << 2 | kind));
     }
 }
 
@@ -76,7 +69,7 @@ fn a_scrape_has_what_the_maps_have() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&[]);
-    calls(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1), (2, 100, 7)]);
+    call(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1), (2, 100, 7)]);
     let samples = setup.target.samples();
     let buckets = |kind: &str| -> Vec<f64> {
         let bound =
@@ -101,7 +94,7 @@ fn a_scrape_has_what_the_maps_have() {
     assert_eq!(samples["bpfpack_map_elements{map=\"totals\"}"], 2.0);
     assert_eq!(samples["bpfpack_map_max_elements{map=\"totals\"}"], 64.0);
     // A later scrape has more, and nothing twice.
-    calls(&[(1, 0, 1)]);
+    call(&[(1, 0, 1)]);
     assert_eq!(setup.target.samples()["metrics_seconds_count{key=\"1\"}"], 7.0);
     let outcome = running.interrupt().succeeded();
     assert_eq!(outcome.stdout, "", "nothing else is shown");
@@ -132,7 +125,7 @@ fn outputs_and_metrics_agree() {
     let file = setup.dir.path().join("out.json");
     let output = format!("json:{}", file.display());
     let running = setup.start(&["-i", "100ms", "-o", &output, "--only", "hists"]);
-    calls(&[(3, 7, 4), (3, 70, 2)]);
+    call(&[(3, 7, 4), (3, 70, 2)]);
     let counted = || setup.target.samples().get("metrics_seconds_count{key=\"3\"}").copied();
     eventually("a reading has been made", || counted() == Some(6.0));
     let _ = running.interrupt().succeeded();
@@ -150,7 +143,7 @@ fn records_are_counted_beside_tables_with_the_labels_that_are_chosen() {
     let setup = Setup::new(&["-a", "-DRECORDS"]);
     let run = |options: &[&str]| {
         let running = setup.start(options);
-        calls(&[(0, 1000, 3), (1, 500, 2)]);
+        call(&[(0, 1000, 3), (1, 500, 2)]);
         let samples = setup.target.samples();
         let _ = running.interrupt().succeeded();
         samples
@@ -177,7 +170,7 @@ fn series_are_limited_and_programs_are_measured() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&["--max-series", "2", "--run-times"]);
-    calls(&[(0, 1, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]);
+    call(&[(0, 1, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]);
     let samples = setup.target.samples();
     let _ = running.interrupt().succeeded();
     let series = of(&samples, "calls_by_kind_calls_total");
@@ -196,7 +189,7 @@ fn the_server_answers_in_the_format_that_is_asked_for() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&[]);
-    calls(&[(1, 8, 2)]);
+    call(&[(1, 8, 2)]);
     let get = |accept: &str| setup.target.get("/metrics", &format!("Accept: {accept}\r\n"));
     let open = get("application/openmetrics-text;version=1.0.0");
     assert!(open.head.contains("application/openmetrics-text; version=1.0.0"), "{}", open.head);
