@@ -11,6 +11,7 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
@@ -31,6 +32,8 @@ pub enum Request {
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
+    /// `ecli dashboard`.
+    Dashboard(Box<DashboardPlan>),
     /// `ecli push` and others for registries.
     #[cfg(feature = "registry")]
     Registry(RegistryCommand),
@@ -58,6 +61,9 @@ impl Request {
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
+            Ok(Words::Dashboard(options)) => {
+                options.plan().map(|plan| Some(Request::Dashboard(Box::new(plan))))
+            }
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
@@ -68,6 +74,7 @@ impl Request {
 enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
+    Dashboard(Box<DashboardOptions>),
     Trust(TrustCommand),
     #[cfg(feature = "registry")]
     Cache(CacheCommand),
@@ -81,6 +88,7 @@ impl Words {
         match cli.command {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
+            Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             #[cfg(feature = "registry")]
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
@@ -160,6 +168,8 @@ enum Command {
     Run(Box<Run>),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
+    Dashboard(Box<DashboardOptions>),
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages

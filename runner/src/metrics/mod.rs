@@ -4,6 +4,7 @@
 //! buffers, so a run that only serves metrics does nothing in between.
 
 mod choices;
+pub(crate) mod names;
 mod otlp;
 mod own;
 mod scrapes;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_metrics::{Collector, Family, Options};
+use bpfpack_metrics::{Collector, Family};
 use bpfpack_render::{Format, Labels};
 use bpfpack_spec::{Shape, Spec, View};
 
@@ -29,6 +30,7 @@ use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::sys;
 use crate::talk::Talk;
+pub(crate) use choices::{defined, package_name};
 use own::{About, Fill};
 use scrapes::Scrapes;
 
@@ -87,13 +89,8 @@ impl Metrics {
         symbolizer: &bpfpack_render::SharedSymbolizer,
     ) -> Result<Option<Metrics>, Failure> {
         let Some(plan) = &context.plan.metrics else { return Ok(None) };
-        let package = context.package.meta.bpf_skel.obj_name.clone();
-        let package = package.strip_suffix("_bpf").unwrap_or(&package).to_owned();
-        let options = Options {
-            choices: choices::of(plan, &context.package.meta, all)?,
-            prefix: package.clone(),
-            most_series: plan.max_series as usize,
-        };
+        let meta = &context.package.meta;
+        let options = choices::options(&plan.choices, meta, all, plan.max_series as usize)?;
         let labels = Labels::new(sys::local_time_of, Some(symbolizer));
         let collector =
             Collector::new(&all.sources, &options, labels).map_err(choices::unknown_member)?;
@@ -108,7 +105,7 @@ impl Metrics {
             collector: Rc::new(RefCell::new(collector)),
             scrapes: Scrapes::new().map_err(failure::system("cannot open more files"))?,
             programs: Programs::default(),
-            package,
+            package: options.prefix,
             digest: bpfpack_trust::digest(&context.package.object),
             fills: readers.iter().filter_map(fill).collect(),
             start: SystemTime::now(),
