@@ -12,6 +12,8 @@ mod plan;
 mod reading;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "metrics")]
+mod serve;
 mod sort;
 mod stores;
 mod values;
@@ -38,6 +40,8 @@ pub use plan::{
 pub use reading::Named;
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
+#[cfg(feature = "metrics")]
+pub use serve::ServeCommand;
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, cache_in, expr, packages_in, variable};
@@ -75,12 +79,8 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
-        let is_silent = run.metrics.exports()
-            && run.output.is_empty()
-            && run.format.is_none()
-            && !run.json
-            && !run.heatmap;
-        let outputs = if is_silent { Vec::new() } else { outputs(format, run.output)? };
+        let names_format = run.format.is_some() || run.json || run.heatmap;
+        let outputs = outputs(format, run.output, names_format || !run.metrics.exports())?;
         let metrics = run.metrics.plan()?;
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };

@@ -31,6 +31,7 @@ mod fetch;
 mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod host;
 #[cfg(feature = "policy")]
 mod inspect;
 #[cfg(not(feature = "policy"))]
@@ -61,6 +62,8 @@ mod registry;
 mod report;
 mod run;
 mod scope;
+#[cfg(feature = "metrics")]
+mod serve;
 mod source;
 mod spec;
 mod symbolizer;
@@ -82,7 +85,7 @@ use bpfpack_trust::Accepted;
 use libbpf_rs::Object;
 
 use bpfpack_failure as failure;
-use bpfpack_failure::talk::{self, Talk};
+use bpfpack_failure::talk;
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
 use command::Command;
@@ -110,6 +113,8 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
         args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Serve(command) => serve::perform(&command),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
@@ -124,15 +129,23 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// Returns an error if a phase fails. Everything is detached by then; output that was written
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
+    run_on(args, &host::Own)
+}
+
+/// Runs a package on a host. Returns the exit code.
+///
+/// # Errors
+/// As [`run()`].
+pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Failure> {
     let from = args.package()?;
-    let talk = Talk::new(from.quiet, false);
+    let talk = host.talk(from.quiet, false);
     let policies = Policies::read(from.policy.as_deref())?;
     let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
     let accepted = raw.verify(&policies.sources)?;
     let to_confirm = raw.to_confirm();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
-    let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
+    let signals = host.signals()?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
         Fetched::Module(module) => {
@@ -140,7 +153,9 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
             if let Some(digest) = to_confirm {
                 confirm::ask(&from, &digest, "This module can load any programs.", &talk)?;
             }
-            return wasm::run_tracer(&args.of_module()?, &module, &policies, &signals);
+            let plan = args.of_module()?;
+            host.check(&plan)?;
+            return wasm::run_tracer(&plan, &module, &policies, &signals);
         }
     };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
@@ -154,7 +169,8 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         return Ok(0); // `--help` or `--version` of the package
     };
     // Options after the name may say how much is told.
-    let talk = Talk::new(plan.quiet, plan.verbose);
+    let talk = host.talk(plan.quiet, plan.verbose);
+    host.check(&plan)?;
     let candidate = policy::Candidate { elf: &elf, meta: &package.meta, name: &name };
     policies.check_run(&plan, &candidate, to_confirm.as_deref(), &talk)?;
     output::check::terminal(&plan.outputs)?;
@@ -162,7 +178,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
     // The address is taken before anything is loaded, and users see at once if it is in use.
-    let exits = metrics::Exits::open(&plan)?;
+    let exits = host.exits(&plan)?;
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
@@ -170,13 +186,19 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let arguments = given.arguments(&chosen)?;
     let modules = wasm::Modules::find(&plan, &policies, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
+    let loading = host::loading();
     load::capture_log(verbose);
-    attach::check_capabilities(&elf)?;
+    if !host.only_checks() {
+        attach::check_capabilities(&elf)?;
+    }
     let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
     metrics::read_on_request(&plan, &mut spec);
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
+    if host.only_checks() {
+        return metrics::check(&plan, &package.meta, &spec).map(|()| 0);
+    }
     // Verifying programs can take seconds, and there is nothing to undo until they are attached, so
     // a signal ends ecli at once. With pins, it does not: a failed run has to remove them.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
@@ -191,5 +213,7 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     };
     let input = attach::Input { plan, package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, talk, prepare)?;
+    drop(loading);
+    host.note_attached();
     run::run(plan, attached, command, exits, &signals, talk)
 }

@@ -11,6 +11,8 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+#[cfg(feature = "metrics")]
+use super::ServeCommand;
 use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
@@ -34,6 +36,9 @@ pub enum Request {
     Inspect(Box<Inspect>),
     /// `ecli dashboard`.
     Dashboard(Box<DashboardPlan>),
+    /// `ecli serve`
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
     /// `ecli push` and others for registries.
     #[cfg(feature = "registry")]
     Registry(RegistryCommand),
@@ -58,6 +63,8 @@ impl Request {
             Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
             #[cfg(feature = "registry")]
             Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Serve(command)) => Ok(Some(Request::Serve(command))),
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
@@ -76,6 +83,8 @@ enum Words {
     Inspect(InspectOptions),
     Dashboard(Box<DashboardOptions>),
     Trust(TrustCommand),
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
     #[cfg(feature = "registry")]
     Cache(CacheCommand),
     #[cfg(feature = "registry")]
@@ -90,6 +99,8 @@ impl Words {
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Serve(command)) => Ok(Words::Serve(command)),
             #[cfg(feature = "registry")]
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
             #[cfg(feature = "registry")]
@@ -123,6 +134,8 @@ pub struct Args {
     behind: Vec<OsString>,
     /// Whether the package is behind this program; then the name is that of the program.
     is_own: bool,
+    /// Whether it is a tracer of `ecli serve`.
+    is_served: bool,
 }
 
 /// How the user runs a package.
@@ -166,6 +179,9 @@ struct Cli {
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),
+    /// Run many tracers in one process, and serve the metrics of all
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
     /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
@@ -207,7 +223,7 @@ impl Args {
         before.truncate(before.len() - line.len());
         before.pop_if(|word| word == "--");
         let name = line.remove(0);
-        Args { before, run, name, behind: line, is_own: false }
+        Args { before, run, name, behind: line, is_own: false, is_served: false }
     }
 
     /// The command line of a standalone executable: all words are arguments of its package, or
@@ -221,7 +237,23 @@ impl Args {
         let before: Vec<OsString> = ["ecli", "run"].map(OsString::from).into();
         let parsed = [&before[1..], std::slice::from_ref(&name)].concat();
         let run = Run::try_parse_from(parsed)?;
-        Ok(Args { before, run, name, behind: words, is_own: true })
+        Ok(Args { before, run, name, behind: words, is_own: true, is_served: false })
+    }
+
+    /// The command line of a tracer of `ecli serve`: the words behind `ecli run`.
+    ///
+    /// # Errors
+    /// Returns an error if they are not such words.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn of_tracer(words: &[String]) -> Result<Args, Failure> {
+        let words: Vec<OsString> = ["ecli", "run"]
+            .into_iter()
+            .map(OsString::from)
+            .chain(words.iter().map(OsString::from))
+            .collect();
+        let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+        run.metrics.served = true;
+        Ok(Args { is_served: true, ..Args::new(words, run) })
     }
 
     #[cfg(test)]
@@ -313,7 +345,8 @@ impl Args {
             self.run
         } else {
             let words: Vec<OsString> = [self.before, own, vec![self.name]].concat();
-            let run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+            let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+            run.metrics.served = self.is_served;
             // The package was fetched by what stands before its name.
             let before = self.run.fetch(package.clone());
             let before = FetchPlan { yes: run.yes, quiet: run.quiet, ..before };

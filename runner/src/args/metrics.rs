@@ -18,6 +18,10 @@ const METRICS: &str = "Metrics";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct MetricsOptions {
+    /// Whether `ecli serve` serves them.
+    #[arg(skip)]
+    pub served: bool,
+
     /// Serve metrics to Prometheus at HOST:PORT, unix:PATH, or a socket of systemd (fd://). Without
     /// -f and -o, nothing else is shown
     #[arg(long, value_name = "ADDRESS", help_heading = METRICS)]
@@ -148,7 +152,7 @@ pub enum MetricDo {
 impl MetricsOptions {
     /// Whether metrics are served or sent.
     pub(super) fn exports(&self) -> bool {
-        self.listen.is_some() || self.otlp.is_some()
+        self.served || self.listen.is_some() || self.otlp.is_some()
     }
 
     /// What they mean; `None` if nothing is served or sent.

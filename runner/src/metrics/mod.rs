@@ -7,6 +7,7 @@ mod choices;
 pub(crate) mod names;
 mod otlp;
 mod own;
+mod place;
 mod scrapes;
 mod server;
 
@@ -15,11 +16,12 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_metrics::{Collector, Family};
 use bpfpack_render::{Format, Labels};
+use bpfpack_schemas::Meta;
 use bpfpack_spec::{Shape, Spec, View};
 
 use crate::args::{MetricsPlan, Plan};
@@ -35,16 +37,21 @@ use own::{About, Fill};
 use scrapes::Scrapes;
 
 use own::Programs;
-use server::Listening;
+pub(crate) use own::number_family;
+pub(crate) use place::Place;
+pub(crate) use scrapes::NoAnswer;
+pub(crate) use server::{Listening, Running};
 
 /// The interval of views that are read only for scrapes: a hundred years.
 pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Where metrics go, before anything is loaded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Exits {
     listening: Option<Listening>,
     target: Option<otlp::Target>,
+    /// Where `ecli serve` finds the metrics of a tracer.
+    place: Option<Place>,
 }
 
 impl Exits {
@@ -55,10 +62,24 @@ impl Exits {
     pub(crate) fn open(plan: &Plan) -> Result<Option<Exits>, Failure> {
         let open = |plan: &MetricsPlan| -> Result<Exits, Failure> {
             let target = plan.otlp.as_ref().map(otlp::Target::of).transpose()?;
-            Ok(Exits { listening: Listening::open(plan)?, target })
+            Ok(Exits { listening: Listening::open(plan)?, target, place: None })
         };
         plan.metrics.as_ref().map(open).transpose()
     }
+
+    /// Also puts them where `ecli serve` finds them.
+    pub(crate) fn with_place(self, place: Place) -> Exits {
+        Exits { place: Some(place), ..self }
+    }
+}
+
+/// Checks what is chosen for the metrics of a package.
+///
+/// # Errors
+/// Returns an error if something is chosen that the package does not have.
+pub(crate) fn check(plan: &Plan, meta: &Meta, spec: &Spec) -> Result<(), Failure> {
+    let Some(metrics) = &plan.metrics else { return Ok(()) };
+    defined(&metrics.choices, meta, spec).map(drop)
 }
 
 /// The metrics of a run.
@@ -70,9 +91,8 @@ pub(crate) struct Metrics {
     package: String,
     digest: String,
     fills: Vec<Fill>,
-    start: SystemTime,
     /// Ends before the scrapes.
-    server: Option<server::Running>,
+    server: Option<Running>,
     exporting: Option<otlp::Exporting>,
     symbolizer: bpfpack_render::SharedSymbolizer,
 }
@@ -108,7 +128,6 @@ impl Metrics {
             package: options.prefix,
             digest: bpfpack_trust::digest(&context.package.object),
             fills: readers.iter().filter_map(fill).collect(),
-            start: SystemTime::now(),
             server: None,
             exporting: None,
             symbolizer: std::rc::Rc::clone(symbolizer),
@@ -132,7 +151,11 @@ impl Metrics {
         let mut notes = Vec::new();
         if let Some(listening) = exits.listening {
             notes.push(format!("metrics are served at {}", listening.urls()));
-            self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
+            let asker = self.scrapes.asker();
+            self.server = Some(listening.serve(move |wait| asker.ask(wait), &self.package)?);
+        }
+        if let Some(place) = exits.place {
+            place.set(self.scrapes.asker());
         }
         if let (Some(target), Some(plan)) = (exits.target, &plan.otlp) {
             let asker = self.scrapes.asker();
@@ -186,7 +209,6 @@ impl Metrics {
             losses,
             programs: &self.programs,
             fills: &self.fills,
-            start: self.start,
         }));
         families.push(own::merged(collector.merged()));
         if let Some(exporting) = &self.exporting {

@@ -28,3 +28,7 @@ pub(crate) const SCRAPE_SECONDS: &str = "bpfpack_scrape_duration_seconds";
 pub(crate) const CPU_SECONDS: &str = "process_cpu_seconds";
 /// Memory of the process, a gauge.
 pub(crate) const MEMORY: &str = "process_resident_memory_bytes";
+/// Whether a tracer of `ecli serve` runs, a gauge.
+pub(crate) const TRACER_UP: &str = "bpfpack_tracer_up";
+/// The label of the tracer in all metrics of `ecli serve`.
+pub(crate) const TRACER: &str = "tracer";

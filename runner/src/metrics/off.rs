@@ -83,5 +83,14 @@ impl AsFd for Metrics {
     }
 }
 
+/// There is nothing to check.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps)] // as with the feature
+pub(crate) fn check(_: &Plan, _: &bpfpack_schemas::Meta, _: &Spec) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Nothing is read for metrics.
 pub(crate) fn read_on_request(_: &Plan, _: &mut Spec) {}

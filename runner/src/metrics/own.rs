@@ -3,7 +3,7 @@
 //! process.
 
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bpfpack_metrics::{Family, Kind, Number, Series, Unit, Value};
 
@@ -62,20 +62,15 @@ pub(crate) struct About<'a> {
     pub(crate) losses: &'a Losses,
     pub(crate) programs: &'a Programs,
     pub(crate) fills: &'a [Fill],
-    /// When the run began.
-    pub(crate) start: SystemTime,
 }
 
 /// The families.
 pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
-    let mut families = vec![
-        info("bpfpack_build", "The version of ecli.", &[("version", env!("CARGO_PKG_VERSION"))]),
-        info(
-            names::PACKAGE,
-            "The package that runs; the digest is that of its object.",
-            &[("package", about.package), ("sha256", about.digest)],
-        ),
-    ];
+    let mut families = vec![info(
+        names::PACKAGE,
+        "The package that runs; the digest is that of its object.",
+        &[("package", about.package), ("sha256", about.digest)],
+    )];
     let mut add = |name: &str, help: &str, kind, unit, label: &str, series: Vec<(&str, Number)>| {
         families.push(family(name, help, kind, unit, label, series));
     };
@@ -125,26 +120,45 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
         let unit = Some(Unit::Seconds);
         add(names::RUN_SECONDS, help, counter, unit, "program", seconds);
     }
-    if let Some(usage) = os::usage() {
-        let help = "CPU time of ecli.";
-        let cpu = vec![("", Number::Float(usage.cpu.as_secs_f64()))];
-        add(names::CPU_SECONDS, help, counter, Some(Unit::Seconds), "", cpu);
-        let help = "Memory of ecli that is resident.";
-        let memory = vec![("", Number::Unsigned(usage.resident))];
-        add(names::MEMORY, help, Kind::Gauge, Some(Unit::Bytes), "", memory);
-    }
-    let since = about.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let start = vec![("", Number::Float(since.as_secs_f64()))];
-    let help = "When the run began, in seconds since 1970.";
-    add("process_start_time_seconds", help, Kind::Gauge, Some(Unit::Seconds), "", start);
     families
 }
 
-/// The family for the time that a scrape took until its answer was complete.
-pub(super) fn scrape_duration(seconds: f64) -> Family {
-    let series = vec![("", Number::Float(seconds))];
+/// The families of the process. `taken` is the time since the scrape began.
+pub(super) fn process(start: SystemTime, taken: Duration) -> Vec<Family> {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let mut families = vec![info("bpfpack_build", "The version of ecli.", &version)];
+    let mut add = |name: &str, help: &str, kind, unit, number| {
+        families.push(family(name, help, kind, unit, "", vec![("", number)]));
+    };
+    let (counter, gauge, seconds) = (Kind::Counter, Kind::Gauge, Some(Unit::Seconds));
+    if let Some(usage) = os::usage() {
+        let cpu = Number::Float(usage.cpu.as_secs_f64());
+        add(names::CPU_SECONDS, "CPU time of ecli.", counter, seconds, cpu);
+        let help = "Memory of ecli that is resident.";
+        let resident = Number::Unsigned(usage.resident);
+        add(names::MEMORY, help, gauge, Some(Unit::Bytes), resident);
+    }
+    let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = Number::Float(since.as_secs_f64());
+    let help = "When ecli began to serve metrics, in seconds since 1970.";
+    add("process_start_time_seconds", help, gauge, seconds, since);
     let help = "How long this scrape took: reading maps and buffers.";
-    family(names::SCRAPE_SECONDS, help, Kind::Gauge, Some(Unit::Seconds), "", series)
+    let taken = Number::Float(taken.as_secs_f64());
+    add(names::SCRAPE_SECONDS, help, gauge, seconds, taken);
+    families
+}
+
+/// A family of integers, each with the value of its only label; without a label if its name is empty.
+pub(crate) fn number_family(
+    name: &str,
+    help: &str,
+    is_counter: bool,
+    label: &str,
+    series: &[(&str, u64)],
+) -> Family {
+    let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
+    let series = series.iter().map(|(value, number)| (*value, Number::Unsigned(*number)));
+    family(name, help, kind, None, label, series.collect())
 }
 
 /// The family of what exceeded the limit on series.

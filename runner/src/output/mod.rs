@@ -417,7 +417,7 @@ mod tests {
         let many = vec![b'x'; 4 << 20];
         outputs.frame(Frame::Text(Time::default(), &many)).unwrap();
         let (signal, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let (signals, talk) = (Signals::fake(signal.into()), Talk::silent());
+        let (signals, talk) = (Signals::of_descriptor(signal.into()), Talk::silent());
         let now = Some(Instant::now());
         assert_eq!(outputs.write_all(0, now, &signals, &talk).unwrap(), Written::GivenUp);
         assert!(outputs.waiting() > 0);
