@@ -147,7 +147,8 @@ impl Collector {
     /// The sources, each with the number of keys that were added to the series [`OTHER`] because of
     /// the limit on series.
     pub fn merged(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.sources.iter().flatten().map(|ty| (&*ty.source, ty.merged))
+        let sum = |types: &[OfType]| types.iter().map(|ty| ty.merged).sum();
+        self.sources.iter().filter_map(move |types| Some((&*types.first()?.source, sum(types))))
     }
 }
 

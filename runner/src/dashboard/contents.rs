@@ -8,9 +8,10 @@ use bpfpack_schemas::printable::one_line;
 
 use super::health;
 use super::panels::{Drawing, Panel, Query, Row, TARGET, TIME, Variable, legend};
-use super::promql::{bucket, increase, info, largest, quantile, quoted, rate, stored, sum, total};
+use super::promql::{
+    bucket, increase, largest, of_package, quantile, quoted, rate, stored, sum, total,
+};
 use super::subject::Subject;
-use crate::metrics::names;
 
 /// The rows.
 pub(super) fn rows(subject: &Subject) -> Vec<Row> {
@@ -19,21 +20,21 @@ pub(super) fn rows(subject: &Subject) -> Vec<Row> {
         title: one_line(&metrics[0].source).into_owned(),
         panels: metrics.iter().flat_map(|metric| panels(metric, &variables)).collect(),
     };
-    subject.by_source().map(row).chain([health::row()]).collect()
+    subject.by_source().map(row).chain([health::row(subject)]).collect()
 }
 
 /// The lists of values: targets that run the package, and labels with few values.
 pub(super) fn variables(subject: &Subject) -> Vec<Variable> {
-    let of_package = format!("{}{{package={}", info(names::PACKAGE), quoted(&subject.package));
+    let runs = |more: &[&str]| of_package(&subject.package, more);
     let target = |name: &str, query: String| Variable {
         name: name.to_owned(),
         query,
-        // What ecli says of itself has no label of the package, so the targets are listed.
+        // Metrics of the process have no label of the package, so the targets are listed.
         matches_all: false,
     };
     let mut variables = vec![
-        target("job", format!("label_values({of_package}}}, job)")),
-        target("instance", format!("label_values({of_package}, job=~\"$job\"}}, instance)")),
+        target("job", format!("label_values({}, job)", runs(&[]))),
+        target("instance", format!("label_values({}, instance)", runs(&[r#"job=~"$job""#]))),
     ];
     variables.extend(of_labels(subject).into_iter().map(|(name, metrics)| {
         let metrics: Vec<String> = metrics.into_iter().map(samples).collect();
@@ -66,7 +67,7 @@ fn samples(metric: &Definition) -> String {
         Kind::Counter => total(&metric.name),
         Kind::Gauge => metric.name.clone(),
         Kind::Histogram => format!("{}_count", metric.name),
-        Kind::Info => info(&metric.name),
+        Kind::Info => format!("{}_info", metric.name),
     }
 }
 

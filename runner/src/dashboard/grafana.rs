@@ -104,6 +104,8 @@ fn variable(variable: &Variable) -> Value {
         "datasource": source(),
         "definition": variable.query,
         "query": {
+            // Of values of a label.
+            "qryType": 1,
             "query": variable.query,
             "refId": "PrometheusVariableQueryEditor-VariableQuery",
         },

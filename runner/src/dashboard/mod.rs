@@ -13,6 +13,8 @@ mod panels;
 mod promql;
 mod rules;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -106,7 +108,7 @@ fn subject(package: &Package, plan: &DashboardPlan) -> Result<Subject, Failure> 
     let metrics = metrics::defined(&plan.choices, meta, &spec)?;
     if metrics.is_empty() {
         let text = format!("`{}` has no data to export", plan.package.name);
-        return Err(Failure::usage(text));
+        return Err(Failure::usage(text).hint("`ecli inspect` lists what a package shows"));
     }
     let maps = of_object(&elf, &btf, meta, &[]);
     Ok(Subject::new(metrics::package_name(meta), metrics, &spec, &maps))

@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: MIT
 //! Parts of PromQL expressions.
 
+use crate::metrics::names;
+
+/// The labels by which the metrics of ecli itself belong to a tracer. Only `ecli serve` has several
+/// tracers in one target, and a label `tracer`.
+pub(super) const ON: &str = "job, instance, tracer";
+
+/// The series that says which package a tracer runs: other metrics of ecli itself do not name it.
+/// `more` are conditions.
+pub(super) fn of_package(package: &str, more: &[&str]) -> String {
+    let package = format!("package={}", quoted(package));
+    let conditions = [&[&*package], more].concat().join(", ");
+    format!("{}_info{{{conditions}}}", names::PACKAGE)
+}
+
 /// The name of the samples of a counter.
 pub(super) fn total(name: &str) -> String {
     format!("{name}_total")
@@ -9,11 +23,6 @@ pub(super) fn total(name: &str) -> String {
 /// The name of the samples of the buckets of a histogram.
 pub(super) fn bucket(name: &str) -> String {
     format!("{name}_bucket")
-}
-
-/// The name of the samples of an info.
-pub(super) fn info(name: &str) -> String {
-    format!("{name}_info")
 }
 
 /// A label as Prometheus stores it. `job` and `instance` are those of the target, so the metric's own

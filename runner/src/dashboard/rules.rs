@@ -4,7 +4,7 @@
 
 use bpfpack_metrics::{Definition, Kind};
 
-use super::promql::{bucket, increase, info, quantile, quoted, rate, sum, total};
+use super::promql::{ON, bucket, increase, of_package, quantile, rate, sum, total};
 use super::subject::Subject;
 use crate::metrics::names;
 
@@ -90,35 +90,33 @@ fn recorded(metric: &Definition) -> Vec<Rule> {
 }
 
 fn alerts(subject: &Subject) -> Vec<Rule> {
-    // Metrics of ecli itself do not name the package, but its targets do.
-    let package = format!("{}{{package={}}}", info(names::PACKAGE), quoted(&subject.package));
-    let of_targets = |of: &str| format!("max by (job, instance, package) ({of})");
-    let of_package = |expr: &str| {
-        format!("{expr} * on (job, instance) group_left (package) {}", of_targets(&package))
+    let package = of_package(&subject.package, &[]);
+    let of_tracers = |of: &str| format!("max by ({ON}, package) ({of})");
+    let with_package =
+        |expr: &str| format!("{expr} * on ({ON}) group_left (package) {}", of_tracers(&package));
+    let by = |labels: &[&str], name: &str| {
+        sum(&[&[ON], labels].concat(), &increase(&total(name), RECENTLY))
     };
-    let by_source =
-        |name: &str| sum(&["job", "instance", "source"], &increase(&total(name), RECENTLY));
     let mut alerts = Vec::new();
     if subject.has_buffers {
-        let somewhere = increase(&total(names::LOST_SOMEWHERE), RECENTLY);
-        let somewhere = sum(&["job", "instance"], &somewhere);
-        let lost = format!("({} or {somewhere})", by_source(names::LOST));
+        let somewhere = by(&[], names::LOST_SOMEWHERE);
+        let lost = format!("({} or {somewhere})", by(&["source"], names::LOST));
         alerts.push(Alert {
             name: "BpfpackRecordsLost",
-            expr: format!("{} > 0", of_package(&lost)),
+            expr: format!("{} > 0", with_package(&lost)),
             time: "0s",
             severity: "warning",
             summary: "{{ $labels.package }} lost records on {{ $labels.instance }}",
-            description: "{{ $value | humanize }} records were lost in 15 minutes, because the \
-                          buffer {{ $labels.source }} was full. Make it larger with \
-                          --map-entries, or filter in the programs.",
+            description: "{{ $value | humanize }} records were lost in 15 minutes, because \
+                          {{ with $labels.source }}the buffer {{ . }}{{ else }}a buffer{{ end }} \
+                          was full. Make it larger with --map-entries, or filter in the programs.",
         });
     }
     if subject.has_maps {
         let fill = format!("{} / {}", names::ELEMENTS, names::MAX_ELEMENTS);
         alerts.push(Alert {
             name: "BpfpackMapNearlyFull",
-            expr: format!("{} > {FULL}", of_package(&fill)),
+            expr: format!("{} > {FULL}", with_package(&fill)),
             time: "5m",
             severity: "warning",
             summary: "A map of {{ $labels.package }} is nearly full on {{ $labels.instance }}",
@@ -129,7 +127,7 @@ fn alerts(subject: &Subject) -> Vec<Rule> {
     }
     alerts.push(Alert {
         name: "BpfpackSeriesMerged",
-        expr: format!("{} > 0", of_package(&by_source(names::MERGED))),
+        expr: format!("{} > 0", with_package(&by(&["source"], names::MERGED))),
         time: "0s",
         severity: "warning",
         summary: "{{ $labels.package }} has too many series on {{ $labels.instance }}",
@@ -137,15 +135,17 @@ fn alerts(subject: &Subject) -> Vec<Rule> {
                       series _other_ in 15 minutes. Choose fewer labels with --labels, or raise \
                       --max-series.",
     });
-    let before = format!("last_over_time({package}[{MEMORY}])");
+    let before = of_tracers(&format!("last_over_time({package}[{MEMORY}])"));
+    let of_target = format!("{before} and on (job, instance) (up == 0)");
+    let of_tracer = format!("{before} and on ({ON}) ({} == 0)", names::TRACER_UP);
     alerts.push(Alert {
         name: "BpfpackTracerDown",
-        expr: format!("{} and on (job, instance) (up == 0)", of_targets(&before)),
+        expr: format!("{of_target} or {of_tracer}"),
         time: "5m",
         severity: "warning",
-        summary: "{{ $labels.package }} does not answer on {{ $labels.instance }}",
-        description: "Prometheus cannot scrape {{ $labels.instance }}, which ran \
-                      {{ $labels.package }} within a day.",
+        summary: "{{ $labels.package }} is down on {{ $labels.instance }}",
+        description: "{{ $labels.package }} ran within a day. Now Prometheus cannot scrape \
+                      {{ $labels.instance }}, or `ecli serve` there does not run the tracer.",
     });
     alerts.push(Alert {
         name: "BpfpackTracerAbsent",

@@ -2,10 +2,11 @@
 //! What a dashboard and rules are about.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bpfpack_metrics::Definition;
 use bpfpack_spec::maps::MapDefinition;
-use bpfpack_spec::{ReadFrom, Source, Spec, View};
+use bpfpack_spec::{BufferType, ReadFrom, Spec, Stream, View};
 
 /// The number of elements of a map up to which its labels can be selected: a list of more values is
 /// of no use.
@@ -37,12 +38,14 @@ impl Subject {
         for metric in metrics.iter_mut().filter(|metric| small.contains(&*metric.source)) {
             metric.labels.iter_mut().for_each(|label| label.has_few_values = true);
         }
-        let has = |is_it: fn(&Source) -> bool| spec.sources.iter().any(is_it);
+        let is_buffer = |stream: &Arc<Stream>| {
+            matches!(stream.buffer, BufferType::Ring | BufferType::Perf { .. })
+        };
         Subject {
             package: package.to_owned(),
             metrics,
-            has_buffers: has(|source| matches!(source, Source::Stream(_))),
-            has_maps: has(|source| matches!(source, Source::View(_))),
+            has_buffers: spec.streams().any(is_buffer),
+            has_maps: spec.views().next().is_some(),
         }
     }
 

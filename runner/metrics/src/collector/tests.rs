@@ -355,3 +355,11 @@ fn definitions_are_those_of_families() {
     assert_eq!((&*first.source, &*first.name), ("hists", "tool_seconds"));
     assert!(first.has_sum && !definitions[1].has_sum);
 }
+
+#[test]
+fn what_is_merged_of_several_types_is_one_number() {
+    let mut two = stream();
+    two.records.push(two.records[0].clone());
+    let collector = collector(&[Source::Stream(Arc::new(two))], &[], 9);
+    assert_eq!(collector.merged().collect::<Vec<_>>(), [("rb", 0)]);
+}
