@@ -41,7 +41,7 @@ pub use reading::Named;
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 #[cfg(feature = "metrics")]
-pub use serve::ServeCommand;
+pub use serve::{PsCommand, ReadCommand, ServeCommand, StopCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, cache_in, expr, packages_in, variable};
@@ -79,8 +79,10 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
+        // Nobody looks at standard output.
+        let is_silent = run.metrics.exports() || run.detach.is_some();
         let names_format = run.format.is_some() || run.json || run.heatmap;
-        let outputs = outputs(format, run.output, names_format || !run.metrics.exports())?;
+        let outputs = outputs(format, run.output, names_format || !is_silent)?;
         let metrics = run.metrics.plan()?;
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };
@@ -135,6 +137,8 @@ impl Run {
             max_memory: run.max_memory,
             max_keys: run.max_keys as usize,
             pin: run.pin,
+            detach: run.detach,
+            run_directory: run.run_directory,
             program: OWN.into(),
             attach: run.attach,
             interface: run.interface,

@@ -26,6 +26,11 @@ mod dashboard;
 #[cfg(not(feature = "metrics"))]
 #[path = "dashboard/off.rs"]
 mod dashboard;
+#[cfg(feature = "metrics")]
+mod detached;
+#[cfg(not(feature = "metrics"))]
+#[path = "detached/off.rs"]
+mod detached;
 mod ending;
 mod fetch;
 mod filter;
@@ -90,6 +95,7 @@ use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
 use command::Command;
 use context::Context;
+use detached::Detach;
 use fetch::Fetched;
 use filter::Filters;
 use policy::Policies;
@@ -115,6 +121,12 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
         #[cfg(feature = "metrics")]
         args::Request::Serve(command) => serve::perform(&command),
+        #[cfg(feature = "metrics")]
+        args::Request::Ps(command) => detached::ps(&command).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Read(command) => detached::read(&command).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Stop(command) => detached::stop(&command).map(|()| 0),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
@@ -143,6 +155,7 @@ pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Fail
     let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
     let accepted = raw.verify(&policies.sources)?;
     let to_confirm = raw.to_confirm();
+    let origin = raw.source().to_owned();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
     let signals = host.signals()?;
@@ -177,6 +190,11 @@ pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Fail
     if let Accepted::Signed { key, comment } = &accepted {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
+    let background = match detached::detach(&plan, &talk)? {
+        Detach::Not => None,
+        Detach::Started => return Ok(0),
+        Detach::Own(background) => Some(background),
+    };
     // The address is taken before anything is loaded, and users see at once if it is in use.
     let exits = host.exits(&plan)?;
     scope::find_container(&mut plan, &talk)?;
@@ -192,7 +210,8 @@ pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Fail
         attach::check_capabilities(&elf)?;
     }
     let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    metrics::read_on_request(&plan, &mut spec);
+    spec::read_on_request(&plan, &mut spec);
+    metrics::read_for_metrics(&plan, &mut spec);
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
@@ -215,5 +234,11 @@ pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Fail
     let attached = attach::load_and_attach(&input, talk, prepare)?;
     drop(loading);
     host.note_attached();
-    run::run(plan, attached, command, exits, &signals, talk)
+    let ready = |background: &detached::Background| {
+        let digest = bpfpack_trust::digest(&package.object);
+        background.ready(&origin, digest)
+    };
+    let control = background.as_ref().map(ready).transpose()?;
+    let ways = run::Ways { exits, control };
+    run::run(plan, attached, command, ways, &signals, talk)
 }

@@ -11,14 +11,14 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-#[cfg(feature = "metrics")]
-use super::ServeCommand;
 use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
 use super::{CacheCommand, RegistryCommand};
 use super::{FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
+#[cfg(feature = "metrics")]
+use super::{PsCommand, ReadCommand, ServeCommand, StopCommand};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -39,6 +39,15 @@ pub enum Request {
     /// `ecli serve`
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
+    /// `ecli ps`
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    /// `ecli read`
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    /// `ecli stop`
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
     /// `ecli push` and others for registries.
     #[cfg(feature = "registry")]
     Registry(RegistryCommand),
@@ -65,6 +74,12 @@ impl Request {
             Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
             #[cfg(feature = "metrics")]
             Ok(Words::Serve(command)) => Ok(Some(Request::Serve(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Ps(command)) => Ok(Some(Request::Ps(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Read(command)) => Ok(Some(Request::Read(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Stop(command)) => Ok(Some(Request::Stop(command))),
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
@@ -85,6 +100,12 @@ enum Words {
     Trust(TrustCommand),
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
     #[cfg(feature = "registry")]
     Cache(CacheCommand),
     #[cfg(feature = "registry")]
@@ -101,6 +122,12 @@ impl Words {
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             #[cfg(feature = "metrics")]
             Some(Command::Serve(command)) => Ok(Words::Serve(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Ps(command)) => Ok(Words::Ps(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Read(command)) => Ok(Words::Read(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Stop(command)) => Ok(Words::Stop(command)),
             #[cfg(feature = "registry")]
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
             #[cfg(feature = "registry")]
@@ -179,6 +206,15 @@ struct Cli {
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),
+    /// List the runs in the background, which `ecli run --detach NAME` starts
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    /// Show the data of a run in the background
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    /// End runs in the background
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
     /// Run many tracers in one process, and serve the metrics of all
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),

@@ -16,7 +16,6 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_metrics::{Collector, Family};
@@ -41,9 +40,6 @@ pub(crate) use own::number_family;
 pub(crate) use place::Place;
 pub(crate) use scrapes::NoAnswer;
 pub(crate) use server::{Listening, Running};
-
-/// The interval of views that are read only for scrapes: a hundred years.
-pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Where metrics go, before anything is loaded.
 #[derive(Debug, Default)]
@@ -224,18 +220,16 @@ impl AsFd for Metrics {
     }
 }
 
-/// Chooses how views are read if nothing but metrics is made of them: on request, and as
-/// differences where that makes room in a map that is nearly full.
-pub(crate) fn read_on_request(plan: &Plan, spec: &mut Spec) {
-    if plan.metrics.is_none() || !plan.outputs.is_empty() {
+/// Chooses how views are read if nothing but metrics is made of them: as differences where that makes
+/// room in a map that is nearly full.
+pub(crate) fn read_for_metrics(plan: &Plan, spec: &mut Spec) {
+    // A client of a run in the background sees totals.
+    if plan.metrics.is_none() || !plan.outputs.is_empty() || plan.detach.is_some() {
         return;
     }
     for source in &mut spec.sources {
         let bpfpack_spec::Source::View(view) = source else { continue };
         let view = Arc::make_mut(view);
-        if plan.interval.is_none() {
-            view.interval = ON_REQUEST;
-        }
         // Differences would change other numbers than counters, such as the ID of a process.
         let is_hash = !view.leave_out_zeros;
         view.differences = is_hash && has_only_counters(view);

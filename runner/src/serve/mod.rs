@@ -194,11 +194,13 @@ impl Service {
 
     fn reload(&mut self, command: &ServeCommand) {
         self.notify.reloading();
-        let result = read(command);
-        self.board.note_reload(result.is_ok());
-        match result {
-            Ok(config) => self.apply(config),
+        match read(command) {
+            Ok(config) => {
+                self.apply(config);
+                self.board.note_reload(true);
+            }
             Err(failure) => {
+                self.board.note_reload(false);
                 failure.report();
                 self.talk.warning("the configuration is not changed");
             }
