@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
+mod dashboard;
 mod inspect;
 mod line;
 mod metrics;
@@ -8,6 +9,7 @@ mod near;
 mod options;
 mod outputs;
 mod plan;
+mod reading;
 #[cfg(feature = "registry")]
 mod registry;
 #[cfg(feature = "metrics")]
@@ -22,16 +24,20 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
-pub use inspect::{Inspect, Named};
+pub use dashboard::{DashboardOutput, DashboardPlan};
+pub use inspect::Inspect;
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
-pub use metrics::{LabelsArg, MetricArg, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan};
+pub use metrics::{
+    LabelsArg, MetricArg, MetricChoices, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan,
+};
 pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
 pub use plan::{
     AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, PullWhen, Remote, WasmArg, WasmPlan,
 };
+pub use reading::Named;
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 #[cfg(feature = "metrics")]

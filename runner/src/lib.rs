@@ -8,7 +8,10 @@
 //! ```
 
 // Without these features, a dozen items have no user; this is simpler than a condition at each.
-#![cfg_attr(not(all(feature = "policy", feature = "registry", feature = "wasm")), allow(dead_code))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "policy", feature = "registry", feature = "wasm")),
+    allow(dead_code)
+)]
 
 pub mod args;
 mod attach;
@@ -18,6 +21,11 @@ mod command;
 #[cfg(feature = "registry")]
 mod confirm;
 mod context;
+#[cfg(feature = "metrics")]
+mod dashboard;
+#[cfg(not(feature = "metrics"))]
+#[path = "dashboard/off.rs"]
+mod dashboard;
 #[cfg(feature = "metrics")]
 mod detached;
 #[cfg(not(feature = "metrics"))]
@@ -110,6 +118,7 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
+        args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
         #[cfg(feature = "metrics")]
         args::Request::Serve(command) => serve::perform(&command),
         #[cfg(feature = "metrics")]

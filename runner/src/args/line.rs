@@ -11,6 +11,7 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
@@ -33,6 +34,8 @@ pub enum Request {
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
+    /// `ecli dashboard`.
+    Dashboard(Box<DashboardPlan>),
     /// `ecli serve`
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -80,6 +83,9 @@ impl Request {
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
+            Ok(Words::Dashboard(options)) => {
+                options.plan().map(|plan| Some(Request::Dashboard(Box::new(plan))))
+            }
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
@@ -90,6 +96,7 @@ impl Request {
 enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
+    Dashboard(Box<DashboardOptions>),
     Trust(TrustCommand),
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -111,6 +118,7 @@ impl Words {
         match cli.command {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
+            Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             #[cfg(feature = "metrics")]
             Some(Command::Serve(command)) => Ok(Words::Serve(command)),
@@ -212,6 +220,8 @@ enum Command {
     Serve(ServeCommand),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
+    Dashboard(Box<DashboardOptions>),
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages

@@ -59,15 +59,8 @@ pub struct MetricsOptions {
     #[arg(long, value_name = "FILE", default_value = "/run/systemd/journal/socket", hide = true)]
     pub journal_socket: PathBuf,
 
-    /// Choose the members that become labels, all other members are added up; repeatable
-    #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
-    #[arg(value_parser = labels)]
-    pub labels: Vec<LabelsArg>,
-
-    /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
-    #[arg(long, value_name = "MAP[.NAME]=NEW", help_heading = METRICS)]
-    #[arg(value_parser = metric)]
-    pub metric: Vec<MetricArg>,
+    #[command(flatten)]
+    pub choices: MetricChoices,
 
     /// Export at most N series of a metric; what exceeds them is added up in one
     #[arg(long, value_name = "N", default_value_t = MAX_SERIES, help_heading = METRICS)]
@@ -77,6 +70,21 @@ pub struct MetricsOptions {
     /// Measure how often and how long each program runs
     #[arg(long, help_heading = METRICS)]
     pub run_times: bool,
+}
+
+/// What is chosen for the names and labels of metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct MetricChoices {
+    /// Choose the members that become labels, all other members are added up; repeatable
+    #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
+    #[arg(value_parser = labels)]
+    pub labels: Vec<LabelsArg>,
+
+    /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
+    #[arg(long, value_name = "MAP[.NAME]=NEW", help_heading = METRICS)]
+    #[arg(value_parser = metric)]
+    pub metric: Vec<MetricArg>,
 }
 
 /// Metrics of a run.
@@ -90,10 +98,8 @@ pub struct MetricsPlan {
     pub web_config: Option<PathBuf>,
     /// The socket of the journal that records are written to.
     pub journal: Option<PathBuf>,
-    /// The members that become labels.
-    pub labels: Vec<LabelsArg>,
-    /// Choices for single metrics.
-    pub metrics: Vec<MetricArg>,
+    /// Their names and labels.
+    pub choices: MetricChoices,
     /// The maximum number of series of a metric.
     pub max_series: u32,
     /// Whether the kernel measures the run time of programs.
@@ -166,8 +172,8 @@ impl MetricsOptions {
     pub(super) fn plan(self) -> Result<Option<MetricsPlan>, Failure> {
         let exports = self.exports();
         let chosen = [
-            (!self.labels.is_empty(), "--labels"),
-            (!self.metric.is_empty(), "--metric"),
+            (!self.choices.labels.is_empty(), "--labels"),
+            (!self.choices.metric.is_empty(), "--metric"),
             (self.run_times, "--run-times"),
         ];
         if let Some((_, option)) = chosen.iter().find(|(is_given, _)| *is_given && !exports) {
@@ -185,8 +191,7 @@ impl MetricsOptions {
             otlp,
             journal: self.journal.then_some(self.journal_socket),
             web_config: self.web_config,
-            labels: self.labels,
-            metrics: self.metric,
+            choices: self.choices,
             max_series: self.max_series,
             run_times: self.run_times,
         }))
@@ -294,7 +299,8 @@ mod tests {
 
     #[test]
     fn labels_are_for_all_sources_or_for_one() {
-        let of = |text: &str| metrics(&["--labels", text]).map(|mut plan| plan.labels.remove(0));
+        let of =
+            |text: &str| metrics(&["--labels", text]).map(|mut plan| plan.choices.labels.remove(0));
         let arg = |source: Option<&str>, members: &[&str]| LabelsArg {
             source: source.map(str::to_owned),
             members: members.iter().map(|member| (*member).to_owned()).collect(),
@@ -306,7 +312,8 @@ mod tests {
 
     #[test]
     fn metrics_are_renamed_and_left_out() {
-        let of = |text: &str| metrics(&["--metric", text]).map(|mut plan| plan.metrics.remove(0));
+        let of =
+            |text: &str| metrics(&["--metric", text]).map(|mut plan| plan.choices.metric.remove(0));
         let arg = |member: Option<&str>, action| MetricArg {
             source: "hists".into(),
             member: member.map(str::to_owned),

@@ -5,6 +5,7 @@
 
 mod choices;
 mod journal;
+pub(crate) mod names;
 mod otlp;
 mod own;
 mod place;
@@ -19,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_metrics::{Collector, Family, Options};
+use bpfpack_metrics::{Collector, Family};
 use bpfpack_render::{Format, Labels};
 use bpfpack_schemas::Meta;
 use bpfpack_spec::{Shape, Spec, View};
@@ -32,6 +33,7 @@ use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::sys;
 use crate::talk::Talk;
+pub(crate) use choices::{defined, package_name};
 use journal::Journal;
 use own::{About, Fill};
 use scrapes::Scrapes;
@@ -77,25 +79,7 @@ impl Exits {
 /// Returns an error if something is chosen that the package does not have.
 pub(crate) fn check(plan: &Plan, meta: &Meta, spec: &Spec) -> Result<(), Failure> {
     let Some(metrics) = &plan.metrics else { return Ok(()) };
-    let options = options(metrics, meta, spec)?;
-    let labels = Labels::new(sys::local_time_of, None);
-    let collector = Collector::new(&spec.sources, &options, labels);
-    collector.map(drop).map_err(choices::unknown_member)
-}
-
-/// What is chosen for the metrics of a package.
-fn options(plan: &MetricsPlan, meta: &Meta, spec: &Spec) -> Result<Options, Failure> {
-    Ok(Options {
-        choices: choices::of(plan, meta, spec)?,
-        prefix: package(meta).to_owned(),
-        most_series: plan.max_series as usize,
-    })
-}
-
-/// The name of a package in names of metrics.
-fn package(meta: &Meta) -> &str {
-    let name = &meta.bpf_skel.obj_name;
-    name.strip_suffix("_bpf").unwrap_or(name)
+    defined(&metrics.choices, meta, spec).map(drop)
 }
 
 /// What a run needs once its metrics are served and sent.
@@ -135,7 +119,7 @@ impl Metrics {
     ) -> Result<Option<Metrics>, Failure> {
         let Some(plan) = &context.plan.metrics else { return Ok(None) };
         let meta = &context.package.meta;
-        let options = options(plan, meta, all)?;
+        let options = choices::options(&plan.choices, meta, all, plan.max_series as usize)?;
         let labels = Labels::new(sys::local_time_of, Some(symbolizer));
         let collector =
             Collector::new(&all.sources, &options, labels).map_err(choices::unknown_member)?;
@@ -150,7 +134,7 @@ impl Metrics {
             collector: Rc::new(RefCell::new(collector)),
             scrapes: Scrapes::new().map_err(failure::system("cannot open more files"))?,
             programs: Programs::default(),
-            package: package(meta).to_owned(),
+            package: options.prefix,
             digest: bpfpack_trust::digest(&context.package.object),
             fills: readers.iter().filter_map(fill).collect(),
             server: None,

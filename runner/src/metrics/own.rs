@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bpfpack_metrics::{Family, Kind, Number, Series, Unit, Value};
 
+use super::names;
 use super::otlp::{Counts, Signal};
 use crate::losses::Losses;
 use crate::os;
@@ -66,7 +67,7 @@ pub(crate) struct About<'a> {
 /// The families.
 pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
     let mut families = vec![info(
-        "bpfpack_package",
+        names::PACKAGE,
         "The package that runs; the digest is that of its object.",
         &[("package", about.package), ("sha256", about.digest)],
     )];
@@ -82,16 +83,16 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
     if !about.buffers.is_empty() {
         let help = "Records that were read from a buffer.";
         let taken = of_buffers(&|buffer| Some(buffer.taken));
-        add("bpfpack_records", help, counter, None, "source", taken);
+        add(names::RECORDS, help, counter, None, "source", taken);
         let help = "Records that were lost because a buffer was full.";
         let lost = of_buffers(&|buffer| about.losses.of(buffer));
-        add("bpfpack_lost_records", help, counter, None, "source", lost);
+        add(names::LOST, help, counter, None, "source", lost);
         let help = "Records that are shorter than all structs of the package.";
         let malformed = of_buffers(&|buffer| Some(buffer.malformed));
-        add("bpfpack_malformed_records", help, counter, None, "source", malformed);
+        add(names::MALFORMED, help, counter, None, "source", malformed);
         let help = "Records that were lost, but not known in which buffer.";
         let lost = vec![("", Number::Unsigned(about.losses.somewhere()))];
-        add("bpfpack_lost_records_of_unknown_buffer", help, counter, None, "", lost);
+        add(names::LOST_SOMEWHERE, help, counter, None, "", lost);
     }
     if !about.fills.is_empty() {
         let of = |number: &dyn Fn(&Fill) -> u64| -> Vec<(&str, Number)> {
@@ -99,9 +100,9 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
             all.map(|fill| (&*fill.map, Number::Unsigned(number(fill)))).collect()
         };
         let help = "Elements in a map.";
-        add("bpfpack_map_elements", help, Kind::Gauge, None, "map", of(&|fill| fill.elements));
+        add(names::ELEMENTS, help, Kind::Gauge, None, "map", of(&|fill| fill.elements));
         let help = "Elements that a map has room for.";
-        add("bpfpack_map_max_elements", help, Kind::Gauge, None, "map", of(&|f| f.most.into()));
+        add(names::MAX_ELEMENTS, help, Kind::Gauge, None, "map", of(&|f| f.most.into()));
     }
     if about.programs.is_measured() {
         let times: Vec<(&str, sys::RunTimes)> = about
@@ -112,12 +113,12 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
             .collect();
         let runs = times.iter().map(|(name, it)| (*name, Number::Unsigned(it.runs))).collect();
         let help = "How often a BPF program ran.";
-        add("bpfpack_program_runs", help, counter, None, "program", runs);
+        add(names::RUNS, help, counter, None, "program", runs);
         let seconds = |time: &sys::RunTimes| Number::Float(time.time.as_secs_f64());
         let seconds = times.iter().map(|(name, time)| (*name, seconds(time))).collect();
         let help = "How long a BPF program ran.";
         let unit = Some(Unit::Seconds);
-        add("bpfpack_program_run_seconds", help, counter, unit, "program", seconds);
+        add(names::RUN_SECONDS, help, counter, unit, "program", seconds);
     }
     families
 }
@@ -132,10 +133,10 @@ pub(super) fn process(start: SystemTime, taken: Duration) -> Vec<Family> {
     let (counter, gauge, seconds) = (Kind::Counter, Kind::Gauge, Some(Unit::Seconds));
     if let Some(usage) = os::usage() {
         let cpu = Number::Float(usage.cpu.as_secs_f64());
-        add("process_cpu_seconds", "CPU time of ecli.", counter, seconds, cpu);
+        add(names::CPU_SECONDS, "CPU time of ecli.", counter, seconds, cpu);
         let help = "Memory of ecli that is resident.";
         let resident = Number::Unsigned(usage.resident);
-        add("process_resident_memory_bytes", help, gauge, Some(Unit::Bytes), resident);
+        add(names::MEMORY, help, gauge, Some(Unit::Bytes), resident);
     }
     let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let since = Number::Float(since.as_secs_f64());
@@ -143,7 +144,7 @@ pub(super) fn process(start: SystemTime, taken: Duration) -> Vec<Family> {
     add("process_start_time_seconds", help, gauge, seconds, since);
     let help = "How long this scrape took: reading maps and buffers.";
     let taken = Number::Float(taken.as_secs_f64());
-    add("bpfpack_scrape_duration_seconds", help, gauge, seconds, taken);
+    add(names::SCRAPE_SECONDS, help, gauge, seconds, taken);
     families
 }
 
@@ -164,7 +165,7 @@ pub(crate) fn number_family(
 pub(super) fn merged<'m>(merged: impl Iterator<Item = (&'m str, u64)>) -> Family {
     let series = merged.map(|(source, keys)| (source, Number::Unsigned(keys))).collect();
     let help = "Keys that were added to the series `_other_`, because of --max-series.";
-    family("bpfpack_merged_keys", help, Kind::Counter, None, "source", series)
+    family(names::MERGED, help, Kind::Counter, None, "source", series)
 }
 
 /// The families of what was sent by OTLP.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bpfpack_metrics::{Family, merge};
 
-use crate::metrics::{NoAnswer, Place, number_family};
+use crate::metrics::{NoAnswer, Place, names, number_family};
 
 /// The label with the name of a tracer.
-const LABEL: &str = "tracer";
+const LABEL: &str = names::TRACER;
 
 /// The tracers by name.
 #[derive(Debug, Clone, Default)]
@@ -103,7 +103,7 @@ impl Board {
         let is_answered = |name: &str| answers.iter().any(|(other, _)| *other == name);
         let gauges = [
             (
-                "bpfpack_tracer_up",
+                names::TRACER_UP,
                 "Whether the programs of a tracer are attached.",
                 of(&|_, shown| shown.is_up.into()),
             ),
