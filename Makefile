@@ -5,6 +5,7 @@
 #   make small     ecli without its optional features, below 3.5 MB, in target/HOST/small
 #   make install   put them into PREFIX/bin (/usr/local unless given), and headers for modules into
 #                  PREFIX/include/bpfpack
+#   make integration   metrics in real servers: tests that take minutes, and what a fleet costs
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
 #   make attack    attack both programs, each way for a minute (SECONDS=… SEED=… PARTS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
@@ -19,7 +20,7 @@ SPELL := git ls-files -z '*.md' '*.rs' '*.c' '*.h' | \
 	xargs -0r codespell --builtin clear,rare,en-GB_to_en-US --ignore-words tests/words.txt
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/clippy.sh
 
-.PHONY: all deps test-deps build small demo test test-build fuzz attack bench install fmt lint lint-others clean
+.PHONY: all deps test-deps build small demo test test-build integration fuzz attack bench install fmt lint lint-others clean
 
 all: build
 
@@ -49,6 +50,12 @@ test: test-deps
 test-build: test-deps lint-others
 	$(CLIPPY) $(CARGO) test --no-run --locked --workspace
 	@tests/fuzz/build.sh
+
+# One after the other: they print what they measure.
+integration: test-deps
+	@$(MAKE) --no-print-directory -j2 build test-build
+	BPFPACK_BIN_DIR=$(BIN) $(CLIPPY) $(CARGO) test --locked -p bpfpack-tests \
+	--test integration --test fleet -- --include-ignored --nocapture --test-threads 1
 
 fuzz: test-deps build
 	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh $(or $(SECONDS),60)

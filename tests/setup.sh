@@ -4,18 +4,18 @@
 #
 #   tests/setup.sh [build] [test]
 #
-# Part `test` also makes target/python with the packages of tests/python.txt, and gets a kernel for
-# virtual machines into the user's cache; it installs neither on the machine.
+# Part `test` also makes target/python with the packages of tests/python.txt, gets Prometheus and
+# VictoriaMetrics into target/servers, and a kernel for virtual machines into the user's cache; it
+# installs none of them on the machine.
 set -eu
 build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
 # g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
 # apache2-utils: packages in registries. zstd: compressed packages. python3-venv: tests/python.txt.
-# prometheus: promtool checks rules.
 # qemu-system-x86: other kernels. The rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
 libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign zstd python3-venv \
-qemu-system-x86 prometheus"
+qemu-system-x86"
 here=$(dirname "$0")
 
 fail() {
@@ -54,6 +54,33 @@ python() {
     fail "the packages of tests/python.txt cannot be had; is there a network, and PyPI?"
   cp "$wanted" "$venv/made-from"
 }
+
+# Gets servers that scrape into target/servers, unless they are installed. Their packages are only
+# unpacked: if they were installed, the machine would run them as services from now on.
+servers() (
+  servers=$here/../target/servers
+  missing=
+  for program in prometheus promtool victoria-metrics; do
+    [ -x "$servers/usr/bin/$program" ] || command -v "$program" >/dev/null || missing=$program
+  done
+  [ -n "$missing" ] || return 0
+  echo "getting prometheus and victoria-metrics into target/servers"
+  mkdir -p "$here/../target"
+  # It gets its name when it is complete.
+  work=$(mktemp -d "$servers-XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  get() {
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus victoria-metrics)
+  }
+  # The lists of packages may be missing, or too old for what the servers have.
+  get || { [ "$(id -u)" = 0 ] && apt-get -qq update && get; } ||
+    fail "Debian's packages prometheus and victoria-metrics cannot be had"
+  for package in "$work"/*.deb; do
+    dpkg-deb -x "$package" "$work/tree"
+  done
+  rm -rf "$servers"
+  mv -T "$work/tree" "$servers"
+)
 
 # Gets the kernel of Debian's images for clouds, unless there is one: it is small, and has the
 # drivers of virtual machines. It is unpacked to CACHE/kernels/SERIES, and never installed.
@@ -104,6 +131,7 @@ for part in "$@"; do
   packages $wanted
   if [ "$part" = test ]; then
     python
+    servers
     kernel
   fi
 done

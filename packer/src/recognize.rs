@@ -3,7 +3,7 @@
 //! histogram, a table of counters, stacks, or internal data.
 //!
 //! - An array of integers, in a value or a variable, to whose elements programs add by index, is a
-//!   histogram. So is an array map, or a map whose key has a member such as `slot` or `bucket`, if
+//!   histogram. So is a map whose key has a member such as `slot` or `bucket`, and an array map if
 //!   programs compute slots for it.
 //! - Other data that programs add to is a table, sorted by its first counter. So is data that they
 //!   write and never read.
@@ -28,6 +28,10 @@ use crate::records::value::{Spot, Value};
 
 /// Arrays with fewer elements are not histograms.
 const LEAST_SLOTS: u32 = 4;
+
+/// Arrays with fewer elements are not histograms by the logarithm, if their functions compute it for
+/// the key of another map.
+const FEW_SLOTS: u32 = 16;
 
 /// Names of members that hold slots.
 const SLOTS: [&str; 4] = ["slots", "buckets", "bins", "hist"];
@@ -141,7 +145,8 @@ impl Recognizer<'_> {
         value: Type<'_>,
         is_array: bool,
     ) -> Option<ViewMeta> {
-        let slotting = self.slotting(&usage.functions);
+        let functions = &usage.functions;
+        let slotting = self.slotting(functions);
         let found = slots_in(value, &usage.added);
         if let Some(slots) = found {
             return Some(histogram(slots, slotting));
@@ -155,8 +160,20 @@ impl Recognizer<'_> {
         }
         let len = self.btf.map_number(name, "max_entries").unwrap_or(0);
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
-        let is_it = is_log2 && !self.count_in_struct(&usage.functions) || is_named_histogram(name);
+        let is_for_others =
+            || self.count_in_struct(functions) || len < FEW_SLOTS && self.count_in_keys(functions);
+        let is_it = is_log2 && !is_for_others() || is_named_histogram(name);
         (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram(SlotPosition::Index, slotting))
+    }
+
+    /// Whether one of these functions counts in a map with the slot in its key.
+    fn count_in_keys(&self, functions: &BTreeSet<usize>) -> bool {
+        self.flow.maps.iter().any(|(name, usage)| {
+            let key = self.btf.map_types(name).0;
+            key.and_then(slot_member).is_some()
+                && !usage.added.is_empty()
+                && !usage.functions.is_disjoint(functions)
+        })
     }
 
     /// Whether one of these functions counts in the slots of a struct. If so, arrays that it
@@ -317,8 +334,10 @@ fn is_named_histogram(name: &str) -> bool {
 
 fn slot_member(key: Type<'_>) -> Option<&str> {
     let key = key.resolved();
+    // A slot may have a byte.
+    let is_number = |ty: Type<'_>| ty.resolved().kind == Kind::Int;
     key.members()
-        .find(|member| SLOT.contains(&member.name) && is_counter(key.sibling(member.ty)))
+        .find(|member| SLOT.contains(&member.name) && is_number(key.sibling(member.ty)))
         .map(|member| member.name)
 }
 

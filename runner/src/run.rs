@@ -96,9 +96,9 @@ pub(crate) fn run(
     }
     if let (Some(metrics), Some(exits), Some(of)) = (&mut metrics, exits, &plan.metrics) {
         let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
-        let (collecting, notes) = metrics.start(of, exits, programs)?;
-        collecting.into_iter().try_for_each(|format| outputs.add(format))?;
-        notes.iter().for_each(|note| talk.note(note));
+        let started = metrics.start(of, exits, programs, talk)?;
+        started.outputs.into_iter().try_for_each(|format| outputs.add(format))?;
+        started.notes.iter().for_each(|note| talk.note(note));
     }
     if plan.once && !only_calls {
         outputs.show_once(readers.len());

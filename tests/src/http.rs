@@ -62,13 +62,14 @@ impl Server {
     /// Starts a server without answers.
     #[must_use]
     pub fn start() -> Server {
-        Server::start_at("127.0.0.1")
+        Server::start_at("127.0.0.1:0")
     }
 
-    /// Starts a server at an address of this machine. For a client, each is another host.
+    /// Starts a server at an address of this machine, `HOST:PORT`. For a client, each is another
+    /// host.
     #[must_use]
     pub fn start_at(address: &str) -> Server {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let server = Server { host, state: Arc::default() };
         let state = Arc::clone(&server.state);

@@ -6,14 +6,19 @@
 pub mod attack;
 pub mod beside;
 pub mod cpio;
+pub mod definitions;
 pub mod documents;
 pub mod held;
 pub mod http;
 pub mod load;
 pub mod modules;
+pub mod nodes;
+pub mod numbers;
+pub mod otlp;
 pub mod python;
 pub mod registry;
 pub mod scrape;
+pub mod servers;
 pub mod stream;
 pub mod sys;
 pub mod targets;
@@ -221,8 +226,7 @@ impl Running {
     pub fn tracing<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Running {
         let mut running = Running::start(program, args);
         let begun = "tracing with";
-        let stderr = running.child().stderr.as_mut().unwrap();
-        let _ = wait::read_until(stderr, begun, |said| said.contains(begun));
+        let _ = running.read_stderr(begun, |said| said.contains(begun));
         running
     }
 
@@ -234,6 +238,12 @@ impl Running {
     #[must_use]
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child().stdout.take().unwrap()
+    }
+
+    /// Reads its standard error until a condition holds for what was read.
+    #[track_caller]
+    pub fn read_stderr(&mut self, what: &str, is_enough: impl Fn(&str) -> bool) -> String {
+        wait::read_until(self.child().stderr.as_mut().unwrap(), what, is_enough)
     }
 
     /// The process ID.

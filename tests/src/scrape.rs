@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use crate::Running;
+
 /// Where metrics are served.
 #[derive(Debug, Clone)]
 pub enum Target {
@@ -32,6 +34,26 @@ impl Target {
     #[must_use]
     pub fn unix(directory: &Path) -> Target {
         Target::Unix(directory.join("metrics.sock"))
+    }
+
+    /// Where a program serves that was started with `--listen 127.0.0.1:0`.
+    #[must_use]
+    #[track_caller]
+    pub fn of(running: &mut Running) -> Target {
+        let said =
+            running.read_stderr("the URL of the metrics", |said| said.contains("/metrics\n"));
+        let (_, url) = said.rsplit_once("http://").unwrap();
+        Target::Tcp(url.split('/').next().unwrap().parse().unwrap())
+    }
+
+    /// The address, if it has one.
+    #[must_use]
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Target::Tcp(address) => *address,
+            Target::Unix(path) => panic!("{} has no address", path.display()),
+        }
     }
 
     /// The value of `--listen`.
@@ -78,7 +100,8 @@ impl Scraped {
     }
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> Scraped {
+/// Sends a request, and reads the answer to the end of the connection.
+pub(crate) fn exchange(mut stream: impl Read + Write, request: &str) -> Scraped {
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();

@@ -20,10 +20,16 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until a condition holds; fails after ten seconds.
 #[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(10), what, is_so);
+}
+
+/// Waits until a condition holds; fails after the given time.
+#[track_caller]
+pub fn within(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !is_so() {
-        assert!(Instant::now() < deadline, "in ten seconds not so: {what}");
+        assert!(Instant::now() < deadline, "in {time:?} not so: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

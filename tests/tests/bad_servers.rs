@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Another host than 127.0.0.1, and this machine all the same.
-const ELSEWHERE: &str = "127.0.0.2";
+const ELSEWHERE: &str = "127.0.0.2:0";
 
 /// A user with a package, a server, and whatever a run leaves.
 struct Setup {

@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bpfpack_tests::numbers::{call, of_this_thread};
 use bpfpack_tests::registry::{PASSWORD, USER, has_programs};
 use bpfpack_tests::scrape::Target;
 use bpfpack_tests::wait::outcome;
 use bpfpack_tests::{
-    Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch, sys,
+    Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -40,10 +42,9 @@ impl Setup {
     }
 
     fn start_unserved(&self, options: &[&str]) -> Running {
-        let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
-        let listen = self.target.argument();
-        let own = [&self.package, "--target_pid", &pid, "--carrier", &carrier];
-        Running::ecli(&[&["run", "--listen", &listen], options, &own].concat())
+        let (listen, own) = (self.target.argument(), of_this_thread());
+        let own = own.each_ref().map(String::as_str);
+        Running::ecli(&[&["run", "--listen", &listen], options, &[&self.package], &own].concat())
     }
 
     fn until_served(&self) {
@@ -51,13 +52,6 @@ impl Setup {
         eventually("the socket exists", || path.exists());
         // It is served a moment after it exists.
         assert_eq!(self.target.get("/-/healthy", "").status, 200);
-    }
-}
-
-/// Calls with a kind and a duration in microseconds.
-fn calls(of: &[(i32, i32, usize)]) {
-    for (kind, us, times) in of {
-        (0..*times).for_each(|_| sys::carry(us << 2 | kind));
     }
 }
 
@@ -75,7 +69,7 @@ fn a_scrape_has_what_the_maps_have() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&[]);
-    calls(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1), (2, 100, 7)]);
+    call(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1), (2, 100, 7)]);
     let samples = setup.target.samples();
     let buckets = |kind: &str| -> Vec<f64> {
         let bound =
@@ -100,7 +94,7 @@ fn a_scrape_has_what_the_maps_have() {
     assert_eq!(samples["bpfpack_map_elements{map=\"totals\"}"], 2.0);
     assert_eq!(samples["bpfpack_map_max_elements{map=\"totals\"}"], 64.0);
     // A later scrape has more, and nothing twice.
-    calls(&[(1, 0, 1)]);
+    call(&[(1, 0, 1)]);
     assert_eq!(setup.target.samples()["metrics_seconds_count{key=\"1\"}"], 7.0);
     let outcome = running.interrupt().succeeded();
     assert_eq!(outcome.stdout, "", "nothing else is shown");
@@ -131,7 +125,7 @@ fn outputs_and_metrics_agree() {
     let file = setup.dir.path().join("out.json");
     let output = format!("json:{}", file.display());
     let running = setup.start(&["-i", "100ms", "-o", &output, "--only", "hists"]);
-    calls(&[(3, 7, 4), (3, 70, 2)]);
+    call(&[(3, 7, 4), (3, 70, 2)]);
     let counted = || setup.target.samples().get("metrics_seconds_count{key=\"3\"}").copied();
     eventually("a reading has been made", || counted() == Some(6.0));
     let _ = running.interrupt().succeeded();
@@ -149,7 +143,7 @@ fn records_are_counted_beside_tables_with_the_labels_that_are_chosen() {
     let setup = Setup::new(&["-a", "-DRECORDS"]);
     let run = |options: &[&str]| {
         let running = setup.start(options);
-        calls(&[(0, 1000, 3), (1, 500, 2)]);
+        call(&[(0, 1000, 3), (1, 500, 2)]);
         let samples = setup.target.samples();
         let _ = running.interrupt().succeeded();
         samples
@@ -176,7 +170,7 @@ fn series_are_limited_and_programs_are_measured() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&["--max-series", "2", "--run-times"]);
-    calls(&[(0, 1, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]);
+    call(&[(0, 1, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]);
     let samples = setup.target.samples();
     let _ = running.interrupt().succeeded();
     let series = of(&samples, "calls_by_kind_calls_total");
@@ -195,7 +189,7 @@ fn the_server_answers_in_the_format_that_is_asked_for() {
     }
     let setup = Setup::new(&[]);
     let running = setup.start(&[]);
-    calls(&[(1, 8, 2)]);
+    call(&[(1, 8, 2)]);
     let get = |accept: &str| setup.target.get("/metrics", &format!("Accept: {accept}\r\n"));
     let open = get("application/openmetrics-text;version=1.0.0");
     assert!(open.head.contains("application/openmetrics-text; version=1.0.0"), "{}", open.head);
@@ -231,6 +225,36 @@ fn users_need_their_password() {
     assert_eq!((status(USER, "wrong"), status("other", PASSWORD)), (401, 401));
     assert_eq!((status(USER, PASSWORD), status(USER, PASSWORD)), (200, 200));
     let _ = running.interrupt().succeeded();
+}
+
+#[test]
+fn the_journal_has_the_members_of_records() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let package = pack_with(FIXTURE, &dir, &["-a", "-DRECORDS"]);
+    let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
+    let socket = dir.path().join("journal");
+    let at = socket.to_str().unwrap();
+    let own = [&*package, "--target_pid", &pid, "--carrier", &carrier];
+    let options = ["run", "--journal", "--journal-socket", at];
+    ecli(&[&options[..], &own].concat()).failed(7, &["cannot connect to the journal", "systemd"]);
+    let journal = UnixDatagram::bind(&socket).unwrap();
+    let running = Running::ecli(&[&options[..], &own].concat());
+    calls(&[(1, 9, 2)]);
+    let outcome = running.interrupt().succeeded();
+    assert_eq!(outcome.stdout, "");
+    journal.set_nonblocking(true).unwrap();
+    let mut entries = Vec::new();
+    let mut bytes = [0; 1000];
+    while let Ok(count) = journal.recv(&mut bytes) {
+        entries.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+    }
+    assert_eq!(entries.len(), 2);
+    let entry = &entries[1];
+    assert!(entry.starts_with("MESSAGE=took_us=9 kind=1 comm="), "{entry}");
+    assert!(entry.contains("\nSYSLOG_IDENTIFIER=metrics\n") && entry.contains("\nBPF_TOOK_US=9\n"));
 }
 
 #[test]

@@ -3,28 +3,16 @@
 //! Requests are decoded by OpenTelemetry's own classes.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bpfpack_tests::http::{Answer, Request, Server};
+use bpfpack_tests::numbers::{call, of_this_thread};
+use bpfpack_tests::otlp::{self, attributes, metric};
 use bpfpack_tests::python::python;
-use bpfpack_tests::wait::outcome;
-use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, pack_with, scratch, sys};
+use bpfpack_tests::{Outcome, Running, ecli, eventually, is_root, pack_with, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// Prints a request, which is compressed, as JSON.
-const DECODE: &str = "
-import gzip, json, sys
-from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-kinds = {'metrics': ExportMetricsServiceRequest, 'logs': ExportLogsServiceRequest}
-message = kinds[sys.argv[1]].FromString(gzip.decompress(open(sys.argv[2], 'rb').read()))
-print(json.dumps(MessageToDict(message)))
-";
 
 struct Setup {
     dir: TempDir,
@@ -44,49 +32,18 @@ impl Setup {
     }
 
     fn start(&self, options: &[&str]) -> Running {
-        let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
-        let url = self.server.url("");
-        let own = [&self.package, "--target_pid", &pid, "--carrier", &carrier];
-        Running::ecli(&[&["run", "--otlp", &url], options, &own].concat())
+        let (url, own) = (self.server.url(""), of_this_thread());
+        let own = own.each_ref().map(String::as_str);
+        Running::ecli(&[&["run", "--otlp", &url], options, &[&self.package], &own].concat())
     }
 
     fn decoded(&self, python: &Path, request: &Request) -> Value {
-        let file = self.dir.path().join("request");
-        fs::write(&file, &request.body).unwrap();
-        assert_eq!(request.header("Content-Type"), Some("application/x-protobuf"));
-        assert_eq!(request.header("Content-Encoding"), Some("gzip"));
-        let kind = request.path.rsplit('/').next().unwrap();
-        let mut decode = Command::new(python);
-        decode.args(["-c", DECODE, kind]).arg(file);
-        serde_json::from_str(&outcome(&mut decode).succeeded().stdout).unwrap()
+        otlp::decoded(python, self.dir.path(), request)
     }
 }
 
 fn has_python() -> Option<PathBuf> {
-    python("opentelemetry.proto.logs.v1.logs_pb2")
-}
-
-/// Calls with a kind and a duration in microseconds.
-fn calls(of: &[(i32, i32, usize)]) {
-    for (kind, us, times) in of {
-        (0..*times).for_each(|_| sys::carry(us << 2 | kind));
-    }
-}
-
-/// The attributes in a list, as `name=value`.
-fn attributes(list: &Value) -> Vec<String> {
-    let one = |pair: &Value| {
-        let (_, value) = pair["value"].as_object().unwrap().iter().next().unwrap();
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("{}={text}", pair["key"].as_str().unwrap())
-    };
-    list.as_array().map_or(Vec::new(), |list| list.iter().map(one).collect())
-}
-
-fn metric<'r>(request: &'r Value, name: &str) -> &'r Value {
-    let metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
-    let found = metrics.iter().find(|metric| metric["name"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {metrics:?}"))
+    python(otlp::PACKAGE)
 }
 
 #[test]
@@ -98,7 +55,7 @@ fn a_collector_receives_metrics_and_records() {
     let setup = Setup::new();
     let header = ["--otlp-header", "X-Token=a b"];
     let running = setup.start(&header);
-    calls(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1)]);
+    call(&[(1, 0, 2), (1, 5, 3), (1, 9000, 1)]);
     let outcome = running.interrupt().succeeded();
     assert!(
         outcome.stderr.contains("metrics and logs are sent to http://127."),
@@ -138,12 +95,7 @@ fn a_collector_receives_metrics_and_records() {
     assert_eq!(gauge["gauge"]["dataPoints"][0]["asDouble"], 0.009);
 
     let logs: Vec<Value> = of("/v1/logs");
-    let records: Vec<&Value> = logs
-        .iter()
-        .flat_map(|request| {
-            request["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap()
-        })
-        .collect();
+    let records: Vec<&Value> = logs.iter().flat_map(otlp::records).collect();
     assert_eq!(records.len(), 6);
     let last = records[5];
     let list = attributes(&last["attributes"]);
@@ -165,7 +117,7 @@ fn what_fails_for_a_while_is_sent_again_and_what_is_refused_is_lost() {
     setup.server.answer("/v1/metrics", Answer::Full(400, Vec::new(), Vec::new()));
     let begin = Instant::now();
     let running = setup.start(&[]);
-    calls(&[(1, 7, 3)]);
+    call(&[(1, 7, 3)]);
     let mut logs = 0;
     eventually("the records are sent again", || {
         logs += setup.server.asked().iter().filter(|path| *path == "/v1/logs").count();
@@ -185,14 +137,14 @@ fn a_collector_that_is_away_does_not_hold_up_the_end() {
     }
     let setup = Setup::new();
     let run = |url: &str, signals: &str| -> Outcome {
-        let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
+        let own = of_this_thread();
         let options = ["run", "--otlp", url, "--otlp-signals", signals, "-j", &setup.package];
         let running = Running::start(
             bpfpack_tests::program("ecli"),
-            &[&options[..], &["--target_pid", &pid, "--carrier", &carrier]].concat(),
+            &[&options[..], &own.each_ref().map(String::as_str)].concat(),
         );
         eventually("it is attached", || {
-            calls(&[(1, 7, 1)]);
+            call(&[(1, 7, 1)]);
             running.held().links.len() == 1
         });
         running.interrupt().succeeded()

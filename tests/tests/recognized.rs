@@ -101,6 +101,24 @@ fn records_are_shown_as_what_was_found() {
 }
 
 #[test]
+fn maps_that_share_code_and_slots_in_bytes_of_keys() {
+    let dir = scratch();
+    let _ = pack("tests/fixtures/purposes.bpf.c", &dir);
+    let meta = meta(dir.path(), "purposes");
+    let histogram =
+        json!({"kind": "histogram", "scale": "log2", "unit": "usecs", "slots": "key.bucket"});
+    for (name, view) in [
+        ("even", json!({"kind": "table"})),
+        ("odd", json!({"kind": "table"})),
+        ("waits", histogram),
+        // The slots of this function are those of the keys.
+        ("kinds", json!({"kind": "table"})),
+    ] {
+        assert_eq!(map(&meta, name)["view"], view, "{name}");
+    }
+}
+
+#[test]
 fn maps_and_variables_are_recognized_by_their_use() {
     let dir = scratch();
     let _ = pack("tests/fixtures/views.bpf.c", &dir);

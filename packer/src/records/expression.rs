@@ -21,17 +21,20 @@ pub(crate) fn group<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
 
 /// The first argument of a call, from its parenthesis on.
 pub(crate) fn first_argument<'t, 'd>(tokens: &'t [Token<'d>]) -> &'t [Token<'d>] {
-    let arguments = group(tokens);
+    arguments(tokens).next().unwrap_or_default()
+}
+
+/// The arguments of a call, from its parenthesis on.
+pub(crate) fn arguments<'t, 'd>(tokens: &'t [Token<'d>]) -> impl Iterator<Item = &'t [Token<'d>]> {
     let mut depth = 0;
-    let end = arguments.iter().position(|token| {
+    group(tokens).split(move |token| {
         match token {
             Token::Punct('(' | '[' | '{') => depth += 1,
             Token::Punct(')' | ']' | '}') => depth -= 1,
             _ => {}
         }
         depth == 0 && *token == Token::Punct(',')
-    });
-    &arguments[..end.unwrap_or(arguments.len())]
+    })
 }
 
 /// Removes parentheses around the whole expression.

@@ -4,7 +4,7 @@
 //!
 //! Each function is walked once, with the known values of its registers: constants, addresses of
 //! maps, variables and elements, and sums of them with values read from there. Where paths with
-//! different values join, the value is unknown.
+//! different values join, the value is unknown, unless they are the same position in several maps.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +13,7 @@ use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
 
 use super::code::{Insn, decode};
-use super::value::{Origin, Spot, Symbol, Value, arithmetic, origin};
+use super::value::{Groups, Origin, Spot, Symbol, Value, arithmetic, origin};
 
 /// The number of instructions of an object that are walked, including repeated walks after joins.
 const MAX_STEPS: usize = 4 << 20;
@@ -82,6 +82,7 @@ pub(crate) struct Flow {
     pub(crate) counted: BTreeMap<usize, BTreeMap<Spot, BTreeSet<usize>>>,
     /// The names of maps, by symbol.
     pub(crate) names: BTreeMap<Symbol, String>,
+    groups: Groups,
 }
 
 /// Numbers of helpers in the kernel's `enum bpf_func_id`.
@@ -181,13 +182,12 @@ struct State {
 
 impl State {
     /// Keeps what both states know. Returns whether this state changed.
-    fn join(&mut self, other: &State) -> bool {
+    fn join(&mut self, other: &State, groups: &mut Groups) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
-            if *mine != *theirs && *mine != Value::Unknown {
-                *mine = Value::Unknown;
-                changed = true;
-            }
+            let joined = groups.join(*mine, *theirs);
+            changed |= joined != *mine;
+            *mine = joined;
         }
         let before = self.stack.len();
         self.stack.retain(|slot, value| other.stack.get(slot) == Some(value));
@@ -246,7 +246,7 @@ impl Walk<'_> {
                 };
                 for target in targets.into_iter().flatten() {
                     let is_news = match states.get_mut(&target) {
-                        Some(known) => known.join(&state),
+                        Some(known) => known.join(&state, &mut self.flow.groups),
                         None => states.insert(target, state.clone()).is_none(),
                     };
                     if is_news && waiting.insert(target) {
@@ -398,6 +398,7 @@ impl Walk<'_> {
                 }
             }
             if is_helper && KEPT.contains(&insn.imm) && self.flow.calls.len() < MAX_CALLS {
+                let arguments = arguments.map(|value| self.flow.groups.single(value));
                 let call = Call { helper: insn.imm, at: location, function: self.index, arguments };
                 self.flow.calls.push(call);
             }
@@ -431,8 +432,9 @@ impl Walk<'_> {
         }
     }
 
-    fn usage(&mut self, map: Symbol, note: impl FnOnce(&mut Usage)) {
-        if let Some(name) = self.flow.names.get(&map) {
+    fn usage(&mut self, map: Symbol, note: impl Fn(&mut Usage)) {
+        let maps = self.flow.groups.members(map).cloned().unwrap_or_else(|| [map].into());
+        for name in maps.iter().filter_map(|map| self.flow.names.get(map)) {
             let usage = self.flow.maps.entry(name.clone()).or_default();
             usage.functions.insert(self.index);
             note(usage);

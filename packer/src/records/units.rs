@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::expression::{first_argument, group};
+use super::expression::{arguments, first_argument, group};
 use crate::lexer::Token;
 
 /// The depth to which assignments are followed back.
@@ -64,10 +64,22 @@ impl<'f, 't> Function<'f, 't> {
         let at = self.tokens.windows(2).position(
             |window| matches!(window, [Token::Word(word), Token::Punct('(')] if is_log2(word)),
         )?;
-        let argument = first_argument(&self.tokens[at + 1..]);
-        let mut slotting = self.units(argument);
-        slotting.is_log2 = true;
-        Some(slotting)
+        let slotting = self.counted(&self.tokens[at + 1..]);
+        Some(Slotting { is_log2: true, ..slotting })
+    }
+
+    /// The unit of what a call counts. It comes first, unless the call counts, too: then the map and
+    /// the key are before it.
+    fn counted(&self, call: &[Token<'t>]) -> Slotting {
+        let first = first_argument(call);
+        if first.first() != Some(&Token::Punct('&')) {
+            return self.units(first);
+        }
+        let mut units = arguments(call).skip(1).map(|argument| self.units(argument));
+        let is_time = |slotting: &Slotting| {
+            slotting.unit.as_deref().is_some_and(|unit| UNITS.contains(&unit))
+        };
+        units.find(is_time).unwrap_or_default()
     }
 
     /// `slots[i]`, where `i` is a value or a quotient.
@@ -363,6 +375,9 @@ mod tests {
             // A helper that also takes the number of slots.
             ("d = delta / 1000; log2_slot(d, SLOTS);", "usecs"),
             ("log2_slot(max(delta, 1) / 1000, SLOTS);", "usecs"),
+            // A macro that also counts.
+            ("d = delta / 1000; add_log2(&map, key, d, SLOTS);", "usecs"),
+            ("d = delta / 100; add_log2(&map, key, d, SLOTS);", ""),
             // If the divisor is not a ratio of units of time, the unit is unknown.
             ("d = (now - *t) / 3; log2l(d);", ""),
             ("d = (now - *t) / other; log2l(d);", ""),

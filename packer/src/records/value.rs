@@ -1,8 +1,59 @@
 // SPDX-License-Identifier: MIT
 //! The known value of a register, and the effect of instructions on it.
 
-/// The index of a symbol.
+use std::collections::BTreeSet;
+
+/// The index of a symbol, or a number of [`Groups`].
 pub(crate) type Symbol = usize;
+
+/// The maps of a group at most. Values of more are unknown.
+const MAX_GROUP: usize = 16;
+
+/// Groups of maps: where paths join, each of which has another map, a number stands for all. Compilers
+/// share code that counts in different maps.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(Vec<BTreeSet<Symbol>>);
+
+impl Groups {
+    /// The maps of a number; `None` if it is the symbol of a map.
+    pub(crate) fn members(&self, map: Symbol) -> Option<&BTreeSet<Symbol>> {
+        self.0.get(Symbol::MAX - map)
+    }
+
+    /// The number of a group with the maps of both.
+    fn both(&mut self, a: Symbol, b: Symbol) -> Option<Symbol> {
+        let of = |map| self.members(map).cloned().unwrap_or_else(|| BTreeSet::from([map]));
+        let all: BTreeSet<Symbol> = of(a).into_iter().chain(of(b)).collect();
+        let at = self.0.iter().position(|known| *known == all).unwrap_or(self.0.len());
+        if at == self.0.len() && all.len() <= MAX_GROUP {
+            self.0.push(all);
+        }
+        (at < self.0.len()).then(|| Symbol::MAX - at)
+    }
+
+    /// What two paths know.
+    pub(crate) fn join(&mut self, a: Value, b: Value) -> Value {
+        let joined = match (a, b) {
+            _ if a == b => Some(a),
+            (Value::Map(a), Value::Map(b)) => self.both(a, b).map(Value::Map),
+            (Value::Element(a, spot), Value::Element(b, other)) if spot == other => {
+                self.both(a, b).map(|both| Value::Element(both, spot))
+            }
+            _ => None,
+        };
+        joined.unwrap_or(Value::Unknown)
+    }
+
+    /// A value without groups.
+    pub(crate) fn single(&self, value: Value) -> Value {
+        match value {
+            Value::Map(map) | Value::Element(map, _) if self.members(map).is_some() => {
+                Value::Unknown
+            }
+            value => value,
+        }
+    }
+}
 
 /// The value of a register or a stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

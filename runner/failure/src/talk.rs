@@ -64,6 +64,7 @@ type Held = Vec<(Instant, String)>;
 pub struct Talk {
     quiet: bool,
     verbose: bool,
+    notes: bool,
     /// The name of the tracer, if there are several in this process.
     name: Option<Arc<str>>,
     /// Messages that are held while they would disturb the screen; `None` if they are not held.
@@ -74,7 +75,13 @@ impl Talk {
     /// Prints messages according to `--quiet` and `--verbose`.
     #[must_use]
     pub fn new(quiet: bool, verbose: bool) -> Talk {
-        Talk { quiet, verbose, name: None, held: Arc::default() }
+        Talk { quiet, verbose, notes: true, name: None, held: Arc::default() }
+    }
+
+    /// Prints warnings, but no notes.
+    #[must_use]
+    pub fn without_notes(self) -> Talk {
+        Talk { notes: false, ..self }
     }
 
     /// Begins each message with the name of a tracer.
@@ -91,7 +98,7 @@ impl Talk {
 
     /// Prints a note about a decision.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && self.notes {
             self.say(format!("ecli: {}{}", self.prefix(), message(text)));
         }
     }

@@ -160,12 +160,17 @@ pub(crate) fn of_member(member: &str, scale: Scale) -> Option<String> {
     (!is_unit && !GENERIC_NUMBERS.contains(&&*stem)).then_some(stem)
 }
 
-/// Joins the parts of a name. A part that the name ends with already is not repeated.
+/// Joins the parts of a name. A part that the name ends with already is not repeated, and neither is
+/// the name if a part begins with it.
 pub(crate) fn join(parts: &[Option<&str>]) -> String {
     let mut name = String::new();
     for part in parts.iter().flatten() {
         if name == *part || name.ends_with(&format!("_{part}")) {
             continue;
+        }
+        let repeats = part.strip_prefix(&*name).is_some_and(|rest| rest.starts_with('_'));
+        if repeats {
+            name.clear();
         }
         if !name.is_empty() {
             name.push('_');
@@ -229,5 +234,7 @@ mod tests {
         assert_eq!(of_member("usecs", us), None);
         assert_eq!(join(&[Some("runqlat"), None, Some("seconds")]), "runqlat_seconds");
         assert_eq!(join(&[Some("tcp_rtt"), Some("rtt"), Some("bytes")]), "tcp_rtt_bytes");
+        assert_eq!(join(&[Some("xdp"), Some("xdp_packets"), Some("count")]), "xdp_packets_count");
+        assert_eq!(join(&[Some("xdp"), Some("xdps_seen")]), "xdp_xdps_seen");
     }
 }

@@ -51,6 +51,14 @@ pub struct MetricsOptions {
     #[arg(help_heading = METRICS)]
     pub otlp_header: Vec<(String, String)>,
 
+    /// Write records to the journal of systemd
+    #[arg(long, help_heading = METRICS)]
+    pub journal: bool,
+
+    /// The socket of the journal; for tests
+    #[arg(long, value_name = "FILE", default_value = "/run/systemd/journal/socket", hide = true)]
+    pub journal_socket: PathBuf,
+
     #[command(flatten)]
     pub choices: MetricChoices,
 
@@ -88,6 +96,8 @@ pub struct MetricsPlan {
     pub otlp: Option<OtlpPlan>,
     /// The web configuration file.
     pub web_config: Option<PathBuf>,
+    /// The socket of the journal that records are written to.
+    pub journal: Option<PathBuf>,
     /// Their names and labels.
     pub choices: MetricChoices,
     /// The maximum number of series of a metric.
@@ -152,7 +162,7 @@ pub enum MetricDo {
 impl MetricsOptions {
     /// Whether metrics are served or sent.
     pub(super) fn exports(&self) -> bool {
-        self.served || self.listen.is_some() || self.otlp.is_some()
+        self.served || self.listen.is_some() || self.otlp.is_some() || self.journal
     }
 
     /// What they mean; `None` if nothing is served or sent.
@@ -179,6 +189,7 @@ impl MetricsOptions {
         Ok(exports.then_some(MetricsPlan {
             listen: self.listen,
             otlp,
+            journal: self.journal.then_some(self.journal_socket),
             web_config: self.web_config,
             choices: self.choices,
             max_series: self.max_series,

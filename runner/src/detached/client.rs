@@ -139,10 +139,9 @@ pub(crate) fn stop(command: &StopCommand) -> Result<(), Failure> {
     let directory = directory(command.run_directory.as_deref());
     let mut failure = None;
     for name in &command.names {
-        if let Err(error) = stop_one(&directory, name) {
-            if let Some(earlier) = failure.replace(error) {
-                Failure::report(&earlier);
-            }
+        let ended = stop_one(&directory, name);
+        if let Some(earlier) = ended.err().and_then(|error| failure.replace(error)) {
+            Failure::report(&earlier);
         }
     }
     failure.map_or(Ok(()), Err)

@@ -4,12 +4,14 @@
 //! buffers, so a run that only serves metrics does nothing in between.
 
 mod choices;
+mod journal;
 pub(crate) mod names;
 mod otlp;
 mod own;
 mod place;
 mod scrapes;
 mod server;
+mod texts;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -32,8 +34,10 @@ use crate::source::maps::Reader;
 use crate::sys;
 use crate::talk::Talk;
 pub(crate) use choices::{defined, package_name};
+use journal::Journal;
 use own::{About, Fill};
 use scrapes::Scrapes;
+use texts::Texts;
 
 use own::Programs;
 pub(crate) use own::number_family;
@@ -76,6 +80,15 @@ impl Exits {
 pub(crate) fn check(plan: &Plan, meta: &Meta, spec: &Spec) -> Result<(), Failure> {
     let Some(metrics) = &plan.metrics else { return Ok(()) };
     defined(&metrics.choices, meta, spec).map(drop)
+}
+
+/// What a run needs once its metrics are served and sent.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The outputs that collect.
+    pub(crate) outputs: Vec<Box<dyn Format>>,
+    /// Notes for the user.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The metrics of a run.
@@ -130,7 +143,7 @@ impl Metrics {
         }))
     }
 
-    /// Begins to answer scrapes and to send. Returns the outputs that collect, and notes for the user.
+    /// Begins to answer scrapes and to send.
     ///
     /// # Errors
     /// Returns an error if no thread can be started, or if the kernel cannot measure run times.
@@ -139,7 +152,8 @@ impl Metrics {
         plan: &MetricsPlan,
         exits: Exits,
         programs: Vec<(String, OwnedFd)>,
-    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
+        talk: &Talk,
+    ) -> Result<Started, Failure> {
         self.programs = Programs::new(programs, plan.run_times)
             .map_err(failure::system("cannot measure the run time of programs"))?;
         let mut outputs: Vec<Box<dyn Format>> =
@@ -161,7 +175,13 @@ impl Metrics {
             notes.push(format!("{} are sent to {}", plan.signals.join(" and "), exporting.name()));
             self.exporting = Some(exporting);
         }
-        Ok((outputs, notes))
+        if let Some(path) = &plan.journal {
+            let labels = Labels::new(sys::local_time_of, Some(&self.symbolizer));
+            let texts = Texts::new(labels, &self.package);
+            outputs.push(Box::new(Journal::open(path, texts, talk.clone())?));
+            notes.push("records are written to the journal".to_owned());
+        }
+        Ok(Started { outputs, notes })
     }
 
     /// The number of the last scrape that waits for an answer.

@@ -35,7 +35,8 @@ const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(5)
 /// # Errors
 /// Returns an error if the configuration is wrong, or the address cannot be used.
 pub(crate) fn perform(command: &ServeCommand) -> Result<u8, Failure> {
-    let talk = Talk::new(command.quiet, false);
+    let talk = Talk::new(false, false);
+    let talk = if command.quiet { talk.without_notes() } else { talk };
     let config = read(command)?;
     if command.check {
         return check(&config, &talk);
@@ -57,6 +58,7 @@ pub(crate) fn perform(command: &ServeCommand) -> Result<u8, Failure> {
         changed: Arc::new(changed),
         notify: Notify::of_environment(),
         is_ready: false,
+        is_quiet: command.quiet,
         alive: Instant::now(),
         talk,
         _server: server.transpose()?,
@@ -99,6 +101,8 @@ struct Service {
     notify: Notify,
     /// Whether each tracer was tried once, and systemd knows it.
     is_ready: bool,
+    /// Whether only warnings are shown.
+    is_quiet: bool,
     /// When systemd was last told that the service is alive.
     alive: Instant,
     talk: Talk,
@@ -147,7 +151,7 @@ impl Service {
         let now = Instant::now();
         for running in self.tracers.values_mut() {
             if running.next().is_some_and(|next| next <= now)
-                && let Err(failure) = running.start(&self.board, &self.changed)
+                && let Err(failure) = running.start(&self.board, &self.changed, self.is_quiet)
             {
                 failure.report_of(&format!("{}: ", running.name));
             }

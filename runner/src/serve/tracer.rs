@@ -92,11 +92,17 @@ impl Running {
         }
     }
 
-    /// Starts it. `changed` is written to when it has settled or ended.
+    /// Starts it. `changed` is written to when it has settled or ended. If `is_quiet` is set, it shows
+    /// only warnings.
     ///
     /// # Errors
     /// Returns an error if no thread can be started.
-    pub(super) fn start(&mut self, board: &Board, changed: &Arc<OwnedFd>) -> Result<(), Failure> {
+    pub(super) fn start(
+        &mut self,
+        board: &Board,
+        changed: &Arc<OwnedFd>,
+        is_quiet: bool,
+    ) -> Result<(), Failure> {
         let failed = "cannot start a thread";
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let stop = eventfd(0, flags).map_err(failure::system("cannot open more files"))?;
@@ -104,6 +110,7 @@ impl Running {
         let is_settled = Arc::new(AtomicBool::new(false));
         let host = OfService {
             name: self.name.clone(),
+            is_quiet,
             signals: RefCell::new(Some(Signals::of_descriptor(signals))),
             place: board.start(&self.name),
             board: board.clone(),
@@ -181,6 +188,8 @@ fn pause(failures: u32) -> Duration {
 /// The process of `ecli serve`, for one tracer.
 struct OfService {
     name: String,
+    /// Whether only warnings are shown.
+    is_quiet: bool,
     signals: RefCell<Option<Signals>>,
     place: Place,
     board: Board,
@@ -202,7 +211,8 @@ impl Host for OfService {
     }
 
     fn talk(&self, quiet: bool, verbose: bool) -> Talk {
-        Talk::new(quiet, verbose).named(&self.name)
+        let talk = Talk::new(quiet, verbose).named(&self.name);
+        if self.is_quiet { talk.without_notes() } else { talk }
     }
 
     fn exits(&self, plan: &Plan) -> Result<Option<Exits>, Failure> {

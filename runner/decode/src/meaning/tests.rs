@@ -152,6 +152,7 @@ fn names_of_times_have_their_unit() {
     assert_eq!(guess("u64", "ts_us"), clock(Unit::Microseconds));
     assert_eq!(guess("u64", "start_ts_ns"), clock(Unit::Nanoseconds));
     assert_eq!(guess("u64", "end_ns"), clock(Unit::Nanoseconds));
+    assert_eq!(guess("u64", "span_timestamp_ns"), clock(Unit::Nanoseconds));
     assert_eq!(guess("u64", "exit_time"), clock(Unit::Nanoseconds));
     assert_eq!(guess("u64", "queued_at"), clock(Unit::Nanoseconds));
     for (called, name) in [

@@ -17,8 +17,8 @@ use crate::median;
 const ROUNDS: usize = 5;
 /// Calls per round, and records per call: more than two million records per second on their own
 /// CPU, which is more than the bare consumer can show.
-const CALLS: u64 = 1_000_000;
-const BURST: u64 = 4;
+pub(crate) const CALLS: u64 = 1_000_000;
+pub(crate) const BURST: u64 = 4;
 const EVENTS: u64 = CALLS * BURST;
 /// If a consumer has shown nothing for this time, it has shown everything.
 const QUIET: Duration = Duration::from_millis(200);
@@ -95,7 +95,17 @@ fn report(what: &str, rounds: &[[Round; 2]]) {
 /// Measures one consumer with the records of some calls.
 pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Round> {
     let caller = Caller::start()?;
-    let mut consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
+    let consumer = Consumer::start(who, flood, json, caller.tid(), BURST)?;
+    measure(consumer, caller, calls, u64::from(!json))
+}
+
+/// Measures a consumer of the records of a caller, which shows some lines before them.
+pub(crate) fn measure(
+    mut consumer: Consumer,
+    caller: Caller,
+    calls: u64,
+    head: u64,
+) -> Result<Round> {
     let lines = Arc::new(AtomicU64::new(0));
     let stdout = consumer.take_stdout();
     let counted = Arc::clone(&lines);
@@ -108,11 +118,11 @@ pub(crate) fn once(who: Who, flood: &Flood, json: bool, calls: u64) -> Result<Ro
         std::thread::sleep(QUIET);
     }
     let cpu = consumer.cpu()?;
-    let _ = consumer.end()?;
+    let said = consumer.end()?;
     let last = reader.join().ok().flatten().context("nothing was shown")?;
     // Nothing new may be shown at the end.
-    ensure!(lines.load(Ordering::Relaxed) == before, "{} shows records late", who.name());
-    let lines = before - u64::from(!json);
+    ensure!(lines.load(Ordering::Relaxed) == before, "it shows records late: {said}");
+    let lines = before - head;
     Ok(Round {
         produced: (calls * BURST) as f64 / time.as_secs_f64(),
         shown: lines as f64 / (last - begin).as_secs_f64(),

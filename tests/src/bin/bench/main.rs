@@ -13,6 +13,7 @@ mod idle;
 mod latency;
 mod modules;
 mod readings;
+mod scrape;
 mod start_up;
 mod versus;
 
@@ -23,7 +24,7 @@ use anyhow::{Result, ensure};
 
 type Part = fn() -> Result<()>;
 
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("start-up", start_up::start_up),
     ("idle", idle::idle),
     ("fetch", fetch::fetch),
@@ -33,6 +34,7 @@ const PARTS: [(&str, Part); 10] = [
     ("filter", filter::filter),
     ("modules", modules::modules),
     ("readings", readings::readings),
+    ("scrape", scrape::scrape),
     ("versus", versus::versus),
 ];
 

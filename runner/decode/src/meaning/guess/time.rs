@@ -21,7 +21,9 @@ pub(super) fn time(name: &str, size: u64) -> Option<Meaning> {
     let is_moment = |base: &str| {
         MOMENTS.contains(&base) || base.ends_with("_ts") || base.ends_with("_timestamp")
     };
+    let is_timestamp = base == "timestamp" || base.ends_with("_timestamp");
     match unit {
+        Some(unit) if is_timestamp => (size == 8).then_some(Meaning::Clock(unit)),
         // A duration may have 32 bits, but not in nanoseconds.
         Some(unit) if words(base).any(|word| SPANS.contains(&word)) => {
             let fits = size == 8 || size == 4 && unit != Unit::Nanoseconds;
