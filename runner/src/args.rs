@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
+mod dashboard;
 mod inspect;
 mod line;
 mod metrics;
@@ -8,8 +9,11 @@ mod near;
 mod options;
 mod outputs;
 mod plan;
+mod reading;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "metrics")]
+mod serve;
 mod sort;
 mod stores;
 mod values;
@@ -20,18 +24,24 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
-pub use inspect::{Inspect, Named};
+pub use dashboard::{DashboardOutput, DashboardPlan};
+pub use inspect::Inspect;
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};
-pub use metrics::{LabelsArg, MetricArg, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan};
+pub use metrics::{
+    LabelsArg, MetricArg, MetricChoices, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan,
+};
 pub use options::Run;
 use outputs::outputs;
 pub(crate) use plan::OWN;
 pub use plan::{
     AttachArg, FetchPlan, MapSetArg, Origin, OutputPlan, Plan, PullWhen, Remote, WasmArg, WasmPlan,
 };
+pub use reading::Named;
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
+#[cfg(feature = "metrics")]
+pub use serve::{PsCommand, ReadCommand, ServeCommand, StopCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, cache_in, expr, packages_in, variable};
@@ -69,12 +79,10 @@ impl Run {
             (_, true) => formats::HEAT_MAP,
             _ => run.format.unwrap_or(formats::TEXT),
         };
-        let is_silent = run.metrics.exports()
-            && run.output.is_empty()
-            && run.format.is_none()
-            && !run.json
-            && !run.heatmap;
-        let outputs = if is_silent { Vec::new() } else { outputs(format, run.output)? };
+        // Nobody looks at standard output.
+        let is_silent = run.metrics.exports() || run.detach.is_some();
+        let names_format = run.format.is_some() || run.json || run.heatmap;
+        let outputs = outputs(format, run.output, names_format || !is_silent)?;
         let metrics = run.metrics.plan()?;
         if metrics.is_some() && (run.rate || run.top.is_some()) {
             let option = if run.rate { "--rate" } else { "--top" };
@@ -129,6 +137,8 @@ impl Run {
             max_memory: run.max_memory,
             max_keys: run.max_keys as usize,
             pin: run.pin,
+            detach: run.detach,
+            run_directory: run.run_directory,
             program: OWN.into(),
             attach: run.attach,
             interface: run.interface,

@@ -55,7 +55,7 @@ fn list(listed: &[Listed]) -> String {
 }
 
 /// An age in its largest unit.
-fn rounded(age: Duration) -> String {
+pub(crate) fn rounded(age: Duration) -> String {
     match age.as_secs() {
         seconds @ ..60 => format!("{seconds}s"),
         seconds @ ..3600 => format!("{}m", seconds / 60),

@@ -8,7 +8,10 @@
 //! ```
 
 // Without these features, a dozen items have no user; this is simpler than a condition at each.
-#![cfg_attr(not(all(feature = "policy", feature = "registry", feature = "wasm")), allow(dead_code))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "policy", feature = "registry", feature = "wasm")),
+    allow(dead_code)
+)]
 
 pub mod args;
 mod attach;
@@ -18,11 +21,22 @@ mod command;
 #[cfg(feature = "registry")]
 mod confirm;
 mod context;
+#[cfg(feature = "metrics")]
+mod dashboard;
+#[cfg(not(feature = "metrics"))]
+#[path = "dashboard/off.rs"]
+mod dashboard;
+#[cfg(feature = "metrics")]
+mod detached;
+#[cfg(not(feature = "metrics"))]
+#[path = "detached/off.rs"]
+mod detached;
 mod ending;
 mod fetch;
 mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod host;
 #[cfg(feature = "policy")]
 mod inspect;
 #[cfg(not(feature = "policy"))]
@@ -53,6 +67,8 @@ mod registry;
 mod report;
 mod run;
 mod scope;
+#[cfg(feature = "metrics")]
+mod serve;
 mod source;
 mod spec;
 mod symbolizer;
@@ -74,11 +90,12 @@ use bpfpack_trust::Accepted;
 use libbpf_rs::Object;
 
 use bpfpack_failure as failure;
-use bpfpack_failure::talk::{self, Talk};
+use bpfpack_failure::talk;
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
 use command::Command;
 use context::Context;
+use detached::Detach;
 use fetch::Fetched;
 use filter::Filters;
 use policy::Policies;
@@ -101,6 +118,15 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
+        args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Serve(command) => serve::perform(&command),
+        #[cfg(feature = "metrics")]
+        args::Request::Ps(command) => detached::ps(&command).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Read(command) => detached::read(&command).map(|()| 0),
+        #[cfg(feature = "metrics")]
+        args::Request::Stop(command) => detached::stop(&command).map(|()| 0),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
@@ -115,15 +141,24 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// Returns an error if a phase fails. Everything is detached by then; output that was written
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
+    run_on(args, &host::Own)
+}
+
+/// Runs a package on a host. Returns the exit code.
+///
+/// # Errors
+/// As [`run()`].
+pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Failure> {
     let from = args.package()?;
-    let talk = Talk::new(from.quiet, false);
+    let talk = host.talk(from.quiet, false);
     let policies = Policies::read(from.policy.as_deref())?;
     let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
     let accepted = raw.verify(&policies.sources)?;
     let to_confirm = raw.to_confirm();
+    let origin = raw.source().to_owned();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
-    let signals = sys::Signals::catch().map_err(failure::system("cannot catch signals"))?;
+    let signals = host.signals()?;
     let mut package = match fetched {
         Fetched::Package(package) => package,
         Fetched::Module(module) => {
@@ -131,7 +166,9 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
             if let Some(digest) = to_confirm {
                 confirm::ask(&from, &digest, "This module can load any programs.", &talk)?;
             }
-            return wasm::run_tracer(&args.of_module()?, &module, &policies, &signals);
+            let plan = args.of_module()?;
+            host.check(&plan)?;
+            return wasm::run_tracer(&plan, &module, &policies, &signals);
         }
     };
     let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
@@ -145,15 +182,21 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
         return Ok(0); // `--help` or `--version` of the package
     };
     // Options after the name may say how much is told.
-    let talk = Talk::new(plan.quiet, plan.verbose);
+    let talk = host.talk(plan.quiet, plan.verbose);
+    host.check(&plan)?;
     let candidate = policy::Candidate { elf: &elf, meta: &package.meta, name: &name };
     policies.check_run(&plan, &candidate, to_confirm.as_deref(), &talk)?;
     output::check::terminal(&plan.outputs)?;
     if let Accepted::Signed { key, comment } = &accepted {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
+    let background = match detached::detach(&plan, &talk)? {
+        Detach::Not => None,
+        Detach::Started => return Ok(0),
+        Detach::Own(background) => Some(background),
+    };
     // The address is taken before anything is loaded, and users see at once if it is in use.
-    let exits = metrics::Exits::open(&plan)?;
+    let exits = host.exits(&plan)?;
     scope::find_container(&mut plan, &talk)?;
     let command = Command::start(&plan, &signals, &talk)?;
     let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
@@ -161,13 +204,20 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     let arguments = given.arguments(&chosen)?;
     let modules = wasm::Modules::find(&plan, &policies, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
+    let loading = host::loading();
     load::capture_log(verbose);
-    attach::check_capabilities(&elf)?;
+    if !host.only_checks() {
+        attach::check_capabilities(&elf)?;
+    }
     let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    metrics::read_on_request(&plan, &mut spec);
+    spec::read_on_request(&plan, &mut spec);
+    metrics::read_for_metrics(&plan, &mut spec);
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
+    if host.only_checks() {
+        return metrics::check(&plan, &package.meta, &spec).map(|()| 0);
+    }
     // Verifying programs can take seconds, and there is nothing to undo until they are attached, so
     // a signal ends ecli at once. With pins, it does not: a failed run has to remove them.
     let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
@@ -182,5 +232,13 @@ pub fn run(args: args::Args) -> Result<u8, Failure> {
     };
     let input = attach::Input { plan, package, elf: &elf, arguments };
     let attached = attach::load_and_attach(&input, talk, prepare)?;
-    run::run(plan, attached, command, exits, &signals, talk)
+    drop(loading);
+    host.note_attached();
+    let ready = |background: &detached::Background| {
+        let digest = bpfpack_trust::digest(&package.object);
+        background.ready(&origin, digest)
+    };
+    let control = background.as_ref().map(ready).transpose()?;
+    let ways = run::Ways { exits, control };
+    run::run(plan, attached, command, ways, &signals, talk)
 }

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Frame, Reading, Time};
 use bpfpack_render::Key;
+use bpfpack_spec::Source;
 
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::command::Command;
+use crate::detached::{Client, Control};
 use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure};
 use crate::keyboard::Keyboard;
@@ -29,6 +31,7 @@ use crate::source::{Buffer, Pace, Round, Verdict};
 use crate::sys::Signals;
 use crate::talk::Talk;
 use polls::{Polls, Wake};
+use prepared::MakeFormat;
 pub(crate) use prepared::Prepared;
 use prepared::{Names, SharedSymbolizer};
 use stages::through_stages;
@@ -40,13 +43,22 @@ const MOST_BYTES: usize = 1 << 20;
 /// The default interval for calling programs if something else is shown, too.
 const CALLS: Duration = Duration::from_secs(1);
 
+/// The ways on which data leaves a run, besides its outputs.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// Where metrics go.
+    pub(crate) exits: Option<Exits>,
+    /// The clients of a run in the background.
+    pub(crate) control: Option<Control>,
+}
+
 /// Shows data until the plan, a signal or a stage ends the run; then detaches, and shows the
 /// remaining data. Returns the exit code.
 pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
     command: Option<Command>,
-    exits: Option<Exits>,
+    ways: Ways,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
@@ -54,6 +66,7 @@ pub(crate) fn run(
     let (tracing, prepared, counters) = attached.split();
     let Prepared { spec, chain, buffers, readers, formats, is_live, symbolizer, hurry, .. } =
         prepared;
+    let make_format = prepared.make_format;
     let mut metrics = prepared.metrics;
     for note in buffers.iter().filter_map(Buffer::note) {
         talk.note(&note);
@@ -77,16 +90,21 @@ pub(crate) fn run(
     let called = CalledPrograms::new(called, interval, start);
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
+    let Ways { exits, control } = ways;
+    if control.is_some() && plan.outputs.is_empty() {
+        outputs.add_none()?;
+    }
     if let (Some(metrics), Some(exits), Some(of)) = (&mut metrics, exits, &plan.metrics) {
         let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
-        let (collecting, notes) = metrics.start(of, exits, programs)?;
-        collecting.into_iter().try_for_each(|format| outputs.add(format))?;
-        notes.iter().for_each(|note| talk.note(note));
+        let started = metrics.start(of, exits, programs, talk)?;
+        started.outputs.into_iter().try_for_each(|format| outputs.add(format))?;
+        started.notes.iter().for_each(|note| talk.note(note));
     }
     if plan.once && !only_calls {
         outputs.show_once(readers.len());
     }
     outputs.start(&spec.sources);
+    let sources = spec.sources;
     // Names are looked up only if stacks are shown.
     let sees_stacks = symbolizer.is_some();
     let readings = Readings::start(readers, sees_stacks, start, limits)?;
@@ -119,6 +137,12 @@ pub(crate) fn run(
         losses: Losses::new(counters, plan.strict),
         metrics,
         reads_for_scrapes: plan.outputs.is_empty(),
+        control,
+        make_format,
+        sources,
+        asked: 0,
+        answered: 0,
+        scrapes: Vec::new(),
         ending: Ending::new(hurry),
         talk,
     };
@@ -177,6 +201,16 @@ struct Run<'r> {
     /// Whether a scrape reads maps. If other outputs show the readings, too, a scrape has those of
     /// the last interval.
     reads_for_scrapes: bool,
+    /// The clients of a run in the background.
+    control: Option<Control>,
+    make_format: MakeFormat,
+    sources: Vec<Source>,
+    /// The number of the last request for readings.
+    asked: u64,
+    /// Requests up to this number are complete.
+    answered: u64,
+    /// Scrapes that wait for the readings of a request: the numbers of the request and the scrape.
+    scrapes: Vec<(u64, u64)>,
     ending: Ending,
     talk: &'r Talk,
 }
@@ -213,6 +247,7 @@ impl Run<'_> {
             }
             // Frames after a reading may have drawn the rest of it.
             self.note_drawn();
+            self.outputs.close_guests(Instant::now(), self.answered);
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;
@@ -226,11 +261,14 @@ impl Run<'_> {
             }
             if wake.asks {
                 self.signals.take_reading();
-                self.readings.iter().for_each(|readings| readings.now(0));
+                self.ask();
                 self.called.begin();
             }
             if wake.scrape {
                 self.begin_scrape()?;
+            }
+            if wake.client {
+                self.admit_clients();
             }
             if wake.buffers {
                 let round = self.drain()?;
@@ -248,27 +286,55 @@ impl Run<'_> {
         }
     }
 
+    /// Requests a reading of each view. Returns the number of the request.
+    fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        match &self.readings {
+            Some(readings) => readings.now(self.asked),
+            None => self.answered = self.asked,
+        }
+        self.asked
+    }
+
     /// Reads all maps for the scrapes that ask for metrics. If nothing is read for them, it answers
     /// at once.
     fn begin_scrape(&mut self) -> Result<(), Failure> {
-        let Some(number) = self.metrics.as_ref().and_then(Metrics::take) else { return Ok(()) };
-        match self.readings.as_ref().filter(|_| self.reads_for_scrapes) {
-            Some(readings) => readings.now(number),
-            None => self.answer_scrape(number)?,
+        let Some(scrape) = self.metrics.as_ref().and_then(Metrics::take) else { return Ok(()) };
+        if self.readings.is_some() && self.reads_for_scrapes {
+            let request = self.ask();
+            self.scrapes.push((request, scrape));
+            return Ok(());
+        }
+        self.answer_scrape(scrape)
+    }
+
+    /// Answers the scrapes up to a number, for which all maps have been read.
+    fn answer_scrape(&mut self, scrape: u64) -> Result<(), Failure> {
+        self.drain()?;
+        if let Some(metrics) = &self.metrics {
+            metrics.answer(scrape, &self.buffers, &self.losses);
         }
         Ok(())
     }
 
-    /// Answers the scrapes up to a number, for which all maps have been read.
-    fn answer_scrape(&mut self, number: u64) -> Result<(), Failure> {
-        // Number 0 is a request by SIGUSR1.
-        if number > 0 {
-            self.drain()?;
+    /// Notes that requests up to a number are complete, and answers the scrapes that waited for them.
+    fn note_answered(&mut self, request: u64) -> Result<(), Failure> {
+        self.answered = self.answered.max(request);
+        let done = self.scrapes.extract_if(.., |(of, _)| *of <= request);
+        match done.map(|(_, scrape)| scrape).max() {
+            Some(scrape) => self.answer_scrape(scrape),
+            None => Ok(()),
         }
-        if let Some(metrics) = self.metrics.as_ref().filter(|_| number > 0) {
-            metrics.answer(number, &self.buffers, &self.losses);
+    }
+
+    /// Adds the outputs of clients.
+    fn admit_clients(&mut self) {
+        while let Some(client) = self.control.as_ref().and_then(Control::take) {
+            let Client { stream, format, meanings, lasts } = client;
+            let made = self.make_format.make(format, meanings);
+            let until = (self.ask(), Instant::now() + lasts);
+            self.outputs.add_guest(made, format.is_structured, stream, &self.sources, until);
         }
-        Ok(())
     }
 
     /// Handles the keys that were pressed.
@@ -300,7 +366,9 @@ impl Run<'_> {
         let call = self.called.next().filter(|_| has_room);
         let draws = self.outputs.is_drawing() || self.names.is_some();
         let is_busy = has_room && (draws || self.called.is_busy());
-        let times = until.into_iter().chain(tick).chain(call);
+        // The time of a client may be over before its readings are complete.
+        let guest = self.outputs.next_guest().filter(|until| *until > Instant::now());
+        let times = until.into_iter().chain(tick).chain(call).chain(guest);
         let left = times.map(|until| until.saturating_duration_since(Instant::now())).min();
         let at_once = is_busy.then_some(Duration::ZERO);
         let timeout = nap.into_iter().chain(left).chain(at_once).min();
@@ -317,6 +385,7 @@ impl Run<'_> {
         let keys = polls.add_reads(self.keyboard.iter().map(Keyboard::as_fd));
         let size = polls.add_reads(self.signals.size());
         let scrape = polls.add_reads(self.metrics.iter().map(AsFd::as_fd));
+        let client = polls.add_reads(self.control.iter().map(AsFd::as_fd));
         let takes_records = has_room && nap.is_none() && self.outputs.left() > 0;
         let buffers = self.buffers.iter().filter(|_| takes_records);
         let buffers = polls.add_reads(buffers.map(Buffer::fd));
@@ -333,6 +402,7 @@ impl Run<'_> {
             keys: polls.is_ready(keys),
             size: polls.is_ready(size),
             scrape: polls.is_ready(scrape),
+            client: polls.is_ready(client),
             buffers: nap.is_some() || polls.is_ready(buffers),
         };
         if wake.gone {
@@ -439,7 +509,7 @@ impl Run<'_> {
             Event::Seen(view, entries) => self.names = Some(Names::new(view, entries)),
             Event::Enough => self.has_enough = true,
             Event::Answered(number) => {
-                self.answer_scrape(number)?;
+                self.note_answered(number)?;
                 self.readings.iter().for_each(Readings::done);
             }
             Event::Failed(failure) => return Err(failure),

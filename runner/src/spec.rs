@@ -3,6 +3,8 @@
 //! reports to the user.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bpfpack_schemas::Package;
 use bpfpack_schemas::btf::Btf;
@@ -34,7 +36,7 @@ pub(crate) fn build(
         differences: plan.clear || plan.arrangement.rate || plan.has_heat_map(),
         per_cpu: plan.per_cpu,
         map_entries: plan.map_entries.clone(),
-        all_tables: plan.metrics.is_some() && plan.outputs.is_empty(),
+        all_tables: (plan.metrics.is_some() || plan.detach.is_some()) && plan.outputs.is_empty(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
     };
     // The kernel's BTF takes 5 MB or more, so it is read only if a key needs it.
@@ -59,6 +61,23 @@ pub(crate) fn build(
         }
     }
     Ok(built.spec)
+}
+
+/// The interval of views that are read only on request: a hundred years.
+const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Reads views only on request if nobody sees periodic readings: if there are only metrics, or
+/// clients of a run in the background.
+pub(crate) fn read_on_request(plan: &Plan, spec: &mut Spec) {
+    let is_seen = !plan.outputs.is_empty() || plan.interval.is_some();
+    if is_seen || (plan.metrics.is_none() && plan.detach.is_none()) {
+        return;
+    }
+    for source in &mut spec.sources {
+        if let Source::View(view) = source {
+            Arc::make_mut(view).interval = ON_REQUEST;
+        }
+    }
 }
 
 /// Checks before loading that readings can be arranged as requested. It checks nothing if there are

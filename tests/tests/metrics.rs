@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -224,6 +225,36 @@ fn users_need_their_password() {
     assert_eq!((status(USER, "wrong"), status("other", PASSWORD)), (401, 401));
     assert_eq!((status(USER, PASSWORD), status(USER, PASSWORD)), (200, 200));
     let _ = running.interrupt().succeeded();
+}
+
+#[test]
+fn the_journal_has_the_members_of_records() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let package = pack_with(FIXTURE, &dir, &["-a", "-DRECORDS"]);
+    let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
+    let socket = dir.path().join("journal");
+    let at = socket.to_str().unwrap();
+    let own = [&*package, "--target_pid", &pid, "--carrier", &carrier];
+    let options = ["run", "--journal", "--journal-socket", at];
+    ecli(&[&options[..], &own].concat()).failed(7, &["cannot connect to the journal", "systemd"]);
+    let journal = UnixDatagram::bind(&socket).unwrap();
+    let running = Running::ecli(&[&options[..], &own].concat());
+    calls(&[(1, 9, 2)]);
+    let outcome = running.interrupt().succeeded();
+    assert_eq!(outcome.stdout, "");
+    journal.set_nonblocking(true).unwrap();
+    let mut entries = Vec::new();
+    let mut bytes = [0; 1000];
+    while let Ok(count) = journal.recv(&mut bytes) {
+        entries.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+    }
+    assert_eq!(entries.len(), 2);
+    let entry = &entries[1];
+    assert!(entry.starts_with("MESSAGE=took_us=9 kind=1 comm="), "{entry}");
+    assert!(entry.contains("\nSYSLOG_IDENTIFIER=metrics\n") && entry.contains("\nBPF_TOOK_US=9\n"));
 }
 
 #[test]

@@ -100,7 +100,15 @@ impl Failure {
 
     /// Prints the failure on standard error.
     pub fn report(&self) {
-        let message = self.message();
+        self.report_of("");
+    }
+
+    /// Prints the failure with a text in front of its message.
+    pub fn report_of(&self, prefix: &str) {
+        let message = match self.message() {
+            message if message.is_empty() => message,
+            message => format!("{prefix}{message}"),
+        };
         if !message.is_empty() {
             crate::talk::error(&message);
         }

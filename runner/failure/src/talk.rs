@@ -64,6 +64,9 @@ type Held = Vec<(Instant, String)>;
 pub struct Talk {
     quiet: bool,
     verbose: bool,
+    notes: bool,
+    /// The name of the tracer, if there are several in this process.
+    name: Option<Arc<str>>,
     /// Messages that are held while they would disturb the screen; `None` if they are not held.
     held: Arc<Mutex<Option<Held>>>,
 }
@@ -72,7 +75,19 @@ impl Talk {
     /// Prints messages according to `--quiet` and `--verbose`.
     #[must_use]
     pub fn new(quiet: bool, verbose: bool) -> Talk {
-        Talk { quiet, verbose, held: Arc::default() }
+        Talk { quiet, verbose, notes: true, name: None, held: Arc::default() }
+    }
+
+    /// Prints warnings, but no notes.
+    #[must_use]
+    pub fn without_notes(self) -> Talk {
+        Talk { notes: false, ..self }
+    }
+
+    /// Begins each message with the name of a tracer.
+    #[must_use]
+    pub fn named(self, name: &str) -> Talk {
+        Talk { name: Some(name.into()), ..self }
     }
 
     /// Prints nothing.
@@ -83,23 +98,28 @@ impl Talk {
 
     /// Prints a note about a decision.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
-            self.say(format!("ecli: {}", message(text)));
+        if !self.quiet && self.notes {
+            self.say(format!("ecli: {}{}", self.prefix(), message(text)));
         }
     }
 
     /// Prints a detail that only `--verbose` shows.
     pub fn detail(&self, text: &str) {
         if self.verbose {
-            self.say(format!("ecli: {}", message(text)));
+            self.say(format!("ecli: {}{}", self.prefix(), message(text)));
         }
     }
 
     /// Prints a warning.
     pub fn warning(&self, text: &str) {
         if !self.quiet {
-            self.say(format!("{WARNING}warning:{WARNING:#} {}", message(text)));
+            let (prefix, text) = (self.prefix(), message(text));
+            self.say(format!("{WARNING}warning:{WARNING:#} {prefix}{text}"));
         }
+    }
+
+    fn prefix(&self) -> String {
+        self.name.as_ref().map_or(String::new(), |name| format!("{}: ", message(name)))
     }
 
     fn say(&self, text: String) {

@@ -2,19 +2,18 @@
 //! Collects the metrics of a run from its readings and records. What it counts never decreases: if a
 //! program deletes an element of a map and creates it again, the new count is added to the old one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bpfpack_decode::field::float;
 use bpfpack_decode::{Field, Member};
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
-use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::{Source, View};
 
 use crate::containers::Containers;
-use crate::define::{Defined, DefinedType, From, Label, Metric, UnknownMember, define};
-use crate::name::{join, name};
+use crate::define::{Defined, DefinedType, From, Label, Metric, UnknownMember};
+use crate::definition::{Options, define_all};
 use crate::{Family, Histogram, Kind, Number, Series, Value};
 
 /// The value of all labels of the series that has what exceeds the limit on series.
@@ -40,18 +39,6 @@ impl Text {
             None => text.into(),
         }
     }
-}
-
-/// What is chosen for the metrics of a run.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The name of the package, which begins the names of metrics.
-    pub prefix: String,
-    /// What is chosen for a source, by its name.
-    pub choices: BTreeMap<String, MetricMeta>,
-    /// The maximum number of series of a metric. What exceeds it is added to the series whose labels
-    /// are [`OTHER`].
-    pub most_series: usize,
 }
 
 /// The metrics of a run.
@@ -114,26 +101,10 @@ impl Collector {
         options: &Options,
         labels: Labels,
     ) -> Result<Collector, UnknownMember> {
-        let mut taken = HashSet::new();
-        let mut all = Vec::new();
-        for source in sources {
-            let choice = options.choices.get(source.name()).cloned().unwrap_or_default();
-            let mut defined = define(source, &options.prefix, &choice)?;
-            if choice.name.is_none() && names(&defined).any(|name| taken.contains(name)) {
-                // Two sources whose names say nothing have the same names.
-                let own = join(&[Some(&name(&options.prefix)), Some(&name(source.name()))]);
-                let choice = MetricMeta { name: Some(own), ..choice };
-                defined = define(source, &options.prefix, &choice)?;
-            }
-            for metric in defined.types.iter_mut().flat_map(|ty| &mut ty.metrics) {
-                let (base, mut number) = (metric.name.clone(), 1);
-                while !taken.insert(metric.name.clone()) {
-                    number += 1;
-                    metric.name = format!("{base}_{number}");
-                }
-            }
-            all.push(defined.types.into_iter().map(|ty| OfType::new(source.name(), ty)).collect());
-        }
+        let of = |(source, defined): (&Source, Defined)| {
+            defined.types.into_iter().map(|ty| OfType::new(source.name(), ty)).collect()
+        };
+        let all = sources.iter().zip(define_all(sources, options)?).map(of).collect();
         let text = Text { labels, containers: Containers::default() };
         Ok(Collector { sources: all, text, most_series: options.most_series.max(1) })
     }
@@ -176,12 +147,9 @@ impl Collector {
     /// The sources, each with the number of keys that were added to the series [`OTHER`] because of
     /// the limit on series.
     pub fn merged(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.sources.iter().flatten().map(|ty| (&*ty.source, ty.merged))
+        let sum = |types: &[OfType]| types.iter().map(|ty| ty.merged).sum();
+        self.sources.iter().filter_map(move |types| Some((&*types.first()?.source, sum(types))))
     }
-}
-
-fn names(defined: &Defined) -> impl Iterator<Item = &str> {
-    defined.types.iter().flat_map(|ty| &ty.metrics).map(|metric| &*metric.name)
 }
 
 impl OfType {

@@ -23,16 +23,20 @@
 mod collector;
 mod containers;
 mod define;
+mod definition;
 pub mod exposition;
 mod family;
 #[cfg(test)]
 mod fixtures;
+mod merge;
 mod name;
 pub mod otlp;
 mod powers;
 mod wire;
 
-pub use collector::{Collector, OTHER, Options};
+pub use collector::{Collector, OTHER};
 pub use define::{UnknownMember, has_only_counters, leaves};
+pub use definition::{Definition, LabelDefinition, Options, definitions};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
+pub use merge::merge;
 pub use name::{is_label_name, is_metric_name};

@@ -16,17 +16,44 @@ const TRIES: u32 = 100;
 /// Returns an error if the path is a directory or a special file, or if it cannot be written. The
 /// old file is unchanged then.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    check(path)?;
-    let (temporary, mut file) = create(path, mode)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The error to report is the first one.
-        let _ = fs::remove_file(&temporary);
+    Written::beside(path, bytes, mode)?.rename()
+}
+
+/// A complete file that does not have its name yet. Dropping it removes it.
+#[derive(Debug)]
+pub struct Written<'p> {
+    temporary: PathBuf,
+    path: &'p Path,
+}
+
+impl Written<'_> {
+    /// Writes a file beside `path`, which it will replace.
+    ///
+    /// # Errors
+    /// Returns an error if the path is a directory or a special file, or if the file cannot be
+    /// written.
+    pub fn beside<'p>(path: &'p Path, bytes: &[u8], mode: u32) -> io::Result<Written<'p>> {
+        check(path)?;
+        let (temporary, mut file) = create(path, mode)?;
+        let written = Written { temporary, path };
+        file.write_all(bytes).and_then(|()| file.sync_all())?;
+        Ok(written)
     }
-    written
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// Returns the error of rename(2). The old file is unchanged then.
+    pub fn rename(self) -> io::Result<()> {
+        fs::rename(&self.temporary, self.path)
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        // It does not exist once it has its name, and another error was reported otherwise.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Checks that a path can be replaced by a file.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli inspect`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::values::packages_in;
-use super::{FetchPlan, PullWhen, line};
+use super::reading::{Named, ReadOptions};
 use crate::failure::Failure;
 
 /// Report what a package contains, shows, and can do, without loading it
@@ -27,18 +26,8 @@ pub(super) struct InspectOptions {
     #[arg(long, value_name = "OTHER")]
     diff: Option<OsString>,
 
-    /// Use only packages that were downloaded before
-    #[arg(long)]
-    offline: bool,
-
-    /// Connect to registries without TLS
-    #[arg(long)]
-    insecure: bool,
-
-    /// Keep downloaded packages in this directory; `none` keeps nothing [default:
-    /// /var/cache/bpfpack/packages, or ~/.cache/bpfpack/packages without root]
-    #[arg(long, value_name = "DIR")]
-    package_cache: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadOptions,
 
     /// The file with the rules for packages; for tests
     #[arg(long, value_name = "FILE", hide = true)]
@@ -62,37 +51,13 @@ pub struct Inspect {
     pub disassemble: bool,
 }
 
-/// A package, and its name on the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// Where it comes from.
-    pub package: FetchPlan,
-    /// The name.
-    pub name: String,
-}
-
-impl Named {
-    fn of(word: &OsStr, options: &InspectOptions) -> Result<Named, Failure> {
-        let package = FetchPlan {
-            origin: line::origin(word)?,
-            pull: if options.offline { PullWhen::Never } else { PullWhen::Always },
-            insecure: options.insecure,
-            signature: None,
-            cache: packages_in(options.package_cache.as_deref()),
-            policy: options.policy.clone(),
-            yes: false,
-            quiet: false,
-        };
-        Ok(Named { package, name: word.to_string_lossy().into_owned() })
-    }
-}
-
 impl InspectOptions {
     /// Resolves the options. It touches no file.
     pub(super) fn plan(&self) -> Result<Inspect, Failure> {
+        let named = |word: &OsString| self.read.named(word, self.policy.clone());
         Ok(Inspect {
-            package: Named::of(&self.package, self)?,
-            other: self.diff.as_deref().map(|other| Named::of(other, self)).transpose()?,
+            package: named(&self.package)?,
+            other: self.diff.as_ref().map(named).transpose()?,
             json: self.json,
             disassemble: self.disassemble,
         })

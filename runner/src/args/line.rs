@@ -11,11 +11,14 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
 use super::{CacheCommand, RegistryCommand};
 use super::{FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
+#[cfg(feature = "metrics")]
+use super::{PsCommand, ReadCommand, ServeCommand, StopCommand};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -31,6 +34,20 @@ pub enum Request {
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
+    /// `ecli dashboard`.
+    Dashboard(Box<DashboardPlan>),
+    /// `ecli serve`
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
+    /// `ecli ps`
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    /// `ecli read`
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    /// `ecli stop`
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
     /// `ecli push` and others for registries.
     #[cfg(feature = "registry")]
     Registry(RegistryCommand),
@@ -55,8 +72,19 @@ impl Request {
             Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
             #[cfg(feature = "registry")]
             Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Serve(command)) => Ok(Some(Request::Serve(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Ps(command)) => Ok(Some(Request::Ps(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Read(command)) => Ok(Some(Request::Read(command))),
+            #[cfg(feature = "metrics")]
+            Ok(Words::Stop(command)) => Ok(Some(Request::Stop(command))),
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
+            }
+            Ok(Words::Dashboard(options)) => {
+                options.plan().map(|plan| Some(Request::Dashboard(Box::new(plan))))
             }
             Err(error) => clap_answer(&error).map(|()| None),
         }
@@ -68,7 +96,16 @@ impl Request {
 enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
+    Dashboard(Box<DashboardOptions>),
     Trust(TrustCommand),
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
     #[cfg(feature = "registry")]
     Cache(CacheCommand),
     #[cfg(feature = "registry")]
@@ -81,7 +118,16 @@ impl Words {
         match cli.command {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
+            Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Serve(command)) => Ok(Words::Serve(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Ps(command)) => Ok(Words::Ps(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Read(command)) => Ok(Words::Read(command)),
+            #[cfg(feature = "metrics")]
+            Some(Command::Stop(command)) => Ok(Words::Stop(command)),
             #[cfg(feature = "registry")]
             Some(Command::Cache(command)) => Ok(Words::Cache(command)),
             #[cfg(feature = "registry")]
@@ -115,6 +161,8 @@ pub struct Args {
     behind: Vec<OsString>,
     /// Whether the package is behind this program; then the name is that of the program.
     is_own: bool,
+    /// Whether it is a tracer of `ecli serve`.
+    is_served: bool,
 }
 
 /// How the user runs a package.
@@ -158,8 +206,22 @@ struct Cli {
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),
+    /// List the runs in the background, which `ecli run --detach NAME` starts
+    #[cfg(feature = "metrics")]
+    Ps(PsCommand),
+    /// Show the data of a run in the background
+    #[cfg(feature = "metrics")]
+    Read(ReadCommand),
+    /// End runs in the background
+    #[cfg(feature = "metrics")]
+    Stop(StopCommand),
+    /// Run many tracers in one process, and serve the metrics of all
+    #[cfg(feature = "metrics")]
+    Serve(ServeCommand),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
+    Dashboard(Box<DashboardOptions>),
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages
@@ -197,7 +259,7 @@ impl Args {
         before.truncate(before.len() - line.len());
         before.pop_if(|word| word == "--");
         let name = line.remove(0);
-        Args { before, run, name, behind: line, is_own: false }
+        Args { before, run, name, behind: line, is_own: false, is_served: false }
     }
 
     /// The command line of a standalone executable: all words are arguments of its package, or
@@ -211,7 +273,23 @@ impl Args {
         let before: Vec<OsString> = ["ecli", "run"].map(OsString::from).into();
         let parsed = [&before[1..], std::slice::from_ref(&name)].concat();
         let run = Run::try_parse_from(parsed)?;
-        Ok(Args { before, run, name, behind: words, is_own: true })
+        Ok(Args { before, run, name, behind: words, is_own: true, is_served: false })
+    }
+
+    /// The command line of a tracer of `ecli serve`: the words behind `ecli run`.
+    ///
+    /// # Errors
+    /// Returns an error if they are not such words.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn of_tracer(words: &[String]) -> Result<Args, Failure> {
+        let words: Vec<OsString> = ["ecli", "run"]
+            .into_iter()
+            .map(OsString::from)
+            .chain(words.iter().map(OsString::from))
+            .collect();
+        let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+        run.metrics.served = true;
+        Ok(Args { is_served: true, ..Args::new(words, run) })
     }
 
     #[cfg(test)]
@@ -303,7 +381,8 @@ impl Args {
             self.run
         } else {
             let words: Vec<OsString> = [self.before, own, vec![self.name]].concat();
-            let run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+            let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
+            run.metrics.served = self.is_served;
             // The package was fetched by what stands before its name.
             let before = self.run.fetch(package.clone());
             let before = FetchPlan { yes: run.yes, quiet: run.quiet, ..before };

@@ -18,6 +18,10 @@ const METRICS: &str = "Metrics";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct MetricsOptions {
+    /// Whether `ecli serve` serves them.
+    #[arg(skip)]
+    pub served: bool,
+
     /// Serve metrics to Prometheus at HOST:PORT, unix:PATH, or a socket of systemd (fd://). Without
     /// -f and -o, nothing else is shown
     #[arg(long, value_name = "ADDRESS", help_heading = METRICS)]
@@ -47,15 +51,16 @@ pub struct MetricsOptions {
     #[arg(help_heading = METRICS)]
     pub otlp_header: Vec<(String, String)>,
 
-    /// Choose the members that become labels, all other members are added up; repeatable
-    #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
-    #[arg(value_parser = labels)]
-    pub labels: Vec<LabelsArg>,
+    /// Write records to the journal of systemd
+    #[arg(long, help_heading = METRICS)]
+    pub journal: bool,
 
-    /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
-    #[arg(long, value_name = "MAP[.NAME]=NEW", help_heading = METRICS)]
-    #[arg(value_parser = metric)]
-    pub metric: Vec<MetricArg>,
+    /// The socket of the journal; for tests
+    #[arg(long, value_name = "FILE", default_value = "/run/systemd/journal/socket", hide = true)]
+    pub journal_socket: PathBuf,
+
+    #[command(flatten)]
+    pub choices: MetricChoices,
 
     /// Export at most N series of a metric; what exceeds them is added up in one
     #[arg(long, value_name = "N", default_value_t = MAX_SERIES, help_heading = METRICS)]
@@ -67,6 +72,21 @@ pub struct MetricsOptions {
     pub run_times: bool,
 }
 
+/// What is chosen for the names and labels of metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct MetricChoices {
+    /// Choose the members that become labels, all other members are added up; repeatable
+    #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
+    #[arg(value_parser = labels)]
+    pub labels: Vec<LabelsArg>,
+
+    /// Rename a metric, make it a gauge or a counter, or leave it out (off); repeatable
+    #[arg(long, value_name = "MAP[.NAME]=NEW", help_heading = METRICS)]
+    #[arg(value_parser = metric)]
+    pub metric: Vec<MetricArg>,
+}
+
 /// Metrics of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsPlan {
@@ -76,10 +96,10 @@ pub struct MetricsPlan {
     pub otlp: Option<OtlpPlan>,
     /// The web configuration file.
     pub web_config: Option<PathBuf>,
-    /// The members that become labels.
-    pub labels: Vec<LabelsArg>,
-    /// Choices for single metrics.
-    pub metrics: Vec<MetricArg>,
+    /// The socket of the journal that records are written to.
+    pub journal: Option<PathBuf>,
+    /// Their names and labels.
+    pub choices: MetricChoices,
     /// The maximum number of series of a metric.
     pub max_series: u32,
     /// Whether the kernel measures the run time of programs.
@@ -142,7 +162,7 @@ pub enum MetricDo {
 impl MetricsOptions {
     /// Whether metrics are served or sent.
     pub(super) fn exports(&self) -> bool {
-        self.listen.is_some() || self.otlp.is_some()
+        self.served || self.listen.is_some() || self.otlp.is_some() || self.journal
     }
 
     /// What they mean; `None` if nothing is served or sent.
@@ -152,8 +172,8 @@ impl MetricsOptions {
     pub(super) fn plan(self) -> Result<Option<MetricsPlan>, Failure> {
         let exports = self.exports();
         let chosen = [
-            (!self.labels.is_empty(), "--labels"),
-            (!self.metric.is_empty(), "--metric"),
+            (!self.choices.labels.is_empty(), "--labels"),
+            (!self.choices.metric.is_empty(), "--metric"),
             (self.run_times, "--run-times"),
         ];
         if let Some((_, option)) = chosen.iter().find(|(is_given, _)| *is_given && !exports) {
@@ -169,9 +189,9 @@ impl MetricsOptions {
         Ok(exports.then_some(MetricsPlan {
             listen: self.listen,
             otlp,
+            journal: self.journal.then_some(self.journal_socket),
             web_config: self.web_config,
-            labels: self.labels,
-            metrics: self.metric,
+            choices: self.choices,
             max_series: self.max_series,
             run_times: self.run_times,
         }))
@@ -279,7 +299,8 @@ mod tests {
 
     #[test]
     fn labels_are_for_all_sources_or_for_one() {
-        let of = |text: &str| metrics(&["--labels", text]).map(|mut plan| plan.labels.remove(0));
+        let of =
+            |text: &str| metrics(&["--labels", text]).map(|mut plan| plan.choices.labels.remove(0));
         let arg = |source: Option<&str>, members: &[&str]| LabelsArg {
             source: source.map(str::to_owned),
             members: members.iter().map(|member| (*member).to_owned()).collect(),
@@ -291,7 +312,8 @@ mod tests {
 
     #[test]
     fn metrics_are_renamed_and_left_out() {
-        let of = |text: &str| metrics(&["--metric", text]).map(|mut plan| plan.metrics.remove(0));
+        let of =
+            |text: &str| metrics(&["--metric", text]).map(|mut plan| plan.choices.metric.remove(0));
         let arg = |member: Option<&str>, action| MetricArg {
             source: "hists".into(),
             member: member.map(str::to_owned),

@@ -196,6 +196,14 @@ pub struct Run {
     #[arg(long, help_heading = RUN)]
     pub strict: bool,
 
+    /// Run in the background under this name; see `ecli ps`, `ecli read` and `ecli stop`
+    #[arg(long, value_name = "NAME", help_heading = RUN)]
+    pub detach: Option<String>,
+
+    /// The directory of all runs in the background; for tests
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub run_directory: Option<PathBuf>,
+
     /// Print only errors on standard error
     #[arg(short, long, help_heading = RUN)]
     pub quiet: bool,

@@ -8,14 +8,15 @@ use super::values::OutputArg;
 use crate::failure::Failure;
 
 /// Resolves `-f` and `-o` to outputs. An output with its own format is added to the others; an
-/// output without a format replaces standard output.
+/// output without a format replaces standard output, which `to_stdout` asks for.
 pub(super) fn outputs(
     format: &'static FormatKind,
     given: Vec<OutputArg>,
+    to_stdout: bool,
 ) -> Result<Vec<OutputPlan>, Failure> {
     let mut outputs: Vec<OutputPlan> = Vec::new();
     let replaces = |arg: &OutputArg| arg.format.is_none() || arg.file.is_none();
-    if !given.iter().any(replaces) {
+    if to_stdout && !given.iter().any(replaces) {
         outputs.push(OutputPlan { format, file: None });
     }
     for OutputArg { format: own, file } in given {

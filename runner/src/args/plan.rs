@@ -232,6 +232,10 @@ pub struct Plan {
     pub max_keys: usize,
     /// The directory below which maps may be pinned.
     pub pin: Option<PathBuf>,
+    /// The name of the run, if it goes to the background.
+    pub detach: Option<String>,
+    /// The directory of all runs in the background; `None` for the usual one.
+    pub run_directory: Option<PathBuf>,
     /// The program to start as symbolizer and as waiting process; normally ecli itself.
     pub program: PathBuf,
     /// Targets of programs; the last one for a program wins.

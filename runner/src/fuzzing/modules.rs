@@ -193,7 +193,14 @@ fn run_tracer(engine: &Engine, module: &[u8]) -> Result<(), Failure> {
         max_memory: None,
         rules: Vec::new(),
     };
-    tracer::run(engine, &module, "fuzz.wasm", &plan, &Signals::fake(signal), &Talk::silent())?;
+    tracer::run(
+        engine,
+        &module,
+        "fuzz.wasm",
+        &plan,
+        &Signals::of_descriptor(signal),
+        &Talk::silent(),
+    )?;
     Ok(())
 }
 

@@ -4,20 +4,50 @@
 
 use std::collections::BTreeMap;
 
-use bpfpack_metrics::UnknownMember;
+use bpfpack_metrics::{Definition, Options, UnknownMember, definitions};
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::Spec;
 
-use crate::args::{MetricArg, MetricDo, MetricsPlan};
+use crate::args::{MetricArg, MetricChoices, MetricDo};
 use crate::failure::Failure;
 
-/// The choices for each source, by its name.
+/// The name of a package as metrics begin with it.
+pub(crate) fn package_name(meta: &Meta) -> &str {
+    let name = &*meta.bpf_skel.obj_name;
+    name.strip_suffix("_bpf").unwrap_or(name)
+}
+
+/// What is chosen for the metrics of a package.
 ///
 /// # Errors
 /// Returns an error if the command line names a source that does not exist.
-pub(super) fn of(
-    plan: &MetricsPlan,
+pub(super) fn options(
+    chosen: &MetricChoices,
+    meta: &Meta,
+    spec: &Spec,
+    most_series: usize,
+) -> Result<Options, Failure> {
+    let choices = of(chosen, meta, spec)?;
+    Ok(Options { prefix: package_name(meta).to_owned(), choices, most_series })
+}
+
+/// The metrics that a run with these sources exports.
+///
+/// # Errors
+/// Returns an error if something is chosen that the package does not have.
+pub(crate) fn defined(
+    chosen: &MetricChoices,
+    meta: &Meta,
+    spec: &Spec,
+) -> Result<Vec<Definition>, Failure> {
+    let options = options(chosen, meta, spec, usize::MAX)?;
+    definitions(&spec.sources, &options).map_err(unknown_member)
+}
+
+/// The choices for each source, by its name.
+fn of(
+    chosen: &MetricChoices,
     meta: &Meta,
     spec: &Spec,
 ) -> Result<BTreeMap<String, MetricMeta>, Failure> {
@@ -43,7 +73,7 @@ pub(super) fn of(
         let before = choices.remove(source).unwrap_or_default();
         choices.insert(source.to_owned(), before.overridden_by(choice));
     };
-    for arg in &plan.labels {
+    for arg in &chosen.labels {
         let choice = MetricMeta { labels: Some(arg.members.clone()), ..MetricMeta::default() };
         match &arg.source {
             Some(source) => {
@@ -53,7 +83,7 @@ pub(super) fn of(
             None => names.iter().for_each(|name| add(name, choice.clone())),
         }
     }
-    for MetricArg { source, member, action } in &plan.metrics {
+    for MetricArg { source, member, action } in &chosen.metric {
         known("--metric", source)?;
         let member = member.clone();
         let one = || member.iter().cloned().collect();

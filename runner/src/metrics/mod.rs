@@ -4,21 +4,25 @@
 //! buffers, so a run that only serves metrics does nothing in between.
 
 mod choices;
+mod journal;
+pub(crate) mod names;
 mod otlp;
 mod own;
+mod place;
 mod scrapes;
 mod server;
+mod texts;
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_metrics::{Collector, Family, Options};
+use bpfpack_metrics::{Collector, Family};
 use bpfpack_render::{Format, Labels};
+use bpfpack_schemas::Meta;
 use bpfpack_spec::{Shape, Spec, View};
 
 use crate::args::{MetricsPlan, Plan};
@@ -29,20 +33,25 @@ use crate::source::Buffer;
 use crate::source::maps::Reader;
 use crate::sys;
 use crate::talk::Talk;
+pub(crate) use choices::{defined, package_name};
+use journal::Journal;
 use own::{About, Fill};
 use scrapes::Scrapes;
+use texts::Texts;
 
 use own::Programs;
-use server::Listening;
-
-/// The interval of views that are read only for scrapes: a hundred years.
-pub(crate) const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) use own::number_family;
+pub(crate) use place::Place;
+pub(crate) use scrapes::NoAnswer;
+pub(crate) use server::{Listening, Running};
 
 /// Where metrics go, before anything is loaded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Exits {
     listening: Option<Listening>,
     target: Option<otlp::Target>,
+    /// Where `ecli serve` finds the metrics of a tracer.
+    place: Option<Place>,
 }
 
 impl Exits {
@@ -53,10 +62,33 @@ impl Exits {
     pub(crate) fn open(plan: &Plan) -> Result<Option<Exits>, Failure> {
         let open = |plan: &MetricsPlan| -> Result<Exits, Failure> {
             let target = plan.otlp.as_ref().map(otlp::Target::of).transpose()?;
-            Ok(Exits { listening: Listening::open(plan)?, target })
+            Ok(Exits { listening: Listening::open(plan)?, target, place: None })
         };
         plan.metrics.as_ref().map(open).transpose()
     }
+
+    /// Also puts them where `ecli serve` finds them.
+    pub(crate) fn with_place(self, place: Place) -> Exits {
+        Exits { place: Some(place), ..self }
+    }
+}
+
+/// Checks what is chosen for the metrics of a package.
+///
+/// # Errors
+/// Returns an error if something is chosen that the package does not have.
+pub(crate) fn check(plan: &Plan, meta: &Meta, spec: &Spec) -> Result<(), Failure> {
+    let Some(metrics) = &plan.metrics else { return Ok(()) };
+    defined(&metrics.choices, meta, spec).map(drop)
+}
+
+/// What a run needs once its metrics are served and sent.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The outputs that collect.
+    pub(crate) outputs: Vec<Box<dyn Format>>,
+    /// Notes for the user.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The metrics of a run.
@@ -68,9 +100,8 @@ pub(crate) struct Metrics {
     package: String,
     digest: String,
     fills: Vec<Fill>,
-    start: SystemTime,
     /// Ends before the scrapes.
-    server: Option<server::Running>,
+    server: Option<Running>,
     exporting: Option<otlp::Exporting>,
     symbolizer: bpfpack_render::SharedSymbolizer,
 }
@@ -87,13 +118,8 @@ impl Metrics {
         symbolizer: &bpfpack_render::SharedSymbolizer,
     ) -> Result<Option<Metrics>, Failure> {
         let Some(plan) = &context.plan.metrics else { return Ok(None) };
-        let package = context.package.meta.bpf_skel.obj_name.clone();
-        let package = package.strip_suffix("_bpf").unwrap_or(&package).to_owned();
-        let options = Options {
-            choices: choices::of(plan, &context.package.meta, all)?,
-            prefix: package.clone(),
-            most_series: plan.max_series as usize,
-        };
+        let meta = &context.package.meta;
+        let options = choices::options(&plan.choices, meta, all, plan.max_series as usize)?;
         let labels = Labels::new(sys::local_time_of, Some(symbolizer));
         let collector =
             Collector::new(&all.sources, &options, labels).map_err(choices::unknown_member)?;
@@ -108,17 +134,16 @@ impl Metrics {
             collector: Rc::new(RefCell::new(collector)),
             scrapes: Scrapes::new().map_err(failure::system("cannot open more files"))?,
             programs: Programs::default(),
-            package,
+            package: options.prefix,
             digest: bpfpack_trust::digest(&context.package.object),
             fills: readers.iter().filter_map(fill).collect(),
-            start: SystemTime::now(),
             server: None,
             exporting: None,
             symbolizer: std::rc::Rc::clone(symbolizer),
         }))
     }
 
-    /// Begins to answer scrapes and to send. Returns the outputs that collect, and notes for the user.
+    /// Begins to answer scrapes and to send.
     ///
     /// # Errors
     /// Returns an error if no thread can be started, or if the kernel cannot measure run times.
@@ -127,7 +152,8 @@ impl Metrics {
         plan: &MetricsPlan,
         exits: Exits,
         programs: Vec<(String, OwnedFd)>,
-    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
+        talk: &Talk,
+    ) -> Result<Started, Failure> {
         self.programs = Programs::new(programs, plan.run_times)
             .map_err(failure::system("cannot measure the run time of programs"))?;
         let mut outputs: Vec<Box<dyn Format>> =
@@ -135,7 +161,11 @@ impl Metrics {
         let mut notes = Vec::new();
         if let Some(listening) = exits.listening {
             notes.push(format!("metrics are served at {}", listening.urls()));
-            self.server = Some(listening.serve(self.scrapes.asker(), &self.package)?);
+            let asker = self.scrapes.asker();
+            self.server = Some(listening.serve(move |wait| asker.ask(wait), &self.package)?);
+        }
+        if let Some(place) = exits.place {
+            place.set(self.scrapes.asker());
         }
         if let (Some(target), Some(plan)) = (exits.target, &plan.otlp) {
             let asker = self.scrapes.asker();
@@ -145,7 +175,13 @@ impl Metrics {
             notes.push(format!("{} are sent to {}", plan.signals.join(" and "), exporting.name()));
             self.exporting = Some(exporting);
         }
-        Ok((outputs, notes))
+        if let Some(path) = &plan.journal {
+            let labels = Labels::new(sys::local_time_of, Some(&self.symbolizer));
+            let texts = Texts::new(labels, &self.package);
+            outputs.push(Box::new(Journal::open(path, texts, talk.clone())?));
+            notes.push("records are written to the journal".to_owned());
+        }
+        Ok(Started { outputs, notes })
     }
 
     /// The number of the last scrape that waits for an answer.
@@ -189,7 +225,6 @@ impl Metrics {
             losses,
             programs: &self.programs,
             fills: &self.fills,
-            start: self.start,
         }));
         families.push(own::merged(collector.merged()));
         if let Some(exporting) = &self.exporting {
@@ -205,18 +240,16 @@ impl AsFd for Metrics {
     }
 }
 
-/// Chooses how views are read if nothing but metrics is made of them: on request, and as
-/// differences where that makes room in a map that is nearly full.
-pub(crate) fn read_on_request(plan: &Plan, spec: &mut Spec) {
-    if plan.metrics.is_none() || !plan.outputs.is_empty() {
+/// Chooses how views are read if nothing but metrics is made of them: as differences where that makes
+/// room in a map that is nearly full.
+pub(crate) fn read_for_metrics(plan: &Plan, spec: &mut Spec) {
+    // A client of a run in the background sees totals.
+    if plan.metrics.is_none() || !plan.outputs.is_empty() || plan.detach.is_some() {
         return;
     }
     for source in &mut spec.sources {
         let bpfpack_spec::Source::View(view) = source else { continue };
         let view = Arc::make_mut(view);
-        if plan.interval.is_none() {
-            view.interval = ON_REQUEST;
-        }
         // Differences would change other numbers than counters, such as the ID of a process.
         let is_hash = !view.leave_out_zeros;
         view.differences = is_hash && has_only_counters(view);

@@ -20,6 +20,13 @@ use crate::talk::Talk;
 #[derive(Debug)]
 pub(crate) struct Metrics(Infallible);
 
+/// Nothing is served or sent.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) outputs: Vec<Box<dyn Format>>,
+    pub(crate) notes: Vec<String>,
+}
+
 /// There are none.
 #[derive(Debug)]
 pub(crate) struct Exits(Infallible);
@@ -56,7 +63,8 @@ impl Metrics {
         _: &MetricsPlan,
         _: Exits,
         _: Vec<(String, OwnedFd)>,
-    ) -> Result<(Vec<Box<dyn Format>>, Vec<String>), Failure> {
+        _: &Talk,
+    ) -> Result<Started, Failure> {
         match self.0 {}
     }
 
@@ -83,5 +91,14 @@ impl AsFd for Metrics {
     }
 }
 
+/// There is nothing to check.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps)] // as with the feature
+pub(crate) fn check(_: &Plan, _: &bpfpack_schemas::Meta, _: &Spec) -> Result<(), Failure> {
+    Ok(())
+}
+
 /// Nothing is read for metrics.
-pub(crate) fn read_on_request(_: &Plan, _: &mut Spec) {}
+pub(crate) fn read_for_metrics(_: &Plan, _: &mut Spec) {}

@@ -3,10 +3,11 @@
 //! process.
 
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bpfpack_metrics::{Family, Kind, Number, Series, Unit, Value};
 
+use super::names;
 use super::otlp::{Counts, Signal};
 use crate::losses::Losses;
 use crate::os;
@@ -61,20 +62,15 @@ pub(crate) struct About<'a> {
     pub(crate) losses: &'a Losses,
     pub(crate) programs: &'a Programs,
     pub(crate) fills: &'a [Fill],
-    /// When the run began.
-    pub(crate) start: SystemTime,
 }
 
 /// The families.
 pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
-    let mut families = vec![
-        info("bpfpack_build", "The version of ecli.", &[("version", env!("CARGO_PKG_VERSION"))]),
-        info(
-            "bpfpack_package",
-            "The package that runs; the digest is that of its object.",
-            &[("package", about.package), ("sha256", about.digest)],
-        ),
-    ];
+    let mut families = vec![info(
+        names::PACKAGE,
+        "The package that runs; the digest is that of its object.",
+        &[("package", about.package), ("sha256", about.digest)],
+    )];
     let mut add = |name: &str, help: &str, kind, unit, label: &str, series: Vec<(&str, Number)>| {
         families.push(family(name, help, kind, unit, label, series));
     };
@@ -87,16 +83,16 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
     if !about.buffers.is_empty() {
         let help = "Records that were read from a buffer.";
         let taken = of_buffers(&|buffer| Some(buffer.taken));
-        add("bpfpack_records", help, counter, None, "source", taken);
+        add(names::RECORDS, help, counter, None, "source", taken);
         let help = "Records that were lost because a buffer was full.";
         let lost = of_buffers(&|buffer| about.losses.of(buffer));
-        add("bpfpack_lost_records", help, counter, None, "source", lost);
+        add(names::LOST, help, counter, None, "source", lost);
         let help = "Records that are shorter than all structs of the package.";
         let malformed = of_buffers(&|buffer| Some(buffer.malformed));
-        add("bpfpack_malformed_records", help, counter, None, "source", malformed);
+        add(names::MALFORMED, help, counter, None, "source", malformed);
         let help = "Records that were lost, but not known in which buffer.";
         let lost = vec![("", Number::Unsigned(about.losses.somewhere()))];
-        add("bpfpack_lost_records_of_unknown_buffer", help, counter, None, "", lost);
+        add(names::LOST_SOMEWHERE, help, counter, None, "", lost);
     }
     if !about.fills.is_empty() {
         let of = |number: &dyn Fn(&Fill) -> u64| -> Vec<(&str, Number)> {
@@ -104,9 +100,9 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
             all.map(|fill| (&*fill.map, Number::Unsigned(number(fill)))).collect()
         };
         let help = "Elements in a map.";
-        add("bpfpack_map_elements", help, Kind::Gauge, None, "map", of(&|fill| fill.elements));
+        add(names::ELEMENTS, help, Kind::Gauge, None, "map", of(&|fill| fill.elements));
         let help = "Elements that a map has room for.";
-        add("bpfpack_map_max_elements", help, Kind::Gauge, None, "map", of(&|f| f.most.into()));
+        add(names::MAX_ELEMENTS, help, Kind::Gauge, None, "map", of(&|f| f.most.into()));
     }
     if about.programs.is_measured() {
         let times: Vec<(&str, sys::RunTimes)> = about
@@ -117,40 +113,59 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
             .collect();
         let runs = times.iter().map(|(name, it)| (*name, Number::Unsigned(it.runs))).collect();
         let help = "How often a BPF program ran.";
-        add("bpfpack_program_runs", help, counter, None, "program", runs);
+        add(names::RUNS, help, counter, None, "program", runs);
         let seconds = |time: &sys::RunTimes| Number::Float(time.time.as_secs_f64());
         let seconds = times.iter().map(|(name, time)| (*name, seconds(time))).collect();
         let help = "How long a BPF program ran.";
         let unit = Some(Unit::Seconds);
-        add("bpfpack_program_run_seconds", help, counter, unit, "program", seconds);
+        add(names::RUN_SECONDS, help, counter, unit, "program", seconds);
     }
-    if let Some(usage) = os::usage() {
-        let help = "CPU time of ecli.";
-        let cpu = vec![("", Number::Float(usage.cpu.as_secs_f64()))];
-        add("process_cpu_seconds", help, counter, Some(Unit::Seconds), "", cpu);
-        let help = "Memory of ecli that is resident.";
-        let memory = vec![("", Number::Unsigned(usage.resident))];
-        add("process_resident_memory_bytes", help, Kind::Gauge, Some(Unit::Bytes), "", memory);
-    }
-    let since = about.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let start = vec![("", Number::Float(since.as_secs_f64()))];
-    let help = "When the run began, in seconds since 1970.";
-    add("process_start_time_seconds", help, Kind::Gauge, Some(Unit::Seconds), "", start);
     families
 }
 
-/// The family for the time that a scrape took until its answer was complete.
-pub(super) fn scrape_duration(seconds: f64) -> Family {
-    let series = vec![("", Number::Float(seconds))];
+/// The families of the process. `taken` is the time since the scrape began.
+pub(super) fn process(start: SystemTime, taken: Duration) -> Vec<Family> {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let mut families = vec![info("bpfpack_build", "The version of ecli.", &version)];
+    let mut add = |name: &str, help: &str, kind, unit, number| {
+        families.push(family(name, help, kind, unit, "", vec![("", number)]));
+    };
+    let (counter, gauge, seconds) = (Kind::Counter, Kind::Gauge, Some(Unit::Seconds));
+    if let Some(usage) = os::usage() {
+        let cpu = Number::Float(usage.cpu.as_secs_f64());
+        add(names::CPU_SECONDS, "CPU time of ecli.", counter, seconds, cpu);
+        let help = "Memory of ecli that is resident.";
+        let resident = Number::Unsigned(usage.resident);
+        add(names::MEMORY, help, gauge, Some(Unit::Bytes), resident);
+    }
+    let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = Number::Float(since.as_secs_f64());
+    let help = "When ecli began to serve metrics, in seconds since 1970.";
+    add("process_start_time_seconds", help, gauge, seconds, since);
     let help = "How long this scrape took: reading maps and buffers.";
-    family("bpfpack_scrape_duration_seconds", help, Kind::Gauge, Some(Unit::Seconds), "", series)
+    let taken = Number::Float(taken.as_secs_f64());
+    add(names::SCRAPE_SECONDS, help, gauge, seconds, taken);
+    families
+}
+
+/// A family of integers, each with the value of its only label; without a label if its name is empty.
+pub(crate) fn number_family(
+    name: &str,
+    help: &str,
+    is_counter: bool,
+    label: &str,
+    series: &[(&str, u64)],
+) -> Family {
+    let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
+    let series = series.iter().map(|(value, number)| (*value, Number::Unsigned(*number)));
+    family(name, help, kind, None, label, series.collect())
 }
 
 /// The family of what exceeded the limit on series.
 pub(super) fn merged<'m>(merged: impl Iterator<Item = (&'m str, u64)>) -> Family {
     let series = merged.map(|(source, keys)| (source, Number::Unsigned(keys))).collect();
     let help = "Keys that were added to the series `_other_`, because of --max-series.";
-    family("bpfpack_merged_keys", help, Kind::Counter, None, "source", series)
+    family(names::MERGED, help, Kind::Counter, None, "source", series)
 }
 
 /// The families of what was sent by OTLP.

@@ -102,12 +102,25 @@ impl Asker {
     /// # Errors
     /// Returns the reason if there is no answer.
     pub(crate) fn ask(&self, wait: Duration) -> Result<Arc<Vec<Family>>, NoAnswer> {
+        self.answer(self.begin(), wait)
+    }
+
+    /// Asks, without waiting. Returns the number of the question.
+    pub(crate) fn begin(&self) -> u64 {
         let number = {
             let mut state = self.0.state();
             state.asked += 1;
             state.asked
         };
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+        number
+    }
+
+    /// Waits for the answer to a question.
+    ///
+    /// # Errors
+    /// Returns the reason if there is no answer.
+    pub(crate) fn answer(&self, number: u64, wait: Duration) -> Result<Arc<Vec<Family>>, NoAnswer> {
         let waits = |state: &mut State| state.answered < number && !state.is_over;
         let (state, _) = self
             .0

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Where Prometheus scrapes: `/metrics`, `/-/healthy`, and a page for people.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use bpfpack_listen::{
@@ -9,8 +11,10 @@ use bpfpack_listen::{
 };
 use bpfpack_metrics::exposition::Exposition;
 
-use super::own::scrape_duration;
-use super::scrapes::{Asker, NoAnswer};
+use bpfpack_metrics::Family;
+
+use super::own;
+use super::scrapes::NoAnswer;
 use crate::args::MetricsPlan;
 use crate::failure::{self, Failure, exit_code, talk};
 use crate::sys;
@@ -24,14 +28,14 @@ const TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 
 /// An open address that is not served yet.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub(crate) struct Listening {
     listener: Listener,
     web: Option<WebConfig>,
 }
 
 /// A server. Dropping it ends its threads.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     _server: Server,
 }
 
@@ -41,12 +45,23 @@ impl Listening {
     /// # Errors
     /// Returns an error if the address cannot be used, or the file.
     pub(super) fn open(plan: &MetricsPlan) -> Result<Option<Listening>, Failure> {
-        let Some(listen) = &plan.listen else { return Ok(None) };
+        Listening::open_at(plan.listen.as_deref(), plan.web_config.as_deref())
+    }
+
+    /// Opens an address, if there is one, and reads the web configuration file.
+    ///
+    /// # Errors
+    /// Returns an error if the address cannot be used, or the file.
+    pub(crate) fn open_at(
+        listen: Option<&str>,
+        web_config: Option<&Path>,
+    ) -> Result<Option<Listening>, Failure> {
+        let Some(listen) = listen else { return Ok(None) };
         let address: Address = listen.parse().map_err(|error: bpfpack_listen::BadAddress| {
             Failure::usage(format!("--listen: {error}"))
                 .hint("for example --listen 127.0.0.1:9435, or unix:/run/tracer.sock")
         })?;
-        let web = match &plan.web_config {
+        let web = match web_config {
             None => None,
             Some(path) => {
                 let tell = |error: &bpfpack_listen::WebError| {
@@ -66,7 +81,7 @@ impl Listening {
     }
 
     /// The URLs of the metrics.
-    pub(super) fn urls(&self) -> String {
+    pub(crate) fn urls(&self) -> String {
         let is_encrypted = self.web.as_ref().is_some_and(WebConfig::uses_tls);
         let scheme = if is_encrypted { "https" } else { "http" };
         let url = |address: &LocalAddress| match address {
@@ -76,15 +91,20 @@ impl Listening {
         self.listener.addresses().iter().map(url).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Begins to answer requests.
+    /// Begins to answer requests. `families` returns the metrics of this moment, within a time; those
+    /// of the process are added. `title` is for people.
     ///
     /// # Errors
     /// Returns an error if no thread can be started.
-    pub(super) fn serve(self, asker: Asker, package: &str) -> Result<Running, Failure> {
+    pub(crate) fn serve(
+        self,
+        families: impl Fn(Duration) -> Result<Arc<Vec<Family>>, NoAnswer> + Send + Sync + 'static,
+        title: &str,
+    ) -> Result<Running, Failure> {
         let config = Config { web: self.web, ..Config::default() };
-        let page = page(package);
+        let (page, start) = (page(title), SystemTime::now());
         let handler = move |request: &Request| match request.path() {
-            "/metrics" => scrape(request, &asker),
+            "/metrics" => scrape(request, &families, start),
             "/-/healthy" | "/-/ready" => Response::text(200, "ok\n"),
             "/" => Response::new(200, "text/html; charset=utf-8", page.as_bytes()),
             _ => Response::text(404, "there are only /metrics and /-/healthy\n"),
@@ -105,14 +125,18 @@ fn page(package: &str) -> String {
     )
 }
 
-fn scrape(request: &Request, asker: &Asker) -> Response {
-    let start = Instant::now();
-    match asker.ask(patience(request.header(TIMEOUT))) {
+fn scrape(
+    request: &Request,
+    families: &dyn Fn(Duration) -> Result<Arc<Vec<Family>>, NoAnswer>,
+    start: SystemTime,
+) -> Response {
+    let begin = Instant::now();
+    match families(patience(request.header(TIMEOUT))) {
         Ok(families) => {
             let format = Exposition::choose(request.accept());
             let mut body = Vec::new();
-            let duration = scrape_duration(start.elapsed().as_secs_f64());
-            format.write(families.iter().chain([&duration]), &mut body);
+            let of_process = own::process(start, begin.elapsed());
+            format.write(families.iter().chain(&of_process), &mut body);
             Response::new(200, format.content_type(), body)
         }
         Err(NoAnswer::Late) => {

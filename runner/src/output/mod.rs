@@ -2,10 +2,12 @@
 //! The outputs, each with a format and a sink. All of them show the same frames.
 
 pub(crate) mod check;
+mod guests;
 mod once;
 mod one;
 mod sink;
 
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Frame, Next, Reading, Records, Time};
@@ -17,6 +19,7 @@ use crate::args::OutputPlan;
 use crate::failure::Failure;
 use crate::sys::Signals;
 use crate::talk::Talk;
+use guests::Guests;
 use once::Once;
 use one::Output;
 pub(crate) use sink::{ReaderState, Sink, Written, print};
@@ -34,6 +37,8 @@ pub(crate) struct Outputs {
     shown: u64,
     /// Set by `--once`.
     once: Option<Once>,
+    /// The outputs of clients.
+    guests: Guests,
 }
 
 impl Outputs {
@@ -51,7 +56,8 @@ impl Outputs {
         };
         let outputs = formats.into_iter().map(output).collect::<Result<Vec<_>, Failure>>()?;
         check::files(&outputs)?;
-        Ok(Outputs { outputs, left: most.unwrap_or(u64::MAX), shown: 0, once: None })
+        let left = most.unwrap_or(u64::MAX);
+        Ok(Outputs { outputs, left, shown: 0, once: None, guests: Guests::default() })
     }
 
     /// Adds an output that has no bytes.
@@ -62,6 +68,37 @@ impl Outputs {
         let nowhere = Sink::open(Some(&"/dev/null".into()))?;
         self.outputs.push(Output::new(format, true, nowhere));
         Ok(())
+    }
+
+    /// Adds an output that shows nothing: clients see the data, which otherwise nobody sees.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be opened.
+    pub(crate) fn add_none(&mut self) -> Result<(), Failure> {
+        self.add(Box::new(guests::Nothing))
+    }
+
+    /// Adds the output of a client. It shows the readings that the request with this number asks for,
+    /// and records until a time.
+    pub(crate) fn add_guest(
+        &mut self,
+        format: Box<dyn Format>,
+        is_structured: bool,
+        socket: UnixStream,
+        sources: &[Source],
+        until: (u64, Instant),
+    ) {
+        self.guests.add(format, is_structured, Sink::of_socket(socket), sources, until);
+    }
+
+    /// Ends the outputs of clients whose time is over; requests up to `answered` are complete.
+    pub(crate) fn close_guests(&mut self, now: Instant, answered: u64) {
+        self.guests.close(now, answered);
+    }
+
+    /// When the output of the next client ends.
+    pub(crate) fn next_guest(&self) -> Option<Instant> {
+        self.guests.next()
     }
 
     /// Limits the run to the first record, or to the first reading with data of each of `views`
@@ -82,6 +119,7 @@ impl Outputs {
         for Output { format, sink, .. } in &mut self.outputs {
             format.end(&mut sink.bytes);
         }
+        self.guests.end();
     }
 
     /// Shows records of a source up to the limit. Returns how many. Records that are too short
@@ -89,7 +127,8 @@ impl Outputs {
     pub(crate) fn records(&mut self, records: &Records<'_>) -> u64 {
         let records = records.first(usize::try_from(self.left).unwrap_or(usize::MAX));
         let mut is_shown = !records.are_malformed;
-        for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
+        let outputs = self.outputs.iter_mut().filter(|output| !output.is_gone);
+        for output in outputs.chain(self.guests.outputs()) {
             if !(records.are_malformed && output.is_structured) {
                 output.format.records(&records, &mut output.sink.bytes);
                 is_shown = true;
@@ -131,19 +170,22 @@ impl Outputs {
     /// Draws the current reading for a short time. Returns whether it is complete.
     pub(crate) fn draw(&mut self) -> bool {
         let since = Instant::now();
-        for output in &mut self.outputs {
-            while output.draw_part() {
-                if since.elapsed() >= SLICE {
-                    return !self.is_drawing();
-                }
+        let mut outputs = self.outputs.iter_mut().chain(self.guests.outputs());
+        let mut drawing = outputs.next();
+        while let Some(output) = &mut drawing
+            && since.elapsed() < SLICE
+        {
+            if !output.draw_part() {
+                drawing = outputs.next();
             }
         }
-        true
+        drop(outputs);
+        !self.is_drawing()
     }
 
     /// Whether a reading is being drawn.
     pub(crate) fn is_drawing(&self) -> bool {
-        self.outputs.iter().any(|output| output.drawing.is_some())
+        self.outputs.iter().any(|output| output.drawing.is_some()) || self.guests.are_drawing()
     }
 
     /// Discards what is not drawn yet. Returns the name of the reading that was cut short.
@@ -153,7 +195,8 @@ impl Outputs {
     }
 
     fn finish_drawing(&mut self) {
-        self.outputs.iter_mut().for_each(|output| while output.draw_part() {});
+        let outputs = self.outputs.iter_mut().chain(self.guests.outputs());
+        outputs.for_each(|output| while output.draw_part() {});
     }
 
     /// Handles a key.
@@ -176,6 +219,7 @@ impl Outputs {
     /// # Errors
     /// Returns an error if a file cannot be written; the other outputs are written.
     pub(crate) fn flush(&mut self) -> Result<ReaderState, Failure> {
+        self.guests.flush();
         let (mut reader, mut failure) = (ReaderState::There, None);
         for output in self.outputs.iter_mut().filter(|output| !output.is_gone) {
             match output.sink.flush() {
@@ -290,7 +334,7 @@ impl Next for Outputs {
             Frame::Records(records) => self.shown += self.records(records),
             Frame::Reading(reading) if !self.may_show_reading(&reading) => {}
             Frame::Reading(reading) => {
-                for output in &mut self.outputs {
+                for output in self.outputs.iter_mut().chain(self.guests.outputs()) {
                     output.begin(&reading);
                 }
             }
@@ -313,8 +357,8 @@ impl Outputs {
         text: &[u8],
         show: fn(&mut (dyn Format + 'static), Time, &[u8], &mut Vec<u8>),
     ) {
-        for Output { format, sink, .. } in self.outputs.iter_mut().filter(|output| !output.is_gone)
-        {
+        let outputs = self.outputs.iter_mut().filter(|output| !output.is_gone);
+        for Output { format, sink, .. } in outputs.chain(self.guests.outputs()) {
             show(&mut **format, time, text, &mut sink.bytes);
         }
     }
@@ -417,7 +461,7 @@ mod tests {
         let many = vec![b'x'; 4 << 20];
         outputs.frame(Frame::Text(Time::default(), &many)).unwrap();
         let (signal, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let (signals, talk) = (Signals::fake(signal.into()), Talk::silent());
+        let (signals, talk) = (Signals::of_descriptor(signal.into()), Talk::silent());
         let now = Some(Instant::now());
         assert_eq!(outputs.write_all(0, now, &signals, &talk).unwrap(), Written::GivenUp);
         assert!(outputs.waiting() > 0);

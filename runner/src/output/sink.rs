@@ -7,8 +7,9 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,26 @@ impl Sink {
             written: 0,
             is_full: false,
         })
+    }
+
+    /// The socket of a client.
+    pub(crate) fn of_socket(socket: UnixStream) -> Sink {
+        Sink {
+            file: File::from(OwnedFd::from(socket)),
+            name: "a client".to_owned(),
+            never_blocks: true,
+            is_pipe: false,
+            is_socket: true,
+            bytes: Vec::new(),
+            written: 0,
+            is_full: false,
+        }
+    }
+
+    /// The file, and the bytes that are not written yet.
+    pub(super) fn into_rest(self) -> (File, Vec<u8>) {
+        let rest = self.bytes.get(self.written..).unwrap_or_default().to_vec();
+        (self.file, rest)
     }
 
     /// Whether the destination is a terminal.

@@ -28,6 +28,8 @@ pub(super) struct Wake {
     pub(super) keys: bool,
     /// The terminal was resized.
     pub(super) size: bool,
+    /// A client asks for data.
+    pub(super) client: bool,
     /// A scrape asks for metrics.
     pub(super) scrape: bool,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Chain, Entry};
-use bpfpack_render::{Format, LiveSettings, Settings, Symbolize as _, Terminal};
+use bpfpack_render::{Format, FormatKind, LiveSettings, Settings, Symbolize as _, Terminal};
 use bpfpack_spec::{Spec, View, check_fields};
 use libbpf_rs::Object;
 
@@ -46,6 +46,34 @@ pub(crate) struct Prepared {
     pub(crate) hurry: Hurry,
     /// The metrics, if any are served.
     pub(crate) metrics: Option<Metrics>,
+    /// Makes the formats of clients.
+    pub(crate) make_format: MakeFormat,
+}
+
+/// Makes a format, with meanings or without.
+pub(crate) struct MakeFormat(Box<dyn Fn(&'static FormatKind, bool) -> Box<dyn Format>>);
+
+impl MakeFormat {
+    /// Makes formats with the options of a plan.
+    fn new(plan: &Plan, symbolizer: bpfpack_render::SharedSymbolizer) -> MakeFormat {
+        let (timestamps, time) = (plan.timestamp, plan.time);
+        MakeFormat(Box::new(move |kind, meanings| {
+            let symbolizer = Some(Rc::clone(&symbolizer));
+            let bare = Settings::bare(sys::local_time_of);
+            kind.format(&Settings { timestamps, time, meanings, symbolizer, ..bare })
+        }))
+    }
+
+    /// Makes a format.
+    pub(crate) fn make(&self, kind: &'static FormatKind, meanings: bool) -> Box<dyn Format> {
+        (self.0)(kind, meanings)
+    }
+}
+
+impl std::fmt::Debug for MakeFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MakeFormat").finish_non_exhaustive()
+    }
 }
 
 impl Prepared {
@@ -107,6 +135,7 @@ impl Prepared {
             symbolizer,
             hurry,
             metrics,
+            make_format: MakeFormat::new(plan, shared),
         })
     }
 }

@@ -203,7 +203,7 @@ mod tests {
         let mut records = Budget::new(Patience::Records(hurry.clone()));
         let mut readings = Budget::new(Patience::Readings(hurry.clone()));
         let (theirs, ours) = rustix::pipe::pipe().unwrap();
-        hurry.watch(Signals::fake(theirs), None);
+        hurry.watch(Signals::of_descriptor(theirs), None);
         assert!(!records.is_due() && records.left() > BRIEF);
         rustix::io::write(&ours, b"signal").unwrap();
         assert!(records.is_due() && records.left().is_zero());

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use inherited::inherited;
 pub use run_time::{RunTimes, measure_run_times, run_times};
-pub use signals::Signals;
+pub use signals::{ServiceSignals, Signals};
 
 /// Makes the allocator keep up to `bytes` of freed memory instead of returning it to the kernel at
 /// once, so that a reading reuses what the previous one freed without a page fault for each page.

@@ -29,6 +29,8 @@ pub struct Signals {
     size: Option<OwnedFd>,
     /// The signals that were blocked before; the lowest bit is signal 1.
     before: u64,
+    /// Whether they are those of this process.
+    are_own: bool,
 }
 
 impl Signals {
@@ -36,7 +38,7 @@ impl Signals {
     pub fn catch() -> io::Result<Signals> {
         let before = block(&[&ENDING[..], &READING, &SIZE].concat())?;
         let (reading, size) = (Some(open(&READING)?), Some(open(&SIZE)?));
-        Ok(Signals { ending: open(&ENDING)?, reading, size, before })
+        Ok(Signals { ending: open(&ENDING)?, reading, size, before, are_own: true })
     }
 
     /// A descriptor that is readable after SIGWINCH.
@@ -68,11 +70,14 @@ impl Signals {
     }
 
     /// Restores the default action of the signals, which ends this process, until the result is
-    /// dropped. Call it on the thread that has caught them.
+    /// dropped. Call it on the thread that has caught them. It does nothing to signals that another
+    /// thread sends.
     #[must_use]
     pub fn pass(&self) -> Passing {
-        change(libc::SIG_UNBLOCK);
-        Passing(PhantomData)
+        if self.are_own {
+            change(libc::SIG_UNBLOCK);
+        }
+        Passing { are_own: self.are_own, of_thread: PhantomData }
     }
 
     /// Consumes the signals that have arrived, so that only further ones are seen.
@@ -89,24 +94,68 @@ impl Signals {
     /// Duplicates the descriptor for the signals that end a run.
     pub fn try_clone(&self) -> io::Result<Signals> {
         let ending = self.ending.try_clone()?;
-        Ok(Signals { ending, reading: None, size: None, before: self.before })
+        let Signals { before, are_own, .. } = *self;
+        Ok(Signals { ending, reading: None, size: None, before, are_own })
     }
 
-    /// For tests: signals that are sent by writing to a descriptor, which must not block when it is
-    /// read.
-    #[cfg(any(test, fuzzing, feature = "fixtures"))]
-    pub fn fake(fd: OwnedFd) -> Signals {
-        Signals { ending: fd, reading: None, size: None, before: 0 }
+    /// Signals that another thread sends by writing to a descriptor, which must not block when it is
+    /// read. `SIGUSR1` and `SIGWINCH` never come.
+    #[must_use]
+    pub fn of_descriptor(fd: OwnedFd) -> Signals {
+        Signals { ending: fd, reading: None, size: None, before: 0, are_own: false }
+    }
+}
+
+/// The signals of a service: those that end it, and the one that makes it read its files again.
+#[derive(Debug)]
+pub struct ServiceSignals {
+    ending: OwnedFd,
+    reload: OwnedFd,
+}
+
+impl ServiceSignals {
+    /// Blocks the signals for this process, and opens descriptors for them.
+    ///
+    /// # Errors
+    /// Returns the error of the system call.
+    pub fn catch() -> io::Result<ServiceSignals> {
+        let (ending, reload) = (&[libc::SIGINT, libc::SIGTERM], &[libc::SIGHUP]);
+        block(&[&ending[..], reload].concat())?;
+        Ok(ServiceSignals { ending: open(ending)?, reload: open(reload)? })
+    }
+
+    /// A descriptor that is readable after SIGINT or SIGTERM.
+    #[must_use]
+    pub fn ending(&self) -> BorrowedFd<'_> {
+        self.ending.as_fd()
+    }
+
+    /// A descriptor that is readable after SIGHUP.
+    #[must_use]
+    pub fn reload(&self) -> BorrowedFd<'_> {
+        self.reload.as_fd()
+    }
+
+    /// Consumes all signals that have arrived.
+    pub fn take(&self) {
+        drain(&self.ending);
+        drain(&self.reload);
     }
 }
 
 /// As long as this exists, the signals of this thread are not caught.
 #[derive(Debug)]
-pub struct Passing(PhantomData<*const ()>);
+pub struct Passing {
+    are_own: bool,
+    /// It cannot move to another thread.
+    of_thread: PhantomData<*const ()>,
+}
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        change(libc::SIG_BLOCK);
+        if self.are_own {
+            change(libc::SIG_BLOCK);
+        }
     }
 }
 

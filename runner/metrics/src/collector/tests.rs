@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bpfpack_decode::meaning::{Meaning, Unit as Time};
 use bpfpack_decode::{Edges, Field, Layout, Slots, Struct};
 use bpfpack_frame::Time as Moment;
+use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::fixtures::{counter_view, stream, stream_of};
 use bpfpack_spec::{Average, Shape, Stream};
 
@@ -333,4 +334,37 @@ fn metrics_of_two_sources_have_names_of_their_own() {
     let collector = collector(&sources, &[], 9);
     let names: Vec<String> = collector.families().into_iter().map(|family| family.name).collect();
     assert_eq!(names, ["tool", "tool_stats", "tool_events"]);
+}
+
+#[test]
+fn definitions_are_those_of_families() {
+    let sources = [
+        Source::View(histogram(Edges::Log2, "usecs")),
+        Source::View(totals()),
+        Source::Stream(Arc::new(stream())),
+    ];
+    let choices = [("counts", MetricMeta { labels: Some(Vec::new()), ..MetricMeta::default() })];
+    let collector = collector(&sources, &choices, 9);
+    let choices = choices.map(|(name, choice)| (name.to_owned(), choice)).into();
+    let options = Options { prefix: "tool".into(), choices, most_series: 9 };
+    let definitions = crate::definitions(&sources, &options).unwrap();
+    let families = collector.families();
+    assert_eq!(definitions.len(), families.len());
+    for (definition, family) in definitions.iter().zip(&families) {
+        let labels = definition.labels.iter().map(|label| label.name.clone()).collect();
+        let of_definition = (&definition.name, &definition.help, definition.kind, definition.unit);
+        let of_family = (&family.name, &family.help, family.kind, family.unit);
+        assert_eq!((of_definition, labels), (of_family, family.labels.clone()));
+    }
+    let first = &definitions[0];
+    assert_eq!((&*first.source, &*first.name), ("hists", "tool_seconds"));
+    assert!(first.has_sum && !definitions[1].has_sum);
+}
+
+#[test]
+fn what_is_merged_of_several_types_is_one_number() {
+    let mut two = stream();
+    two.records.push(two.records[0].clone());
+    let collector = collector(&[Source::Stream(Arc::new(two))], &[], 9);
+    assert_eq!(collector.merged().collect::<Vec<_>>(), [("rb", 0)]);
 }

@@ -11,12 +11,12 @@ use bpfpack_decode::field::{float, signed};
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Layout, Member};
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_metrics::leaves;
 use bpfpack_metrics::otlp::{Attribute, LogRecord};
-use bpfpack_render::{Format, Labels};
+use bpfpack_render::Format;
 
 use super::queue::Signal;
 use super::sender::Shared;
+use crate::metrics::texts::{Shown, Texts};
 
 /// Bytes of records that wait until the sender takes them.
 const ROOM: usize = 8 << 20;
@@ -25,86 +25,36 @@ const ROOM: usize = 8 << 20;
 #[derive(Debug)]
 pub(super) struct LogsOutput {
     shared: Arc<Shared>,
-    labels: Labels,
-    /// The package's name, in the names of events.
-    package: String,
-    /// The members of each record type, by source and type.
-    types: Vec<Vec<Option<Type>>>,
-    body: String,
-    /// The texts of a record's members, one after the other.
-    texts: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Type {
-    event: String,
-    members: Vec<Member>,
+    texts: Texts,
 }
 
 impl LogsOutput {
-    pub(super) fn new(shared: Arc<Shared>, labels: Labels, package: &str) -> LogsOutput {
-        let (types, body, texts) = (Vec::new(), String::new(), Vec::new());
-        LogsOutput { shared, labels, package: package.to_owned(), types, body, texts }
-    }
-
-    /// Makes the list of members at the first record of a type.
-    fn prepare(&mut self, records: &Records<'_>) {
-        let (source, ty) = (records.source.index, records.ty);
-        if self.types.len() <= source {
-            self.types.resize_with(source + 1, Vec::new);
-        }
-        if self.types[source].len() <= ty {
-            self.types[source].resize_with(ty + 1, || None);
-        }
-        let package = &self.package;
-        self.types[source][ty].get_or_insert_with(|| {
-            let stream = records.source;
-            let event = match stream.records.len() {
-                1 => format!("{package}.{}", stream.name),
-                _ => format!("{package}.{}.{}", stream.name, records.record_type().name),
-            };
-            Type { event, members: leaves(&records.record_type().layout, "value") }
-        });
+    pub(super) fn new(shared: Arc<Shared>, texts: Texts) -> LogsOutput {
+        LogsOutput { shared, texts }
     }
 }
 
 impl Format for LogsOutput {
     fn records(&mut self, records: &Records<'_>, _out: &mut Vec<u8>) {
-        self.prepare(records);
-        let LogsOutput { shared, labels, types, body, texts, .. } = self;
-        let Some(Type { event, members }) = &types[records.source.index][records.ty] else {
-            return;
-        };
+        let event = self.texts.event(records).to_owned();
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(records.time.wall);
-        let mut state = shared.state();
+        let mut state = self.shared.state();
         for (done, record) in records.bytes.iter().enumerate() {
             if state.logs.size() >= ROOM {
                 state.counts.lose(Signal::Logs, (records.bytes.len() - done) as u64);
                 break;
             }
-            texts.clear();
-            let write = |member: &Member| {
-                let begin = texts.len();
-                labels.write(member, record, texts);
-                begin..texts.len()
-            };
-            let ranges: Vec<Range<usize>> = members.iter().map(write).collect();
-            body.clear();
-            let mut attributes = Vec::with_capacity(members.len());
-            for (member, range) in members.iter().zip(ranges) {
-                let text = std::str::from_utf8(&texts[range]).unwrap_or_default();
-                if member.is_missing(record) {
-                    continue;
-                }
-                push_pair(&member.name, text, body);
-                attributes.push((&*member.name, attribute(member, record, text)));
-            }
+            let Shown { members, body } = self.texts.record(records, record);
+            let attributes: Vec<(&str, Attribute<'_>)> = members
+                .iter()
+                .map(|(member, text)| (&*member.name, attribute(member, record, text)))
+                .collect();
             let (observed, time) = (time, Some(time));
-            let (event_name, attributes) = (&**event, &attributes[..]);
+            let (event_name, attributes) = (&*event, &attributes[..]);
             state.logs.push(&LogRecord { time, observed, event_name, body, attributes });
         }
         drop(state);
-        shared.note_logs();
+        self.shared.note_logs();
     }
 
     fn entries(&mut self, _: &Rc<Reading>, _: Range<usize>, _: &mut Vec<u8>) {}
@@ -125,7 +75,7 @@ impl LogsOutput {
         if state.logs.size() >= ROOM {
             return state.counts.lose(Signal::Logs, 1);
         }
-        let (observed, event_name, attributes) = (SystemTime::now(), &*self.package, &[][..]);
+        let (observed, event_name, attributes) = (SystemTime::now(), self.texts.package(), &[][..]);
         let time = Some(observed);
         state.logs.push(&LogRecord {
             time,
@@ -136,28 +86,6 @@ impl LogsOutput {
         });
         drop(state);
         self.shared.note_logs();
-    }
-}
-
-/// Appends `NAME=VALUE`, with quotes where the value needs them.
-fn push_pair(name: &str, value: &str, out: &mut String) {
-    if !out.is_empty() {
-        out.push(' ');
-    }
-    out.push_str(name);
-    out.push('=');
-    let is_bare = |c: char| !c.is_whitespace() && c != '"' && c != '=';
-    if !value.is_empty() && value.chars().all(is_bare) {
-        out.push_str(value);
-    } else {
-        out.push('"');
-        for c in value.chars() {
-            if matches!(c, '"' | '\\') {
-                out.push('\\');
-            }
-            out.push(c);
-        }
-        out.push('"');
     }
 }
 
@@ -186,15 +114,6 @@ fn attribute<'a>(member: &Member, record: &[u8], text: &'a str) -> Attribute<'a>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bodies_can_be_taken_apart() {
-        let mut body = String::new();
-        for (name, value) in [("comm", "sh"), ("args", "a \"b\" \\"), ("empty", ""), ("pid", "7")] {
-            push_pair(name, value, &mut body);
-        }
-        assert_eq!(body, r#"comm=sh args="a \"b\" \\" empty="" pid=7"#);
-    }
 
     #[test]
     fn attributes_have_types() {

@@ -18,6 +18,7 @@ use bpfpack_render::{Format, Labels};
 use crate::args::OtlpPlan;
 use crate::failure::{self, Failure};
 use crate::metrics::scrapes::Asker;
+use crate::metrics::texts::Texts;
 use crate::talk::Talk;
 use sender::{Receiver, Sender, Shared};
 
@@ -101,7 +102,8 @@ impl Target {
 impl Exporting {
     /// The output that makes logs of records, if they are sent.
     pub(super) fn logs(&self, labels: Labels) -> Option<Box<dyn Format>> {
-        let output = || logs::LogsOutput::new(Arc::clone(&self.shared), labels, &self.package);
+        let texts = Texts::new(labels, &self.package);
+        let output = || logs::LogsOutput::new(Arc::clone(&self.shared), texts);
         self.sends_logs.then(|| Box::new(output()) as _)
     }
 

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn asked_first_and_ended_later_or_by_the_next_signal() {
         let fd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
-        let signals = Signals::fake(fd.try_clone().unwrap());
+        let signals = Signals::of_descriptor(fd.try_clone().unwrap());
         let (sender, ended) = channel();
         let interrupts = Interrupts::watch(&signals, move || sender.send(()).unwrap()).unwrap();
         assert!(!interrupts.has_come() && !interrupts.is_over());
@@ -181,7 +181,8 @@ mod tests {
         let (sender, ended) = channel();
         let begin = Instant::now();
         let interrupts =
-            Interrupts::watch(&Signals::fake(fd), move || sender.send(()).unwrap()).unwrap();
+            Interrupts::watch(&Signals::of_descriptor(fd), move || sender.send(()).unwrap())
+                .unwrap();
         ended.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(begin.elapsed() >= GRACE);
         assert!(interrupts.is_over() && !interrupts.is_urgent());
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn stops_at_once() {
         let fd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
-        let interrupts = Interrupts::watch(&Signals::fake(fd), || ()).unwrap();
+        let interrupts = Interrupts::watch(&Signals::of_descriptor(fd), || ()).unwrap();
         drop(interrupts);
     }
 }

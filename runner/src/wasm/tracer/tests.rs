@@ -46,7 +46,7 @@ fn engine() -> Engine {
 
 fn signals(come: u32) -> (Signals, OwnedFd) {
     let fd = eventfd(come, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
-    (Signals::fake(fd.try_clone().unwrap()), fd)
+    (Signals::of_descriptor(fd.try_clone().unwrap()), fd)
 }
 
 fn run_text(text: &str, signals: &Signals, plan: &TracerPlan) -> Result<u8, Failure> {
