@@ -13,7 +13,7 @@
 //!
 //! Annotations override all of this.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::btf::{Btf, Kind, SectionVar, Type};
@@ -155,15 +155,19 @@ impl Recognizer<'_> {
         if !counts {
             return None;
         }
-        if let Some(member) = key.and_then(|key| slot_member(key)) {
-            return Some(histogram(SlotPosition::Key(member.to_owned()), slotting));
+        if let Some((member, offset)) = key.and_then(|key| slot_member(key)) {
+            let view = histogram(SlotPosition::Key(member.to_owned()), slotting);
+            return Some(ViewMeta { sum_slot: sum_slot(usage, offset), ..view });
         }
         let len = self.btf.map_number(name, "max_entries").unwrap_or(0);
         let is_log2 = slotting.is_some_and(|slotting| slotting.is_log2);
         let is_for_others =
             || self.count_in_struct(functions) || len < FEW_SLOTS && self.count_in_keys(functions);
         let is_it = is_log2 && !is_for_others() || is_named_histogram(name);
-        (is_array && is_it && len >= LEAST_SLOTS).then(|| histogram(SlotPosition::Index, slotting))
+        (is_array && is_it && len >= LEAST_SLOTS).then(|| {
+            let view = histogram(SlotPosition::Index, slotting);
+            ViewMeta { sum_slot: sum_slot(usage, 0), ..view }
+        })
     }
 
     /// Whether one of these functions counts in a map with the slot in its key.
@@ -332,13 +336,24 @@ fn is_named_histogram(name: &str) -> bool {
     ["hist", "slots", "buckets", "dist", "latenc"].iter().any(|word| name.contains(word))
 }
 
-fn slot_member(key: Type<'_>) -> Option<&str> {
+/// The slot that has a sum: programs add more than one, and the slot is the only one that they do not
+/// compute.
+fn sum_slot(usage: &Usage, offset: i32) -> Option<u32> {
+    let of = |constants: &BTreeMap<i32, i64>| constants.get(&offset).copied();
+    let constants: BTreeSet<i64> = usage.lookups.iter().filter_map(of).collect();
+    let computes = usage.lookups.iter().any(|lookup| of(lookup).is_none());
+    let only = constants.first().filter(|_| constants.len() == 1 && computes && usage.adds_more);
+    only.and_then(|slot| u32::try_from(*slot).ok()).filter(|slot| *slot > 0)
+}
+
+/// The member of a key that is a slot, and its offset.
+fn slot_member(key: Type<'_>) -> Option<(&str, i32)> {
     let key = key.resolved();
     // A slot may have a byte.
     let is_number = |ty: Type<'_>| ty.resolved().kind == Kind::Int;
     key.members()
         .find(|member| SLOT.contains(&member.name) && is_number(key.sibling(member.ty)))
-        .map(|member| member.name)
+        .map(|member| (member.name, (member.bit_offset / 8) as i32))
 }
 
 /// An integer of four or eight bytes.

@@ -108,6 +108,8 @@ fn shown(sample: Option<&SampleMeta>, view: Option<&ViewMeta>, hidden: bool) -> 
             let scale = match view.scale.unwrap_or_default() {
                 Scale::Log2 => "log2",
                 Scale::Log2Zero => "log2 (with a slot for zero)",
+                Scale::Log2Up => "log2 (rounded up)",
+                Scale::Log2ZeroUp => "log2 (rounded up, with a slot for zero)",
                 Scale::Linear => "linear",
             };
             let unit = view.unit.as_ref().map(|unit| format!(" of {unit}")).unwrap_or_default();

@@ -105,8 +105,8 @@ fn maps_that_share_code_and_slots_in_bytes_of_keys() {
     let dir = scratch();
     let _ = pack("tests/fixtures/purposes.bpf.c", &dir);
     let meta = meta(dir.path(), "purposes");
-    let histogram =
-        json!({"kind": "histogram", "scale": "log2", "unit": "usecs", "slots": "key.bucket"});
+    let histogram = json!({"kind": "histogram", "scale": "log2", "unit": "usecs",
+        "slots": "key.bucket", "sum_slot": 10});
     for (name, view) in [
         ("even", json!({"kind": "table"})),
         ("odd", json!({"kind": "table"})),
@@ -116,6 +116,17 @@ fn maps_that_share_code_and_slots_in_bytes_of_keys() {
     ] {
         assert_eq!(map(&meta, name)["view"], view, "{name}");
     }
+    if !is_root() {
+        return;
+    }
+    // The slot with the sum counts nothing. The calls fail, with ESRCH.
+    let package = dir.path().join("package.json");
+    let shown = shown(package.to_str().unwrap(), &[-1, -1, -1]);
+    let [waits] = &shown["waits"][..] else { panic!("{shown:?}") };
+    let slots = waits["value"]["slots"].as_array().unwrap();
+    assert_eq!((slots[9].as_u64(), slots.len()), (Some(3), 65), "{waits}");
+    assert!(slots.iter().enumerate().all(|(slot, count)| slot == 9 || *count == 0), "{waits}");
+    assert!(waits["value"]["sum"].as_u64().unwrap() > 3 << 9, "{waits}");
 }
 
 #[test]

@@ -98,6 +98,7 @@ pub(crate) fn keys(annotation: &str) -> &'static [&'static str] {
             "unit",
             "unit_when",
             "slots",
+            "sum_slot",
             "key",
             "value",
             "sort",

@@ -13,6 +13,7 @@ use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::{RelocationTarget, SectionKind, SymbolIndex, SymbolKind};
 
 use super::code::{Insn, decode};
+use super::stack::Stack;
 use super::value::{Groups, Origin, Spot, Symbol, Value, arithmetic, origin};
 
 /// The number of instructions of an object that are walked, including repeated walks after joins.
@@ -25,6 +26,9 @@ const MAX_LEADERS: usize = 4 << 10;
 
 /// The number of calls that are kept.
 const MAX_CALLS: usize = 16 << 10;
+
+/// The number of lookups of a map that are kept.
+const MAX_LOOKUPS: usize = 64;
 
 /// A call of a kernel helper.
 #[derive(Debug, Clone)]
@@ -46,6 +50,10 @@ pub(crate) struct Usage {
     pub(crate) helpers: BTreeSet<i32>,
     /// Positions in its elements that programs add to.
     pub(crate) added: BTreeSet<Spot>,
+    /// Whether they add something else than one.
+    pub(crate) adds_more: bool,
+    /// Of each call that looks an element up: the constants in its key, by their offset.
+    pub(crate) lookups: Vec<BTreeMap<i32, i64>>,
     /// Whether programs use the address of an element, or a number read from it.
     pub(crate) is_read: bool,
     /// Whether programs write to its elements in other ways.
@@ -177,7 +185,7 @@ fn functions(elf: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     registers: [Value; 11],
-    stack: BTreeMap<i32, Value>,
+    stack: Stack,
 }
 
 impl State {
@@ -189,9 +197,7 @@ impl State {
             changed |= joined != *mine;
             *mine = joined;
         }
-        let before = self.stack.len();
-        self.stack.retain(|slot, value| other.stack.get(slot) == Some(value));
-        changed || self.stack.len() != before
+        self.stack.join(&other.stack) || changed
     }
 }
 
@@ -217,7 +223,7 @@ impl Walk<'_> {
             *register = Value::Argument(at as u8);
         }
         registers[10] = Value::Stack(0);
-        let first = State { registers, stack: BTreeMap::new() };
+        let first = State { registers, stack: Stack::default() };
         let leaders = self.leaders();
         if leaders.len() > MAX_LEADERS {
             return budget;
@@ -308,8 +314,7 @@ impl Walk<'_> {
                 let from = state.registers[src];
                 state.registers[dst] = match from {
                     Value::Stack(base) if size == 8 => {
-                        let slot = base.wrapping_add(i32::from(insn.off));
-                        state.stack.get(&slot).copied().unwrap_or(Value::Unknown)
+                        state.stack.load(base.wrapping_add(i32::from(insn.off)))
                     }
                     other => origin(other, insn.off).map_or(Value::Unknown, Value::Loaded),
                 };
@@ -321,23 +326,20 @@ impl Walk<'_> {
                 let to = state.registers[dst];
                 let is_register = insn.op & 7 == 3;
                 let is_atomic = is_register && insn.op & 0xe0 == 0xc0;
-                let value = if is_register { state.registers[src] } else { Value::Unknown };
+                let value = match is_register {
+                    true => state.registers[src],
+                    false => Value::Const(i64::from(insn.imm)),
+                };
                 if let Value::Stack(base) = to {
                     let slot = base.wrapping_add(i32::from(insn.off));
-                    // No program has a larger stack.
-                    if (-512..0).contains(&slot) {
-                        let end = slot + access_size(insn.op);
-                        let hit: Vec<i32> =
-                            state.stack.range(slot - 7..end).map(|s| *s.0).collect();
-                        for held in hit {
-                            state.stack.remove(&held);
-                        }
-                        if access_size(insn.op) == 8 && !is_atomic && value != Value::Unknown {
-                            state.stack.insert(slot, value);
-                        }
-                    }
+                    let value = if is_atomic { Value::Unknown } else { value };
+                    state.stack.store(slot, access_size(insn.op), value);
                 } else if note && let Some(location) = origin(to, insn.off) {
-                    let adds = is_atomic && insn.imm & 0xf0 == 0 || value == Value::Sum(location);
+                    let adds = match value {
+                        Value::Sum(from, is_one) if !is_atomic && from == location => Some(is_one),
+                        _ if is_atomic && insn.imm & 0xf0 == 0 => Some(value == Value::Const(1)),
+                        _ => None,
+                    };
                     self.store(location, adds);
                 }
                 if is_atomic && insn.imm & 1 == 1 {
@@ -403,10 +405,22 @@ impl Walk<'_> {
                 self.flow.calls.push(call);
             }
         }
+        let looks_up = matches!(insn.imm, helper::MAP_LOOKUP | helper::MAP_LOOKUP_PERCPU);
+        if note
+            && is_helper
+            && looks_up
+            && let (Value::Map(map), Value::Stack(key)) = (arguments[0], arguments[1])
+        {
+            let constants = state.stack.constants(key);
+            self.usage(map, |usage| {
+                if usage.lookups.len() < MAX_LOOKUPS {
+                    usage.lookups.push(constants.clone());
+                }
+            });
+        }
         for register in &mut state.registers[..6] {
             *register = Value::Unknown;
         }
-        let looks_up = matches!(insn.imm, helper::MAP_LOOKUP | helper::MAP_LOOKUP_PERCPU);
         if is_helper
             && looks_up
             && let Value::Map(map) = arguments[0]
@@ -415,16 +429,17 @@ impl Walk<'_> {
         }
     }
 
-    fn store(&mut self, location: Origin, adds: bool) {
+    /// Notes that something is stored: a sum, and whether one was added, or something else.
+    fn store(&mut self, location: Origin, adds: Option<bool>) {
         match location {
-            Origin::Element(map, spot) => self.usage(map, |usage| {
-                if adds {
+            Origin::Element(map, spot) => self.usage(map, |usage| match adds {
+                Some(is_one) => {
                     usage.added.insert(spot);
-                } else {
-                    usage.is_written = true;
+                    usage.adds_more |= !is_one;
                 }
+                None => usage.is_written = true,
             }),
-            Origin::Variable(variable) if adds => {
+            Origin::Variable(variable) if adds.is_some() => {
                 let counted = self.flow.counted.entry(variable.section).or_default();
                 counted.entry(variable.spot).or_default().insert(self.index);
             }

@@ -22,6 +22,7 @@ mod expression;
 pub(crate) mod flow;
 mod sections;
 mod source;
+mod stack;
 pub(crate) mod undefined;
 pub(crate) mod units;
 pub(crate) mod value;

@@ -39,9 +39,24 @@ impl Groups {
             (Value::Element(a, spot), Value::Element(b, other)) if spot == other => {
                 self.both(a, b).map(|both| Value::Element(both, spot))
             }
+            (Value::Loaded(a), Value::Loaded(b)) => self.origin(a, b).map(Value::Loaded),
+            (Value::Sum(a, one), Value::Sum(b, other)) => {
+                self.origin(a, b).map(|both| Value::Sum(both, one && other))
+            }
             _ => None,
         };
         joined.unwrap_or(Value::Unknown)
+    }
+
+    /// Where both come from.
+    fn origin(&mut self, a: Origin, b: Origin) -> Option<Origin> {
+        match (a, b) {
+            _ if a == b => Some(a),
+            (Origin::Element(a, spot), Origin::Element(b, other)) if spot == other => {
+                self.both(a, b).map(|both| Origin::Element(both, spot))
+            }
+            _ => None,
+        }
     }
 
     /// A value without groups.
@@ -72,10 +87,16 @@ pub(crate) enum Value {
     Element(Symbol, Spot),
     /// A value that was read from an element or a variable.
     Loaded(Origin),
-    /// A value that was read there, with something added.
-    Sum(Origin),
+    /// A value that was read there, with something added, and whether that is one.
+    Sum(Origin, bool),
     /// An argument of the function, counted from 0.
     Argument(u8),
+}
+
+impl Value {
+    pub(crate) fn is_constant(self) -> bool {
+        matches!(self, Value::Const(_))
+    }
 }
 
 /// A position in an element.
@@ -126,13 +147,12 @@ pub(crate) fn arithmetic(op: u8, left: Value, right: Value, is_wide: bool) -> Va
     let mask = if is_wide { 63 } else { 31 };
     match (op, left, right) {
         (0xb0, _, Const(value)) => Const(cut(value)),
-        (0xb0, _, value @ (Loaded(_) | Sum(_))) => value,
+        (0xb0, _, value @ (Loaded(_) | Sum(..))) => value,
         (0xb0, _, value) if is_wide => value,
-        (0x00, Loaded(location) | Sum(location), _) | (0x00, _, Loaded(location))
-            if !is_address(left) =>
-        {
-            Sum(location)
+        (0x00, Loaded(location), by) | (0x00, by, Loaded(location)) if !is_address(left) => {
+            Sum(location, by == Const(1))
         }
+        (0x00, Sum(location, _), _) => Sum(location, false),
         (0x00, Const(a), Const(b)) => Const(cut(a.wrapping_add(b))),
         (0x10, Const(a), Const(b)) => Const(cut(a.wrapping_sub(b))),
         (0x20, Const(a), Const(b)) => Const(cut(a.wrapping_mul(b))),

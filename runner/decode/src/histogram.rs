@@ -29,6 +29,10 @@ pub enum Edges {
     Log2,
     /// Slot 0: 0; slot n: 2^(n-1) to 2^n - 1.
     Log2Zero,
+    /// Slot 0: 0 and 1; slot n: 2^(n-1) + 1 to 2^n. The logarithm is rounded up.
+    Log2Up,
+    /// Slot 0: 0; slot 1: 1; slot n: 2^(n-2) + 1 to 2^(n-1).
+    Log2ZeroUp,
     /// Slot n: `origin + n * step` to `origin + (n + 1) * step - 1`.
     Linear {
         /// Lower edge of slot 0.
@@ -193,6 +197,10 @@ impl Edges {
             Edges::Log2Zero if slot == 0 => (0, 0),
             Edges::Log2Zero => (1i128 << (slot - 1).min(126), (1i128 << slot.min(126)) - 1),
             Edges::Log2 => (1i128 << slot.min(126), (2i128 << slot.min(125)) - 1),
+            Edges::Log2Up if slot == 0 => (0, 1),
+            Edges::Log2Up => ((1i128 << (slot - 1).min(125)) + 1, 1i128 << slot.min(126)),
+            Edges::Log2ZeroUp if slot < 2 => (slot as i128, slot as i128),
+            Edges::Log2ZeroUp => Edges::Log2Up.of(slot - 1),
             Edges::Linear { origin, step } => {
                 let low = origin.saturating_add(step.saturating_mul(slot as i128));
                 (low, low.saturating_add(step - 1))
@@ -212,13 +220,15 @@ mod tests {
         assert_eq!(Edges::Log2.of(2), (4, 7));
         assert_eq!(Edges::Log2.of(63).1, i128::from(u64::MAX));
         for slot in 1..64 {
-            for edges in [Edges::Log2, Edges::Log2Zero] {
+            for edges in [Edges::Log2, Edges::Log2Zero, Edges::Log2Up, Edges::Log2ZeroUp] {
                 assert_eq!(edges.of(slot - 1).1 + 1, edges.of(slot).0);
             }
         }
         assert_eq!(Edges::Log2Zero.of(0), (0, 0));
         assert_eq!(Edges::Log2Zero.of(1), (1, 1));
         assert_eq!(Edges::Log2Zero.of(64).1, i128::from(u64::MAX));
+        assert_eq!([0, 1, 2, 3].map(|slot| Edges::Log2Up.of(slot).1), [1, 2, 4, 8]);
+        assert_eq!([0, 1, 2, 3].map(|slot| Edges::Log2ZeroUp.of(slot).1), [0, 1, 2, 4]);
     }
 
     #[test]

@@ -385,8 +385,11 @@ fn moved(meaning: Meaning, offset: usize) -> Meaning {
 /// The bounds of a histogram.
 #[allow(clippy::cast_precision_loss)] // bounds are floats in all formats
 fn bounds(slots: Slots, edges: Edges, scale: Scale) -> Bounds {
+    // Packages that round slots up mean the same with times that were rounded down.
+    let is_up = matches!(edges, Edges::Log2Up | Edges::Log2ZeroUp);
+    let is_between = scale.is_rounded() && !is_up;
     let upper = |slot: usize| {
-        let edge = if scale.is_rounded() { edges.of(slot + 1).0 } else { edges.of(slot).1 };
+        let edge = if is_between { edges.of(slot + 1).0 } else { edges.of(slot).1 };
         scale.apply(edge as f64)
     };
     let exponent = scale.exponent();
@@ -396,6 +399,9 @@ fn bounds(slots: Slots, edges: Edges, scale: Scale) -> Bounds {
         Edges::Log2 => Some((power(exponent + i32::from(scale.is_rounded())), exponent + 2)),
         Edges::Log2Zero if scale.is_rounded() => Some((power(exponent), exponent + 1)),
         Edges::Log2Zero => Some((0.0, exponent + 1)),
+        // Slot 1 has two.
+        Edges::Log2Up => Some((power(exponent), exponent + 1)),
+        Edges::Log2ZeroUp => Some((0.0, exponent)),
         Edges::Linear { .. } => None,
     };
     Bounds {

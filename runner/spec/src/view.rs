@@ -93,6 +93,10 @@ pub enum ReadFrom {
         slot: Field,
         /// The number of slots in a histogram. Slots beyond it are added to the last one.
         len: usize,
+        /// The slot that has the sum of all values. Then the value is a struct, with the sum behind
+        /// the array.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sum_slot: Option<u64>,
     },
     /// Arrays of the same length in a data section, read in parallel: entry i has element i of
     /// each.

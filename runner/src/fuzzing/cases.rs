@@ -92,8 +92,10 @@ impl Choice {
             },
             shape: if looks >> 2 & 1 == 0 { Shape::Table } else { Shape::KeyValue },
             edges: match looks >> 3 & 7 {
-                0 | 1 => Some(Edges::Log2),
-                2 | 3 => Some(Edges::Log2Zero),
+                0 => Some(Edges::Log2),
+                1 => Some(Edges::Log2Up),
+                2 => Some(Edges::Log2Zero),
+                3 => Some(Edges::Log2ZeroUp),
                 4 => Some(Edges::Linear { origin: i64::MIN.into(), step: u64::MAX.into() }),
                 5 => Some(Edges::Linear { origin: -5, step: 1 }),
                 _ => None,

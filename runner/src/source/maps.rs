@@ -47,6 +47,8 @@ pub(crate) struct SlotsReader {
     pub(crate) slot: Field,
     /// The number of slots in a histogram. Slots beyond it are added to the last one.
     pub(crate) len: usize,
+    /// The slot with the sum of all values, which comes behind the slots.
+    pub(crate) sum_slot: Option<u64>,
 }
 
 /// Reads all elements of a map.
@@ -108,10 +110,11 @@ impl Reader {
         };
         Ok(Some(match &view.from {
             ReadFrom::Map { map } => Reader::Map(map_reader(map, Some(view.counters.clone()))?),
-            ReadFrom::Slots { map, slot, len } => Reader::Slots(SlotsReader {
+            ReadFrom::Slots { map, slot, len, sum_slot } => Reader::Slots(SlotsReader {
                 reader: map_reader(map, None)?,
                 slot: *slot,
                 len: *len,
+                sum_slot: *sum_slot,
             }),
             ReadFrom::Section { section, parts, len } => {
                 let map = open(&|map| load::holds_section(map, section))?;
@@ -171,14 +174,19 @@ impl SlotsReader {
         let Field { offset, size } = self.slot;
         let mut key = key.to_vec();
         let slot = self.slot.unsigned(&key);
-        let slot = usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1);
+        let is_sum = self.sum_slot.is_some_and(|sum| u128::from(sum) == slot);
+        let slot = match is_sum {
+            true => self.len,
+            false => usize::try_from(slot).unwrap_or(usize::MAX).min(self.len - 1),
+        };
+        let numbers = self.len + usize::from(self.sum_slot.is_some());
         if let Some(bytes) = key.get_mut(offset..offset + size) {
             bytes.fill(0);
         }
-        if !found.contains_key(&key) && !taken.has_room(found.len(), key.len() + self.len * 8) {
+        if !found.contains_key(&key) && !taken.has_room(found.len(), key.len() + numbers * 8) {
             return taken.leave_out();
         }
-        let counts = found.entry(key).or_insert_with(|| vec![0; self.len]);
+        let counts = found.entry(key).or_insert_with(|| vec![0; numbers]);
         let count = unsigned(value, self.reader.map.value_size().min(8)) as u64;
         counts[slot] = counts[slot].wrapping_add(count);
         taken.goes_on()
@@ -388,11 +396,12 @@ mod tests {
     #[test]
     fn slots_that_are_elements_are_put_together() {
         let reader = reader(Map::fake(MapType::Hash, 8, 8, 1));
-        let slots = SlotsReader { reader, slot: Field { offset: 4, size: 4 }, len: 3 };
+        let slot = Field { offset: 4, size: 4 };
+        let mut slots = SlotsReader { reader, slot, len: 3, sum_slot: None };
         let element = |disk: u32, slot: u32, count: u64| {
             Entry::new(&[disk.to_le_bytes(), slot.to_le_bytes()].concat(), &count.to_le_bytes())
         };
-        let put_together = |most: usize| {
+        let put_together = |slots: &SlotsReader, most: usize| {
             let bounds = Bounds { most, ..Bounds::none() };
             let (mut found, mut taken) = (BTreeMap::new(), Collected::new(&bounds, 1));
             for entry in [element(1, 2, 5), element(7, 0, 1), element(1, 0, 3), element(1, 900, 4)]
@@ -401,7 +410,7 @@ mod tests {
             }
             (slots.entries(found), taken.left_out)
         };
-        let (found, left_out) = put_together(9);
+        let (found, left_out) = put_together(&slots, 9);
         let counts = |entry: &Entry| -> Vec<u64> {
             entry.value().chunks(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
         };
@@ -409,7 +418,10 @@ mod tests {
         assert_eq!((found[0].key()[0], counts(&found[0])), (1, vec![3, 0, 9]));
         assert_eq!((found[1].key()[0], counts(&found[1])), (7, vec![1, 0, 0]));
         assert_eq!(left_out, 0);
-        let (found, left_out) = put_together(1);
+        let (found, left_out) = put_together(&slots, 1);
         assert_eq!((found.len(), counts(&found[0]), left_out), (1, vec![3, 0, 9], 1));
+        slots.sum_slot = Some(900);
+        let (found, _) = put_together(&slots, 9);
+        assert_eq!(counts(&found[0]), [3, 0, 5, 4], "the sum is behind the slots");
     }
 }

@@ -62,6 +62,9 @@ pub struct ViewMeta {
     /// member of the key; the value is the count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<SlotPosition>,
+    /// The slot that has the sum of all values, and no count, if each slot is an element.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sum_slot: Option<u32>,
     /// Columns of a table's key, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
@@ -106,6 +109,11 @@ pub enum Scale {
     Log2,
     /// Slot 0 counts zeros, slot n the values from 2^(n-1) to 2^n - 1.
     Log2Zero,
+    /// Slot n counts the values from 2^(n-1) + 1 to 2^n, slot 0 counts 0 and 1: the logarithm is
+    /// rounded up.
+    Log2Up,
+    /// Slot 0 counts zeros, slot 1 ones, slot n the values from 2^(n-2) + 1 to 2^(n-1).
+    Log2ZeroUp,
     /// Slot n counts the values from `origin + n * step` on.
     Linear,
 }

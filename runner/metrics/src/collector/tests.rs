@@ -241,6 +241,11 @@ fn histograms_have_base_units_and_exact_bounds() {
     let found = bounds(Edges::Log2Zero, "ms");
     assert_eq!(found.upper, [0.001, 0.002, 0.004]);
     assert_eq!(found.exponential, exponential(2f64.powi(-10), -9));
+    let found = bounds(Edges::Log2Up, "us");
+    assert_eq!(found.upper, [1e-6, 2e-6, 4e-6]);
+    assert_eq!(found.exponential, exponential(2f64.powi(-20), -19));
+    let found = bounds(Edges::Log2ZeroUp, "");
+    assert_eq!((&found.upper[..], found.exponential), (&[0.0, 1.0, 2.0][..], exponential(0.0, 0)));
     let found = bounds(Edges::Linear { origin: -5, step: 10 }, "");
     assert_eq!((&found.upper[..], found.exponential), (&[4.0, 14.0, 24.0][..], None));
 }

@@ -44,15 +44,15 @@ impl Builder<'_> {
         let key_size = map.key_size as usize;
         let view = if let Some(slot) = slot {
             let len = purpose.slots_in_keys();
-            let element = Box::new(Layout::Int { size: 8, signed: false });
-            let value = Layout::Array { element, stride: 8, len };
+            let sum_slot = purpose.sum_slot();
+            let value = joined(len, sum_slot.is_some());
             let key = without(key, slot.offset).map(|key| self.with_labels(key, &purpose.sample));
             let key = if per_cpu { Some(with_cpu(key, key_size)) } else { key };
             let shape = self.shape(&map.name, &purpose, &value);
             View {
                 index,
-                average: None,
-                from: ReadFrom::Slots { map: map.name.clone(), slot, len },
+                average: average(&value, &shape, &purpose.sample),
+                from: ReadFrom::Slots { map: map.name.clone(), slot, len, sum_slot },
                 name: map.name,
                 key,
                 counters: value.counters(&[]),
@@ -121,6 +121,17 @@ fn untyped(size: u32) -> Layout {
         4 | 8 => Layout::Int { size: size as usize, signed: false },
         _ => Layout::Bytes { size: size as usize },
     }
+}
+
+/// The value of a histogram whose slots are elements: an array of slots, and the sum if it is known.
+fn joined(len: usize, has_sum: bool) -> Layout {
+    let number = || Layout::Int { size: 8, signed: false };
+    let slots = Layout::Array { element: Box::new(number()), stride: 8, len };
+    if !has_sum {
+        return slots;
+    }
+    let members = vec![Member::new("slots", 0, slots), Member::new("sum", 8 * len, number())];
+    Layout::Struct(Struct { size: 8 * (len + 1), members })
 }
 
 /// A key without the member at an offset; `None` if nothing is left.

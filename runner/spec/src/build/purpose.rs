@@ -22,7 +22,10 @@ pub(super) struct Purpose {
     /// The location of a histogram's slots, if it is neither a member `slots` nor a value that is
     /// an array.
     position: Option<SlotPosition>,
-    zero_slot: bool,
+    /// The scale of a histogram that is not linear.
+    scale: Scale,
+    /// The slot with the sum, if each slot is an element.
+    sum_slot: Option<u32>,
 }
 
 impl Purpose {
@@ -48,7 +51,7 @@ impl Purpose {
         let scale = view.scale.unwrap_or_default();
         let kind = match scale {
             Scale::Linear => SampleKind::LinearHistogram,
-            Scale::Log2 | Scale::Log2Zero => SampleKind::Log2Histogram,
+            _ => SampleKind::Log2Histogram,
         };
         let sample = SampleMeta {
             kind,
@@ -59,8 +62,8 @@ impl Purpose {
             ..SampleMeta::default()
         };
         let position = view.slots.clone();
-        let zero_slot = scale == Scale::Log2Zero;
-        Some(Purpose { sample, position, zero_slot, is_table: false, sort })
+        let sum_slot = view.sum_slot;
+        Some(Purpose { sample, position, scale, sum_slot, is_table: false, sort })
     }
 
     /// Whether it is a histogram.
@@ -72,8 +75,12 @@ impl Purpose {
     pub(super) fn edges(&self) -> Option<Edges> {
         match self.sample.kind {
             SampleKind::KeyValue => None,
-            SampleKind::Log2Histogram if self.zero_slot => Some(Edges::Log2Zero),
-            SampleKind::Log2Histogram => Some(Edges::Log2),
+            SampleKind::Log2Histogram => Some(match self.scale {
+                Scale::Log2Zero => Edges::Log2Zero,
+                Scale::Log2Up => Edges::Log2Up,
+                Scale::Log2ZeroUp => Edges::Log2ZeroUp,
+                Scale::Log2 | Scale::Linear => Edges::Log2,
+            }),
             SampleKind::LinearHistogram => Some(Edges::Linear {
                 origin: self.sample.origin.unwrap_or(0).into(),
                 step: self.sample.step.unwrap_or(1).max(1).into(),
@@ -101,6 +108,11 @@ impl Purpose {
             }
             _ => None,
         }
+    }
+
+    /// The slot with the sum, if each slot is an element.
+    pub(super) fn sum_slot(&self) -> Option<u64> {
+        self.sum_slot.map(u64::from)
     }
 
     /// The number of slots, if each slot is an element.

@@ -136,6 +136,8 @@ fn edges(scale: &Value) -> Result<Edges, BadDeclaration> {
     match scale {
         Value::String(scale) if scale == "log2" => Ok(Edges::Log2),
         Value::String(scale) if scale == "log2_zero" => Ok(Edges::Log2Zero),
+        Value::String(scale) if scale == "log2_up" => Ok(Edges::Log2Up),
+        Value::String(scale) if scale == "log2_zero_up" => Ok(Edges::Log2ZeroUp),
         Value::Object(linear) => {
             let number = |key: &str| linear.get(key).and_then(Value::as_i64);
             match (number("origin").or(Some(0)), number("step")) {
@@ -146,7 +148,8 @@ fn edges(scale: &Value) -> Result<Edges, BadDeclaration> {
             }
         }
         other => bad(format!(
-            "`histogram` must be \"log2\", \"log2_zero\" or {{\"step\": 10}}, not {other}"
+            "`histogram` must be \"log2\", \"log2_zero\", \"log2_up\", \"log2_zero_up\" or \
+             {{\"step\": 10}}, not {other}"
         )),
     }
 }

@@ -100,6 +100,8 @@ fn of_view(view: &View, row: Row, out: &mut Map<String, Value>) {
     match edges {
         Edges::Log2 => drop(out.insert("scale".into(), "log2".into())),
         Edges::Log2Zero => drop(out.insert("scale".into(), "log2_zero".into())),
+        Edges::Log2Up => drop(out.insert("scale".into(), "log2_up".into())),
+        Edges::Log2ZeroUp => drop(out.insert("scale".into(), "log2_zero_up".into())),
         Edges::Linear { origin, step } => {
             out.insert("scale".into(), "linear".into());
             // They come from annotations, which have 64 bits.
