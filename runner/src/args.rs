@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
+mod doctor;
 mod inspect;
 mod line;
 mod metrics;
@@ -22,6 +23,7 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
+pub use doctor::Doctor;
 pub use inspect::{Inspect, Named};
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};

@@ -18,6 +18,11 @@ mod command;
 #[cfg(feature = "registry")]
 mod confirm;
 mod context;
+#[cfg(feature = "policy")]
+mod doctor;
+#[cfg(not(feature = "policy"))]
+#[path = "doctor/off.rs"]
+mod doctor;
 mod ending;
 mod fetch;
 mod filter;
@@ -32,6 +37,8 @@ mod inspect;
 mod instrument;
 mod kernel;
 mod keyboard;
+#[cfg(feature = "policy")]
+mod layout;
 mod load;
 mod losses;
 mod map_values;
@@ -104,6 +111,7 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
     match request {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
+        args::Request::Doctor(plan) => doctor::perform(&plan),
         #[cfg(feature = "metrics")]
         args::Request::Serve(command) => serve::perform(&command),
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),

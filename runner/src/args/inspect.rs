@@ -27,6 +27,17 @@ pub(super) struct InspectOptions {
     #[arg(long, value_name = "OTHER")]
     diff: Option<OsString>,
 
+    #[command(flatten)]
+    fetch: FetchOptions,
+
+    /// A file, a URL or an image (oci://HOST/NAME:TAG); `-` is standard input
+    #[arg(value_name = "PACKAGE")]
+    package: OsString,
+}
+
+/// How packages are fetched.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct FetchOptions {
     /// Use only packages that were downloaded before
     #[arg(long)]
     offline: bool,
@@ -43,10 +54,6 @@ pub(super) struct InspectOptions {
     /// The file with the rules for packages; for tests
     #[arg(long, value_name = "FILE", hide = true)]
     policy: Option<PathBuf>,
-
-    /// A file, a URL or an image (oci://HOST/NAME:TAG); `-` is standard input
-    #[arg(value_name = "PACKAGE")]
-    package: OsString,
 }
 
 /// What to inspect.
@@ -72,7 +79,8 @@ pub struct Named {
 }
 
 impl Named {
-    fn of(word: &OsStr, options: &InspectOptions) -> Result<Named, Failure> {
+    /// Resolves a word of the command line. It touches no file.
+    pub(super) fn of(word: &OsStr, options: &FetchOptions) -> Result<Named, Failure> {
         let package = FetchPlan {
             origin: line::origin(word)?,
             pull: if options.offline { PullWhen::Never } else { PullWhen::Always },
@@ -91,8 +99,8 @@ impl InspectOptions {
     /// Resolves the options. It touches no file.
     pub(super) fn plan(&self) -> Result<Inspect, Failure> {
         Ok(Inspect {
-            package: Named::of(&self.package, self)?,
-            other: self.diff.as_deref().map(|other| Named::of(other, self)).transpose()?,
+            package: Named::of(&self.package, &self.fetch)?,
+            other: self.diff.as_deref().map(|other| Named::of(other, &self.fetch)).transpose()?,
             json: self.json,
             disassemble: self.disassemble,
         })

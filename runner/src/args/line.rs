@@ -13,6 +13,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 #[cfg(feature = "metrics")]
 use super::ServeCommand;
+use super::doctor::{Doctor, DoctorOptions};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
@@ -33,6 +34,8 @@ pub enum Request {
     Cache(CacheCommand),
     /// `ecli inspect`.
     Inspect(Box<Inspect>),
+    /// `ecli doctor`.
+    Doctor(Doctor),
     /// `ecli serve`
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -65,6 +68,7 @@ impl Request {
             Ok(Words::Inspect(options)) => {
                 options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
             }
+            Ok(Words::Doctor(options)) => options.plan().map(|plan| Some(Request::Doctor(plan))),
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
@@ -75,6 +79,7 @@ impl Request {
 enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
+    Doctor(DoctorOptions),
     Trust(TrustCommand),
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -90,6 +95,7 @@ impl Words {
         match cli.command {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
+            Some(Command::Doctor(options)) => Ok(Words::Doctor(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             #[cfg(feature = "metrics")]
             Some(Command::Serve(command)) => Ok(Words::Serve(command)),
@@ -176,6 +182,8 @@ enum Command {
     Serve(ServeCommand),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    /// Report what this machine can do for tracers
+    Doctor(DoctorOptions),
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages
