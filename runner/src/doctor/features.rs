@@ -42,10 +42,16 @@ const HELPERS: &[(u32, u32)] = &[
     (k::BPF_FUNC_cgrp_storage_get, k::BPF_PROG_TYPE_KPROBE),
 ];
 
-/// Types of maps: all that libbpf 1.7 knows, except those for storage by cgroup that newer ones
-/// replace.
+/// Types of maps: all that libbpf 1.7 knows.
 const MAPS: std::ops::RangeInclusive<u32> = k::BPF_MAP_TYPE_HASH..=k::BPF_MAP_TYPE_ARENA;
-const REPLACED: [u32; 2] = [k::BPF_MAP_TYPE_CGROUP_STORAGE, k::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE];
+
+/// Types that are not checked: newer ones replace storage by cgroup; and libbpf does not recognize
+/// `struct_ops` on some kernels that have it, but the kind of program tells.
+const OMITTED: [u32; 3] = [
+    k::BPF_MAP_TYPE_CGROUP_STORAGE,
+    k::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+    k::BPF_MAP_TYPE_STRUCT_OPS,
+];
 
 /// A check of what can be tried only with `CAP_BPF`.
 fn tried(
@@ -63,7 +69,7 @@ fn tried(
 
 /// The types of maps.
 pub(super) fn maps(may_try: bool) -> Vec<Check> {
-    let types = MAPS.filter(|ty| !REPLACED.contains(ty));
+    let types = MAPS.filter(|ty| !OMITTED.contains(ty));
     let named = types.filter_map(|ty| type_name(ty).map(|name| (ty, name)));
     named.map(|(ty, name)| tried(name, may_try, || sys::has_map_type(ty))).collect()
 }
@@ -95,7 +101,7 @@ pub(super) fn others(may_try: bool) -> Vec<Check> {
         missing("32-bit jumps", || code(JUMP), "objects compiled with -mcpu=v3 do not load"),
         missing("atomic operations", || code(ATOMIC), "objects compiled with -mcpu=v3 do not load"),
         missing("bounded loops", || code(LOOP), "loops must be unrolled"),
-        missing("long jumps", || code(LONG), "objects compiled with -mcpu=v4 do not load"),
+        missing("sign extension", || code(EXTEND), "objects compiled with -mcpu=v4 do not load"),
     ]
 }
 
@@ -140,8 +146,8 @@ const ATOMIC: &[Instruction] = &[(0x7a, 0x0a, -8, 0), ZERO, (0xdb, 0x0a, -8, 1),
 /// `r0 = 0; do r0 += 1; while (r0 < 4); r0 = 0`.
 const LOOP: &[Instruction] = &[ZERO, (0x07, 0x00, 0, 1), (0xa5, 0x00, -2, 4), ZERO, EXIT];
 
-/// `gotol +0`.
-const LONG: &[Instruction] = &[ZERO, (0x06, 0x00, 0, 0), EXIT];
+/// `r0 = 0; r0 = (s8)r0`.
+const EXTEND: &[Instruction] = &[ZERO, (0xbf, 0x00, 8, 0), EXIT];
 
 fn code(code: &[Instruction]) -> io::Result<()> {
     let ty = k::BPF_PROG_TYPE_SOCKET_FILTER;

@@ -140,8 +140,13 @@ impl Row {
                 (self.refused_load(&error), State::Missing, State::Unknown)
             }
             Err(Refusal::Attaching(error)) => {
+                let is_unknown = self.place.is_link() && error.raw_os_error() == Some(libc::EINVAL);
+                let answer = match is_unknown {
+                    true => "the kernel does not know links for it",
+                    false => &words(&error),
+                };
                 let mut check = Check::missing(self.kind)
-                    .because(format!("loads, but does not attach: {}", words(&error)));
+                    .because(format!("loads, but does not attach: {answer}"));
                 check.advice = attach::attach_hint(self.kind, error.raw_os_error().unwrap_or(0));
                 (check, State::Ok, State::Missing)
             }

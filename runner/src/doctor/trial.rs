@@ -52,6 +52,11 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// Whether the kernel answers `EINVAL` if it does not know such links.
+    pub(super) fn is_link(self) -> bool {
+        matches!(self, Place::FunctionLink(_) | Place::OwnLink(_) | Place::NoInterface(_))
+    }
+
     /// Attaches a program, and detaches it. Returns `None` if this is not tried.
     pub(super) fn attempt(self, program: BorrowedFd<'_>) -> Option<io::Result<()>> {
         let closed = |result: io::Result<OwnedFd>| Some(result.map(drop));

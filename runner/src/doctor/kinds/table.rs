@@ -114,8 +114,10 @@ pub(super) static KINDS: &[Row] = &[
         .on(Kind::Func, FUNCTION).needs(TRAMPOLINES),
     row("fexit", TRACING, Place::Typed).also(&["fexit.s"]).by(k::BPF_TRACE_FEXIT)
         .on(Kind::Func, FUNCTION).needs(TRAMPOLINES),
+    // The kernel always accepts security hooks here, and continues with the hook after a 0. This one is
+    // called when somebody sets the clock.
     row("fmod_ret", TRACING, Place::Typed).also(&["fmod_ret.s"]).by(k::BPF_MODIFY_RETURN)
-        .on(Kind::Func, "bpf_modify_return_test").needs(TRAMPOLINES),
+        .on(Kind::Func, "security_settime64").needs(TRAMPOLINES),
     row("fsession", TRACING, Place::Typed).also(&["fsession.s"]).by(k::BPF_TRACE_FSESSION)
         .on(Kind::Func, FUNCTION).needs(TRAMPOLINES),
     row("kprobe", KPROBE, Place::Function(false)).needs(KPROBES),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 use bpfpack_schemas::diagnosis::{KindCheck, PackageCheck};
 
 use super::*;
