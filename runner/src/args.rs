@@ -2,6 +2,7 @@
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
 mod dashboard;
+mod doctor;
 mod inspect;
 mod line;
 mod metrics;
@@ -25,6 +26,7 @@ use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
 pub use dashboard::{DashboardOutput, DashboardPlan};
+pub use doctor::Doctor;
 pub use inspect::Inspect;
 pub(crate) use line::Invocation;
 pub use line::{Args, Request, clap_answer};

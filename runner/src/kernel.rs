@@ -24,11 +24,17 @@ pub(crate) struct Capability {
 }
 
 impl Capability {
+    /// For directories of other users.
+    pub(crate) const DAC_READ_SEARCH: Capability =
+        Capability::new(2, "CAP_DAC_READ_SEARCH", "tracefs and files of other users");
     /// For network programs.
     pub(crate) const NET_ADMIN: Capability =
         Capability::new(12, "CAP_NET_ADMIN", "network programs");
     /// For packet sockets.
     pub(crate) const NET_RAW: Capability = Capability::new(13, "CAP_NET_RAW", "packet sockets");
+    /// For other processes.
+    pub(crate) const SYS_PTRACE: Capability =
+        Capability::new(19, "CAP_SYS_PTRACE", "symbols of processes of other users");
     /// Replaces all others.
     pub(crate) const SYS_ADMIN: Capability =
         Capability::new(21, "CAP_SYS_ADMIN", "writing to the memory of processes");
@@ -169,7 +175,7 @@ pub(crate) fn tracefs() -> Option<&'static Path> {
     let mounted = TRACEFS.iter().map(Path::new).find(|dir| dir.join("events").is_dir());
     mounted.or_else(|| {
         let own = OWN.get_or_init(|| {
-            let mount = detached_tracefs().ok()?;
+            let mount = detached("tracefs").ok()?;
             let path = format!("/proc/self/fd/{}", mount.as_raw_fd()).into();
             Some((mount, path))
         });
@@ -177,10 +183,10 @@ pub(crate) fn tracefs() -> Option<&'static Path> {
     })
 }
 
-/// Creates a mount of tracefs outside the directory tree.
-fn detached_tracefs() -> rustix::io::Result<OwnedFd> {
+/// Creates a mount of a file system of the kernel outside the directory tree.
+pub(crate) fn detached(name: &str) -> rustix::io::Result<OwnedFd> {
     use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-    let context = rustix::mount::fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = rustix::mount::fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_NOSUID;
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)

@@ -31,6 +31,11 @@ mod detached;
 #[cfg(not(feature = "metrics"))]
 #[path = "detached/off.rs"]
 mod detached;
+#[cfg(feature = "policy")]
+mod doctor;
+#[cfg(not(feature = "policy"))]
+#[path = "doctor/off.rs"]
+mod doctor;
 mod ending;
 mod fetch;
 mod filter;
@@ -45,6 +50,8 @@ mod inspect;
 mod instrument;
 mod kernel;
 mod keyboard;
+#[cfg(feature = "policy")]
+mod layout;
 mod load;
 mod losses;
 mod map_values;
@@ -106,6 +113,7 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Run(args) => run(*args),
         args::Request::Inspect(plan) => inspect::inspect(&plan),
         args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
+        args::Request::Doctor(plan) => doctor::perform(&plan),
         #[cfg(feature = "metrics")]
         args::Request::Serve(command) => serve::perform(&command),
         #[cfg(feature = "metrics")]

@@ -9,6 +9,7 @@
 
 pub mod argument;
 pub mod btf;
+pub mod diagnosis;
 pub mod executable;
 pub mod insn;
 pub mod map_type;

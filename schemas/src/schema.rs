@@ -3,6 +3,7 @@
 
 use schemars::schema_for;
 
+use crate::diagnosis::Diagnosis;
 use crate::meta::Meta;
 use crate::output::OutputLine;
 use crate::package::Wire;
@@ -12,6 +13,7 @@ use crate::report::Inspection;
 #[must_use]
 pub fn files() -> Vec<(&'static str, String)> {
     [
+        ("diagnosis.schema.json", schema_for!(Diagnosis)),
         ("inspection.schema.json", schema_for!(Inspection)),
         ("output.schema.json", schema_for!(OutputLine)),
         ("package.schema.json", schema_for!(Wire<'static>)),

@@ -41,6 +41,7 @@ fn every_field_is_described() {
             _ => {}
         }
     }
+    walk("diagnosis", &schema("diagnosis.schema.json"));
     walk("output", &schema("output.schema.json"));
     walk("package", &schema("package.schema.json"));
     walk("skel", &schema("skel.schema.json"));

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use bpfpack_tests::vm::{Machine, any_kernel};
-use bpfpack_tests::{histogram_sums, pack_with, scratch};
+use bpfpack_tests::{histogram_sums, pack_with, program, scratch};
 
 const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
@@ -35,4 +35,37 @@ fn a_standalone_executable_needs_nothing_but_a_kernel() {
     let sums = histogram_sums(&outcome.stdout, "key = ");
     assert!(sums.iter().any(|(_, sum)| *sum > 0), "{}{}", outcome.stdout, outcome.stderr);
     assert!(outcome.stdout.contains("nsecs"), "{}", outcome.stdout);
+}
+
+#[test]
+fn the_doctor_finds_what_this_kernel_has_and_others_lack() {
+    let Some(kernel) = any_kernel() else { return };
+    let kernel_is_old = kernel.series == "6.1";
+    let machine = Machine::new(kernel, Path::new(GUEST)).file(&program("ecli"), "/ecli");
+    let ended = machine.run(&["/ecli", "doctor", "-j"]);
+    let outcome = ended.outcome.succeeded();
+    let report = outcome.objects().remove(0);
+    let state = |list: &str, name: &str| {
+        let checks = report[list].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("no `{name}`"))["state"].as_str().unwrap().to_owned()
+    };
+    for kind in ["kprobe", "kretprobe", "fentry", "fexit", "fmod_ret", "tp", "uprobe", "socket"] {
+        assert_eq!(state("kinds", kind), "ok", "{kind}: {}", outcome.stdout);
+    }
+    // Linux 6.1 does not have them.
+    if kernel_is_old {
+        for (list, name) in [
+            ("kinds", "uprobe.multi"),
+            ("kinds", "tcx"),
+            ("kinds", "netfilter"),
+            ("maps", "arena"),
+            ("features", "sign extension"),
+        ] {
+            assert_eq!(state(list, name), "missing", "{name}: {}", outcome.stdout);
+        }
+    }
+    for name in ["bpffs", "cgroup v2", "kernel BTF"] {
+        assert_eq!(state("system", name), "ok", "{name}: {}", outcome.stdout);
+    }
 }

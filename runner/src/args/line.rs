@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::dashboard::{DashboardOptions, DashboardPlan};
+use super::doctor::{Doctor, DoctorOptions};
 use super::inspect::{Inspect, InspectOptions};
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
@@ -36,6 +37,8 @@ pub enum Request {
     Inspect(Box<Inspect>),
     /// `ecli dashboard`.
     Dashboard(Box<DashboardPlan>),
+    /// `ecli doctor`.
+    Doctor(Doctor),
     /// `ecli serve`
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -86,6 +89,7 @@ impl Request {
             Ok(Words::Dashboard(options)) => {
                 options.plan().map(|plan| Some(Request::Dashboard(Box::new(plan))))
             }
+            Ok(Words::Doctor(options)) => options.plan().map(|plan| Some(Request::Doctor(plan))),
             Err(error) => clap_answer(&error).map(|()| None),
         }
     }
@@ -97,6 +101,7 @@ enum Words {
     Run(Box<Args>),
     Inspect(InspectOptions),
     Dashboard(Box<DashboardOptions>),
+    Doctor(DoctorOptions),
     Trust(TrustCommand),
     #[cfg(feature = "metrics")]
     Serve(ServeCommand),
@@ -119,6 +124,7 @@ impl Words {
             Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
             Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
             Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
+            Some(Command::Doctor(options)) => Ok(Words::Doctor(options)),
             Some(Command::Trust(command)) => Ok(Words::Trust(command)),
             #[cfg(feature = "metrics")]
             Some(Command::Serve(command)) => Ok(Words::Serve(command)),
@@ -222,6 +228,8 @@ enum Command {
     Inspect(InspectOptions),
     /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
     Dashboard(Box<DashboardOptions>),
+    /// Report what this machine can do for tracers
+    Doctor(DoctorOptions),
     /// Manage the keys of people whose packages may run
     Trust(TrustCommand),
     /// Manage downloaded packages

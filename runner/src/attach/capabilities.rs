@@ -45,7 +45,7 @@ pub(crate) fn needed(elf: &BpfObject<'_>) -> Vec<Capability> {
 }
 
 /// The capabilities that programs with these sections need.
-fn of_sections<'s>(sections: impl Iterator<Item = &'s str>) -> Vec<Capability> {
+pub(crate) fn of_sections<'s>(sections: impl Iterator<Item = &'s str>) -> Vec<Capability> {
     let of_kinds: Vec<_> =
         sections.filter_map(|section| ProgramKind::of(section).capability).collect();
     let mut needed = vec![Capability::BPF];

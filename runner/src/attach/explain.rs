@@ -18,6 +18,13 @@ pub(crate) fn load_hint(section: &str) -> Option<String> {
     ProgramKind::of(section).load_hint.map(|hint| hint(kind))
 }
 
+/// A hint for the user if the kernel refuses to attach a program of this section.
+pub(crate) fn attach_hint(section: &str, errno: i32) -> Option<String> {
+    let target = section.split_once('/').map_or("", |(_, target)| target);
+    let refusal = Refusal { target, is_named: false, errno, kernel: &kernel::Running };
+    (ProgramKind::of(section).attach_hint)(&refusal)
+}
+
 /// A warning if an object has LSM programs that the kernel does not call.
 pub(crate) fn unasked_lsm(elf: &BpfObject<'_>) -> Option<&'static str> {
     let has_lsm = elf.programs().iter().any(|program| ProgramKind::of(&program.section).is_lsm);

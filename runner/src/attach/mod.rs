@@ -44,7 +44,9 @@ pub(crate) use alternatives::of_object as alternatives_of;
 pub(crate) use called::{Called, How};
 pub(crate) use capabilities::check_capabilities;
 #[cfg(feature = "policy")]
-pub(crate) use capabilities::needed as capabilities_of;
+pub(crate) use capabilities::{needed as capabilities_of, of_sections as capabilities_of_sections};
+#[cfg(feature = "policy")]
+pub(crate) use explain::{attach_hint, load_hint};
 #[cfg(test)]
 pub(crate) use kinds::sections;
 pub(crate) use package::{Attached, Input, load_and_attach};
@@ -53,7 +55,7 @@ pub(crate) use pattern::matches;
 pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
 pub(crate) use {
-    explain::{load_hint, unasked_lsm},
+    explain::unasked_lsm,
     method::{Attachment, Context, Options, Owner},
     program::{attach, failure},
 };

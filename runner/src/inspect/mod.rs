@@ -60,8 +60,16 @@ pub(crate) fn inspect(plan: &Inspect) -> Result<u8, Failure> {
     Ok(if differences.is_empty() { 0 } else { exit_code::DIFFERENT })
 }
 
+/// The report about a package.
+///
+/// # Errors
+/// Returns an error if the package cannot be read.
+pub(crate) fn report(package: &Named) -> Result<Inspection, Failure> {
+    Inspected::read(package).map(|inspected| inspected.inspection)
+}
+
 /// A JSON object on a line, safe to print.
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_vec(value).map_err(failure::system("cannot write JSON"))?;
     text.push(b'\n');
     Ok(String::from_utf8_lossy(&printable::json(&text)).into_owned())

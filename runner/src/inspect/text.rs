@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! A report as text for people, in 80 columns. Texts of the package are escaped.
 
-mod layout;
-
 use bpfpack_schemas::printable::one_line;
 use bpfpack_schemas::report::{
     ArgumentReport, Finding, Inspection, Instrumentation, MapReport, MemberReport, ModuleReport,
     ProgramReport, Report, SourceReport,
 };
 
-use layout::Page;
+use crate::layout::{self, Page};
 
 /// The whole report.
 pub(super) fn of(inspection: &Inspection) -> String {

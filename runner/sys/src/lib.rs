@@ -6,6 +6,7 @@
 pub mod command;
 pub mod filters;
 mod inherited;
+pub mod link;
 pub mod map;
 pub mod mapping;
 pub mod os;
@@ -22,7 +23,7 @@ pub mod xdp;
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -114,52 +115,34 @@ pub fn create_link(
 /// that is not a file; others do not check it.
 #[must_use]
 pub fn has_links_of_user_functions() -> bool {
-    let instruction = |code: u8| libbpf_sys::bpf_insn { code, ..Default::default() };
-    // r0 = 0; exit
-    let program = [instruction(0xb7), instruction(0x95)];
-    let mut options = libbpf_sys::bpf_prog_load_opts {
-        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
-        expected_attach_type: libbpf_sys::BPF_TRACE_UPROBE_MULTI,
-        ..Default::default()
-    };
-    // SAFETY: the instructions, strings and options are valid and have the given sizes.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_KPROBE,
-            c"probe".as_ptr(),
-            c"GPL".as_ptr(),
-            program.as_ptr(),
-            program.len() as _,
-            &raw mut options,
-        )
-    };
-    if fd < 0 {
-        return false;
-    }
-    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-    let program = unsafe { OwnedFd::from_raw_fd(fd) };
-    let offset = 0u64;
-    let mut options = libbpf_sys::bpf_link_create_opts {
-        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as _,
-        ..Default::default()
-    };
-    options.__bindgen_anon_1.uprobe_multi.path = c"/".as_ptr();
-    options.__bindgen_anon_1.uprobe_multi.offsets = &raw const offset;
-    options.__bindgen_anon_1.uprobe_multi.cnt = 1;
-    // SAFETY: everything that the options point to outlives the call.
-    let link = unsafe {
-        libbpf_sys::bpf_link_create(
-            program.as_raw_fd(),
-            -1,
-            libbpf_sys::BPF_TRACE_UPROBE_MULTI,
-            &raw const options,
-        )
-    };
-    if link >= 0 {
-        // SAFETY: as above. This is not expected to happen.
-        drop(unsafe { OwnedFd::from_raw_fd(link) });
-    }
-    link == -libc::EBADF
+    let kind = libbpf_sys::BPF_TRACE_UPROBE_MULTI;
+    let ty = libbpf_sys::BPF_PROG_TYPE_KPROBE;
+    let options = program::Options { ty, attach_type: kind, ..Default::default() };
+    let Ok(program) = options.load_returning(0) else { return false };
+    let link = link::user_function(program.as_fd(), kind, c"/", 0, 0);
+    link.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
+}
+
+/// Whether the kernel has a type of maps.
+///
+/// # Errors
+/// Returns the kernel's error, or `EOPNOTSUPP` if libbpf does not know the type.
+pub fn has_map_type(ty: u32) -> io::Result<bool> {
+    // SAFETY: the call takes a number, and no options.
+    answer(unsafe { libbpf_sys::libbpf_probe_bpf_map_type(ty, std::ptr::null()) })
+}
+
+/// Whether the kernel has a helper for programs of a type.
+///
+/// # Errors
+/// Returns the kernel's error, or `EOPNOTSUPP` if libbpf does not know the type.
+pub fn has_helper(program: u32, helper: u32) -> io::Result<bool> {
+    // SAFETY: the call takes numbers, and no options.
+    answer(unsafe { libbpf_sys::libbpf_probe_bpf_helper(program, helper, std::ptr::null()) })
+}
+
+fn answer(result: c_int) -> io::Result<bool> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result > 0) }
 }
 
 /// Detaches a program from a socket map. It ignores whether the program was attached.

@@ -25,7 +25,7 @@ pub fn filtered_socket(interface: u32, program: BorrowedFd<'_>) -> io::Result<Ow
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     // The smallest queue that the kernel allows, because nobody reads it.
     set(&socket, libc::SO_RCVBUF, 0)?;
-    set(&socket, libc::SO_ATTACH_BPF, program.as_raw_fd())?;
+    set_filter(&socket, program)?;
     // SAFETY: the struct has only integers, for which zeros are valid.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -40,6 +40,14 @@ pub fn filtered_socket(interface: u32, program: BorrowedFd<'_>) -> io::Result<Ow
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+}
+
+/// Makes a program the filter of a socket until the socket is closed.
+///
+/// # Errors
+/// Returns the kernel's error.
+pub fn set_filter(socket: &OwnedFd, program: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SO_ATTACH_BPF, program.as_raw_fd())
 }
 
 fn set(socket: &OwnedFd, option: i32, value: i32) -> io::Result<()> {

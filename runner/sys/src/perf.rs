@@ -3,7 +3,7 @@
 //! here, because libbpf 1.7 leaves the sample period 0, and then some kernels (for example 6.18)
 //! never wake a reader.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
@@ -229,13 +229,65 @@ pub fn tracepoint_event(number: u64) -> io::Result<OwnedFd> {
     open(&attr, 0)
 }
 
+/// A function with a probe.
+#[derive(Debug, Clone, Copy)]
+pub enum Probed<'n> {
+    /// A function of the kernel.
+    Kernel(&'n CStr),
+    /// An offset in a file, in this process only.
+    Own(&'n CStr, u64),
+}
+
+/// Opens a probe of a function. The event is of a type that the kernel assigns to its event source
+/// `kprobe` or `uprobe`; `config` has a bit that makes it a probe of the function's return.
+///
+/// # Errors
+/// Returns the kernel's error.
+pub fn probe_event(ty: u32, config: u64, probed: Probed<'_>) -> io::Result<OwnedFd> {
+    let mut attr = libbpf_sys::perf_event_attr {
+        size: size_of::<libbpf_sys::perf_event_attr>() as u32,
+        type_: ty,
+        config,
+        ..Default::default()
+    };
+    let (name, offset) = match probed {
+        Probed::Kernel(name) => (name, 0),
+        Probed::Own(path, offset) => (path, offset),
+    };
+    attr.__bindgen_anon_3.config1 = name.as_ptr() as u64;
+    attr.__bindgen_anon_4.config2 = offset;
+    match probed {
+        Probed::Kernel(_) => open(&attr, 0),
+        Probed::Own(..) => open_for(&attr, 0, -1),
+    }
+}
+
+/// Makes an event run a program until the event is closed.
+///
+/// # Errors
+/// Returns the kernel's error.
+pub fn set_program(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    /// `PERF_EVENT_IOC_SET_BPF` (linux/perf_event.h): `_IOW('$', 8, __u32)`.
+    const SET_BPF: u32 = 0x4004_2408;
+    // SAFETY: both descriptors are open; the call uses no memory.
+    let result =
+        unsafe { libc::ioctl(event.as_raw_fd(), SET_BPF as libc::Ioctl, program.as_raw_fd()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn open(attr: &libbpf_sys::perf_event_attr, cpu: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads `attr`, which is valid and has the given size.
+    open_for(attr, -1, cpu)
+}
+
+/// Opens an event of a process (0 is this one, -1 are all) on a CPU (-1 are all).
+fn open_for(attr: &libbpf_sys::perf_event_attr, process: i32, cpu: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads `attr`, which is valid and has the given size, and the text that a
+    // probe's `attr` points to, which ends with zero and outlives the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
             std::ptr::from_ref(attr),
-            -1,
+            process,
             cpu,
             -1,
             libbpf_sys::PERF_FLAG_FD_CLOEXEC,

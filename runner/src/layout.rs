@@ -8,22 +8,22 @@ const WIDTH: usize = 80;
 
 /// A text that grows by lines. Everything that is added is escaped.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
     /// The text.
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         self.0
     }
 
     /// Adds an empty line and a title.
-    pub(super) fn title(&mut self, text: &str) {
+    pub(crate) fn title(&mut self, text: &str) {
         self.0.push('\n');
         self.line(0, text);
     }
 
     /// Adds a section with its items, unless there are none.
-    pub(super) fn section<T>(&mut self, title: &str, items: &[T], add: impl Fn(&mut Page, &T)) {
+    pub(crate) fn section<T>(&mut self, title: &str, items: &[T], add: impl Fn(&mut Page, &T)) {
         if !items.is_empty() {
             self.title(title);
             items.iter().for_each(|item| add(self, item));
@@ -31,12 +31,12 @@ impl Page {
     }
 
     /// Adds a text, in several lines if it is long.
-    pub(super) fn line(&mut self, indent: usize, text: &str) {
+    pub(crate) fn line(&mut self, indent: usize, text: &str) {
         self.wrapped(&" ".repeat(indent), indent, text);
     }
 
     /// Adds a label in a column of this width, and a text behind it.
-    pub(super) fn labeled(&mut self, indent: usize, label: &str, width: usize, text: &str) {
+    pub(crate) fn labeled(&mut self, indent: usize, label: &str, width: usize, text: &str) {
         let start = format!("{}{label:width$} ", " ".repeat(indent));
         self.wrapped(&start, indent + width + 1, text);
     }
@@ -70,7 +70,7 @@ impl Page {
     }
 
     /// Adds rows with aligned columns: the first two to the left, numbers to the right.
-    pub(super) fn table<const N: usize>(&mut self, indent: usize, rows: &[[String; N]]) {
+    pub(crate) fn table<const N: usize>(&mut self, indent: usize, rows: &[[String; N]]) {
         const LEFT: usize = 2;
         let mut widths = [0; N];
         for row in rows {
@@ -94,7 +94,7 @@ impl Page {
 }
 
 /// A number of bytes: `960 B`, `12.5 KB`, `1.0 MB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
     if count < 1024 {
         return format!("{count} B");
