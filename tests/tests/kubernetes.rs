@@ -65,7 +65,7 @@ fn packages(dir: &TempDir) -> PathBuf {
 }
 
 /// What the kubelet makes of the two `ConfigMap`s: `packages/NAME.json.gz` and
-/// `configuration/ecli.toml`, which serves at `listen`. `packages` is where the packages are for it.
+/// `configuration/bpfpack.toml`, which serves at `listen`. `packages` is where the packages are for it.
 fn volumes(dir: &TempDir, listen: &str, packages: &str) {
     let text = fs::read_to_string(self::packages(dir)).unwrap();
     fs::create_dir(dir.path().join("packages")).unwrap();
@@ -73,11 +73,11 @@ fn volumes(dir: &TempDir, listen: &str, packages: &str) {
         let bytes = BASE64_STANDARD.decode(data.as_str().unwrap()).unwrap();
         fs::write(dir.path().join("packages").join(name), bytes).unwrap();
     }
-    let configuration = resource("ConfigMap")["data"]["ecli.toml"].as_str().unwrap().to_owned();
+    let configuration = resource("ConfigMap")["data"]["bpfpack.toml"].as_str().unwrap().to_owned();
     assert!(configuration.contains("listen = \":9435\"") && configuration.contains("/packages/"));
     let configuration = configuration.replace(":9435", listen).replace("/packages", packages);
     fs::create_dir(dir.path().join("configuration")).unwrap();
-    fs::write(dir.path().join("configuration/ecli.toml"), configuration).unwrap();
+    fs::write(dir.path().join("configuration/bpfpack.toml"), configuration).unwrap();
 }
 
 fn validate(python: &Path, manifests: &[PathBuf]) -> Outcome {
@@ -106,7 +106,7 @@ fn the_configuration_in_the_manifest_is_right() {
     let socket = dir.path().join("metrics.sock");
     let packages = dir.path().join("packages");
     volumes(&dir, &format!("unix:{}", socket.display()), packages.to_str().unwrap());
-    let configuration = dir.path().join("configuration/ecli.toml");
+    let configuration = dir.path().join("configuration/bpfpack.toml");
     let checked = ecli(&["serve", "--check", configuration.to_str().unwrap()]).succeeded();
     for (name, _) in PACKAGES {
         assert!(checked.stderr.contains(&format!("{name}: ok")), "{}", checked.stderr);
@@ -226,7 +226,7 @@ mount -o remount,bind,ro "$root/sys"
 mount -o remount,bind,ro "$root"
 # capsh is the last program that has all capabilities: as root, ecli gets those that are left.
 exec unshare --cgroup --net --ipc --uts capsh --no-new-privs --drop="$drop" --chroot="$root" \
-  --shell=/ecli -- serve /etc/bpfpack/ecli.toml
+  --shell=/ecli -- serve /etc/bpfpack/bpfpack.toml
 "#;
 
 /// The capabilities that the manifest gives, and the numbers of all others.

@@ -69,9 +69,9 @@ fn configure(dir: &TempDir, listen: &str) -> PathBuf {
     assert!(processes.contains("/var/lib/bpfpack"));
     let processes = processes.replace("/var/lib/bpfpack", &state);
     fs::write(dir.path().join("tracers.d/processes.toml"), processes).unwrap();
-    let configuration = text("ecli.toml").replace("fd://", listen);
-    fs::write(dir.path().join("ecli.toml"), configuration).unwrap();
-    dir.path().join("ecli.toml")
+    let configuration = text("bpfpack.toml").replace("fd://", listen);
+    fs::write(dir.path().join("bpfpack.toml"), configuration).unwrap();
+    dir.path().join("bpfpack.toml")
 }
 
 #[test]
