@@ -12,10 +12,11 @@ build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
 # g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
 # apache2-utils: packages in registries. zstd: compressed packages. python3-venv: tests/python.txt.
-# qemu-system-x86: other kernels. The rest: Wasm modules in C and Rust (examples/wasm.sh).
+# qemu-system-x86: other kernels. libcap2-bin, systemd: examples/kubernetes, examples/systemd. The
+# rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
 libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign zstd python3-venv \
-qemu-system-x86"
+qemu-system-x86 libcap2-bin systemd"
 here=$(dirname "$0")
 
 fail() {

@@ -48,6 +48,12 @@ fn catalogue_of_examples() {
 }
 
 #[test]
+fn services() {
+    holds("examples/systemd/README.md");
+    holds("examples/kubernetes/README.md");
+}
+
+#[test]
 fn guide() {
     let chapters = names(&root().join("examples/guide"));
     std::thread::scope(|scope| {
