@@ -12,11 +12,10 @@ build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
 # g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
 # apache2-utils: packages in registries. zstd: compressed packages. python3-venv: tests/python.txt.
-# prometheus: promtool checks rules.
 # qemu-system-x86: other kernels. The rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
 libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign zstd python3-venv \
-qemu-system-x86 prometheus"
+qemu-system-x86"
 here=$(dirname "$0")
 
 fail() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The library behind `ecli`. Each phase of `ecli run` is a module, and [`run`] shows how data
+//! The library behind `ecli`. Each phase of `ecli run` is a module, and `tracer` shows how data
 //! flows through them:
 //!
 //! ```text
@@ -72,6 +72,7 @@ mod serve;
 mod source;
 mod spec;
 mod symbolizer;
+mod tracer;
 #[cfg(feature = "registry")]
 mod transfer;
 mod trust;
@@ -82,24 +83,10 @@ mod wasm;
 #[path = "wasm/off.rs"]
 mod wasm;
 
-use std::cell::Cell;
-
-use bpfpack_schemas::object::BpfObject;
-use bpfpack_schemas::printable::one_line;
-use bpfpack_trust::Accepted;
-use libbpf_rs::Object;
-
 use bpfpack_failure as failure;
 use bpfpack_failure::talk;
 use bpfpack_symbols as symbols;
 use bpfpack_sys::{self as sys, os};
-use command::Command;
-use context::Context;
-use detached::Detach;
-use fetch::Fetched;
-use filter::Filters;
-use policy::Policies;
-use run::Prepared;
 
 pub use bpfpack_failure::Failure;
 
@@ -141,104 +128,5 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
 /// Returns an error if a phase fails. Everything is detached by then; output that was written
 /// remains.
 pub fn run(args: args::Args) -> Result<u8, Failure> {
-    run_on(args, &host::Own)
-}
-
-/// Runs a package on a host. Returns the exit code.
-///
-/// # Errors
-/// As [`run()`].
-pub(crate) fn run_on(args: args::Args, host: &dyn host::Host) -> Result<u8, Failure> {
-    let from = args.package()?;
-    let talk = host.talk(from.quiet, false);
-    let policies = Policies::read(from.policy.as_deref())?;
-    let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
-    let accepted = raw.verify(&policies.sources)?;
-    let to_confirm = raw.to_confirm();
-    let origin = raw.source().to_owned();
-    let fetched = raw.decode(&from.origin)?;
-    // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
-    let signals = host.signals()?;
-    let mut package = match fetched {
-        Fetched::Package(package) => package,
-        Fetched::Module(module) => {
-            #[cfg(feature = "registry")]
-            if let Some(digest) = to_confirm {
-                confirm::ask(&from, &digest, "This module can load any programs.", &talk)?;
-            }
-            let plan = args.of_module()?;
-            host.check(&plan)?;
-            return wasm::run_tracer(&plan, &module, &policies, &signals);
-        }
-    };
-    let elf = BpfObject::parse(&package.object).map_err(failure::bad_object)?;
-    let btf = elf.btf().map_err(failure::bad_object)?;
-    let variables = vars::Variables::of(&package.meta, &elf, &btf);
-    // The words after the package's name can be parsed only now that its arguments are known.
-    let name = args.name();
-    let known = args.has_more().then(|| variables.command(&args.invocation()));
-    let mut plan = args.of_package(known.as_ref())?;
-    let Some(given) = variables.parse(known, &plan.arguments)? else {
-        return Ok(0); // `--help` or `--version` of the package
-    };
-    // Options after the name may say how much is told.
-    let talk = host.talk(plan.quiet, plan.verbose);
-    host.check(&plan)?;
-    let candidate = policy::Candidate { elf: &elf, meta: &package.meta, name: &name };
-    policies.check_run(&plan, &candidate, to_confirm.as_deref(), &talk)?;
-    output::check::terminal(&plan.outputs)?;
-    if let Accepted::Signed { key, comment } = &accepted {
-        talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
-    }
-    let background = match detached::detach(&plan, &talk)? {
-        Detach::Not => None,
-        Detach::Started => return Ok(0),
-        Detach::Own(background) => Some(background),
-    };
-    // The address is taken before anything is loaded, and users see at once if it is in use.
-    let exits = host.exits(&plan)?;
-    scope::find_container(&mut plan, &talk)?;
-    let command = Command::start(&plan, &signals, &talk)?;
-    let about = scope::Package { meta: &package.meta, elf: &elf, btf: &btf };
-    let (scope, chosen) = scope::through_arguments(&plan, command.as_ref(), &about, &given, &talk)?;
-    let arguments = given.arguments(&chosen)?;
-    let modules = wasm::Modules::find(&plan, &policies, std::mem::take(&mut package.wasm))?;
-    let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
-    let loading = host::loading();
-    load::capture_log(verbose);
-    if !host.only_checks() {
-        attach::check_capabilities(&elf)?;
-    }
-    let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
-    spec::read_on_request(&plan, &mut spec);
-    metrics::read_for_metrics(&plan, &mut spec);
-    let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
-    spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
-    let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
-    if host.only_checks() {
-        return metrics::check(&plan, &package.meta, &spec).map(|()| 0);
-    }
-    // Verifying programs can take seconds, and there is nothing to undo until they are attached, so
-    // a signal ends ecli at once. With pins, it does not: a failed run has to remove them.
-    let passing = Cell::new(plan.pin.is_none().then(|| signals.pass()));
-    let (arguments, filters, of_cgroup) = (&arguments, &filters, of_cgroup.as_ref());
-    let (plan, package, spec, talk) = (&plan, &package, &spec, &talk);
-    let context = Context { plan, package, arguments, spec, talk, filters, of_cgroup };
-    // Buffers are opened before programs are attached, so no record is missed.
-    let prepare = |object: &Object| {
-        // From here on, whatever is created has to be undone.
-        drop(passing.take());
-        Prepared::new(&context, modules.as_ref(), object)
-    };
-    let input = attach::Input { plan, package, elf: &elf, arguments };
-    let attached = attach::load_and_attach(&input, talk, prepare)?;
-    drop(loading);
-    host.note_attached();
-    let ready = |background: &detached::Background| {
-        let digest = bpfpack_trust::digest(&package.object);
-        background.ready(&origin, digest)
-    };
-    let control = background.as_ref().map(ready).transpose()?;
-    let ways = run::Ways { exits, control };
-    run::run(plan, attached, command, ways, &signals, talk)
+    tracer::run(args, &host::Own)
 }

@@ -16,7 +16,7 @@ corpus=$target/corpus
 
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-targets="annotations btf filter input lines modules object package records registry rewrite"
+targets="annotations btf filter input lines listen modules object package records registry rewrite"
 for name in $targets; do mkdir -p "$corpus/$name"; done
 mkdir "$seeds/cache"
 export XDG_CACHE_HOME=$seeds/cache
@@ -80,6 +80,9 @@ printf 'bpf_object: x\nmeta: {a: [1, *b]}\n' >"$corpus/input/yaml"
 printf '\177ELF{}\002\000\000\000\000\000\000\000bpfpack1' >"$corpus/input/executable"
 printf '/opt/*\n/opt/x\nuntrusted comment: x\nRWQ=\ntrusted comment: version:1.2\nRWQ=\n' \
   >"$corpus/input/signature"
+# The head of a request.
+printf 'GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\nAccept: text/plain;q=0.5,*/*\r\n\r\n' >"$corpus/listen/head"
+printf 'HEAD / HTTP/1.0\r\nAuthorization: Basic bWU6eA==\r\nConnection: close\r\n\r\n' >"$corpus/listen/old"
 # Names, manifests, headers and credentials.
 digest=sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
 printf 'oci://ghcr.io:5000/a/b:1@%s' $digest >"$corpus/registry/reference"

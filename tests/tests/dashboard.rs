@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use bpfpack_tests::scrape::Target;
+use bpfpack_tests::servers::installed;
 use bpfpack_tests::wait::outcome;
 use bpfpack_tests::wasm::fixtures;
 use bpfpack_tests::{
-    Running, can, ecli, eventually, is_root, json, names, pack, pack_with, scratch, sys,
+    Running, ecli, eventually, is_root, json, names, pack, pack_with, scratch, sys,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,14 +33,8 @@ fn rules(args: &[&str]) -> String {
     ecli(&[&["dashboard", "--rules"], args].concat()).succeeded().stdout
 }
 
-fn promtool(args: &[&str], dir: &Path) {
-    let mut promtool = Command::new("promtool");
-    let _ = outcome(promtool.args(args).current_dir(dir)).succeeded();
-}
-
-fn has_promtool() -> bool {
-    let is_there = Path::new("/usr/bin/promtool").exists();
-    can("needs promtool (apt-get install prometheus)", is_there)
+fn promtool(program: &Path, args: &[&str], dir: &Path) {
+    let _ = outcome(Command::new(program).args(args).current_dir(dir)).succeeded();
 }
 
 /// The expressions in panels, as Grafana sends them.
@@ -125,22 +120,20 @@ fn what_is_chosen_has_the_names_of_a_run() {
 
 #[test]
 fn prometheus_accepts_rules_and_expressions() {
-    if !has_promtool() {
-        return;
-    }
+    let Some(program) = installed("promtool") else { return };
     let dir = scratch();
     let examples = ["examples/hardirqs/hardirqs.bpf.c", "examples/tcpconnect/tcpconnect.bpf.c"];
     for example in examples.map(Some).into_iter().chain([None]) {
         let package = example.map_or_else(|| package(&dir), |example| pack(example, &dir));
         fs::write(dir.path().join("rules.yml"), rules(&[&package])).unwrap();
-        promtool(&["check", "rules", "rules.yml"], dir.path());
+        promtool(&program, &["check", "rules", "rules.yml"], dir.path());
         let expressions = expressions(&dashboard(&[&package]));
         assert!(expressions.len() > 10, "{expressions:?}");
         let rule = |(at, expr): (usize, &String)| serde_json::json!({"record": format!("expression:{at}"), "expr": expr});
         let rules: Vec<Value> = expressions.iter().enumerate().map(rule).collect();
         let wrapped = serde_json::json!({"groups": [{"name": "all", "rules": rules}]});
         fs::write(dir.path().join("all.yml"), wrapped.to_string()).unwrap();
-        promtool(&["check", "rules", "all.yml"], dir.path());
+        promtool(&program, &["check", "rules", "all.yml"], dir.path());
     }
 }
 
@@ -268,12 +261,10 @@ tests:
 
 #[test]
 fn alerts_are_raised_for_what_happens_to_the_package() {
-    if !has_promtool() {
-        return;
-    }
+    let Some(program) = installed("promtool") else { return };
     let dir = scratch();
     let package = package(&dir);
     fs::write(dir.path().join("rules.yml"), rules(&[&package])).unwrap();
     fs::write(dir.path().join("events.yml"), EVENTS).unwrap();
-    promtool(&["test", "rules", "events.yml"], dir.path());
+    promtool(&program, &["test", "rules", "events.yml"], dir.path());
 }

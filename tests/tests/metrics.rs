@@ -234,15 +234,16 @@ fn the_journal_has_the_members_of_records() {
     }
     let dir = scratch();
     let package = pack_with(FIXTURE, &dir, &["-a", "-DRECORDS"]);
-    let (pid, carrier) = (sys::thread_id().to_string(), libc::SYS_getpgid.to_string());
+    let thread = of_this_thread();
     let socket = dir.path().join("journal");
     let at = socket.to_str().unwrap();
-    let own = [&*package, "--target_pid", &pid, "--carrier", &carrier];
+    let own = [&[&*package][..], &thread.each_ref().map(String::as_str)].concat();
     let options = ["run", "--journal", "--journal-socket", at];
-    ecli(&[&options[..], &own].concat()).failed(7, &["cannot connect to the journal", "systemd"]);
+    ecli(&[&options[..], &own[..]].concat())
+        .failed(7, &["cannot connect to the journal", "systemd"]);
     let journal = UnixDatagram::bind(&socket).unwrap();
-    let running = Running::ecli(&[&options[..], &own].concat());
-    calls(&[(1, 9, 2)]);
+    let running = Running::ecli(&[&options[..], &own[..]].concat());
+    call(&[(1, 9, 2)]);
     let outcome = running.interrupt().succeeded();
     assert_eq!(outcome.stdout, "");
     journal.set_nonblocking(true).unwrap();

@@ -119,7 +119,7 @@ impl Running {
         };
         let words = self.tracer.words.clone();
         let run = move || {
-            let result = Args::of_tracer(&words).and_then(|args| crate::run_on(args, &host));
+            let result = Args::of_tracer(&words).and_then(|args| crate::tracer::run(args, &host));
             host.board.note_up(&host.name, false);
             host.settle();
             result
@@ -253,7 +253,7 @@ fn check(plan: &Plan) -> Result<(), Failure> {
 /// Returns what is wrong with its options, its package or its arguments.
 pub(super) fn check_only(name: &str, tracer: &Tracer) -> Result<(), Failure> {
     let host = OnlyCheck { name: name.to_owned() };
-    crate::run_on(Args::of_tracer(&tracer.words)?, &host).map(drop)
+    crate::tracer::run(Args::of_tracer(&tracer.words)?, &host).map(drop)
 }
 
 /// The process of `ecli serve --check`.
