@@ -124,7 +124,7 @@ fn maps_that_share_code_and_slots_in_bytes_of_keys() {
     let shown = shown(package.to_str().unwrap(), &[-1, -1, -1]);
     let [waits] = &shown["waits"][..] else { panic!("{shown:?}") };
     let slots = waits["value"]["slots"].as_array().unwrap();
-    assert_eq!((slots[9].as_u64(), slots.len()), (Some(3), 65), "{waits}");
+    assert_eq!((slots[9].as_u64(), slots.len()), (Some(3), 10), "{waits}");
     assert!(slots.iter().enumerate().all(|(slot, count)| slot == 9 || *count == 0), "{waits}");
     assert!(waits["value"]["sum"].as_u64().unwrap() > 3 << 9, "{waits}");
 }

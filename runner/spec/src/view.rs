@@ -93,8 +93,8 @@ pub enum ReadFrom {
         slot: Field,
         /// The number of slots in a histogram. Slots beyond it are added to the last one.
         len: usize,
-        /// The slot that has the sum of all values. Then the value is a struct, with the sum behind
-        /// the array.
+        /// The slot that has the sum of all values. If there is one, the value is a struct, with the
+        /// sum behind the array.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sum_slot: Option<u64>,
     },

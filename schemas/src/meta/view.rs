@@ -62,7 +62,8 @@ pub struct ViewMeta {
     /// member of the key; the value is the count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<SlotPosition>,
-    /// The slot that has the sum of all values, and no count, if each slot is an element.
+    /// The slot behind the last one that counts, which has the sum of all values, if each slot is an
+    /// element.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sum_slot: Option<u32>,
     /// Columns of a table's key, in order.

@@ -117,9 +117,11 @@ impl Purpose {
 
     /// The number of slots, if each slot is an element.
     pub(super) fn slots_in_keys(&self) -> usize {
-        match self.sample.kind {
+        let most = match self.sample.kind {
             SampleKind::LinearHistogram => LINEAR_SLOTS,
             _ => LOG2_SLOTS,
-        }
+        };
+        // The sum is behind the last slot.
+        self.sum_slot.map_or(most, |sum| (sum as usize).clamp(1, most))
     }
 }
