@@ -52,8 +52,8 @@ impl Service {
     }
 
     /// Starts it, and waits until all tracers run.
-    fn start(&self, tracers: usize) -> Child {
-        let child = self.command(&[]).spawn().unwrap();
+    fn start(&self, tracers: usize) -> Started {
+        let child = Started(Some(self.command(&[]).spawn().unwrap()));
         self.until_up(tracers);
         child
     }
@@ -74,13 +74,36 @@ impl Service {
     }
 }
 
-fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
+/// A running service. It ends with the test, however that ends.
+struct Started(Option<Child>);
+
+impl Started {
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Ends it by SIGTERM.
+    fn ended(self) -> Outcome {
+        self.send(Signal::TERM);
+        self.finished()
+    }
+
+    fn finished(mut self) -> Outcome {
+        Outcome::from(finished(self.0.take().unwrap()))
+    }
 }
 
-fn ended(child: Child) -> Outcome {
-    send(&child, Signal::TERM);
-    Outcome::from(finished(child))
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 #[test]
@@ -102,7 +125,7 @@ fn tracers_run_beside_each_other_and_a_reload_changes_what_differs() {
     // One goes, one changes, one comes; the third stays as it is.
     let only = "options = [\"--only\", \"totals\"]";
     service.write(&format!("{}{}{execs}", service.metrics("a", ""), service.metrics("c", only)));
-    send(&child, Signal::HUP);
+    child.send(Signal::HUP);
     eventually("the configuration was read", || {
         service.value("bpfpack_reload_success") == Some(1.0)
     });
@@ -116,10 +139,10 @@ fn tracers_run_beside_each_other_and_a_reload_changes_what_differs() {
 
     // A wrong one changes nothing.
     service.write("nonsense = 1");
-    send(&child, Signal::HUP);
+    child.send(Signal::HUP);
     eventually("the failure is seen", || service.value("bpfpack_reload_success") == Some(0.0));
     assert_eq!(service.value(&calls("a")), Some(2.0));
-    let outcome = ended(child).succeeded();
+    let outcome = child.ended().succeeded();
     held.is_gone();
     assert!(outcome.stderr.contains("b: stopped"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("unknown field `nonsense`"), "{}", outcome.stderr);
@@ -144,7 +167,7 @@ fn a_tracer_that_fails_is_started_again_and_stops_no_other() {
     service.until_up(2);
     let starts = service.value("bpfpack_tracer_starts_total{tracer=\"missing\"}").unwrap();
     assert!(starts >= 2.0, "{starts}");
-    let outcome = ended(child).succeeded();
+    let outcome = child.ended().succeeded();
     assert!(outcome.stderr.contains("missing: cannot read `"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("missing: is started again in 1 s"), "{}", outcome.stderr);
     assert!(fs::metadata(service.dir.path().join("out.json")).is_ok());
@@ -161,7 +184,8 @@ fn systemd_hears_when_all_tracers_were_tried() {
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let mut command = service.command(&[]);
-    let child = command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").spawn().unwrap();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let child = Started(Some(command.spawn().unwrap()));
     let until = |wanted: &str| loop {
         let mut bytes = [0; 500];
         let count = systemd.recv(&mut bytes).expect(wanted);
@@ -172,12 +196,12 @@ fn systemd_hears_when_all_tracers_were_tried() {
     };
     assert_eq!(until("READY=1"), "READY=1\nSTATUS=1 of 1 tracers run");
     until("WATCHDOG=1");
-    send(&child, Signal::HUP);
+    child.send(Signal::HUP);
     until("RELOADING=1");
     until("READY=1");
-    send(&child, Signal::TERM);
+    child.send(Signal::TERM);
     until("STOPPING=1");
-    let _ = Outcome::from(finished(child)).succeeded();
+    let _ = child.finished().succeeded();
 }
 
 #[test]
@@ -187,15 +211,15 @@ fn after_kill_9_nothing_is_left_behind() {
     }
     let service = Service::new();
     service.write(&service.metrics("a", ""));
-    let mut child = service.start(1);
+    let child = service.start(1);
     let held = Held::by(child.id());
     assert!(!held.programs.is_empty() && !held.links.is_empty());
-    child.kill().unwrap();
-    let _ = child.wait().unwrap();
+    child.send(Signal::KILL);
+    assert_eq!(child.finished().code, 128 + 9);
     held.is_gone();
     // The socket that it left is replaced.
     let child = service.start(1);
-    let _ = ended(child).succeeded();
+    let _ = child.ended().succeeded();
 }
 
 #[test]

@@ -73,15 +73,22 @@ fn of(
         let before = choices.remove(source).unwrap_or_default();
         choices.insert(source.to_owned(), before.overridden_by(choice));
     };
+    // Several options for a source add up; together, they replace what the package chooses.
+    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for arg in &chosen.labels {
-        let choice = MetricMeta { labels: Some(arg.members.clone()), ..MetricMeta::default() };
-        match &arg.source {
+        let sources = match &arg.source {
             Some(source) => {
                 known("--labels", source)?;
-                add(source, choice);
+                vec![source.as_str()]
             }
-            None => names.iter().for_each(|name| add(name, choice.clone())),
+            None => names.clone(),
+        };
+        for source in sources {
+            labels.entry(source).or_default().extend(arg.members.iter().cloned());
         }
+    }
+    for (source, labels) in labels {
+        add(source, MetricMeta { labels: Some(labels), ..MetricMeta::default() });
     }
     for MetricArg { source, member, action } in &chosen.metric {
         known("--metric", source)?;
