@@ -155,39 +155,42 @@ fn of_stream(
     prefix: &str,
     choice: &MetricMeta,
 ) -> Result<Vec<DefinedType>, UnknownMember> {
-    let one = stream.records.len() == 1;
-    let mut unknown = BTreeSet::new();
+    let members = |ty: &RecordType| leaves(ty.all(), "value");
+    let mut missing = BTreeSet::new();
     let mut defined = Vec::new();
     for ty in &stream.records {
-        let members = leaves(ty.all(), "value");
-        let label = |member: Member| Label {
+        let possible = |member: Member| Label {
             name: name(&member.name),
             member,
             is_in_value: true,
             part: None,
         };
-        let possible: Vec<Label> = members.iter().cloned().map(label).collect();
+        let possible: Vec<Label> = members(ty).into_iter().map(possible).collect();
         // With several types, a type may lack a member that another one has.
-        let labels = match choose(possible, choice, &stream.name, false) {
-            Ok(labels) => labels,
-            Err(error) if one => return Err(error),
-            Err(error) => {
-                unknown.insert(error.member.clone());
-                if unknown.len() > choice.labels.as_ref().map_or(0, Vec::len) {
-                    return Err(error);
-                }
-                let known = |chosen: &String| {
-                    let wanted = chosen.split('=').next().unwrap_or_default();
-                    members.iter().any(|member| member.is_called(wanted))
-                };
-                let labels = choice.labels.iter().flatten().filter(|it| known(it)).cloned();
-                let choice = MetricMeta { labels: Some(labels.collect()), ..choice.clone() };
-                let possible = members.iter().cloned().map(label).collect();
-                choose(possible, &choice, &stream.name, false)?
-            }
+        let has = |chosen: &&String| {
+            let wanted = chosen.split('=').next().unwrap_or_default();
+            possible.iter().any(|label| label.member.is_called(wanted))
         };
-        let labels = with_containers(labels);
+        let (there, lacking): (Vec<&String>, Vec<&String>) =
+            choice.labels.iter().flatten().partition(has);
+        missing.extend(lacking.into_iter().filter(|chosen| {
+            let wanted = chosen.split('=').next().unwrap_or_default();
+            let in_type = |ty| members(ty).iter().any(|member| member.is_called(wanted));
+            !stream.records.iter().any(in_type)
+        }));
+        let there = choice.labels.as_ref().map(|_| there.into_iter().cloned().collect());
+        let of_type = MetricMeta { labels: there, ..choice.clone() };
+        let labels = with_containers(choose(possible, &of_type, &stream.name, false)?);
         defined.push(DefinedType { labels, metrics: of_records(stream, ty, prefix, choice) });
+    }
+    if let Some(member) = missing.into_iter().next() {
+        let known: BTreeSet<String> =
+            stream.records.iter().flat_map(members).map(|member| member.name).collect();
+        return Err(UnknownMember {
+            source: stream.name.clone(),
+            member: member.split('=').next().unwrap_or_default().to_owned(),
+            known: known.into_iter().collect(),
+        });
     }
     Ok(defined)
 }

@@ -322,6 +322,44 @@ fn records_are_counted_and_their_quantities_are_added_up() {
 }
 
 #[test]
+fn a_label_is_of_some_type_of_a_buffer() {
+    let int = |name: &str| Member::new(name, 0, int(4));
+    let ty = |name: &str, member: &str| {
+        let record = Struct { size: 4, members: vec![int(member)] };
+        bpfpack_spec::RecordType::new(name, Layout::Struct(record), None)
+    };
+    let stream = Stream { records: vec![ty("opened", "mode"), ty("closed", "bytes")], ..stream() };
+    let source = Source::Stream(Arc::new(stream));
+    let with = |labels: &[&str]| {
+        let labels = Some(labels.iter().map(|label| (*label).to_owned()).collect());
+        let choice = MetricMeta { labels, ..MetricMeta::default() };
+        let options = Options {
+            prefix: "tool".into(),
+            choices: [("rb".to_owned(), choice)].into(),
+            most_series: 9,
+        };
+        let labels = Labels::new(bpfpack_render::utc, None);
+        Collector::new(std::slice::from_ref(&source), &options, labels)
+    };
+    let names = |collector: &Collector| -> Vec<String> {
+        collector
+            .families()
+            .iter()
+            .map(|family| format!("{} {:?}", family.name, family.labels))
+            .collect()
+    };
+    assert_eq!(
+        names(&with(&["mode", "bytes=size"]).unwrap()),
+        [r#"tool_opened_events ["mode"]"#, r#"tool_closed_events ["size"]"#]
+    );
+    let error = with(&["mode", "nothing=x"]).unwrap_err();
+    assert_eq!(
+        (error.member.as_str(), &error.known[..]),
+        ("nothing", &["bytes".to_owned(), "mode".into()][..])
+    );
+}
+
+#[test]
 fn metrics_of_two_sources_have_names_of_their_own() {
     let view = |name: &str, index| {
         Source::View(Arc::new(View { name: name.into(), index, ..counter_view() }))
