@@ -5,6 +5,7 @@
 mod last;
 mod polls;
 mod prepared;
+mod requests;
 mod stages;
 
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use bpfpack_spec::Source;
 use crate::args::Plan;
 use crate::attach::Attached;
 use crate::command::Command;
-use crate::detached::{Client, Control};
+use crate::detached::Control;
 use crate::ending::{End, Ending, Found};
 use crate::failure::{self, Failure};
 use crate::keyboard::Keyboard;
@@ -283,57 +284,6 @@ impl Run<'_> {
                     self.chain.tick(&mut self.outputs)?;
                 }
             }
-        }
-    }
-
-    /// Requests a reading of each view. Returns the number of the request.
-    fn ask(&mut self) -> u64 {
-        self.asked += 1;
-        match &self.readings {
-            Some(readings) => readings.now(self.asked),
-            None => self.answered = self.asked,
-        }
-        self.asked
-    }
-
-    /// Reads all maps for the scrapes that ask for metrics. If nothing is read for them, it answers
-    /// at once.
-    fn begin_scrape(&mut self) -> Result<(), Failure> {
-        let Some(scrape) = self.metrics.as_ref().and_then(Metrics::take) else { return Ok(()) };
-        if self.readings.is_some() && self.reads_for_scrapes {
-            let request = self.ask();
-            self.scrapes.push((request, scrape));
-            return Ok(());
-        }
-        self.answer_scrape(scrape)
-    }
-
-    /// Answers the scrapes up to a number, for which all maps have been read.
-    fn answer_scrape(&mut self, scrape: u64) -> Result<(), Failure> {
-        self.drain()?;
-        if let Some(metrics) = &self.metrics {
-            metrics.answer(scrape, &self.buffers, &self.losses);
-        }
-        Ok(())
-    }
-
-    /// Notes that requests up to a number are complete, and answers the scrapes that waited for them.
-    fn note_answered(&mut self, request: u64) -> Result<(), Failure> {
-        self.answered = self.answered.max(request);
-        let done = self.scrapes.extract_if(.., |(of, _)| *of <= request);
-        match done.map(|(_, scrape)| scrape).max() {
-            Some(scrape) => self.answer_scrape(scrape),
-            None => Ok(()),
-        }
-    }
-
-    /// Adds the outputs of clients.
-    fn admit_clients(&mut self) {
-        while let Some(client) = self.control.as_ref().and_then(Control::take) {
-            let Client { stream, format, meanings, lasts } = client;
-            let made = self.make_format.make(format, meanings);
-            let until = (self.ask(), Instant::now() + lasts);
-            self.outputs.add_guest(made, format.is_structured, stream, &self.sources, until);
         }
     }
 
