@@ -12,6 +12,17 @@ pub struct Field {
     pub size: usize,
 }
 
+/// From this value on, a counter of 4 bytes that falls below it is taken to have wrapped around, not
+/// to have begun anew.
+const HALF: u128 = 1 << 31;
+
+/// Whether a counter of `size` bytes that had a value has grown to another one, perhaps by wrapping
+/// around. Programs count in 4 bytes often, and events may come a million times per second.
+#[must_use]
+pub fn has_grown(size: usize, before: u128, now: u128) -> bool {
+    now >= before || size == 4 && before >= HALF && now < HALF
+}
+
 impl Field {
     /// The number as unsigned.
     pub fn unsigned(self, bytes: &[u8]) -> u128 {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bpfpack_decode::Field;
-use bpfpack_decode::field::combine;
+use bpfpack_decode::field::{combine, has_grown};
 
 /// The size of a block in bytes, unless one entry needs more.
 const BLOCK: usize = 64 << 10;
@@ -72,7 +72,7 @@ impl Entry {
     pub fn subtract(&mut self, before: &[u8], counters: &[Field]) {
         // Counters only grow. If one is smaller, the program has deleted the element and created
         // it again.
-        let has_grown = |c: &Field| c.unsigned(self.value()) >= c.unsigned(before);
+        let has_grown = |c: &Field| has_grown(c.size, c.unsigned(before), c.unsigned(self.value()));
         if counters.iter().all(has_grown) {
             combine(self.value_mut(), before, counters, u128::wrapping_sub);
         }

@@ -4,14 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
-use bpfpack_decode::field::float;
+use bpfpack_decode::field::{float, has_grown};
 use bpfpack_decode::{Field, Member};
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
 use bpfpack_spec::{Source, View};
 
-use crate::containers::Containers;
+use crate::containers::{Containers, PAUSE};
 use crate::define::{Defined, DefinedType, From, Label, Metric, UnknownMember};
 use crate::definition::{Options, define_all};
 use crate::{Family, Histogram, Kind, Number, Series, Value};
@@ -22,6 +23,9 @@ pub const OTHER: &str = "_other_";
 /// The number of keys whose series are remembered. Beyond it, they are looked up again.
 const KEYS: usize = 1 << 18;
 
+/// The number of bytes of such keys of a source.
+const KEY_BYTES: usize = 32 << 20;
+
 /// Writes the values of labels.
 #[derive(Debug)]
 struct Text {
@@ -30,12 +34,17 @@ struct Text {
 }
 
 impl Text {
-    fn of(&mut self, label: &Label, record: &[u8]) -> Box<str> {
+    /// The value of a label. Sets `is_pending` if it may be another one some time later.
+    fn of(&mut self, label: &Label, record: &[u8], is_pending: &mut bool) -> Box<str> {
         let mut out = Vec::new();
         self.labels.write(&label.member, record, &mut out);
         let text = String::from_utf8_lossy(&out);
         match label.part {
-            Some(part) => self.containers.find(&text, part).into(),
+            Some(part) => {
+                let found = self.containers.find(&text, part).into();
+                *is_pending |= self.containers.is_pending(&text);
+                found
+            }
             None => text.into(),
         }
     }
@@ -67,6 +76,10 @@ struct OfType {
     seen: usize,
     /// Keys whose labels were replaced by [`OTHER`].
     merged: u64,
+    /// The bytes of all keys.
+    key_bytes: usize,
+    /// The size in bytes of each counter of a key.
+    sizes: Vec<u8>,
     scratch: Vec<u8>,
     now: Vec<u64>,
 }
@@ -82,6 +95,15 @@ struct Known {
     gauges: Vec<f64>,
     /// The last reading that had it.
     reading: u64,
+    /// When its labels should be looked up again.
+    retry: Option<Instant>,
+}
+
+impl Known {
+    /// Whether its labels need no further look.
+    fn is_settled(&self) -> bool {
+        self.retry.is_none_or(|at| Instant::now() < at)
+    }
 }
 
 /// The numbers of a series: those of counters, and the slots and the sum of a histogram.
@@ -132,7 +154,8 @@ impl Collector {
         }
         // An element that is gone begins at zero when it comes back.
         let is_whole = reading.hidden == 0 && !reading.is_partial;
-        if is_last && is_whole && !view.differences && ty.seen < ty.keys.len() {
+        let is_too_large = ty.keys.len() > KEYS;
+        if is_last && (is_whole || is_too_large) && !view.differences && ty.seen < ty.keys.len() {
             let current = ty.reading;
             ty.keys.retain(|_, known| known.reading == current);
         }
@@ -154,15 +177,18 @@ impl Collector {
 
 impl OfType {
     fn new(source: &str, defined: DefinedType) -> OfType {
+        let sizes = defined.metrics.iter().flat_map(sizes).collect();
         let mut made = OfType {
             source: source.to_owned(),
             defined,
+            sizes,
             keys: HashMap::new(),
             by_labels: HashMap::new(),
             series: Vec::new(),
             reading: 0,
             seen: 0,
             merged: 0,
+            key_bytes: 0,
             scratch: Vec::new(),
             now: Vec::new(),
         };
@@ -198,10 +224,19 @@ impl OfType {
         (at, is_merged)
     }
 
-    /// The values of the labels.
-    fn labels(&self, key: &[u8], value: &[u8], text: &mut Text) -> Vec<Box<str>> {
-        let of = |label: &Label| text.of(label, if label.is_in_value { value } else { key });
-        self.defined.labels.iter().map(of).collect()
+    /// The values of the labels, and when they should be looked up again, if at all.
+    fn labels(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        text: &mut Text,
+    ) -> (Vec<Box<str>>, Option<Instant>) {
+        let mut is_pending = false;
+        let of = |label: &Label| {
+            text.of(label, if label.is_in_value { value } else { key }, &mut is_pending)
+        };
+        let labels = self.defined.labels.iter().map(of).collect();
+        (labels, is_pending.then(|| Instant::now() + PAUSE))
     }
 
     fn records(&mut self, records: &Records<'_>, text: &mut Text, most: usize) {
@@ -236,13 +271,16 @@ impl OfType {
             push_bytes(&label.member, record, &mut key);
         }
         let series = match self.keys.get(&*key) {
-            Some(known) => known.series,
-            None => {
-                let labels = self.labels(&[], record, text);
+            Some(known) if known.is_settled() => known.series,
+            known => {
+                let is_new = known.is_none();
+                let (labels, retry) = self.labels(&[], record, text);
                 let (series, is_merged) = self.series_of(labels, most);
-                self.forget();
-                self.merged += u64::from(is_merged);
-                self.keys.insert((*key).into(), Known { series, ..Known::default() });
+                if is_new {
+                    self.forget(key.len());
+                    self.merged += u64::from(is_merged);
+                }
+                self.keys.insert((*key).into(), Known { series, retry, ..Known::default() });
                 series
             }
         };
@@ -250,10 +288,13 @@ impl OfType {
         series
     }
 
-    /// Forgets all keys if there are too many.
-    fn forget(&mut self) {
-        if self.keys.len() >= KEYS {
+    /// Forgets all keys if there are too many, or if they are too large together. `size` is that of a
+    /// new one.
+    fn forget(&mut self, size: usize) {
+        self.key_bytes += size;
+        if self.keys.len() >= KEYS || self.key_bytes > KEY_BYTES {
             self.keys.clear();
+            self.key_bytes = size;
         }
     }
 
@@ -267,18 +308,18 @@ impl OfType {
             push_bytes(&label.member, entry.value(), &mut names);
         }
         let known = self.keys.get(entry.key());
-        let is_same = known.is_some_and(|known| *known.names == *names);
+        let is_same = known.is_some_and(|known| *known.names == *names && known.is_settled());
         if !is_same {
             let is_new = known.is_none();
-            let labels = self.labels(entry.key(), entry.value(), text);
+            let (labels, retry) = self.labels(entry.key(), entry.value(), text);
             let (series, is_merged) = self.series_of(labels, most);
             if view.differences && is_new {
-                self.forget();
+                self.forget(entry.key().len());
             }
             self.merged += u64::from(is_merged);
             let known = self.keys.entry(entry.key().into()).or_default();
             // What was counted before stays where it was counted.
-            (known.series, known.names) = (series, (*names).into());
+            (known.series, known.names, known.retry) = (series, (*names).into(), retry);
         }
         let mut now = std::mem::take(&mut self.now);
         now.clear();
@@ -307,12 +348,20 @@ impl OfType {
                     }
                 }
             }
+            let of_key = known.last.iter().zip(&now).zip(&self.sizes);
             let has_grown = known.last.len() == now.len()
-                && known.last.iter().zip(&now).all(|(last, now)| last <= now);
+                && of_key.clone().all(|((last, now), size)| {
+                    has_grown((*size).into(), (*last).into(), (*now).into())
+                });
             let totals = &mut self.series[known.series].totals;
             for (at, (total, now)) in totals.iter_mut().zip(&now).enumerate() {
-                let before = if has_grown { known.last[at] } else { 0 };
-                *total = total.wrapping_add(now - before);
+                let added = match (has_grown, self.sizes.get(at)) {
+                    // It may have wrapped around.
+                    (true, Some(4)) => u64::from((*now as u32).wrapping_sub(known.last[at] as u32)),
+                    (true, _) => now - known.last[at],
+                    (false, _) => *now,
+                };
+                *total = total.wrapping_add(added);
             }
             if !view.differences {
                 std::mem::swap(&mut known.last, &mut now);
@@ -362,6 +411,24 @@ impl OfType {
             value: Value::Number(Number::Float(sum)),
         };
         sums.into_iter().map(series).collect()
+    }
+}
+
+/// The sizes in bytes of the counters of a metric, in the order of its counts.
+fn sizes(metric: &Metric) -> Vec<u8> {
+    let small = |size: usize| u8::try_from(size).unwrap_or(u8::MAX);
+    match &metric.from {
+        From::Records => vec![8],
+        // A bitfield is read as a larger number.
+        From::Member(member) if member.bits.is_some() => vec![8],
+        From::Member(member) => vec![small(member.layout.size())],
+        From::Slots { slots, average, .. } => {
+            let field = |field: Option<Field>| field.map_or(8, |field| small(field.size));
+            let mut sizes = vec![small(slots.size); slots.len];
+            sizes.push(field(average.map(|average| average.sum)));
+            sizes.push(field(average.and_then(|average| average.count)));
+            sizes
+        }
     }
 }
 

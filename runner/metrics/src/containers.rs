@@ -14,7 +14,7 @@ use bpfpack_render::container_id;
 const LOGS: &str = "/var/log/containers";
 
 /// The minimum time between two looks at the directory.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 
 /// What is known of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,15 @@ struct Named {
 pub(crate) struct Containers {
     logs: PathBuf,
     by_id: HashMap<String, Named>,
+    /// Whether the directory exists: this machine is a node of a cluster.
+    is_node: bool,
     /// When the next look at the directory is allowed.
     next: Option<Instant>,
 }
 
 impl Default for Containers {
     fn default() -> Containers {
-        Containers { logs: LOGS.into(), by_id: HashMap::new(), next: None }
+        Containers { logs: LOGS.into(), by_id: HashMap::new(), is_node: false, next: None }
     }
 }
 
@@ -76,6 +78,12 @@ impl Containers {
             Part::Pod => self.named(path, |named| &named.pod),
             Part::Name => self.named(path, |named| &named.name),
         }
+    }
+
+    /// Whether the names of a cgroup's container are not known yet: the kubelet makes its files some
+    /// time after a container has started.
+    pub(crate) fn is_pending(&self, path: &str) -> bool {
+        self.is_node && id(path).is_some_and(|id| !self.by_id.contains_key(id))
     }
 
     fn named(&mut self, path: &str, part: impl Fn(&Named) -> &str) -> String {
@@ -93,6 +101,7 @@ impl Containers {
         }
         self.next = Some(now + PAUSE);
         self.by_id.clear();
+        self.is_node = self.logs.is_dir();
         for entry in fs::read_dir(&self.logs).into_iter().flatten().flatten() {
             if let Some((id, named)) = entry.file_name().to_str().and_then(of_log) {
                 self.by_id.insert(id, named);
@@ -159,6 +168,8 @@ mod tests {
         let mut all = |path: &str| Part::ALL.map(|(part, _)| containers.find(path, part));
         assert_eq!(all(&path), [ID, UID, "shop", "web-5d4f", "nginx"]);
         assert_eq!(all("/user.slice"), [""; 5]);
+        let new = format!("/kubepods/pod{UID}/{}", ID.replace('4', "5"));
+        assert!(containers.is_pending(&new) && !containers.is_pending(&path));
         fs::remove_dir_all(logs).unwrap();
     }
 }

@@ -418,15 +418,21 @@ fn bounds(slots: Slots, edges: Edges, scale: Scale) -> Bounds {
 }
 
 /// Whether all integers in the values of a view are counters: differences from one reading to the
-/// next would change others, such as the ID of a process.
+/// next would change others, such as the ID of a process. `choice` is what is chosen for its metrics.
 #[must_use]
-pub fn has_only_counters(view: &View) -> bool {
+pub fn has_only_counters(view: &View, choice: Option<&MetricMeta>) -> bool {
+    let slots = match &view.shape {
+        Shape::Histogram { slots, .. } => Some(slots.offset),
+        _ => None,
+    };
+    let is_gauge = |name: &String| choice.is_some_and(|choice| choice.gauges.contains(name));
     let is_counter = |member: &Member| match &member.layout {
         Layout::Int { signed, .. } => {
             let field = view.counters.iter().any(|field| field.offset == member.offset);
-            !signed && field && is_number(member) && !names(member)
+            !signed && field && is_number(member) && !names(member) && !is_gauge(&member.name)
         }
         Layout::Text { .. } => true,
+        Layout::Array { .. } => slots == Some(member.offset),
         _ => false,
     };
     leaves(&view.value, "value").iter().all(is_counter)

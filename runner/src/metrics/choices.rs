@@ -46,7 +46,10 @@ pub(crate) fn defined(
 }
 
 /// The choices for each source, by its name.
-fn of(
+///
+/// # Errors
+/// Returns an error if the command line names a source that does not exist.
+pub(super) fn of(
     chosen: &MetricChoices,
     meta: &Meta,
     spec: &Spec,

@@ -98,6 +98,21 @@ fn counters_never_decrease() {
 }
 
 #[test]
+fn a_counter_of_four_bytes_wraps_around() {
+    let view = histogram(Edges::Log2, "usecs");
+    let mut collector = collector(&[Source::View(Arc::clone(&view))], &[], 9);
+    let value = |sum: u64, slots: [u32; 4]| {
+        [&eight(sum)[..], &slots.map(u32::to_le_bytes).concat()].concat()
+    };
+    read(&mut collector, &view, &[(&[3], &value(100, [u32::MAX - 1, 5, 0, 0]))]);
+    read(&mut collector, &view, &[(&[3], &value(150, [2, 6, 0, 0]))]);
+    assert_eq!(
+        shown(&collector),
+        [format!("Histogram tool_seconds{{key=3}} [{}, 6, 0, 0] Some(0.00015)", (1u64 << 32) + 2)]
+    );
+}
+
+#[test]
 fn differences_are_added_up() {
     let view = Arc::new(counter_view());
     let mut collector = collector(&[Source::View(Arc::clone(&view))], &[], 9);
