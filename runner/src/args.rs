@@ -86,11 +86,21 @@ impl Run {
         let names_format = run.format.is_some() || run.json || run.heatmap;
         let outputs = outputs(format, run.output, names_format || !is_silent)?;
         let metrics = run.metrics.plan()?;
-        if metrics.is_some() && (run.rate || run.top.is_some()) {
-            let option = if run.rate { "--rate" } else { "--top" };
+        let arranged = [
+            (run.rate, "--rate"),
+            (run.top.is_some(), "--top"),
+            (run.by.is_some(), "--by"),
+            (run.merge, "--merge"),
+        ];
+        let arranged = arranged.into_iter().find(|(is_given, _)| *is_given);
+        if let Some((_, option)) = arranged.filter(|_| metrics.is_some()) {
             let text =
                 format!("{option} cannot be used with --listen and --otlp, which export totals");
-            return Err(Failure::usage(text).hint("Prometheus calculates rates: rate(NAME[1m])"));
+            let hint = match option {
+                "--by" | "--merge" => "--labels chooses the labels; the rest is added up",
+                _ => "Prometheus calculates rates and orders: topk(3, rate(NAME[1m]))",
+            };
+            return Err(Failure::usage(text).hint(hint));
         }
         if outputs.iter().any(|output| !output.format.is_structured) && !run.fields.is_empty() {
             let text = "--fields cannot be used with --format raw, which shows all bytes";

@@ -47,6 +47,14 @@ pub(crate) trait Host {
         Ok(())
     }
 
+    /// Refuses a module that is a whole tracer, if it cannot run here.
+    ///
+    /// # Errors
+    /// Returns a usage error.
+    fn check_module(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Whether the tracer is only checked as far as that is possible without loading it.
     fn only_checks(&self) -> bool {
         false

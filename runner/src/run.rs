@@ -45,12 +45,18 @@ const MOST_BYTES: usize = 1 << 20;
 const CALLS: Duration = Duration::from_secs(1);
 
 /// The ways on which data leaves a run, besides its outputs.
-#[derive(Debug, Default)]
-pub(crate) struct Ways {
+pub(crate) struct Ways<'w> {
     /// Where metrics go.
     pub(crate) exits: Option<Exits>,
-    /// The clients of a run in the background.
-    pub(crate) control: Option<Control>,
+    /// Tells the one who started a run in the background that nothing can fail any more before data
+    /// flows. Returns the clients of such a run.
+    pub(crate) control: &'w dyn Fn() -> Result<Option<Control>, Failure>,
+}
+
+impl std::fmt::Debug for Ways<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ways").field("exits", &self.exits).finish_non_exhaustive()
+    }
 }
 
 /// Shows data until the plan, a signal or a stage ends the run; then detaches, and shows the
@@ -59,7 +65,7 @@ pub(crate) fn run(
     plan: &Plan,
     attached: Attached<Prepared>,
     command: Option<Command>,
-    ways: Ways,
+    ways: Ways<'_>,
     signals: &Signals,
     talk: &Talk,
 ) -> Result<u8, Failure> {
@@ -92,14 +98,15 @@ pub(crate) fn run(
     let counts_records = readers.is_empty() && !only_calls;
     let mut outputs = Outputs::open(formats, plan.count.filter(|_| counts_records))?;
     let Ways { exits, control } = ways;
-    if control.is_some() && plan.outputs.is_empty() {
-        outputs.add_none()?;
-    }
     if let (Some(metrics), Some(exits), Some(of)) = (&mut metrics, exits, &plan.metrics) {
         let programs = tracing.programs().map_err(failure::system("cannot open more files"))?;
         let started = metrics.start(of, exits, programs, talk)?;
         started.outputs.into_iter().try_for_each(|format| outputs.add(format))?;
         started.notes.iter().for_each(|note| talk.note(note));
+    }
+    let control = control()?;
+    if control.is_some() && plan.outputs.is_empty() {
+        outputs.add_none()?;
     }
     if plan.once && !only_calls {
         outputs.show_once(readers.len());

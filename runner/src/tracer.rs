@@ -46,7 +46,11 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
                 confirm::ask(&from, &digest, "This module can load any programs.", &talk)?;
             }
             let plan = args.of_module()?;
-            host.check(&plan)?;
+            host.check_module()?;
+            if plan.detach.is_some() {
+                let text = "--detach: a Wasm module that is a whole tracer runs in the foreground";
+                return Err(Failure::usage(text));
+            }
             return wasm::run_tracer(&plan, &module, &policies, &signals);
         }
     };
@@ -84,13 +88,17 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     let modules = wasm::Modules::find(&plan, &policies, std::mem::take(&mut package.wasm))?;
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     let loading = loading();
+    if signals.have_come() {
+        // It was told to end while it waited, or while the package was downloaded.
+        return Ok(0);
+    }
     load::capture_log(verbose);
     if !host.only_checks() {
         attach::check_capabilities(&elf)?;
     }
     let mut spec = spec::build(&plan, &package, (&elf, &btf), &arguments, &talk)?;
     spec::read_on_request(&plan, &mut spec);
-    metrics::read_for_metrics(&plan, &mut spec);
+    metrics::read_for_metrics(&plan, &package.meta, &mut spec);
     let of_cgroup = scope.by_members(&mut plan, &spec, &talk)?;
     spec::check_arrangement(&plan, &spec, modules.is_some(), &talk)?;
     let filters = Filters::new(&plan, &spec, modules.is_some(), &talk)?;
@@ -114,10 +122,14 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     drop(loading);
     host.note_attached();
     let ready = |background: &detached::Background| {
-        let digest = bpfpack_trust::digest(&package.object);
-        background.ready(&origin, digest)
+        background.ready(&origin, bpfpack_trust::digest(&package.object))
     };
-    let control = background.as_ref().map(ready).transpose()?;
-    let ways = run::Ways { exits, control };
-    run::run(plan, attached, command, ways, &signals, talk)
+    let control = || background.as_ref().map(ready).transpose();
+    let ways = run::Ways { exits, control: &control };
+    let ended = run::run(plan, attached, command, ways, &signals, talk);
+    match (ended, background) {
+        // The log is there as long as the run is.
+        (Err(failure), Some(background)) => Err(background.failed(&failure)),
+        (ended, _) => ended,
+    }
 }

@@ -161,6 +161,8 @@ fn failures_are_seen_at_once() {
     setup.start(&["--detach", "x", "-o", "-"]).failed(2, &["there is no standard output"]);
     let with = setup.ecli(&["run", "--detach", "x", &setup.package, "--", "true"]);
     with.failed(2, &["--detach cannot be used with a command"]);
+    let nowhere = ["--detach", "x", "-o", "json:/nowhere/x"];
+    setup.start(&nowhere).failed(7, &["cannot write `/nowhere/x`"]);
     // What it says before it fails is seen here.
     let bad = pack_with("tests/fixtures/unverifiable.bpf.c", &setup.dir, &[]);
     setup.ecli(&["run", "--detach", "x", &bad]).failed(4, &["verifier refused"]);

@@ -270,6 +270,7 @@ fn what_cannot_be_served_is_an_error_before_anything_is_loaded() {
     run(&["--listen", "203.0.113.1:9435"]).failed(7, &["not an address of this machine"]);
     run(&["--listen", "fd://"]).failed(7, &["systemd"]);
     run(&["--labels", "comm"]).failed(2, &["--listen"]);
+    run(&["--listen", ":0", "--by", "comm"]).failed(2, &["--by cannot be used", "--labels"]);
     run(&["--listen", ":0", "--top", "3"])
         .failed(2, &["--top cannot be used with --listen and --otlp"]);
     fs::write(dir.path().join("web.yml"), "tls_server_config: {nonsense: 1}\n").unwrap();

@@ -22,7 +22,7 @@ use super::perf_event;
 use super::probe;
 use super::program::{attach, failure};
 use super::renamed::Renamed;
-use super::report::{CALLED, Findings, Idle, give_up, report};
+use super::report::{CALLED, Findings, Idle, give_up, report, tracing_with};
 use super::selection::Selection;
 use super::target::Target;
 use crate::args::{MapSetArg, Plan};
@@ -195,7 +195,9 @@ pub(crate) fn load_and_attach<P>(
             Ok(mut attached) => {
                 attached.tracing.findings.idle.extend(nameless);
                 let notes = renamed.iter().flat_map(Renamed::describe);
-                report(&attached.tracing.findings, &alternatives, (&reasons, &refused), elf, talk)?;
+                let findings = &attached.tracing.findings;
+                report(findings, &alternatives, (&reasons, &refused), elf, talk)?;
+                talk.note(&tracing_with(findings.programs, plan.detach.is_some()));
                 notes.for_each(|note| talk.note(&note));
                 for (name, reason) in &refused {
                     talk.warning(&format!("`{name}` is not attached: {reason}"));

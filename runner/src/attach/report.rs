@@ -120,9 +120,14 @@ pub(super) fn report(
             one_or_more(&findings.by_clock, "samples", "sample")
         ));
     }
-    let programs = if count == 1 { "program" } else { "programs" };
-    talk.note(&format!("tracing with {count} {programs}; Ctrl-C ends it"));
     Ok(())
+}
+
+/// Says that programs are attached, and what ends that.
+pub(super) fn tracing_with(count: usize, is_detached: bool) -> String {
+    let programs = if count == 1 { "program" } else { "programs" };
+    let end = if is_detached { "" } else { "; Ctrl-C ends it" };
+    format!("tracing with {count} {programs}{end}")
 }
 
 /// Names, followed by a verb in singular or plural.

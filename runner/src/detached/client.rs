@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::control::{Answer, Request, VERSION};
 use super::directory;
-use super::state::{Place, State, now};
+use super::state::{Place, State, is_there, now};
 use crate::args::{PsCommand, ReadCommand, StopCommand};
 use crate::failure::{Failure, exit_code, talk};
 use crate::output;
@@ -28,15 +28,12 @@ const PATIENCE: [Duration; 3] =
 /// Returns an error if the list cannot be written.
 pub(crate) fn ps(command: &PsCommand) -> Result<(), Failure> {
     let mut listed = Vec::new();
-    for (name, place) in Place::all(&directory(command.run_directory.as_deref())) {
+    for (name, place) in Place::all(&directory(command.run_directory.as_deref()))? {
         match place.state() {
             Ok(state) if place.is_alive() => listed.push((name, state)),
             // It is being started.
             Err(_) if place.is_alive() => {}
-            _ => {
-                place.clean();
-                talk::warning(&format!("`{name}` has ended without cleaning up; it is removed"));
-            }
+            _ => place.clean(&name),
         }
     }
     output::print(
@@ -76,18 +73,15 @@ fn as_text(listed: &[(String, State)], now: u64) -> String {
 /// A run that lives, with its state.
 fn find(directory: &std::path::Path, name: &str) -> Result<(Place, State), Failure> {
     let place = Place::of(directory, name)?;
-    let state = place.state().ok().filter(|_| place.is_alive());
-    match state {
-        Some(state) => Ok((place, state)),
-        None => {
-            let text = match !place.is_alive() && place.clean() {
-                true => format!("`{name}` has ended without cleaning up; what it left is removed"),
-                false => format!("nothing in the background has the name `{name}`"),
-            };
-            let failure = Failure::new(exit_code::PACKAGE, anyhow!(text));
-            Err(failure.hint("`ecli ps` lists what runs in the background"))
-        }
-    }
+    let state = match is_there(directory)? {
+        true => place.state().ok().filter(|_| place.is_alive()),
+        false => None,
+    };
+    state.map(|state| (place.clone(), state)).ok_or_else(|| {
+        place.clean(name);
+        let text = anyhow!("nothing in the background has the name `{name}`");
+        Failure::new(exit_code::PACKAGE, text).hint("`ecli ps` lists what runs in the background")
+    })
 }
 
 /// Shows the data of a run.

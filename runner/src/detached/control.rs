@@ -103,13 +103,11 @@ impl Control {
         Ok(Control { clients, wake })
     }
 
-    /// The next client that waits.
+    /// The next client that waits. Call it until there is none.
     pub(crate) fn take(&self) -> Option<Client> {
-        let client = self.clients.try_recv().ok();
-        if client.is_none() {
-            let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
-        }
-        client
+        // In this order: a client that comes after the last one was taken wakes again.
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        self.clients.try_recv().ok()
     }
 }
 

@@ -78,9 +78,7 @@ pub(crate) fn detach(plan: &Plan, talk: &Talk) -> Result<Detach, Failure> {
     if place.is_alive() {
         return Err(is_taken(name));
     }
-    if place.clean() {
-        talk.note(&format!("`{name}` has ended without cleaning up; what it left is removed"));
-    }
+    place.clean(name);
     start(name, &place, talk).map(|()| Detach::Started)
 }
 
@@ -95,7 +93,7 @@ fn start(name: &str, place: &Place, talk: &Talk) -> Result<(), Failure> {
         let error = anyhow!(error).context("cannot start a process in the background");
         Failure::new(exit_code::OTHER, error)
     };
-    // The log is written before the directory has an owner: it gets its name when it has one.
+    // What is said until the run is ready is shown here.
     let log = tempfile_in_run()?;
     let mut command = Command::new(OWN);
     command
@@ -113,12 +111,13 @@ fn start(name: &str, place: &Place, talk: &Talk) -> Result<(), Failure> {
         }
     }
     if said == READY {
+        print_log(&log);
         talk.note(&format!("`{name}` runs in the background, process {}", child.id()));
         return Ok(());
     }
     let code = child.wait().ok().and_then(|status| status.code());
     print_log(&log);
-    let _ = place.clean();
+    place.forget();
     // It has said why.
     Err(Failure::told(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit_code::OTHER)))
 }
@@ -138,6 +137,14 @@ fn print_log(log: &File) {
 }
 
 impl Background {
+    /// Reports a failure of the run to its log, or to the one who started it. The log stays until
+    /// `ecli ps` has shown it.
+    pub(crate) fn failed(self, failure: &Failure) -> Failure {
+        failure.report();
+        self.taken.keep_log();
+        Failure::told(failure.exit_code())
+    }
+
     /// Notes that the programs are attached: from now on, other commands find this run. Returns what
     /// other commands ask for.
     ///

@@ -52,6 +52,10 @@ pub(crate) fn detach(plan: &Plan, _: &Talk) -> Result<Detach, Failure> {
 }
 
 impl Background {
+    pub(crate) fn failed(self, _: &Failure) -> Failure {
+        match self.0 {}
+    }
+
     pub(crate) fn ready(&self, _: &str, _: String) -> Result<Control, Failure> {
         match self.0 {}
     }

@@ -11,21 +11,29 @@
 //! The kernel releases the lock when the process ends, however it ends, so a directory without a lock
 //! is what a crash has left.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
-use bpfpack_directories::{make_private, write_file};
+use bpfpack_directories::{make_private, private, write_file};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, exit_code, talk};
 
 /// Where the directories are.
-pub(super) const DIRECTORY: &str = "/run/bpfpack/runs";
+pub(super) const DIRECTORY: &str = "/run/bpfpack-runs";
+
+/// How often a lock is tried, and the pause in between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The lines of a log that are shown if a run has not ended as it should.
+const LOG_LINES: usize = 20;
 
 /// The largest state, in bytes: it has a command line.
 const MAX_STATE: u64 = 1 << 20;
@@ -70,16 +78,23 @@ impl Place {
     }
 
     /// The places of all runs, by name.
-    pub(super) fn all(directory: &Path) -> Vec<(String, Place)> {
+    ///
+    /// # Errors
+    /// Returns an error if the directory cannot be read, or if others could change it.
+    pub(super) fn all(directory: &Path) -> Result<Vec<(String, Place)>, Failure> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !is_there(directory)? {
+            return Ok(all);
+        }
+        let entries = fs::read_dir(directory).map_err(|error| unusable(directory, error.into()))?;
+        for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Ok(place) = Place::of(directory, &name) {
                 all.push((name, place));
             }
         }
         all.sort_by(|one, other| one.0.cmp(&other.0));
-        all
+        Ok(all)
     }
 
     /// Makes the directory, and locks it. What a run has left there that did not end itself is
@@ -95,16 +110,31 @@ impl Place {
         make_private(&self.path).map_err(|error| failed(error.into()))?;
         let mut options = File::options();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let lock = options.open(self.lock()).map_err(|error| failed(error.into()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Err(error) => return Err(failed(error.into())),
-        }
+        let mut tries = 0..TRIES;
+        let lock = loop {
+            // Whoever had the directory before may have removed it meanwhile.
+            make_private(&self.path).map_err(|error| failed(error.into()))?;
+            let lock = match options.open(self.lock()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {
+                    continue;
+                }
+                lock => lock.map_err(|error| failed(error.into()))?,
+            };
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_same(&lock, &self.lock()) => break lock,
+                Ok(()) if tries.next().is_some() => {}
+                // Another command looks whether the run lives, for a moment.
+                Err(rustix::io::Errno::WOULDBLOCK) if tries.next().is_some() => {
+                    std::thread::sleep(PAUSE);
+                }
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(failed(error.into())),
+            }
+        };
         for file in [self.state_file(), self.socket(), self.log()] {
             let _ = fs::remove_file(file);
         }
-        Ok(Some(Taken { place: self.clone(), _lock: lock }))
+        Ok(Some(Taken { place: self.clone(), keeps_log: Cell::new(false), _lock: lock }))
     }
 
     /// Whether the run lives.
@@ -125,13 +155,31 @@ impl Place {
         Ok(serde_json::from_slice(&text)?)
     }
 
-    /// Removes the directory of a run that does not live any more. Returns whether there was one.
-    pub(super) fn clean(&self) -> bool {
-        let is_there = self.path.exists();
-        if let Ok(Some(taken)) = self.take() {
-            drop(taken);
+    /// Removes what a run has left that does not live any more, and shows the end of its log.
+    pub(super) fn clean(&self, name: &str) {
+        if !self.path.exists() {
+            return;
         }
-        is_there
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        if !self.forget() {
+            return;
+        }
+        talk::warning(&format!("`{name}` has ended without cleaning up; what it left is removed"));
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+            talk::detail(line);
+        }
+    }
+
+    /// Removes what a run has left. Returns whether it could be removed.
+    pub(super) fn forget(&self) -> bool {
+        match self.take() {
+            Ok(Some(taken)) => {
+                drop(taken);
+                !self.path.exists()
+            }
+            _ => false,
+        }
     }
 
     fn lock(&self) -> PathBuf {
@@ -153,14 +201,47 @@ impl Place {
     }
 }
 
+/// Whether the directory of all runs exists. It must belong to root and this user alone: what it says
+/// decides which process is stopped.
+///
+/// # Errors
+/// Returns an error if this user may not use it, or if others could change it.
+pub(super) fn is_there(directory: &Path) -> Result<bool, Failure> {
+    match fs::metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(unusable(directory, error.into())),
+        Ok(_) => {}
+    }
+    private(directory).map_err(|error| unusable(directory, error.into()))?;
+    // Its files are for its owner.
+    fs::read_dir(directory).map_err(|error| unusable(directory, error.into()))?;
+    Ok(true)
+}
+
+fn unusable(directory: &Path, error: anyhow::Error) -> Failure {
+    let text = format!("cannot use `{}`", directory.display());
+    let failure = Failure::new(exit_code::OTHER, error.context(text));
+    match rustix::process::geteuid().is_root() {
+        true => failure,
+        false => failure.hint("runs in the background belong to root: use sudo"),
+    }
+}
+
 /// A directory that this process has locked. Dropping it removes the directory.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) place: Place,
+    /// Whether the log stays.
+    keeps_log: Cell<bool>,
     _lock: File,
 }
 
 impl Taken {
+    /// Leaves the log when this is dropped.
+    pub(super) fn keep_log(&self) {
+        self.keeps_log.set(true);
+    }
+
     /// Writes what runs.
     ///
     /// # Errors
@@ -179,9 +260,22 @@ impl Drop for Taken {
     fn drop(&mut self) {
         // The lock goes last: until then, nobody else takes the directory.
         let Place { path } = &self.place;
-        let files = [self.place.state_file(), self.place.socket(), self.place.log()];
-        files.into_iter().chain([self.place.lock()]).for_each(|file| drop(fs::remove_file(file)));
+        let log = Some(self.place.log()).filter(|_| !self.keeps_log.get());
+        let files = [self.place.state_file(), self.place.socket()];
+        files
+            .into_iter()
+            .chain(log)
+            .chain([self.place.lock()])
+            .for_each(|file| drop(fs::remove_file(file)));
         let _ = fs::remove_dir(path);
+    }
+}
+
+/// Whether a file is still at a path.
+fn is_same(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(file), Ok(other)) => (file.dev(), file.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 
@@ -198,7 +292,8 @@ mod tests {
     fn a_directory_belongs_to_one_run() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::of(directory.path(), "a.b-c").unwrap();
-        assert!(!place.is_alive() && !place.clean());
+        assert!(!place.is_alive());
+        place.clean("a.b-c");
         let taken = place.take().unwrap().unwrap();
         assert!(place.is_alive() && place.take().unwrap().is_none());
         let state = State {
@@ -212,10 +307,10 @@ mod tests {
         taken.write(&state).unwrap();
         assert_eq!(place.state().unwrap(), state);
         let all: Vec<String> =
-            Place::all(directory.path()).into_iter().map(|(name, _)| name).collect();
+            Place::all(directory.path()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(all, ["a.b-c"]);
         drop(taken);
-        assert!(!place.is_alive() && Place::all(directory.path()).is_empty());
+        assert!(!place.is_alive() && Place::all(directory.path()).unwrap().is_empty());
     }
 
     #[test]
@@ -229,7 +324,15 @@ mod tests {
         flock(_lock, FlockOperation::Unlock).unwrap();
         std::mem::forget(taken);
         assert!(!place.is_alive() && place.log().exists());
-        assert!(place.clean() && !place.log().exists());
+        place.clean("x");
+        assert!(!place.log().exists());
+        // One that failed leaves its log.
+        let taken = place.take().unwrap().unwrap();
+        fs::write(place.log(), "why").unwrap();
+        taken.keep_log();
+        drop(taken);
+        assert!(!place.is_alive() && place.log().exists());
+        assert!(place.forget() && !place.log().exists());
     }
 
     #[test]

@@ -39,7 +39,10 @@ impl Stage for FilterStage {
                     }
                     let view = Arc::clone(&reading.source);
                     let kept = Rc::make_mut(&mut reading);
+                    let before = kept.entries.len();
                     kept.entries.retain(|entry| is_match(filter, &view, entry));
+                    // What is left out is still in the map.
+                    kept.is_partial |= kept.entries.len() < before;
                 }
                 next.frame(Frame::Reading(reading))
             }

@@ -23,7 +23,7 @@ use bpfpack_frame::{Reading, Records, Time};
 use bpfpack_metrics::{Collector, Family};
 use bpfpack_render::{Format, Labels};
 use bpfpack_schemas::Meta;
-use bpfpack_spec::{Shape, Spec, View};
+use bpfpack_spec::{Spec, View};
 
 use crate::args::{MetricsPlan, Plan};
 use crate::context::Context;
@@ -100,7 +100,7 @@ pub(crate) struct Metrics {
     package: String,
     digest: String,
     fills: Vec<Fill>,
-    /// Ends before the scrapes.
+    /// Ends after the scrapes, whose end answers all who wait.
     server: Option<Running>,
     exporting: Option<otlp::Exporting>,
     symbolizer: bpfpack_render::SharedSymbolizer,
@@ -210,6 +210,10 @@ impl Metrics {
         talk: &Talk,
         is_impatient: impl FnMut() -> bool,
     ) {
+        // The thread that sends may be waiting for an answer.
+        if let Some(number) = self.take() {
+            self.answer(number, buffers, losses);
+        }
         if let Some(exporting) = &self.exporting {
             exporting.finish(self.families(buffers, losses), talk, is_impatient);
         }
@@ -242,25 +246,22 @@ impl AsFd for Metrics {
 
 /// Chooses how views are read if nothing but metrics is made of them: as differences where that makes
 /// room in a map that is nearly full.
-pub(crate) fn read_for_metrics(plan: &Plan, spec: &mut Spec) {
+pub(crate) fn read_for_metrics(plan: &Plan, meta: &Meta, spec: &mut Spec) {
+    let Some(metrics) = &plan.metrics else { return };
     // A client of a run in the background sees totals.
-    if plan.metrics.is_none() || !plan.outputs.is_empty() || plan.detach.is_some() {
+    if !plan.outputs.is_empty() || plan.detach.is_some() {
         return;
     }
+    // A choice may be for what a module makes. It is checked when all sources are known.
+    let choices = choices::of(&metrics.choices, meta, spec).unwrap_or_default();
     for source in &mut spec.sources {
         let bpfpack_spec::Source::View(view) = source else { continue };
         let view = Arc::make_mut(view);
-        // Differences would change other numbers than counters, such as the ID of a process.
+        // Differences would change other numbers than counters, such as the ID of a process; and a
+        // filter is for totals.
         let is_hash = !view.leave_out_zeros;
-        view.differences = is_hash && has_only_counters(view);
-    }
-}
-
-/// Whether all integers in the values of a view are counters.
-fn has_only_counters(view: &View) -> bool {
-    match &view.shape {
-        Shape::Histogram { .. } => true,
-        _ => bpfpack_metrics::has_only_counters(view),
+        let has_only_counters = bpfpack_metrics::has_only_counters(view, choices.get(&view.name));
+        view.differences = is_hash && has_only_counters && plan.filters.is_empty();
     }
 }
 

@@ -101,4 +101,4 @@ pub(crate) fn check(_: &Plan, _: &bpfpack_schemas::Meta, _: &Spec) -> Result<(),
 }
 
 /// Nothing is read for metrics.
-pub(crate) fn read_for_metrics(_: &Plan, _: &mut Spec) {}
+pub(crate) fn read_for_metrics(_: &Plan, _: &bpfpack_schemas::Meta, _: &mut Spec) {}

@@ -56,10 +56,32 @@ impl Listening {
         listen: Option<&str>,
         web_config: Option<&Path>,
     ) -> Result<Option<Listening>, Failure> {
+        let Some((address, web)) = Listening::read(listen, web_config)? else { return Ok(None) };
+        let listener = Listener::bind(&address, &Activation::of_environment(&sys::inherited));
+        let listener = listener.map_err(|error| {
+            let hint = error.hint();
+            let failure = Failure::new(exit_code::OUTPUT, anyhow::Error::new(error));
+            hint.into_iter().fold(failure, Failure::hint)
+        })?;
+        Ok(Some(Listening { listener, web }))
+    }
+
+    /// Checks an address and a web configuration file. The address may be in use.
+    ///
+    /// # Errors
+    /// Returns an error if the text is not an address, or the file cannot be used.
+    pub(crate) fn check(listen: Option<&str>, web_config: Option<&Path>) -> Result<(), Failure> {
+        Listening::read(listen, web_config).map(drop)
+    }
+
+    fn read(
+        listen: Option<&str>,
+        web_config: Option<&Path>,
+    ) -> Result<Option<(Address, Option<WebConfig>)>, Failure> {
         let Some(listen) = listen else { return Ok(None) };
         let address: Address = listen.parse().map_err(|error: bpfpack_listen::BadAddress| {
-            Failure::usage(format!("--listen: {error}"))
-                .hint("for example --listen 127.0.0.1:9435, or unix:/run/tracer.sock")
+            Failure::usage(format!("cannot listen: {error}"))
+                .hint("for example 127.0.0.1:9435, or unix:/run/tracer.sock")
         })?;
         let web = match web_config {
             None => None,
@@ -71,13 +93,7 @@ impl Listening {
                 Some(web.map_err(|error| Failure::new(exit_code::USAGE, error))?)
             }
         };
-        let listener = Listener::bind(&address, &Activation::of_environment(&sys::inherited));
-        let listener = listener.map_err(|error| {
-            let hint = error.hint();
-            let failure = Failure::new(exit_code::OUTPUT, anyhow::Error::new(error));
-            hint.into_iter().fold(failure, Failure::hint)
-        })?;
-        Ok(Some(Listening { listener, web }))
+        Ok(Some((address, web)))
     }
 
     /// The URLs of the metrics.

@@ -3,6 +3,7 @@
 //! shows one reading of every map, and records for a time. A client that is slow or goes away does
 //! not hold up the run.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
@@ -30,6 +31,8 @@ struct Guest {
     request: u64,
     /// It shows records until then.
     until: Instant,
+    /// The views that it has shown, if it shows one reading of each.
+    shown: Option<BTreeSet<usize>>,
 }
 
 impl Guests {
@@ -44,7 +47,17 @@ impl Guests {
     ) {
         format.start(sources, &mut sink.bytes);
         let output = Output::new(format, is_structured, sink);
-        self.0.push(Guest { output, request, until });
+        let shown = (until <= Instant::now()).then(BTreeSet::new);
+        self.0.push(Guest { output, request, until, shown });
+    }
+
+    /// Begins to draw a reading. Others may have asked for more readings than a client wants.
+    pub(super) fn begin(&mut self, reading: &Rc<Reading>) {
+        for Guest { output, shown, .. } in &mut self.0 {
+            if shown.as_mut().is_none_or(|shown| shown.insert(reading.source.index)) {
+                output.begin(reading);
+            }
+        }
     }
 
     /// Their outputs.

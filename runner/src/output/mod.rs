@@ -334,9 +334,8 @@ impl Next for Outputs {
             Frame::Records(records) => self.shown += self.records(records),
             Frame::Reading(reading) if !self.may_show_reading(&reading) => {}
             Frame::Reading(reading) => {
-                for output in self.outputs.iter_mut().chain(self.guests.outputs()) {
-                    output.begin(&reading);
-                }
+                self.outputs.iter_mut().for_each(|output| output.begin(&reading));
+                self.guests.begin(&reading);
             }
             Frame::Text(time, text) if self.may_show() => self.text(time, text, Format::text),
             Frame::Json(time, json) if self.may_show() => self.text(time, json, Format::json),

@@ -33,7 +33,10 @@ impl Run<'_> {
 
     /// Answers the scrapes up to a number, for which all maps have been read.
     fn answer_scrape(&mut self, scrape: u64) -> Result<(), Failure> {
-        self.drain()?;
+        // If an output is full, the records wait in their buffers as always.
+        if self.outputs.has_room() {
+            self.drain()?;
+        }
         if let Some(metrics) = &self.metrics {
             metrics.answer(scrape, &self.buffers, &self.losses);
         }

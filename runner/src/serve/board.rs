@@ -19,6 +19,8 @@ pub(super) struct Board(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     tracers: BTreeMap<String, Shown>,
+    /// The number of the last start of any tracer.
+    last_start: u64,
     /// The result of the last reload, and when it was.
     reload: Option<(bool, SystemTime)>,
 }
@@ -32,6 +34,8 @@ pub(super) struct Shown {
     pub(super) is_up: bool,
     /// How often it was started.
     pub(super) starts: u64,
+    /// The number of its last start.
+    start: u64,
 }
 
 impl Board {
@@ -39,17 +43,21 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a tracer is started. Returns the place for its metrics.
-    pub(super) fn start(&self, name: &str) -> Place {
+    /// Notes that a tracer is started. Returns the place for its metrics, and the number of the start.
+    pub(super) fn start(&self, name: &str) -> (Place, u64) {
         let mut state = self.state();
+        state.last_start += 1;
+        let start = state.last_start;
         let shown = state.tracers.entry(name.to_owned()).or_default();
-        shown.starts += 1;
-        shown.place.clone()
+        // One that was left behind keeps its own place.
+        *shown = Shown { place: Place::default(), is_up: false, starts: shown.starts + 1, start };
+        (shown.place.clone(), start)
     }
 
-    /// Notes whether the programs of a tracer are attached.
-    pub(super) fn note_up(&self, name: &str, is_up: bool) {
-        if let Some(shown) = self.state().tracers.get_mut(name) {
+    /// Notes whether the programs of a tracer are attached, unless it was started again since.
+    pub(super) fn note_up(&self, name: &str, start: u64, is_up: bool) {
+        let mut state = self.state();
+        if let Some(shown) = state.tracers.get_mut(name).filter(|shown| shown.start == start) {
             shown.is_up = is_up;
             if !is_up {
                 shown.place.clear();

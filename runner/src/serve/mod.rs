@@ -30,6 +30,9 @@ use tracer::{Outcome, Running, check_only};
 /// How long tracers may take to end before they are told to hurry, and then to end at all.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(5)];
 
+/// Signals that come within this time are one.
+const TOGETHER: Duration = Duration::from_millis(300);
+
 /// Serves until SIGTERM or SIGINT. Returns the exit code.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ pub(crate) fn perform(command: &ServeCommand) -> Result<u8, Failure> {
         talk,
         _server: server.transpose()?,
     };
-    service.apply(config);
+    service.apply(config, &signals);
     service.run(&signals, command);
     service.end(&signals);
     Ok(0)
@@ -76,8 +79,8 @@ fn read(command: &ServeCommand) -> Result<Config, Failure> {
 /// Checks all tracers. Returns the exit code: that of the first one that is wrong.
 fn check(config: &Config, talk: &Talk) -> Result<u8, Failure> {
     let mut code = 0;
-    // The address is opened, and closed again.
-    drop(Listening::open_at(config.listen.as_deref(), config.web_config.as_deref())?);
+    // The address may be in use by the service that is to have this configuration.
+    Listening::check(config.listen.as_deref(), config.web_config.as_deref())?;
     for (name, tracer) in &config.tracers {
         match check_only(name, tracer) {
             Ok(()) => talk.note(&format!("{name}: ok")),
@@ -132,8 +135,8 @@ impl Service {
                 return;
             }
             if reload {
-                signals.take();
-                self.reload(command);
+                signals.take_reload();
+                self.reload(signals, command);
             }
         }
     }
@@ -196,11 +199,11 @@ impl Service {
         }
     }
 
-    fn reload(&mut self, command: &ServeCommand) {
+    fn reload(&mut self, signals: &ServiceSignals, command: &ServeCommand) {
         self.notify.reloading();
         match read(command) {
             Ok(config) => {
-                self.apply(config);
+                self.apply(config, signals);
                 self.board.note_reload(true);
             }
             Err(failure) => {
@@ -214,7 +217,7 @@ impl Service {
     }
 
     /// Stops what is not in a configuration any more or has changed, and adds what is new.
-    fn apply(&mut self, config: Config) {
+    fn apply(&mut self, config: Config, signals: &ServiceSignals) {
         let old = (&self.config.listen, &self.config.web_config);
         if old != (&config.listen, &config.web_config) {
             self.talk.warning("`listen` and `web_config` change only when ecli serve is restarted");
@@ -227,7 +230,17 @@ impl Service {
             .collect();
         let mut stopped: Vec<Running> =
             gone.iter().filter_map(|name| self.tracers.remove(name)).collect();
-        end(&mut stopped, &PATIENCE, &self.talk, || false);
+        // A signal that ends the service is left for its loop.
+        let notify = &self.notify;
+        let mut last = Instant::now();
+        let is_impatient = || {
+            if notify.watchdog().is_some_and(|pause| last.elapsed() >= pause) {
+                notify.alive();
+                last = Instant::now();
+            }
+            signals.is_ending()
+        };
+        end(&mut stopped, &PATIENCE, &self.talk, is_impatient);
         for running in &stopped {
             self.talk.note(&format!("{}: stopped", running.name));
             self.board.remove(&running.name);
@@ -244,13 +257,12 @@ impl Service {
 
     /// Ends all tracers.
     fn end(&mut self, signals: &ServiceSignals) {
-        signals.take();
+        signals.take_ending();
         self.notify.stopping();
         let mut all: Vec<Running> = std::mem::take(&mut self.tracers).into_values().collect();
-        let has_signal = || {
-            let mut ending = [PollFd::from_borrowed_fd(signals.ending(), PollFlags::IN)];
-            poll(&mut ending, Some(&os::timespec(Duration::ZERO))) == Ok(1)
-        };
+        // Another signal makes them hurry. The first ones may come together, as from timeout(1).
+        let begin = Instant::now();
+        let has_signal = || signals.take_ending() && begin.elapsed() > TOGETHER;
         end(&mut all, &PATIENCE, &self.talk, has_signal);
     }
 }

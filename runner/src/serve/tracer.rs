@@ -108,11 +108,13 @@ impl Running {
         let stop = eventfd(0, flags).map_err(failure::system("cannot open more files"))?;
         let signals = stop.try_clone().map_err(failure::system("cannot open more files"))?;
         let is_settled = Arc::new(AtomicBool::new(false));
+        let (place, start) = board.start(&self.name);
         let host = OfService {
             name: self.name.clone(),
             is_quiet,
             signals: RefCell::new(Some(Signals::of_descriptor(signals))),
-            place: board.start(&self.name),
+            place,
+            start,
             board: board.clone(),
             is_settled: Arc::clone(&is_settled),
             changed: Arc::clone(changed),
@@ -120,7 +122,7 @@ impl Running {
         let words = self.tracer.words.clone();
         let run = move || {
             let result = Args::of_tracer(&words).and_then(|args| crate::tracer::run(args, &host));
-            host.board.note_up(&host.name, false);
+            host.board.note_up(&host.name, host.start, false);
             host.settle();
             result
         };
@@ -192,6 +194,8 @@ struct OfService {
     is_quiet: bool,
     signals: RefCell<Option<Signals>>,
     place: Place,
+    /// The number of this start.
+    start: u64,
     board: Board,
     is_settled: Arc<AtomicBool>,
     changed: Arc<OwnedFd>,
@@ -224,8 +228,12 @@ impl Host for OfService {
         check(plan)
     }
 
+    fn check_module(&self) -> Result<(), Failure> {
+        check_module()
+    }
+
     fn note_attached(&self) {
-        self.board.note_up(&self.name, true);
+        self.board.note_up(&self.name, self.start, true);
         self.settle();
     }
 }
@@ -233,6 +241,9 @@ impl Host for OfService {
 /// Refuses what a tracer of a service cannot do.
 fn check(plan: &Plan) -> Result<(), Failure> {
     let refused = |text: &str, hint: &str| Err(Failure::usage(text).hint(hint));
+    if plan.detach.is_some() {
+        return refused("--detach cannot be an option of a tracer of a service", "remove it");
+    }
     if plan.command.is_some() {
         return refused("a service cannot trace a command", "remove `--` from the arguments");
     }
@@ -245,6 +256,12 @@ fn check(plan: &Plan) -> Result<(), Failure> {
         return refused("--listen cannot be an option of a tracer of a service", hint);
     }
     Ok(())
+}
+
+/// Refuses a module, which has its own loop and its own output.
+fn check_module() -> Result<(), Failure> {
+    let text = "a Wasm module that is a whole tracer cannot be a tracer of a service";
+    Err(Failure::usage(text).hint("`ecli run` runs it"))
 }
 
 /// Checks a tracer as far as that is possible without loading it.
@@ -279,6 +296,10 @@ impl Host for OnlyCheck {
 
     fn check(&self, plan: &Plan) -> Result<(), Failure> {
         check(plan)
+    }
+
+    fn check_module(&self) -> Result<(), Failure> {
+        check_module()
     }
 
     fn only_checks(&self) -> bool {

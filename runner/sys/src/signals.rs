@@ -136,10 +136,23 @@ impl ServiceSignals {
         self.reload.as_fd()
     }
 
-    /// Consumes all signals that have arrived.
-    pub fn take(&self) {
-        drain(&self.ending);
+    /// Consumes the signals that have made the service read its files again.
+    pub fn take_reload(&self) {
         drain(&self.reload);
+    }
+
+    /// Whether a signal that ends the service has arrived.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
+    }
+
+    /// Consumes the signals that end the service. Returns whether there were any.
+    pub fn take_ending(&self) -> bool {
+        let has_come = self.is_ending();
+        drain(&self.ending);
+        has_come
     }
 }
 

@@ -250,8 +250,13 @@ fn json(value: &Value) -> String {
 /// The text with `#` instead of each number.
 fn without_numbers(line: &str) -> String {
     let mut text = String::new();
-    for c in line.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_last = chars.peek().is_none_or(|next| !next.is_alphanumeric());
         match c {
+            // How large a size is depends on the machine, too.
+            'K' | 'M' | 'G' | 'T' if text.ends_with('#') && is_last => {}
             '0'..='9' if text.ends_with('#') => {}
             '.' if text.ends_with('#') => {}
             '0'..='9' => text.push('#'),
@@ -295,6 +300,7 @@ total_time = 5808
              \x20      2 -> 3          : 1        |****|\n\
              \x20    total 1, average 7.0, p50 2 -> 3, p90 2 -> 3, p99 2 -> 3, max >= 7\n",
         );
+        same("7 dd 1.5M\n", "8 dd 2G\n");
         same("ecli: records: 2 shown, none lost\n", "x\necli: records: 31 shown, none lost\n");
     }
 

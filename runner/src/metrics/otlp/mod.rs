@@ -99,6 +99,12 @@ impl Target {
     }
 }
 
+impl Drop for Exporting {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
+
 impl Exporting {
     /// The output that makes logs of records, if they are sent.
     pub(super) fn logs(&self, labels: Labels) -> Option<Box<dyn Format>> {

@@ -49,6 +49,8 @@ pub(super) struct State {
     is_over: bool,
     /// Whether the thread has nothing left to send.
     is_done: bool,
+    /// Whether nobody waits for the thread any more. It ends at once, and what remains is lost.
+    is_abandoned: bool,
     /// Why the last request was not delivered.
     failure: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Shared {
             last: None,
             is_over: false,
             is_done: false,
+            is_abandoned: false,
             failure: None,
         };
         Shared { state: Mutex::new(state), changed: Condvar::new() }
@@ -81,6 +84,12 @@ impl Shared {
     pub(super) fn end(&self, last: Vec<Family>) {
         let mut state = self.state();
         (state.last, state.is_over) = (Some(last), true);
+        self.changed.notify_all();
+    }
+
+    /// Makes the thread end, whatever remains.
+    pub(super) fn abandon(&self) {
+        self.state().is_abandoned = true;
         self.changed.notify_all();
     }
 
@@ -191,7 +200,7 @@ impl Sender {
         let mut next = Instant::now() + self.interval;
         // When records are taken, and when the next request may be sent.
         let (mut gathered, mut retry) = (None::<Instant>, Instant::now());
-        loop {
+        while !self.shared.state().is_abandoned {
             let now = Instant::now();
             if let Some(asker) = self.asker.as_ref().filter(|_| now >= next) {
                 if let Ok(families) = asker.ask(PATIENCE.min(self.interval)) {
@@ -279,8 +288,8 @@ impl Sender {
     /// at most, unless there are many.
     fn sleep(&self, next: Instant, gathered: Option<Instant>, retry: Option<Instant>) {
         let state = self.shared.state();
-        let is_urgent = |state: &State| state.is_over || state.logs.size() >= LARGE;
-        if is_urgent(&state) && retry.is_none() {
+        let is_urgent = state.is_over || state.is_abandoned || state.logs.size() >= LARGE;
+        if is_urgent && retry.is_none() {
             return;
         }
         let now = Instant::now();
