@@ -190,8 +190,12 @@ fn show_case(
         take(&looks.show_readings(view, case));
     }
     if looks.kind == formats::TEXT {
-        // A screen is drawn some twenty times, and each time all columns are checked.
-        let is_small = |view: &&Arc<View>| Column::all(view).len() <= 64 && case.most <= 1 << 16;
+        // A screen is drawn some twenty times, and each time all columns are checked. Rates have the
+        // size of their type, which the kernel limits.
+        let is_small = |view: &&Arc<View>| {
+            let has_few = Column::all(view).len() <= 64;
+            has_few && case.most <= 1 << 16 && view.value.size() <= 1 << 16
+        };
         case.spec.views().filter(is_small).for_each(|view| take(&looks.show_live(view, case)));
     }
 }

@@ -36,7 +36,7 @@ const MOST_RECORDS: usize = 6;
 const LONGEST: usize = 4096;
 
 /// The sources of one output.
-pub struct Case {
+pub(super) struct Case {
     pub spec: Spec,
     /// The entries of the views' readings.
     pub entries: Vec<Entry>,
@@ -46,7 +46,7 @@ pub struct Case {
 
 /// Chosen options of a package and a command line.
 #[derive(Clone)]
-pub struct Choice {
+pub(super) struct Choice {
     /// Whether there are several sources.
     is_several: bool,
     /// Whether the first member distinguishes record types.
@@ -72,7 +72,7 @@ pub struct Choice {
 
 impl Choice {
     /// Takes options from an input; the rest are records.
-    pub fn take(input: &[u8]) -> Option<(Choice, Vec<&[u8]>)> {
+    pub(super) fn take(input: &[u8]) -> Option<(Choice, Vec<&[u8]>)> {
         let (&[flags, looks, first, kinds, meaning], rest) = input.split_first_chunk()?;
         let has = |bit: u8| flags >> bit & 1 == 1;
         let has_clock = has(4);
@@ -128,7 +128,7 @@ fn records(mut input: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The cases of an input: each type alone, and some together.
-pub fn of(btf: &Btf<'_>, choice: &Choice, records: &[&[u8]]) -> Vec<Case> {
+pub(super) fn of(btf: &Btf<'_>, choice: &Choice, records: &[&[u8]]) -> Vec<Case> {
     let is_shown = |ty: &Type<'_>| matches!(ty.kind, Kind::Struct | Kind::Union | Kind::Array);
     let mut types: Vec<Type<'_>> = btf.types().filter(is_shown).collect();
     if types.is_empty() {
