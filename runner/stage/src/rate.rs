@@ -60,9 +60,11 @@ impl Rate {
         }
         let mut size = 0;
         let mut is_any = false;
-        let mut place = |layout: &Layout| {
+        let whole = view.value.size();
+        // A type may claim members that lie outside of it or are larger. Values have no such bytes.
+        let mut place = |layout: &Layout, left: usize| {
             let offset = size;
-            size += layout.size().next_multiple_of(8);
+            size += layout.size().min(left).next_multiple_of(8);
             offset
         };
         let become_rate = |member: Member| {
@@ -81,7 +83,8 @@ impl Rate {
                     _ => Layout::Float { size: 8 },
                 };
             }
-            rate.offset = place(&rate.layout);
+            let left = if is_counter { 8 } else { whole.saturating_sub(member.offset) };
+            rate.offset = place(&rate.layout, left);
             (member, rate)
         };
         let members = view.value.members("value").into_iter();
@@ -158,6 +161,29 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{Out, histogram_view};
+
+    #[test]
+    fn members_outside_of_their_type_need_no_memory() {
+        let int = |size| Layout::Int { size, signed: false };
+        let members = vec![
+            Member::new("reads", 0, int(4)),
+            Member::new("large", 4, Layout::Text { size: 1 << 40 }),
+            Member::new("far", 1 << 40, int(8)),
+        ];
+        let view = Arc::new(View {
+            value: Layout::Struct(Struct { size: 8, members }),
+            counters: vec![Field { offset: 0, size: 4 }],
+            ..counter_view()
+        });
+        let mut stage = Rates::new(&[Arc::clone(&view)]).unwrap();
+        let mut out = Out::default();
+        let value = [&8u32.to_le_bytes()[..], b"abc\0"].concat();
+        let time = Time { monotonic: stage.begin + 2_000_000_000, ..Time::default() };
+        let reading = Reading::new(view, time, vec![Entry::new(&[3], &value)]);
+        stage.frame(Frame::Reading(reading.into()), &mut out).unwrap();
+        let shown = out.0[0].entries[0].value();
+        assert_eq!((shown.len(), float(shown, 8), &shown[8..12]), (16, 4.0, &b"abc\0"[..]));
+    }
 
     #[test]
     fn counters_are_divided_by_the_time_between_readings() {
