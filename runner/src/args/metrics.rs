@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+#[cfg(feature = "metrics")]
 use super::values::duration;
 use crate::failure::Failure;
 
@@ -14,7 +15,7 @@ const MAX_SERIES: u32 = 10_000;
 
 const METRICS: &str = "Metrics";
 
-/// The options for metrics.
+/// The options for metrics. Without support for metrics, those that ask for any remain, and say so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct MetricsOptions {
@@ -28,7 +29,9 @@ pub struct MetricsOptions {
     pub listen: Option<String>,
 
     /// Set TLS and passwords of the server by a web configuration file of Prometheus exporters
-    #[arg(long, value_name = "FILE", requires = "listen", help_heading = METRICS)]
+    #[cfg_attr(feature = "metrics", arg(long, value_name = "FILE", requires = "listen"))]
+    #[cfg_attr(feature = "metrics", arg(help_heading = METRICS))]
+    #[cfg_attr(not(feature = "metrics"), arg(skip))]
     pub web_config: Option<PathBuf>,
 
     /// Send metrics and records to an OpenTelemetry collector (OTLP over HTTP)
@@ -36,19 +39,23 @@ pub struct MetricsOptions {
     pub otlp: Option<String>,
 
     /// Send metrics at this interval
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    #[arg(help_heading = METRICS)]
+    #[cfg_attr(feature = "metrics", arg(long, value_name = "TIME", default_value = "60s"))]
+    #[cfg_attr(feature = "metrics", arg(value_parser = duration, help_heading = METRICS))]
+    #[cfg_attr(not(feature = "metrics"), arg(skip))]
     pub otlp_interval: Duration,
 
     /// Send only metrics, or only logs: the records
-    #[arg(long, value_name = "KIND", default_value = "metrics,logs", value_delimiter = ',')]
-    #[arg(value_parser = ["metrics", "logs"], hide_possible_values = true)]
-    #[arg(requires = "otlp", help_heading = METRICS)]
+    #[cfg_attr(feature = "metrics", arg(long, value_name = "KIND", value_delimiter = ','))]
+    #[cfg_attr(feature = "metrics", arg(default_value = "metrics,logs", requires = "otlp"))]
+    #[cfg_attr(feature = "metrics", arg(value_parser = ["metrics", "logs"]))]
+    #[cfg_attr(feature = "metrics", arg(hide_possible_values = true, help_heading = METRICS))]
+    #[cfg_attr(not(feature = "metrics"), arg(skip))]
     pub otlp_signals: Vec<String>,
 
     /// Send a header with each request, for example a token; repeatable
-    #[arg(long, value_name = "NAME=VALUE", requires = "otlp", value_parser = header)]
-    #[arg(help_heading = METRICS)]
+    #[cfg_attr(feature = "metrics", arg(long, value_name = "NAME=VALUE", requires = "otlp"))]
+    #[cfg_attr(feature = "metrics", arg(value_parser = header, help_heading = METRICS))]
+    #[cfg_attr(not(feature = "metrics"), arg(skip))]
     pub otlp_header: Vec<(String, String)>,
 
     /// Write records to the journal of systemd
@@ -59,7 +66,8 @@ pub struct MetricsOptions {
     #[arg(long, value_name = "FILE", default_value = "/run/systemd/journal/socket", hide = true)]
     pub journal_socket: PathBuf,
 
-    #[command(flatten)]
+    #[cfg_attr(feature = "metrics", command(flatten))]
+    #[cfg_attr(not(feature = "metrics"), arg(skip))]
     pub choices: MetricChoices,
 
     /// Export at most N series of a metric; what exceeds them is added up in one
