@@ -43,7 +43,7 @@ pub use reading::Named;
 #[cfg(feature = "registry")]
 pub use registry::{Connection, Login, Logout, Pull, Push, RegistryCommand};
 #[cfg(feature = "metrics")]
-pub use serve::{PsCommand, ReadCommand, ServeCommand, StopCommand};
+pub use serve::{PsCommand, ReadCommand, ServeCommand, ServiceCommand, StopCommand};
 pub use stores::{CacheCommand, CacheDo, TrustCommand, TrustDo};
 pub(crate) use values::expr_failure;
 use values::{PidArg, cache_in, expr, packages_in, variable};

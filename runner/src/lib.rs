@@ -115,13 +115,12 @@ pub fn perform(request: args::Request) -> Result<u8, Failure> {
         args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
         args::Request::Doctor(plan) => doctor::perform(&plan),
         #[cfg(feature = "metrics")]
-        args::Request::Serve(command) => serve::perform(&command),
-        #[cfg(feature = "metrics")]
-        args::Request::Ps(command) => detached::ps(&command).map(|()| 0),
-        #[cfg(feature = "metrics")]
-        args::Request::Read(command) => detached::read(&command).map(|()| 0),
-        #[cfg(feature = "metrics")]
-        args::Request::Stop(command) => detached::stop(&command).map(|()| 0),
+        args::Request::Service(command) => match command {
+            args::ServiceCommand::Serve(command) => serve::perform(&command),
+            args::ServiceCommand::Ps(command) => detached::ps(&command).map(|()| 0),
+            args::ServiceCommand::Read(command) => detached::read(&command).map(|()| 0),
+            args::ServiceCommand::Stop(command) => detached::stop(&command).map(|()| 0),
+        },
         args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
         args::Request::Cache(command) => cached::perform(&command).map(|()| 0),

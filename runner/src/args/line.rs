@@ -11,6 +11,8 @@ use bpfpack_schemas::executable;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+#[cfg(feature = "metrics")]
+use super::ServiceCommand;
 use super::dashboard::{DashboardOptions, DashboardPlan};
 use super::doctor::{Doctor, DoctorOptions};
 use super::inspect::{Inspect, InspectOptions};
@@ -18,8 +20,6 @@ use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
 use super::{CacheCommand, RegistryCommand};
 use super::{FetchPlan, OWN, Origin, Plan, Remote, Run, TrustCommand};
-#[cfg(feature = "metrics")]
-use super::{PsCommand, ReadCommand, ServeCommand, StopCommand};
 use crate::failure::{Failure, exit_code};
 
 /// What the command line asks for.
@@ -28,9 +28,9 @@ use crate::failure::{Failure, exit_code};
 pub enum Request {
     /// `ecli run`, or a package alone.
     Run(Box<Args>),
-    /// `ecli trust`
+    /// `ecli trust`.
     Trust(TrustCommand),
-    /// `ecli cache`
+    /// `ecli cache`.
     #[cfg(feature = "registry")]
     Cache(CacheCommand),
     /// `ecli inspect`.
@@ -39,18 +39,9 @@ pub enum Request {
     Dashboard(Box<DashboardPlan>),
     /// `ecli doctor`.
     Doctor(Doctor),
-    /// `ecli serve`
+    /// `ecli serve`, `ecli ps`, `ecli read` and `ecli stop`.
     #[cfg(feature = "metrics")]
-    Serve(ServeCommand),
-    /// `ecli ps`
-    #[cfg(feature = "metrics")]
-    Ps(PsCommand),
-    /// `ecli read`
-    #[cfg(feature = "metrics")]
-    Read(ReadCommand),
-    /// `ecli stop`
-    #[cfg(feature = "metrics")]
-    Stop(StopCommand),
+    Service(ServiceCommand),
     /// `ecli push` and others for registries.
     #[cfg(feature = "registry")]
     Registry(RegistryCommand),
@@ -64,80 +55,31 @@ impl Request {
     /// Returns clap's message, which quotes the command line.
     pub fn read() -> Result<Option<Request>, Failure> {
         let words = std::env::args_os().collect();
-        let words = match is_standalone() {
-            true => Args::standalone(words).map(|args| Words::Run(Box::new(args))),
-            false => Words::of(words),
+        let request = match is_standalone() {
+            true => Args::standalone(words).map(Request::run).map_err(Refusal::from),
+            false => Request::of(words),
         };
-        match words {
-            Ok(Words::Run(args)) => Ok(Some(Request::Run(args))),
-            Ok(Words::Trust(command)) => Ok(Some(Request::Trust(command))),
-            #[cfg(feature = "registry")]
-            Ok(Words::Cache(command)) => Ok(Some(Request::Cache(command))),
-            #[cfg(feature = "registry")]
-            Ok(Words::Registry(command)) => Ok(Some(Request::Registry(command))),
-            #[cfg(feature = "metrics")]
-            Ok(Words::Serve(command)) => Ok(Some(Request::Serve(command))),
-            #[cfg(feature = "metrics")]
-            Ok(Words::Ps(command)) => Ok(Some(Request::Ps(command))),
-            #[cfg(feature = "metrics")]
-            Ok(Words::Read(command)) => Ok(Some(Request::Read(command))),
-            #[cfg(feature = "metrics")]
-            Ok(Words::Stop(command)) => Ok(Some(Request::Stop(command))),
-            Ok(Words::Inspect(options)) => {
-                options.plan().map(|plan| Some(Request::Inspect(Box::new(plan))))
-            }
-            Ok(Words::Dashboard(options)) => {
-                options.plan().map(|plan| Some(Request::Dashboard(Box::new(plan))))
-            }
-            Ok(Words::Doctor(options)) => options.plan().map(|plan| Some(Request::Doctor(plan))),
-            Err(error) => clap_answer(&error).map(|()| None),
+        match request {
+            Ok(request) => Ok(Some(request)),
+            Err(Refusal::Clap(error)) => clap_answer(&error).map(|()| None),
+            Err(Refusal::Failure(failure)) => Err(failure),
         }
     }
-}
 
-/// A command line that clap accepts.
-#[derive(Debug)]
-enum Words {
-    Run(Box<Args>),
-    Inspect(InspectOptions),
-    Dashboard(Box<DashboardOptions>),
-    Doctor(DoctorOptions),
-    Trust(TrustCommand),
-    #[cfg(feature = "metrics")]
-    Serve(ServeCommand),
-    #[cfg(feature = "metrics")]
-    Ps(PsCommand),
-    #[cfg(feature = "metrics")]
-    Read(ReadCommand),
-    #[cfg(feature = "metrics")]
-    Stop(StopCommand),
-    #[cfg(feature = "registry")]
-    Cache(CacheCommand),
-    #[cfg(feature = "registry")]
-    Registry(RegistryCommand),
-}
-
-impl Words {
-    fn of(words: Vec<OsString>) -> Result<Words, clap::Error> {
+    fn of(words: Vec<OsString>) -> Result<Request, Refusal> {
         let cli = Cli::try_parse_from(&words)?;
-        match cli.command {
-            Some(Command::Run(run)) => Ok(Words::Run(Box::new(Args::new(words, *run)))),
-            Some(Command::Inspect(options)) => Ok(Words::Inspect(options)),
-            Some(Command::Dashboard(options)) => Ok(Words::Dashboard(options)),
-            Some(Command::Doctor(options)) => Ok(Words::Doctor(options)),
-            Some(Command::Trust(command)) => Ok(Words::Trust(command)),
+        Ok(match cli.command {
+            Some(Command::Run(run)) => Request::run(Args::new(words, *run)),
+            Some(Command::Inspect(options)) => Request::Inspect(Box::new(options.plan()?)),
+            Some(Command::Dashboard(options)) => Request::Dashboard(Box::new(options.plan()?)),
+            Some(Command::Doctor(options)) => Request::Doctor(options.plan()?),
+            Some(Command::Trust(command)) => Request::Trust(command),
             #[cfg(feature = "metrics")]
-            Some(Command::Serve(command)) => Ok(Words::Serve(command)),
-            #[cfg(feature = "metrics")]
-            Some(Command::Ps(command)) => Ok(Words::Ps(command)),
-            #[cfg(feature = "metrics")]
-            Some(Command::Read(command)) => Ok(Words::Read(command)),
-            #[cfg(feature = "metrics")]
-            Some(Command::Stop(command)) => Ok(Words::Stop(command)),
+            Some(Command::Service(command)) => Request::Service(command),
             #[cfg(feature = "registry")]
-            Some(Command::Cache(command)) => Ok(Words::Cache(command)),
+            Some(Command::Cache(command)) => Request::Cache(command),
             #[cfg(feature = "registry")]
-            Some(Command::Registry(command)) => Ok(Words::Registry(command)),
+            Some(Command::Registry(command)) => Request::Registry(command),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -145,9 +87,33 @@ impl Words {
                     .chain(cli.command_line)
                     .collect();
                 let run = Run::try_parse_from(&words[1..])?;
-                Ok(Words::Run(Box::new(Args::new(words, run))))
+                Request::run(Args::new(words, run))
             }
-        }
+        })
+    }
+
+    fn run(args: Args) -> Request {
+        Request::Run(Box::new(args))
+    }
+}
+
+/// Why a command line is no request.
+enum Refusal {
+    /// It does not parse, or asks for help.
+    Clap(clap::Error),
+    /// Its options do not fit together.
+    Failure(Failure),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Refusal {
+        Refusal::Clap(error)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal::Failure(failure)
     }
 }
 
@@ -212,18 +178,9 @@ struct Cli {
 enum Command {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),
-    /// List the runs in the background, which `ecli run --detach NAME` starts
     #[cfg(feature = "metrics")]
-    Ps(PsCommand),
-    /// Show the data of a run in the background
-    #[cfg(feature = "metrics")]
-    Read(ReadCommand),
-    /// End runs in the background
-    #[cfg(feature = "metrics")]
-    Stop(StopCommand),
-    /// Run many tracers in one process, and serve the metrics of all
-    #[cfg(feature = "metrics")]
-    Serve(ServeCommand),
+    #[command(flatten)]
+    Service(ServiceCommand),
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
     /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
@@ -302,8 +259,9 @@ impl Args {
 
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
-        match Words::of(words)? {
-            Words::Run(args) => Ok(*args),
+        match Request::of(words) {
+            Ok(Request::Run(args)) => Ok(*args),
+            Err(Refusal::Clap(error)) => Err(error),
             _ => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
         }
     }

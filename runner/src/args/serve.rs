@@ -5,9 +5,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bpfpack_render::{FormatKind, formats};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use super::values::{duration, format_parser};
+
+/// A command for services and runs in the background.
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// List the runs in the background, which `ecli run --detach NAME` starts
+    Ps(PsCommand),
+    /// Show the data of a run in the background
+    Read(ReadCommand),
+    /// End runs in the background
+    Stop(StopCommand),
+    /// Run many tracers in one process, and serve the metrics of all
+    Serve(ServeCommand),
+}
 
 /// `ecli serve`
 #[derive(Debug, Clone, Parser)]
