@@ -3,11 +3,9 @@
 //! program deletes an element of a map and creates it again, the new count is added to the old one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Instant;
 
-use bpfpack_decode::field::{float, has_grown};
-use bpfpack_decode::{Field, Member};
+use bpfpack_decode::Member;
 use bpfpack_frame::{Entry, Reading, Records};
 use bpfpack_render::Labels;
 use bpfpack_spec::{Source, View};
@@ -15,9 +13,13 @@ use bpfpack_spec::{Source, View};
 use crate::containers::{Containers, PAUSE};
 use crate::define::{Defined, DefinedType, From, Label, Metric, UnknownMember};
 use crate::definition::{Options, define_all};
-use crate::{Family, Histogram, Kind, Number, Series, Value};
+use crate::{Family, Kind, Number, Series, Value};
 
-/// The value of all labels of the series that has what exceeds the limit on series.
+use counts::{add, read, sizes, unsigned_or_zero, value, width};
+
+mod counts;
+
+/// The value of all labels of the series that collects everything beyond the limit on series.
 pub const OTHER: &str = "_other_";
 
 /// The number of keys whose series are remembered. Beyond it, they are looked up again.
@@ -34,7 +36,7 @@ struct Text {
 }
 
 impl Text {
-    /// The value of a label. Sets `is_pending` if it may be another one some time later.
+    /// The value of a label. Sets `is_pending` if it may change later.
     fn of(&mut self, label: &Label, record: &[u8], is_pending: &mut bool) -> Box<str> {
         let mut out = Vec::new();
         self.labels.write(&label.member, record, &mut out);
@@ -79,7 +81,7 @@ struct OfType {
     /// The bytes of all keys.
     key_bytes: usize,
     /// The size in bytes of each counter of a key.
-    sizes: Vec<u8>,
+    sizes: Vec<usize>,
     scratch: Vec<u8>,
     now: Vec<u64>,
 }
@@ -239,6 +241,21 @@ impl OfType {
         (labels, is_pending.then(|| Instant::now() + PAUSE))
     }
 
+    /// The series of a key, and when its labels should be looked up again, if at all.
+    fn find_series(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        is_new: bool,
+        text: &mut Text,
+        most: usize,
+    ) -> (usize, Option<Instant>) {
+        let (labels, retry) = self.labels(key, value, text);
+        let (series, is_merged) = self.series_of(labels, most);
+        self.merged += u64::from(is_merged && is_new);
+        (series, retry)
+    }
+
     fn records(&mut self, records: &Records<'_>, text: &mut Text, most: usize) {
         let only_counts = matches!(&self.defined.metrics[..], [Metric { from: From::Records, .. }]);
         if self.defined.metrics.is_empty() {
@@ -274,11 +291,9 @@ impl OfType {
             Some(known) if known.is_settled() => known.series,
             known => {
                 let is_new = known.is_none();
-                let (labels, retry) = self.labels(&[], record, text);
-                let (series, is_merged) = self.series_of(labels, most);
+                let (series, retry) = self.find_series(&[], record, is_new, text, most);
                 if is_new {
                     self.forget(key.len());
-                    self.merged += u64::from(is_merged);
                 }
                 self.keys.insert((*key).into(), Known { series, retry, ..Known::default() });
                 series
@@ -288,8 +303,8 @@ impl OfType {
         series
     }
 
-    /// Forgets all keys if there are too many, or if they are too large together. `size` is that of a
-    /// new one.
+    /// Forgets all keys if there are too many, or if they are too large together. `size` is the size of
+    /// the new key.
     fn forget(&mut self, size: usize) {
         self.key_bytes += size;
         if self.keys.len() >= KEYS || self.key_bytes > KEY_BYTES {
@@ -311,58 +326,23 @@ impl OfType {
         let is_same = known.is_some_and(|known| *known.names == *names && known.is_settled());
         if !is_same {
             let is_new = known.is_none();
-            let (labels, retry) = self.labels(entry.key(), entry.value(), text);
-            let (series, is_merged) = self.series_of(labels, most);
+            let (key, value) = (entry.key(), entry.value());
+            let (series, retry) = self.find_series(key, value, is_new, text, most);
             if view.differences && is_new {
-                self.forget(entry.key().len());
+                self.forget(key.len());
             }
-            self.merged += u64::from(is_merged);
             let known = self.keys.entry(entry.key().into()).or_default();
             // What was counted before stays where it was counted.
             (known.series, known.names, known.retry) = (series, (*names).into(), retry);
         }
         let mut now = std::mem::take(&mut self.now);
         now.clear();
-        let value = entry.value();
         if let Some(known) = self.keys.get_mut(entry.key()) {
             self.seen += usize::from(known.reading != self.reading);
             known.reading = self.reading;
             known.gauges.clear();
-            for metric in &self.defined.metrics {
-                match &metric.from {
-                    From::Records => now.push(1),
-                    From::Member(member) if metric.kind == Kind::Gauge => {
-                        known.gauges.push(any_number(member, value));
-                        now.push(0);
-                    }
-                    From::Member(member) => now.push(unsigned_or_zero(member, value)),
-                    From::Slots { slots, average, .. } => {
-                        let end = now.len() + slots.len;
-                        now.extend(slots.counts(value));
-                        now.resize(end, 0);
-                        let field = |field: Option<Field>| {
-                            field.map_or(0, |field| field.unsigned(value) as u64)
-                        };
-                        now.push(field(average.map(|average| average.sum)));
-                        now.push(field(average.and_then(|average| average.count)));
-                    }
-                }
-            }
-            let of_key = known.last.iter().zip(&now).zip(&self.sizes);
-            let has_grown = known.last.len() == now.len()
-                && of_key.clone().all(|((last, now), size)| {
-                    has_grown((*size).into(), (*last).into(), (*now).into())
-                });
-            let totals = &mut self.series[known.series].totals;
-            for (at, (total, now)) in totals.iter_mut().zip(&now).enumerate() {
-                let added = match (has_grown, self.sizes.get(at)) {
-                    // It may have wrapped around.
-                    (true, Some(4)) => u64::from((*now as u32).wrapping_sub(known.last[at] as u32)),
-                    (true, _) => now - known.last[at],
-                    (false, _) => *now,
-                };
-                *total = total.wrapping_add(added);
-            }
+            read(&self.defined.metrics, entry.value(), &mut now, &mut known.gauges);
+            add(&mut self.series[known.series].totals, &known.last, &now, &self.sizes);
             if !view.differences {
                 std::mem::swap(&mut known.last, &mut now);
             }
@@ -414,92 +394,16 @@ impl OfType {
     }
 }
 
-/// The sizes in bytes of the counters of a metric, in the order of its counts.
-fn sizes(metric: &Metric) -> Vec<u8> {
-    let small = |size: usize| u8::try_from(size).unwrap_or(u8::MAX);
-    match &metric.from {
-        From::Records => vec![8],
-        // A bitfield is read as a larger number.
-        From::Member(member) if member.bits.is_some() => vec![8],
-        From::Member(member) => vec![small(member.layout.size())],
-        From::Slots { slots, average, .. } => {
-            let field = |field: Option<Field>| field.map_or(8, |field| small(field.size));
-            let mut sizes = vec![small(slots.size); slots.len];
-            sizes.push(field(average.map(|average| average.sum)));
-            sizes.push(field(average.and_then(|average| average.count)));
-            sizes
-        }
-    }
-}
-
-/// The number of counts of a metric in a series. A gauge has an unused one.
-fn width(metric: &Metric) -> usize {
-    match &metric.from {
-        // Behind the slots, the sum and the number of values.
-        From::Slots { slots, .. } => slots.len + 2,
-        _ => 1,
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // sums in base units are floats
-fn value(metric: &Metric, totals: &[u64]) -> Value {
-    match &metric.from {
-        From::Slots { bounds, average, .. } => {
-            let (counts, [sum, count]) = totals.split_last_chunk().unwrap_or((&[], &[0, 0]));
-            let sum = average.map(|_| metric.scale.apply(*sum as f64));
-            // Some tools count and add up, and use slots only if an argument asks for them.
-            Value::Histogram(match *count > 0 && counts.iter().all(|count| *count == 0) {
-                true => Histogram { bounds: Arc::default(), counts: vec![*count], sum },
-                false => Histogram { bounds: bounds.clone(), counts: counts.to_vec(), sum },
-            })
-        }
-        _ => Value::Number(match totals.first().copied().unwrap_or(0) {
-            total if metric.scale.is_one() => Number::Unsigned(total),
-            total => Number::Float(metric.scale.apply(total as f64)),
-        }),
-    }
-}
-
-/// Appends the bytes of a member, as many in each record.
+/// Appends the bytes of a member, as far as the record has them.
 fn push_bytes(member: &Member, record: &[u8], out: &mut Vec<u8>) {
     let mut number = [0; 16];
     let bytes = member.bytes(record, &mut number);
     let size = match member.layout.size() {
         // A flexible array extends to the end of the record.
         0 => bytes.len(),
-        size => size,
+        size => bytes.len().min(size),
     };
-    let end = out.len() + size;
-    out.extend_from_slice(&bytes[..bytes.len().min(size)]);
-    out.resize(end, 0);
-}
-
-/// The value of a member that only grows: negative numbers add nothing.
-#[allow(clippy::cast_possible_truncation)] // integers of 16 bytes keep their lower half
-fn unsigned_or_zero(member: &Member, record: &[u8]) -> u64 {
-    let (size, is_signed) = member.layout.number();
-    if is_signed && signed(member, record, size) < 0 {
-        return 0;
-    }
-    member.raw(record) as u64
-}
-
-fn signed(member: &Member, record: &[u8], size: usize) -> i128 {
-    let mut number = [0; 16];
-    let bytes = member.bytes(record, &mut number);
-    bpfpack_decode::field::signed(bytes, if member.bits.is_some() { 16 } else { size })
-}
-
-#[allow(clippy::cast_precision_loss)] // gauges are floats
-fn any_number(member: &Member, record: &[u8]) -> f64 {
-    let (size, is_signed) = member.layout.number();
-    match &member.layout {
-        bpfpack_decode::Layout::Float { size } => {
-            float(bpfpack_decode::field::part(record, member.offset), *size)
-        }
-        _ if is_signed => signed(member, record, size) as f64,
-        _ => member.raw(record) as f64,
-    }
+    out.extend_from_slice(&bytes[..size]);
 }
 
 #[cfg(test)]

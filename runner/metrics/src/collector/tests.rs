@@ -10,7 +10,7 @@ use bpfpack_spec::fixtures::{counter_view, stream, stream_of};
 use bpfpack_spec::{Average, Shape, Stream};
 
 use super::*;
-use crate::Exponential;
+use crate::{Exponential, Histogram};
 
 fn int(size: usize) -> Layout {
     Layout::Int { size, signed: false }
@@ -212,6 +212,19 @@ fn what_exceeds_the_limit_is_in_one_series() {
         ["Counter tool{key=0} 10", "Counter tool{key=1} 11", "Counter tool{key=_other_} 105"]
     );
     assert_eq!(collector.merged().collect::<Vec<_>>(), [("counts", 7)]);
+}
+
+#[test]
+fn members_that_a_record_lacks_need_no_memory() {
+    let record = [1, 2, 3, 4];
+    for (member, key) in [
+        (Member::new("large", 2, Layout::Text { size: 1 << 40 }), &record[2..]),
+        (Member::new("far", 1 << 40, int(8)), &[]),
+    ] {
+        let mut out = Vec::new();
+        push_bytes(&member, &record, &mut out);
+        assert_eq!(out, key, "{}", member.name);
+    }
 }
 
 fn histogram(edges: Edges, unit: &str) -> Arc<View> {
