@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use meanings::MEANINGS;
-pub use metric::MetricMeta;
+pub use metric::{MetricMeta, check_label_name, check_metric_name};
 pub use program::{ProgAnnotations, ProgMeta, TcAttachPoint, TcHook, TcOptions, XdpOptions};
 pub use view::{DEFAULT_ENTRIES, DEFAULT_RING_BYTES, DEFAULT_STACK_BYTES, DEFAULT_STACKS};
 pub use view::{RecordMeta, Scale, SlotPosition, ViewKind, ViewMeta};

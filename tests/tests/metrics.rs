@@ -17,7 +17,7 @@ use bpfpack_tests::wait::outcome;
 use bpfpack_tests::{
     Running, ecli, eventually, is_root, json_lines, names, pack, pack_with, scratch,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const FIXTURE: &str = "tests/fixtures/metrics.bpf.c";
@@ -270,6 +270,12 @@ fn what_cannot_be_served_is_an_error_before_anything_is_loaded() {
     run(&["--listen", "203.0.113.1:9435"]).failed(7, &["not an address of this machine"]);
     run(&["--listen", "fd://"]).failed(7, &["systemd"]);
     run(&["--labels", "comm"]).failed(2, &["--listen"]);
+    let mut named: Value = serde_json::from_slice(&fs::read(&package).unwrap()).unwrap();
+    named["meta"]["bpf_skel"]["maps"][0]["metric"] = json!({"labels": ["comm=a b"]});
+    let bad = dir.path().join("named.json");
+    fs::write(&bad, named.to_string()).unwrap();
+    ecli(&["run", "--listen", ":0", bad.to_str().unwrap()])
+        .failed(3, &["the annotation @metric of", "`a b` is not a name for a label", "--labels"]);
     run(&["--listen", ":0", "--by", "comm"]).failed(2, &["--by cannot be used", "--labels"]);
     run(&["--listen", ":0", "--top", "3"])
         .failed(2, &["--top cannot be used with --listen and --otlp"]);

@@ -39,4 +39,3 @@ pub use define::{UnknownMember, has_only_counters, leaves};
 pub use definition::{Definition, LabelDefinition, Options, definitions};
 pub use family::{Bounds, Exponential, Family, Histogram, Kind, Number, Series, Unit, Value};
 pub use merge::merge;
-pub use name::{is_label_name, is_metric_name};

@@ -127,19 +127,6 @@ pub(crate) fn name(text: &str) -> String {
     }
 }
 
-/// Whether a text is the name of a metric.
-#[must_use]
-pub fn is_metric_name(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    !text.is_empty() && text.chars().all(allowed) && !text.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// Whether a text is the name of a label. Names that begin with `__` are reserved.
-#[must_use]
-pub fn is_label_name(text: &str) -> bool {
-    is_metric_name(text) && !text.contains(':') && !text.starts_with("__")
-}
-
 /// The name of a map or buffer in names of metrics; `None` if it says nothing.
 pub(crate) fn of_source(source: &str) -> Option<String> {
     let name = name(source);
@@ -182,6 +169,8 @@ pub(crate) fn join(parts: &[Option<&str>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bpfpack_schemas::meta::check_label_name;
+
     use super::*;
 
     #[test]
@@ -216,10 +205,8 @@ mod tests {
             ("é", "unnamed"),
         ] {
             assert_eq!(name(text), wanted);
-            assert!(is_metric_name(&name(text)) && is_label_name(&name(text)));
+            assert_eq!(check_label_name(&name(text)), Ok(()));
         }
-        assert!(is_metric_name("a:b") && !is_label_name("a:b") && !is_label_name("__name__"));
-        assert!(!is_metric_name("1a") && !is_metric_name(""));
     }
 
     #[test]

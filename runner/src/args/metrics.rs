@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bpfpack_schemas::meta::{check_label_name, check_metric_name};
 use clap::Args;
 
 #[cfg(feature = "metrics")]
@@ -220,16 +221,8 @@ fn labels(text: &str) -> Result<LabelsArg, String> {
     };
     let members: Vec<String> =
         members.split(',').map(str::trim).filter(|it| !it.is_empty()).map(String::from).collect();
-    for member in &members {
-        if let Some((_, label)) = member.split_once('=')
-            && !is_label_name(label)
-        {
-            return Err(format!(
-                "`{label}` is not a name for a label: it may have letters, digits and _, and \
-                 cannot begin with a digit or with __"
-            ));
-        }
-    }
+    let labels = members.iter().filter_map(|member| member.split_once('='));
+    labels.map(|(_, label)| label).try_for_each(check_label_name)?;
     Ok(LabelsArg { source, members })
 }
 
@@ -252,26 +245,12 @@ fn metric(text: &str) -> Result<MetricArg, String> {
                 "a member is `gauge`, `counter` or `off`; `{name}` can be the name of {source}"
             ));
         }
-        name if is_name(name) => MetricDo::Name(name.to_owned()),
         name => {
-            return Err(format!(
-                "`{name}` is not a name for a metric: it may have letters, digits, _ and :, and \
-                 cannot begin with a digit"
-            ));
+            check_metric_name(name)?;
+            MetricDo::Name(name.to_owned())
         }
     };
     Ok(MetricArg { source: source.to_owned(), member, action })
-}
-
-/// Whether a text can be the name of a metric.
-fn is_name(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    !text.is_empty() && text.chars().all(allowed) && !text.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// Whether a text can be the name of a label. Names that begin with `__` are reserved.
-fn is_label_name(text: &str) -> bool {
-    is_name(text) && !text.contains(':') && !text.starts_with("__")
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::anyhow;
 use bpfpack_metrics::{Definition, Options, UnknownMember, definitions};
 use bpfpack_schemas::Meta;
 use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::Spec;
 
 use crate::args::{MetricArg, MetricChoices, MetricDo};
-use crate::failure::Failure;
+use crate::failure::{Failure, exit_code};
 
 /// The name of a package as metrics begin with it.
 pub(crate) fn package_name(meta: &Meta) -> &str {
@@ -21,7 +22,8 @@ pub(crate) fn package_name(meta: &Meta) -> &str {
 /// What is chosen for the metrics of a package.
 ///
 /// # Errors
-/// Returns an error if the command line names a source that does not exist.
+/// Returns an error if the command line names a source that does not exist, or if the package has a
+/// name that Prometheus does not allow.
 pub(super) fn options(
     chosen: &MetricChoices,
     meta: &Meta,
@@ -48,7 +50,8 @@ pub(crate) fn defined(
 /// The choices for each source, by its name.
 ///
 /// # Errors
-/// Returns an error if the command line names a source that does not exist.
+/// Returns an error if the command line names a source that does not exist, or if the package has a
+/// name that Prometheus does not allow.
 pub(super) fn of(
     chosen: &MetricChoices,
     meta: &Meta,
@@ -109,6 +112,14 @@ pub(super) fn of(
             MetricDo::Counter => MetricMeta { counters: one(), ..MetricMeta::default() },
         };
         add(source, choice);
+    }
+    for (source, choice) in &choices {
+        // Those of the command line are right already.
+        choice.check_names().map_err(|error| {
+            let text = anyhow!("the annotation @metric of `{source}`: {error}");
+            Failure::new(exit_code::PACKAGE, text)
+                .hint(format!("--metric {source}=NAME and --labels {source}:MEMBER choose others"))
+        })?;
     }
     Ok(choices)
 }

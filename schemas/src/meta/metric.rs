@@ -48,6 +48,16 @@ impl MetricMeta {
         self
     }
 
+    /// Checks the names of metrics and labels that are chosen.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the first name that Prometheus does not allow.
+    pub fn check_names(&self) -> Result<(), String> {
+        self.name.as_deref().map_or(Ok(()), check_metric_name)?;
+        let labels = self.labels.iter().flatten().filter_map(|label| label.split_once('='));
+        labels.map(|(_, label)| label).try_for_each(check_label_name)
+    }
+
     /// Whether a member is not exported.
     #[must_use]
     pub fn is_off(&self, member: &str) -> bool {
@@ -55,9 +65,54 @@ impl MetricMeta {
     }
 }
 
+/// Checks the name of a metric.
+///
+/// # Errors
+/// Returns what names can be.
+pub fn check_metric_name(text: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    match text.starts_with(|c: char| !c.is_ascii_digit()) && text.chars().all(allowed) {
+        true => Ok(()),
+        false => Err(format!(
+            "`{text}` is not a name for a metric: it may have letters, digits, _ and :, and cannot \
+             begin with a digit"
+        )),
+    }
+}
+
+/// Checks the name of a label. Names that begin with `__` are reserved.
+///
+/// # Errors
+/// Returns what names can be.
+pub fn check_label_name(text: &str) -> Result<(), String> {
+    match check_metric_name(text).is_ok() && !text.contains(':') && !text.starts_with("__") {
+        true => Ok(()),
+        false => Err(format!(
+            "`{text}` is not a name for a label: it may have letters, digits and _, and cannot begin \
+             with a digit or with __"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_prometheus() {
+        let is_metric = |text| check_metric_name(text).is_ok();
+        let is_label = |text| check_label_name(text).is_ok();
+        assert!(is_metric("a:b") && !is_label("a:b") && !is_label("__name__"));
+        assert!(!is_metric("1a") && !is_metric("") && !is_metric("a b") && !is_label("a\nb"));
+        let labels = |label: &str| MetricMeta {
+            labels: Some(vec!["pid".into(), label.into()]),
+            ..MetricMeta::default()
+        };
+        assert_eq!(labels("comm=name").check_names(), Ok(()));
+        assert!(labels("comm=a b").check_names().unwrap_err().starts_with("`a b` is not a name"));
+        let named = MetricMeta { name: Some("x 1".into()), ..MetricMeta::default() };
+        assert!(named.check_names().is_err());
+    }
 
     #[test]
     fn what_is_chosen_later_wins() {
