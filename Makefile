@@ -51,7 +51,7 @@ test-build: test-deps lint-others
 	$(CLIPPY) $(CARGO) test --no-run --locked --workspace
 	@tests/fuzz/build.sh
 
-# One after the other: they print what they measure.
+# One at a time, because they print measurements.
 integration: test-deps
 	@$(MAKE) --no-print-directory -j2 build test-build
 	BPFPACK_BIN_DIR=$(BIN) $(CLIPPY) $(CARGO) test --locked -p bpfpack-tests \

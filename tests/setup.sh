@@ -40,7 +40,7 @@ packages() {
   apt-get -qq install -y --no-install-recommends $missing >/dev/null
 }
 
-# Makes target/python with the packages of tests/python.txt, unless it has just these.
+# Makes target/python with the packages of tests/python.txt, unless it already has exactly these.
 python() {
   wanted=$here/python.txt
   venv=$here/../target/python
@@ -52,7 +52,7 @@ python() {
   mkdir -p "$here/../target"
   "$python" -m venv --clear "$venv" &&
     "$venv/bin/python" -m pip -q --disable-pip-version-check install -r "$wanted" ||
-    fail "the packages of tests/python.txt cannot be had; is there a network, and PyPI?"
+    fail "cannot install the packages of tests/python.txt: is there a network, and can PyPI be reached?"
   cp "$wanted" "$venv/made-from"
 }
 
@@ -67,7 +67,7 @@ servers() (
   [ -n "$missing" ] || return 0
   echo "getting prometheus and victoria-metrics into target/servers"
   mkdir -p "$here/../target"
-  # It gets its name when it is complete.
+  # It is renamed once it is complete.
   work=$(mktemp -d "$servers-XXXXXX")
   trap 'rm -rf "$work"' EXIT
   get() {
@@ -75,7 +75,7 @@ servers() (
   }
   # The lists of packages may be missing, or too old for what the servers have.
   get || { [ "$(id -u)" = 0 ] && apt-get -qq update && get; } ||
-    fail "Debian's packages prometheus and victoria-metrics cannot be had"
+    fail "cannot download Debian's packages prometheus and victoria-metrics"
   for package in "$work"/*.deb; do
     dpkg-deb -x "$package" "$work/tree"
   done
@@ -93,12 +93,12 @@ kernel() {
   # ecc and ecli use a cache only if nobody else can write to it.
   umask 077
   mkdir -p "$kernels"
-  # It gets its name when it is complete.
+  # It is renamed once it is complete.
   work=$(mktemp -d "$kernels/new-XXXXXX")
   trap 'rm -rf "$work"' EXIT
   # The lists of packages may be missing, or too old for what the servers have.
   download || { [ "$(id -u)" = 0 ] && apt-get -qq update && download; } ||
-    fail "no kernel for virtual machines can be had (linux-image-cloud-amd64 of Debian)"
+    fail "cannot download a kernel for virtual machines (Debian's linux-image-cloud-amd64)"
   dpkg-deb -x "$work"/*.deb "$work/tree"
   series=$(echo "$package" | sed 's/^linux-image-\([0-9]*\.[0-9]*\).*/\1/')
   mv -T "$work/tree" "$kernels/$series"

@@ -62,7 +62,7 @@ impl Losses {
         }
     }
 
-    /// The number of records that were lost, but not known in which buffer.
+    /// The number of records that were lost in an unknown buffer.
     pub(crate) fn somewhere(&self) -> u64 {
         self.counters.as_ref().map_or(0, Counters::lost_somewhere)
     }
@@ -111,7 +111,7 @@ struct Totals {
     buffers: Vec<OfBuffer>,
     /// The number of shown records, if stages selected them.
     of_stages: Option<u64>,
-    /// Records that were lost, but not known in which buffer.
+    /// Records that were lost in an unknown buffer.
     somewhere: u64,
     /// Whether some programs do not count their losses.
     is_incomplete: bool,

@@ -44,7 +44,7 @@ const MOST_BYTES: usize = 1 << 20;
 /// The default interval for calling programs if something else is shown, too.
 const CALLS: Duration = Duration::from_secs(1);
 
-/// The ways on which data leaves a run, besides its outputs.
+/// How data leaves a run, apart from its outputs.
 pub(crate) struct Ways<'w> {
     /// Where metrics go.
     pub(crate) exits: Option<Exits>,

@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     let verbose = plan.verbose || arguments.verbose || package.meta.debug_verbose == Some(true);
     let loading = loading();
     if signals.have_come() {
-        // It was told to end while it waited, or while the package was downloaded.
+        // A signal came while it waited, or while the package was downloaded.
         return Ok(0);
     }
     load::capture_log(verbose);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Files that want to harm who runs them: archives, compression and JSON. Each has its message and
+//! Files made to harm those who run them: archives, compression and JSON. Each has its message and
 //! exit code 3, takes little memory, and runs nothing.
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Servers that want to harm who asks them: registries that lie, or want credentials of others, and
+//! Servers that are made to harm their clients: registries that lie, or want credentials of others, and
 //! packages that change between two requests. Nothing runs, and nothing is written.
 #![allow(clippy::unwrap_used)]
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// The index of a symbol, or a number of [`Groups`].
 pub(crate) type Symbol = usize;
 
-/// The maps of a group at most. Values of more are unknown.
+/// The largest number of maps in a group. Beyond it, values are unknown.
 const MAX_GROUP: usize = 16;
 
 /// Groups of maps: where paths join, each of which has another map, a number stands for all. Compilers

@@ -21,7 +21,7 @@ pub struct Activation<'a> {
     pub process: Option<OsString>,
     /// The variable `LISTEN_FDS`.
     pub descriptors: Option<OsString>,
-    /// Makes an own descriptor of one that the process has inherited. That needs unsafe code, which
+    /// Duplicates a descriptor that the process has inherited. That needs unsafe code, which
     /// this crate does not have.
     pub inherit: &'a dyn Fn(RawFd) -> io::Result<OwnedFd>,
 }

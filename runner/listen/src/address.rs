@@ -54,7 +54,7 @@ fn parse(text: &str) -> Result<Address, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') {
             true => Ok(Address::Unix(path.into())),
-            false => Err("`unix:` is followed by the absolute path of a socket"),
+            false => Err("`unix:` must be followed by the absolute path of a socket"),
         };
     }
     if let Some((host, port)) = text.rsplit_once(':') {
@@ -72,8 +72,8 @@ fn parse(text: &str) -> Result<Address, &'static str> {
         return Ok(Address::Tcp(address));
     }
     Err(match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        true => "a port alone is written with a colon, as :9435",
-        false => "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; IPv6 is in brackets",
+        true => "write a port alone with a colon, like :9435",
+        false => "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; put IPv6 addresses in brackets",
     })
 }
 

@@ -114,7 +114,7 @@ impl Users {
         let Some((name, password)) = header.and_then(credentials) else { return Check::Refused };
         let Some(user) = self.find(&name) else { return Check::Unknown };
         let accepted = user.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who does not know the key cannot use the time of the comparison.
+        // Without the key, nobody can use the time of the comparison.
         match *accepted == Some(self.digest(&password)) {
             true => Check::Accepted,
             false => Check::Unknown,

@@ -34,9 +34,9 @@ const MAX_DISCARDED: usize = 256 << 10;
 /// What a connection needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// That its socket becomes ready.
+    /// Its socket to become ready.
     Wait,
-    /// A worker, after others had one.
+    /// A worker, after other connections have had one.
     Again,
     /// [`Connection::verify`], which takes long.
     Verify,
@@ -187,7 +187,7 @@ impl Connection {
         self.transport.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Begins TLS if there is.
+    /// Begins TLS if the server uses it.
     fn start(&mut self, service: &Service) -> io::Result<Option<Next>> {
         let Some(first) = self.transport()?.socket().peek()? else { return Ok(Some(Next::Close)) };
         self.rules = service.rules();

@@ -20,7 +20,7 @@ pub enum ListenError {
     /// This user may not listen there.
     #[error("cannot listen at `{0}`: permission denied")]
     Permission(Address),
-    /// At the path of the socket is something that this server did not leave there.
+    /// At the path of the socket, there is something that this server did not leave there.
     #[error("cannot listen at `unix:{}`: the path exists, and {reason}", .path.display())]
     Exists {
         /// The path.
@@ -29,7 +29,7 @@ pub enum ListenError {
         reason: &'static str,
     },
     /// systemd passed no sockets to this process.
-    #[error("there is no socket of systemd: {0}")]
+    #[error("systemd passed no socket: {0}")]
     NotActivated(&'static str),
     /// A descriptor that systemd passed cannot be used.
     #[error("cannot listen at `fd://{number}`: {reason}")]

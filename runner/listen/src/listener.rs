@@ -146,7 +146,7 @@ fn unix(address: &Address, path: &Path) -> Result<(OwnedFd, SocketFile), ListenE
     Ok((socket, file))
 }
 
-/// Removes a socket that nobody serves.
+/// Removes a socket that no process serves any more.
 fn remove_left_behind(
     address: &Address,
     path: &Path,
@@ -195,7 +195,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may have replaced it.
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            // Nobody can be told of a failure.
+            // A failure cannot be reported here.
             let _ = fs::remove_file(&self.path);
         }
     }

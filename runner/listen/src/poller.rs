@@ -16,7 +16,7 @@ use crate::listener::Listener;
 use crate::pool::Pool;
 use crate::response::Response;
 
-/// Connections that are told that there are too many, at the same time.
+/// How many connections beyond the limit may wait for their 503 at once.
 const MAX_REFUSED: usize = 16;
 
 /// Connections that are accepted before others are looked at.
@@ -59,7 +59,7 @@ impl Poller {
             match self.wait(now) {
                 Ok(ready) => self.dispatch(&ready),
                 Err(Errno::INTR) => {}
-                // No memory: what else can be done.
+                // Out of memory: try again.
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

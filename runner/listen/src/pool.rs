@@ -74,7 +74,7 @@ impl Pool {
 
     /// The connections that workers gave back; `None` when the server stops.
     pub(crate) fn take_parked(&self) -> Option<Vec<Connection>> {
-        // It fails if nobody has written, which is no reason not to look.
+        // It fails if nothing was written; look anyway.
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         // Only now: what was read may have been the wake-up of a stop, and there is no other one.
         if self.queue().is_stopped {

@@ -109,7 +109,7 @@ pub(crate) fn encode(response: Response, form: &Form<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Metrics repeat themselves: the fastest level makes them a tenth as large.
+/// Metrics are repetitive: the fastest level makes them a tenth as large.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     // A Vec accepts everything.
@@ -117,7 +117,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-/// The words behind a status, which nobody needs (RFC 9112, 4) but people who look at a connection.
+/// The reason phrase of a status, which only people who look at a connection need (RFC 9112, 4).
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -170,7 +170,7 @@ mod tls {
                 return Ok(0);
             }
             if let Err(error) = session.process_new_packets() {
-                // Says to the client what is wrong, if the kernel has room for it.
+                // Tells the client what is wrong, if the kernel has room for it.
                 let _ = flush(session, socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }

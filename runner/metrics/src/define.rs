@@ -69,7 +69,7 @@ pub(crate) enum From {
     Slots { slots: Slots, bounds: Arc<Bounds>, average: Option<Average> },
 }
 
-/// A choice that names something which a source does not have.
+/// A choice that names something that a source does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownMember {
     /// The source.

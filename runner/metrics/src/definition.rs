@@ -101,7 +101,7 @@ pub(crate) fn define_all(
         let choice = options.choices.get(source.name()).cloned().unwrap_or_default();
         let mut defined = define(source, &options.prefix, &choice)?;
         if choice.name.is_none() && names(&defined).any(|name| taken.contains(name)) {
-            // Two sources whose names say nothing have the same names.
+            // Two sources with generic names would get the same metric names.
             let own = join(&[Some(&name(&options.prefix)), Some(&name(source.name()))]);
             let choice = MetricMeta { name: Some(own), ..choice };
             defined = define(source, &options.prefix, &choice)?;

@@ -85,7 +85,7 @@ pub struct MetricsOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct MetricChoices {
-    /// Choose the members that become labels, all other members are added up; repeatable
+    /// Choose the members that become labels; values that differ only in others are added up; repeatable
     #[arg(long, value_name = "[MAP:]NAME,...", help_heading = METRICS)]
     #[arg(value_parser = labels)]
     pub labels: Vec<LabelsArg>,

@@ -33,7 +33,7 @@ pub struct ServeCommand {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// The configuration, in TOML: runner/README.md describes it
+    /// The configuration file in TOML; runner/README.md describes it
     #[arg(value_name = "CONFIG.toml")]
     pub config: PathBuf,
 }

@@ -56,7 +56,7 @@ fn fill(subject: &Subject) -> Panel {
     let share = format!("{} / {}", of(names::ELEMENTS), of(names::MAX_ELEMENTS));
     let labels = ["instance", names::TRACER, "map"];
     let query = Query::new(only(subject, &share), &legend(&labels));
-    let text = "Elements of a map, of those that it has room for. A full map counts nothing new.";
+    let text = "The share of the elements of a map that are in use. A full map counts nothing new.";
     Panel {
         drawing: Drawing::Share { limit: FULL },
         ..lines("Fill of maps", text, "percentunit", vec![query])

@@ -18,7 +18,7 @@ use crate::args::{PsCommand, ReadCommand, StopCommand};
 use crate::failure::{Failure, exit_code, talk};
 use crate::output;
 
-/// How long a run may take to end before it is told again, and how often.
+/// How long a run may take to end before it gets another signal, and how often.
 const PATIENCE: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(5), Duration::from_secs(5)];
 

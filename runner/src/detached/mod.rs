@@ -137,7 +137,7 @@ fn print_log(log: &File) {
 }
 
 impl Background {
-    /// Reports a failure of the run to its log, or to the one who started it. The log stays until
+    /// Reports a failure of the run to its log, or to the process that started it. The log stays until
     /// `ecli ps` has shown it.
     pub(crate) fn failed(self, failure: &Failure) -> Failure {
         failure.report();

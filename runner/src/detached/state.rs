@@ -97,7 +97,7 @@ impl Place {
         Ok(all)
     }
 
-    /// Makes the directory, and locks it. What a run has left there that did not end itself is
+    /// Makes the directory, and locks it. Files that a crashed run left there are
     /// removed. `None` if another process has the lock.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Place {
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let mut tries = 0..TRIES;
         let lock = loop {
-            // Whoever had the directory before may have removed it meanwhile.
+            // The previous owner may have removed the directory in the meantime.
             make_private(&self.path).map_err(|error| failed(error.into()))?;
             let lock = match options.open(self.lock()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {

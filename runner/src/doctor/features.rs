@@ -96,7 +96,7 @@ pub(super) fn others(may_try: bool) -> Vec<Check> {
         missing("reading maps in batches", batch, "ecli reads maps key by key, which is slower"),
         missing("maps in memory", || mappable().map(drop), "ecli reads arrays by system calls"),
         missing("links of perf events", links, "ecli attaches probes without links"),
-        missing("run times of programs", run_times, "metrics do not have them"),
+        missing("run times of programs", run_times, "metrics cannot include them"),
         missing("hardware events", hardware, "only software events can be sampled (cpu-clock)"),
         missing("32-bit jumps", || code(JUMP), "objects compiled with -mcpu=v3 do not load"),
         missing("atomic operations", || code(ATOMIC), "objects compiled with -mcpu=v3 do not load"),

@@ -86,7 +86,7 @@ fn verdict(name: &str, programs: &[ProgramReport], checks: &[Check]) -> Check {
             missing.join(", ")
         )),
         () if !unknown.is_empty() => Check::unknown(name)
-            .because(format!("it is not known of all programs: {}", unknown.join(", "))),
+            .because(format!("it may not run; unknown for: {}", unknown.join(", "))),
         () => Check::ok(name).because("it can run here"),
     }
 }

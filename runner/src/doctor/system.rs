@@ -103,7 +103,7 @@ fn container() -> Check {
     let kind = by_file.map(|(_, kind)| (*kind).to_owned()).or_else(by_systemd);
     match kind {
         Some(kind) => Check::ok("container").value(kind.trim()),
-        None => Check::ok("container").value("no file tells of one"),
+        None => Check::ok("container").value("none detected"),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Place {
     Own(bool),
     /// To a function of this process by a link.
     OwnLink(u32),
-    /// To a clock that counts to its end once in a long time.
+    /// To a clock that fires only once an hour.
     Clock,
     /// To an iterator that nobody reads.
     Iterator,

@@ -91,7 +91,7 @@ impl Counters {
         self.buffers.iter().position(|name| name == buffer).map_or(0, |at| self.slot(at))
     }
 
-    /// The number of records that were lost, but not known in which buffer.
+    /// The number of records that were lost in an unknown buffer.
     pub(crate) fn lost_somewhere(&self) -> u64 {
         self.slot(self.buffers.len())
     }

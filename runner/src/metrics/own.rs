@@ -90,7 +90,7 @@ pub(crate) fn families(about: &About<'_>) -> Vec<Family> {
         let help = "Records that are shorter than all structs of the package.";
         let malformed = of_buffers(&|buffer| Some(buffer.malformed));
         add(names::MALFORMED, help, counter, None, "source", malformed);
-        let help = "Records that were lost, but not known in which buffer.";
+        let help = "Records that were lost in an unknown buffer.";
         let lost = vec![("", Number::Unsigned(about.losses.somewhere()))];
         add(names::LOST_SOMEWHERE, help, counter, None, "", lost);
     }
@@ -175,7 +175,7 @@ pub(super) fn exported(counts: &Counts) -> [Family; 2] {
         Signal::ALL.into_iter().map(of).collect()
     };
     let counter = Kind::Counter;
-    let help = "Values of metrics and records of logs that the receiver of OTLP took.";
+    let help = "Values of metrics and log records that the OTLP receiver accepted.";
     let delivered = series(&|signal| counts.delivered(signal));
     let delivered = family("bpfpack_otlp_delivered", help, counter, None, "signal", delivered);
     let help = "Values of metrics and records of logs that were not delivered by OTLP.";

@@ -31,7 +31,7 @@ pub(crate) enum NoAnswer {
 struct Shared {
     state: Mutex<State>,
     answered: Condvar,
-    /// Readable when somebody asks.
+    /// Readable while a question is pending.
     wake: OwnedFd,
 }
 

@@ -27,7 +27,7 @@ use config::{Config, Tracer};
 use notify::Notify;
 use tracer::{Outcome, Running, check_only};
 
-/// How long tracers may take to end before they are told to hurry, and then to end at all.
+/// How long tracers may take to end before they are asked to hurry, and then before they are left behind.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(5)];
 
 /// Signals that come within this time are one.
@@ -141,7 +141,7 @@ impl Service {
         }
     }
 
-    /// The time until a tracer is started again, or systemd is told something.
+    /// The time until a tracer is restarted, or systemd is notified.
     fn timeout(&self) -> Option<Duration> {
         let starts = self.tracers.values().filter_map(Running::next);
         let watchdog = self.notify.watchdog().map(|pause| self.alive + pause);
@@ -169,7 +169,7 @@ impl Service {
                 Outcome::Same => {}
                 Outcome::Ended(0) => self.talk.note(&format!("{name}: has ended")),
                 Outcome::Ended(code) => {
-                    self.talk.warning(&format!("{name}: has ended with exit code {code}"));
+                    self.talk.warning(&format!("{name}: ended with exit code {code}"));
                 }
                 Outcome::Failed(failure, pause) => {
                     failure.report_of(&format!("{name}: "));
@@ -267,7 +267,7 @@ impl Service {
     }
 }
 
-/// Ends tracers, all at the same time. They are told to hurry after the first time, or if
+/// Ends tracers, all at the same time. They are asked to hurry after the first time, or if
 /// `is_impatient`; after the second one, they are left behind: their programs are detached when the
 /// process ends.
 fn end(

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
-/// Makes an own descriptor of an inherited one, such as those that systemd passes. The inherited one
+/// Duplicates an inherited descriptor, such as those that systemd passes. The inherited one
 /// remains open until the process ends, because something else could own it; the processes that this
 /// one executes do not get it.
 ///

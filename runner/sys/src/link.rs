@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Links of programs that libbpf does not know as part of an object. Closing the descriptor detaches
+//! Links for programs that are not part of a libbpf object. Closing the descriptor detaches
 //! the program.
 
 use std::ffi::{CStr, c_int};

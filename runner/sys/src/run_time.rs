@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The run time of BPF programs, which the kernel measures while somebody asks for it.
+//! The run time of BPF programs, which the kernel measures while a process asks for it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};

@@ -15,7 +15,7 @@ pub enum WebError {
         /// The reason.
         error: io::Error,
     },
-    /// Others could let themselves in.
+    /// Other users could change the file and give themselves access.
     #[error("`{}` is not used: it must belong to root or this user, and nobody else may write to \
         it (its owner is {uid}, its mode is {mode:04o})", .path.display())]
     Writable {
