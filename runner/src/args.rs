@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The command line of `ecli`: [`Args`] is what the user wrote, [`Plan`] what it means.
 
+#[cfg(feature = "metrics")]
 mod dashboard;
+#[cfg(feature = "policy")]
 mod doctor;
+#[cfg(feature = "policy")]
 mod inspect;
 mod line;
 mod metrics;
@@ -25,11 +28,14 @@ use bpfpack_render::formats;
 use bpfpack_stage::{Arrangement, Grouping};
 
 use crate::failure::Failure;
-pub use dashboard::{DashboardOutput, DashboardPlan};
-pub use doctor::Doctor;
-pub use inspect::Inspect;
+#[cfg(feature = "metrics")]
+pub use dashboard::{DashboardOptions, DashboardOutput, DashboardPlan};
+#[cfg(feature = "policy")]
+pub use doctor::{Doctor, DoctorOptions};
+#[cfg(feature = "policy")]
+pub use inspect::{Inspect, InspectOptions};
 pub(crate) use line::Invocation;
-pub use line::{Args, Request, clap_answer};
+pub use line::{Args, Command, Request, clap_answer};
 pub use metrics::{
     LabelsArg, MetricArg, MetricChoices, MetricDo, MetricsOptions, MetricsPlan, OtlpPlan,
 };

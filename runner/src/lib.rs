@@ -23,18 +23,12 @@ mod confirm;
 mod context;
 #[cfg(feature = "metrics")]
 mod dashboard;
-#[cfg(not(feature = "metrics"))]
-#[path = "dashboard/off.rs"]
-mod dashboard;
 #[cfg(feature = "metrics")]
 mod detached;
 #[cfg(not(feature = "metrics"))]
 #[path = "detached/off.rs"]
 mod detached;
 #[cfg(feature = "policy")]
-mod doctor;
-#[cfg(not(feature = "policy"))]
-#[path = "doctor/off.rs"]
 mod doctor;
 mod ending;
 mod fetch;
@@ -43,9 +37,6 @@ mod filter;
 pub mod fuzzing;
 mod host;
 #[cfg(feature = "policy")]
-mod inspect;
-#[cfg(not(feature = "policy"))]
-#[path = "inspect/off.rs"]
 mod inspect;
 mod instrument;
 mod kernel;
@@ -109,23 +100,29 @@ pub fn other_process() -> Option<std::process::ExitCode> {
 /// # Errors
 /// Returns the failure of the command.
 pub fn perform(request: args::Request) -> Result<u8, Failure> {
+    use args::{Command, Request};
     match request {
-        args::Request::Run(args) => run(*args),
-        args::Request::Inspect(plan) => inspect::inspect(&plan),
-        args::Request::Dashboard(plan) => dashboard::write(&plan).map(|()| 0),
-        args::Request::Doctor(plan) => doctor::perform(&plan),
+        Request::Run(args) => run(*args),
+        #[cfg(feature = "policy")]
+        Request::Other(Command::Inspect(options)) => inspect::inspect(&options.plan()?),
         #[cfg(feature = "metrics")]
-        args::Request::Service(command) => match command {
+        Request::Other(Command::Dashboard(options)) => {
+            dashboard::write(&options.plan()?).map(|()| 0)
+        }
+        #[cfg(feature = "policy")]
+        Request::Other(Command::Doctor(options)) => doctor::perform(&options.plan()?),
+        #[cfg(feature = "metrics")]
+        Request::Other(Command::Service(command)) => match command {
             args::ServiceCommand::Serve(command) => serve::perform(&command),
             args::ServiceCommand::Ps(command) => detached::ps(&command).map(|()| 0),
             args::ServiceCommand::Read(command) => detached::read(&command).map(|()| 0),
             args::ServiceCommand::Stop(command) => detached::stop(&command).map(|()| 0),
         },
-        args::Request::Trust(command) => trust::perform(&command).map(|()| 0),
+        Request::Other(Command::Trust(command)) => trust::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
-        args::Request::Cache(command) => cached::perform(&command).map(|()| 0),
+        Request::Other(Command::Cache(command)) => cached::perform(&command).map(|()| 0),
         #[cfg(feature = "registry")]
-        args::Request::Registry(command) => registry::perform(command).map(|()| 0),
+        Request::Other(Command::Registry(command)) => registry::perform(command).map(|()| 0),
     }
 }
 

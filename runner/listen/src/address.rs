@@ -73,7 +73,9 @@ fn parse(text: &str) -> Result<Address, &'static str> {
     }
     Err(match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         true => "write a port alone with a colon, like :9435",
-        false => "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; put IPv6 addresses in brackets",
+        false => {
+            "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; put IPv6 addresses in brackets"
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// Write a Grafana dashboard and Prometheus rules for what `ecli run --listen` exports
 #[derive(Debug, Clone, Parser)]
 #[command(max_term_width = 80)]
-pub(super) struct DashboardOptions {
+pub struct DashboardOptions {
     /// Write NAME.dashboard.json and NAME.rules.yml to this directory; NAME is that of the package.
     /// Without it, the dashboard is printed
     #[arg(short, long, value_name = "DIR")]
@@ -80,7 +80,7 @@ pub enum DashboardOutput {
 
 impl DashboardOptions {
     /// Resolves the options. It touches no file.
-    pub(super) fn plan(self) -> Result<DashboardPlan, Failure> {
+    pub(crate) fn plan(self) -> Result<DashboardPlan, Failure> {
         Ok(DashboardPlan {
             package: self.read.named(&self.package, None)?,
             output: match (self.output, self.rules) {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// the report cannot be written.
 #[derive(Debug, Clone, Parser)]
 #[command(max_term_width = 80)]
-pub(super) struct DoctorOptions {
+pub struct DoctorOptions {
     /// Print the report as one JSON object
     #[arg(short, long)]
     json: bool,
@@ -41,7 +41,7 @@ pub struct Doctor {
 
 impl DoctorOptions {
     /// Resolves the options. It touches no file.
-    pub(super) fn plan(&self) -> Result<Doctor, Failure> {
+    pub(crate) fn plan(&self) -> Result<Doctor, Failure> {
         let named = |word: &OsString| self.read.named(word, None);
         let packages = self.packages.iter().map(named).collect::<Result<_, _>>()?;
         Ok(Doctor { json: self.json, packages })

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// Report what a package contains, shows, and can do, without loading it
 #[derive(Debug, Clone, Parser)]
 #[command(max_term_width = 80)]
-pub(super) struct InspectOptions {
+pub struct InspectOptions {
     /// Print the report as one JSON object
     #[arg(short, long)]
     json: bool,
@@ -53,7 +53,7 @@ pub struct Inspect {
 
 impl InspectOptions {
     /// Resolves the options. It touches no file.
-    pub(super) fn plan(&self) -> Result<Inspect, Failure> {
+    pub(crate) fn plan(&self) -> Result<Inspect, Failure> {
         let named = |word: &OsString| self.read.named(word, self.policy.clone());
         Ok(Inspect {
             package: named(&self.package)?,

@@ -13,9 +13,12 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 #[cfg(feature = "metrics")]
 use super::ServiceCommand;
-use super::dashboard::{DashboardOptions, DashboardPlan};
-use super::doctor::{Doctor, DoctorOptions};
-use super::inspect::{Inspect, InspectOptions};
+#[cfg(feature = "metrics")]
+use super::dashboard::DashboardOptions;
+#[cfg(feature = "policy")]
+use super::doctor::DoctorOptions;
+#[cfg(feature = "policy")]
+use super::inspect::InspectOptions;
 use super::sort::{Sorted, sort};
 #[cfg(feature = "registry")]
 use super::{CacheCommand, RegistryCommand};
@@ -28,24 +31,37 @@ use crate::failure::{Failure, exit_code};
 pub enum Request {
     /// `ecli run`, or a package alone.
     Run(Box<Args>),
-    /// `ecli trust`.
-    Trust(TrustCommand),
-    /// `ecli cache`.
-    #[cfg(feature = "registry")]
-    Cache(CacheCommand),
-    /// `ecli inspect`.
-    Inspect(Box<Inspect>),
-    /// `ecli dashboard`.
-    Dashboard(Box<DashboardPlan>),
-    /// `ecli doctor`.
-    Doctor(Doctor),
-    /// `ecli serve`, `ecli ps`, `ecli read` and `ecli stop`.
-    #[cfg(feature = "metrics")]
-    Service(ServiceCommand),
-    /// `ecli push` and others for registries.
-    #[cfg(feature = "registry")]
-    Registry(RegistryCommand),
+    /// Another command.
+    Other(Command),
 }
+
+/// The commands that this build does not have.
+const ABSENT: &[&str] = &[
+    #[cfg(not(feature = "metrics"))]
+    "dashboard",
+    #[cfg(not(feature = "policy"))]
+    "doctor",
+    #[cfg(not(feature = "policy"))]
+    "inspect",
+    #[cfg(not(feature = "registry"))]
+    "cache",
+    #[cfg(not(feature = "registry"))]
+    "login",
+    #[cfg(not(feature = "registry"))]
+    "logout",
+    #[cfg(not(feature = "registry"))]
+    "pull",
+    #[cfg(not(feature = "registry"))]
+    "push",
+    #[cfg(not(feature = "metrics"))]
+    "ps",
+    #[cfg(not(feature = "metrics"))]
+    "read",
+    #[cfg(not(feature = "metrics"))]
+    "serve",
+    #[cfg(not(feature = "metrics"))]
+    "stop",
+];
 
 impl Request {
     /// Parses the command line of this process. Prints help if the command line asks for it, and
@@ -56,30 +72,20 @@ impl Request {
     pub fn read() -> Result<Option<Request>, Failure> {
         let words = std::env::args_os().collect();
         let request = match is_standalone() {
-            true => Args::standalone(words).map(Request::run).map_err(Refusal::from),
+            true => Args::standalone(words).map(|args| Request::Run(Box::new(args))),
             false => Request::of(words),
         };
         match request {
             Ok(request) => Ok(Some(request)),
-            Err(Refusal::Clap(error)) => clap_answer(&error).map(|()| None),
-            Err(Refusal::Failure(failure)) => Err(failure),
+            Err(error) => clap_answer(&error).map(|()| None),
         }
     }
 
-    fn of(words: Vec<OsString>) -> Result<Request, Refusal> {
+    fn of(words: Vec<OsString>) -> Result<Request, clap::Error> {
         let cli = Cli::try_parse_from(&words)?;
-        Ok(match cli.command {
-            Some(Command::Run(run)) => Request::run(Args::new(words, *run)),
-            Some(Command::Inspect(options)) => Request::Inspect(Box::new(options.plan()?)),
-            Some(Command::Dashboard(options)) => Request::Dashboard(Box::new(options.plan()?)),
-            Some(Command::Doctor(options)) => Request::Doctor(options.plan()?),
-            Some(Command::Trust(command)) => Request::Trust(command),
-            #[cfg(feature = "metrics")]
-            Some(Command::Service(command)) => Request::Service(command),
-            #[cfg(feature = "registry")]
-            Some(Command::Cache(command)) => Request::Cache(command),
-            #[cfg(feature = "registry")]
-            Some(Command::Registry(command)) => Request::Registry(command),
+        let args = match cli.command {
+            Some(Commands::Run(run)) => Args::new(words, *run),
+            Some(Commands::Other(command)) => return Ok(Request::Other(command)),
             None => {
                 let words: Vec<OsString> = ["ecli", "run"]
                     .map(OsString::from)
@@ -87,33 +93,10 @@ impl Request {
                     .chain(cli.command_line)
                     .collect();
                 let run = Run::try_parse_from(&words[1..])?;
-                Request::run(Args::new(words, run))
+                Args::new(words, run)
             }
-        })
-    }
-
-    fn run(args: Args) -> Request {
-        Request::Run(Box::new(args))
-    }
-}
-
-/// Why a command line is no request.
-enum Refusal {
-    /// It does not parse, or asks for help.
-    Clap(clap::Error),
-    /// Its options do not fit together.
-    Failure(Failure),
-}
-
-impl From<clap::Error> for Refusal {
-    fn from(error: clap::Error) -> Refusal {
-        Refusal::Clap(error)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Refusal {
-        Refusal::Failure(failure)
+        };
+        Ok(Request::Run(Box::new(args)))
     }
 }
 
@@ -133,8 +116,6 @@ pub struct Args {
     behind: Vec<OsString>,
     /// Whether the package is behind this program; then the name is that of the program.
     is_own: bool,
-    /// Whether it is a tracer of `ecli serve`.
-    is_served: bool,
 }
 
 /// How the user runs a package.
@@ -165,7 +146,7 @@ Examples:
 #[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Commands>,
 
     /// `ecli PACKAGE …` is the same as `ecli run PACKAGE …`
     #[arg(value_name = "PACKAGE", required = true, allow_hyphen_values = true)]
@@ -175,16 +156,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // a process has one
-enum Command {
+enum Commands {
     /// Load a package, attach its programs, and show their data until Ctrl-C
     Run(Box<Run>),
+    #[command(flatten)]
+    Other(Command),
+}
+
+/// A command that does not run a package in the foreground.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)] // clap prints what the variants mean
+pub enum Command {
     #[cfg(feature = "metrics")]
     #[command(flatten)]
     Service(ServiceCommand),
+    #[cfg(feature = "policy")]
     /// Report what a package contains, shows, and can do, without loading it
     Inspect(InspectOptions),
+    #[cfg(feature = "metrics")]
     /// Write a Grafana dashboard and Prometheus rules for the metrics of a package
     Dashboard(Box<DashboardOptions>),
+    #[cfg(feature = "policy")]
     /// Report what this machine can do for tracers
     Doctor(DoctorOptions),
     /// Manage the keys of people whose packages may run
@@ -224,7 +216,7 @@ impl Args {
         before.truncate(before.len() - line.len());
         before.pop_if(|word| word == "--");
         let name = line.remove(0);
-        Args { before, run, name, behind: line, is_own: false, is_served: false }
+        Args { before, run, name, behind: line, is_own: false }
     }
 
     /// The command line of a standalone executable: all words are arguments of its package, or
@@ -238,7 +230,7 @@ impl Args {
         let before: Vec<OsString> = ["ecli", "run"].map(OsString::from).into();
         let parsed = [&before[1..], std::slice::from_ref(&name)].concat();
         let run = Run::try_parse_from(parsed)?;
-        Ok(Args { before, run, name, behind: words, is_own: true, is_served: false })
+        Ok(Args { before, run, name, behind: words, is_own: true })
     }
 
     /// The command line of a tracer of `ecli serve`: the words behind `ecli run`.
@@ -254,15 +246,14 @@ impl Args {
             .collect();
         let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
         run.metrics.served = true;
-        Ok(Args { is_served: true, ..Args::new(words, run) })
+        Ok(Args::new(words, run))
     }
 
     #[cfg(test)]
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, clap::Error> {
-        match Request::of(words) {
-            Ok(Request::Run(args)) => Ok(*args),
-            Err(Refusal::Clap(error)) => Err(error),
-            _ => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
+        match Request::of(words)? {
+            Request::Run(args) => Ok(*args),
+            Request::Other(_) => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
         }
     }
 
@@ -281,9 +272,8 @@ impl Args {
             return Ok(Origin::Own);
         }
         let name = self.name.to_string_lossy();
-        #[cfg(not(feature = "registry"))]
-        if ["push", "pull", "login", "logout", "cache"].contains(&&*name) {
-            let text = "this ecli was built without support for downloads and registries";
+        if ABSENT.contains(&&*name) {
+            let text = format!("this ecli was built without support for `ecli {name}`");
             return Err(Failure::usage(text).hint("use an ecli with its default features"));
         }
         if name.starts_with('-') && name != "-" {
@@ -348,7 +338,7 @@ impl Args {
         } else {
             let words: Vec<OsString> = [self.before, own, vec![self.name]].concat();
             let mut run = Run::try_parse_from(&words[1..]).map_err(|error| failure(&error))?;
-            run.metrics.served = self.is_served;
+            run.metrics.served = self.run.metrics.served;
             // The package was fetched by what stands before its name.
             let before = self.run.fetch(package.clone());
             let before = FetchPlan { yes: run.yes, quiet: run.quiet, ..before };
