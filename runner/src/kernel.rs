@@ -200,19 +200,34 @@ fn hidden_tracefs() -> Option<PathBuf> {
     })
 }
 
-/// The same, for a text in the format of `/proc/self/mounts` (proc_pid_mounts(5)).
+/// The same, for a text in the format of `/proc/self/mounts`.
 fn hidden_in(mounts: &str, is_hidden: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    let dir = |line: &str| {
+    mounted(mounts, "tracefs").map(PathBuf::from).find(|dir| is_hidden(dir))
+}
+
+/// Where a file system is mounted, in a text in the format of `/proc/self/mounts`
+/// (proc_pid_mounts(5)).
+pub(crate) fn mounted<'m>(mounts: &'m str, kind: &str) -> impl Iterator<Item = &'m str> {
+    mounts.lines().filter_map(move |line| {
         let mut words = line.split(' ').skip(1);
-        let (dir, kind) = (words.next()?, words.next()?);
-        (kind == "tracefs").then(|| PathBuf::from(dir))
-    };
-    mounts.lines().filter_map(dir).find(|dir| is_hidden(dir))
+        let (dir, of) = (words.next()?, words.next()?);
+        (of == kind).then_some(dir)
+    })
+}
+
+/// The text of a file of securityfs, which is often not mounted in containers and small systems.
+pub(crate) fn security_file(name: &str) -> Option<String> {
+    use rustix::fs::{Mode, OFlags, openat};
+    fs::read_to_string(format!("/sys/kernel/security/{name}")).ok().or_else(|| {
+        let mount = detached("securityfs").ok()?;
+        let file = openat(&mount, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        io::read_to_string(fs::File::from(file)).ok()
+    })
 }
 
 /// Whether the kernel calls BPF programs as a security module; `None` if that cannot be read.
 pub(crate) fn has_bpf_lsm() -> Option<bool> {
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
+    let modules = security_file("lsm")?;
     Some(modules.trim().split(',').any(|module| module == "bpf"))
 }
 

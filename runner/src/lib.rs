@@ -53,6 +53,8 @@ mod metrics;
 #[path = "metrics/off.rs"]
 mod metrics;
 mod output;
+#[cfg(feature = "metrics")]
+mod pause;
 mod pins;
 #[cfg(feature = "policy")]
 mod policy;

@@ -255,7 +255,9 @@ impl Run<'_> {
             }
             // Frames after a reading may have drawn the rest of it.
             self.note_drawn();
-            self.outputs.close_guests(Instant::now(), self.answered);
+            if self.control.is_some() {
+                self.outputs.close_guests(Instant::now(), self.answered);
+            }
             wake = self.wait(deadline)?;
             if wake.gone {
                 continue;

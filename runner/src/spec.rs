@@ -36,7 +36,8 @@ pub(crate) fn build(
         differences: plan.clear || plan.arrangement.rate || plan.has_heat_map(),
         per_cpu: plan.per_cpu,
         map_entries: plan.map_entries.clone(),
-        all_tables: (plan.metrics.is_some() || plan.detach.is_some()) && plan.outputs.is_empty(),
+        // Without outputs, there are metrics or clients, which want all.
+        all_tables: plan.outputs.is_empty(),
         single_source: plan.outputs.iter().any(|output| !output.format.is_structured),
     };
     // The kernel's BTF takes 5 MB or more, so it is read only if a key needs it.
@@ -69,8 +70,7 @@ const ON_REQUEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Reads views only on request if nobody sees periodic readings: if there are only metrics, or
 /// clients of a run in the background.
 pub(crate) fn read_on_request(plan: &Plan, spec: &mut Spec) {
-    let is_seen = !plan.outputs.is_empty() || plan.interval.is_some();
-    if is_seen || (plan.metrics.is_none() && plan.detach.is_none()) {
+    if !plan.outputs.is_empty() || plan.interval.is_some() {
         return;
     }
     for source in &mut spec.sources {

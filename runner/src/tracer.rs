@@ -3,6 +3,7 @@
 //! flows through them.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::printable::one_line;
@@ -14,7 +15,7 @@ use crate::command::Command;
 #[cfg(feature = "registry")]
 use crate::confirm;
 use crate::context::Context;
-use crate::detached::{self, Detach};
+use crate::detached;
 use crate::failure::{self, Failure};
 use crate::fetch::{self, Fetched};
 use crate::filter::Filters;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     let policies = Policies::read(from.policy.as_deref())?;
     let raw = fetch::obtain(&from, !policies.sources.is_empty(), &talk)?;
     let accepted = raw.verify(&policies.sources)?;
-    let to_confirm = raw.to_confirm();
+    let to_confirm = raw.to_confirm().filter(|digest| !detached::has_confirmed(digest));
     let origin = raw.source().to_owned();
     let fetched = raw.decode(&from.origin)?;
     // From here on, signals arrive on a descriptor, so ecli can clean up before it ends.
@@ -73,10 +74,9 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     if let Accepted::Signed { key, comment } = &accepted {
         talk.detail(&format!("signed by the key `{key}`: {}", one_line(comment)));
     }
-    let background = match detached::detach(&plan, &talk)? {
-        Detach::Not => None,
-        Detach::Started => return Ok(0),
-        Detach::Own(background) => Some(background),
+    let ControlFlow::Continue(background) = detached::detach(&plan, to_confirm.as_deref(), &talk)?
+    else {
+        return Ok(0);
     };
     // The address is taken before anything is loaded, and users see at once if it is in use.
     let exits = host.exits(&plan)?;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use bpfpack_tests::http::{Answer, Server};
 use bpfpack_tests::registry::{Registry, Security, digest, has_programs};
 use bpfpack_tests::wait::{finished, outcome, read_until};
-use bpfpack_tests::{Outcome, can, ecc, is_root, names, pack, program, scratch};
+use bpfpack_tests::{Outcome, can, ecc, ecli, is_root, names, pack, program, scratch};
 use tempfile::TempDir;
 
 const EXITS: &str = "examples/exits/exits.bpf.c";
@@ -307,6 +307,49 @@ fn what_does_more_than_observe_is_confirmed() {
     setup.run(&["--observe-only", "--yes"], &url).failed(11, &["bpf_send_signal"]);
 }
 
+/// What ecli asks.
+const ASKED: &str = "Run it? [y/N] ";
+
+/// Runs a package on a terminal, and answers the question if there is an answer.
+fn on_terminal(setup: &Setup, words: &str, answer: Option<&str>) -> Outcome {
+    // script(1) has a terminal of its own.
+    let line = format!("{} run {words}", program("ecli").display());
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(setup.dir.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut before = String::new();
+    if let Some(answer) = answer {
+        let stdout = child.stdout.as_mut().unwrap();
+        before = read_until(stdout, ASKED, |text| text.contains(ASKED));
+        assert!(!setup.dir.path().join("ran").exists(), "it waits for the answer");
+        stdin.write_all(format!("{answer}\r").as_bytes()).unwrap();
+    }
+    let mut outcome = Outcome::from(finished(child));
+    outcome.stdout.insert_str(0, &before);
+    outcome
+}
+
+#[test]
+fn what_a_person_confirms_runs_in_the_background() {
+    if !is_root() {
+        return;
+    }
+    let setup = Setup::new(SIGNALS);
+    let url = setup.server.url("/package.json");
+    // Nothing remembers the answer.
+    let options = "--package-cache none --policy etc/policy.toml --detach one --run-directory runs";
+    let started = on_terminal(&setup, &format!("{options} {url}"), Some("y")).succeeded();
+    assert!(started.stdout.contains("`one` runs in the background"), "{}", started.stdout);
+    let runs = setup.at("runs");
+    let _ = ecli(&["stop", "--run-directory", &runs, "one"]).succeeded();
+    let refused = on_terminal(&setup, &format!("{options} {url}"), Some("n"));
+    assert_eq!(refused.code, 11, "{}", refused.stdout);
+    let listed = ecli(&["ps", "--run-directory", &runs]).succeeded();
+    assert_eq!(listed.stdout, "Nothing runs in the background.\n");
+}
+
 #[test]
 fn a_person_confirms_once() {
     if !is_root() {
@@ -314,30 +357,9 @@ fn a_person_confirms_once() {
     }
     let setup = Setup::new(SIGNALS);
     let url = setup.server.url("/package.json");
-    let asked = "Run it? [y/N] ";
     let ran = setup.dir.path().join("ran");
-    // script(1) runs it on a terminal of its own.
-    let run = |answer: Option<&str>| {
-        let line = format!(
-            "{} run --package-cache cache --policy etc/policy.toml {url} -- touch ran",
-            program("ecli").display()
-        );
-        let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).current_dir(setup.dir.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let mut before = String::new();
-        if let Some(answer) = answer {
-            let stdout = child.stdout.as_mut().unwrap();
-            before = read_until(stdout, asked, |text| text.contains(asked));
-            assert!(!ran.exists(), "it waits for the answer");
-            stdin.write_all(format!("{answer}\r").as_bytes()).unwrap();
-        }
-        let mut outcome = Outcome::from(finished(child));
-        outcome.stdout.insert_str(0, &before);
-        outcome
-    };
+    let words = "--package-cache cache --policy etc/policy.toml";
+    let run = |answer| on_terminal(&setup, &format!("{words} {url} -- touch ran"), answer);
     for answer in ["n", "", "yy", "no"] {
         let refused = run(Some(answer));
         assert_eq!(refused.code, 11, "{answer}: {}", refused.stdout);
@@ -349,7 +371,7 @@ fn a_person_confirms_once() {
     let _ = run(Some("y")).succeeded();
     fs::remove_file(&ran).unwrap();
     let again = run(None).succeeded();
-    assert!(ran.exists() && !again.stdout.contains(asked), "{}", again.stdout);
+    assert!(ran.exists() && !again.stdout.contains(ASKED), "{}", again.stdout);
     // Other bytes are another package.
     fs::remove_file(&ran).unwrap();
     let changed = [setup.read("package.json"), b"\n".to_vec()].concat();

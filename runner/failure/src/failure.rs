@@ -100,17 +100,18 @@ impl Failure {
 
     /// Prints the failure on standard error.
     pub fn report(&self) {
-        self.report_of("");
+        self.report_with("");
     }
 
-    /// Prints the failure with a text in front of its message.
-    pub fn report_of(&self, prefix: &str) {
-        let message = match self.message() {
-            message if message.is_empty() => message,
-            message => format!("{prefix}{message}"),
-        };
+    /// Prints the failure of one of several tracers, which has this name.
+    pub fn report_of(&self, name: &str) {
+        self.report_with(&format!("{name}: "));
+    }
+
+    fn report_with(&self, prefix: &str) {
+        let message = self.message();
         if !message.is_empty() {
-            crate::talk::error(&message);
+            crate::talk::error(&format!("{prefix}{message}"));
         }
         if let Some(details) = &self.0.details {
             for line in details.trim_end().lines() {

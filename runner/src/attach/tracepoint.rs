@@ -33,7 +33,7 @@ fn attach(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {
 ///
 /// # Errors
 /// Returns `ENOENT` if there is no such tracepoint, or if tracefs cannot be read.
-fn number(tracepoint: &str) -> io::Result<u64> {
+pub(crate) fn number(tracepoint: &str) -> io::Result<u64> {
     let is_name = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     };

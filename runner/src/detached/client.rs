@@ -19,8 +19,7 @@ use crate::failure::{Failure, exit_code, talk};
 use crate::output;
 
 /// How long a run may take to end before it gets another signal, and how often.
-const PATIENCE: [Duration; 3] =
-    [Duration::from_secs(5), Duration::from_secs(5), Duration::from_secs(5)];
+const PATIENCE: [Duration; 3] = [Duration::from_secs(5); 3];
 
 /// Lists the runs. What crashes have left is removed.
 ///

@@ -16,6 +16,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{self, Failure};
+use crate::output::Client;
 
 /// The version of requests and answers.
 pub(super) const VERSION: u32 = 1;
@@ -48,19 +49,6 @@ pub(super) struct Answer {
     /// Why nothing follows; `None` if data follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-}
-
-/// A client that waits for data.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// Where the data goes.
-    pub(crate) stream: UnixStream,
-    /// Its format.
-    pub(crate) format: &'static FormatKind,
-    /// Whether meanings are shown.
-    pub(crate) meanings: bool,
-    /// How long records are sent.
-    pub(crate) lasts: Duration,
 }
 
 /// The clients of a run.

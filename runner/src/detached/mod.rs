@@ -9,20 +9,20 @@ mod state;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-use anyhow::{Context as _, anyhow};
 
 use crate::args::{OWN, Origin, Plan};
 use crate::failure::{Failure, exit_code, system};
 use crate::talk::Talk;
 pub(crate) use client::{ps, read, stop};
-pub(crate) use control::{Client, Control};
+pub(crate) use control::Control;
 use state::{DIRECTORY, Place, State, Taken, now};
 
-/// Tells the process that it is the one in the background.
+/// Tells the process that it is the one in the background. Its value is the digest of the package
+/// that the user has confirmed, if any: nobody can be asked there.
 const VARIABLE: &str = "BPFPACK_DETACHED";
 
 /// What that process writes to its standard output when it is ready.
@@ -39,24 +39,24 @@ pub(crate) struct Background {
     taken: Taken,
 }
 
-/// What `--detach` means for this process.
-#[derive(Debug)]
-pub(crate) enum Detach {
-    /// Nothing: the run stays in the foreground.
-    Not,
-    /// The run is in the background now, and this process ends.
-    Started,
-    /// This process is the run in the background.
-    Own(Background),
+/// Whether the user has confirmed the package with this digest to the process that started this one.
+pub(crate) fn has_confirmed(digest: &str) -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|confirmed| confirmed == digest)
 }
 
-/// Starts a run in the background if the plan wants that, or goes there.
+/// Starts a run in the background if the plan wants that, or goes there. `Break` means that the run
+/// is in the background now, and that this process ends. `confirmed` is the digest of the package
+/// if the user had to confirm it.
 ///
 /// # Errors
 /// Returns an error if the name is taken, if the run cannot be in the background, or if it fails
 /// before its programs are attached; then its messages have been printed.
-pub(crate) fn detach(plan: &Plan, talk: &Talk) -> Result<Detach, Failure> {
-    let Some(name) = &plan.detach else { return Ok(Detach::Not) };
+pub(crate) fn detach(
+    plan: &Plan,
+    confirmed: Option<&str>,
+    talk: &Talk,
+) -> Result<ControlFlow<(), Option<Background>>, Failure> {
+    let Some(name) = &plan.detach else { return Ok(ControlFlow::Continue(None)) };
     let place = Place::of(&directory(plan.run_directory.as_deref()), name)?;
     let refused = |text: &str, hint: &str| Err(Failure::usage(text).hint(hint));
     if plan.command.is_some() {
@@ -73,13 +73,13 @@ pub(crate) fn detach(plan: &Plan, talk: &Talk) -> Result<Detach, Failure> {
         let taken = place.take()?.ok_or_else(|| is_taken(name))?;
         // Ctrl-C in the terminal is not for this process.
         rustix::process::setsid().map_err(system("cannot leave the terminal"))?;
-        return Ok(Detach::Own(Background { taken }));
+        return Ok(ControlFlow::Continue(Some(Background { taken })));
     }
     if place.is_alive() {
         return Err(is_taken(name));
     }
     place.clean(name);
-    start(name, &place, talk).map(|()| Detach::Started)
+    start(name, &place, confirmed, talk).map(ControlFlow::Break)
 }
 
 fn is_taken(name: &str) -> Failure {
@@ -88,21 +88,18 @@ fn is_taken(name: &str) -> Failure {
 }
 
 /// Starts this program with the same words, and waits until its programs are attached.
-fn start(name: &str, place: &Place, talk: &Talk) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        let error = anyhow!(error).context("cannot start a process in the background");
-        Failure::new(exit_code::OTHER, error)
-    };
+fn start(name: &str, place: &Place, confirmed: Option<&str>, talk: &Talk) -> Result<(), Failure> {
+    let failed = || system("cannot start a process in the background");
     // What is said until the run is ready is shown here.
     let log = tempfile_in_run()?;
     let mut command = Command::new(OWN);
     command
         .args(std::env::args_os().skip(1))
-        .env(VARIABLE, "1")
+        .env(VARIABLE, confirmed.unwrap_or_default())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log.try_clone().map_err(failed)?);
-    let mut child = command.spawn().map_err(failed)?;
+        .stderr(log.try_clone().map_err(failed())?);
+    let mut child = command.spawn().map_err(failed())?;
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
         let mut byte = [0];
@@ -139,7 +136,7 @@ fn print_log(log: &File) {
 impl Background {
     /// Reports a failure of the run to its log, or to the process that started it. The log stays until
     /// `ecli ps` has shown it.
-    pub(crate) fn failed(self, failure: &Failure) -> Failure {
+    pub(crate) fn failed(mut self, failure: &Failure) -> Failure {
         failure.report();
         self.taken.keep_log();
         Failure::told(failure.exit_code())
@@ -167,8 +164,7 @@ impl Background {
             .create_new(true)
             .mode(0o600)
             .open(self.taken.place.log())
-            .context("cannot make the log of the run")
-            .map_err(|error| Failure::new(exit_code::OTHER, error))?;
+            .map_err(system("cannot make the log of the run"))?;
         let _ = io::stdout().write_all(READY).and_then(|()| io::stdout().flush());
         let null = File::options().read(true).write(true).open("/dev/null");
         let moved = null.and_then(|null| {

@@ -2,14 +2,12 @@
 //! An ecli that was built without support for runs in the background.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
-use bpfpack_render::FormatKind;
 
 use crate::args::Plan;
 use crate::failure::Failure;
+use crate::output::Client;
 use crate::talk::Talk;
 
 /// There is none.
@@ -20,30 +18,22 @@ pub(crate) struct Background(Infallible);
 #[derive(Debug)]
 pub(crate) struct Control(Infallible);
 
-/// There are none.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) stream: UnixStream,
-    pub(crate) format: &'static FormatKind,
-    pub(crate) meanings: bool,
-    pub(crate) lasts: Duration,
-}
-
-/// What `--detach` means for this process.
-#[derive(Debug)]
-pub(crate) enum Detach {
-    Not,
-    Started,
-    Own(Background),
+/// There are no such processes.
+pub(crate) fn has_confirmed(_: &str) -> bool {
+    false
 }
 
 /// Fails if a run in the background is asked for.
 ///
 /// # Errors
 /// Returns a usage error.
-pub(crate) fn detach(plan: &Plan, _: &Talk) -> Result<Detach, Failure> {
+pub(crate) fn detach(
+    plan: &Plan,
+    _: Option<&str>,
+    _: &Talk,
+) -> Result<ControlFlow<(), Option<Background>>, Failure> {
     match plan.detach {
-        None => Ok(Detach::Not),
+        None => Ok(ControlFlow::Continue(None)),
         Some(_) => {
             let text = "--detach: this ecli was built without support for runs in the background";
             Err(Failure::usage(text).hint("build it with its default features"))

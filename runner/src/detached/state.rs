@@ -11,19 +11,17 @@
 //! The kernel releases the lock when the process ends, however it ends, so a directory without a lock
 //! is what a crash has left.
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
 use bpfpack_directories::{make_private, private, write_file};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, exit_code, talk};
+use crate::failure::{self, Failure, exit_code, talk};
 
 /// Where the directories are.
 pub(super) const DIRECTORY: &str = "/run/bpfpack-runs";
@@ -107,7 +105,6 @@ impl Place {
             let text = format!("cannot use `{}`", self.path.display());
             Failure::new(exit_code::OTHER, error.context(text))
         };
-        make_private(&self.path).map_err(|error| failed(error.into()))?;
         let mut options = File::options();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let mut tries = 0..TRIES;
@@ -134,7 +131,7 @@ impl Place {
         for file in [self.state_file(), self.socket(), self.log()] {
             let _ = fs::remove_file(file);
         }
-        Ok(Some(Taken { place: self.clone(), keeps_log: Cell::new(false), _lock: lock }))
+        Ok(Some(Taken { place: self.clone(), keeps_log: false, _lock: lock }))
     }
 
     /// Whether the run lives.
@@ -232,14 +229,14 @@ fn unusable(directory: &Path, error: anyhow::Error) -> Failure {
 pub(super) struct Taken {
     pub(super) place: Place,
     /// Whether the log stays.
-    keeps_log: Cell<bool>,
+    keeps_log: bool,
     _lock: File,
 }
 
 impl Taken {
     /// Leaves the log when this is dropped.
-    pub(super) fn keep_log(&self) {
-        self.keeps_log.set(true);
+    pub(super) fn keep_log(&mut self) {
+        self.keeps_log = true;
     }
 
     /// Writes what runs.
@@ -249,10 +246,7 @@ impl Taken {
     pub(super) fn write(&self, state: &State) -> Result<(), Failure> {
         let written = serde_json::to_vec(state).map_err(io::Error::from);
         let written = written.and_then(|text| write_file(&self.place.path, "state.json", &[&text]));
-        written.map_err(|error| {
-            let text = anyhow!(error).context("cannot write the state of the run");
-            Failure::new(exit_code::OTHER, text)
-        })
+        written.map_err(failure::system("cannot write the state of the run"))
     }
 }
 
@@ -260,7 +254,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         // The lock goes last: until then, nobody else takes the directory.
         let Place { path } = &self.place;
-        let log = Some(self.place.log()).filter(|_| !self.keeps_log.get());
+        let log = Some(self.place.log()).filter(|_| !self.keeps_log);
         let files = [self.place.state_file(), self.place.socket()];
         files
             .into_iter()
@@ -327,7 +321,7 @@ mod tests {
         place.clean("x");
         assert!(!place.log().exists());
         // One that failed leaves its log.
-        let taken = place.take().unwrap().unwrap();
+        let mut taken = place.take().unwrap().unwrap();
         fs::write(place.log(), "why").unwrap();
         taken.keep_log();
         drop(taken);

@@ -13,7 +13,7 @@ use bpfpack_schemas::diagnosis::{Check, KindCheck, State};
 use super::config::Config;
 use super::trial::Place;
 use crate::attach;
-use crate::kernel::{self, Capabilities, Capability, Facts as _, Running};
+use crate::kernel::{self, Capabilities, Capability};
 use table::{KINDS, On, Row};
 
 /// Why a kind cannot be used.
@@ -198,11 +198,6 @@ fn type_of<'b>(
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
-/// Functions among the names that the kernel can be asked for.
-pub(super) fn has_function(name: &str) -> bool {
-    Running.has_function(name)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod system;
 mod text;
 mod trial;
 
+use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::diagnosis::Diagnosis;
 
 use crate::args::Doctor;
@@ -21,6 +22,7 @@ use crate::load;
 use crate::output;
 
 use config::Config;
+use packages::Package;
 
 /// Examines the machine, and prints the report. Returns the exit code, which is 0 whatever is
 /// missing.
@@ -31,8 +33,10 @@ pub(crate) fn perform(plan: &Doctor) -> Result<u8, Failure> {
     // libbpf writes about each refusal.
     load::capture_log(false);
     let packages = packages::read(&plan.packages)?;
-    let mut diagnosis = diagnose();
-    diagnosis.packages = packages.iter().map(|package| package.check(&diagnosis)).collect();
+    let btf = kernel::btf();
+    let mut diagnosis = diagnose(btf.as_ref());
+    let check = |package: &Package| package.check(&diagnosis, btf.as_ref());
+    diagnosis.packages = packages.iter().map(check).collect();
     let text = match plan.json {
         true => inspect::json(&diagnosis)?,
         false => text::of(&diagnosis),
@@ -41,12 +45,11 @@ pub(crate) fn perform(plan: &Doctor) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn diagnose() -> Diagnosis {
+fn diagnose(btf: Option<&Btf<'_>>) -> Diagnosis {
     let name = rustix::system::uname();
     let config = Config::read();
     let effective = kernel::capabilities();
-    let btf = kernel::btf();
-    let kinds = kinds::check(effective, btf.as_ref(), &config);
+    let kinds = kinds::check(effective, btf, &config);
     let may_try = kinds::lacks("", effective).is_empty();
     Diagnosis {
         ecli: env!("CARGO_PKG_VERSION").to_owned(),

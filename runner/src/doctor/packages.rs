@@ -12,7 +12,7 @@ use super::kinds;
 use crate::args::Named;
 use crate::failure::Failure;
 use crate::inspect;
-use crate::kernel::{self, Facts, Running};
+use crate::kernel::{Facts, Running};
 
 /// Packages, and what the kernel has of what they name.
 pub(super) fn read(packages: &[Named]) -> Result<Vec<Package>, Failure> {
@@ -32,12 +32,12 @@ pub(super) struct Package {
 
 impl Package {
     /// Checks its programs.
-    pub(super) fn check(&self, machine: &Diagnosis) -> PackageCheck {
+    pub(super) fn check(&self, machine: &Diagnosis, btf: Option<&Btf<'static>>) -> PackageCheck {
         let report = &self.inspection.report;
         let functions = report.programs.iter().filter_map(|program| function(&program.section));
         let known = Known {
-            btf: kernel::btf(),
-            functions: Running.functions_among(&functions.collect()),
+            btf,
+            functions: Running.functions_among(&functions.chain([LISTED]).collect()),
             facts: &Running,
         };
         let programs: Vec<Check> =
@@ -93,7 +93,8 @@ fn verdict(name: &str, programs: &[ProgramReport], checks: &[Check]) -> Check {
 
 /// What the kernel has.
 struct Known<'a> {
-    btf: Option<Btf<'static>>,
+    btf: Option<&'a Btf<'static>>,
+    /// Those of the programs that the kernel has, and [`LISTED`].
     functions: BTreeSet<String>,
     facts: &'a dyn Facts,
 }
@@ -126,14 +127,10 @@ impl Known<'_> {
         if let Some(name) = function(section) {
             let is_there = self.functions.contains(name);
             let typed = kind.starts_with('f');
-            let has_type =
-                || self.btf.as_ref().is_some_and(|btf| btf.find(Kind::Func, name).is_some());
+            let has_type = || self.btf.is_some_and(|btf| btf.find(Kind::Func, name).is_some());
             return match () {
                 // Symbols that are hidden, and functions of modules, cannot be told.
-                () if !is_there
-                    && self.functions.is_empty()
-                    && !kinds::has_function("vfs_read") =>
-                {
+                () if !is_there && self.functions.is_empty() => {
                     Some((State::Unknown, "the functions of the kernel are not listed".to_owned()))
                 }
                 () if !is_there => {
@@ -158,7 +155,7 @@ impl Known<'_> {
             },
             "tp_btf" | "raw_tp" | "raw_tracepoint" | "raw_tp.w" | "raw_tracepoint.w" => {
                 let name = target.rsplit('/').next().unwrap_or(target);
-                let btf = self.btf.as_ref()?;
+                let btf = self.btf?;
                 let is_there = btf.find(Kind::Typedef, &format!("btf_trace_{name}")).is_some();
                 (!is_there).then(|| {
                     (
@@ -175,7 +172,7 @@ impl Known<'_> {
 
     /// What is wrong with the functions of the kernel that a program calls.
     fn calls(&self, program: &ProgramReport) -> Option<(State, String)> {
-        let btf = self.btf.as_ref()?;
+        let btf = self.btf?;
         let absent = program.kfuncs.iter().find(|name| btf.find(Kind::Func, name).is_none())?;
         Some((
             State::Unknown,
@@ -183,6 +180,9 @@ impl Known<'_> {
         ))
     }
 }
+
+/// A function that every kernel has, if it lists any.
+const LISTED: &str = "vfs_read";
 
 /// The function of the kernel that a section names.
 fn function(section: &str) -> Option<&str> {

@@ -7,8 +7,7 @@ use bpfpack_schemas::diagnosis::{Check, State};
 use rustix::process::{Resource, getrlimit};
 
 use super::kinds;
-use super::system::security_file;
-use crate::kernel::{Capabilities, Capability};
+use crate::kernel::{Capabilities, Capability, security_file};
 use crate::sys;
 
 const CAPABILITIES: [Capability; 7] = [

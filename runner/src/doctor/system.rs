@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bpfpack_schemas::diagnosis::Check;
 
-use crate::kernel::{self, Facts as _, Running, Tracefs};
+use crate::kernel::{Facts as _, Running, Tracefs, mounted};
 use crate::layout::bytes;
 
 const BTF: &str = "/sys/kernel/btf";
@@ -30,15 +30,6 @@ pub(super) fn check() -> Vec<Check> {
     ]
 }
 
-/// Where a file system is mounted, in a text in the format of `/proc/self/mounts` (proc_pid_mounts(5)).
-fn mounted<'m>(mounts: &'m str, kind: &str) -> Option<&'m str> {
-    mounts.lines().find_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let (directory, of) = (words.next()?, words.next()?);
-        (of == kind).then_some(directory)
-    })
-}
-
 fn btf() -> Check {
     let check = |size: u64| Check::ok("kernel BTF").value(bytes(size));
     match fs::metadata(format!("{BTF}/vmlinux")) {
@@ -58,7 +49,7 @@ fn module_btf() -> Check {
 
 fn tracefs(mounts: &str) -> Check {
     let name = "tracefs";
-    match (mounted(mounts, "tracefs"), Running.tracefs()) {
+    match (mounted(mounts, "tracefs").next(), Running.tracefs()) {
         (_, Tracefs::Hidden(directory)) => Check::missing(name)
             .value(directory.display().to_string())
             .because("this user cannot read it, and so cannot use tracepoints")
@@ -82,7 +73,7 @@ fn cgroup(mounts: &str) -> Check {
 }
 
 fn other(mounts: &str, name: &str, kind: &str, why: &str, how: &str) -> Check {
-    match mounted(mounts, kind) {
+    match mounted(mounts, kind).next() {
         Some(directory) => Check::ok(name).value(directory),
         None => Check::missing(name).because(format!("not mounted; {why}")).advice(how),
     }
@@ -90,7 +81,7 @@ fn other(mounts: &str, name: &str, kind: &str, why: &str, how: &str) -> Check {
 
 /// ecli does not need it, so its absence is not a lack.
 fn debugfs(mounts: &str) -> Check {
-    match mounted(mounts, "debugfs") {
+    match mounted(mounts, "debugfs").next() {
         Some(directory) => Check::ok("debugfs").value(directory),
         None => Check::ok("debugfs").because("not mounted; ecli does not need it"),
     }
@@ -119,16 +110,6 @@ fn pids() -> Check {
     }
 }
 
-/// The text of a file of securityfs, which is often not mounted in containers and small systems.
-pub(super) fn security_file(name: &str) -> Option<String> {
-    use rustix::fs::{Mode, OFlags, openat};
-    fs::read_to_string(format!("/sys/kernel/security/{name}")).ok().or_else(|| {
-        let mount = kernel::detached("securityfs").ok()?;
-        let file = openat(&mount, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        std::io::read_to_string(fs::File::from(file)).ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,8 +117,8 @@ mod tests {
     #[test]
     fn file_systems_are_found_by_their_kind() {
         let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /x cgroup2 rw 0 0\n";
-        assert_eq!(mounted(mounts, "cgroup2"), Some("/x"));
-        assert_eq!(mounted(mounts, "bpf"), None);
+        assert_eq!(mounted(mounts, "cgroup2").next(), Some("/x"));
+        assert_eq!(mounted(mounts, "bpf").next(), None);
         assert_eq!(cgroup(mounts), Check::ok("cgroup v2").value("/x"));
         assert!(cgroup("").advice.unwrap().starts_with("mount -t cgroup2 "));
         assert_eq!(debugfs("").state, bpfpack_schemas::diagnosis::State::Ok);

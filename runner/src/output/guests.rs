@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bpfpack_frame::{Reading, Records, Time};
-use bpfpack_render::Format;
+use bpfpack_render::{Format, FormatKind};
 use bpfpack_spec::Source;
 
 use super::one::Output;
@@ -19,6 +20,19 @@ use super::sink::{ReaderState, Sink};
 
 /// How long a client may take for what remains at its end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client that waits for data.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Where the data goes.
+    pub(crate) stream: UnixStream,
+    /// Its format.
+    pub(crate) format: &'static FormatKind,
+    /// Whether meanings are shown.
+    pub(crate) meanings: bool,
+    /// How long records are sent.
+    pub(crate) lasts: Duration,
+}
 
 /// The outputs of clients.
 #[derive(Debug, Default)]

@@ -19,6 +19,7 @@ use crate::args::OutputPlan;
 use crate::failure::Failure;
 use crate::sys::Signals;
 use crate::talk::Talk;
+pub(crate) use guests::Client;
 use guests::Guests;
 use once::Once;
 use one::Output;

@@ -4,9 +4,10 @@
 use std::time::Instant;
 
 use super::Run;
-use crate::detached::{Client, Control};
+use crate::detached::Control;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
+use crate::output::Client;
 
 impl Run<'_> {
     /// Requests a reading of each view. Returns the number of the request.

@@ -71,6 +71,11 @@ struct TracerTable {
 }
 
 impl Config {
+    /// How metrics are served, which only a restart changes.
+    pub(crate) fn served(&self) -> (Option<String>, Option<PathBuf>) {
+        (self.listen.clone(), self.web_config.clone())
+    }
+
     /// Reads a configuration file, and those in the directories that it includes: all files that end
     /// in `.toml`, in the order of their names.
     ///

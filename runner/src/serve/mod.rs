@@ -11,6 +11,7 @@ mod tracer;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ pub(crate) fn perform(command: &ServeCommand) -> Result<u8, Failure> {
     let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
     let changed = eventfd(0, flags).map_err(failure::system("cannot open more files"))?;
     let mut service = Service {
-        config: Config { tracers: BTreeMap::new(), ..config.clone() },
+        served: config.served(),
         tracers: BTreeMap::new(),
         board,
         changed: Arc::new(changed),
@@ -85,7 +86,7 @@ fn check(config: &Config, talk: &Talk) -> Result<u8, Failure> {
         match check_only(name, tracer) {
             Ok(()) => talk.note(&format!("{name}: ok")),
             Err(failure) => {
-                failure.report_of(&format!("{name}: "));
+                failure.report_of(name);
                 code = if code == 0 { failure.exit_code() } else { code };
             }
         }
@@ -96,7 +97,8 @@ fn check(config: &Config, talk: &Talk) -> Result<u8, Failure> {
 /// The running service.
 #[derive(Debug)]
 struct Service {
-    config: Config,
+    /// The address and the web configuration file of its metrics.
+    served: (Option<String>, Option<PathBuf>),
     tracers: BTreeMap<String, Running>,
     board: Board,
     /// Readable when a tracer has settled or ended.
@@ -156,7 +158,7 @@ impl Service {
             if running.next().is_some_and(|next| next <= now)
                 && let Err(failure) = running.start(&self.board, &self.changed, self.is_quiet)
             {
-                failure.report_of(&format!("{}: ", running.name));
+                failure.report_of(&running.name);
             }
         }
     }
@@ -164,15 +166,16 @@ impl Service {
     /// Reports the tracers that have ended.
     fn look(&mut self) {
         for running in self.tracers.values_mut() {
-            let name = &running.name.clone();
-            match running.look() {
+            let outcome = running.look();
+            let name = &running.name;
+            match outcome {
                 Outcome::Same => {}
                 Outcome::Ended(0) => self.talk.note(&format!("{name}: has ended")),
                 Outcome::Ended(code) => {
                     self.talk.warning(&format!("{name}: ended with exit code {code}"));
                 }
                 Outcome::Failed(failure, pause) => {
-                    failure.report_of(&format!("{name}: "));
+                    failure.report_of(name);
                     let seconds = pause.as_secs();
                     self.talk.note(&format!("{name}: is started again in {seconds} s"));
                 }
@@ -218,8 +221,7 @@ impl Service {
 
     /// Stops what is not in a configuration any more or has changed, and adds what is new.
     fn apply(&mut self, config: Config, signals: &ServiceSignals) {
-        let old = (&self.config.listen, &self.config.web_config);
-        if old != (&config.listen, &config.web_config) {
+        if self.served != config.served() {
             self.talk.warning("`listen` and `web_config` change only when ecli serve is restarted");
         }
         let gone: Vec<String> = self
@@ -251,7 +253,6 @@ impl Service {
                 self.tracers.insert(name.clone(), running);
             }
         }
-        self.config = Config { tracers: config.tracers, ..std::mem::take(&mut self.config) };
         self.start_due();
     }
 
@@ -288,7 +289,7 @@ fn end(
     }
     for running in tracers {
         match running.look() {
-            Outcome::Failed(failure, _) => failure.report_of(&format!("{}: ", running.name)),
+            Outcome::Failed(failure, _) => failure.report_of(&running.name),
             Outcome::Same if !running.has_ended() => {
                 talk.warning(&format!("{}: has not ended", running.name));
             }

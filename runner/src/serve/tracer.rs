@@ -16,14 +16,9 @@ use crate::args::{Args, Plan};
 use crate::failure::{self, Failure};
 use crate::host::Host;
 use crate::metrics::{Exits, Place};
+use crate::pause::pause;
 use crate::sys::Signals;
 use crate::talk::Talk;
-
-/// The first pause before a tracer that failed is started again.
-const FIRST: Duration = Duration::from_secs(1);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// A tracer that ran this long did not fail at its start: the pauses begin anew.
 const STABLE: Duration = Duration::from_secs(60);
@@ -142,22 +137,16 @@ impl Running {
         let State::Runs { thread, .. } = std::mem::replace(&mut self.state, State::Ended) else {
             return Outcome::Same;
         };
-        match thread.join() {
-            Ok(Ok(code)) => Outcome::Ended(code),
-            Ok(Err(failure)) => {
+        let panicked = |_| Err(Failure::told(failure::exit_code::OTHER));
+        match thread.join().unwrap_or_else(panicked) {
+            Ok(code) => Outcome::Ended(code),
+            Err(failure) => {
                 if since.elapsed() > STABLE {
                     self.failures = 0;
                 }
                 let pause = pause(self.failures);
                 self.failures += 1;
                 self.state = State::Waits(Instant::now() + pause);
-                Outcome::Failed(failure, pause)
-            }
-            Err(_) => {
-                let pause = pause(self.failures);
-                self.failures += 1;
-                self.state = State::Waits(Instant::now() + pause);
-                let failure = Failure::told(failure::exit_code::OTHER);
                 Outcome::Failed(failure, pause)
             }
         }
@@ -180,11 +169,6 @@ impl Running {
             _ => true,
         }
     }
-}
-
-/// The pause after so many failures before.
-fn pause(failures: u32) -> Duration {
-    FIRST.saturating_mul(1 << failures.min(10)).min(LONGEST)
 }
 
 /// The process of `ecli serve`, for one tracer.
@@ -304,16 +288,5 @@ impl Host for OnlyCheck {
 
     fn only_checks(&self) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_minute() {
-        let pauses: Vec<u64> = (0..8).map(|failures| pause(failures).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

@@ -5,11 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The first pause after a failure.
-const FIRST: Duration = Duration::from_secs(1);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(60);
+use crate::pause::{FIRST, LONGEST, pause};
 
 /// What a request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +125,7 @@ impl Backoff {
     /// The pause after one more failure. A receiver may say how long it wants to be left alone.
     /// `random` spreads the pauses of many senders: 0 to 255.
     pub(super) fn fail(&mut self, wanted: Option<Duration>, random: u8) -> Duration {
-        let pause = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        let pause = pause(self.failures);
         self.failures += 1;
         // Three quarters to five quarters.
         let spread = pause * (192 + u32::from(random) / 2) / 256;
