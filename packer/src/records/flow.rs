@@ -429,7 +429,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that something is stored: a sum, and whether one was added, or something else.
+    /// Notes a store. `adds` is whether exactly one was added; `None` if it is not a sum.
     fn store(&mut self, location: Origin, adds: Option<bool>) {
         match location {
             Origin::Element(map, spot) => self.usage(map, |usage| match adds {
@@ -448,8 +448,9 @@ impl Walk<'_> {
     }
 
     fn usage(&mut self, map: Symbol, note: impl Fn(&mut Usage)) {
-        let maps = self.flow.groups.members(map).cloned().unwrap_or_else(|| [map].into());
-        for name in maps.iter().filter_map(|map| self.flow.names.get(map)) {
+        // The number of a group has no name.
+        let group = self.flow.groups.members(map).into_iter().flatten();
+        for name in group.chain([&map]).filter_map(|map| self.flow.names.get(map)) {
             let usage = self.flow.maps.entry(name.clone()).or_default();
             usage.functions.insert(self.index);
             note(usage);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::debug::{Debug, Location};
+use super::expression;
 use crate::lexer::{Position, Token, tokens};
 
 /// The depth to which macros in macros are expanded.
@@ -267,22 +268,8 @@ fn arguments<'d>(after: &[Token<'d>]) -> Option<Vec<Vec<Token<'d>>>> {
     if after.first() != Some(&Token::Punct('(')) {
         return None;
     }
-    let mut found = vec![Vec::new()];
-    let mut depth = 0;
-    for token in &after[1..] {
-        match token {
-            Token::Punct(')') if depth == 0 => return Some(found),
-            Token::Punct(',') if depth == 0 => {
-                found.push(Vec::new());
-                continue;
-            }
-            Token::Punct('(' | '[' | '{') => depth += 1,
-            Token::Punct(')' | ']' | '}') => depth -= 1,
-            _ => {}
-        }
-        found.last_mut()?.push(*token);
-    }
-    None
+    expression::closing(after)?;
+    Some(expression::arguments(after).map(<[_]>::to_vec).collect())
 }
 
 /// A macro's body with its arguments inserted.

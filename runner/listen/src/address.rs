@@ -72,10 +72,8 @@ fn parse(text: &str) -> Result<Address, &'static str> {
         return Ok(Address::Tcp(address));
     }
     Err(match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        true => "write a port alone with a colon, like :9435",
-        false => {
-            "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; put IPv6 addresses in brackets"
-        }
+        true => "a port alone is written with a colon, as :9435",
+        false => "use IP:PORT, :PORT, localhost:PORT, unix:PATH or systemd; IPv6 is in brackets",
     })
 }
 

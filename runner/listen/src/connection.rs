@@ -282,17 +282,14 @@ impl Connection {
         Ok(None)
     }
 
-    /// Whether the handshake was with other certificates than the ones of now.
+    /// Whether the handshake used certificates that are no longer current.
     fn is_outdated(&self, now: Option<&Arc<Rules>>) -> bool {
         let is_secure = self.transport.as_ref().is_some_and(Transport::is_secure);
-        let same = match (&self.rules, now) {
-            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
-            (before, now) => before.is_none() && now.is_none(),
-        };
+        let same = self.rules.as_ref().map(Arc::as_ptr) == now.map(Arc::as_ptr);
         is_secure && !same
     }
 
-    /// Sends what the handler answers, or that this client may not know it.
+    /// Sends the handler's response, or 401 if the client is not allowed.
     fn respond(
         &mut self,
         request: &Request,

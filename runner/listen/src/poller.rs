@@ -67,7 +67,7 @@ impl Poller {
 
     fn wait(&self, now: Instant) -> rustix::io::Result<Ready> {
         let deadlines = self.waiting.iter().map(Connection::deadline).chain(self.paused);
-        let timeout = deadlines.min().map(|deadline| timespec(deadline - now));
+        let timeout = deadlines.min().and_then(|deadline| Timespec::try_from(deadline - now).ok());
         let wakes = self.pool.wakes();
         let listeners = self.listener.sockets();
         let mut polled = Vec::with_capacity(1 + listeners.len() + self.waiting.len());
@@ -129,9 +129,4 @@ impl Poller {
             self.waiting.push(connection);
         }
     }
-}
-
-fn timespec(time: Duration) -> Timespec {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() }
 }

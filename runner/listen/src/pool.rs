@@ -17,8 +17,6 @@ pub(crate) struct Pool {
     queue: Mutex<Queue>,
     /// That something is in the queue, or the server stops.
     changed: Condvar,
-    /// Connections that wait for their sockets.
-    parked: Mutex<Vec<Connection>>,
     /// Wakes the poller.
     wake: OwnedFd,
 }
@@ -31,19 +29,15 @@ struct Queue {
     /// passwords cost one CPU at most.
     unverified: VecDeque<Connection>,
     is_verifying: bool,
+    /// Connections that wait for their sockets, for the poller.
+    parked: Vec<Connection>,
     is_stopped: bool,
 }
 
 impl Pool {
     pub(crate) fn new(service: Service) -> rustix::io::Result<Pool> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Pool {
-            service,
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-            parked: Mutex::default(),
-            wake,
-        })
+        Ok(Pool { service, queue: Mutex::default(), changed: Condvar::new(), wake })
     }
 
     pub(crate) fn service(&self) -> &Service {
@@ -77,14 +71,12 @@ impl Pool {
         // It fails if nothing was written; look anyway.
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         // Only now: what was read may have been the wake-up of a stop, and there is no other one.
-        if self.queue().is_stopped {
-            return None;
-        }
-        Some(std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner)))
+        let mut queue = self.queue();
+        (!queue.is_stopped).then(|| std::mem::take(&mut queue.parked))
     }
 
     fn park(&self, connection: Connection) {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.queue().parked.push(connection);
         self.wake();
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 fn wait(number: i32, path: &OsString, words: Vec<OsString>, blocked: u64) -> u8 {
     // Process lists show this name.
     let _ = rustix::thread::set_name(c"ecli-command");
-    let Ok(wait) = sys::command::inherited(number) else { return exit_code::USAGE };
+    let Ok(wait) = sys::inherited(number) else { return exit_code::USAGE };
     let mut byte = [0];
     loop {
         match rustix::io::read(&wait, &mut byte) {

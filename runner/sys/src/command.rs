@@ -3,25 +3,6 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
-
-/// Returns a copy of a descriptor with which the process was started, by its number. The original
-/// is closed when the process executes another program.
-///
-/// # Errors
-/// Returns an error if the descriptor is not open.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl accepts any number, and closes no descriptor that somebody owns.
-    let copy = unsafe {
-        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
-        libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3)
-    };
-    if copy < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: fcntl has just created this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
 
 /// Replaces this process by a program with these arguments and this process's environment. In it,
 /// the signals whose bits are set in `blocked` are blocked (the lowest bit is signal 1), and

@@ -2,9 +2,7 @@
 //! Descriptors that the process has inherited, and knows by their numbers only.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
 /// Duplicates an inherited descriptor, such as those that systemd passes. The inherited one
 /// remains open until the process ends, because something else could own it; the processes that this
@@ -13,15 +11,16 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 /// # Errors
 /// Returns `EBADF` if it is not open.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 0 {
-        return Err(rustix::io::Errno::BADF.into());
+    // SAFETY: fcntl accepts any number, and closes no descriptor that somebody owns.
+    let copy = unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3)
+    };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is not -1, and used for two calls only, which say EBADF if nothing is open. Neither
-    // reads, writes or closes it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    let own = fcntl_dupfd_cloexec(borrowed, 0)?;
-    fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
-    Ok(own)
+    // SAFETY: fcntl has just created this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub mod xdp;
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -104,11 +104,7 @@ pub fn create_link(
             if flags == 0 { std::ptr::null() } else { &raw const options },
         )
     };
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    link::created(fd)
 }
 
 /// Whether the kernel supports uprobe_multi links (since 6.6). A kernel that does refuses a path
@@ -129,7 +125,7 @@ pub fn has_links_of_user_functions() -> bool {
 /// Returns the kernel's error, or `EOPNOTSUPP` if libbpf does not know the type.
 pub fn has_map_type(ty: u32) -> io::Result<bool> {
     // SAFETY: the call takes a number, and no options.
-    answer(unsafe { libbpf_sys::libbpf_probe_bpf_map_type(ty, std::ptr::null()) })
+    supports(unsafe { libbpf_sys::libbpf_probe_bpf_map_type(ty, std::ptr::null()) })
 }
 
 /// Whether the kernel has a helper for programs of a type.
@@ -138,10 +134,11 @@ pub fn has_map_type(ty: u32) -> io::Result<bool> {
 /// Returns the kernel's error, or `EOPNOTSUPP` if libbpf does not know the type.
 pub fn has_helper(program: u32, helper: u32) -> io::Result<bool> {
     // SAFETY: the call takes numbers, and no options.
-    answer(unsafe { libbpf_sys::libbpf_probe_bpf_helper(program, helper, std::ptr::null()) })
+    supports(unsafe { libbpf_sys::libbpf_probe_bpf_helper(program, helper, std::ptr::null()) })
 }
 
-fn answer(result: c_int) -> io::Result<bool> {
+/// The result of a probe: positive if the kernel supports something, or a negative error.
+fn supports(result: c_int) -> io::Result<bool> {
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result > 0) }
 }
 
@@ -158,11 +155,7 @@ pub fn detach_program(program: BorrowedFd<'_>, map: BorrowedFd<'_>, kind: u32) {
 pub fn begin_walk(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open; the call uses no memory.
     let fd = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    link::created(fd)
 }
 
 /// Calls a `syscall` program. Returns its result.

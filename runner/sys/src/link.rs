@@ -13,7 +13,7 @@ fn options() -> bpf_link_create_opts {
 }
 
 /// Takes the result of a call that creates a descriptor, or returns a negative error.
-fn created(fd: c_int) -> io::Result<OwnedFd> {
+pub(crate) fn created(fd: c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }

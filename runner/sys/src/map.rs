@@ -4,9 +4,11 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use libbpf_rs::MapType;
+
+use crate::link::created;
 
 /// A map, kept open, with the sizes of its elements.
 #[derive(Debug)]
@@ -79,11 +81,7 @@ impl Map {
                 &raw const options,
             )
         };
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(-fd));
-        }
-        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = created(fd)?;
         let sizes = Sizes::of(fd.as_fd())?;
         Ok(Map { fd, sizes })
     }

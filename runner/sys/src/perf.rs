@@ -250,16 +250,13 @@ pub fn probe_event(ty: u32, config: u64, probed: Probed<'_>) -> io::Result<Owned
         config,
         ..Default::default()
     };
-    let (name, offset) = match probed {
-        Probed::Kernel(name) => (name, 0),
-        Probed::Own(path, offset) => (path, offset),
+    let (name, offset, process, cpu) = match probed {
+        Probed::Kernel(name) => (name, 0, -1, 0),
+        Probed::Own(path, offset) => (path, offset, 0, -1),
     };
     attr.__bindgen_anon_3.config1 = name.as_ptr() as u64;
     attr.__bindgen_anon_4.config2 = offset;
-    match probed {
-        Probed::Kernel(_) => open(&attr, 0),
-        Probed::Own(..) => open_for(&attr, 0, -1),
-    }
+    open_for(&attr, process, cpu)
 }
 
 /// Makes an event run a program until the event is closed.

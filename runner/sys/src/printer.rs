@@ -2,7 +2,9 @@
 //! For tests: a BPF program that prints, made without a compiler and run without an event.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use crate::link::created;
 
 /// A loaded program.
 #[derive(Debug)]
@@ -51,11 +53,7 @@ impl Printer {
                 std::ptr::null_mut(),
             )
         };
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(-fd));
-        }
-        // SAFETY: the call has just created this descriptor, and nothing else owns it.
-        Ok(Printer(unsafe { OwnedFd::from_raw_fd(fd) }))
+        created(fd).map(Printer)
     }
 
     /// Makes it print this many times.

@@ -2,7 +2,9 @@
 //! Programs that are made without a compiler.
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use crate::link::created;
 
 /// The name of the programs that are loaded only to see what the kernel does with them.
 pub const PROBE: &str = "ecli_probe";
@@ -54,11 +56,7 @@ impl Options {
                 &raw mut options,
             )
         };
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(-fd));
-        }
-        // SAFETY: the call has just created this descriptor, and nothing else owns it.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        created(fd)
     }
 
     /// Loads a program that only returns a number.

@@ -2,8 +2,11 @@
 //! The run time of BPF programs, which the kernel measures while a process asks for it.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::time::Duration;
+
+use crate::link::created;
+use crate::map::answer;
 
 /// What the kernel measured of a program since it was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +25,7 @@ pub struct RunTimes {
 pub fn measure_run_times() -> io::Result<OwnedFd> {
     // SAFETY: the call takes a number.
     let fd = unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) };
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the call has just created this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    created(fd)
 }
 
 /// What the kernel measured of a program.
@@ -38,15 +37,12 @@ pub fn run_times(program: impl AsFd) -> io::Result<RunTimes> {
     let mut size = size_of_val(&info) as u32;
     // SAFETY: `info` is zeroed, so it has no pointers that the kernel would fill; the kernel writes
     // at most `size` bytes.
-    let result = unsafe {
+    answer(unsafe {
         libbpf_sys::bpf_prog_get_info_by_fd(
             program.as_fd().as_raw_fd(),
             &raw mut info,
             &raw mut size,
         )
-    };
-    match result {
-        0 => Ok(RunTimes { runs: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) }),
-        error => Err(io::Error::from_raw_os_error(-error)),
-    }
+    })?;
+    Ok(RunTimes { runs: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })
 }

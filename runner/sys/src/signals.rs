@@ -23,9 +23,9 @@ const SIZE: [i32; 1] = [libc::SIGWINCH];
 #[derive(Debug)]
 pub struct Signals {
     ending: OwnedFd,
-    /// `None` in a test and in a clone.
+    /// `None` in a clone, and if another thread sends the signals.
     reading: Option<OwnedFd>,
-    /// `None` in a test and in a clone.
+    /// `None` in a clone, and if another thread sends the signals.
     size: Option<OwnedFd>,
     /// The signals that were blocked before; the lowest bit is signal 1.
     before: u64,
@@ -87,8 +87,7 @@ impl Signals {
 
     /// Whether a signal has arrived.
     pub fn have_come(&self) -> bool {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
+        is_readable(&self.ending)
     }
 
     /// Duplicates the descriptor for the signals that end a run.
@@ -144,8 +143,7 @@ impl ServiceSignals {
     /// Whether a signal that ends the service has arrived.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.ending, PollFlags::IN)], Some(&at_once)) == Ok(1)
+        is_readable(&self.ending)
     }
 
     /// Consumes the signals that end the service. Returns whether there were any.
@@ -207,6 +205,10 @@ fn open(signals: &[i32]) -> io::Result<OwnedFd> {
     }
     // SAFETY: signalfd has just created this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn is_readable(fd: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&Timespec::default())) == Ok(1)
 }
 
 /// Consumes the signals of a descriptor.

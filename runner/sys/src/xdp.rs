@@ -2,7 +2,9 @@
 //! XDP programs that others have attached to an interface without a link.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use crate::link::created;
 
 /// A program that was detached from its interface.
 #[derive(Debug)]
@@ -33,11 +35,7 @@ impl Replaced {
         };
         // SAFETY: the call uses no memory.
         let fd = unsafe { libbpf_sys::bpf_prog_get_fd_by_id(found.prog_id) };
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(-fd));
-        }
-        // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
-        let program = unsafe { OwnedFd::from_raw_fd(fd) };
+        let program = created(fd)?;
         let options = libbpf_sys::bpf_xdp_attach_opts {
             sz: size_of::<libbpf_sys::bpf_xdp_attach_opts>() as _,
             old_prog_fd: program.as_raw_fd(),

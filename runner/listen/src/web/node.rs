@@ -76,10 +76,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
         let mut found: Vec<(String, Node)> = Vec::new();
         while let Some((key, value)) = entries.next_entry::<Node, Node>()? {
             let Node::Text(key) = key else {
-                return Err(A::Error::custom("a key is not a string; put it in quotes"));
+                return Err(A::Error::custom("a key is not a text; put it into quotes"));
             };
             if found.iter().any(|(known, _)| *known == key) {
-                return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
+                return Err(A::Error::custom(format!("the key `{key}` is there twice")));
             }
             found.push((key, value));
         }

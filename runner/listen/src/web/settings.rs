@@ -85,7 +85,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Settings> {
     Ok(settings)
 }
 
-const UNSUPPORTED: &str = "this server does not support this setting; remove it";
+const UNSUPPORTED: &str = "this server does not have this setting; remove it";
 const UNKNOWN: &str = "there is no such setting";
 
 /// The entries of a mapping, whose keys are returned with those above them; none if it is empty.
@@ -110,7 +110,7 @@ fn last<'k>(above: &str, key: &'k str) -> &'k str {
 fn text(key: &str, value: &Node) -> Result<String> {
     match value {
         Node::Text(text) if !text.is_empty() => Ok(text.clone()),
-        _ => bad(key, "it must be a string"),
+        _ => bad(key, "it is not a text"),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn config(
     files: &mut Files,
 ) -> Result<Arc<TlsConfig>, WebError> {
     use rustls::ServerConfig;
-    use rustls::pki_types::{PrivateKeyDer, pem::SectionKind};
+    use rustls::pki_types::PrivateKeyDer;
     use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
     use rustls::version::{TLS12, TLS13};
 
@@ -67,12 +67,7 @@ pub(super) fn config(
     };
     let chain = certificates(&directory.join(&tls.certificate), files)?;
     let path = directory.join(&tls.key);
-    let key = sections(&path, files)?.into_iter().find_map(|(kind, bytes)| match kind {
-        SectionKind::PrivateKey => Some(PrivateKeyDer::Pkcs8(bytes.into())),
-        SectionKind::RsaPrivateKey => Some(PrivateKeyDer::Pkcs1(bytes.into())),
-        SectionKind::EcPrivateKey => Some(PrivateKeyDer::Sec1(bytes.into())),
-        _ => None,
-    });
+    let key = all::<PrivateKeyDer<'static>>(&path, files)?.into_iter().next();
     let key = key.ok_or_else(|| bad(&path, &"it has no private key in PEM without a password"))?;
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => bad(&path, &"the key is not that of the certificate"),
@@ -90,13 +85,7 @@ fn certificates(
     path: &Path,
     files: &mut Files,
 ) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, WebError> {
-    use rustls::pki_types::pem::SectionKind;
-
-    let sections = sections(path, files)?.into_iter();
-    let found: Vec<_> = sections
-        .filter(|(kind, _)| *kind == SectionKind::Certificate)
-        .map(|(_, bytes)| bytes.into())
-        .collect();
+    let found = all(path, files)?;
     match found.is_empty() {
         true => {
             let reason = "it has no certificates in PEM".to_owned();
@@ -106,16 +95,14 @@ fn certificates(
     }
 }
 
-/// All that a PEM file has.
+/// All keys or certificates that a PEM file has.
 #[cfg(feature = "tls")]
-fn sections(
+fn all<T: rustls::pki_types::pem::PemObject>(
     path: &Path,
     files: &mut Files,
-) -> Result<Vec<(rustls::pki_types::pem::SectionKind, Vec<u8>)>, WebError> {
-    use rustls::pki_types::pem::PemObject;
-
+) -> Result<Vec<T>, WebError> {
     let pem = files.read(path)?;
-    PemObject::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
+    T::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
         let path = path.to_owned();
         WebError::Pem { path, reason: error.to_string() }
     })
