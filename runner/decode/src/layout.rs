@@ -360,6 +360,14 @@ impl Member {
         }
     }
 
+    /// The value of a bitfield or integer with a sign.
+    pub fn signed(&self, bytes: &[u8]) -> i128 {
+        match self.bits {
+            Some(_) => i128::from_le_bytes(self.widened(bytes)),
+            None => signed(part(bytes, self.offset), self.layout.size()),
+        }
+    }
+
     /// The bits of a bitfield as bytes of its type, sign-extended if the type is signed.
     pub fn widened(&self, bytes: &[u8]) -> [u8; 16] {
         let raw = self.raw(bytes);

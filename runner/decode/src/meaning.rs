@@ -181,6 +181,20 @@ impl Meaning {
         }
     }
 
+    /// The same meaning in a struct that begins `by` bytes later: its family moves with it.
+    #[must_use]
+    pub fn moved(self, by: usize) -> Meaning {
+        let moved = |field: Option<Field>| {
+            field.map(|field| Field { offset: field.offset.saturating_add(by), ..field })
+        };
+        match self {
+            Meaning::Ipv4(field) => Meaning::Ipv4(moved(field)),
+            Meaning::Ipv6(field) => Meaning::Ipv6(moved(field)),
+            Meaning::Ip(field) => Meaning::Ip(moved(field)),
+            other => other,
+        }
+    }
+
     /// All names for annotations.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
         NAMED.iter().map(|(name, _)| *name)

@@ -2,7 +2,7 @@
 //! The scope of names: members of a record, or of a key and a value, and calculated numbers.
 
 use bpfpack_decode::meaning::Meaning;
-use bpfpack_decode::{Field, Layout, Member};
+use bpfpack_decode::{Layout, Member};
 
 /// The names that an expression can use in one kind of frame.
 #[derive(Debug, Clone, Default)]
@@ -131,25 +131,12 @@ impl<'l> Place<'l> {
         let place = Place {
             offset: self.offset.checked_add(member.offset)?,
             layout: &member.layout,
-            meaning: member.meaning.map(|meaning| moved(meaning, self.offset)),
+            meaning: member.meaning.map(|meaning| meaning.moved(self.offset)),
             member: Some(member),
             base: self.offset,
             ..self
         };
         place.behind(rest)
-    }
-}
-
-/// Adjusts a meaning whose family is a member of an inner struct.
-fn moved(meaning: Meaning, by: usize) -> Meaning {
-    let moved = |field: Option<Field>| {
-        field.map(|field| Field { offset: field.offset.saturating_add(by), ..field })
-    };
-    match meaning {
-        Meaning::Ipv4(field) => Meaning::Ipv4(moved(field)),
-        Meaning::Ipv6(field) => Meaning::Ipv6(moved(field)),
-        Meaning::Ip(field) => Meaning::Ip(moved(field)),
-        other => other,
     }
 }
 

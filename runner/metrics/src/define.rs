@@ -8,16 +8,16 @@
 //! - Records become a counter of records for each type, and a counter for each duration and size.
 //!   Members become labels only if they are chosen: any process could make new series.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bpfpack_decode::meaning::Meaning;
-use bpfpack_decode::{Edges, Field, Layout, Member, Slots};
+use bpfpack_decode::{Edges, Layout, Member, Slots};
 use bpfpack_schemas::meta::MetricMeta;
 use bpfpack_spec::{Average, RecordType, Shape, Source, Stream, View};
 
 use crate::containers::Part;
-use crate::name::{Scale, join, name, of_member, of_source};
+use crate::name::{Scale, join, name, of_member, of_source, unique};
 use crate::{Bounds, Exponential, Kind};
 
 /// The metrics of a source.
@@ -118,10 +118,7 @@ fn of_view(view: &View, prefix: &str, choice: &MetricMeta) -> Result<DefinedType
         possible.push(Label { name: name(&member.name), member, is_in_value: true, part: None });
     }
     let labels = with_containers(choose(possible, choice, &view.name, true)?);
-    let base = choice
-        .name
-        .clone()
-        .unwrap_or_else(|| join(&[Some(&name(prefix)), of_source(&view.name).as_deref()]));
+    let base = base(choice, prefix, &view.name);
     let mut metrics = Vec::new();
     if let Shape::Histogram { slots, edges, unit } = &view.shape
         && !choice.is_off("*")
@@ -198,13 +195,7 @@ fn of_stream(
 fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &MetricMeta) -> Vec<Metric> {
     let several = stream.records.len() > 1;
     let of_type = several.then(|| name(&ty.name));
-    let base =
-        join(&[
-            Some(&choice.name.clone().unwrap_or_else(|| {
-                join(&[Some(&name(prefix)), of_source(&stream.name).as_deref()])
-            })),
-            of_type.as_deref(),
-        ]);
+    let base = join(&[Some(&base(choice, prefix, &stream.name)), of_type.as_deref()]);
     let mut metrics = Vec::new();
     let what = if several { format!("Records `{}`", ty.name) } else { "Records".to_owned() };
     if !choice.is_off("events") {
@@ -233,6 +224,12 @@ fn of_records(stream: &Stream, ty: &RecordType, prefix: &str, choice: &MetricMet
         }
     }
     metrics
+}
+
+/// The beginning of the names of metrics of a source.
+fn base(choice: &MetricMeta, prefix: &str, source: &str) -> String {
+    let own = || join(&[Some(&name(prefix)), of_source(source).as_deref()]);
+    choice.name.clone().unwrap_or_else(own)
 }
 
 fn help(choice: &MetricMeta, otherwise: &str) -> String {
@@ -293,13 +290,9 @@ fn choose(
 /// Adds the labels of containers behind those of cgroups, and gives each label a name of its own.
 fn with_containers(labels: Vec<Label>) -> Vec<Label> {
     let mut all: Vec<Label> = Vec::new();
-    let mut taken = BTreeSet::from(["le".to_owned(), "quantile".to_owned()]);
+    let mut taken = HashSet::from(["le".to_owned(), "quantile".to_owned()]);
     let mut push = |mut label: Label| {
-        let (base, mut number) = (label.name.clone(), 1);
-        while !taken.insert(label.name.clone()) {
-            number += 1;
-            label.name = format!("{base}_{number}");
-        }
+        label.name = unique(label.name, &mut taken);
         all.push(label);
     };
     for label in labels {
@@ -363,7 +356,7 @@ pub fn leaves(layout: &Layout, bare: &str) -> Vec<Member> {
                 found.extend(inner.into_iter().map(|inner| Member {
                     name: format!("{}_{}", member.name, inner.name),
                     offset: member.offset + inner.offset,
-                    meaning: inner.meaning.map(|meaning| moved(meaning, member.offset)),
+                    meaning: inner.meaning.map(|meaning| meaning.moved(member.offset)),
                     ..inner
                 }));
             }
@@ -371,18 +364,6 @@ pub fn leaves(layout: &Layout, bare: &str) -> Vec<Member> {
         }
     }
     found
-}
-
-/// The meaning of a member of an inner struct at `offset`: its family is beside it.
-fn moved(meaning: Meaning, offset: usize) -> Meaning {
-    let moved =
-        |field: Option<Field>| field.map(|field| Field { offset: field.offset + offset, ..field });
-    match meaning {
-        Meaning::Ipv4(field) => Meaning::Ipv4(moved(field)),
-        Meaning::Ipv6(field) => Meaning::Ipv6(moved(field)),
-        Meaning::Ip(field) => Meaning::Ip(moved(field)),
-        other => other,
-    }
 }
 
 /// The bounds of a histogram.

@@ -9,7 +9,7 @@ use bpfpack_spec::Source;
 
 use crate::containers::Part;
 use crate::define::{Defined, From, Label, Metric, UnknownMember, define};
-use crate::name::{join, name};
+use crate::name::{join, name, unique};
 use crate::{Kind, Unit};
 
 /// What is chosen for the metrics of a run.
@@ -107,11 +107,7 @@ pub(crate) fn define_all(
             defined = define(source, &options.prefix, &choice)?;
         }
         for metric in defined.types.iter_mut().flat_map(|ty| &mut ty.metrics) {
-            let (base, mut number) = (metric.name.clone(), 1);
-            while !taken.insert(metric.name.clone()) {
-                number += 1;
-                metric.name = format!("{base}_{number}");
-            }
+            metric.name = unique(std::mem::take(&mut metric.name), &mut taken);
         }
         all.push(defined);
     }

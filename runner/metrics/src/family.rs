@@ -35,6 +35,29 @@ pub enum Kind {
     Info,
 }
 
+impl Kind {
+    /// What follows the name of a family in the name of a sample with one number.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Kind::Counter => "_total",
+            Kind::Gauge | Kind::Histogram => "",
+            Kind::Info => "_info",
+        }
+    }
+}
+
+impl Family {
+    /// The labels that a series has: their names, with their values.
+    pub(crate) fn labels_of<'f>(
+        &'f self,
+        series: &'f Series,
+    ) -> impl Iterator<Item = (&'f str, &'f str)> {
+        let all = self.labels.iter().zip(&series.labels).map(|(name, value)| (&**name, &**value));
+        all.filter(|(_, value)| !value.is_empty())
+    }
+}
+
 /// A base unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Names of metrics and labels, and units.
 
+use std::collections::HashSet;
+
 use bpfpack_decode::meaning::{Meaning, Unit as Time};
 
 use crate::Unit;
@@ -125,6 +127,16 @@ pub(crate) fn name(text: &str) -> String {
         Some('0'..='9') => format!("_{name}"),
         _ => name.to_owned(),
     }
+}
+
+/// The name, or with a number if it is taken. It is taken then.
+pub(crate) fn unique(base: String, taken: &mut HashSet<String>) -> String {
+    let (mut name, mut number) = (base.clone(), 1);
+    while !taken.insert(name.clone()) {
+        number += 1;
+        name = format!("{base}_{number}");
+    }
+    name
 }
 
 /// The name of a map or buffer in names of metrics; `None` if it says nothing.

@@ -32,6 +32,7 @@ pub use keys::{Key, keys};
 pub use labels::Labels;
 pub use meaning::cgroup::container_id;
 pub use meaning::{named_numbers, number_named};
+pub use put::{number, signed_number};
 pub use settings::{LastMessage, LiveSettings, Settings, Terminal};
 pub use symbolize::{SharedSymbolizer, Symbolize};
 #[cfg(fuzzing)]

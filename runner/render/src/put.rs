@@ -137,8 +137,8 @@ fn large(value: u64, room: &mut [u8; 24]) -> usize {
     len
 }
 
-/// Appends a number.
-pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
+/// Appends an integer in decimal.
+pub fn number(value: u64, out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(&[0; 24]);
     if let Some(room) = out[begin..].first_chunk_mut() {
@@ -147,8 +147,8 @@ pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a number with its sign.
-pub(crate) fn signed_number(value: i64, out: &mut Vec<u8>) {
+/// Appends an integer in decimal, with its sign.
+pub fn signed_number(value: i64, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }

@@ -64,10 +64,8 @@ fn of_labels(subject: &Subject) -> BTreeMap<String, Vec<&Definition>> {
 /// The name of samples that each series of a metric has.
 fn samples(metric: &Definition) -> String {
     match metric.kind {
-        Kind::Counter => total(&metric.name),
-        Kind::Gauge => metric.name.clone(),
         Kind::Histogram => format!("{}_count", metric.name),
-        Kind::Info => format!("{}_info", metric.name),
+        kind => format!("{}{}", metric.name, kind.suffix()),
     }
 }
 

@@ -98,25 +98,17 @@ pub(super) fn value(metric: &Metric, totals: &[u64]) -> Value {
 /// The value of a member that only grows: negative numbers add nothing.
 #[allow(clippy::cast_possible_truncation)] // integers of 16 bytes keep their lower half
 pub(super) fn unsigned_or_zero(member: &Member, record: &[u8]) -> u64 {
-    let (size, is_signed) = member.layout.number();
-    if is_signed && signed(member, record, size) < 0 {
+    if member.layout.number().1 && member.signed(record) < 0 {
         return 0;
     }
     member.raw(record) as u64
 }
 
-fn signed(member: &Member, record: &[u8], size: usize) -> i128 {
-    let mut number = [0; 16];
-    let bytes = member.bytes(record, &mut number);
-    bpfpack_decode::field::signed(bytes, if member.bits.is_some() { 16 } else { size })
-}
-
 #[allow(clippy::cast_precision_loss)] // gauges are floats
 fn any_number(member: &Member, record: &[u8]) -> f64 {
-    let (size, is_signed) = member.layout.number();
     match &member.layout {
         Layout::Float { size } => float(part(record, member.offset), *size),
-        _ if is_signed => signed(member, record, size) as f64,
+        layout if layout.number().1 => member.signed(record) as f64,
         _ => member.raw(record) as f64,
     }
 }

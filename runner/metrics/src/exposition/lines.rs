@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::number::{float, number, unsigned};
+use bpfpack_render::number as unsigned;
+
+use super::number::{float, number};
 use crate::{Bounds, Family, Histogram, Kind, Number, Series, Value};
 
 /// Where the two formats differ.
@@ -35,12 +37,11 @@ impl Lines {
     pub(super) fn family(&mut self, family: &Family, out: &mut Vec<u8>) {
         for series in &family.series {
             match (family.kind, &series.value) {
-                (Kind::Counter, Value::Number(value)) => {
-                    self.sample(family, series, "_total", *value, out);
+                (Kind::Counter | Kind::Gauge, Value::Number(value)) => {
+                    self.sample(family, series, *value, out);
                 }
-                (Kind::Gauge, Value::Number(value)) => self.sample(family, series, "", *value, out),
                 (Kind::Info, Value::Number(_)) => {
-                    self.sample(family, series, "_info", Number::Unsigned(1), out);
+                    self.sample(family, series, Number::Unsigned(1), out);
                 }
                 (Kind::Histogram, Value::Histogram(histogram)) => {
                     self.histogram(family, series, histogram, out);
@@ -50,27 +51,10 @@ impl Lines {
         }
     }
 
-    fn sample(
-        &mut self,
-        family: &Family,
-        series: &Series,
-        suffix: &str,
-        value: Number,
-        out: &mut Vec<u8>,
-    ) {
-        out.extend_from_slice(family.name.as_bytes());
-        out.extend_from_slice(suffix.as_bytes());
-        let begin = out.len();
-        out.push(b'{');
-        labels(family, series, out);
-        // There are no braces around no labels.
-        match out.len() - begin {
-            1 => out.truncate(begin),
-            _ => out.push(b'}'),
-        }
-        out.push(b' ');
-        number(value, out);
-        out.push(b'\n');
+    fn sample(&mut self, family: &Family, series: &Series, value: Number, out: &mut Vec<u8>) {
+        self.labels.clear();
+        labels(family, series, &mut self.labels);
+        self.total(&family.name, family.kind.suffix(), value, out);
     }
 
     fn histogram(
@@ -164,10 +148,7 @@ fn sum_of_openmetrics(histogram: &Histogram) -> Option<f64> {
 /// Appends the labels of a series that are not empty, separated by commas.
 fn labels(family: &Family, series: &Series, out: &mut Vec<u8>) {
     let mut is_first = true;
-    for (name, value) in family.labels.iter().zip(&series.labels) {
-        if value.is_empty() {
-            continue;
-        }
+    for (name, value) in family.labels_of(series) {
         if !is_first {
             out.push(b',');
         }

@@ -6,18 +6,9 @@
 use std::fmt;
 use std::io::Write as _;
 
-use crate::Number;
+use bpfpack_render::{number as unsigned, signed_number as signed};
 
-/// The two digits of each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut at = 0;
-    while at < 100 {
-        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
-        at += 1;
-    }
-    pairs
-};
+use crate::Number;
 
 /// Appends a number.
 pub(super) fn number(number: Number, out: &mut Vec<u8>) {
@@ -26,30 +17,6 @@ pub(super) fn number(number: Number, out: &mut Vec<u8>) {
         Number::Signed(value) => signed(value, out),
         Number::Float(value) => float(value, out),
     }
-}
-
-/// Appends an integer.
-pub(super) fn unsigned(mut value: u64, out: &mut Vec<u8>) {
-    let mut room = [0; 20];
-    let mut at = room.len();
-    while value > 9 {
-        at -= 2;
-        room[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
-        value /= 100;
-    }
-    // Of a number with an odd number of digits, one is left.
-    if value > 0 || at == room.len() {
-        at -= 1;
-        room[at] = b'0' + value as u8;
-    }
-    out.extend_from_slice(&room[at..]);
-}
-
-fn signed(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    unsigned(value.unsigned_abs(), out);
 }
 
 /// Appends a float.

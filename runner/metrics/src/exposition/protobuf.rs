@@ -36,14 +36,13 @@ pub(super) fn write<'f>(families: impl Iterator<Item = &'f Family>, out: &mut Ve
 
 /// A family without its series.
 fn head(family: &Family) -> MetricFamily {
-    let (suffix, kind) = match family.kind {
-        Kind::Counter => ("_total", MetricType::Counter),
-        Kind::Gauge => ("", MetricType::Gauge),
-        Kind::Histogram => ("", MetricType::Histogram),
-        Kind::Info => ("_info", MetricType::Gauge),
+    let kind = match family.kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge | Kind::Info => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
     };
     MetricFamily {
-        name: format!("{}{suffix}", family.name),
+        name: format!("{}{}", family.name, family.kind.suffix()),
         help: family.help.clone(),
         r#type: Some(kind.into()),
         metric: Vec::new(),
@@ -83,15 +82,13 @@ fn scalar(number: Number) -> Scalar {
 
 fn fill_labels(family: &Family, series: &Series, pairs: &mut Vec<LabelPair>) {
     let mut used = 0;
-    for (name, value) in family.labels.iter().zip(&series.labels) {
-        if value.is_empty() {
-            continue;
-        }
+    for (name, value) in family.labels_of(series) {
         if used == pairs.len() {
             pairs.push(LabelPair::default());
         }
         let pair = &mut pairs[used];
-        name.clone_into(&mut pair.name);
+        pair.name.clear();
+        pair.name.push_str(name);
         pair.value.clear();
         pair.value.push_str(value);
         used += 1;

@@ -8,26 +8,25 @@ use crate::{Family, Kind};
 pub(super) fn write<'f>(families: impl Iterator<Item = &'f Family>, out: &mut Vec<u8>) {
     let mut lines = Lines::new(Dialect::Text);
     for family in families {
-        let (suffix, kind) = match family.kind {
-            Kind::Counter => ("_total", "counter"),
-            Kind::Gauge => ("", "gauge"),
-            Kind::Histogram => ("", "histogram"),
-            Kind::Info => ("_info", "gauge"),
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge | Kind::Info => "gauge",
+            Kind::Histogram => "histogram",
         };
         if !family.help.is_empty() {
-            begin("# HELP ", family, suffix, out);
+            begin("# HELP ", family, out);
             escape(&family.help, false, out);
             out.push(b'\n');
         }
-        begin("# TYPE ", family, suffix, out);
+        begin("# TYPE ", family, out);
         out.extend_from_slice(kind.as_bytes());
         out.push(b'\n');
         lines.family(family, out);
     }
 }
 
-fn begin(word: &str, family: &Family, suffix: &str, out: &mut Vec<u8>) {
-    for part in [word, &family.name, suffix, " "] {
+fn begin(word: &str, family: &Family, out: &mut Vec<u8>) {
+    for part in [word, &family.name, family.kind.suffix(), " "] {
         out.extend_from_slice(part.as_bytes());
     }
 }

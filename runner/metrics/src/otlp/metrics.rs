@@ -94,9 +94,9 @@ fn data(family: &Family, times: Times) -> Data {
 }
 
 fn attributes(family: &Family, series: &Series) -> Vec<KeyValue> {
-    let pairs = family.labels.iter().zip(&series.labels).filter(|(_, value)| !value.is_empty());
+    let pairs = family.labels_of(series);
     let mut attributes = Vec::new();
-    fill(pairs.map(|(name, value)| (name.as_str(), Attribute::String(value))), &mut attributes);
+    fill(pairs.map(|(name, value)| (name, Attribute::String(value))), &mut attributes);
     attributes
 }
 

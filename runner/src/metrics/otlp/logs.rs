@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bpfpack_decode::field::{float, signed};
+use bpfpack_decode::field::float;
 use bpfpack_decode::meaning::Meaning;
 use bpfpack_decode::{Layout, Member};
 use bpfpack_frame::{Reading, Records, Time};
@@ -99,8 +99,7 @@ fn attribute<'a>(member: &Member, record: &[u8], text: &'a str) -> Attribute<'a>
     let bytes = member.bytes(record, &mut number);
     match &member.layout {
         Layout::Int { size, signed: true } if *size <= 8 && !has_text => {
-            let size = if member.bits.is_some() { 16 } else { *size };
-            Attribute::Int(signed(bytes, size) as i64)
+            Attribute::Int(member.signed(record) as i64)
         }
         Layout::Int { size, .. } if *size <= 8 && !has_text => {
             Attribute::Unsigned(member.raw(record) as u64)

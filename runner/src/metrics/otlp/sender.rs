@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bpfpack_metrics::Family;
 use bpfpack_metrics::otlp::{self, Logs, Resource};
-use bpfpack_registry::http::{Http, HttpError, Limits, Method, Request, Url};
+use bpfpack_registry::http::{Http, Limits, Method, Request, Url};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -143,7 +143,7 @@ impl Receiver {
         }
         let response = match self.http.send(&request, &LIMITS) {
             Ok(response) => response,
-            Err(error) => return Sent::Later(in_words(&error), None),
+            Err(error) => return Sent::Later(format!("{:#}", anyhow::Error::new(error)), None),
         };
         let status = response.status();
         let after = response.header("Retry-After").and_then(|text| text.trim().parse().ok());
@@ -163,18 +163,8 @@ impl Receiver {
     }
 }
 
-fn in_words(error: &HttpError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
-}
-
 fn status_in_words(status: u16, body: &[u8]) -> String {
-    match otlp::status(body).filter(|text| !text.is_empty()) {
+    match otlp::status(body) {
         Some(text) => format!("status {status}: {text}"),
         None => format!("status {status}"),
     }
