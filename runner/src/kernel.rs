@@ -9,7 +9,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use bpfpack_refusal::since::Version;
 use bpfpack_schemas::btf::Btf;
+
+use crate::sys;
 
 const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -78,16 +81,35 @@ pub(crate) trait Facts {
     /// Which of these names are names of functions that can be traced.
     fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String>;
 
-    /// Whether a function of this name can be traced.
-    fn has_function(&self, name: &str) -> bool {
-        !self.functions_among(&BTreeSet::from([name])).is_empty()
-    }
-
     /// Whether tracefs can be used.
     fn tracefs(&self) -> Tracefs;
 
     /// Whether the tracepoint `category/name` exists; `None` if tracefs cannot be read.
     fn has_tracepoint(&self, event: &str) -> Option<bool>;
+
+    /// The names of all tracepoints, `category/name`; `None` if tracefs cannot be read.
+    fn tracepoints(&self) -> Option<Vec<String>>;
+
+    /// The names of all functions that can be traced.
+    fn functions(&self) -> Vec<String>;
+
+    /// The names of all symbols.
+    fn symbols(&self) -> Vec<String>;
+
+    /// The kernel's types.
+    fn btf(&self) -> Option<Btf<'static>>;
+
+    /// Whether the kernel has a type of maps; `None` if that cannot be tried.
+    fn has_map_type(&self, ty: u32) -> Option<bool>;
+
+    /// The kernel's version.
+    fn version(&self) -> Option<Version>;
+
+    /// Whether the kernel's version is before this one. Distributions add features of newer kernels
+    /// to older ones, so this explains a refusal, and never predicts one.
+    fn is_before(&self, version: Version) -> bool {
+        self.version().is_some_and(|own| own < version)
+    }
 }
 
 /// Whether tracefs, the file system with the tracepoints, can be used.
@@ -128,6 +150,38 @@ impl Facts for Running {
 
     fn has_tracepoint(&self, event: &str) -> Option<bool> {
         tracefs().map(|dir| dir.join("events").join(event).exists())
+    }
+
+    fn tracepoints(&self) -> Option<Vec<String>> {
+        let text = fs::read_to_string(tracefs()?.join("available_events")).ok()?;
+        Some(text.lines().map(|line| line.replacen(':', "/", 1)).collect())
+    }
+
+    fn functions(&self) -> Vec<String> {
+        functions()
+    }
+
+    fn symbols(&self) -> Vec<String> {
+        let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+        let names = symbols.lines().filter_map(|line| line.split_whitespace().nth(2));
+        names.map(str::to_owned).collect()
+    }
+
+    fn btf(&self) -> Option<Btf<'static>> {
+        btf()
+    }
+
+    fn has_map_type(&self, ty: u32) -> Option<bool> {
+        match sys::has_map_type(ty) {
+            Ok(is_there) => Some(is_there),
+            // libbpf does not know the type either, so no kernel of its time has it.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn version(&self) -> Option<Version> {
+        Version::parse(&rustix::system::uname().release().to_string_lossy())
     }
 }
 

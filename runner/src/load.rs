@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Opens and loads an object. [`Opened`] becomes [`Loaded`], or a failure that explains itself.
+//! Opens and loads an object. [`Opened`] becomes [`Loaded`], or a [`LoadError`], which
+//! [`crate::attach`] explains.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,9 +23,6 @@ use crate::vars::Arguments;
 
 /// Messages of libbpf since the last call of `take_log`. They are shown if they explain a failure.
 static LOG: Mutex<String> = Mutex::new(String::new());
-
-/// Number of lines of the verifier log to show. The reason is at the end.
-const VERIFIER_LINES: usize = 25;
 
 /// Captures libbpf's messages. The user sees them only if `show` is set.
 pub(crate) fn capture_log(show: bool) {
@@ -54,15 +52,13 @@ pub(crate) fn holds_section(map: &str, section: &str) -> bool {
     map == section || map.split_once('.').is_some_and(|(_, rest)| rest == &section[1..])
 }
 
-/// A failure that may be due to one program.
+/// What libbpf and the kernel answered when an object was not loaded.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    /// The program, if the failure is due to one.
-    pub(crate) program: Option<String>,
-    /// Whether the program is refused because its target does not exist or is not accessible.
-    pub(crate) is_for_target: bool,
-    /// The failure to show.
-    pub(crate) failure: Failure,
+pub(crate) struct LoadError {
+    /// The error of libbpf.
+    pub(crate) error: libbpf_rs::Error,
+    /// Its messages, with the log of the verifier.
+    pub(crate) log: String,
 }
 
 /// An object that libbpf has opened.
@@ -275,111 +271,11 @@ impl Opened {
         })
     }
 
-    /// Loads the object into the kernel. `hint` returns advice for a program with this section that
-    /// is refused without a reason.
-    pub(crate) fn load(self, hint: impl Fn(&str) -> Option<String>) -> Result<Loaded, Refused> {
+    /// Loads the object into the kernel.
+    pub(crate) fn load(self) -> Result<Loaded, LoadError> {
         take_log();
-        let sections: Vec<(String, String)> = self
-            .0
-            .progs()
-            .map(|program| {
-                let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
-                (text(program.name()), text(program.section()))
-            })
-            .collect();
-        self.0.load().map(Loaded).map_err(|error| explain(&error, &take_log(), &sections, hint))
+        self.0.load().map(Loaded).map_err(|error| LoadError { error, log: take_log() })
     }
-}
-
-/// Finds which program was refused, and the kernel's reason.
-fn explain(
-    error: &libbpf_rs::Error,
-    log: &str,
-    sections: &[(String, String)],
-    hint: impl Fn(&str) -> Option<String>,
-) -> Refused {
-    // These limits of the process or machine are not due to a program.
-    for (number, what) in [
-        (libc::EMFILE, "ecli has reached its limit of open files"),
-        (libc::ENFILE, "this machine has reached its limit of open files"),
-        (libc::ENOMEM, "not enough memory for the maps and programs of the package"),
-    ] {
-        if format!("{error:#}").contains(&format!("(os error {number})")) {
-            let failure = Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}"));
-            return Refused { program: None, is_for_target: false, failure };
-        }
-    }
-    let mut blamed = log.lines().filter_map(|line| {
-        let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
-        (what.contains("failed") || what.contains("relo")).then_some((name, what))
-    });
-    let blamed = blamed.next().and_then(|(name, what)| {
-        let section = sections.iter().find(|(program, _)| program == name)?.1.clone();
-        Some((name.to_owned(), section, what.to_owned()))
-    });
-    let Some((name, section, what)) = blamed else {
-        let error = anyhow!("the kernel refused the object: {error:#}");
-        let failure = Failure::new(exit_code::LOAD, error).details(without_prefix(log));
-        return Refused { program: None, is_for_target: false, failure };
-    };
-    let verifier = verifier_log(log, &name);
-    let is_for_target = verifier.is_none() && what.contains("kernel BTF type");
-    let failure = match &verifier {
-        Some(verifier) => {
-            let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {error:#}");
-            let failure = Failure::new(exit_code::LOAD, error).details(last_lines(verifier));
-            // How a check is compiled depends on the instruction set.
-            match verifier.contains("unbounded") || verifier.contains("invalid access") {
-                true => failure.hint(
-                    "the source may pass if it is packed for another instruction set: ecc --mcpu \
-                     v2 (or v1, v3)",
-                ),
-                false => failure,
-            }
-        }
-        None if what.starts_with("BPF program load failed") => {
-            let error =
-                anyhow!("the kernel refused `{name}` ({section}): {error:#}, and gave no reason");
-            let failure = Failure::new(exit_code::LOAD, error);
-            match hint(&section) {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        }
-        None => {
-            let error = anyhow!("`{name}` ({section}) cannot be loaded: {what}");
-            let failure = Failure::new(exit_code::LOAD, error);
-            if what.contains("kernel BTF type") {
-                failure.hint("this kernel does not have the function or tracepoint")
-            } else {
-                failure.details(without_prefix(log))
-            }
-        }
-    };
-    Refused { program: Some(name), is_for_target, failure }
-}
-
-/// The part of libbpf's messages with the verifier log of a program, if it gives a reason.
-fn verifier_log(log: &str, name: &str) -> Option<String> {
-    let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
-    let (_, rest) = log.split_once(&begin)?;
-    let (text, _) = rest.split_once("-- END PROG LOAD LOG --")?;
-    // Statistics of the verifier are not a reason.
-    let has_reason = text.lines().any(|line| !line.is_empty() && !line.starts_with("processed "));
-    has_reason.then(|| text.to_owned())
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.trim_end().lines().collect();
-    let from = lines.len().saturating_sub(VERIFIER_LINES);
-    let cut = if from > 0 { format!("… {from} lines before\n") } else { String::new() };
-    cut + &lines[from..].join("\n")
-}
-
-/// libbpf's messages without its hint on RLIMIT_MEMLOCK, which kernels since 5.11 do not need.
-fn without_prefix(log: &str) -> String {
-    let lines = log.lines().filter(|line| !line.contains("RLIMIT_MEMLOCK"));
-    lines.map(|line| line.strip_prefix("libbpf: ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl Loaded {
@@ -387,60 +283,5 @@ impl Loaded {
     pub(crate) fn cgroup_arrays(&mut self) -> impl Iterator<Item = MapMut<'_>> {
         use libbpf_rs::MapCore as _;
         self.0.maps_mut().filter(|map| map.map_type() == MapType::CgroupArray)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn explained(log: &str) -> Refused {
-        let error = libbpf_rs::Error::from_raw_os_error(1);
-        let hint = |section: &str| Some(format!("not {section}, but a kprobe"));
-        explain(&error, log, &[("f".into(), "fentry/do_unlinkat".into())], hint)
-    }
-
-    #[test]
-    fn a_refusal_without_a_reason_says_so_and_nothing_of_memlock() {
-        let log = "libbpf: prog 'f': BPF program load failed: -EPERM\n\
-            libbpf: permission error while running as root; try raising 'ulimit -l'? RLIMIT_MEMLOCK\n\
-            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nprocessed 0 insns\n-- END PROG LOAD LOG --\n\
-            libbpf: prog 'f': failed to load: -EPERM\nlibbpf: failed to load object 'x'\n";
-        let refused = explained(log);
-        assert_eq!(refused.program.as_deref(), Some("f"));
-        let text = format!("{:?}", refused.failure);
-        assert!(text.contains("the kernel refused `f` (fentry/do_unlinkat)"), "{text}");
-        assert!(text.contains("gave no reason") && text.contains("kprobe"), "{text}");
-        assert!(!text.contains("ulimit"), "{text}");
-    }
-
-    #[test]
-    fn the_verifiers_words_are_shown() {
-        let log = "libbpf: prog 'f': BPF program load failed: -EACCES\n\
-            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
-            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EACCES\n";
-        let text = format!("{:?}", explained(log).failure);
-        assert!(text.contains("verifier refused `f`") && text.contains("R1 invalid"), "{text}");
-    }
-
-    #[test]
-    fn limits_of_the_process_are_no_refusals() {
-        let log = "libbpf: prog 'f': BPF program load failed: -EMFILE\n\
-            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
-            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EMFILE\n";
-        let error = libbpf_rs::Error::from_raw_os_error(libc::EMFILE);
-        let refused = explain(&error, log, &[("f".into(), "tp/a/b".into())], |_| None);
-        let text = refused.failure.message();
-        assert!(
-            text.contains("reached its limit of open files") && refused.program.is_none(),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn failures_that_are_no_programs() {
-        let refused = explained("libbpf: map 'm': failed to create: -EINVAL\n");
-        assert_eq!(refused.program, None);
-        assert!(format!("{:?}", refused.failure).contains("map 'm': failed to create"));
     }
 }

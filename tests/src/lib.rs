@@ -16,6 +16,7 @@ pub mod nodes;
 pub mod numbers;
 pub mod otlp;
 pub mod python;
+pub mod refused;
 pub mod registry;
 pub mod scrape;
 pub mod servers;

@@ -8,9 +8,10 @@ use anyhow::anyhow;
 use libbpf_rs::{Program, ProgramAttachType};
 
 use super::assigned::Assignments;
+use super::refused::Refused;
 use super::way;
 use crate::failure::{Failure, exit_code};
-use crate::load::{Opened, Refused};
+use crate::load::Opened;
 use crate::sys;
 
 /// Sets load-time targets from the command line. Returns descriptors of the programs of which
@@ -37,7 +38,7 @@ pub(super) fn aim(
                 true => failure,
                 false => failure.hint(format!("it can be attached as {}", suiting.join(", "))),
             };
-            return Err(Refused { program: None, is_for_target: false, failure });
+            return Err(Refused::general(failure));
         }
         if !way.is_loaded_for {
             if let Some(kind) = attach_type(way.name) {
@@ -45,7 +46,7 @@ pub(super) fn aim(
             }
             continue;
         }
-        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let general = Refused::general;
         let (other, function) = match way.name {
             "freplace" => replaced(&assigned.target).map_err(general)?,
             _ => (None, &*assigned.target),
@@ -57,7 +58,8 @@ pub(super) fn aim(
             let error = anyhow!("cannot attach `{name}` to `{target}`: {error:#}");
             let failure = Failure::new(exit_code::ATTACH, error)
                 .hint("this kernel does not have the function or tracepoint");
-            Refused { program: Some(name.to_owned()), is_for_target: true, failure }
+            let program = Some(name.to_owned());
+            Refused { program, is_for_target: true, is_for_code: false, failure }
         })?;
     }
     Ok(replaced_programs)

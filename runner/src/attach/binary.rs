@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use bpfpack_refusal::near;
 use object::elf::{STB_LOCAL, STT_FUNC, STT_GNU_IFUNC};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -118,6 +119,18 @@ impl Binary {
         Ok(found.into_iter().filter_map(offset).collect())
     }
 
+    /// The names of its functions that are most like this one.
+    pub(super) fn near(&self, function: &str) -> Vec<String> {
+        let near = || {
+            let cache = ReadCache::new(File::open(&self.path).ok()?);
+            let elf = object::File::parse(&cache).ok()?;
+            let names: BTreeSet<&str> =
+                elf.dynamic_symbols().chain(elf.symbols()).filter_map(defined_function).collect();
+            Some(near::names(function, names).into_iter().map(str::to_owned).collect())
+        };
+        near().unwrap_or_default()
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -126,6 +139,15 @@ impl Binary {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// The name of a symbol, if the file defines a function of this name.
+fn defined_function<'d>(symbol: impl ObjectSymbol<'d>) -> Option<&'d str> {
+    let is_function = matches!(
+        symbol.flags(),
+        SymbolFlags::Elf { st_info, .. } if st_info.st_type() == STT_FUNC
+    );
+    symbol.name().ok().filter(|_| is_function && !symbol.is_undefined())
 }
 
 /// Returns the addresses of the functions with a name, each once: a library may have several

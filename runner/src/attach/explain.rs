@@ -6,23 +6,35 @@ use anyhow::anyhow;
 use bpfpack_schemas::object::BpfObject;
 
 use super::error::AttachError;
-use super::hints::Refusal;
+use super::hints::{Known, Refusal};
 use super::kinds::ProgramKind;
 use super::target::Target;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::{self, Facts};
 
 /// A hint for the user if the kernel refuses to load a program of this section without a reason.
-pub(crate) fn load_hint(section: &str) -> Option<String> {
+pub(crate) fn load_hint(section: &str, kernel: &dyn Facts) -> Option<String> {
     let kind = section.split('/').next().unwrap_or(section);
-    ProgramKind::of(section).load_hint.map(|hint| hint(kind))
+    newer(section, kernel)
+        .or_else(|| ProgramKind::of(section).load_hint.and_then(|hint| hint(kind, kernel)))
+}
+
+/// Says that Linux has the kind of a section since a version, if this kernel is older.
+fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
+    let kind = section.trim_start_matches('?').split('/').next()?;
+    let since = ProgramKind::of(section).since.filter(|since| kernel.is_before(*since))?;
+    Some(format!("Linux has programs of the kind `{kind}` since {since}, and this kernel is older"))
 }
 
 /// A hint for the user if the kernel refuses to attach a program of this section.
 pub(crate) fn attach_hint(section: &str, errno: i32) -> Option<String> {
     let target = section.split_once('/').map_or("", |(_, target)| target);
     let refusal = Refusal { target, is_named: false, errno, kernel: &kernel::Running };
-    (ProgramKind::of(section).attach_hint)(&refusal)
+    let Known { cause, hint } = (ProgramKind::of(section).explain)(&refusal);
+    match (cause, hint) {
+        (Some(cause), Some(hint)) => Some(format!("{cause}: {hint}")),
+        (cause, hint) => cause.or(hint),
+    }
 }
 
 /// A warning if an object has LSM programs that the kernel does not call.
@@ -60,30 +72,40 @@ pub(super) fn explain(
         }
         AttachError::Refused { named, error, .. } => (named.as_deref(), error),
     };
-    let text = format!("{refused:#}");
-    let failure = match named {
-        Some(named) => failure(format!("cannot attach `{name}` ({section}) to `{named}`: {text}")),
-        None if is_unsupported(refused) => {
-            return failure(format!(
-                "`{name}` cannot be attached: this version of ecli cannot attach `{section}`"
-            ));
-        }
-        None => {
-            let answer = text.strip_prefix("failed to attach BPF program: ").unwrap_or(&text);
-            failure(format!("cannot attach `{name}` to `{section}`: the kernel answered: {answer}"))
-        }
-    };
     let refusal = Refusal {
         target: named.or(section.split_once('/').map(|(_, target)| target)).unwrap_or_default(),
         is_named: named.is_some(),
         errno: error.errno(),
         kernel,
     };
-    match (ProgramKind::of(section).attach_hint)(&refusal) {
+    let known = match newer(section, kernel) {
+        Some(cause) => Known { cause: Some(cause), hint: None },
+        None => (ProgramKind::of(section).explain)(&refusal),
+    };
+    let text = format!("{refused:#}");
+    let answer = text.strip_prefix("failed to attach BPF program: ").unwrap_or(&text);
+    let why = match (&known.cause, named) {
+        (Some(cause), _) => cause.clone(),
+        (None, Some(_)) => text,
+        (None, None) if is_unsupported(refused) => {
+            return failure(format!(
+                "`{name}` cannot be attached: this version of ecli cannot attach `{section}`"
+            ));
+        }
+        (None, None) => format!("the kernel answered: {answer}"),
+    };
+    let failure = match named {
+        Some(named) => failure(format!("cannot attach `{name}` ({section}) to `{named}`: {why}")),
+        None => failure(format!("cannot attach `{name}` to `{section}`: {why}")),
+    };
+    let failure = match (known.cause, named, &known.hint) {
         // A known cause is better than libbpf's guess.
-        Some(hint) if named.is_none() => failure.hint(hint),
-        Some(hint) => failure.details(log).hint(hint),
-        None => failure.details(log),
+        (Some(_), ..) | (None, None, Some(_)) => failure,
+        _ => failure.details(log),
+    };
+    match known.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 
@@ -95,6 +117,8 @@ fn is_unsupported(error: &libbpf_rs::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bpfpack_refusal::since::Version;
+
     use super::super::hints::tests::Faked;
     use super::*;
 
@@ -111,8 +135,14 @@ mod tests {
     #[test]
     fn what_is_known_of_a_kind_stands_in_place_of_libbpfs_words() {
         let text = explained("kprobe/vfs_read", &refused(libc::ENOENT));
-        assert!(text.contains("cannot attach `f` to `kprobe/vfs_read`: the kernel answered: "));
-        assert!(text.contains("has no kprobes") && !text.contains("a guess of libbpf"), "{text}");
+        assert!(
+            text.contains("cannot attach `f` to `kprobe/vfs_read`: this kernel has no kprobes")
+        );
+        assert!(text.contains("tracepoints may") && !text.contains("a guess of libbpf"), "{text}");
+        let old = Faked { version: Some(Version(5, 10)), ..Faked::default() };
+        let failure = explain("f", "uprobe.multi/x:f", &refused(libc::EINVAL), &old, String::new());
+        let words = "since 6.6, and this kernel is older";
+        assert!(failure.message().ends_with(words), "{}", failure.message());
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
         assert!(text.contains("a guess of libbpf"), "{text}");
         let text = explained("kprobe/f", &refused(libc::EOPNOTSUPP));
@@ -145,12 +175,20 @@ mod tests {
 
     #[test]
     fn hints_on_loading() {
+        let kernel = &Faked::default();
         for section in ["fentry/f", "fexit.s/f", "lsm/f", "freplace/f", "fmod_ret/f"] {
             let kind = section.split('/').next().unwrap();
             assert!(
-                load_hint(section).unwrap().contains(&format!("programs of the kind `{kind}`"))
+                load_hint(section, kernel)
+                    .unwrap()
+                    .contains(&format!("programs of the kind `{kind}`"))
             );
         }
-        assert!(load_hint("kprobe/f").is_none() && load_hint("tp_btf/x").is_none());
+        assert!(load_hint("kprobe/f", kernel).is_none() && load_hint("tp_btf/x", kernel).is_none());
+        assert!(!load_hint("fentry/f", kernel).unwrap().contains("kprobe"), "there are none");
+        let kernel = &Faked { kprobes: true, version: Some(Version(5, 10)), ..Faked::default() };
+        assert!(load_hint("fentry/f", kernel).unwrap().contains("`kprobe` or tracepoints"));
+        let text = "Linux has programs of the kind `netfilter` since 6.4, and this kernel is older";
+        assert_eq!(load_hint("netfilter", kernel).as_deref(), Some(text));
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Hints for the user if the kernel refuses a program; they depend on facts about the kernel. The
-//! table [`super::kinds`] assigns them to kinds of programs.
+//! What is known about a refusal of the kernel: the cause, and what the user can do. It depends on
+//! facts about the kernel. The table [`super::kinds`] assigns the functions here to kinds of programs.
 
+use super::refused;
 use crate::kernel::{Facts, Tracefs};
 
 /// A refusal to attach.
@@ -17,90 +18,112 @@ pub(super) struct Refusal<'a> {
     pub(super) kernel: &'a dyn Facts,
 }
 
-/// Returns a hint for a refusal to attach; `None` if no cause is known.
-pub(super) type AttachHint = fn(&Refusal<'_>) -> Option<String>;
+/// What is known about a refusal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The cause.
+    pub(super) cause: Option<String>,
+    /// What the user can do.
+    pub(super) hint: Option<String>,
+}
+
+impl Known {
+    fn cause(cause: impl Into<String>) -> Known {
+        Known { cause: Some(cause.into()), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Known {
+        Known { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Explains a refusal to attach.
+pub(super) type Explain = fn(&Refusal<'_>) -> Known;
 
 /// Returns a hint for a refusal to load without a reason, for the kind's name.
-pub(super) type LoadHint = fn(&str) -> String;
+pub(super) type LoadHint = fn(&str, &dyn Facts) -> Option<String>;
 
-/// For kinds without a hint.
-pub(super) fn none(_: &Refusal<'_>) -> Option<String> {
-    None
+/// For kinds of which nothing is known.
+pub(super) fn none(_: &Refusal<'_>) -> Known {
+    Known::default()
 }
 
 /// For kinds that need kprobes.
-pub(super) fn kprobes(refusal: &Refusal<'_>) -> Option<String> {
-    let text = "this kernel has no kprobes; a package that uses tracepoints may work";
-    (!refusal.kernel.has_kprobes()).then(|| text.to_owned())
+pub(super) fn kprobes(refusal: &Refusal<'_>) -> Known {
+    if refusal.kernel.has_kprobes() {
+        return Known::default();
+    }
+    Known::cause("this kernel has no kprobes").hint("a package that uses tracepoints may work")
 }
 
 /// For probes of one function.
-pub(super) fn function(refusal: &Refusal<'_>) -> Option<String> {
-    kprobes(refusal).or_else(|| {
-        let target = refusal.target;
-        let function = target.split('+').next().unwrap_or_default();
-        (!refusal.kernel.has_function(function)).then(|| {
-            format!(
-                "this kernel has no function `{target}`: it may have another name, or it may be \
-                 inlined"
-            )
-        })
-    })
+pub(super) fn function(refusal: &Refusal<'_>) -> Known {
+    if !refusal.kernel.has_kprobes() {
+        return kprobes(refusal);
+    }
+    let function = refusal.target.split('+').next().unwrap_or_default();
+    Known { cause: refused::function(function, refusal.kernel), hint: None }
 }
 
 /// For tracepoints that libbpf finds in tracefs.
-pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Option<String> {
+pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Known {
     match refusal.kernel.tracefs() {
-        Tracefs::Absent => Some(
-            "tracepoints need tracefs, which is not mounted: mount -t tracefs tracefs \
-             /sys/kernel/tracing"
-                .to_owned(),
-        ),
-        Tracefs::Hidden(dir) => Some(format!(
-            "no permission to read `{}`, which lists the tracepoints: the capability \
-             CAP_DAC_READ_SEARCH gives it; `mount -o remount,mode=755 {0}` gives it to all users",
+        Tracefs::Absent => Known::cause("tracepoints need tracefs, which is not mounted")
+            .hint("mount -t tracefs tracefs /sys/kernel/tracing"),
+        Tracefs::Hidden(dir) => Known::cause(format!(
+            "no permission to read `{}`, which lists the tracepoints",
+            dir.display()
+        ))
+        .hint(format!(
+            "the capability CAP_DAC_READ_SEARCH gives it; `mount -o remount,mode=755 {}` gives it \
+             to all users",
             dir.display()
         )),
         Tracefs::Mounted => {
-            let target = refusal.target;
-            let is_absent = refusal.kernel.has_tracepoint(target) == Some(false);
-            is_absent.then(|| format!("this kernel has no tracepoint `{target}`"))
+            Known { cause: refused::tracepoint(refusal.target, refusal.kernel), hint: None }
         }
     }
 }
 
 /// For tracepoints that do not need tracefs.
-pub(super) fn raw_tracepoint(_: &Refusal<'_>) -> Option<String> {
-    Some("/sys/kernel/tracing/events lists the tracepoints of this kernel".to_owned())
+pub(super) fn raw_tracepoint(refusal: &Refusal<'_>) -> Known {
+    let name = refusal.target.rsplit('/').next().unwrap_or(refusal.target);
+    Known { cause: refused::tracepoint(name, refusal.kernel), hint: None }
 }
 
 /// For XDP programs.
-pub(super) fn xdp(refusal: &Refusal<'_>) -> Option<String> {
-    let text = match refusal.errno {
-        libc::EBUSY | libc::EEXIST => {
-            "another XDP program is attached; --force replaces it, and restores it at the end"
+pub(super) fn xdp(refusal: &Refusal<'_>) -> Known {
+    match refusal.errno {
+        libc::EBUSY | libc::EEXIST => Known::cause("another XDP program is attached")
+            .hint("--force replaces it, and restores it at the end"),
+        libc::EOPNOTSUPP => Known::cause("the driver does not support XDP")
+            .hint("INTERFACE/generic works without the driver"),
+        _ if !refusal.is_named => {
+            Known::default().hint("--interface NAME attaches it to another interface")
         }
-        libc::EOPNOTSUPP => {
-            "the driver does not support XDP; INTERFACE/generic works without the driver"
-        }
-        _ if !refusal.is_named => "--interface NAME attaches it to another interface",
-        _ => return None,
-    };
-    Some(text.to_owned())
+        _ => Known::default(),
+    }
 }
 
 /// For kinds that some kernels lack, and other kinds can replace.
-pub(super) fn other_kinds(kind: &str) -> String {
-    format!(
-        "this kernel does not accept programs of the kind `{kind}`; a package that uses `kprobe` \
-         or tracepoints may work"
-    )
+pub(super) fn other_kinds(kind: &str, kernel: &dyn Facts) -> Option<String> {
+    let others = match kernel.has_kprobes() {
+        true => "`kprobe` or tracepoints",
+        false => "tracepoints",
+    };
+    Some(format!(
+        "this kernel does not accept programs of the kind `{kind}`; a package that uses {others} \
+         may work"
+    ))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeSet;
     use std::path::PathBuf;
+
+    use bpfpack_refusal::since::Version;
+    use bpfpack_schemas::btf::Btf;
 
     use super::*;
 
@@ -111,6 +134,7 @@ pub(super) mod tests {
         pub(in crate::attach) function: &'static str,
         pub(in crate::attach) tracefs: Option<Tracefs>,
         pub(in crate::attach) tracepoint: &'static str,
+        pub(in crate::attach) version: Option<Version>,
     }
 
     impl Facts for Faked {
@@ -129,50 +153,84 @@ pub(super) mod tests {
         fn has_tracepoint(&self, event: &str) -> Option<bool> {
             (self.tracefs() == Tracefs::Mounted).then(|| event == self.tracepoint)
         }
+
+        fn tracepoints(&self) -> Option<Vec<String>> {
+            (self.tracefs() == Tracefs::Mounted).then(|| vec![self.tracepoint.to_owned()])
+        }
+
+        fn functions(&self) -> Vec<String> {
+            vec![self.function.to_owned()]
+        }
+
+        fn symbols(&self) -> Vec<String> {
+            vec![self.function.to_owned(), "runqueues".to_owned()]
+        }
+
+        fn btf(&self) -> Option<Btf<'static>> {
+            None
+        }
+
+        fn has_map_type(&self, ty: u32) -> Option<bool> {
+            Some(ty < 27)
+        }
+
+        fn version(&self) -> Option<Version> {
+            self.version
+        }
     }
 
-    fn hint(hint: AttachHint, target: &str, kernel: &Faked) -> String {
+    fn cause(explain: Explain, target: &str, kernel: &Faked) -> String {
         let refusal = Refusal { target, is_named: false, errno: libc::ENOENT, kernel };
-        hint(&refusal).unwrap_or_default()
+        explain(&refusal).cause.unwrap_or_default()
     }
 
     #[test]
     fn functions_and_what_probes_them() {
         let mut kernel = Faked { function: "vfs_read", ..Faked::default() };
-        assert!(hint(function, "vfs_read", &kernel).contains("has no kprobes"));
-        assert!(hint(kprobes, "vfs_read", &kernel).contains("has no kprobes"));
+        assert!(cause(function, "vfs_read", &kernel).contains("has no kprobes"));
+        assert!(cause(kprobes, "vfs_read", &kernel).contains("has no kprobes"));
         kernel.kprobes = true;
-        assert_eq!(hint(function, "vfs_read", &kernel), "");
-        assert_eq!(hint(function, "vfs_read+0x10", &kernel), "");
-        assert!(hint(function, "gone+8", &kernel).contains("no function `gone+8`: it may have"));
-        assert_eq!(hint(kprobes, "gone", &kernel), "");
+        assert_eq!(cause(function, "vfs_read", &kernel), "");
+        assert_eq!(cause(function, "vfs_read+0x10", &kernel), "");
+        let text = "no function `gone` that can be traced: it has another name there";
+        assert!(cause(function, "gone+8", &kernel).contains(text));
+        let near = "no function `vfs_reads` that can be traced, but `vfs_read`";
+        assert!(cause(function, "vfs_reads", &kernel).contains(near));
+        let changed = Faked { function: "gone.isra.0", ..kernel.clone() };
+        let text = "the compiler made `gone.isra.0` of it";
+        assert!(cause(function, "gone", &changed).contains(text));
+        assert_eq!(cause(kprobes, "gone", &kernel), "");
     }
 
     #[test]
     fn tracepoints_and_where_they_are() {
         let mut kernel = Faked { tracepoint: "sched/sched_switch", ..Faked::default() };
         assert!(
-            hint(tracepoint, "sched/sched_switch", &kernel)
+            cause(tracepoint, "sched/sched_switch", &kernel)
                 .contains("tracefs, which is not mounted")
         );
         kernel.tracefs = Some(Tracefs::Hidden(PathBuf::from("/t")));
-        let text = hint(tracepoint, "sched/sched_switch", &kernel);
-        assert!(
-            text.contains("no permission to read `/t`") && text.contains("mode=755 /t`"),
-            "{text}"
-        );
+        let text = cause(tracepoint, "sched/sched_switch", &kernel);
+        assert!(text.contains("no permission to read `/t`"), "{text}");
         kernel.tracefs = Some(Tracefs::Mounted);
-        assert_eq!(hint(tracepoint, "sched/sched_switch", &kernel), "");
-        assert!(hint(tracepoint, "a/b", &kernel).contains("no tracepoint `a/b`"));
+        assert_eq!(cause(tracepoint, "sched/sched_switch", &kernel), "");
+        assert_eq!(cause(tracepoint, "a/b", &kernel), "this kernel has no tracepoint `a/b`");
+        for wanted in ["sched/sched_switches", "task/sched_switch"] {
+            let text = cause(tracepoint, wanted, &kernel);
+            let expected = format!("no tracepoint `{wanted}`, but `sched/sched_switch`");
+            assert!(text.ends_with(&expected), "{text}");
+        }
+        let text = cause(raw_tracepoint, "sched_swich", &kernel);
+        assert_eq!(text, "this kernel has no tracepoint `sched_swich`, but `sched_switch`");
     }
 
     #[test]
     fn hooks_of_interfaces() {
         let kernel = &Faked::default();
         let refusal = Refusal { target: "", is_named: false, errno: libc::EINVAL, kernel };
-        assert!(xdp(&refusal).unwrap().contains("--interface NAME"));
-        assert!(xdp(&Refusal { is_named: true, ..refusal }).is_none());
+        assert!(xdp(&refusal).hint.unwrap().contains("--interface NAME"));
+        assert_eq!(xdp(&Refusal { is_named: true, ..refusal }), Known::default());
         let busy = Refusal { is_named: true, errno: libc::EBUSY, ..refusal };
-        assert!(xdp(&busy).unwrap().contains("--force"));
+        assert!(xdp(&busy).hint.unwrap().contains("--force"));
     }
 }

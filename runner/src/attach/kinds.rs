@@ -5,9 +5,10 @@
 //!
 //! The sections are those of libbpf 1.7 (`section_defs` in libbpf.c).
 
+use bpfpack_refusal::since::Version;
 use libbpf_rs::ProgramType;
 
-use super::hints::{self, AttachHint, LoadHint};
+use super::hints::{self, Explain, LoadHint};
 use super::method::Method;
 use super::target::Target;
 use super::{
@@ -36,10 +37,12 @@ pub(super) struct ProgramKind {
     needs_btf: bool,
     /// Whether the kernel calls its programs as a security module.
     pub(super) is_lsm: bool,
+    /// The version of Linux that introduced it; `None` if that is 5.4 or older.
+    pub(super) since: Option<Version>,
     /// A hint for when a program is not loaded.
     pub(super) load_hint: Option<LoadHint>,
-    /// A hint for when a program is not attached.
-    pub(super) attach_hint: AttachHint,
+    /// Explains why a program is not attached.
+    pub(super) explain: Explain,
 }
 
 /// A family of kinds that can replace each other.
@@ -77,8 +80,9 @@ const fn kind(sections: &'static [&'static str], method: Method) -> ProgramKind 
         alternative: None,
         needs_btf: false,
         is_lsm: false,
+        since: None,
         load_hint: None,
-        attach_hint: hints::none,
+        explain: hints::none,
     }
 }
 
@@ -115,12 +119,16 @@ impl ProgramKind {
         ProgramKind { is_lsm: true, ..self }
     }
 
+    const fn since(self, major: u32, minor: u32) -> ProgramKind {
+        ProgramKind { since: Some(Version(major, minor)), ..self }
+    }
+
     const fn load_hint(self, hint: LoadHint) -> ProgramKind {
         ProgramKind { load_hint: Some(hint), ..self }
     }
 
-    const fn hint(self, hint: AttachHint) -> ProgramKind {
-        ProgramKind { attach_hint: hint, ..self }
+    const fn explained(self, explain: Explain) -> ProgramKind {
+        ProgramKind { explain, ..self }
     }
 
     const fn tracepoint(self, rank: Rank) -> ProgramKind {
@@ -169,44 +177,44 @@ const REMOTES: Method = elsewhere("`ir-keytable` attaches it to a receiver");
 #[rustfmt::skip]
 static KINDS: &[ProgramKind] = &[
     // Tracepoints.
-    kind(&["tp_btf"], SECTION).btf().tracepoint(0).hint(hints::raw_tracepoint),
-    kind(&["raw_tp", "raw_tracepoint"], tracepoint::RAW).tracepoint(1).hint(hints::raw_tracepoint),
-    kind(&["tp", "tracepoint"], tracepoint::METHOD).in_category(2).hint(hints::tracepoint),
+    kind(&["tp_btf"], SECTION).btf().tracepoint(0).explained(hints::raw_tracepoint).since(5, 5),
+    kind(&["raw_tp", "raw_tracepoint"], tracepoint::RAW).tracepoint(1).explained(hints::raw_tracepoint),
+    kind(&["tp", "tracepoint"], tracepoint::METHOD).in_category(2).explained(hints::tracepoint),
     kind(&["raw_tp.w", "raw_tracepoint.w"], tracepoint::RAW),
     // Kernel functions.
-    kind(&["fentry", "fentry.s"], SECTION).btf().entry(0).load_hint(OTHERS),
-    kind(&["fexit", "fexit.s"], SECTION).btf().exit(0).load_hint(OTHERS),
-    kind(&["kprobe"], probe::FUNCTION).entry(1).hint(hints::function),
-    kind(&["kretprobe"], probe::FUNCTION).exit(1).hint(hints::function),
-    kind(&["kprobe.multi", "kretprobe.multi"], probe::FUNCTIONS).hint(hints::kprobes),
-    kind(&["kprobe.session"], SECTION).hint(hints::kprobes),
-    kind(&["ksyscall", "kretsyscall"], probe::SYSCALL).hint(hints::kprobes),
-    kind(&["fmod_ret", "fmod_ret.s"], SECTION).btf().load_hint(OTHERS),
-    kind(&["fsession", "fsession.s"], SECTION).btf().load_hint(OTHERS),
+    kind(&["fentry", "fentry.s"], SECTION).btf().entry(0).load_hint(OTHERS).since(5, 5),
+    kind(&["fexit", "fexit.s"], SECTION).btf().exit(0).load_hint(OTHERS).since(5, 5),
+    kind(&["kprobe"], probe::FUNCTION).entry(1).explained(hints::function),
+    kind(&["kretprobe"], probe::FUNCTION).exit(1).explained(hints::function),
+    kind(&["kprobe.multi", "kretprobe.multi"], probe::FUNCTIONS).explained(hints::kprobes).since(5, 18),
+    kind(&["kprobe.session"], SECTION).explained(hints::kprobes).since(6, 10),
+    kind(&["ksyscall", "kretsyscall"], probe::SYSCALL).explained(hints::kprobes),
+    kind(&["fmod_ret", "fmod_ret.s"], SECTION).btf().load_hint(OTHERS).since(5, 7),
+    kind(&["fsession", "fsession.s"], SECTION).btf().load_hint(OTHERS).since(7, 0),
     // User functions.
     kind(&["uprobe", "uprobe.s", "uretprobe", "uretprobe.s"], probe::USER_FUNCTION),
-    kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], probe::USER_FUNCTIONS),
-    kind(&["uprobe.session", "uprobe.session.s"], probe::USER_FUNCTIONS),
+    kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], probe::USER_FUNCTIONS).since(6, 6),
+    kind(&["uprobe.session", "uprobe.session.s"], probe::USER_FUNCTIONS).since(6, 13),
     kind(&["usdt", "usdt.s"], probe::USDT),
     // Other tracing, and programs that change the kernel.
     kind(&["perf_event"], perf_event::METHOD).of_type(ProgramType::PerfEvent),
-    kind(&["iter", "iter.s"], iterator::METHOD).btf(),
-    kind(&["lsm", "lsm.s"], SECTION).btf().lsm().load_hint(OTHERS),
-    kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm(),
-    kind(&["freplace"], SECTION).btf().load_hint(OTHERS),
-    kind(&["struct_ops", "struct_ops.s"], STRUCT_OPS).btf().in_map(),
-    kind(&["syscall"], syscall::METHOD),
+    kind(&["iter", "iter.s"], iterator::METHOD).btf().since(5, 8),
+    kind(&["lsm", "lsm.s"], SECTION).btf().lsm().load_hint(OTHERS).since(5, 7),
+    kind(&["lsm_cgroup"], cgroup::METHOD).btf().lsm().since(6, 0),
+    kind(&["freplace"], SECTION).btf().load_hint(OTHERS).since(5, 6),
+    kind(&["struct_ops", "struct_ops.s"], STRUCT_OPS).btf().in_map().since(5, 6),
+    kind(&["syscall"], syscall::METHOD).since(5, 14),
     // Interfaces.
-    kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
-    kind(&["xdp.frags"], xdp::METHOD).network().of_type(ProgramType::Xdp).hint(hints::xdp),
+    kind(&["xdp"], xdp::METHOD).network().of_type(ProgramType::Xdp).explained(hints::xdp),
+    kind(&["xdp.frags"], xdp::METHOD).network().of_type(ProgramType::Xdp).explained(hints::xdp).since(5, 18),
     kind(&["xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"], IN_MAP).network(),
     kind(&["tc", "tcx", "classifier"], tc::METHOD).network().of_type(ProgramType::SchedCls),
     kind(&["action"], ACTIONS).network().of_type(ProgramType::SchedAct),
-    kind(&["netkit"], tc::NETKIT).network(),
+    kind(&["netkit"], tc::NETKIT).network().since(6, 7),
     kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], ROUTES).network(),
     // Network namespaces.
     kind(&["sk_lookup", "flow_dissector"], netns::METHOD).network(),
-    kind(&["netfilter"], netfilter::METHOD).network(),
+    kind(&["netfilter"], netfilter::METHOD).network().since(6, 4),
     // Cgroups.
     kind(&["cgroup", "cgroup_skb", "sockops"], cgroup::METHOD).network(),
     // Sockets, and maps of them.

@@ -25,6 +25,7 @@ mod pattern;
 mod perf_event;
 mod probe;
 mod program;
+mod refused;
 mod renamed;
 mod report;
 mod section;
@@ -52,6 +53,8 @@ pub(crate) use kinds::sections;
 pub(crate) use package::{Attached, Input, load_and_attach};
 #[cfg(feature = "policy")]
 pub(crate) use pattern::matches;
+#[cfg(feature = "wasm")]
+pub(crate) use refused::explain_load;
 pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
 pub(crate) use {

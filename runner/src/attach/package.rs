@@ -15,12 +15,12 @@ use super::alternatives::Alternatives;
 use super::assigned::{Assigned, Assignments};
 use super::called::Called;
 use super::error::AttachError;
-use super::explain::load_hint;
 use super::kinds::ProgramKind;
 use super::method::{Attachment, Context, Options, Owner, detach};
 use super::perf_event;
 use super::probe;
 use super::program::{attach, failure};
+use super::refused::{Refused, explain_load};
 use super::renamed::Renamed;
 use super::report::{CALLED, Findings, Idle, give_up, report, tracing_with};
 use super::selection::Selection;
@@ -29,7 +29,7 @@ use crate::args::{MapSetArg, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
-use crate::load::{self, Loaded, Refused};
+use crate::load::{self, Loaded};
 use crate::map_values;
 use crate::memory;
 use crate::pins::Pins;
@@ -191,7 +191,7 @@ pub(crate) fn load_and_attach<P>(
             left_out: &left_out,
             assignments: &assignments,
         };
-        let Refused { program, is_for_target, failure } = match attempt.run(&prepare) {
+        let Refused { program, is_for_target, failure, .. } = match attempt.run(&prepare) {
             Ok(mut attached) => {
                 attached.tracing.findings.idle.extend(nameless);
                 let notes = renamed.iter().flat_map(Renamed::describe);
@@ -252,7 +252,7 @@ impl Attempt<'_> {
     ) -> Result<Attached<P>, Refused> {
         let Input { plan, package, elf, arguments } = self.input;
         let skeleton = &package.meta.bpf_skel;
-        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let general = Refused::general;
         let load = |object: &[u8]| -> Result<Loaded, Refused> {
             let mut opened = load::open(&skeleton.obj_name, object).map_err(general)?;
             opened.set_variables(arguments).map_err(general)?;
@@ -264,7 +264,7 @@ impl Attempt<'_> {
             opened.leave_out(self.left_out);
             let replaced = aim(&mut opened, self.assignments, self.left_out)?;
             opened.link_user_functions(&self.linked());
-            let loaded = opened.load(load_hint);
+            let loaded = opened.load().map_err(|error| explain_load(&error, elf, &kernel::Running));
             // The replaced programs must stay open until here.
             drop(replaced);
             loaded
@@ -299,7 +299,7 @@ impl Attempt<'_> {
     }
 
     fn attach(&self, mut loaded: Loaded) -> Result<Tracing, Refused> {
-        let general = |failure| Refused { program: None, is_for_target: false, failure };
+        let general = Refused::general;
         let Input { elf, plan, .. } = self.input;
         let mut called = elf.programs_in_maps();
         let in_map = |arg: &MapSetArg| arg.value.rsplit('/').next().unwrap_or_default().to_owned();
@@ -348,7 +348,8 @@ impl Attempt<'_> {
                 Err(error) => {
                     let failure = failure(&name, &section, &error);
                     let program = Some(name).filter(|_| !error.is_exhausted());
-                    return Err(Refused { program, is_for_target: error.is_for_target(), failure });
+                    let is_for_target = error.is_for_target();
+                    return Err(Refused { program, is_for_target, is_for_code: false, failure });
                 }
             }
         }

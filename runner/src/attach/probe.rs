@@ -4,6 +4,7 @@
 
 use std::io::{Error, ErrorKind};
 
+use bpfpack_refusal::near;
 use libbpf_rs::{ProgramAttachType, UprobeMultiOpts, UprobeOpts};
 
 use super::binary::{self, Binary};
@@ -182,8 +183,7 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
                 }
             };
             if offsets.is_empty() {
-                let text = format!("`{}` has no function `{function}`", binary.name());
-                return Err(context.bad_target(text));
+                return Err(context.bad_target(no_function(&binary, function)));
             }
             let options = UprobeMultiOpts { offsets, retprobe, ..Default::default() };
             program.attach_uprobe_multi_with_opts(process(context), binary.path(), "", options)
@@ -196,11 +196,19 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
     };
     link.map(|link| vec![Attachment::Link(link)]).map_err(|error| {
         if error.kind() == libbpf_rs::ErrorKind::NotFound && !function.is_empty() {
-            let text = format!("`{}` has no function `{function}`", binary.name());
-            return context.bad_target(text);
+            return context.bad_target(no_function(&binary, function));
         }
         context.refused(error)
     })
+}
+
+/// Says that a file has no function of this name, and which it has.
+fn no_function(binary: &Binary, function: &str) -> String {
+    let text = format!("`{}` has no function `{function}`", binary.name());
+    match &*binary.near(function) {
+        [] => text,
+        near => format!("{text}, but {}", near::list(near)),
+    }
 }
 
 fn user_functions(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {

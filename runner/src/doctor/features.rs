@@ -6,10 +6,10 @@ use std::os::fd::AsFd as _;
 
 use bpfpack_schemas::diagnosis::Check;
 use bpfpack_schemas::map_type::type_name;
+use bpfpack_schemas::object::helpers;
 use libbpf_sys as k;
 
 use super::trial;
-use crate::report;
 use crate::sys::map::{Batch, Map};
 use crate::sys::program::{Instruction, Options, PROBE};
 use crate::sys::{self, program};
@@ -77,7 +77,7 @@ pub(super) fn maps(may_try: bool) -> Vec<Check> {
 /// The helpers.
 pub(super) fn helpers(may_try: bool) -> Vec<Check> {
     let check = |&(helper, program): &(u32, u32)| {
-        let name = report::helper_name(helper).unwrap_or_default();
+        let name = helpers::name(helper).unwrap_or_default();
         tried(name, may_try, || sys::has_helper(program, helper))
     };
     HELPERS.iter().map(check).collect()
@@ -168,5 +168,20 @@ mod tests {
                 checks.iter().all(|check| check.state == State::Unknown && !check.name.is_empty())
             );
         }
+    }
+
+    #[test]
+    fn names_of_helpers_have_the_numbers_of_the_kernel() {
+        for (number, wanted) in [
+            (k::BPF_FUNC_map_lookup_elem, "bpf_map_lookup_elem"),
+            (k::BPF_FUNC_probe_write_user, "bpf_probe_write_user"),
+            (k::BPF_FUNC_send_signal, "bpf_send_signal"),
+            (k::BPF_FUNC_ringbuf_output, "bpf_ringbuf_output"),
+            (k::BPF_FUNC_cgrp_storage_delete, "bpf_cgrp_storage_delete"),
+        ] {
+            assert_eq!(helpers::name(number).as_deref(), Some(wanted));
+        }
+        assert_eq!(k::__BPF_FUNC_MAX_ID as usize, helpers::NAMES.len());
+        assert_eq!((helpers::name(0), helpers::name(212)), (None, None));
     }
 }

@@ -64,7 +64,9 @@ fn advise(checks: &mut [KindCheck]) {
     }
     let advice = format!("a package that uses {} may work", others.join(" or "));
     let refused = checks.iter_mut().filter(|kind| kind.loads == State::Missing);
-    for kind in refused.filter(|kind| attach::load_hint(&kind.check.name).is_some()) {
+    for kind in
+        refused.filter(|kind| attach::load_hint(&kind.check.name, &kernel::Running).is_some())
+    {
         kind.check.advice = Some(advice.clone());
     }
 }

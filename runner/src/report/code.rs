@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bpfpack_schemas::insn::{self, CALL, Call};
-use bpfpack_schemas::object::{Code, CodeLocation, Reference};
+use bpfpack_schemas::object::{Code, CodeLocation, Reference, helpers};
 use bpfpack_schemas::printable::hex;
 use sha2::{Digest as _, Sha256};
-
-use super::helpers;
 
 /// What a function does itself.
 #[derive(Debug, Default)]

@@ -93,8 +93,8 @@ pub(crate) fn of_kfunc(name: &str) -> &'static [Effect] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::helpers;
     use super::*;
+    use bpfpack_schemas::object::helpers;
 
     #[test]
     fn helpers_have_effects() {

@@ -8,7 +8,6 @@
 pub(crate) mod code;
 mod context;
 mod effects;
-mod helpers;
 pub(crate) mod kinds;
 mod maps;
 mod operations;
@@ -26,7 +25,6 @@ use code::Functions;
 use context::Contexts;
 use kinds::Kind;
 
-pub(crate) use helpers::name as helper_name;
 pub(crate) use short::short;
 
 /// Reports what an object does. `meta` is its description in the package; the default if there is

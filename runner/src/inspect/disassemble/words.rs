@@ -2,8 +2,7 @@
 //! An instruction as text, in the notation of the kernel (kernel/bpf/disasm.c).
 
 use bpfpack_schemas::insn::{CALL, Call, EXIT, GOTO, GOTO_FAR, Insn, LOAD_64};
-
-use crate::report::helper_name;
+use bpfpack_schemas::object::helpers;
 
 /// What an instruction refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +184,7 @@ fn call(insn: &Insn, operand: Option<&Operand>) -> Option<String> {
     Some(match (operand, insn.call()) {
         (Some(Operand::Function(name)), _) => format!("call {name}"),
         (Some(Operand::Extern(name)), _) => format!("call {name} (kfunc)"),
-        (_, Some(Call::Helper(number))) => match helper_name(number) {
+        (_, Some(Call::Helper(number))) => match helpers::name(number) {
             Some(name) => format!("call {name}#{number}"),
             None => format!("call unknown#{number}"),
         },

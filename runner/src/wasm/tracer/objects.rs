@@ -22,6 +22,7 @@ use super::tally::Tally;
 use crate::attach::{self, Attachment, Context, Options, Owner};
 use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
+use crate::kernel;
 use crate::load;
 use crate::memory;
 use crate::policy::{self, Rules};
@@ -114,7 +115,8 @@ impl Objects {
                 talk.warning(&format!("a module cannot pin maps: {}", pinned.join(", ")));
             }
             memory::check(&opened.memory(), &elf, self.max_memory)?;
-            opened.load(attach::load_hint).map_err(|refused| refused.failure)
+            let explained = |error| attach::explain_load(&error, &elf, &kernel::Running).failure;
+            opened.load().map_err(explained)
         };
         let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;
         let (object, counters) = (loaded.0, counters.map(Rc::new));

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+//! Explains why an object is not loaded: a limit of this process, a program that the verifier
+//! refuses, or something that this kernel does not have.
+
+mod missing;
+
+use anyhow::anyhow;
+use bpfpack_refusal::relocation;
+use bpfpack_refusal::verifier::{self, Program};
+use bpfpack_schemas::btf::Btf;
+use bpfpack_schemas::btf::lines::{Line, lines};
+use bpfpack_schemas::object::{self, BpfObject};
+
+use super::explain::load_hint;
+use crate::failure::{Failure, exit_code};
+use crate::kernel::Facts;
+use crate::load::LoadError;
+
+pub(super) use missing::{function, tracepoint};
+
+/// A failure that may be due to one program.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The program, if the failure is due to one.
+    pub(crate) program: Option<String>,
+    /// Whether the program is refused because its target does not exist or is not accessible.
+    pub(crate) is_for_target: bool,
+    /// Whether the instructions of a program are refused, which are different in another
+    /// instruction set.
+    pub(crate) is_for_code: bool,
+    /// The failure to show.
+    pub(crate) failure: Failure,
+}
+
+impl Refused {
+    /// A failure that is not due to a program.
+    pub(crate) fn general(failure: Failure) -> Refused {
+        Refused { program: None, is_for_target: false, is_for_code: false, failure }
+    }
+}
+
+/// The maximum number of lines of libbpf's messages that a failure shows.
+const MOST_LINES: usize = 20;
+
+/// Explains why an object is not loaded.
+pub(crate) fn explain_load(error: &LoadError, elf: &BpfObject<'_>, kernel: &dyn Facts) -> Refused {
+    explain(error, &elf.programs(), Some(elf), kernel)
+}
+
+/// The same for an object with these programs; without the object, no lines of source are known.
+fn explain(
+    LoadError { error, log }: &LoadError,
+    programs: &[object::Program],
+    elf: Option<&BpfObject<'_>>,
+    kernel: &dyn Facts,
+) -> Refused {
+    // These limits of the process or machine are not due to a program.
+    for (number, what) in [
+        (libc::EMFILE, "ecli has reached its limit of open files"),
+        (libc::ENFILE, "this machine has reached its limit of open files"),
+        (libc::ENOMEM, "not enough memory for the maps and programs of the package"),
+    ] {
+        if format!("{error:#}").contains(&format!("(os error {number})")) {
+            return Refused::general(Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}")));
+        }
+    }
+    let Some(blamed) = Blamed::find(log, programs) else {
+        let failure = missing::of_object(log, elf, kernel).unwrap_or_else(|| {
+            let error = anyhow!("the kernel refused the object: {error:#}");
+            Failure::new(exit_code::LOAD, error).details(without_prefix(log))
+        });
+        return Refused::general(failure);
+    };
+    let (name, section) = (&*blamed.name, &*blamed.section);
+    let verifier = verifier_log(log, name);
+    let is_for_target = verifier.is_none() && blamed.what.contains("kernel BTF type");
+    let is_for_code = verifier.is_some();
+    let failure = match verifier {
+        Some(verifier) => explain_log(verifier, &blamed, elf, kernel),
+        None if blamed.what.starts_with("BPF program load failed") => {
+            let error =
+                anyhow!("the kernel refused `{name}` ({section}): {error:#}, and gave no reason");
+            let failure = Failure::new(exit_code::LOAD, error);
+            match load_hint(section, kernel) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        None if is_for_target => missing::target(name, section, kernel),
+        None => {
+            let error = anyhow!("`{name}` ({section}) cannot be loaded: {}", blamed.what);
+            Failure::new(exit_code::LOAD, error).details(without_prefix(log))
+        }
+    };
+    Refused { program: Some(blamed.name), is_for_target, is_for_code, failure }
+}
+
+/// The program that libbpf blames.
+struct Blamed {
+    name: String,
+    section: String,
+    /// What libbpf says about it.
+    what: String,
+}
+
+impl Blamed {
+    fn find(log: &str, programs: &[object::Program]) -> Option<Blamed> {
+        let mut blamed = log.lines().filter_map(|line| {
+            let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
+            (what.contains("failed") || what.contains("relo")).then_some((name, what))
+        });
+        let (name, what) = blamed.next()?;
+        let section = programs.iter().find(|program| program.name == name)?.section.clone();
+        Some(Blamed { name: name.to_owned(), section, what: what.to_owned() })
+    }
+}
+
+/// Explains the verifier's log of a program.
+fn explain_log(
+    log: &str,
+    blamed: &Blamed,
+    elf: Option<&BpfObject<'_>>,
+    kernel: &dyn Facts,
+) -> Failure {
+    let Blamed { name, section, .. } = blamed;
+    let btf = elf.and_then(|elf| elf.btf().ok());
+    let of_program = match (elf, &btf) {
+        (Some(elf), Some(btf)) => lines_of(btf, elf, name),
+        _ => Vec::new(),
+    };
+    let license = elf.and_then(|elf| elf.section_data("license")).map(|bytes| {
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    });
+    let program = Program { section, lines: &of_program, license: license.as_deref() };
+    let mut found = verifier::explain(log, &program);
+    if let Some(failed) = relocation::Failed::find(log) {
+        let of_kernel = kernel.btf();
+        let explained = failed.explain(of_kernel.as_ref());
+        found.cause = explained.cause;
+        found.hint = Some(explained.hint);
+        let error = anyhow!("`{name}` ({section}) cannot be loaded: {}", found.cause);
+        return shown(Failure::new(exit_code::LOAD, error), found, log);
+    }
+    let error = anyhow!("the kernel's verifier refused `{name}` ({section}): {}", found.cause);
+    shown(Failure::new(exit_code::LOAD, error), found, log)
+}
+
+/// Adds the place, the lines that matter, and the hint.
+fn shown(failure: Failure, found: verifier::Explanation, log: &str) -> Failure {
+    let all = log.lines().filter(|line| !line.trim().is_empty()).count();
+    let more = all.saturating_sub(found.lines.len());
+    let rest = format!("--verbose shows the whole log ({more} more lines)");
+    let lines = found.place.into_iter().chain(found.lines).chain((more > 0).then_some(rest));
+    let failure = failure.details(lines.collect::<Vec<_>>().join("\n"));
+    match found.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The lines of source of a program, in the order of its instructions, and then of the functions
+/// that it may call.
+fn lines_of<'b>(btf: &'b Btf<'_>, elf: &BpfObject<'_>, name: &str) -> Vec<Line<'b>> {
+    let ext = elf.section_data(".BTF.ext").unwrap_or_default();
+    let code = elf.code();
+    let Some(function) = code.find(name).and_then(|at| code.function(at)) else {
+        return Vec::new();
+    };
+    let begin = function.location.1;
+    let range = begin..begin + function.code.len() as u64;
+    let mut found = lines(btf, ext, function.section);
+    found.retain(|line| line.number > 0 && range.contains(&u64::from(line.offset)));
+    found.extend(lines(btf, ext, ".text").into_iter().filter(|line| line.number > 0));
+    found
+}
+
+/// The part of libbpf's messages with the verifier log of a program, if it gives a reason.
+fn verifier_log<'l>(log: &'l str, name: &str) -> Option<&'l str> {
+    let begin = format!("libbpf: prog '{name}': -- BEGIN PROG LOAD LOG --\n");
+    let (_, rest) = log.split_once(&begin)?;
+    let (text, _) = rest.split_once("-- END PROG LOAD LOG --")?;
+    // Statistics of the verifier are not a reason.
+    let has_reason = text.lines().any(|line| !line.is_empty() && !line.starts_with("processed "));
+    has_reason.then_some(text)
+}
+
+/// The last of libbpf's messages without its hint on RLIMIT_MEMLOCK, which kernels since 5.11 do not
+/// need.
+fn without_prefix(log: &str) -> String {
+    let lines = log.lines().filter(|line| !line.contains("RLIMIT_MEMLOCK"));
+    let lines: Vec<_> = lines.map(|line| line.strip_prefix("libbpf: ").unwrap_or(line)).collect();
+    lines[lines.len().saturating_sub(MOST_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hints::tests::Faked;
+    use super::*;
+
+    /// What is explained for a log of an object with the program `f`.
+    fn explained(number: i32, log: &str) -> Refused {
+        let section = "fentry/do_unlinkat".to_owned();
+        let programs = [object::Program { name: "f".into(), section }];
+        let error = libbpf_rs::Error::from_raw_os_error(number);
+        let kernel = Faked { function: "do_unlinkat", ..Faked::default() };
+        explain(&LoadError { error, log: log.to_owned() }, &programs, None, &kernel)
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_says_so_and_nothing_of_memlock() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EPERM\n\
+            libbpf: permission error while running as root; try raising 'ulimit -l'? RLIMIT_MEMLOCK\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nprocessed 0 insns\n-- END PROG LOAD LOG --\n\
+            libbpf: prog 'f': failed to load: -EPERM\nlibbpf: failed to load object 'x'\n";
+        let refused = explained(libc::EPERM, log);
+        assert_eq!(refused.program.as_deref(), Some("f"));
+        assert!(!refused.is_for_code && !refused.is_for_target);
+        let text = format!("{:?}", refused.failure);
+        assert!(text.contains("the kernel refused `f` (fentry/do_unlinkat)"), "{text}");
+        assert!(text.contains("gave no reason") && text.contains("uses tracepoints"), "{text}");
+        assert!(!text.contains("ulimit"), "{text}");
+    }
+
+    #[test]
+    fn the_verifiers_log_is_explained_with_the_lines_that_matter() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EACCES\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\n0: R1=ctx()\n; n = *p; @ x.bpf.c:3\n\
+            0: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\n\
+            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EACCES\n";
+        let refused = explained(libc::EACCES, log);
+        assert!(refused.is_for_code);
+        let message = refused.failure.message();
+        let cause = "the kernel's verifier refused `f` (fentry/do_unlinkat): memory is accessed";
+        assert!(message.starts_with(cause), "{message}");
+        let text = format!("{:?}", refused.failure);
+        for words in ["x.bpf.c:3: n = *p;", "R1 invalid mem access", "(2 more lines)", "CORE_READ"]
+        {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn relocations_are_explained_in_place_of_the_verifiers_words() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EINVAL\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\n; n = t->pids; @ x.bpf.c:3\n\
+            0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation <byte_off> [20] \
+            struct task_struct.pids (0:0 @ offset 0)\n-- END PROG LOAD LOG --\n";
+        let message = explained(libc::EINVAL, log).failure.message();
+        let expected = "`f` (fentry/do_unlinkat) cannot be loaded: this kernel has no `struct \
+            task_struct` with `pids`";
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn limits_of_the_process_are_no_refusals() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EMFILE\n\
+            libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\nR1 invalid mem access\n\
+            -- END PROG LOAD LOG --\nlibbpf: prog 'f': failed to load: -EMFILE\n";
+        let refused = explained(libc::EMFILE, log);
+        let text = refused.failure.message();
+        assert!(
+            text.contains("reached its limit of open files") && refused.program.is_none(),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        for (log, words) in [
+            (
+                "libbpf: extern (func ksym) 'bpf_x': not found in kernel or module BTFs\n",
+                "this kernel has no kfunc `bpf_x`",
+            ),
+            (
+                "libbpf: extern 'runqueue' (strong): not resolved\n",
+                "this kernel has no symbol `runqueue`, but `runqueues`",
+            ),
+            (
+                "libbpf: extern 'CONFIG_X' (strong): not resolved\n",
+                "this kernel was not built with the option `CONFIG_X`",
+            ),
+            (
+                "libbpf: struct_ops init_kern: struct bpf_struct_ops_x_ops is not found in kernel \
+                 BTF\n",
+                "this kernel has no operations `x_ops` for programs",
+            ),
+            (
+                "libbpf: struct_ops init_kern ops: Cannot find member y in kernel BTF\n",
+                "the operations `ops` of this kernel have no `y`",
+            ),
+        ] {
+            let refused = explained(libc::ESRCH, log);
+            assert_eq!(refused.program, None);
+            let expected = format!("the object cannot be loaded: {words}");
+            assert_eq!(refused.failure.message(), expected, "{log}");
+        }
+        let log = "libbpf: prog 'f': failed to find kernel BTF type ID of 'do_unlinkat': -ESRCH\n";
+        let refused = explained(libc::ESRCH, log);
+        assert!(refused.is_for_target);
+        assert!(refused.failure.message().contains("this kernel has no BTF"));
+    }
+
+    #[test]
+    fn other_messages_are_shown_as_they_are() {
+        let refused = explained(libc::EINVAL, "libbpf: map 'm': failed to create: -EINVAL\n");
+        assert_eq!(refused.program, None);
+        assert!(format!("{:?}", refused.failure).contains("map 'm': failed to create"));
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+//! What this kernel does not have, by name: functions, tracepoints, hooks, kfuncs, variables, options,
+//! operations and types of maps; and the nearest names that it has.
+
+use anyhow::anyhow;
+use bpfpack_refusal::{near, since};
+use bpfpack_schemas::btf::{Btf, Kind, Type};
+use bpfpack_schemas::map_type;
+use bpfpack_schemas::object::BpfObject;
+
+use crate::failure::{Failure, exit_code};
+use crate::kernel::Facts;
+
+/// A sentence with the nearest names.
+fn suggested(cause: String, near: &[&str]) -> String {
+    match near {
+        [] => cause,
+        near => format!("{cause}, but {}", near::list(near)),
+    }
+}
+
+/// What the compiler adds to the name of a function when it changes it (GCC: IPA passes).
+const CHANGED: [&str; 5] = [".isra.", ".constprop.", ".part.", ".cold", ".llvm."];
+
+/// Says that the kernel has no function of a name, and what it has instead; `None` if it has one.
+pub(in crate::attach) fn function(name: &str, kernel: &dyn Facts) -> Option<String> {
+    let all = kernel.functions();
+    let known = || all.iter().map(String::as_str);
+    // If no function is listed, the list is hidden.
+    if all.is_empty() || known().any(|known| known == name) {
+        return None;
+    }
+    let is_changed = |known: &&str| {
+        known.strip_prefix(name).is_some_and(|rest| CHANGED.iter().any(|it| rest.starts_with(it)))
+    };
+    let cause = format!("this kernel has no function `{name}` that can be traced");
+    let changed: Vec<&str> = known().filter(is_changed).collect();
+    if !changed.is_empty() {
+        return Some(format!("{cause}: the compiler made {} of it", near::list(&changed)));
+    }
+    let near = near::names(name, known());
+    Some(match near.is_empty() {
+        true => format!("{cause}: it has another name there, or the compiler inlined it"),
+        false => suggested(cause, &near),
+    })
+}
+
+/// Says that the kernel has no tracepoint of a name, `CATEGORY/NAME` or `NAME`, and what it has
+/// instead; `None` if it has one, or if the tracepoints cannot be listed.
+pub(in crate::attach) fn tracepoint(name: &str, kernel: &dyn Facts) -> Option<String> {
+    let all = kernel.tracepoints()?;
+    let (category, event) = match name.split_once('/') {
+        Some((category, event)) => (Some(category), event),
+        None => (None, name),
+    };
+    let events = || all.iter().filter_map(|known| known.split_once('/'));
+    let is_it = |(of, known): &(&str, &str)| *known == event && category.is_none_or(|it| it == *of);
+    if all.is_empty() || events().any(|it| is_it(&it)) {
+        return None;
+    }
+    let cause = format!("this kernel has no tracepoint `{name}`");
+    let Some(category) = category else {
+        return Some(suggested(cause, &near::names(event, events().map(|(_, event)| event))));
+    };
+    // The same event in another category, or else the nearest in this one, or in all.
+    let whole = || all.iter().map(String::as_str);
+    let moved: Vec<&str> =
+        whole().filter(|known| known.split_once('/').is_some_and(|(_, it)| it == event)).collect();
+    if !moved.is_empty() {
+        return Some(suggested(cause, &moved[..moved.len().min(3)]));
+    }
+    let within: Vec<&str> = events().filter(|(of, _)| *of == category).map(|(_, it)| it).collect();
+    let near = near::names(event, within.iter().copied());
+    if near.is_empty() {
+        return Some(suggested(cause, &near::names(name, whole())));
+    }
+    let near: Vec<String> = near.iter().map(|event| format!("{category}/{event}")).collect();
+    Some(suggested(cause, &near.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// How the kernel's BTF names the targets of a kind: what they are called, the kind of the type, and
+/// what its name begins with (libbpf: `find_kernel_btf_id`).
+fn named_in_btf(kind: &str) -> (&'static str, Kind, &'static str) {
+    match kind {
+        "tp_btf" => ("tracepoint", Kind::Typedef, "btf_trace_"),
+        "lsm" | "lsm.s" | "lsm_cgroup" => ("hook for security modules", Kind::Func, "bpf_lsm_"),
+        "iter" | "iter.s" => ("iterator", Kind::Func, "bpf_iter_"),
+        _ => ("function", Kind::Func, ""),
+    }
+}
+
+/// The failure for a program whose target is not in the kernel's BTF.
+pub(super) fn target(name: &str, section: &str, kernel: &dyn Facts) -> Failure {
+    let section = section.trim_start_matches('?');
+    let (kind, target) = section.split_once('/').unwrap_or((section, ""));
+    let (what, of, prefix) = named_in_btf(kind);
+    let btf = kernel.btf();
+    let names: Vec<&str> = btf.iter().flat_map(|btf| names(btf, of, prefix)).collect();
+    let functions = if prefix.is_empty() { kernel.functions() } else { Vec::new() };
+    let cause = match () {
+        () if btf.is_none() => {
+            "this kernel has no BTF (/sys/kernel/btf/vmlinux), which the kind needs".to_owned()
+        }
+        // It can be traced, but not with its types.
+        () if functions.iter().any(|known| known == target) => {
+            format!("this kernel has the function `{target}`, but its BTF does not describe it")
+        }
+        () if prefix.is_empty() => function(target, kernel).unwrap_or_else(|| {
+            suggested(
+                format!("this kernel has no function `{target}`"),
+                &near::names(target, names),
+            )
+        }),
+        () => {
+            suggested(format!("this kernel has no {what} `{target}`"), &near::names(target, names))
+        }
+    };
+    let is_plain = functions.iter().any(|known| known == target) && kernel.has_kprobes();
+    let failure =
+        Failure::new(exit_code::LOAD, anyhow!("`{name}` ({section}) cannot be loaded: {cause}"));
+    match is_plain {
+        true => failure.hint(format!("a kprobe can trace it: SEC(\"kprobe/{target}\")")),
+        false => failure,
+    }
+}
+
+fn names<'b>(btf: &'b Btf<'_>, of: Kind, prefix: &'static str) -> impl Iterator<Item = &'b str> {
+    btf.types().filter(move |ty| ty.kind == of).filter_map(move |ty| ty.name().strip_prefix(prefix))
+}
+
+/// Explains libbpf's messages about what an object needs, and not one of its programs.
+pub(super) fn of_object(
+    log: &str,
+    elf: Option<&BpfObject<'_>>,
+    kernel: &dyn Facts,
+) -> Option<Failure> {
+    log.lines().find_map(|line| {
+        let line = line.strip_prefix("libbpf: ")?;
+        kernel_function(line, kernel)
+            .or_else(|| external(line, kernel))
+            .or_else(|| configuration(line, elf))
+            .or_else(|| operations(line, kernel))
+            .or_else(|| map(line, elf, kernel))
+    })
+}
+
+fn failure(cause: String) -> Failure {
+    Failure::new(exit_code::LOAD, anyhow!("the object cannot be loaded: {cause}"))
+}
+
+/// "extern (func ksym) 'x': not found in kernel or module BTFs"
+fn kernel_function(line: &str, kernel: &dyn Facts) -> Option<Failure> {
+    let (name, what) = line.strip_prefix("extern (func ksym) '")?.split_once("': ")?;
+    if what.starts_with("func_proto ") {
+        let cause = format!("the kfunc `{name}` has other parameters in this kernel");
+        return Some(failure(cause));
+    }
+    let btf = kernel.btf();
+    let all: Vec<&str> = btf.iter().flat_map(|btf| names(btf, Kind::Func, "")).collect();
+    let cause = format!("this kernel has no kfunc `{name}`");
+    let hint = format!(
+        "a program that also runs without it declares it __ksym __weak, and calls it only if \
+         (bpf_ksym_exists({name}))"
+    );
+    Some(failure(suggested(cause, &near::names(name, all))).hint(hint))
+}
+
+/// "extern 'x' (strong): not resolved", "extern (var ksym) 'x': not found in kernel BTF"
+fn external(line: &str, kernel: &dyn Facts) -> Option<Failure> {
+    let rest = line.strip_prefix("extern '");
+    let name = rest.and_then(|rest| rest.split_once("' (strong): not resolved")).or_else(|| {
+        let rest = line.strip_prefix("extern (var ksym) '")?;
+        rest.split_once("': not found")
+    });
+    let (name, _) = name?;
+    if name.starts_with("CONFIG_") {
+        return Some(failure(format!("this kernel was not built with the option `{name}`")).hint(
+            format!(
+                "a program that also runs without it declares it weak: extern int {name} __kconfig \
+                 __weak; its value is 0 then"
+            ),
+        ));
+    }
+    let all = kernel.symbols();
+    let near = near::names(name, all.iter().map(String::as_str));
+    let cause = suggested(format!("this kernel has no symbol `{name}`"), &near);
+    Some(failure(cause).hint(
+        "a program that also runs without it declares it __ksym __weak; its address is NULL then",
+    ))
+}
+
+/// "failed to open system Kconfig"
+fn configuration(line: &str, elf: Option<&BpfObject<'_>>) -> Option<Failure> {
+    line.starts_with("failed to open system Kconfig").then(|| {
+        let btf = elf.and_then(|elf| elf.btf().ok());
+        let wanted: Vec<String> = btf
+            .iter()
+            .flat_map(Btf::externs)
+            .filter(|name| name.starts_with("CONFIG_"))
+            .map(str::to_owned)
+            .collect();
+        failure(format!(
+            "it needs {} of the kernel's configuration, and there is neither /boot/config-RELEASE \
+             nor /proc/config.gz",
+            match &*wanted {
+                [] => "an option".to_owned(),
+                wanted => near::list(wanted).replace(" or ", " and "),
+            }
+        ))
+    })
+}
+
+/// What libbpf says before the name of a struct of operations.
+const OPERATIONS: &str = "struct_ops init_kern";
+/// What the kernel calls a struct of operations and its state.
+const STATE: &str = "bpf_struct_ops_";
+
+/// "struct_ops init_kern: struct bpf_struct_ops_x is not found in kernel BTF", "struct_ops init_kern
+/// x: Cannot find member y in kernel BTF"
+fn operations(line: &str, kernel: &dyn Facts) -> Option<Failure> {
+    let rest = line.strip_prefix(OPERATIONS)?;
+    if let Some((_, rest)) = rest.split_once("struct ")
+        && let Some((name, _)) = rest.split_once(" is not found")
+    {
+        let name = name.strip_prefix(STATE).unwrap_or(name);
+        let btf = kernel.btf();
+        // Other structs have similar names, but not the member with the operations.
+        let is_state = |ty: &Type<'_>| {
+            ty.kind == Kind::Struct && ty.members().any(|member| member.name == "data")
+        };
+        let known: Vec<&str> = btf
+            .iter()
+            .flat_map(|btf| btf.types().filter(is_state))
+            .filter_map(|ty| ty.name().strip_prefix(STATE))
+            // The type of all of them.
+            .filter(|name| *name != "value")
+            .collect();
+        let since = since::operations(name).filter(|since| kernel.is_before(*since));
+        let since =
+            since.map_or(String::new(), |version| format!(", which Linux has since {version}"));
+        let cause = format!("this kernel has no operations `{name}` for programs{since}");
+        return Some(failure(match known.is_empty() {
+            true => cause,
+            false => format!("{cause}; it has {}", near::list(&known).replace(" or ", " and ")),
+        }));
+    }
+    let (map, rest) = rest.trim_start().split_once(": Cannot find member ")?;
+    let member = rest.split(' ').next()?;
+    Some(failure(format!("the operations `{map}` of this kernel have no `{member}`")))
+}
+
+/// "map 'x': failed to create: -EINVAL"
+fn map(line: &str, elf: Option<&BpfObject<'_>>, kernel: &dyn Facts) -> Option<Failure> {
+    let (name, _) = line.strip_prefix("map '")?.split_once("': failed to create: ")?;
+    let ty = elf?.btf().ok()?.map_number(name, "type")?;
+    if kernel.has_map_type(ty) != Some(false) {
+        return None;
+    }
+    let cause = match map_type::type_name(ty) {
+        Some(known) => {
+            let since = since::map_type(ty).filter(|since| kernel.is_before(*since));
+            let since = since.map_or(String::new(), |it| format!(", which Linux has since {it}"));
+            format!(
+                "the map `{name}` is of the type `{known}`{since}; this kernel does not have it"
+            )
+        }
+        None => format!("the map `{name}` is of type {ty}, which this kernel does not have"),
+    };
+    Some(failure(cause))
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//! Programs that no kernel accepts, in tests/fixtures/refused. Their first lines say what `ecli`
+//! prints about them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Outcome, ecc, root};
+
+/// A program, and what is said about it.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The name of its source, without `.bpf.c`.
+    pub name: String,
+    /// Its source.
+    pub source: PathBuf,
+    /// How the error begins: one of these, since kernels say different things.
+    pub errors: Vec<String>,
+    /// The line of source and its number, on the second line of the message.
+    pub at: Option<(usize, String)>,
+    /// The hints.
+    pub hints: Vec<String>,
+    /// The first version of Linux that accepts it.
+    pub until: Option<(u32, u32)>,
+}
+
+/// All programs.
+#[must_use]
+pub fn all() -> Vec<Program> {
+    let entries = fs::read_dir(root().join("tests/fixtures/refused")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut all: Vec<Program> = paths.filter_map(|path| Program::read(&path)).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// Parses `6.1` and `6.1.0-57-cloud-amd64`.
+#[must_use]
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+impl Program {
+    fn read(path: &Path) -> Option<Program> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".bpf.c")?.to_owned();
+        let text = fs::read_to_string(path).unwrap();
+        let head = || text.lines().take_while(|line| line.starts_with("//"));
+        let said = |start: &str| -> Vec<String> {
+            head().filter_map(|line| line.strip_prefix(start)).map(str::to_owned).collect()
+        };
+        let at = said("// at: ").pop().map(|at| {
+            let of_line = |line: &str| line.trim() == at;
+            let number = text.lines().position(of_line).unwrap_or_else(|| panic!("{name}: {at}"));
+            (number + 1, at)
+        });
+        let until = said("// until: ").pop().and_then(|text| version(&text));
+        let (errors, hints) = (said("// error: "), said("// hint: "));
+        Some(Program { name, source: path.to_owned(), errors, at, hints, until })
+    }
+
+    /// Packs it; with `is_mended`, as its hint says. Returns the path of the package.
+    #[must_use]
+    pub fn pack(&self, dir: &TempDir, is_mended: bool) -> PathBuf {
+        let out = dir.path().join(&self.name).join(if is_mended { "mended" } else { "refused" });
+        let source = self.source.to_str().unwrap();
+        let mut args = vec![source, "-o", out.to_str().unwrap()];
+        if is_mended {
+            args.extend(["-D", "MENDED"]);
+        }
+        let _ = ecc(dir.path(), &args).succeeded();
+        out.join("package.json")
+    }
+
+    /// What is wrong with what `ecli run -q` said about it; `None` if nothing is.
+    #[must_use]
+    pub fn judge(&self, outcome: &Outcome, kernel: (u32, u32)) -> Option<String> {
+        let said = &outcome.stderr;
+        if outcome.code == 0 {
+            let is_accepted = self.until.is_some_and(|until| until <= kernel);
+            return (!is_accepted).then(|| format!("{} is not refused", self.name));
+        }
+        let lines: Vec<&str> = said.lines().collect();
+        let is_named = self.errors.iter().any(|error| {
+            lines.first().is_some_and(|line| line.starts_with(&format!("error: {error}")))
+        });
+        if ![4, 5].contains(&outcome.code) || !is_named {
+            return Some(format!("{}: no such error, code {}:\n{said}", self.name, outcome.code));
+        }
+        if let Some((number, at)) = &self.at {
+            let expected = format!("  | {}.bpf.c:{number}: {at}", self.name);
+            if lines.get(1) != Some(&&*expected) {
+                return Some(format!("{}: not at `{expected}`:\n{said}", self.name));
+            }
+        }
+        let hints: Vec<&str> =
+            lines.iter().filter_map(|line| line.strip_prefix("hint: ")).collect();
+        (hints != self.hints).then(|| format!("{}: other hints:\n{said}", self.name))
+    }
+}
