@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::package::Variant;
 
 use crate::failure::{Failure, too_much};
 use crate::limits;
@@ -17,6 +18,8 @@ use crate::strip;
 pub(crate) struct Compiled {
     /// The object.
     pub(crate) object: Vec<u8>,
+    /// The same object for other instruction sets.
+    pub(crate) variants: Vec<Variant>,
     /// The facts that only debug information contains.
     pub(crate) facts: Facts,
 }
@@ -46,7 +49,7 @@ impl Compiled {
             None => object,
         };
         limits::check_size(&object).map_err(refused)?;
-        Ok(Compiled { object, facts })
+        Ok(Compiled { object, variants: Vec::new(), facts })
     }
 
     /// Parses the object.

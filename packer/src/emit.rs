@@ -78,7 +78,8 @@ fn write_beside(
             // Do not write what ecli would refuse.
             Package::check(json.as_bytes()).map_err(|error| too_much(&plan.source, error))?;
             // The text contains these parts now, so free them.
-            (package.object, package.wasm) = (Vec::new(), Vec::new());
+            (package.variants, package.wasm) = (Vec::new(), Vec::new());
+            package.object = Vec::new();
         }
         let file = write_one(plan, target, &package, &runner, &mut json);
         file.with_context(|| format!("cannot write `{}`", shown(&target.path))).map_err(cause)

@@ -116,7 +116,8 @@ fn pack(plan: &args::Plan, signals: &compile::Signals) -> Result<(), Failure> {
     drop(object);
     console.progress(&format!("Packing ebpf object and config into {}...", plan.package_name));
     let wasm = modules::read(&plan.wasm)?;
-    let package = Package { object: compiled.object, meta, wasm, other: Default::default() };
+    let (object, variants) = (compiled.object, compiled.variants);
+    let package = Package { object, variants, meta, wasm, other: Default::default() };
     emit::write(plan, package, &targets, &console)
 }
 
@@ -165,5 +166,6 @@ pub fn describe_object(
     let compiled = Compiled::of_raw(object, options, None)?;
     let parsed = compiled.parse(options)?;
     let meta = describe(options, &source, &parsed, &compiled.facts, &Console::silent())?;
-    Ok(Package { object: compiled.object, meta, wasm: Vec::new(), other: Default::default() })
+    let (object, variants) = (compiled.object, compiled.variants);
+    Ok(Package { object, variants, meta, wasm: Vec::new(), other: Default::default() })
 }

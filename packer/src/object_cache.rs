@@ -102,7 +102,7 @@ impl CachedObject {
             && !manifest.absent.iter().any(|path| path.exists());
         let mut object = Vec::new();
         file.read_to_end(&mut object).ok().filter(|_| unchanged)?;
-        Some(Compiled { object, facts: manifest.facts })
+        Some(Compiled { object, variants: Vec::new(), facts: manifest.facts })
     }
 
     /// Keeps an object, unless its dependencies are in doubt. A failure to keep it is not an error.
@@ -278,7 +278,7 @@ mod tests {
         let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
         assert_eq!(cached("a").find(), None);
         let object = b"object\nof two lines".to_vec();
-        let compiled = Compiled { object, facts: Facts::default() };
+        let compiled = Compiled { object, variants: Vec::new(), facts: Facts::default() };
         cached("a").keep(&rule, &compiled);
         assert_eq!(cached("a").find(), Some(compiled.clone()));
         assert_eq!(cached("b").find(), None, "other flags");

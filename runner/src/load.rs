@@ -61,6 +61,14 @@ pub(crate) struct LoadError {
     pub(crate) log: String,
 }
 
+/// What user space knows of an object: its maps (name, type, sizes of keys and values, number of
+/// entries), and its programs (name and section).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    maps: Vec<(String, u32, u32, u32, u32)>,
+    programs: Vec<(String, String)>,
+}
+
 /// An object that libbpf has opened.
 #[derive(Debug)]
 pub(crate) struct Opened(OpenObject);
@@ -179,6 +187,23 @@ impl Opened {
             let error = anyhow::Error::new(error).context(format!("cannot pin the map `{name}`"));
             Failure::new(exit_code::LOAD, error)
         })
+    }
+
+    /// What user space knows of it.
+    pub(crate) fn shape(&self) -> Shape {
+        let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let map = |map: libbpf_rs::OpenMap<'_>| {
+            // The names of data sections begin with that of the object.
+            let name = text(map.name());
+            let name = name.split_once('.').map_or(&*name, |(_, section)| section).to_owned();
+            let ty = map.map_type() as u32;
+            (name, ty, map.key_size(), map.value_size(), map.max_entries())
+        };
+        let program = |it: libbpf_rs::OpenProgram<'_>| (text(it.name()), text(it.section()));
+        Shape {
+            maps: self.0.maps().map(map).collect(),
+            programs: self.0.progs().map(program).collect(),
+        }
     }
 
     /// The memory that each map takes, in bytes.

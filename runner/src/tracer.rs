@@ -68,7 +68,7 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
     // Options after the name may say how much is told.
     let talk = host.talk(plan.quiet, plan.verbose);
     host.check(&plan)?;
-    let candidate = policy::Candidate { elf: &elf, meta: &package.meta, name: &name };
+    let candidate = policy::Candidate { elf: &elf, package: &package, name: &name };
     policies.check_run(&plan, &candidate, to_confirm.as_deref(), &talk)?;
     output::check::terminal(&plan.outputs)?;
     if let Accepted::Signed { key, comment } = &accepted {
@@ -117,8 +117,8 @@ pub(crate) fn run(args: Args, host: &dyn Host) -> Result<u8, Failure> {
         drop(passing.take());
         Prepared::new(&context, modules.as_ref(), object)
     };
-    let input = attach::Input { plan, package, elf: &elf, arguments };
-    let attached = attach::load_and_attach(&input, talk, prepare)?;
+    let input = attach::Input { plan, package, elf: &elf, arguments, talk };
+    let attached = attach::load_and_attach(&input, prepare)?;
     drop(loading);
     host.note_attached();
     let ready = |background: &detached::Background| {

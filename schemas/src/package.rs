@@ -20,7 +20,7 @@ use packed::{Damage, pack, unpack};
 pub use error::PackageError;
 pub use limits::{
     FREE_UNPACKED, MAX_DEPTH, MAX_MODULE_SIZE, MAX_MODULES, MAX_MODULES_SIZE, MAX_OBJECT_SIZE,
-    MAX_PACKAGE_SIZE, MAX_TEXT, MAX_VALUES, most_unpacked,
+    MAX_PACKAGE_SIZE, MAX_TEXT, MAX_VALUES, MAX_VARIANTS, most_unpacked,
 };
 
 /// The number of characters of the path to a wrong key that a message shows.
@@ -31,12 +31,24 @@ const LONGEST_PATH: usize = 200;
 pub struct Package {
     /// The ELF object, uncompressed.
     pub object: Vec<u8>,
+    /// The same object for other instruction sets, for kernels that refuse it.
+    pub variants: Vec<Variant>,
     /// The meaning of the object's maps, programs and variables.
     pub meta: Meta,
     /// Wasm modules that receive all data before it is shown, in order.
     pub wasm: Vec<WasmModule>,
     /// Other keys.
     pub other: Map<String, Value>,
+}
+
+/// The same source, compiled for another instruction set. The verifiers of some kernels accept only
+/// one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// The instruction set, as in clang's `-mcpu`: `v2`.
+    pub cpu: String,
+    /// The ELF object, uncompressed.
+    pub object: Vec<u8>,
 }
 
 /// A Wasm module of a package; runner/WASM.md specifies its interface.
@@ -46,6 +58,19 @@ pub struct WasmModule {
     pub name: String,
     /// The module: binary, or text.
     pub module: Vec<u8>,
+}
+
+/// A variant in the wire format.
+#[derive(Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "Object variant"))]
+pub(crate) struct WireVariant<'a> {
+    /// The instruction set, as in clang's `-mcpu`: `v2`.
+    cpu: String,
+    /// The ELF object: a zlib stream, in standard base64 with padding.
+    #[serde(borrow)]
+    bpf_object: Cow<'a, str>,
+    /// Size of the uncompressed ELF object in bytes.
+    bpf_object_size: u64,
 }
 
 /// A module in the wire format.
@@ -73,6 +98,10 @@ pub(crate) struct Wire<'a> {
     bpf_object_size: u64,
     /// The meaning of the object's maps, programs and variables.
     meta: Meta,
+    /// bpfpack: the same object for other instruction sets, for kernels that refuse the first. Other
+    /// loaders ignore them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bpf_object_variants: Vec<WireVariant<'a>>,
     /// bpfpack: Wasm modules that receive all data before it is shown, in order. Other loaders
     /// ignore them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -98,8 +127,10 @@ impl Package {
         if object.len() as u64 != stated {
             return Err(PackageError::SizeMismatch { stated, found: object.len() as u64 });
         }
+        let variants =
+            wire.bpf_object_variants.into_iter().map(unpacked_variant).collect::<Result<_, _>>()?;
         let wasm = wire.wasm_modules.into_iter().map(unpacked).collect::<Result<_, _>>()?;
-        Ok(Package { object, meta: wire.meta, wasm, other: wire.other })
+        Ok(Package { object, variants, meta: wire.meta, wasm, other: wire.other })
     }
 
     /// Checks that a text is an acceptable package. Its packed contents are not read.
@@ -118,10 +149,16 @@ impl Package {
             module: pack(&wasm.module).into(),
             module_size: wasm.module.len() as u64,
         };
+        let variant = |variant: &Variant| WireVariant {
+            cpu: variant.cpu.clone(),
+            bpf_object: pack(&variant.object).into(),
+            bpf_object_size: variant.object.len() as u64,
+        };
         let wire = Wire {
             bpf_object: pack(&self.object).into(),
             bpf_object_size: self.object.len() as u64,
             meta: self.meta.clone(),
+            bpf_object_variants: self.variants.iter().map(variant).collect(),
             wasm_modules: self.wasm.iter().map(module).collect(),
             other: self.other.clone(),
         };
@@ -182,11 +219,33 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     }
 }
 
+fn unpacked_variant(wire: WireVariant<'_>) -> Result<Variant, PackageError> {
+    let WireVariant { cpu, bpf_object, bpf_object_size } = wire;
+    let bad = |what: String| PackageError::BadVariant { cpu: cpu.clone(), what };
+    let object = unpack(&bpf_object, bpf_object_size).map_err(|damage| bad(damage.to_string()))?;
+    if object.len() as u64 != bpf_object_size {
+        return Err(bad(format!(
+            "`bpf_object_size` is {bpf_object_size} bytes, but the object has another size"
+        )));
+    }
+    Ok(Variant { cpu, object })
+}
+
 /// Checks the stated sizes of packed contents against the size of the text.
 fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     let object = wire.bpf_object_size;
     if object > MAX_OBJECT_SIZE {
         return Err(PackageError::ObjectTooLarge { size: object });
+    }
+    let count = wire.bpf_object_variants.len();
+    if count > MAX_VARIANTS {
+        return Err(PackageError::TooManyVariants { count });
+    }
+    // Only one object is loaded at a time. The others are held as they are.
+    let variants = wire.bpf_object_variants.iter().map(|wire| wire.bpf_object_size);
+    let variants = variants.fold(0u64, u64::saturating_add);
+    if variants > MAX_OBJECT_SIZE {
+        return Err(PackageError::ObjectTooLarge { size: variants });
     }
     if let Some(large) = wire.wasm_modules.iter().find(|wire| wire.module_size > MAX_MODULE_SIZE) {
         let WireModule { name, module_size, .. } = large;
@@ -195,9 +254,9 @@ fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     }
     let sizes = || wire.wasm_modules.iter().map(|module| module.module_size);
     check_modules(sizes())?;
-    let modules = sizes().sum::<u64>();
-    match 3 * object + modules > most_unpacked(text) {
-        true => Err(PackageError::UnpacksTooLarge { object, modules, text }),
+    let others = variants + sizes().sum::<u64>();
+    match 3 * object + others > most_unpacked(text) {
+        true => Err(PackageError::UnpacksTooLarge { object, others, text }),
         false => Ok(()),
     }
 }

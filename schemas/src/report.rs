@@ -61,6 +61,9 @@ pub struct Digests {
     /// Of the object, uncompressed; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
+    /// Of the same object for other instruction sets, by the instruction set: `v2`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, String>,
 }
 
 /// What objects do, found in their instructions without loading them.
@@ -93,6 +96,37 @@ impl Report {
         self.effects.iter().filter(|finding| !finding.effect.observes())
     }
 
+    /// Adds what only another variant of the same object does.
+    pub fn add_variant(&mut self, variant: Report) {
+        for capability in variant.capabilities {
+            if !self.capabilities.contains(&capability) {
+                self.capabilities.push(capability);
+            }
+        }
+        for finding in variant.effects {
+            match self.effects.iter_mut().find(|known| known.effect == finding.effect) {
+                Some(known) => {
+                    let is_new = |it: &Evidence| !known.evidence.contains(it);
+                    let more: Vec<Evidence> = finding.evidence.into_iter().filter(is_new).collect();
+                    known.evidence.extend(more);
+                }
+                None => self.effects.push(finding),
+            }
+        }
+        self.effects.sort_by_key(|finding| finding.effect);
+        // Rules for helpers and kfuncs apply to all variants.
+        for program in variant.programs {
+            let of_name = |known: &&mut ProgramReport| known.name == program.name;
+            match self.programs.iter_mut().find(of_name) {
+                Some(known) => {
+                    add_new(&mut known.helpers, program.helpers);
+                    add_new(&mut known.kfuncs, program.kfuncs);
+                }
+                None => self.programs.push(program),
+            }
+        }
+    }
+
     /// Appends what another object does.
     pub fn append(&mut self, other: Report) {
         self.license = self.license.take().or(other.license);
@@ -110,6 +144,15 @@ impl Report {
             }
         }
         self.effects.sort_by_key(|finding| finding.effect);
+    }
+}
+
+/// Appends the names that are not there.
+fn add_new(names: &mut Vec<String>, more: Vec<String>) {
+    for name in more {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::args::{MapSetArg, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
-use crate::load::{self, Loaded};
+use crate::load::{self, Loaded, Shape};
 use crate::map_values;
 use crate::memory;
 use crate::pins::Pins;
@@ -48,6 +48,8 @@ pub(crate) struct Input<'a> {
     pub(crate) elf: &'a BpfObject<'a>,
     /// The values of its variables.
     pub(crate) arguments: &'a Arguments,
+    /// Where messages go.
+    pub(crate) talk: &'a Talk,
 }
 
 /// An attached package, and what was prepared before. Dropping it detaches everything.
@@ -139,10 +141,9 @@ impl Tracing {
 /// attached.
 pub(crate) fn load_and_attach<P>(
     input: &Input<'_>,
-    talk: &Talk,
     prepare: impl Fn(&Object) -> Result<P, Failure>,
 ) -> Result<Attached<P>, Failure> {
-    let Input { plan, package, elf, .. } = input;
+    let Input { plan, package, elf, talk, .. } = input;
     let programs = elf.programs();
     let annotations = &package.meta.bpf_skel.progs;
     let assignments = Assignments::new(&programs, plan)?;
@@ -250,11 +251,43 @@ impl Attempt<'_> {
         &self,
         prepare: impl Fn(&Object) -> Result<P, Failure>,
     ) -> Result<Attached<P>, Refused> {
-        let Input { plan, package, elf, arguments } = self.input;
-        let skeleton = &package.meta.bpf_skel;
+        let Input { plan, package, elf, talk, .. } = self.input;
+        let general = Refused::general;
+        let first = self.load(elf, &package.object, None);
+        let (mut loaded, counters) = first.or_else(|refused| {
+            let shape = || load::open("object", &package.object).ok().map(|opened| opened.shape());
+            let variants = package.variants.iter().filter(|_| refused.is_for_code);
+            let loaded = variants.filter_map(|variant| {
+                let elf = BpfObject::parse(&variant.object).ok()?;
+                let loaded = self.load(&elf, &variant.object, Some(&shape()?)).ok()?;
+                let why = refused.failure.message();
+                talk.detail(&format!("loaded for `{}`, because {why}", variant.cpu));
+                Some(loaded)
+            });
+            loaded.into_iter().next().ok_or(refused)
+        })?;
+        map_values::fill(plan, elf, &mut loaded).map_err(general)?;
+        let prepared = prepare(&loaded.0).map_err(general)?;
+        let tracing = self.attach(loaded)?;
+        Ok(Attached { tracing, prepared, counters })
+    }
+
+    /// Loads an object, if it has maps of this shape.
+    fn load(
+        &self,
+        elf: &BpfObject<'_>,
+        object: &[u8],
+        shape: Option<&Shape>,
+    ) -> Result<(Loaded, Option<Counters>), Refused> {
+        let Input { plan, package, arguments, .. } = self.input;
         let general = Refused::general;
         let load = |object: &[u8]| -> Result<Loaded, Refused> {
-            let mut opened = load::open(&skeleton.obj_name, object).map_err(general)?;
+            let mut opened =
+                load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
+            if shape.is_some_and(|shape| *shape != opened.shape()) {
+                let error = anyhow!("a variant of the object has other maps or programs");
+                return Err(general(Failure::new(exit_code::PACKAGE, error)));
+            }
             opened.set_variables(arguments).map_err(general)?;
             opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
             memory::check(&opened.memory(), elf, plan.max_memory).map_err(general)?;
@@ -269,11 +302,7 @@ impl Attempt<'_> {
             drop(replaced);
             loaded
         };
-        let (mut loaded, counters) = load_counting(elf, &package.object, !plan.as_is, load)?;
-        map_values::fill(plan, elf, &mut loaded).map_err(general)?;
-        let prepared = prepare(&loaded.0).map_err(general)?;
-        let tracing = self.attach(loaded)?;
-        Ok(Attached { tracing, prepared, counters })
+        load_counting(elf, object, !plan.as_is, load)
     }
 
     /// The programs for user functions that are attached by uprobe_multi links.

@@ -50,6 +50,8 @@ pub(super) fn differences(new: &Inspection, old: &Inspection) -> Vec<Difference>
         inspection.report.capabilities.iter().cloned().collect()
     };
     names(&mut found, "capability", &sets(old), &sets(new));
+    let variants = |it: &Inspection| it.sha256.variants.clone().into_iter().collect::<Vec<_>>();
+    compare(&mut found, "variant", &variants(old), &variants(new), |(cpu, _)| cpu, values);
     for (what, name, before, after) in [
         ("digest", "object", &old.sha256.object, &new.sha256.object),
         ("digest", "file", &old.sha256.file, &new.sha256.file),

@@ -128,14 +128,27 @@ fn of_package(package: Package) -> Result<Inspected, Failure> {
         Some(given) => given.arguments(&[])?.nonzero,
         None => BTreeSet::new(),
     };
+    let mut report = report::of(&elf, &package.meta);
+    for variant in &package.variants {
+        let elf = BpfObject::parse(&variant.object).map_err(failure::bad_object)?;
+        report.add_variant(report::of(&elf, &package.meta));
+    }
     let doc = package.meta.bpf_skel.doc.clone().unwrap_or_default();
     let inspection = Inspection {
         name: package.meta.bpf_skel.obj_name.clone(),
         version: doc.version,
         description: doc.brief.or(doc.description),
         origin: OriginReport::default(),
-        sha256: Digests { file: None, object: Some(digest(&package.object)) },
-        report: report::of(&elf, &package.meta),
+        sha256: Digests {
+            file: None,
+            object: Some(digest(&package.object)),
+            variants: package
+                .variants
+                .iter()
+                .map(|variant| (variant.cpu.clone(), digest(&variant.object)))
+                .collect(),
+        },
+        report,
         arguments,
         sources: sources(&package.meta, &elf, &btf, &nonzero)?,
         modules: package.wasm.iter().map(|wasm| modules::of(&wasm.name, &wasm.module)).collect(),

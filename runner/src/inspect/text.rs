@@ -48,6 +48,14 @@ fn head(page: &mut Page, inspection: &Inspection) {
             page.labeled(2, label, 8, value);
         }
     }
+    for (cpu, digest) in &inspection.sha256.variants {
+        page.labeled(
+            2,
+            "variant",
+            8,
+            &format!("{digest} ({cpu}, for kernels that refuse the object)"),
+        );
+    }
 }
 
 fn effects(page: &mut Page, report: &Report, is_tracer: bool) {

@@ -9,13 +9,13 @@ mod rules;
 
 use std::path::Path;
 
-use bpfpack_schemas::Meta;
+use bpfpack_schemas::Package;
 use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::report::Report;
 
 use crate::args::Plan;
-use crate::failure::Failure;
 use crate::failure::talk::Talk;
+use crate::failure::{Failure, bad_object};
 use crate::report;
 use file::FILE;
 
@@ -72,7 +72,12 @@ impl Policies {
         if rules.is_empty() && to_confirm.is_none() && !plan.verbose {
             return Ok(());
         }
-        let mut report = report::of(package.elf, package.meta);
+        let meta = &package.package.meta;
+        let mut report = report::of(package.elf, meta);
+        for variant in &package.package.variants {
+            let elf = BpfObject::parse(&variant.object).map_err(bad_object)?;
+            report.add_variant(report::of(&elf, meta));
+        }
         report::retarget(&mut report, &plan.attach);
         check(&report, &rules, package.name)?;
         let short = report::short(&report);
@@ -90,8 +95,8 @@ impl Policies {
 pub(crate) struct Candidate<'p> {
     /// Its object.
     pub(crate) elf: &'p BpfObject<'p>,
-    /// Its description.
-    pub(crate) meta: &'p Meta,
+    /// The package itself.
+    pub(crate) package: &'p Package,
     /// Its name, for messages.
     pub(crate) name: &'p str,
 }

@@ -12,7 +12,7 @@ mod file {
 use std::path::Path;
 
 use anyhow::anyhow;
-use bpfpack_schemas::Meta;
+use bpfpack_schemas::Package;
 use bpfpack_schemas::object::BpfObject;
 
 use crate::args::Plan;
@@ -75,7 +75,7 @@ pub(crate) struct Candidate<'p> {
     /// Its object.
     pub(crate) elf: &'p BpfObject<'p>,
     /// Its description.
-    pub(crate) meta: &'p Meta,
+    pub(crate) package: &'p Package,
     /// Its name.
     pub(crate) name: &'p str,
 }

@@ -3,7 +3,7 @@
 
 use super::limits::{
     MAX_DEPTH, MAX_MODULES, MAX_MODULES_SIZE, MAX_OBJECT_SIZE, MAX_PACKAGE_SIZE, MAX_TEXT,
-    MAX_VALUES, most_unpacked,
+    MAX_VALUES, MAX_VARIANTS, most_unpacked,
 };
 
 /// Why a text is not a package.
@@ -76,6 +76,20 @@ pub enum PackageError {
         /// The size that the package states.
         size: u64,
     },
+    /// A variant in `bpf_object_variants` cannot be unpacked, or is not the same program.
+    #[error("`bpf_object_variants`: `{cpu}`: {what}")]
+    BadVariant {
+        /// Its instruction set.
+        cpu: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There are more variants than [`MAX_VARIANTS`].
+    #[error("`bpf_object_variants`: {count} objects; the limit is {MAX_VARIANTS}")]
+    TooManyVariants {
+        /// How many there are.
+        count: usize,
+    },
     /// A module in `wasm_modules` cannot be unpacked.
     #[error("`wasm_modules`: `{name}`: {what}")]
     BadModule {
@@ -96,17 +110,17 @@ pub enum PackageError {
         /// The total size that the package states, in bytes.
         size: u64,
     },
-    /// The modules and three times the object exceed [`super::most_unpacked`].
+    /// The variants, the modules and three times the object exceed [`super::most_unpacked`].
     #[error(
-        "an object of {object} bytes and modules of {modules} are too large for a package of \
-         {text}: three times the object and the modules together are limited to {} bytes",
+        "an object of {object} bytes, with variants and modules of {others}, is too large for a \
+         package of {text}: three times the object and the others together are limited to {} bytes",
         most_unpacked(*.text)
     )]
     UnpacksTooLarge {
         /// The size of the object that the package states, in bytes.
         object: u64,
-        /// The total size of the modules that it states, in bytes.
-        modules: u64,
+        /// The total size of the variants and modules that it states, in bytes.
+        others: u64,
         /// Size of the text in bytes.
         text: u64,
     },
@@ -135,6 +149,7 @@ impl PackageError {
                 | PackageError::TooDeep { .. }
                 | PackageError::TextTooLong { .. }
                 | PackageError::ObjectTooLarge { .. }
+                | PackageError::TooManyVariants { .. }
                 | PackageError::TooManyModules { .. }
                 | PackageError::UnpacksTooLarge { .. }
         )

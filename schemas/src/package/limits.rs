@@ -22,13 +22,17 @@ pub const MAX_VALUES: usize = 1 << 14;
 /// The depth to which arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 64;
 
-/// The longest key in bytes, and the longest string outside `bpf_object`, the modules, and unknown
+/// The longest key in bytes, and the longest string outside `bpf_object`, the variants, the modules, and unknown
 /// keys of the package: messages and help texts hold several copies.
 pub const MAX_TEXT: usize = 64 << 10;
 
 /// The largest object of a package, uncompressed, in bytes. The largest public tracers have about 1
 /// MiB.
 pub const MAX_OBJECT_SIZE: u64 = 64 << 20;
+
+/// The number of objects for other instruction sets. Together they are at most as large as one
+/// object.
+pub const MAX_VARIANTS: usize = 4;
 
 /// The largest Wasm module of a package, uncompressed, in bytes.
 pub const MAX_MODULE_SIZE: u64 = 32 << 20;
@@ -94,6 +98,10 @@ pub(super) fn outline(text: &[u8]) -> Result<Outline, PackageError> {
 enum JsonLevel {
     /// The top level.
     Package,
+    /// `bpf_object_variants`.
+    Variants,
+    /// An object in `bpf_object_variants`.
+    Variant,
     /// `wasm_modules`.
     Modules,
     /// A module in `wasm_modules`.
@@ -108,6 +116,7 @@ impl JsonLevel {
     /// The position of an element of an array.
     fn element(self) -> JsonLevel {
         match self {
+            JsonLevel::Variants => JsonLevel::Variant,
             JsonLevel::Modules => JsonLevel::Module,
             JsonLevel::Long => JsonLevel::Long,
             _ => JsonLevel::Short,
@@ -118,10 +127,11 @@ impl JsonLevel {
     fn member(self, key: &str) -> JsonLevel {
         match (self, key) {
             (JsonLevel::Package, "meta" | "bpf_object_size") => JsonLevel::Short,
+            (JsonLevel::Package, "bpf_object_variants") => JsonLevel::Variants,
             (JsonLevel::Package, "wasm_modules") => JsonLevel::Modules,
-            (JsonLevel::Package, _) | (JsonLevel::Module, "module") | (JsonLevel::Long, _) => {
-                JsonLevel::Long
-            }
+            (JsonLevel::Package | JsonLevel::Long, _)
+            | (JsonLevel::Variant, "bpf_object")
+            | (JsonLevel::Module, "module") => JsonLevel::Long,
             _ => JsonLevel::Short,
         }
     }

@@ -14,6 +14,7 @@ fn package() -> Package {
     let meta = serde_json::json!({"bpf_skel": {"obj_name": "x_bpf", "data_sections": []}});
     Package {
         object: vec![7; 5000],
+        variants: Vec::new(),
         meta: serde_json::from_value(meta).unwrap(),
         wasm: Vec::new(),
         other: Map::new(),
@@ -37,6 +38,34 @@ fn modules_are_packed_and_checked() {
         let error = Package::decode(text.replace(from, to).as_bytes()).unwrap_err();
         assert!(error.to_string().contains("`post.wasm`"), "{error}");
     }
+}
+
+#[test]
+fn variants_are_packed_and_checked() {
+    let variant = Variant { cpu: "v2".into(), object: vec![8; 4000] };
+    let with = Package { variants: vec![variant.clone()], ..package() };
+    let text = with.encode();
+    assert_eq!(Package::decode(text.as_bytes()).unwrap().variants, [variant.clone()]);
+    assert!(!package().encode().contains("bpf_object_variants"));
+    for (from, to) in [
+        ("\"bpf_object_size\":4000", "\"bpf_object_size\":3999"),
+        ("\"bpf_object_size\":4000", "\"bpf_object_size\":4001"),
+        ("\"v2\",\"bpf_object\":\"", "\"v2\",\"bpf_object\":\"%"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        let error = Package::decode(text.replace(from, to).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("`bpf_object_variants`: `v2`"), "{error}");
+    }
+    let large = text.replace("\"bpf_object_size\":4000", "\"bpf_object_size\":99999999999");
+    assert!(Package::decode(large.as_bytes()).unwrap_err().is_limit());
+    let many = Package { variants: vec![variant; MAX_VARIANTS + 1], ..package() };
+    let error = Package::decode(many.encode().as_bytes()).unwrap_err();
+    assert!(matches!(error, PackageError::TooManyVariants { count: 5 }), "{error}");
+    // Together with the object, they are limited as modules are.
+    let zeros = Variant { cpu: "v2".into(), object: vec![0; 2 << 20] };
+    let large = Package { object: vec![0; 2 << 20], variants: vec![zeros], ..package() };
+    let error = Package::decode(large.encode().as_bytes()).unwrap_err();
+    assert!(matches!(error, PackageError::UnpacksTooLarge { .. }), "{error}");
 }
 
 #[test]
