@@ -2,11 +2,13 @@
 //! The headers that a BPF source includes, as data. Compiling a source requires neither libbpf-dev
 //! nor linux-headers.
 //!
-//! - `vmlinux.h` for each architecture, from a distribution kernel with a full configuration
-//!   ([`vmlinux`]; `vmlinux/update.sh` creates them), or from any BTF ([`vmlinux_from_btf`]);
+//! - `vmlinux.h` for each architecture and for several [releases](Release) of Linux, from a
+//!   distribution's kernels with a full configuration ([`vmlinux`]; `vmlinux/update.sh` creates
+//!   them), or from any BTF ([`vmlinux_from_btf`]);
 //! - libbpf's headers for BPF programs, of the version that the programs are built with;
 //! - small headers of this project, under names that public sources also include.
 
+pub mod delta;
 mod dump;
 
 use std::fmt;
@@ -63,13 +65,6 @@ impl Arch {
             Arch::Arm64 => "aarch64-linux-gnu",
         }
     }
-
-    fn packed_vmlinux(self) -> &'static [u8] {
-        match self {
-            Arch::X86 => include_bytes!("../vmlinux/x86.h.zz"),
-            Arch::Arm64 => include_bytes!("../vmlinux/arm64.h.zz"),
-        }
-    }
 }
 
 impl fmt::Display for Arch {
@@ -78,20 +73,77 @@ impl fmt::Display for Arch {
     }
 }
 
-/// The bundled `vmlinux.h` of an architecture, about 3 MB.
+/// A release of Linux whose types are bundled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// Linux 6.18.
+    Linux6_18,
+    /// Linux 6.1, for sources that use what later releases removed or renamed.
+    Linux6_1,
+}
+
+impl Release {
+    /// All of them, newest first.
+    pub const ALL: [Release; 2] = [Release::Linux6_18, Release::Linux6_1];
+
+    /// The one that is used unless a source needs another.
+    pub const NEWEST: Release = Release::ALL[0];
+
+    /// Finds a release by its version.
+    #[must_use]
+    pub fn parse(version: &str) -> Option<Release> {
+        Release::ALL.into_iter().find(|release| release.version() == version)
+    }
+
+    /// The first two numbers of its version.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Release::Linux6_18 => "6.18",
+            Release::Linux6_1 => "6.1",
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {}", self.version())
+    }
+}
+
+/// The header of the newest release, in its stored form.
+fn stored(arch: Arch) -> &'static [u8] {
+    match arch {
+        Arch::X86 => include_bytes!("../vmlinux/x86.h.zz"),
+        Arch::Arm64 => include_bytes!("../vmlinux/arm64.h.zz"),
+    }
+}
+
+/// The difference of a release's header from that of the newest one; `None` for the newest.
+fn stored_delta(arch: Arch, release: Release) -> Option<&'static [u8]> {
+    Some(match (release, arch) {
+        (Release::Linux6_18, _) => return None,
+        (Release::Linux6_1, Arch::X86) => include_bytes!("../vmlinux/x86-6.1.delta.zz"),
+        (Release::Linux6_1, Arch::Arm64) => include_bytes!("../vmlinux/arm64-6.1.delta.zz"),
+    })
+}
+
+/// The bundled `vmlinux.h` of an architecture and a release, about 3 MB.
 ///
 /// # Errors
 /// The bundled data is damaged; a test rules this out.
-pub fn vmlinux(arch: Arch) -> std::io::Result<String> {
+pub fn vmlinux(arch: Arch, release: Release) -> std::io::Result<String> {
     let mut text = String::new();
-    ZlibDecoder::new(arch.packed_vmlinux()).read_to_string(&mut text)?;
-    Ok(text)
+    ZlibDecoder::new(stored(arch)).read_to_string(&mut text)?;
+    match stored_delta(arch, release) {
+        Some(delta) => delta::expand(&text, delta),
+        None => Ok(text),
+    }
 }
 
-/// The bundled `vmlinux.h` in its stored form, to distinguish versions.
-#[must_use]
-pub fn vmlinux_packed(arch: Arch) -> &'static [u8] {
-    arch.packed_vmlinux()
+/// The bundled `vmlinux.h` in its stored form, in pieces, to distinguish versions.
+pub fn vmlinux_packed(arch: Arch, release: Release) -> impl Iterator<Item = &'static [u8]> {
+    std::iter::once(stored(arch)).chain(stored_delta(arch, release))
 }
 
 /// The headers other than `vmlinux.h`: the path in an `#include`, and the content.
@@ -114,13 +166,46 @@ mod tests {
 
     #[test]
     fn the_bundled_vmlinux_headers_are_whole() {
-        for arch in Arch::ALL {
-            let text = vmlinux(arch).unwrap();
-            assert!(text.ends_with("#endif /* __VMLINUX_H__ */\n"), "{arch}");
+        for (arch, release) in pairs() {
+            let text = vmlinux(arch, release).unwrap();
+            let first = text.lines().next().unwrap();
+            let title = format!("linux-image-{}.", release.version());
+            assert!(first.contains(&title), "{arch}, {release}: {first}");
+            assert!(text.ends_with("#endif /* __VMLINUX_H__ */\n"), "{arch}, {release}");
             for word in ["struct task_struct {", "struct irqaction {", "struct pt_regs {"] {
-                assert!(text.contains(word), "{arch}: no {word}");
+                assert_eq!(text.matches(word).count(), 1, "{arch}, {release}: {word}");
             }
         }
+    }
+
+    #[test]
+    fn older_headers_have_what_newer_kernels_removed() {
+        for (arch, release) in pairs() {
+            let text = vmlinux(arch, release).unwrap();
+            let is_older = release == Release::Linux6_1;
+            for word in ["struct trace_event_raw_tcp_event_sk_skb {", "unsigned char d_iname[32];"]
+            {
+                assert_eq!(text.contains(word), is_older, "{arch}, {release}: {word}");
+            }
+            // A definition is in one piece, whichever pieces it is made from.
+            let dentry = text.split("\nstruct dentry {\n").nth(1).unwrap();
+            let dentry = dentry.split("\n};\n").next().unwrap();
+            assert!(dentry.contains("struct inode *d_inode;"), "{arch}, {release}");
+            assert_eq!(text.matches('{').count(), text.matches('}').count(), "{arch}, {release}");
+        }
+    }
+
+    #[test]
+    fn releases_by_their_versions() {
+        for release in Release::ALL {
+            assert_eq!(Release::parse(release.version()), Some(release));
+        }
+        assert_eq!(Release::parse("6"), None);
+        assert_eq!(Release::NEWEST.to_string(), "Linux 6.18");
+    }
+
+    fn pairs() -> impl Iterator<Item = (Arch, Release)> {
+        Arch::ALL.into_iter().flat_map(|arch| Release::ALL.map(|release| (arch, release)))
     }
 
     #[test]

@@ -1,16 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Creates the bundled vmlinux.h files in this directory from the BTF of Debian's kernels with the full
-# configuration (not "cloud"), for each architecture. Run it on Debian: it uses the mirror of the
-# system. Nothing is installed: apt-get uses separate lists and a separate cache, and the packages are
-# only unpacked.
+# configuration (not "cloud"), for each architecture: ARCH.h.zz has the types of the newest release,
+# and ARCH-RELEASE.delta.zz the differences of an older one from it. Run it on Debian: it uses the
+# mirror of the system. Nothing is installed: apt-get uses separate lists and a separate cache, and
+# the packages are only unpacked. The same packages give the same files.
 #
-#   bpf/vmlinux/update.sh [SERIES [SUITE]]       by default, 6.18 and trixie-backports
+#   bpf/vmlinux/update.sh
 #
 # Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo, debian-archive-keyring.
 set -euo pipefail
-series=${1:-6.18}
-suite=${2:-trixie-backports}
+# Releases of Linux, and the suites of Debian that have them. `Release` in bpf/src/lib.rs has the same
+# ones, newest first.
+newest=6.18 newest_suite=trixie-backports
+older=6.1 older_suite=bookworm
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +22,9 @@ mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs}
 : >"$work/state/status"
 mirror=$(apt-get indextargets --format '$(SITE) $(REPO_URI)' | sed -n 's/^[^ ]* \(.*debian\/\)$/\1/p' | head -n 1)
 key=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb [signed-by=$key] $mirror $suite main" >"$work/sources.list"
+for suite in "$newest_suite" "$older_suite"; do
+  echo "deb [signed-by=$key] $mirror $suite main"
+done >"$work/sources.list"
 cat >"$work/apt.conf" <<CONF
 Dir::State "$work/state";
 Dir::State::status "$work/state/status";
@@ -52,18 +57,28 @@ PY
   esac
 }
 
-for pair in amd64:x86 arm64:arm64; do
-  deb_arch=${pair%:*} arch=${pair#*:}
-  package=$(apt-cache search --names-only "^linux-image-$series\\..*-$deb_arch(:$deb_arch)?\$" |
+# Writes the types of the last kernel of a series, or their differences from those in HEADER.
+create() { # SERIES DEBIAN_ARCH OUTPUT [HEADER]
+  local series=$1 deb_arch=$2 output=$3 package
+  shift 3
+  package=$(apt-cache search --names-only "^linux-image-${series//./\\.}\\..*-$deb_arch(:$deb_arch)?\$" |
     cut -d' ' -f1 | grep -vE 'cloud|rt-|unsigned|dbg' | sort -V | tail -n 1)
   package=${package%:*}
-  echo "$arch: $package" >&2
+  echo "$output: $package" >&2
   (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package:$deb_arch")
-  mkdir -p "$work/$arch"
+  mkdir -p "$work/$package"
   dpkg-deb --fsys-tarfile "$work/debs/$package"_*.deb |
-    tar -x -C "$work/$arch" --wildcards './boot/vmlinuz-*'
-  unpack_kernel "$work/$arch"/boot/vmlinuz-* "$work/$arch/image"
-  (cd "$here" && env -u APT_CONFIG cargo run -q --release -p bpfpack-bpf --example vmlinux-header -- \
-    "$work/$arch/image" "Types of Debian's $package, from its BTF." "$here/$arch.h.zz")
+    tar -x -C "$work/$package" --wildcards './boot/vmlinuz-*'
+  unpack_kernel "$work/$package"/boot/vmlinuz-* "$work/$package/image"
+  (cd "$here" && env -u APT_CONFIG cargo run -q --locked -p bpfpack-bpf --example vmlinux-header -- \
+    "$work/$package/image" "Types of Debian's $package, from its BTF." "$output" "$@")
+}
+
+# The library that prints the types includes the files: they must exist, whatever they contain.
+for pair in amd64:x86 arm64:arm64; do
+  arch=${pair#*:}
+  touch "$here/$arch.h.zz" "$here/$arch-$older.delta.zz"
+  create "$newest" "${pair%:*}" "$arch.h.zz"
+  create "$older" "${pair%:*}" "$arch-$older.delta.zz" "$arch.h.zz"
 done
 ls -l "$here"/*.zz >&2

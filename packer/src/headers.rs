@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
+use bpfpack_bpf::{Arch, Release};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -144,7 +145,7 @@ impl Making {
 
 /// The content of `vmlinux.h`.
 enum Source {
-    Bundled(bpfpack_bpf::Arch),
+    Bundled(Arch, Release),
     Btf(Vec<u8>),
     Text(Vec<u8>),
 }
@@ -153,7 +154,7 @@ impl Source {
     fn read(plan: &Plan) -> Result<Source, Failure> {
         let read = |path: &Path| read(path, MAX_VMLINUX, "a vmlinux.h has at most 64 MiB");
         match &plan.vmlinux {
-            Vmlinux::Bundled => Ok(Source::Bundled(plan.target)),
+            Vmlinux::Bundled => Ok(Source::Bundled(plan.target, Release::NEWEST)),
             Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
                 failure.hint("this kernel has no BTF; omit --vmlinux to use the bundled file")
             })?)),
@@ -163,14 +164,18 @@ impl Source {
 
     fn hash(&self, hasher: &mut Sha256) {
         match self {
-            Source::Bundled(arch) => hasher.update(bpfpack_bpf::vmlinux_packed(*arch)),
+            Source::Bundled(arch, release) => {
+                for piece in bpfpack_bpf::vmlinux_packed(*arch, *release) {
+                    hasher.update(piece);
+                }
+            }
             Source::Btf(data) | Source::Text(data) => hasher.update(data),
         }
     }
 
     fn text(self) -> anyhow::Result<Vec<u8>> {
         Ok(match self {
-            Source::Bundled(arch) => bpfpack_bpf::vmlinux(arch)?.into_bytes(),
+            Source::Bundled(arch, release) => bpfpack_bpf::vmlinux(arch, release)?.into_bytes(),
             Source::Btf(data) => bpfpack_bpf::vmlinux_from_btf(&data)?.into_bytes(),
             Source::Text(text) => text,
         })
