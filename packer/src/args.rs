@@ -13,6 +13,7 @@ use clap::{ArgAction, Parser};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::{DescribeOptions, Input};
+use crate::vmlinux::Vmlinux;
 
 // The headings of the help, in order.
 const INPUT: &str = "Input";
@@ -52,7 +53,7 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workspace_path: Option<PathBuf>,
 
-    /// Use this vmlinux.h: bundled, kernel (the running one) or a file
+    /// Use this vmlinux.h: bundled, 6.18 or 6.1 (of that Linux), kernel (the running one) or a file
     #[arg(long, value_name = "WHICH", default_value = "bundled")]
     pub(crate) vmlinux: OsString,
 
@@ -132,17 +133,6 @@ pub struct Args {
     /// Compile for BPF v1, v2 or v3
     #[arg(long, value_name = "CPU", default_value = "v3", help_heading = COMPILER)]
     pub(crate) mcpu: String,
-}
-
-/// The `vmlinux.h` of the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Vmlinux {
-    /// The one that is bundled with ecc.
-    Bundled,
-    /// Made from the BTF of the running kernel.
-    Kernel,
-    /// A file.
-    File(PathBuf),
 }
 
 /// The work to do, with all defaults resolved.
@@ -239,11 +229,7 @@ impl Args {
             })?,
         };
         let flags = self.flags(target)?;
-        let vmlinux = match self.vmlinux.to_str() {
-            Some("bundled") => Vmlinux::Bundled,
-            Some("kernel") => Vmlinux::Kernel,
-            _ => Vmlinux::File(self.vmlinux.clone().into()),
-        };
+        let vmlinux = Vmlinux::parse(&self.vmlinux);
         if vmlinux == Vmlinux::Kernel && Some(target) != Arch::host() {
             return Err(usage(format!(
                 "this machine's kernel does not have the types of {target}"

@@ -15,11 +15,12 @@ use bpfpack_bpf::{Arch, Release};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::args::{Plan, Vmlinux};
+use crate::args::Plan;
 use crate::cache::{Cache, Kind, hex, keep_newest, new_directory};
 use crate::failure::{Failure, exit_code};
 use crate::files::read;
 use crate::message::{Console, shown};
+use crate::vmlinux::Vmlinux;
 
 /// The largest `vmlinux.h`, in bytes.
 const MAX_VMLINUX: u64 = 64 << 20;
@@ -42,8 +43,12 @@ pub(crate) struct Headers {
 }
 
 /// Finds the headers in the cache, or creates them there.
-pub(crate) fn headers(plan: &Plan, console: &Console) -> Result<Headers, Failure> {
-    let vmlinux = Source::read(plan)?;
+pub(crate) fn headers(
+    plan: &Plan,
+    vmlinux: &Vmlinux,
+    console: &Console,
+) -> Result<Headers, Failure> {
+    let vmlinux = Source::read(plan.target, vmlinux)?;
     let mut hasher = Sha256::new();
     hasher.update(env!("CARGO_PKG_VERSION"));
     vmlinux.hash(&mut hasher);
@@ -151,10 +156,11 @@ enum Source {
 }
 
 impl Source {
-    fn read(plan: &Plan) -> Result<Source, Failure> {
+    fn read(target: Arch, vmlinux: &Vmlinux) -> Result<Source, Failure> {
         let read = |path: &Path| read(path, MAX_VMLINUX, "a vmlinux.h has at most 64 MiB");
-        match &plan.vmlinux {
-            Vmlinux::Bundled => Ok(Source::Bundled(plan.target, Release::NEWEST)),
+        match vmlinux {
+            Vmlinux::Bundled => Ok(Source::Bundled(target, Release::NEWEST)),
+            Vmlinux::Release(release) => Ok(Source::Bundled(target, *release)),
             Vmlinux::Kernel => Ok(Source::Btf(read(Path::new(KERNEL_BTF)).map_err(|failure| {
                 failure.hint("this kernel has no BTF; omit --vmlinux to use the bundled file")
             })?)),

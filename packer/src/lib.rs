@@ -46,6 +46,7 @@ mod skeleton;
 mod source;
 mod strip;
 mod undefined;
+mod vmlinux;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -60,6 +60,9 @@ struct Manifest {
     absent: Vec<PathBuf>,
     /// The facts from the debug information.
     facts: Facts,
+    /// What is printed whenever the object is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl CachedObject {
@@ -84,13 +87,15 @@ impl CachedObject {
         }
     }
 
-    /// Sets the directories that were searched in the end, if remedies added some.
-    pub(crate) fn searched(&mut self, dirs: Vec<PathBuf>) {
+    /// Sets the directories that were searched in the end, if remedies added some, and our headers, if
+    /// they were others. `file` identifies these, too: the same files lead to the same remedies.
+    pub(crate) fn searched(&mut self, dirs: Vec<PathBuf>, ours: &Path) {
         self.dirs = dirs;
+        self.ours = ours.to_owned();
     }
 
-    /// The object, if it exists and clang would still produce it.
-    pub(crate) fn find(&self) -> Option<Compiled> {
+    /// The object and its note, if it exists and clang would still produce it.
+    pub(crate) fn find(&self) -> Option<(Compiled, Option<String>)> {
         let mut file = BufReader::new(cache::open(&self.file)?);
         let mut line = Vec::new();
         file.by_ref().take(MAX_MANIFEST).read_until(b'\n', &mut line).ok()?;
@@ -102,13 +107,14 @@ impl CachedObject {
             && !manifest.absent.iter().any(|path| path.exists());
         let mut object = Vec::new();
         file.read_to_end(&mut object).ok().filter(|_| unchanged)?;
-        Some(Compiled { object, variants: Vec::new(), facts: manifest.facts })
+        Some((Compiled { object, variants: Vec::new(), facts: manifest.facts }, manifest.note))
     }
 
     /// Keeps an object, unless its dependencies are in doubt. A failure to keep it is not an error.
-    pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled) {
+    pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled, note: Option<String>) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
+        manifest.note = note;
         let Ok(mut line) = serde_json::to_vec(&manifest) else { return };
         line.push(b'\n');
         let Some(dir) = self.file.parent() else { return };
@@ -279,8 +285,9 @@ mod tests {
         assert_eq!(cached("a").find(), None);
         let object = b"object\nof two lines".to_vec();
         let compiled = Compiled { object, variants: Vec::new(), facts: Facts::default() };
-        cached("a").keep(&rule, &compiled);
-        assert_eq!(cached("a").find(), Some(compiled.clone()));
+        let note = Some("older types".to_owned());
+        cached("a").keep(&rule, &compiled, note.clone());
+        assert_eq!(cached("a").find(), Some((compiled.clone(), note)));
         assert_eq!(cached("b").find(), None, "other flags");
         // A header that hides another one, and one that hides ours.
         for hiding in ["first/h.h", "second/maps.h", "first/maps.h"] {
@@ -292,11 +299,11 @@ mod tests {
         fs::write(at("second/h.h"), "int i;").unwrap();
         assert_eq!(cached("a").find(), None, "a changed header");
         // Just changed, and therefore not kept.
-        cached("c").keep(&rule, &compiled);
+        cached("c").keep(&rule, &compiled, None);
         assert_eq!(cached("c").find(), None);
         fs::write(at("second/h.h"), "char *d = __DATE__;").unwrap();
         std::thread::sleep(Duration::from_millis(60));
-        cached("c").keep(&rule, &compiled);
+        cached("c").keep(&rule, &compiled, None);
         assert_eq!(cached("c").find(), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::message::{self, shown};
 use crate::object_cache::{CachedObject, ENVIRONMENT, SEARCHED};
 use crate::options::Input;
 use crate::source::Source;
+use crate::vmlinux::Vmlinux;
 
 /// Where projects keep headers, relative to the directory of a source.
 pub(crate) const NEAR: [&str; 8] =
@@ -27,16 +28,19 @@ pub(crate) const NEAR: [&str; 8] =
 /// The result of a compilation.
 pub(crate) enum Attempt {
     /// An object.
-    Made {
-        object: Vec<u8>,
-        /// The files that clang read, as a rule for make; `None` if it printed messages, which must
-        /// be printed again in the next run.
-        dependencies: Option<String>,
-        /// What clang printed.
-        messages: Vec<u8>,
-    },
+    Made(Made),
     /// clang refused the source, with these messages.
     Refused { messages: Vec<u8> },
+}
+
+/// An object of clang.
+pub(crate) struct Made {
+    pub(crate) object: Vec<u8>,
+    /// The files that clang read, as a rule for make; `None` if it printed messages, which must be
+    /// printed again in the next run.
+    pub(crate) dependencies: Option<String>,
+    /// What clang printed.
+    pub(crate) messages: Vec<u8>,
 }
 
 /// Compiles one source.
@@ -75,6 +79,15 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// A compilation with other headers. It starts with the remedies that do not depend on them.
+    pub(crate) fn with_headers<'b>(&'b self, headers: &'b Headers) -> Compiler<'b> {
+        Compiler {
+            more_dirs: self.more_dirs.clone(),
+            with_vmlinux: self.with_vmlinux,
+            ..Compiler::new(self.plan, self.clang, headers, self.keepers)
+        }
+    }
+
     /// Compiles, with the precompiled header if it exists.
     pub(crate) fn run(&self, may_precompile: bool, may_keep: bool) -> Result<Attempt, Failure> {
         let target = match may_precompile && self.vmlinux_is_ours() {
@@ -84,7 +97,7 @@ impl<'a> Compiler<'a> {
         if let Some(precompiled) = target.as_ref().filter(|path| Kind::Precompiled.is_at(path)) {
             let mut command = self.command();
             command.arg("-include-pch").arg(precompiled);
-            if let Ok(made @ Attempt::Made { .. }) = self.attempt(command, may_keep) {
+            if let Ok(made @ Attempt::Made(_)) = self.attempt(command, may_keep) {
                 return Ok(made);
             }
         }
@@ -95,7 +108,7 @@ impl<'a> Compiler<'a> {
         let result = self.plainly(may_keep);
         if let Some((mut child, making)) = meanwhile {
             match &result {
-                Ok(Attempt::Made { .. }) if child.wait().is_ok_and(|status| status.success()) => {
+                Ok(Attempt::Made(_)) if child.wait().is_ok_and(|status| status.success()) => {
                     making.finish();
                 }
                 _ => {
@@ -141,6 +154,8 @@ impl<'a> Compiler<'a> {
         // A relative directory depends on the working directory.
         parts.extend(dirs.iter().map(|dir| dir.as_os_str().as_encoded_bytes()));
         parts.extend(environment.iter().map(|value| value.as_encoded_bytes()));
+        // If the user chose the types, an object with older ones is no substitute.
+        parts.push(if plan.vmlinux == Vmlinux::Bundled { b"any" } else { b"chosen" });
         let cache = self.headers.kept()?;
         Some(CachedObject::new(cache, &parts, dirs.clone(), &self.headers.dir))
     }
@@ -272,7 +287,7 @@ impl<'a> Compiler<'a> {
         }
         let rule = rule.filter(|_| messages.is_empty());
         let dependencies = rule.and_then(|rule| fs::read_to_string(rule).ok());
-        Ok(Attempt::Made { object: stdout, dependencies, messages })
+        Ok(Attempt::Made(Made { object: stdout, dependencies, messages }))
     }
 
     /// Prints clang's messages unchanged, except for unsafe characters.

@@ -8,11 +8,15 @@
 //! vmlinux.h is compiled with a precompiled header from the second compilation on; the header is
 //! created during the first. clang's messages do not depend on it: if a compilation with the
 //! precompiled header fails, it is repeated without. If clang refuses the source for a reason that
-//! has a remedy ([`remedies`]), it is compiled again with the remedy.
+//! has a remedy ([`remedies`]), it is compiled again with the remedy. If none is left, and the source
+//! uses what the newest release of Linux no longer has, it is compiled with the types of an older one
+//! ([`older`]). If clang refuses that, too, its messages are those of the first compilation.
 
 mod clang;
 mod diagnostics;
 mod keepers;
+mod missing;
+mod older;
 mod output;
 mod remedies;
 mod system;
@@ -26,7 +30,8 @@ use crate::message::Console;
 use crate::object_cache::CachedObject;
 use crate::options::Input;
 use crate::source::Source;
-use clang::{Attempt, Compiler};
+use crate::vmlinux::Vmlinux;
+use clang::{Attempt, Compiler, Made};
 use keepers::Keepers;
 
 pub(crate) use system::Signals;
@@ -49,42 +54,87 @@ pub(crate) fn compile(
         return finished(object);
     }
     let clang = system::find_clang(&plan.clang)?;
-    let headers = headers::headers(plan, console)?;
+    let headers = headers::headers(plan, &plan.vmlinux, console)?;
     let keepers = Keepers::new(plan, source)?;
     let mut compiler = Compiler::new(plan, &clang, &headers, keepers.as_ref());
     let cached = compiler.cached_object(source);
-    if let Some(found) = cached.as_ref().and_then(CachedObject::find) {
+    if let Some((found, note)) = cached.as_ref().and_then(CachedObject::find) {
+        note.iter().for_each(|note| console.note(note));
         return Ok(found);
     }
-    let may_precompile = plan.input == Input::Source && begins_with_vmlinux(&source.text);
-    let (raw, dependencies) = run_clang(&mut compiler, may_precompile, cached.is_some(), signals)?;
-    let compiled = finished(raw)?;
-    let dirs = compiler.searched_dirs();
-    if let (Some(mut cached), Some(dependencies), Ok(dirs)) = (cached, dependencies, dirs) {
-        cached.searched(dirs);
-        cached.keep(&dependencies, &compiled);
+    let way = Way {
+        may_precompile: plan.input == Input::Source && begins_with_vmlinux(&source.text),
+        may_keep: cached.is_some(),
+        signals,
+    };
+    let kept = Kept { cached, console, finished: &finished };
+    let messages = match run_clang(&mut compiler, &way)? {
+        Attempt::Made(made) => return kept.keep(&compiler, made, None),
+        Attempt::Refused { messages } => messages,
+    };
+    let text = String::from_utf8_lossy(&messages);
+    for release in older::releases(&compiler, &text) {
+        let headers = headers::headers(plan, &Vmlinux::Release(*release), console)?;
+        let Some(names) = older::needs(compiler.headers, &headers, &text) else { continue };
+        let mut older = compiler.with_headers(&headers);
+        if let Attempt::Made(made) = run_clang(&mut older, &way)? {
+            return kept.keep(&older, made, Some(older::note(plan, *release, &names)));
+        }
     }
-    Ok(compiled)
+    compiler.print(&messages);
+    let failure = Failure::reported(exit_code::COMPILE);
+    Err(match remedies::hint(&compiler, &text) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
 }
 
-/// Runs clang, and repeats it as long as there is a remedy. Returns the object, and the files that
-/// clang read, as a rule for make.
-fn run_clang(
-    compiler: &mut Compiler<'_>,
+/// What becomes of an object, whichever headers it was compiled with.
+struct Kept<'a> {
+    cached: Option<CachedObject>,
+    console: &'a Console,
+    finished: &'a dyn Fn(Vec<u8>) -> Result<Compiled, Failure>,
+}
+
+impl Kept<'_> {
+    /// Prints what clang printed and the note, and keeps the object with the note.
+    fn keep(
+        self,
+        compiler: &Compiler<'_>,
+        made: Made,
+        note: Option<String>,
+    ) -> Result<Compiled, Failure> {
+        compiler.print(&made.messages);
+        note.iter().for_each(|note| self.console.note(note));
+        let compiled = (self.finished)(made.object)?;
+        let dirs = compiler.searched_dirs();
+        if let (Some(mut cached), Some(dependencies), Ok(dirs)) =
+            (self.cached, made.dependencies, dirs)
+        {
+            cached.searched(dirs, &compiler.headers.dir);
+            cached.keep(&dependencies, &compiled, note);
+        }
+        Ok(compiled)
+    }
+}
+
+/// How clang runs, whichever headers it reads.
+struct Way<'a> {
     may_precompile: bool,
     may_keep: bool,
-    signals: &Signals,
-) -> Result<(Vec<u8>, Option<String>), Failure> {
+    signals: &'a Signals,
+}
+
+/// Runs clang, and repeats it as long as there is a remedy. If clang refuses the source, the messages
+/// are those that explain why.
+fn run_clang(compiler: &mut Compiler<'_>, way: &Way<'_>) -> Result<Attempt, Failure> {
     let mut first_messages = None;
     loop {
-        let attempt = compiler.run(may_precompile, may_keep);
-        signals.check()?;
+        let attempt = compiler.run(way.may_precompile, way.may_keep);
+        way.signals.check()?;
         let messages = match attempt? {
-            Attempt::Made { object, dependencies, messages } => {
-                compiler.print(&messages);
-                return Ok((object, dependencies));
-            }
             Attempt::Refused { messages } => messages,
+            made => return Ok(made),
         };
         let text = String::from_utf8_lossy(&messages);
         let was_renamed = !compiler.renamed.is_empty();
@@ -97,12 +147,7 @@ fn run_clang(
         // Messages about the replaced names would be confusing.
         let mention_renamed = remedies::mention_renamed(compiler, &text);
         let messages = first_messages.filter(|_| mention_renamed).unwrap_or(messages);
-        compiler.print(&messages);
-        let failure = Failure::reported(exit_code::COMPILE);
-        return Err(match remedies::hint(compiler, &String::from_utf8_lossy(&messages)) {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        });
+        return Ok(Attempt::Refused { messages });
     }
 }
 

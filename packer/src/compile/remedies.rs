@@ -7,33 +7,28 @@
 //!   as the same type of the kernel, because it ignores a suffix after three underscores.
 //! - A missing header of the project is searched for in directories where projects keep headers.
 //! - A header that is packed alone may need vmlinux.h.
+//!
+//! The types of another kernel are a remedy, too: [`super::older`].
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bpfpack_bpf::Release;
 use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
-use crate::args::Vmlinux;
+use super::missing::{Diagnostic, Missing, diagnostics, has_word, quoted, without_keyword};
 use crate::cache::{Kind, hex, keep_newest, new_directory};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::Input;
 use crate::undefined::c_library;
+use crate::vmlinux::Vmlinux;
 
 /// The number of rounds of renaming: clang stops after 20 errors.
 const MAX_RENAMED: usize = 200;
-
-/// An error message of clang.
-#[derive(Debug, PartialEq, Eq)]
-struct Diagnostic {
-    file: PathBuf,
-    line: usize,
-    column: usize,
-    text: String,
-}
 
 /// Changes the compilation so that it may succeed. Returns whether it changed something.
 pub(crate) fn apply(compiler: &mut Compiler<'_>, messages: &str) -> Result<bool, Failure> {
@@ -141,7 +136,8 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
     let vmlinux = fs::read_to_string(dir.join("vmlinux.h")).unwrap_or_default();
     let which = match &compiler.plan.vmlinux {
         _ if !compiler.vmlinux_is_ours() && compiler.renaming.is_none() => return None,
-        Vmlinux::Bundled => format!("the bundled vmlinux.h (Linux {})", version(&vmlinux)),
+        Vmlinux::Bundled => format!("the bundled vmlinux.h ({})", Release::NEWEST),
+        Vmlinux::Release(release) => format!("the bundled vmlinux.h ({release})"),
         Vmlinux::Kernel => "the running kernel's vmlinux.h".to_owned(),
         Vmlinux::File(path) => format!("`{}`", shown(path)),
     };
@@ -149,32 +145,19 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
                   --vmlinux kernel for the running one, or --vmlinux FILE";
     diagnostics(messages).iter().find_map(|diagnostic| {
         let text = &diagnostic.text;
-        let names: Vec<&str> = quoted(text).collect();
         if text.ends_with("file not found") {
-            let name = names.first()?;
+            let name = quoted(text).next()?;
             return Some(format!("if the project has `{name}`, name its directory with -I"));
         }
-        if text.starts_with("no member named") {
-            let (member, owner) = (names.first()?, names.get(1)?);
-            let tag = owner.trim_start_matches("struct ").trim_start_matches("union ");
-            return has_word(&vmlinux, tag)
-                .then(|| format!("`{owner}` of {which} has no member `{member}`; {remedy}"));
-        }
-        let is_missing = [
-            "unknown type name",
-            "use of undeclared identifier",
-            "implicit declaration of function",
-            "incomplete definition of type",
-            "variable has incomplete type",
-            "field has incomplete type",
-            "invalid application of 'sizeof' to an incomplete type",
-            "call to undeclared function",
-        ];
-        if !is_missing.iter().any(|start| text.starts_with(start)) {
-            return None;
-        }
-        let name = names.iter().rfind(|name| **name != "sizeof")?;
-        let bare = name.trim_start_matches("struct ").trim_start_matches("enum ");
+        let name = match Missing::parse(text)? {
+            Missing::Member { member, owner } => {
+                return has_word(&vmlinux, without_keyword(owner))
+                    .then(|| format!("`{owner}` of {which} has no member `{member}`; {remedy}"));
+            }
+            Missing::Name(name) => name,
+            Missing::OtherType => return None,
+        };
+        let bare = without_keyword(name);
         if has_word(&vmlinux, bare) {
             return None;
         }
@@ -190,15 +173,6 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
         }
         Some(format!("{which} has no `{name}`; {remedy}"))
     })
-}
-
-/// The kernel version of a bundled vmlinux.h, from its first line.
-fn version(vmlinux: &str) -> &str {
-    let first = vmlinux.lines().next().unwrap_or_default();
-    let number = first.split_once("linux-image-").map_or("", |(_, rest)| rest);
-    let is_end = |c: char| !(c.is_ascii_digit() || c == '.');
-    let number = &number[..number.find(is_end).unwrap_or(number.len())];
-    number.match_indices('.').nth(1).map_or(number, |(at, _)| &number[..at])
 }
 
 /// The name that is defined twice, according to a diagnostic.
@@ -221,56 +195,18 @@ fn redefined(diagnostic: &Diagnostic) -> Option<String> {
     quoted(text).next().map(str::to_owned)
 }
 
-/// Texts in single quotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('\'').skip(1).step_by(2)
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    !word.is_empty()
-        && text.match_indices(word).any(|(at, _)| {
-            !text[..at].ends_with(is_word) && !text[at + word.len()..].starts_with(is_word)
-        })
-}
-
-fn diagnostics(messages: &str) -> Vec<Diagnostic> {
-    let plain = anstream::adapter::strip_str(messages).to_string();
-    let parse = |line: &str| {
-        let (location, text) =
-            line.split_once(": error: ").or_else(|| line.split_once(": fatal error: "))?;
-        let mut parts = location.rsplitn(3, ':');
-        let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let file = Path::new(parts.next()?).to_owned();
-        Some(Diagnostic { file, line, column, text: text.to_owned() })
-    };
-    plain.lines().filter_map(parse).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn clangs_words() {
-        let messages = "In file included from x.c:1:\n./a b.h:8:10: fatal error: 'scx/c.h' file not \
-            found\n#include <scx/c.h>\nx.c:3:8: \u{1b}[0;31merror: \u{1b}[0mredefinition of \
-            'hid'\nx.c:4:1: error: conflicting types for 'f'; have 'int'\n1 error generated.\n";
-        let found = diagnostics(messages);
-        assert_eq!(found.len(), 3);
-        assert_eq!(found[0].file, Path::new("./a b.h"));
-        assert_eq!((found[0].line, found[0].column), (8, 10));
-        assert_eq!(redefined(&found[0]), None);
-        assert_eq!(redefined(&found[1]).as_deref(), Some("hid"));
-        assert_eq!(redefined(&found[2]).as_deref(), Some("f"));
-    }
-
-    #[test]
-    fn words_in_text() {
-        assert!(has_word("struct a_b {", "a_b"));
-        assert!(!has_word("struct a_bc { xa_b }", "a_b"));
-        assert!(!has_word("", ""));
-        assert_eq!(version("/* Types of Debian's linux-image-6.18.15+deb13-amd64 */"), "6.18");
-        assert_eq!(version("#ifndef X"), "");
+    fn names_that_are_defined_twice() {
+        let name = |text: &str| {
+            let file = PathBuf::from("x.c");
+            redefined(&Diagnostic { file, line: 3, column: 8, text: text.to_owned() })
+        };
+        assert_eq!(name("redefinition of 'hid'").as_deref(), Some("hid"));
+        assert_eq!(name("conflicting types for 'f'; have 'int'").as_deref(), Some("f"));
+        assert_eq!(name("'scx/c.h' file not found"), None);
     }
 }
