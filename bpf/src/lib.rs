@@ -78,13 +78,15 @@ impl fmt::Display for Arch {
 pub enum Release {
     /// Linux 6.18.
     Linux6_18,
-    /// Linux 6.1, for sources that use what later releases removed or renamed.
+    /// Linux 6.12, for sources that use what later releases removed or renamed.
+    Linux6_12,
+    /// Linux 6.1, for older ones.
     Linux6_1,
 }
 
 impl Release {
     /// All of them, newest first.
-    pub const ALL: [Release; 2] = [Release::Linux6_18, Release::Linux6_1];
+    pub const ALL: [Release; 3] = [Release::Linux6_18, Release::Linux6_12, Release::Linux6_1];
 
     /// The one that is used unless a source needs another.
     pub const NEWEST: Release = Release::ALL[0];
@@ -100,6 +102,7 @@ impl Release {
     pub fn version(self) -> &'static str {
         match self {
             Release::Linux6_18 => "6.18",
+            Release::Linux6_12 => "6.12",
             Release::Linux6_1 => "6.1",
         }
     }
@@ -123,6 +126,8 @@ fn stored(arch: Arch) -> &'static [u8] {
 fn stored_delta(arch: Arch, release: Release) -> Option<&'static [u8]> {
     Some(match (release, arch) {
         (Release::Linux6_18, _) => return None,
+        (Release::Linux6_12, Arch::X86) => include_bytes!("../vmlinux/x86-6.12.delta.zz"),
+        (Release::Linux6_12, Arch::Arm64) => include_bytes!("../vmlinux/arm64-6.12.delta.zz"),
         (Release::Linux6_1, Arch::X86) => include_bytes!("../vmlinux/x86-6.1.delta.zz"),
         (Release::Linux6_1, Arch::Arm64) => include_bytes!("../vmlinux/arm64-6.1.delta.zz"),
     })
@@ -182,10 +187,16 @@ mod tests {
     fn older_headers_have_what_newer_kernels_removed() {
         for (arch, release) in pairs() {
             let text = vmlinux(arch, release).unwrap();
-            let is_older = release == Release::Linux6_1;
-            for word in ["struct trace_event_raw_tcp_event_sk_skb {", "unsigned char d_iname[32];"]
-            {
-                assert_eq!(text.contains(word), is_older, "{arch}, {release}: {word}");
+            let (newest, older) = Release::ALL.split_at(1);
+            for (word, having) in [
+                ("struct trace_event_raw_tcp_event_sk_skb {", older),
+                ("unsigned char d_iname[", older),
+                (" cpu_capacity_orig;", &older[1..]),
+                ("time64_t i_ctime_sec;", &Release::ALL[..2]),
+                ("union shortname_store {", newest),
+            ] {
+                let is_there = text.contains(word);
+                assert_eq!(is_there, having.contains(&release), "{arch}, {release}: {word}");
             }
             // A definition is in one piece, whichever pieces it is made from.
             let dentry = text.split("\nstruct dentry {\n").nth(1).unwrap();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Creates the bundled vmlinux.h files in this directory from the BTF of Debian's kernels with the full
 # configuration (not "cloud"), for each architecture: ARCH.h.zz has the types of the newest release,
-# and ARCH-RELEASE.delta.zz the differences of an older one from it. Run it on Debian: it uses the
+# and ARCH-RELEASE.delta.zz the differences of an older one from them. Run it on Debian: it uses the
 # mirror of the system. Nothing is installed: apt-get uses separate lists and a separate cache, and
 # the packages are only unpacked. The same packages give the same files.
 #
@@ -10,10 +10,10 @@
 #
 # Needs: apt-get, dpkg-deb, python3, zstd, xz, cargo, debian-archive-keyring.
 set -euo pipefail
-# Releases of Linux, and the suites of Debian that have them. `Release` in bpf/src/lib.rs has the same
-# ones, newest first.
-newest=6.18 newest_suite=trixie-backports
-older=6.1 older_suite=bookworm
+# Releases of Linux, and the suites of Debian that have them, newest first. `Release` in
+# bpf/src/lib.rs has the same ones.
+newest=6.18:trixie-backports
+older="6.12:trixie 6.1:bookworm"
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -22,8 +22,8 @@ mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs}
 : >"$work/state/status"
 mirror=$(apt-get indextargets --format '$(SITE) $(REPO_URI)' | sed -n 's/^[^ ]* \(.*debian\/\)$/\1/p' | head -n 1)
 key=/usr/share/keyrings/debian-archive-keyring.gpg
-for suite in "$newest_suite" "$older_suite"; do
-  echo "deb [signed-by=$key] $mirror $suite main"
+for release in $newest $older; do
+  echo "deb [signed-by=$key] $mirror ${release#*:} main"
 done >"$work/sources.list"
 cat >"$work/apt.conf" <<CONF
 Dir::State "$work/state";
@@ -75,10 +75,15 @@ create() { # SERIES DEBIAN_ARCH OUTPUT [HEADER]
 }
 
 # The library that prints the types includes the files: they must exist, whatever they contain.
+for arch in x86 arm64; do
+  touch "$here/$arch.h.zz"
+  for release in $older; do touch "$here/$arch-${release%:*}.delta.zz"; done
+done
 for pair in amd64:x86 arm64:arm64; do
-  arch=${pair#*:}
-  touch "$here/$arch.h.zz" "$here/$arch-$older.delta.zz"
-  create "$newest" "${pair%:*}" "$arch.h.zz"
-  create "$older" "${pair%:*}" "$arch-$older.delta.zz" "$arch.h.zz"
+  deb_arch=${pair%:*} arch=${pair#*:}
+  create "${newest%:*}" "$deb_arch" "$arch.h.zz"
+  for release in $older; do
+    create "${release%:*}" "$deb_arch" "$arch-${release%:*}.delta.zz" "$arch.h.zz"
+  done
 done
 ls -l "$here"/*.zz >&2

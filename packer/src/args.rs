@@ -53,7 +53,8 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workspace_path: Option<PathBuf>,
 
-    /// Use this vmlinux.h: bundled, 6.18 or 6.1 (of that Linux), kernel (the running one) or a file
+    /// Use this vmlinux.h: bundled (the newest that suits), 6.18, 6.12, 6.1, kernel (the running
+    /// one) or a file
     #[arg(long, value_name = "WHICH", default_value = "bundled")]
     pub(crate) vmlinux: OsString,
 

@@ -9,8 +9,7 @@ use bpfpack_bpf::Release;
 /// The `vmlinux.h` of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vmlinux {
-    /// One that is bundled with ecc: that of the newest release, unless the source needs an older
-    /// one.
+    /// The newest bundled one that suits the source.
     Bundled,
     /// The bundled one of this release.
     Release(Release),
@@ -44,6 +43,7 @@ mod tests {
             ("bundled", Vmlinux::Bundled),
             ("kernel", Vmlinux::Kernel),
             ("6.18", Vmlinux::Release(Release::Linux6_18)),
+            ("6.12", Vmlinux::Release(Release::Linux6_12)),
             ("6.1", Vmlinux::Release(Release::Linux6_1)),
             ("./6.1", Vmlinux::File("./6.1".into())),
             ("6.2", Vmlinux::File("6.2".into())),

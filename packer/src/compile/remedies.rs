@@ -125,6 +125,9 @@ pub(crate) fn hint(compiler: &Compiler<'_>, messages: &str) -> Option<String> {
                 .to_owned(),
         );
     }
+    if messages.contains("Incorrect flag for llvm.bpf.preserve.type.info intrinsic") {
+        return Some("it uses bpf_core_type_matches: compile with clang 15 or newer".to_owned());
+    }
     let in_library = |diagnostic: &Diagnostic| {
         let is_it = diagnostic.text.starts_with("A call to built-in function");
         quoted(&diagnostic.text).next().filter(|_| is_it).and_then(c_library)
