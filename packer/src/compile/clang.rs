@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::anyhow;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::keepers::Keepers;
 use super::{diagnostics, output};
@@ -112,7 +113,8 @@ impl<'a> Compiler<'a> {
                     making.finish();
                 }
                 _ => {
-                    let _ = child.kill();
+                    // clang removes its temporary file.
+                    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
                     let _ = child.wait();
                 }
             }
