@@ -131,9 +131,11 @@ pub struct Args {
     #[arg(long, value_name = "ARCH", help_heading = COMPILER)]
     pub(crate) target: Option<String>,
 
-    /// Compile for BPF v1, v2 or v3
-    #[arg(long, value_name = "CPU", default_value = "v3", help_heading = COMPILER)]
-    pub(crate) mcpu: String,
+    /// Compile for BPF v1, v2 or v3; with several, ecli loads the first that
+    /// the kernel accepts
+    #[arg(long, value_name = "CPU,…", value_delimiter = ',', default_value = "v3,v2")]
+    #[arg(help_heading = COMPILER)]
+    pub(crate) mcpu: Vec<String>,
 }
 
 /// The work to do, with all defaults resolved.
@@ -162,7 +164,9 @@ pub(crate) struct Plan {
     /// The `vmlinux.h` of the source.
     pub(crate) vmlinux: Vmlinux,
     /// The instruction set.
-    pub(crate) mcpu: String,
+    pub(crate) cpu: String,
+    /// Other instruction sets, for kernels that refuse the object.
+    pub(crate) variants: Vec<String>,
     /// The user's own flags for clang, in order.
     pub(crate) flags: Vec<String>,
     /// Whether the package is written.
@@ -270,7 +274,12 @@ impl Args {
                 llvm_strip: self.llvm_strip_bin.clone(),
                 target,
                 vmlinux: vmlinux.clone(),
-                mcpu: self.mcpu.clone(),
+                cpu: self.mcpu.first().cloned().unwrap_or_default(),
+                // Only a package holds several objects.
+                variants: match self.no_generate_package_json || self.check {
+                    true => Vec::new(),
+                    false => self.mcpu.iter().skip(1).cloned().collect(),
+                },
                 flags: flags.clone(),
                 package: !self.no_generate_package_json,
                 yaml: self.yaml,

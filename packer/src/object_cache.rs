@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use bpfpack_schemas::package::Variant;
+
 use crate::cache::{self, Kind, hex, keep_newest};
 use crate::compiled::Compiled;
 use crate::records::Facts;
@@ -56,6 +58,9 @@ pub(crate) struct CachedObject {
 struct Manifest {
     /// The hash of each file that clang read.
     files: BTreeMap<PathBuf, String>,
+    /// The size of each object in bytes: first the object itself, then its variants, with their
+    /// instruction sets.
+    objects: Vec<(String, usize)>,
     /// Paths that clang would have found before one of these files, if they had existed.
     absent: Vec<PathBuf>,
     /// The facts from the debug information.
@@ -105,15 +110,27 @@ impl CachedObject {
             .iter()
             .all(|(path, hash)| look_at(path).is_some_and(|(h, _)| h == *hash))
             && !manifest.absent.iter().any(|path| path.exists());
-        let mut object = Vec::new();
-        file.read_to_end(&mut object).ok().filter(|_| unchanged)?;
-        Some((Compiled { object, variants: Vec::new(), facts: manifest.facts }, manifest.note))
+        let mut all = Vec::new();
+        file.read_to_end(&mut all).ok().filter(|_| unchanged)?;
+        let mut objects = Vec::new();
+        let mut rest = &*all;
+        for (cpu, size) in manifest.objects {
+            let (object, after) = rest.split_at_checked(size)?;
+            objects.push(Variant { cpu, object: object.to_vec() });
+            rest = after;
+        }
+        let variants = objects.split_off(1.min(objects.len()));
+        let object = objects.pop()?.object;
+        Some((Compiled { object, variants, facts: manifest.facts }, manifest.note))
     }
 
     /// Keeps an object, unless its dependencies are in doubt. A failure to keep it is not an error.
     pub(crate) fn keep(&self, dependencies: &str, compiled: &Compiled, note: Option<String>) {
         let Some(mut manifest) = self.manifest(dependencies) else { return };
         manifest.facts = compiled.facts.clone();
+        let of = |variant: &Variant| (variant.cpu.clone(), variant.object.len());
+        manifest.objects = vec![(String::new(), compiled.object.len())];
+        manifest.objects.extend(compiled.variants.iter().map(of));
         manifest.note = note;
         let Ok(mut line) = serde_json::to_vec(&manifest) else { return };
         line.push(b'\n');
@@ -122,6 +139,7 @@ impl CachedObject {
             let mut file = tempfile::Builder::new().prefix("new-").tempfile_in(dir)?;
             file.write_all(&line)?;
             file.write_all(&compiled.object)?;
+            compiled.variants.iter().try_for_each(|variant| file.write_all(&variant.object))?;
             file.persist(&self.file).map_err(|error| error.error)?;
             Ok(())
         };
@@ -284,7 +302,8 @@ mod tests {
         let rule = format!("x.o: {}", files.map(|f| f.display().to_string()).join(" "));
         assert_eq!(cached("a").find(), None);
         let object = b"object\nof two lines".to_vec();
-        let compiled = Compiled { object, variants: Vec::new(), facts: Facts::default() };
+        let variants = vec![Variant { cpu: "v2".into(), object: b"another".to_vec() }];
+        let compiled = Compiled { object, variants, facts: Facts::default() };
         let note = Some("older types".to_owned());
         cached("a").keep(&rule, &compiled, note.clone());
         assert_eq!(cached("a").find(), Some((compiled.clone(), note)));

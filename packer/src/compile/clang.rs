@@ -47,6 +47,8 @@ pub(crate) struct Made {
 /// Compiles one source.
 pub(crate) struct Compiler<'a> {
     pub(crate) plan: &'a Plan,
+    /// The instruction set.
+    cpu: &'a str,
     pub(crate) clang: &'a Path,
     pub(crate) headers: &'a Headers,
     keepers: Option<&'a Keepers>,
@@ -58,6 +60,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) renaming: Option<PathBuf>,
     /// Whether vmlinux.h is included before a header that includes nothing.
     pub(crate) with_vmlinux: bool,
+    /// Whether the headers are not those of the plan.
+    has_other_headers: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -70,6 +74,7 @@ impl<'a> Compiler<'a> {
     ) -> Compiler<'a> {
         Compiler {
             plan,
+            cpu: &plan.cpu,
             clang,
             headers,
             keepers,
@@ -77,7 +82,28 @@ impl<'a> Compiler<'a> {
             renamed: Vec::new(),
             renaming: None,
             with_vmlinux: false,
+            has_other_headers: false,
         }
+    }
+
+    /// The same compilation for another instruction set.
+    pub(crate) fn for_cpu<'b>(&'b self, cpu: &'b str) -> Compiler<'b> {
+        Compiler {
+            cpu,
+            more_dirs: self.more_dirs.clone(),
+            renamed: self.renamed.clone(),
+            renaming: self.renaming.clone(),
+            with_vmlinux: self.with_vmlinux,
+            ..Compiler::new(self.plan, self.clang, self.headers, self.keepers)
+        }
+    }
+
+    /// Whether it differs from a compilation without remedies and with the headers of the plan.
+    pub(crate) fn has_remedies(&self) -> bool {
+        !self.more_dirs.is_empty()
+            || !self.renamed.is_empty()
+            || self.with_vmlinux
+            || self.has_other_headers
     }
 
     /// A compilation with other headers. It starts with the remedies that do not depend on them.
@@ -85,6 +111,7 @@ impl<'a> Compiler<'a> {
         Compiler {
             more_dirs: self.more_dirs.clone(),
             with_vmlinux: self.with_vmlinux,
+            has_other_headers: true,
             ..Compiler::new(self.plan, self.clang, headers, self.keepers)
         }
     }
@@ -140,6 +167,7 @@ impl<'a> Compiler<'a> {
         let identity = self.headers.identity(self.clang, &self.deciding_flags())?;
         let path = std::path::absolute(&plan.source).ok()?;
         let keepers = source.keepers();
+        let variants = plan.variants.join(",");
         let environment: Vec<_> =
             ENVIRONMENT.iter().map(|name| std::env::var_os(name).unwrap_or_default()).collect();
         // Another version of ecc may find other facts in the same object.
@@ -151,6 +179,7 @@ impl<'a> Compiler<'a> {
             // The path as written is the value of __FILE__.
             plan.source.as_os_str().as_encoded_bytes(),
             keepers.as_bytes(),
+            variants.as_bytes(),
             ecc.as_bytes(),
         ];
         // A relative directory depends on the working directory.
@@ -202,8 +231,7 @@ impl<'a> Compiler<'a> {
         ]
         .map(String::from)
         .into();
-        // With 32-bit comparisons, the verifier recognizes more bounds.
-        flags.push(format!("-mcpu={}", self.plan.mcpu));
+        flags.push(format!("-mcpu={}", self.cpu));
         flags.push(format!("-D__TARGET_ARCH_{}", self.plan.target));
         for dir in [Some(&self.headers.dir), self.renaming.as_ref()].into_iter().flatten() {
             flags.push(format!("-ffile-prefix-map={}/=bpfpack/", dir.display()));

@@ -20,6 +20,7 @@ mod older;
 mod output;
 mod remedies;
 mod system;
+mod variants;
 
 use crate::args::Plan;
 use crate::compiled::Compiled;
@@ -67,23 +68,37 @@ pub(crate) fn compile(
         may_keep: cached.is_some(),
         signals,
     };
-    let kept = Kept { cached, console, finished: &finished };
-    let messages = match run_clang(&mut compiler, &way)? {
-        Attempt::Made(made) => return kept.keep(&compiler, made, None),
+    let plain = Compiler::new(plan, &clang, &headers, keepers.as_ref());
+    std::thread::scope(|scope| {
+        let begun = variants::begin(scope, &plain, &way);
+        let kept = Kept { cached, console, way: &way, begun, finished: &finished };
+        compile_as_needed(&mut compiler, &way, kept)
+    })
+}
+
+/// Compiles with the headers of the plan, or else with those of an older release.
+fn compile_as_needed(
+    compiler: &mut Compiler<'_>,
+    way: &Way<'_>,
+    kept: Kept<'_>,
+) -> Result<Compiled, Failure> {
+    let (plan, console) = (compiler.plan, kept.console);
+    let messages = match run_clang(compiler, way)? {
+        Attempt::Made(made) => return kept.keep(compiler, made, None),
         Attempt::Refused { messages } => messages,
     };
     let text = String::from_utf8_lossy(&messages);
-    for release in older::releases(&compiler, &text) {
+    for release in older::releases(compiler, &text) {
         let headers = headers::headers(plan, &Vmlinux::Release(*release), console)?;
         let Some(names) = older::needs(compiler.headers, &headers, &text) else { continue };
         let mut older = compiler.with_headers(&headers);
-        if let Attempt::Made(made) = run_clang(&mut older, &way)? {
+        if let Attempt::Made(made) = run_clang(&mut older, way)? {
             return kept.keep(&older, made, Some(older::note(plan, *release, &names)));
         }
     }
     compiler.print(&messages);
     let failure = Failure::reported(exit_code::COMPILE);
-    Err(match remedies::hint(&compiler, &text) {
+    Err(match remedies::hint(compiler, &text) {
         Some(hint) => failure.hint(hint),
         None => failure,
     })
@@ -93,6 +108,8 @@ pub(crate) fn compile(
 struct Kept<'a> {
     cached: Option<CachedObject>,
     console: &'a Console,
+    way: &'a Way<'a>,
+    begun: variants::Begun<'a>,
     finished: &'a dyn Fn(Vec<u8>) -> Result<Compiled, Failure>,
 }
 
@@ -106,7 +123,9 @@ impl Kept<'_> {
     ) -> Result<Compiled, Failure> {
         compiler.print(&made.messages);
         note.iter().for_each(|note| self.console.note(note));
-        let compiled = (self.finished)(made.object)?;
+        let mut compiled = (self.finished)(made.object)?;
+        let finished = |raw| (self.finished)(raw).ok();
+        compiled.variants = variants::of(&compiled, compiler, self.begun, self.way, &finished);
         let dirs = compiler.searched_dirs();
         if let (Some(mut cached), Some(dependencies), Ok(dirs)) =
             (self.cached, made.dependencies, dirs)

@@ -105,11 +105,11 @@ impl Reason {
         Reason { hint: Some(hint.into()), ..self }
     }
 
-    fn from_register(self, register: Option<u8>) -> Reason {
+    fn of_register(self, register: Option<u8>) -> Reason {
         Reason { origin: register.map(Origin::Register), ..self }
     }
 
-    fn from_instruction(self, index: Option<i64>) -> Reason {
+    fn of_instruction(self, index: Option<i64>) -> Reason {
         let index = index.and_then(|index| u32::try_from(index).ok());
         Reason { origin: index.map(Origin::Instruction), ..self }
     }

@@ -45,7 +45,7 @@ fn variants_are_packed_and_checked() {
     let variant = Variant { cpu: "v2".into(), object: vec![8; 4000] };
     let with = Package { variants: vec![variant.clone()], ..package() };
     let text = with.encode();
-    assert_eq!(Package::decode(text.as_bytes()).unwrap().variants, [variant.clone()]);
+    assert_eq!(Package::decode(text.as_bytes()).unwrap().variants, std::slice::from_ref(&variant));
     assert!(!package().encode().contains("bpf_object_variants"));
     for (from, to) in [
         ("\"bpf_object_size\":4000", "\"bpf_object_size\":3999"),

@@ -105,7 +105,7 @@ fn kept(facts: &Facts<'_, '_>) -> Option<Reason> {
     let made = index.and_then(|index| u32::try_from(index).ok()).and_then(facts.made);
     let name = made.map_or("a function".to_owned(), |name| format!("`{name}`"));
     let reason = Reason::new(format!("what {name} returns is not released on every path"))
-        .from_instruction(index);
+        .of_instruction(index);
     let release = match made? {
         "bpf_ringbuf_reserve" => "bpf_ringbuf_submit or bpf_ringbuf_discard",
         "bpf_sk_lookup_tcp" | "bpf_sk_lookup_udp" | "bpf_skc_lookup_tcp" => "bpf_sk_release",

@@ -26,13 +26,13 @@ fn null(facts: &Facts<'_, '_>) -> Option<Reason> {
             true => "a pointer may be NULL, and is used without a check".to_owned(),
             false => format!("{} may be NULL, and is used without a check", facts.pointer()),
         };
-        return Some(Reason::new(cause).from_register(facts.register()).hint(CHECK));
+        return Some(Reason::new(cause).of_register(facts.register()).hint(CHECK));
     }
     let is_argument =
         facts.says("_or_null expected=") || facts.says("Possibly NULL pointer passed");
     is_argument.then(|| {
         let argument = facts.argument().unwrap_or_else(|| "an argument".to_owned());
-        Reason::new(format!("{argument} may be NULL")).from_register(facts.register()).hint(CHECK)
+        Reason::new(format!("{argument} may be NULL")).of_register(facts.register()).hint(CHECK)
     })
 }
 
@@ -50,20 +50,20 @@ fn size(facts: &Facts<'_, '_>) -> Option<Reason> {
     if facts.says("min value is negative") {
         return Some(
             Reason::new(format!("the size for `{function}` may be negative"))
-                .from_register(register)
+                .of_register(register)
                 .hint("use an unsigned type, or check that it is not less than 0"),
         );
     }
     if facts.says("unbounded memory access, use 'var &= const'") {
         return Some(
             Reason::new(format!("the size for `{function}` may be larger than the buffer"))
-                .from_register(register)
+                .of_register(register)
                 .hint("compare it with the size of the buffer first, and return if it is larger"),
         );
     }
     facts.says("invalid zero-sized read").then(|| {
         Reason::new(format!("the size for `{function}` may be 0"))
-            .from_register(register)
+            .of_register(register)
             .hint("check that it is not 0")
     })
 }
@@ -78,13 +78,13 @@ fn bounds(facts: &Facts<'_, '_>) -> Option<Reason> {
         || facts.says("max value is outside of the allowed memory range")
     {
         let cause = "an index or offset may be outside of the memory that is accessed";
-        return Some(Reason::new(cause).from_register(register).hint(INDEX));
+        return Some(Reason::new(cause).of_register(register).hint(INDEX));
     }
     if facts.says("min value is negative")
         || facts.says("min value is outside of the allowed memory range")
     {
         let cause = "an index or offset may be negative";
-        return Some(Reason::new(cause).from_register(register).hint(INDEX));
+        return Some(Reason::new(cause).of_register(register).hint(INDEX));
     }
     // "invalid access to map value, value_size=8 off=8 size=8"
     let what = facts.between("invalid access to ", ",")?;
@@ -133,7 +133,7 @@ fn foreign(facts: &Facts<'_, '_>) -> Option<Reason> {
                 "memory is accessed that is not the program's: the address is a number to the \
                  verifier",
             )
-            .from_register(facts.register())
+            .of_register(facts.register())
             .hint(
                 "read memory of the kernel with BPF_CORE_READ or bpf_probe_read_kernel, and memory \
                  of a process with bpf_probe_read_user",
@@ -141,7 +141,7 @@ fn foreign(facts: &Facts<'_, '_>) -> Option<Reason> {
             "map_ptr" => Reason::new("a map is read as if it was memory"),
             kind => {
                 Reason::new(format!("memory of the kind `{kind}` cannot be accessed in this way"))
-                    .from_register(facts.register())
+                    .of_register(facts.register())
             }
         });
     }
@@ -168,7 +168,7 @@ fn foreign(facts: &Facts<'_, '_>) -> Option<Reason> {
         }
         has => format!("{argument} is of the kind `{has}`, which is not allowed there"),
     };
-    let reason = Reason::new(cause).from_register(facts.register());
+    let reason = Reason::new(cause).of_register(facts.register());
     Some(match is_memory {
         true => reason.hint("give it the address of a variable of the program that has the value"),
         false => reason,
