@@ -89,8 +89,8 @@ fn compile_as_needed(
     };
     let text = String::from_utf8_lossy(&messages);
     for release in older::releases(compiler, &text) {
+        let Some(names) = older::needs(plan, *release, &text) else { continue };
         let headers = headers::headers(plan, &Vmlinux::Release(*release), console)?;
-        let Some(names) = older::needs(compiler.headers, &headers, &text) else { continue };
         let mut older = compiler.with_headers(&headers);
         if let Attempt::Made(made) = run_clang(&mut older, way)? {
             return kept.keep(&older, made, Some(older::note(plan, *release, &names)));

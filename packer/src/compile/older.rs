@@ -2,14 +2,11 @@
 //! The types of an older release of Linux, for a source that uses what the newest one no longer
 //! has.
 
-use std::fs;
-
 use bpfpack_bpf::Release;
 
 use super::clang::Compiler;
 use super::missing::{Missing, diagnostics};
 use crate::args::Plan;
-use crate::headers::Headers;
 use crate::message::shown;
 use crate::vmlinux::Vmlinux;
 
@@ -25,11 +22,11 @@ pub(super) fn releases(compiler: &Compiler<'_>, messages: &str) -> &'static [Rel
     if is_open && is_type() { &Release::ALL[1..] } else { &[] }
 }
 
-/// What the errors say is missing and the older headers have, for the note; `None` if the older
-/// headers cannot help.
-pub(super) fn needs(newest: &Headers, older: &Headers, messages: &str) -> Option<Vec<String>> {
-    let text = |headers: &Headers| fs::read_to_string(headers.dir.join("vmlinux.h")).ok();
-    needed(&text(newest)?, &text(older)?, messages)
+/// What the errors say is missing and an older release has, for the note; `None` if its types cannot
+/// help. The directories of headers are not read: if one is damaged, older types are no remedy.
+pub(super) fn needs(plan: &Plan, release: Release, messages: &str) -> Option<Vec<String>> {
+    let text = |release| bpfpack_bpf::vmlinux(plan.target, release).ok();
+    needed(&text(Release::NEWEST)?, &text(release)?, messages)
 }
 
 fn needed(newest: &str, older: &str, messages: &str) -> Option<Vec<String>> {
