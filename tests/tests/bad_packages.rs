@@ -131,7 +131,8 @@ fn wrong_types_and_damaged_objects() {
 /// Packs any bytes as an object.
 fn with_object(case: &Case, object: Vec<u8>) -> Map<String, Value> {
     let meta = serde_json::from_value(case.package["meta"].clone()).unwrap();
-    let package = bpfpack_schemas::Package { object, meta, wasm: Vec::new(), other: Map::new() };
+    let (variants, wasm) = (Vec::new(), Vec::new());
+    let package = bpfpack_schemas::Package { object, variants, meta, wasm, other: Map::new() };
     serde_json::from_str(&package.encode()).unwrap()
 }
 

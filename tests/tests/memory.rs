@@ -95,7 +95,8 @@ fn with_string(begin: &str, piece: &str, times: usize) -> Pieces {
 /// A package with any bytes.
 fn packed(object: Vec<u8>, wasm: Vec<WasmModule>, meta: &Value) -> Value {
     let meta: Meta = serde_json::from_value(meta.clone()).unwrap();
-    let package = Package { object, meta, wasm, other: Default::default() };
+    let variants = Vec::new();
+    let package = Package { object, variants, meta, wasm, other: Default::default() };
     serde_json::from_str(&package.encode()).unwrap()
 }
 
