@@ -12,11 +12,11 @@ build="gcc libc6-dev make pkg-config libelf-dev zlib1g-dev clang"
 # libbpf-tools: the same tools in C, to compare with. mount, iproute2: cgroups and interfaces.
 # g++: the fuzzers' runtime. codespell: `make lint`. docker-registry, skopeo, openssl,
 # apache2-utils: packages in registries. zstd: compressed packages. python3-venv: tests/python.txt.
-# qemu-system-x86: other kernels. libcap2-bin, systemd: examples/kubernetes, examples/systemd. The
-# rest: Wasm modules in C and Rust (examples/wasm.sh).
+# qemu-system-x86, xz-utils: other kernels. libcap2-bin, systemd: examples/kubernetes,
+# examples/systemd. The rest: Wasm modules in C and Rust (examples/wasm.sh).
 test="libbpf-tools mount iproute2 g++ codespell lld wasi-libc libclang-rt-14-dev-wasm32 rustc \
 libstd-rust-dev-wasm32 docker-registry skopeo openssl apache2-utils minisign zstd python3-venv \
-qemu-system-x86 libcap2-bin systemd"
+qemu-system-x86 xz-utils libcap2-bin systemd"
 here=$(dirname "$0")
 
 fail() {
@@ -83,34 +83,11 @@ servers() (
   mv -T "$work/tree" "$servers"
 )
 
-# Gets the kernel of Debian's images for clouds, unless there is one: it is small, and has the
-# drivers of virtual machines. It is unpacked to CACHE/kernels/SERIES, and never installed.
+# Gets the kernel that tests in virtual machines use, unless it is there.
 kernel() {
-  # Ubuntu has no such package: there, tests in virtual machines are skipped.
+  # Elsewhere, tests in virtual machines are skipped.
   [ "$(dpkg --print-architecture)" = amd64 ] && grep -q '^ID=debian' /etc/os-release || return 0
-  kernels=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bpfpack/kernels
-  ! ls "$kernels"/[0-9]*/boot/vmlinuz-* >/dev/null 2>&1 || return 0
-  # ecc and ecli use a cache only if nobody else can write to it.
-  umask 077
-  mkdir -p "$kernels"
-  # It is renamed once it is complete.
-  work=$(mktemp -d "$kernels/new-XXXXXX")
-  trap 'rm -rf "$work"' EXIT
-  # The lists of packages may be missing, or too old for what the servers have.
-  download || { [ "$(id -u)" = 0 ] && apt-get -qq update && download; } ||
-    fail "cannot download a kernel for virtual machines (Debian's linux-image-cloud-amd64)"
-  dpkg-deb -x "$work"/*.deb "$work/tree"
-  series=$(echo "$package" | sed 's/^linux-image-\([0-9]*\.[0-9]*\).*/\1/')
-  mv -T "$work/tree" "$kernels/$series"
-}
-
-# Downloads the kernel on which Debian's package for clouds depends now.
-download() {
-  package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
-    sed -n 's/.* \(linux-image-[0-9].*\)/\1/p')
-  [ -n "$package" ] || return 1
-  echo "getting $package for virtual machines"
-  (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package")
+  "$here/kernels.sh" 6.1 || fail "cannot download a kernel for virtual machines"
 }
 
 [ $# -gt 0 ] || set -- usage
