@@ -1,35 +1,39 @@
 // SPDX-License-Identifier: MIT
-//! Runs a command on another kernel, in a virtual machine that has nothing but this kernel, the
+//! Runs commands on another kernel, in a virtual machine that has nothing but this kernel, the
 //! program `guest` as its first process, and the files that the test adds.
 //!
 //! QEMU emulates the processor, since KVM is not there in most virtual machines. There is one CPU:
 //! with more, QEMU trips over the kernel's code patching for probes.
+
+mod kernel;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use tempfile::TempDir;
+
 use crate::cpio::Archive;
-use crate::program;
 use crate::{Outcome, can, scratch, wait};
 
-/// Where `guest` finds the words of the command, each with a zero behind it.
-pub const COMMAND: &str = "/command";
+pub use kernel::Kernel;
+
+/// Where `guest` finds the commands: a JSON array of arrays of words.
+pub const COMMANDS: &str = "/commands";
 /// Where `guest` finds the modules, which it loads in the order of their names.
 pub const MODULES: &str = "/modules";
 
 /// The serial ports of the machine, in the order of their numbers: what they are for, and the names
 /// of the files to which QEMU writes.
 const PORTS: [&str; 4] = ["console", "stdout", "stderr", "report"];
-/// Where `guest` writes the command's output, its messages, and [`EXIT_CODE`].
+/// Where `guest` writes the output of all commands, and their messages.
 pub const STDOUT: &str = "/dev/ttyS1";
 /// See [`STDOUT`].
 pub const STDERR: &str = "/dev/ttyS2";
-/// See [`STDOUT`].
+/// Where `guest` writes a JSON object in a line for each command that has ended: its exit code as
+/// `code`, and how many bytes it wrote to `stdout` and `stderr`.
 pub const REPORT: &str = "/dev/ttyS3";
-/// What comes before the exit code in the report.
-pub const EXIT_CODE: &str = "exit code ";
 
 /// The time limit of a machine. The emulated processor takes five to nine seconds to boot.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -37,85 +41,26 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// The lines of the console that a failure shows.
 const CONSOLE_LINES: usize = 40;
 
-/// A kernel that `tests/setup.sh` has unpacked.
-#[derive(Debug, Clone)]
-pub struct Kernel {
-    /// Such as `6.1`.
-    pub series: String,
-    image: PathBuf,
-    modules: PathBuf,
-}
+/// The series that `make test` uses.
+pub const OLD: &str = "6.1";
 
-impl Kernel {
-    /// All kernels, the oldest series first.
-    #[must_use]
-    pub fn all() -> Vec<Kernel> {
-        let cache = bpfpack_directories::user_cache();
-        let entries = cache.and_then(|cache| fs::read_dir(cache.join("kernels")).ok());
-        let mut kernels: Vec<Kernel> = entries
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Kernel::in_tree(&entry.ok()?.path()))
-            .collect();
-        kernels.sort_by_key(|kernel| numbers(&kernel.series));
-        kernels
-    }
-
-    /// The kernel of a series.
-    #[must_use]
-    pub fn of_series(series: &str) -> Option<Kernel> {
-        Kernel::all().into_iter().find(|kernel| kernel.series == series)
-    }
-
-    /// The kernel in an unpacked package, in a directory with the name of the series.
-    fn in_tree(tree: &Path) -> Option<Kernel> {
-        let series = tree.file_name()?.to_str().filter(|name| numbers(name).is_some())?.to_owned();
-        let entries = |directory: &str| fs::read_dir(tree.join(directory)).into_iter().flatten();
-        let image = entries("boot").flatten().map(|entry| entry.path()).find(|path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-        })?;
-        // Newer packages have all of /lib in /usr.
-        let mut modules = entries("lib/modules").chain(entries("usr/lib/modules")).flatten();
-        let modules = modules.next()?.path();
-        Some(Kernel { series, image, modules })
-    }
-
-    /// The file of a module that is not built in.
-    fn module(&self, name: &str) -> Option<PathBuf> {
-        let file = format!("{name}.ko");
-        let mut todo = vec![self.modules.join("kernel")];
-        while let Some(directory) = todo.pop() {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    todo.push(entry.path());
-                } else if entry.file_name() == *file {
-                    return Some(entry.path());
-                }
-            }
-        }
-        None
-    }
-}
-
-/// The numbers of a series.
-fn numbers(series: &str) -> Option<Vec<u32>> {
-    let numbers: Option<Vec<u32>> = series.split('.').map(|number| number.parse().ok()).collect();
-    numbers.filter(|numbers| numbers.len() == 2)
-}
-
-/// A kernel for tests that may use any, if virtual machines can run here; otherwise says why not.
+/// The kernel of a series, if it is there and virtual machines can run here; otherwise says why not.
 #[must_use]
-pub fn any_kernel() -> Option<Kernel> {
-    if !can("needs x86-64", cfg!(target_arch = "x86_64")) {
+pub fn kernel(series: &str) -> Option<Kernel> {
+    if !can_run() {
         return None;
     }
-    let qemu = Path::new("/usr/bin/qemu-system-x86_64").exists();
-    if !can("needs qemu-system-x86_64 (apt-get install qemu-system-x86)", qemu) {
-        return None;
-    }
-    let kernel = Kernel::all().pop();
-    let _ = can("needs a kernel for virtual machines (tests/setup.sh test)", kernel.is_some());
+    let kernel = Kernel::of_series(series);
+    let _ = can(&format!("needs Linux {series} (tests/kernels.sh {series})"), kernel.is_some());
     kernel
+}
+
+/// Whether virtual machines can run here; if not, says why.
+#[must_use]
+pub fn can_run() -> bool {
+    let qemu = Path::new("/usr/bin/qemu-system-x86_64").exists();
+    can("needs x86-64", cfg!(target_arch = "x86_64"))
+        && can("needs qemu-system-x86_64 (apt-get install qemu-system-x86)", qemu)
 }
 
 /// A virtual machine before it starts.
@@ -123,17 +68,26 @@ pub fn any_kernel() -> Option<Kernel> {
 pub struct Machine {
     kernel: Kernel,
     files: Archive,
-    modules: usize,
+    modules: Vec<String>,
     arguments: String,
+    limit: Duration,
+    /// Next to `guest`: in a shared directory, the file could be another user's.
+    lock: PathBuf,
 }
 
-/// How a command in a virtual machine ended.
+/// How a machine ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// The command's output and exit code.
-    pub outcome: Outcome,
+    /// How each command ended, as far as the machine came.
+    pub outcomes: Vec<Outcome>,
+    /// What the command wrote that has not ended: standard output and standard error.
+    pub unfinished: [String; 2],
     /// What the kernel and `guest` wrote.
     pub console: String,
+    /// What QEMU wrote.
+    pub qemu: String,
+    /// Whether the machine ended before its time limit.
+    pub in_time: bool,
 }
 
 impl Machine {
@@ -146,11 +100,13 @@ impl Machine {
         }
         // The first process has it as its descriptors 0 to 2, before anything is mounted.
         files.device("/dev/console", (5, 1));
-        files.file("/init", 0o755, &fs::read(guest).unwrap());
-        Machine { kernel, files, modules: 0, arguments: String::new() }
+        let lock = guest.with_file_name("vm.lock");
+        let (modules, arguments) = (Vec::new(), String::new());
+        let machine = Machine { kernel, files, modules, arguments, limit: LIMIT, lock };
+        machine.program(guest, "/init")
     }
 
-    /// Copies a program or another file to a path in the machine.
+    /// Copies a file to a path in the machine.
     #[must_use]
     #[track_caller]
     pub fn file(mut self, from: &Path, to: &str) -> Machine {
@@ -158,18 +114,32 @@ impl Machine {
         self
     }
 
-    /// Loads a module of the kernel before the command runs. The modules that it needs come first.
+    /// Copies a program without what debuggers need, which is most of a debug build: the machine has
+    /// all files in memory. Functions keep their names.
+    #[must_use]
+    #[track_caller]
+    pub fn program(self, from: &Path, to: &str) -> Machine {
+        let dir = scratch();
+        let copy = dir.path().join("program");
+        let args = ["--strip-debug".as_ref(), "-o".as_ref(), copy.as_os_str(), from.as_os_str()];
+        let _ = crate::run("strip", &args).succeeded();
+        self.file(&copy, to)
+    }
+
+    /// Loads a module of the kernel before the commands run, after those that it needs.
     #[must_use]
     #[track_caller]
     pub fn module(mut self, name: &str) -> Machine {
-        let path = self.kernel.module(name);
-        let path = path.unwrap_or_else(|| panic!("{} has no {name}.ko", self.kernel.series));
-        self.files.file(
-            &format!("{MODULES}/{:03}-{name}", self.modules),
-            0o644,
-            &fs::read(path).unwrap(),
-        );
-        self.modules += 1;
+        let module = self.kernel.module(name);
+        let module = module.unwrap_or_else(|| panic!("{} has no {name}.ko", self.kernel.series));
+        for needed in kernel::needed(&module) {
+            self = self.module(&needed);
+        }
+        if !self.modules.iter().any(|known| known == name) {
+            let path = format!("{MODULES}/{:03}-{name}", self.modules.len());
+            self.files.file(&path, 0o644, &module);
+            self.modules.push(name.to_owned());
+        }
         self
     }
 
@@ -180,16 +150,33 @@ impl Machine {
         self
     }
 
-    /// Boots the machine, runs a command in it, and powers it off.
+    /// Sets another time limit.
+    #[must_use]
+    pub fn limit(self, limit: Duration) -> Machine {
+        Machine { limit, ..self }
+    }
+
+    /// Boots the machine, runs a command in it, and powers it off. Returns the outcome of the
+    /// command, and what the kernel wrote.
     #[track_caller]
-    pub fn run(mut self, command: &[&str]) -> Ended {
-        let words: String = command.iter().flat_map(|word| [*word, "\0"]).collect();
-        self.files.file(COMMAND, 0o644, words.as_bytes());
+    pub fn run(self, command: &[&str]) -> (Outcome, String) {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        let mut ended = self.run_all(&[command]);
+        match ended.outcomes.pop() {
+            Some(outcome) => (outcome, ended.console),
+            None => panic!("{}", ended.failure()),
+        }
+    }
+
+    /// Boots the machine, runs commands in it one after another, and powers it off.
+    #[track_caller]
+    pub fn run_all(mut self, commands: &[Vec<String>]) -> Ended {
+        let commands = serde_json::to_vec(commands).unwrap();
+        self.files.file(COMMANDS, 0o644, &commands);
         // The archive, the files in it, and as much as small machines have.
         let memory = 384 + 2 * (self.files.size() >> 20);
         let dir = scratch();
-        let path = |name: &str| dir.path().join(name);
-        fs::write(path("initrd"), self.files.finish()).unwrap();
+        fs::write(dir.path().join("initrd"), self.files.finish()).unwrap();
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-smp", "1"])
             .args(["-m", &memory.to_string(), "-nodefaults", "-no-user-config"])
@@ -207,27 +194,56 @@ impl Machine {
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(path("qemu")).unwrap());
+            .stderr(fs::File::create(dir.path().join("qemu")).unwrap());
         // Two of them would take the CPUs from all other tests.
-        let lock = wait::locked(&program("ecc").with_file_name("ecc-test-vm.lock"));
-        let in_time = ends(qemu.spawn().unwrap(), LIMIT).unwrap();
+        let lock = wait::locked(&self.lock);
+        let in_time = ends(qemu.spawn().unwrap(), self.limit).unwrap();
         drop(lock);
-        let read =
-            |name: &str| String::from_utf8_lossy(&fs::read(path(name)).unwrap()).into_owned();
+        Ended::read(&dir, in_time)
+    }
+}
+
+impl Ended {
+    /// From the files to which QEMU wrote.
+    fn read(dir: &TempDir, in_time: bool) -> Ended {
+        let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let [console, stdout, stderr, report] = PORTS.map(read);
-        let code = report.lines().find_map(|line| line.strip_prefix(EXIT_CODE)?.parse().ok());
-        let Some(code) = code else {
-            let lines: Vec<&str> = console.lines().collect();
-            let last = lines[lines.len().saturating_sub(CONSOLE_LINES)..].join("\n");
-            let why = if in_time { "it reported nothing" } else { "it did not end in time" };
-            panic!(
-                "a machine with Linux {}: {why}\n{last}\nQEMU: {}\nstdout:\n{stdout}\n\
-                 stderr:\n{stderr}",
-                self.kernel.series,
-                read("qemu"),
-            );
-        };
-        Ended { outcome: Outcome { code, stdout, stderr }, console }
+        let (mut stdout, mut stderr) = (&stdout[..], &stderr[..]);
+        // The last line may be incomplete.
+        let report = text(&report);
+        let reports = report.lines().map_while(|line| serde_json::from_str(line).ok());
+        let outcomes = reports.map(|report: serde_json::Value| {
+            let taken = |from: &mut &[u8], field: &str| {
+                let len = report[field].as_u64().unwrap() as usize;
+                let (of_command, rest) = from.split_at(len.min(from.len()));
+                *from = rest;
+                text(of_command)
+            };
+            Outcome {
+                code: report["code"].as_i64().unwrap() as i32,
+                stdout: taken(&mut stdout, "stdout"),
+                stderr: taken(&mut stderr, "stderr"),
+            }
+        });
+        Ended {
+            outcomes: outcomes.collect(),
+            unfinished: [text(stdout), text(stderr)],
+            console: text(&console),
+            qemu: text(&read("qemu")),
+            in_time,
+        }
+    }
+
+    /// Why a command has not ended, with the end of the console.
+    #[must_use]
+    pub fn failure(&self) -> String {
+        let lines: Vec<&str> = self.console.lines().collect();
+        let last = lines[lines.len().saturating_sub(CONSOLE_LINES)..].join("\n");
+        let why = if self.in_time { "ended too early" } else { "did not end in time" };
+        let [stdout, stderr] = &self.unfinished;
+        let qemu = &self.qemu;
+        format!("the machine {why}\n{last}\nQEMU: {qemu}\nstdout:\n{stdout}\nstderr:\n{stderr}")
     }
 }
 
@@ -243,29 +259,4 @@ fn ends(mut child: Child, limit: Duration) -> io::Result<bool> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_are_named_by_series() {
-        let dir = scratch();
-        let at = |path: &str| {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, "").unwrap();
-            path
-        };
-        let image = at("6.12/boot/vmlinuz-6.12.1-cloud-amd64");
-        let module = at("6.12/usr/lib/modules/6.12.1/kernel/net/sched/x.ko");
-        let kernel = Kernel::in_tree(&dir.path().join("6.12")).unwrap();
-        assert_eq!((kernel.series.as_str(), &kernel.image), ("6.12", &image));
-        assert_eq!(kernel.module("x"), Some(module));
-        assert_eq!(kernel.module("y"), None);
-        let _ = at("new-1234/boot/vmlinuz-1");
-        assert!(Kernel::in_tree(&dir.path().join("new-1234")).is_none());
-        assert!(numbers("6.12") > numbers("6.2"));
-    }
 }

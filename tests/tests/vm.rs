@@ -4,18 +4,17 @@
 
 use std::path::Path;
 
-use bpfpack_tests::vm::{Machine, any_kernel};
+use bpfpack_tests::vm::{Machine, OLD, kernel};
 use bpfpack_tests::{histogram_sums, pack_with, program, scratch};
 
 const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
 #[test]
 fn a_machine_has_file_systems_and_modules_and_reports_the_exit_code() {
-    let Some(kernel) = any_kernel() else { return };
+    let Some(kernel) = kernel(OLD) else { return };
     let machine = Machine::new(kernel, Path::new(GUEST)).module("sch_ingress").module("cls_bpf");
-    let ended = machine.run(&["/init", "/proc/modules", "/proc/mounts", "/a b"]);
-    let outcome = ended.outcome;
-    assert_eq!(outcome.code, 1, "{}", ended.console);
+    let (outcome, console) = machine.run(&["/init", "/proc/modules", "/proc/mounts", "/a b"]);
+    assert_eq!(outcome.code, 1, "{console}");
     assert!(outcome.stderr.starts_with("/a b: No such file"), "{}", outcome.stderr);
     for words in ["sch_ingress ", "cls_bpf ", "/sys/fs/bpf bpf ", "/sys/fs/cgroup cgroup2 "] {
         assert!(outcome.stdout.contains(words), "no `{words}` in:\n{}", outcome.stdout);
@@ -24,14 +23,15 @@ fn a_machine_has_file_systems_and_modules_and_reports_the_exit_code() {
 
 #[test]
 fn a_standalone_executable_needs_nothing_but_a_kernel() {
-    let Some(kernel) = any_kernel() else { return };
+    let Some(kernel) = kernel(OLD) else { return };
     let dir = scratch();
     let _ = pack_with("examples/hardirqs/hardirqs.bpf.c", &dir, &["-s"]);
     let machine = Machine::new(kernel, Path::new(GUEST));
     let machine = machine.file(&dir.path().join("hardirqs"), "/hardirqs");
     // What it writes, its message and each reading, goes through serial ports with interrupts.
-    let ended = machine.run(&["/hardirqs", "--targ_dist", "--targ_ns", "-i", "1", "-c", "3"]);
-    let outcome = ended.outcome.succeeded();
+    let (outcome, _) =
+        machine.run(&["/hardirqs", "--targ_dist", "--targ_ns", "-i", "1", "-c", "3"]);
+    let outcome = outcome.succeeded();
     let sums = histogram_sums(&outcome.stdout, "key = ");
     assert!(sums.iter().any(|(_, sum)| *sum > 0), "{}{}", outcome.stdout, outcome.stderr);
     assert!(outcome.stdout.contains("nsecs"), "{}", outcome.stdout);
@@ -39,11 +39,11 @@ fn a_standalone_executable_needs_nothing_but_a_kernel() {
 
 #[test]
 fn the_doctor_finds_what_this_kernel_has_and_others_lack() {
-    let Some(kernel) = any_kernel() else { return };
+    let Some(kernel) = kernel(OLD) else { return };
     let kernel_is_old = kernel.series == "6.1";
-    let machine = Machine::new(kernel, Path::new(GUEST)).file(&program("ecli"), "/ecli");
-    let ended = machine.run(&["/ecli", "doctor", "-j"]);
-    let outcome = ended.outcome.succeeded();
+    let machine = Machine::new(kernel, Path::new(GUEST)).program(&program("ecli"), "/ecli");
+    let (outcome, _) = machine.run(&["/ecli", "doctor", "-j"]);
+    let outcome = outcome.succeeded();
     let report = outcome.objects().remove(0);
     let state = |list: &str, name: &str| {
         let checks = report[list].as_array().unwrap();

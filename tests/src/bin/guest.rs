@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! The first process of a virtual machine (see `vm.rs`): it mounts what the kernel offers, loads
-//! modules, runs one command, reports its output and exit code through serial ports, and powers off.
+//! modules, runs commands, reports their output and exit codes through serial ports, and powers off.
 //!
 //! As any other process, it writes files to its standard output, so that a machine with nothing else
 //! can show what the kernel says.
@@ -10,13 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
-use bpfpack_tests::vm::{COMMAND, EXIT_CODE, MODULES, REPORT, STDERR, STDOUT};
+use anyhow::{Context as _, Result};
+use bpfpack_tests::vm::{COMMANDS, MODULES, REPORT, STDERR, STDOUT};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
+use serde_json::json;
 
 /// File systems and where they are mounted, in this order. An old kernel may lack some.
 const MOUNTS: [(&str, &str); 9] = [
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     if std::process::id() != 1 {
         return show(std::env::args().skip(1));
     }
-    if let Err(error) = command() {
+    if let Err(error) = commands() {
         eprintln!("guest: {error:#}");
     }
     let error = reboot(RebootCommand::PowerOff);
@@ -57,8 +58,8 @@ fn show(paths: impl Iterator<Item = String>) -> ExitCode {
     code
 }
 
-/// Prepares the machine, runs the command, and reports its exit code.
-fn command() -> Result<()> {
+/// Prepares the machine, runs the commands, and reports how each of them ended.
+fn commands() -> Result<()> {
     for (kind, target) in MOUNTS {
         if let Err(error) = mount(kind, target, kind, MountFlags::empty(), None) {
             eprintln!("guest: no {kind} on {target}: {error}");
@@ -66,14 +67,15 @@ fn command() -> Result<()> {
     }
     load_modules()?;
     let mut report = port(REPORT)?;
-    let words = fs::read_to_string(COMMAND).context(COMMAND)?;
-    let mut words = words.split_terminator('\0');
-    let program = words.next().context("no command")?;
-    let status = run(Command::new(program).args(words))?;
-    // A shell's exit code, if a signal has ended it.
-    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255);
-    writeln!(report, "{EXIT_CODE}{code}")?;
-    Ok(tcdrain(&report)?)
+    let commands: Vec<Vec<String>> = serde_json::from_slice(&fs::read(COMMANDS)?)?;
+    for words in commands {
+        let (program, words) = words.split_first().context("no command")?;
+        let ended = run(Command::new(program).args(words));
+        let ended = ended.with_context(|| format!("cannot run {program}"))?;
+        writeln!(report, "{ended}")?;
+        tcdrain(&report)?;
+    }
+    Ok(())
 }
 
 /// Loads the modules in the order of their names.
@@ -87,8 +89,8 @@ fn load_modules() -> Result<()> {
     Ok(())
 }
 
-/// Runs a command; its output goes through pipes, so that it finds no terminal.
-fn run(command: &mut Command) -> Result<ExitStatus> {
+/// Runs a command; its output goes through pipes, so that it finds no terminal. Returns the report.
+fn run(command: &mut Command) -> Result<serde_json::Value> {
     let (mut out, mut err) = (port(STDOUT)?, port(STDERR)?);
     let mut child = command
         .current_dir("/root")
@@ -97,8 +99,7 @@ fn run(command: &mut Command) -> Result<ExitStatus> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .context("the command")?;
+        .spawn()?;
     let stdout = child.stdout.take().context("no pipe")?;
     let stderr = child.stderr.take().context("no pipe")?;
     std::thread::scope(|scope| {
@@ -106,16 +107,22 @@ fn run(command: &mut Command) -> Result<ExitStatus> {
             scope.spawn(move || pass_on(stdout, &mut out)),
             scope.spawn(move || pass_on(stderr, &mut err)),
         ];
-        let status = child.wait();
-        let copied = copied.map(|thread| thread.join().is_ok_and(|result| result.is_ok()));
-        ensure!(copied == [true; 2], "the output was not passed on");
-        Ok(status?)
+        let status = child.wait()?;
+        // A shell's exit code, if a signal has ended it.
+        let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255);
+        let passed_on = |thread: std::thread::ScopedJoinHandle<'_, io::Result<u64>>| {
+            thread.join().ok().and_then(Result::ok).context("the output was not passed on")
+        };
+        let [stdout, stderr] = copied.map(passed_on);
+        Ok(json!({"code": code, "stdout": stdout?, "stderr": stderr?}))
     })
 }
 
-fn pass_on(mut from: impl io::Read, to: &mut File) -> io::Result<()> {
-    io::copy(&mut from, to)?;
-    Ok(tcdrain(to)?)
+/// Returns the number of bytes.
+fn pass_on(mut from: impl io::Read, to: &mut File) -> io::Result<u64> {
+    let bytes = io::copy(&mut from, to)?;
+    tcdrain(to)?;
+    Ok(bytes)
 }
 
 /// Opens a serial port that passes on bytes as they are.
