@@ -11,6 +11,7 @@ pub mod documents;
 pub mod held;
 pub mod http;
 pub mod load;
+pub mod matrix;
 pub mod modules;
 pub mod nodes;
 pub mod numbers;

@@ -2,6 +2,9 @@
 //! System calls for tests and benchmarks that no safe library offers.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
+pub mod network;
+pub mod probed;
+
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -290,6 +293,47 @@ pub fn spin_in_made_code(frames: &'static [AtomicU64]) -> io::Result<std::conver
         let code: extern "C" fn(*const AtomicU64) -> ! = std::mem::transmute(page);
         code(frames.as_ptr())
     }
+}
+
+/// Lets the kernel run a program that only returns on a packet, this many times. The tracepoint
+/// `bpf_test_finish` is passed each time.
+///
+/// # Errors
+/// Returns an error if the kernel has no such call, or refuses it.
+pub fn run_programs(count: u64) -> io::Result<()> {
+    // r0 = 0; exit
+    let code = [(0xb7, 0), (0x95, 0)].map(|(code, imm)| libbpf_sys::bpf_insn {
+        code,
+        imm,
+        ..Default::default()
+    });
+    let kind = libbpf_sys::BPF_PROG_TYPE_SOCKET_FILTER;
+    let name = c"returns".as_ptr();
+    let packet = [0_u8; 64];
+    let mut options = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as _,
+        data_in: packet.as_ptr().cast(),
+        data_size_in: packet.len() as u32,
+        repeat: 1,
+        ..Default::default()
+    };
+    // SAFETY: the program has two instructions, the options may be null, and what `options` names
+    // outlives the calls. The descriptor is new.
+    unsafe {
+        let fd =
+            libbpf_sys::bpf_prog_load(kind, name, name, code.as_ptr(), 2, std::ptr::null_mut());
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(-fd));
+        }
+        let _program = File::from_raw_fd(fd);
+        for _ in 0..count {
+            match libbpf_sys::bpf_prog_test_run_opts(fd, &raw mut options) {
+                0 => {}
+                error => return Err(io::Error::from_raw_os_error(-error)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether an interface has a clsact qdisc. A qdisc that this check creates is removed again.

@@ -41,6 +41,8 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// The lines of the console that a failure shows.
 const CONSOLE_LINES: usize = 40;
 
+/// The series of the kernel matrix. `tests/kernels.sh` gets them.
+pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
 /// The series that `make test` uses.
 pub const OLD: &str = "6.1";
 

@@ -1,50 +1,67 @@
 // SPDX-License-Identifier: MIT
-//! In virtual machines, on other kernels than this one.
+//! In a virtual machine, on an older kernel than this one. `tests/tests/matrix.rs` tests others.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
-use bpfpack_tests::vm::{Machine, OLD, kernel};
-use bpfpack_tests::{histogram_sums, pack_with, program, scratch};
+use bpfpack_tests::matrix::{self, FILES};
+use bpfpack_tests::vm::{OLD, kernel};
+use bpfpack_tests::{Outcome, histogram_sums, pack_with, scratch};
 
 const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
+/// Kinds that this kernel may lack, with examples of them.
+const CASES: [&str; 7] = ["kprobe", "fentry", "fexit", "lsm", "tc", "vfslat", "lsmopen"];
+
+/// One boot, since that takes most of the time.
 #[test]
-fn a_machine_has_file_systems_and_modules_and_reports_the_exit_code() {
+fn an_old_kernel() {
     let Some(kernel) = kernel(OLD) else { return };
-    let machine = Machine::new(kernel, Path::new(GUEST)).module("sch_ingress").module("cls_bpf");
-    let (outcome, console) = machine.run(&["/init", "/proc/modules", "/proc/mounts", "/a b"]);
-    assert_eq!(outcome.code, 1, "{console}");
+    let files = matrix::files();
+    let dir = scratch();
+    let _ = pack_with("examples/hardirqs/hardirqs.bpf.c", &dir, &["-s"]);
+    let machine = matrix::machine(kernel, Path::new(GUEST), files.path());
+    let machine = machine.file(&dir.path().join("hardirqs"), "/hardirqs");
+    let ecli = format!("{FILES}/ecli");
+    let commands = [
+        &["/init", "/proc/modules", "/proc/mounts", "/a b"][..],
+        // What it writes, its message and each reading, goes through serial ports with interrupts.
+        &["/hardirqs", "--targ_dist", "--targ_ns", "-i", "1", "-c", "3"],
+        &[&ecli, "doctor", "-j"],
+        &[&["/init", "cases", FILES], &CASES[..]].concat(),
+    ];
+    let commands = commands.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+    let mut ended = machine.run_all(&commands);
+    assert_eq!(ended.outcomes.len(), commands.len(), "{}", ended.failure());
+    let mut next = || ended.outcomes.remove(0);
+    has_file_systems_and_modules(&next());
+    runs_a_standalone_executable(&next().succeeded());
+    has_what_the_doctor_finds(&next().succeeded());
+    let cases = matrix::ended(&next().succeeded().stdout);
+    assert!(cases.len() == CASES.len() && cases.iter().all(matrix::Ended::works), "{cases:#?}");
+}
+
+fn has_file_systems_and_modules(outcome: &Outcome) {
+    assert_eq!(outcome.code, 1);
     assert!(outcome.stderr.starts_with("/a b: No such file"), "{}", outcome.stderr);
     for words in ["sch_ingress ", "cls_bpf ", "/sys/fs/bpf bpf ", "/sys/fs/cgroup cgroup2 "] {
         assert!(outcome.stdout.contains(words), "no `{words}` in:\n{}", outcome.stdout);
     }
 }
 
-#[test]
-fn a_standalone_executable_needs_nothing_but_a_kernel() {
-    let Some(kernel) = kernel(OLD) else { return };
-    let dir = scratch();
-    let _ = pack_with("examples/hardirqs/hardirqs.bpf.c", &dir, &["-s"]);
-    let machine = Machine::new(kernel, Path::new(GUEST));
-    let machine = machine.file(&dir.path().join("hardirqs"), "/hardirqs");
-    // What it writes, its message and each reading, goes through serial ports with interrupts.
-    let (outcome, _) =
-        machine.run(&["/hardirqs", "--targ_dist", "--targ_ns", "-i", "1", "-c", "3"]);
-    let outcome = outcome.succeeded();
+fn runs_a_standalone_executable(outcome: &Outcome) {
     let sums = histogram_sums(&outcome.stdout, "key = ");
     assert!(sums.iter().any(|(_, sum)| *sum > 0), "{}{}", outcome.stdout, outcome.stderr);
     assert!(outcome.stdout.contains("nsecs"), "{}", outcome.stdout);
 }
 
-#[test]
-fn the_doctor_finds_what_this_kernel_has_and_others_lack() {
-    let Some(kernel) = kernel(OLD) else { return };
-    let kernel_is_old = kernel.series == "6.1";
-    let machine = Machine::new(kernel, Path::new(GUEST)).program(&program("ecli"), "/ecli");
-    let (outcome, _) = machine.run(&["/ecli", "doctor", "-j"]);
-    let outcome = outcome.succeeded();
+fn has_what_the_doctor_finds(outcome: &Outcome) {
     let report = outcome.objects().remove(0);
+    for kind in report["kinds"].as_array().unwrap() {
+        let name = kind["name"].as_str().unwrap();
+        let is_in_matrix = matrix::CASES.iter().any(|case| case.name.starts_with(name));
+        assert!(is_in_matrix, "`{name}` has no row in tests/src/matrix/cases.rs");
+    }
     let state = |list: &str, name: &str| {
         let checks = report[list].as_array().unwrap();
         let check = checks.iter().find(|check| check["name"] == name);
@@ -54,16 +71,14 @@ fn the_doctor_finds_what_this_kernel_has_and_others_lack() {
         assert_eq!(state("kinds", kind), "ok", "{kind}: {}", outcome.stdout);
     }
     // Linux 6.1 does not have them.
-    if kernel_is_old {
-        for (list, name) in [
-            ("kinds", "uprobe.multi"),
-            ("kinds", "tcx"),
-            ("kinds", "netfilter"),
-            ("maps", "arena"),
-            ("features", "sign extension"),
-        ] {
-            assert_eq!(state(list, name), "missing", "{name}: {}", outcome.stdout);
-        }
+    for (list, name) in [
+        ("kinds", "uprobe.multi"),
+        ("kinds", "tcx"),
+        ("kinds", "netfilter"),
+        ("maps", "arena"),
+        ("features", "sign extension"),
+    ] {
+        assert_eq!(state(list, name), "missing", "{name}: {}", outcome.stdout);
     }
     for name in ["bpffs", "cgroup v2", "kernel BTF"] {
         assert_eq!(state("system", name), "ok", "{name}: {}", outcome.stdout);

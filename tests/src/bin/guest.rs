@@ -3,7 +3,8 @@
 //! modules, runs commands, reports their output and exit codes through serial ports, and powers off.
 //!
 //! As any other process, it writes files to its standard output, so that a machine with nothing else
-//! can show what the kernel says.
+//! can show what the kernel says; or, as `guest cases DIRECTORY [NAME]…`, runs cases of the kernel
+//! matrix with the ecli and the packages in a directory.
 #![allow(clippy::print_stderr)] // there it is the console
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
+use bpfpack_tests::matrix::{ACT, CASES, Place, act};
 use bpfpack_tests::vm::{COMMANDS, MODULES, REPORT, STDERR, STDOUT};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -34,7 +36,12 @@ const MOUNTS: [(&str, &str); 9] = [
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
-        return show(std::env::args().skip(1));
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        return match words.split_first() {
+            Some((first, [directory, names @ ..])) if first == "cases" => cases(directory, names),
+            Some((first, [name])) if first == ACT => acted(name),
+            _ => show(&words),
+        };
     }
     if let Err(error) = commands() {
         eprintln!("guest: {error:#}");
@@ -46,16 +53,52 @@ fn main() -> ExitCode {
 }
 
 /// Writes files to standard output.
-fn show(paths: impl Iterator<Item = String>) -> ExitCode {
+fn show(paths: &[String]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for path in paths {
-        let shown = File::open(&path).and_then(|mut file| io::copy(&mut file, &mut io::stdout()));
+        let shown = File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::stdout()));
         if let Err(error) = shown {
             eprintln!("{path}: {error}");
             code = ExitCode::FAILURE;
         }
     }
     code
+}
+
+/// Runs cases, by default all, and prints how each ended as a JSON object in a line.
+fn cases(directory: &str, names: &[String]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    let mut run = || -> Result<()> {
+        let place = Place::new(Path::new(directory))?;
+        for case in
+            CASES.iter().filter(|case| names.is_empty() || names.iter().any(|it| it == case.name))
+        {
+            match place.run(case) {
+                Ok(ended) => writeln!(io::stdout(), "{}", ended.to_json())?,
+                Err(error) => {
+                    eprintln!("{}: {error:#}", case.name);
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = run() {
+        eprintln!("guest: {error:#}");
+        code = ExitCode::FAILURE;
+    }
+    code
+}
+
+/// Does what triggers the program of a case.
+fn acted(name: &str) -> ExitCode {
+    match act(name) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prepares the machine, runs the commands, and reports how each of them ended.

@@ -38,6 +38,12 @@ impl Kernel {
         Kernel::all().into_iter().find(|kernel| kernel.series == series)
     }
 
+    /// Whether its series is this one or a later one.
+    #[must_use]
+    pub fn is_since(&self, series: &str) -> bool {
+        numbers(&self.series) >= numbers(series)
+    }
+
     /// The kernel in an unpacked package, in a directory with the name of the series.
     fn in_tree(tree: &Path) -> Option<Kernel> {
         let series = tree.file_name()?.to_str().filter(|name| numbers(name).is_some())?.to_owned();
@@ -120,7 +126,8 @@ mod tests {
         let kernel = Kernel::in_tree(&dir.path().join("6.12")).unwrap();
         assert_eq!((kernel.series.as_str(), &kernel.image), ("6.12", &image));
         assert_eq!(kernel.module_file("x"), Some(module));
-        assert_eq!((kernel.module_file("y"), kernel.package), (None, None));
+        assert_eq!((kernel.module_file("y"), &kernel.package), (None, &None));
+        assert!(kernel.is_since("6.2") && kernel.is_since("6.12") && !kernel.is_since("7.3"));
         let _ = at("new-1234/boot/vmlinuz-1", "");
         assert!(Kernel::in_tree(&dir.path().join("new-1234")).is_none());
         assert!(numbers("6.12") > numbers("6.2"));
