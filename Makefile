@@ -6,6 +6,7 @@
 #   make install   put them into PREFIX/bin (/usr/local unless given), and headers for modules into
 #                  PREFIX/include/bpfpack
 #   make integration   metrics in real servers: tests that take minutes, and what a fleet costs
+#   make vmtest    every kind of program on several kernels, in virtual machines: runner/KERNELS.md
 #   make fuzz      run the fuzz targets for a minute each (SECONDS=…)
 #   make attack    attack both programs, each way for a minute (SECONDS=… SEED=… PARTS=…)
 #   make bench     benchmarks, beside clang, bare libbpf and the tools in C (PARTS=…)
@@ -20,7 +21,7 @@ SPELL := git ls-files -z '*.md' '*.rs' '*.c' '*.h' | \
 	xargs -0r codespell --builtin clear,rare,en-GB_to_en-US --ignore-words tests/words.txt
 CLIPPY := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/clippy.sh
 
-.PHONY: all deps test-deps build small demo test test-build integration fuzz attack bench install fmt lint lint-others clean
+.PHONY: all deps test-deps build small demo test test-build integration vmtest fuzz attack bench install fmt lint lint-others clean
 
 all: build
 
@@ -56,6 +57,14 @@ integration: test-deps
 	@$(MAKE) --no-print-directory -j2 build test-build
 	BPFPACK_BIN_DIR=$(BIN) $(CLIPPY) $(CARGO) test --locked -p bpfpack-tests \
 	--test integration --test fleet -- --include-ignored --nocapture --test-threads 1
+
+# One machine at a time: an emulated processor keeps a core busy. A kernel that cannot be had is
+# reported, and the others are tested.
+vmtest: test-deps
+	@tests/kernels.sh || true
+	@$(MAKE) --no-print-directory -j2 build test-build
+	BPFPACK_BIN_DIR=$(BIN) $(CLIPPY) $(CARGO) test --locked -p bpfpack-tests \
+	--test vm --test matrix -- --include-ignored --nocapture --test-threads 1
 
 fuzz: test-deps build
 	@BPFPACK_BIN_DIR=$(BIN) tests/fuzz/run.sh $(or $(SECONDS),60)

@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 use bpfpack_tests::matrix::{ACT, CASES, Place, act};
+use bpfpack_tests::sys::network;
 use bpfpack_tests::vm::{COMMANDS, MODULES, REPORT, STDERR, STDOUT};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -109,6 +110,7 @@ fn commands() -> Result<()> {
         }
     }
     load_modules()?;
+    network::all_up()?;
     let mut report = port(REPORT)?;
     let commands: Vec<Vec<String>> = serde_json::from_slice(&fs::read(COMMANDS)?)?;
     for words in commands {

@@ -12,10 +12,14 @@ const USAGE: &str = "\
 usage: vm SERIES [-f FILE[:PATH]]… [-a KERNEL_ARGS]… [-m MODULE]… [-t SECONDS] -- COMMAND… [';' COMMAND…]…
 
 Boots the kernel of a series (tests/kernels.sh gets it), and runs commands in it one after another. Each
-command is a program and its words; there is no shell. Programs without debug information and other files
-are copied by -f, to /NAME unless a path is given. `/init FILE…` prints files. tracefs, bpffs, securityfs
-and cgroup2 are mounted. The exit code is that of the last command, or 125 if the machine did not come
-that far; -t sets another time limit than 100 s.
+command is a program and its words; there is no shell. `/init FILE…` prints files. tracefs, bpffs, securityfs
+and cgroup2 are mounted, and the loopback interface is up.
+
+-f copies a file, to /NAME unless a path is given; programs lose their debug information. -a adds to the
+kernel's command line. -m loads a module of the kernel, and those that it needs. -t sets another time limit
+than 100 s.
+
+The exit code is that of the last command, or 125 if the machine did not come that far.
 
   vm 5.10 -f target/…/ecli -f package.json -a lsm=bpf -- /ecli run /package.json -d 1s ';' /init /proc/version
 ";

@@ -79,7 +79,7 @@ fn row(first: &str, cells: impl Iterator<Item = String>, quote: &str) -> String 
 
 /// As a block in a document.
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect()
 }
 
 #[cfg(test)]
