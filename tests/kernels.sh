@@ -30,6 +30,11 @@ has_kernel() {
   find "$1/boot" "$1/usr/lib/modules" -maxdepth 2 -name 'vmlinuz*' 2>/dev/null | grep -q .
 }
 
+# Whether a kernel is there, and the list of its packages, which the matrix names.
+is_complete() {
+  [ -e "$kernels/$1/packages" ] && has_kernel "$kernels/$1"
+}
+
 suite_of() {
   echo "$list" | sed -n "s/^$1 //p"
 }
@@ -107,7 +112,7 @@ get() {
 
 missing=
 for series in "$@"; do
-  has_kernel "$kernels/$series" || missing="$missing $series"
+  is_complete "$series" || missing="$missing $series"
 done
 [ -n "$missing" ] || exit 0
 # In the same directory, so that a kernel can be renamed.
