@@ -49,7 +49,8 @@ impl Kind {
     /// How many entries are kept; the oldest are removed. A precompiled header has about 14 MB.
     fn count(self) -> usize {
         match self {
-            Kind::Headers | Kind::Precompiled => 6,
+            // Kernel types of several releases, and several instruction sets.
+            Kind::Headers | Kind::Precompiled => 8,
             Kind::Renamed => 16,
             Kind::Object => 64,
         }
@@ -162,8 +163,14 @@ pub(crate) fn open(path: &Path) -> Option<File> {
     open_file(path).ok()
 }
 
-/// Removes all but the newest entries of a kind. This may remove an entry that another `ecc` is
-/// about to use, which then compiles without it.
+/// Notes that an entry is used now: the entries that were used last are kept. A failure is not an
+/// error.
+pub(crate) fn note_use(path: &Path) {
+    let _ = File::open(path).and_then(|entry| entry.set_modified(SystemTime::now()));
+}
+
+/// Removes all but the newest entries of a kind, by their last use. An entry that another `ecc` is
+/// about to use was used a moment ago.
 pub(crate) fn keep_newest(directory: &Path, kind: Kind) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     let mut found: Vec<(SystemTime, PathBuf)> = entries

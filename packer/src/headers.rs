@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::args::Plan;
-use crate::cache::{Cache, Kind, hex, keep_newest, new_directory};
+use crate::cache::{Cache, Kind, hex, keep_newest, new_directory, note_use};
 use crate::failure::{Failure, exit_code};
 use crate::files::read;
 use crate::message::{Console, shown};
@@ -62,6 +62,9 @@ pub(crate) fn headers(
     let mut dir = cache.path(Kind::Headers, &hash);
     let are_new = !Kind::Headers.is_at(&dir);
     let mut nameless = None;
+    if !are_new {
+        note_use(&dir);
+    }
     if are_new {
         let fresh = new_directory(cache.directory()).map_err(other)?;
         fill(fresh.path(), vmlinux)?;

@@ -36,6 +36,13 @@ pub fn all() -> Vec<Program> {
     all
 }
 
+/// The command for a package of this name in a virtual machine.
+#[must_use]
+pub fn command(ecli: &str, name: &str) -> Vec<String> {
+    let package = format!("/{name}.json");
+    [ecli, "run", "-q", "-d", "20ms", &package].map(str::to_owned).into()
+}
+
 /// Parses `6.1` and `6.1.0-57-cloud-amd64`.
 #[must_use]
 pub fn version(text: &str) -> Option<(u32, u32)> {

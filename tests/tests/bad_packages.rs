@@ -240,7 +240,12 @@ fn what_this_kernel_does_not_have() {
     }
     let dir = scratch();
     for (source, program, code, words) in [
-        ("no_tracepoint", "nothing", 5, &["tp/syscalls/no_such_tracepoint", "No such file"][..]),
+        (
+            "no_tracepoint",
+            "nothing",
+            5,
+            &["this kernel has no tracepoint `syscalls/no_such_tracepoint`"][..],
+        ),
         ("no_kfunc_target", "nowhere", 5, &["kprobe/no_such_function_anywhere"]),
         ("no_btf_target", "nowhere", 4, &["fentry/no_such_function_anywhere"]),
         ("unverifiable", "endless", 4, &["verifier refused", "invalid mem access"]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bpfpack_tests::matrix::{self, Column, FILES, document};
 use bpfpack_tests::vm::{Kernel, OLD, SERIES, can_run, kernel};
-use bpfpack_tests::{can, is_root, root, run};
+use bpfpack_tests::{can, is_root, refused, root, run, scratch};
 
 const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
@@ -65,6 +65,37 @@ fn every_kind_on_every_kernel() {
     for series in missing {
         let _ = can(&format!("needs Linux {series} (tests/kernels.sh {series})"), false);
     }
+}
+
+#[test]
+#[ignore = "see above"]
+fn refusals_on_every_kernel() {
+    if !can_run() {
+        return;
+    }
+    let dir = scratch();
+    let files = matrix::files();
+    let mut wrong = Vec::new();
+    for series in SERIES {
+        let Some(kernel) = Kernel::of_series(series) else { continue };
+        let mut machine = matrix::machine(kernel, Path::new(GUEST), files.path()).limit(LIMIT);
+        let mut commands = Vec::new();
+        let programs = refused::all();
+        for program in &programs {
+            let package = format!("/{}.json", program.name);
+            machine = machine.file(&program.pack(&dir, false), &package);
+            commands.push(refused::command(&format!("{FILES}/ecli"), &program.name));
+        }
+        let ended = machine.run_all(&commands);
+        if ended.outcomes.len() != commands.len() {
+            wrong.push(format!("Linux {series}: {}", ended.failure()));
+        }
+        let version = refused::version(series).unwrap();
+        for (program, outcome) in programs.iter().zip(&ended.outcomes) {
+            wrong.extend(program.judge(outcome, version).map(|what| format!("{series}: {what}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

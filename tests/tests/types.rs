@@ -6,11 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use bpfpack_tests::vm::{Kernel, Machine, any_kernel};
 use bpfpack_tests::{Outcome, ecc, ecc_command, ecli, is_root, names, scratch, wait};
 use tempfile::TempDir;
-
-const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
 /// Linux 6.12 has it, and 6.18 does not.
 const NAME: &str = "((struct dentry *)ctx)->d_iname";
@@ -157,7 +154,8 @@ fn the_option_decides() {
 /// Packs with a cache of its own. Returns the outcome, and how often clang compiled the source.
 fn pack_verbosely(dir: &Path, cache: &Path) -> (Outcome, usize) {
     let mut command = ecc_command(dir);
-    let outcome = wait::outcome(command.env("XDG_CACHE_HOME", cache).args(["x.bpf.c", "-v"]));
+    let outcome =
+        wait::outcome(command.env("XDG_CACHE_HOME", cache).args(["x.bpf.c", "-v", "--mcpu", "v3"]));
     let runs = outcome.stderr.lines().filter(|line| line.contains(" -c x.bpf.c ")).count();
     (outcome.succeeded(), runs)
 }
@@ -206,15 +204,12 @@ fn the_header_that_was_used_is_precompiled() {
 
 #[test]
 fn the_package_runs_on_kernels_with_the_member_and_without() {
+    // A virtual machine with Linux 6.1 runs such a package, too (vm.rs).
     let dir = source(&[NAME]);
-    let _ = ecc(dir.path(), &["x.bpf.c", "-s"]).succeeded();
+    let _ = ecc(dir.path(), &["x.bpf.c"]).succeeded();
     if let Some(has_it) = kernel_has_name().filter(|_| is_root()) {
         let package = dir.path().join("package.json");
         let outcome = ecli(&["run", "-j", "--count", "1", package.to_str().unwrap()]).succeeded();
         assert_eq!(outcome.objects()[0]["found"], u32::from(has_it), "{}", outcome.stdout);
     }
-    let Some(kernel) = any_kernel().and_then(|_| Kernel::of_series("6.1")) else { return };
-    let machine = Machine::new(kernel, Path::new(GUEST)).file(&dir.path().join("x"), "/x");
-    let outcome = machine.run(&["/x", "-j", "--count", "1"]).outcome.succeeded();
-    assert_eq!(outcome.objects()[0]["found"], 1, "{}", outcome.stdout);
 }

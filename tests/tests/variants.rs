@@ -80,7 +80,7 @@ fn ecli_loads_the_variant_if_the_kernel_refuses_the_object() {
     let worse = packed(dir.path(), "worse", "while (1) total++;", &["--mcpu", "v2"]);
     let both = with_variant(dir.path(), &bad, &worse);
     let outcome = ecli(&["run", "-d", "50ms", both.to_str().unwrap()]);
-    outcome.failed(4, &["verifier refused `handle`", "bad.bpf.c:11: total += *(int *)"]);
+    outcome.failed(4, &["verifier refused `handle`", "bad.bpf.c:12: total += *(int *)"]);
     // What is not the same tracer is no variant of it.
     let mut other = packed(dir.path(), "other", "static u32 more; total += more++;", &[]);
     other["bpf_object"] = json_of_another(dir.path())["bpf_object"].clone();

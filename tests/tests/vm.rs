@@ -5,13 +5,19 @@
 use std::path::Path;
 
 use bpfpack_tests::matrix::{self, FILES};
+use bpfpack_tests::refused::{self, Program};
 use bpfpack_tests::vm::{OLD, kernel};
-use bpfpack_tests::{Outcome, histogram_sums, pack_with, scratch};
+use bpfpack_tests::{Outcome, histogram_sums, pack, pack_with, scratch};
 
 const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
 /// Kinds that this kernel may lack, with examples of them.
 const CASES: [&str; 7] = ["kprobe", "fentry", "fexit", "lsm", "tc", "vfslat", "lsmopen"];
+
+/// Programs that are refused: by the verifier, whose log has another format here, and by kinds that
+/// the machine on which the tests run may not have.
+const REFUSED: [&str; 6] =
+    ["null_value", "unreleased", "member", "function", "typed_function", "hook"];
 
 /// One boot, since that takes most of the time.
 #[test]
@@ -22,6 +28,14 @@ fn an_old_kernel() {
     let _ = pack_with("examples/hardirqs/hardirqs.bpf.c", &dir, &["-s"]);
     let machine = matrix::machine(kernel, Path::new(GUEST), files.path());
     let machine = machine.file(&dir.path().join("hardirqs"), "/hardirqs");
+    let older = scratch();
+    let older_types = pack("tests/fixtures/older_types.bpf.c", &older);
+    let mut machine = machine.file(Path::new(&older_types), "/older_types.json");
+    let refused: Vec<Program> =
+        refused::all().into_iter().filter(|it| REFUSED.contains(&&*it.name)).collect();
+    for program in &refused {
+        machine = machine.file(&program.pack(&dir, false), &format!("/{}.json", program.name));
+    }
     let ecli = format!("{FILES}/ecli");
     let commands = [
         &["/init", "/proc/modules", "/proc/mounts", "/a b"][..],
@@ -30,7 +44,9 @@ fn an_old_kernel() {
         &[&ecli, "doctor", "-j"],
         &[&["/init", "cases", FILES], &CASES[..]].concat(),
     ];
-    let commands = commands.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+    let mut commands: Vec<Vec<String>> = commands.map(owned).into();
+    commands.push(owned(&[&ecli, "run", "-j", "-c", "1", "/older_types.json"]));
+    commands.extend(refused.iter().map(|program| refused::command(&ecli, &program.name)));
     let mut ended = machine.run_all(&commands);
     assert_eq!(ended.outcomes.len(), commands.len(), "{}", ended.failure());
     let mut next = || ended.outcomes.remove(0);
@@ -39,6 +55,15 @@ fn an_old_kernel() {
     has_what_the_doctor_finds(&next().succeeded());
     let cases = matrix::ended(&next().succeeded().stdout);
     assert!(cases.len() == CASES.len() && cases.iter().all(matrix::Ended::works), "{cases:#?}");
+    let found = next().succeeded().objects().remove(0);
+    assert!(found["value"]["found"].as_u64() > Some(0), "this kernel has the older type: {found}");
+    for program in &refused {
+        assert_eq!(program.judge(&next(), (6, 1)), None);
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn has_file_systems_and_modules(outcome: &Outcome) {

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::keepers::Keepers;
 use super::{diagnostics, output};
 use crate::args::Plan;
-use crate::cache::{Kind, temporary_directory};
+use crate::cache::{Kind, note_use, temporary_directory};
 use crate::failure::{Failure, exit_code, too_much};
 use crate::headers::{Headers, Making};
 use crate::message::{self, shown};
@@ -123,6 +123,7 @@ impl<'a> Compiler<'a> {
             false => None,
         };
         if let Some(precompiled) = target.as_ref().filter(|path| Kind::Precompiled.is_at(path)) {
+            note_use(precompiled);
             let mut command = self.command();
             command.arg("-include-pch").arg(precompiled);
             if let Ok(made @ Attempt::Made(_)) = self.attempt(command, may_keep) {

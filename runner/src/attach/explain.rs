@@ -87,7 +87,7 @@ pub(super) fn explain(
     let why = match (&known.cause, named) {
         (Some(cause), _) => cause.clone(),
         (None, Some(_)) => text,
-        (None, None) if is_unsupported(refused) => {
+        (None, None) if is_unsupported(refused) && !ProgramKind::of(section).is_known() => {
             return failure(format!(
                 "`{name}` cannot be attached: this version of ecli cannot attach `{section}`"
             ));
@@ -145,8 +145,12 @@ mod tests {
         assert!(failure.message().ends_with(words), "{}", failure.message());
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
         assert!(text.contains("a guess of libbpf"), "{text}");
-        let text = explained("kprobe/f", &refused(libc::EOPNOTSUPP));
-        assert!(text.contains("this version of ecli cannot attach `kprobe/f`"), "{text}");
+        let text = explained("newer/f", &refused(libc::EOPNOTSUPP));
+        assert!(text.contains("this version of ecli cannot attach `newer/f`"), "{text}");
+        let with = Faked { kprobes: true, ..Faked::default() };
+        let error = refused(libc::EOPNOTSUPP);
+        let failure = explain("f", "kprobe.multi/f", &error, &with, String::new());
+        assert!(failure.message().ends_with("built without CONFIG_FPROBE, which it needs"));
     }
 
     #[test]

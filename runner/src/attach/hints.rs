@@ -2,6 +2,8 @@
 //! What is known about a refusal of the kernel: the cause, and what the user can do. It depends on
 //! facts about the kernel. The table [`super::kinds`] assigns the functions here to kinds of programs.
 
+use bpfpack_refusal::since::Version;
+
 use super::refused;
 use crate::kernel::{Facts, Tracefs};
 
@@ -54,6 +56,29 @@ pub(super) fn kprobes(refusal: &Refusal<'_>) -> Known {
         return Known::default();
     }
     Known::cause("this kernel has no kprobes").hint("a package that uses tracepoints may work")
+}
+
+/// For probes of many functions at once.
+pub(super) fn functions(refusal: &Refusal<'_>) -> Known {
+    match kprobes(refusal) {
+        // kernel/trace/bpf_trace.c: bpf_kprobe_multi_link_attach.
+        known if known == Known::default() && refusal.errno == libc::EOPNOTSUPP => {
+            Known::cause("this kernel was built without CONFIG_FPROBE, which it needs")
+        }
+        known => known,
+    }
+}
+
+/// For USDT probes.
+pub(super) fn usdt(refusal: &Refusal<'_>) -> Known {
+    // Before Linux 5.15, a program does not learn which probe called it, so libbpf has to know the
+    // addresses in the process.
+    let is_old = refusal.errno == libc::EOPNOTSUPP && refusal.kernel.is_before(Version(5, 15));
+    match is_old {
+        true => Known::cause("this kernel has probes of a library only in one process")
+            .hint("name the process with --pid"),
+        false => Known::default(),
+    }
 }
 
 /// For probes of one function.
@@ -122,7 +147,6 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
     use std::path::PathBuf;
 
-    use bpfpack_refusal::since::Version;
     use bpfpack_schemas::btf::Btf;
 
     use super::*;

@@ -173,6 +173,15 @@ const SOCKETS: Method =
     elsewhere("only the owner of the socket can attach it (SO_ATTACH_REUSEPORT_EBPF)");
 const REMOTES: Method = elsewhere("`ir-keytable` attaches it to a receiver");
 
+/// Programs of a cgroup for addresses of Unix sockets.
+const UNIX_SOCKETS: &[&str] = &[
+    "cgroup/connect_unix",
+    "cgroup/sendmsg_unix",
+    "cgroup/recvmsg_unix",
+    "cgroup/getpeername_unix",
+    "cgroup/getsockname_unix",
+];
+
 /// The table, one row for each kind.
 #[rustfmt::skip]
 static KINDS: &[ProgramKind] = &[
@@ -186,8 +195,8 @@ static KINDS: &[ProgramKind] = &[
     kind(&["fexit", "fexit.s"], SECTION).btf().exit(0).load_hint(OTHERS).since(5, 5),
     kind(&["kprobe"], probe::FUNCTION).entry(1).explained(hints::function),
     kind(&["kretprobe"], probe::FUNCTION).exit(1).explained(hints::function),
-    kind(&["kprobe.multi", "kretprobe.multi"], probe::FUNCTIONS).explained(hints::kprobes).since(5, 18),
-    kind(&["kprobe.session"], SECTION).explained(hints::kprobes).since(6, 10),
+    kind(&["kprobe.multi", "kretprobe.multi"], probe::FUNCTIONS).explained(hints::functions).since(5, 18),
+    kind(&["kprobe.session"], SECTION).explained(hints::functions).since(6, 10),
     kind(&["ksyscall", "kretsyscall"], probe::SYSCALL).explained(hints::kprobes),
     kind(&["fmod_ret", "fmod_ret.s"], SECTION).btf().load_hint(OTHERS).since(5, 7),
     kind(&["fsession", "fsession.s"], SECTION).btf().load_hint(OTHERS).since(7, 0),
@@ -195,7 +204,7 @@ static KINDS: &[ProgramKind] = &[
     kind(&["uprobe", "uprobe.s", "uretprobe", "uretprobe.s"], probe::USER_FUNCTION),
     kind(&["uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s"], probe::USER_FUNCTIONS).since(6, 6),
     kind(&["uprobe.session", "uprobe.session.s"], probe::USER_FUNCTIONS).since(6, 13),
-    kind(&["usdt", "usdt.s"], probe::USDT),
+    kind(&["usdt", "usdt.s"], probe::USDT).explained(hints::usdt),
     // Other tracing, and programs that change the kernel.
     kind(&["perf_event"], perf_event::METHOD).of_type(ProgramType::PerfEvent),
     kind(&["iter", "iter.s"], iterator::METHOD).btf().since(5, 8),
@@ -217,6 +226,7 @@ static KINDS: &[ProgramKind] = &[
     kind(&["netfilter"], netfilter::METHOD).network().since(6, 4),
     // Cgroups.
     kind(&["cgroup", "cgroup_skb", "sockops"], cgroup::METHOD).network(),
+    kind(UNIX_SOCKETS, cgroup::METHOD).network().since(6, 7),
     // Sockets, and maps of them.
     kind(&["sk_skb", "sk_msg"], socket_map::METHOD).network(),
     kind(&["sk_reuseport"], SOCKETS).plain(),
@@ -248,6 +258,11 @@ impl ProgramKind {
 }
 
 impl ProgramKind {
+    /// Whether it is a kind of the table.
+    pub(super) fn is_known(&self) -> bool {
+        !self.sections.is_empty()
+    }
+
     /// Whether the kernel refuses to load a program of this section because nothing names its
     /// target.
     pub(super) fn lacks_name(&self, section: &str) -> bool {

@@ -47,6 +47,13 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
             "this kernel does not let programs of the kind `{kind}` call `{name}`"
         )));
     }
+    if facts.says("helper call is not allowed in probe") {
+        let name = facts.called().map_or("a helper".to_owned(), |name| format!("`{name}`"));
+        let kind = facts.kind();
+        return Some(Reason::new(format!(
+            "this kernel lets programs of the kind `{kind}` call {name} only for some functions"
+        )));
+    }
     // Linux 5.12 and earlier.
     facts.says("number of funcs in func_info doesn't match").then(|| {
         Reason::new(
@@ -89,6 +96,11 @@ fn sleeping(facts: &Facts<'_, '_>) -> Option<Reason> {
             Reason::new(format!("{name} is called while a lock is held"))
                 .hint("call it before bpf_spin_lock, or after bpf_spin_unlock"),
         );
+    }
+    if facts.says("programs can be sleepable") || facts.says(" is not sleepable") {
+        return Some(Reason::new(format!(
+            "this kernel does not let programs of the kind `{kind}` sleep there"
+        )));
     }
     facts.says("bpf_spin_unlock is missing").then(|| {
         Reason::new("a lock is still held when the program ends")

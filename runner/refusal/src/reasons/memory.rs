@@ -72,7 +72,9 @@ fn bounds(facts: &Facts<'_, '_>) -> Option<Reason> {
     const INDEX: &str = "compare it with the number of elements first, and return if it is not less; an unsigned \
          type has no negative values";
     let register = facts.register();
-    if facts.says("unbounded memory access, make sure to bounds check")
+    let is_unbounded = facts.says("math between ") && facts.says(" register with unbounded");
+    if is_unbounded
+        || facts.says("unbounded memory access, make sure to bounds check")
         || facts.says("unbounded variable-offset")
         || facts.says("invalid variable-offset")
         || facts.says("max value is outside of the allowed memory range")
@@ -240,6 +242,9 @@ mod tests {
         assert!(cause(CALL, negative).contains("may be negative"));
         let text = "R2 unbounded memory access, make sure to bounds check any such access";
         assert!(cause(READ, text).contains("an index or offset may be outside"));
+        let text = "math between map_value pointer and register with unbounded min value is not \
+            allowed";
+        assert!(cause("(0f) r0 += r1", text).contains("an index or offset may be outside"));
         let text = "invalid unbounded variable-offset read from stack R7";
         assert!(cause(READ, text).contains("an index or offset may be outside"));
         let text = cause(READ, "invalid access to map value, value_size=16 off=12 size=8");

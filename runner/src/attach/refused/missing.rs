@@ -3,6 +3,7 @@
 //! operations and types of maps; and the nearest names that it has.
 
 use anyhow::anyhow;
+use bpfpack_refusal::since::Version;
 use bpfpack_refusal::{near, since};
 use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::map_type;
@@ -249,9 +250,20 @@ fn operations(line: &str, kernel: &dyn Facts) -> Option<Failure> {
     Some(failure(format!("the operations `{map}` of this kernel have no `{member}`")))
 }
 
+/// The section of operations that are attached by a link.
+const LINKED: &str = ".struct_ops.link";
+
 /// "map 'x': failed to create: -EINVAL"
 fn map(line: &str, elf: Option<&BpfObject<'_>>, kernel: &dyn Facts) -> Option<Failure> {
     let (name, _) = line.strip_prefix("map '")?.split_once("': failed to create: ")?;
+    if elf?.section_data(LINKED).is_some() && kernel.is_before(Version(6, 4)) {
+        return Some(
+            failure(format!(
+                "Linux has operations in the section `{LINKED}` since 6.4, and this kernel is older"
+            ))
+            .hint("the section `.struct_ops` is for all kernels that have operations"),
+        );
+    }
     let ty = elf?.btf().ok()?.map_number(name, "type")?;
     if kernel.has_map_type(ty) != Some(false) {
         return None;
