@@ -29,6 +29,7 @@ fn modules_of_the_runner_depend_in_one_direction() {
         "/input",
         "/metrics",
         "/listen",
+        "/refusal",
         "/registry",
         "/render",
         "/spec",

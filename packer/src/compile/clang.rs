@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::keepers::Keepers;
+use super::system::Signals;
 use super::{diagnostics, output};
 use crate::args::Plan;
 use crate::cache::{Kind, note_use, temporary_directory};
@@ -42,6 +43,15 @@ pub(crate) struct Made {
     pub(crate) dependencies: Option<String>,
     /// What clang printed.
     pub(crate) messages: Vec<u8>,
+}
+
+/// How clang runs, whichever headers it reads.
+pub(crate) struct Way<'a> {
+    /// Whether the source begins with vmlinux.h, which may be precompiled.
+    pub(crate) may_precompile: bool,
+    /// Whether the object is kept in the cache.
+    pub(crate) may_keep: bool,
+    pub(crate) signals: &'a Signals,
 }
 
 /// Compiles one source.

@@ -32,7 +32,7 @@ use crate::object_cache::CachedObject;
 use crate::options::Input;
 use crate::source::Source;
 use crate::vmlinux::Vmlinux;
-use clang::{Attempt, Compiler, Made};
+use clang::{Attempt, Compiler, Made, Way};
 use keepers::Keepers;
 
 pub(crate) use system::Signals;
@@ -135,13 +135,6 @@ impl Kept<'_> {
         }
         Ok(compiled)
     }
-}
-
-/// How clang runs, whichever headers it reads.
-struct Way<'a> {
-    may_precompile: bool,
-    may_keep: bool,
-    signals: &'a Signals,
 }
 
 /// Runs clang, and repeats it as long as there is a remedy. If clang refuses the source, the messages

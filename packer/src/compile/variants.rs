@@ -9,8 +9,7 @@ use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::package::Variant;
 use object::{Object as _, ObjectSection as _, SectionKind};
 
-use super::Way;
-use super::clang::{Attempt, Compiler};
+use super::clang::{Attempt, Compiler, Way};
 use crate::compiled::Compiled;
 
 /// Compilations that run while the object itself is compiled.

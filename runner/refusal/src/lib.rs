@@ -22,6 +22,7 @@
 
 mod log;
 pub mod near;
+mod reason;
 mod reasons;
 pub mod relocation;
 pub mod since;

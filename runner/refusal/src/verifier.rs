@@ -5,7 +5,8 @@
 use bpfpack_schemas::btf::lines::Line;
 
 use crate::log::{Entry, Instruction, Source, Written, entries};
-use crate::reasons::{self, Reason};
+use crate::reason::{Facts, Origin, Reason};
+use crate::reasons;
 
 /// What is known of a refused program.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,8 +65,8 @@ pub fn explain(log: &str, program: &Program<'_>) -> Explanation {
     let place = source.or_else(|| program.lines.first().map(|line| shown(line)));
     let mut lines = Vec::new();
     let origin = reason.origin.and_then(|origin| match origin {
-        reasons::Origin::Register(register) => origin_of(&entries[..at], register),
-        reasons::Origin::Instruction(index) => position(&entries[..at], index),
+        Origin::Register(register) => origin_of(&entries[..at], register),
+        Origin::Instruction(index) => position(&entries[..at], index),
     });
     if let Some(from) = origin.and_then(|from| source_before(&entries, from)) {
         let from = self::place(from, program);
@@ -91,7 +92,7 @@ fn find<'l>(entries: &[Entry<'l>], program: &Program<'_>) -> (usize, Option<&'l 
         })
     };
     let known = messages().find_map(|(at, message)| {
-        let facts = reasons::Facts {
+        let facts = Facts {
             message,
             refused: last_instruction(&entries[..at]),
             is_repeated: last_instruction(&entries[..at])

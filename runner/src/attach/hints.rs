@@ -4,7 +4,7 @@
 
 use bpfpack_refusal::since::Version;
 
-use super::refused;
+use super::nearest;
 use crate::kernel::{Facts, Tracefs};
 
 /// A refusal to attach.
@@ -87,7 +87,7 @@ pub(super) fn function(refusal: &Refusal<'_>) -> Known {
         return kprobes(refusal);
     }
     let function = refusal.target.split('+').next().unwrap_or_default();
-    Known { cause: refused::function(function, refusal.kernel), hint: None }
+    Known { cause: nearest::function(function, refusal.kernel), hint: None }
 }
 
 /// For tracepoints that libbpf finds in tracefs.
@@ -105,7 +105,7 @@ pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Known {
             dir.display()
         )),
         Tracefs::Mounted => {
-            Known { cause: refused::tracepoint(refusal.target, refusal.kernel), hint: None }
+            Known { cause: nearest::tracepoint(refusal.target, refusal.kernel), hint: None }
         }
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Known {
 /// For tracepoints that do not need tracefs.
 pub(super) fn raw_tracepoint(refusal: &Refusal<'_>) -> Known {
     let name = refusal.target.rsplit('/').next().unwrap_or(refusal.target);
-    Known { cause: refused::tracepoint(name, refusal.kernel), hint: None }
+    Known { cause: nearest::tracepoint(name, refusal.kernel), hint: None }
 }
 
 /// For XDP programs.

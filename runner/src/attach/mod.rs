@@ -18,6 +18,7 @@ mod interface;
 mod iterator;
 mod kinds;
 mod method;
+mod nearest;
 mod netfilter;
 mod netns;
 mod package;

@@ -16,8 +16,6 @@ use crate::failure::{Failure, exit_code};
 use crate::kernel::Facts;
 use crate::load::LoadError;
 
-pub(super) use missing::{function, tracepoint};
-
 /// A failure that may be due to one program.
 #[derive(Debug)]
 pub(crate) struct Refused {

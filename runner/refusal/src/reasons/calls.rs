@@ -4,7 +4,7 @@
 
 use bpfpack_schemas::object::helpers;
 
-use super::{Facts, Reason};
+use crate::reason::{Facts, Reason};
 use crate::since;
 
 pub(super) fn of(facts: &Facts<'_, '_>) -> Option<Reason> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Loops, calls within each other, the size of a program, and what it returns.
 
-use super::{Facts, Reason};
+use crate::reason::{Facts, Reason};
 
 pub(super) fn of(facts: &Facts<'_, '_>) -> Option<Reason> {
     endless(facts).or_else(|| too_much(facts)).or_else(|| stack(facts)).or_else(|| result(facts))

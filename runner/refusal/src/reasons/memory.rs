@@ -2,7 +2,7 @@
 //! Accesses to memory: pointers that may be NULL, indexes and sizes without a bound, bytes that have
 //! no value, memory that is not the program's.
 
-use super::{Facts, Reason};
+use crate::reason::{Facts, Reason};
 
 pub(super) fn of(facts: &Facts<'_, '_>) -> Option<Reason> {
     null(facts)
