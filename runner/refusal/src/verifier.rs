@@ -245,6 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn logs_that_are_cut_off_anywhere_are_explained() {
+        let log = "; f(a, \"é\"); @ x.bpf.c:9\n3: (85) call bpf_map_lookup_elem#1 ; R0=map_ptr()\n\
+            from 3 to 5: R0=0\n5: (61) r1 = *(u32 *)(r0 +0)\n\
+            R0 type=scalar expected=fp, alloc_insn=3\ninvalid access to map value, value_size=8 \
+            off=8 size=8\nAt program exit the register R0 has value (0x7; 0x0) should have been in \
+            (0x0; 0x1)\n\nVerification failed: a\n\nReason:\n  b\n";
+        for end in (0..=log.len()).filter(|end| log.is_char_boundary(*end)) {
+            let lines = Line { offset: 0, file: "x", text: "", number: 1 };
+            let program = Program { lines: &[lines], ..Program::default() };
+            assert!(!explain(&log[..end], &program).cause.is_empty());
+        }
+    }
+
+    #[test]
     fn unknown_messages_are_the_cause() {
         let found =
             explain("0: (95) exit\nsomething new\nprocessed 1 insns\n", &Program::default());

@@ -15,12 +15,13 @@ use crate::kernel::{self, Facts};
 /// A hint for the user if the kernel refuses to load a program of this section without a reason.
 pub(crate) fn load_hint(section: &str, kernel: &dyn Facts) -> Option<String> {
     let kind = section.split('/').next().unwrap_or(section);
-    newer(section, kernel)
-        .or_else(|| ProgramKind::of(section).load_hint.and_then(|hint| hint(kind, kernel)))
+    // What is newer than the kernel has this as the cause.
+    let hint = ProgramKind::of(section).load_hint.filter(|_| newer(section, kernel).is_none());
+    hint.and_then(|hint| hint(kind, kernel))
 }
 
 /// Says that Linux has the kind of a section since a version, if this kernel is older.
-fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
+pub(super) fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
     let kind = section.trim_start_matches('?').split('/').next()?;
     let since = ProgramKind::of(section).since.filter(|since| kernel.is_before(*since))?;
     Some(format!("Linux has programs of the kind `{kind}` since {since}, and this kernel is older"))
@@ -193,6 +194,7 @@ mod tests {
         let kernel = &Faked { kprobes: true, version: Some(Version(5, 10)), ..Faked::default() };
         assert!(load_hint("fentry/f", kernel).unwrap().contains("`kprobe` or tracepoints"));
         let text = "Linux has programs of the kind `netfilter` since 6.4, and this kernel is older";
-        assert_eq!(load_hint("netfilter", kernel).as_deref(), Some(text));
+        assert_eq!(newer("netfilter", kernel).as_deref(), Some(text));
+        assert_eq!(load_hint("fsession/f", kernel), None, "the kernel is too old for it");
     }
 }

@@ -11,7 +11,7 @@ use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::btf::lines::{Line, lines};
 use bpfpack_schemas::object::{self, BpfObject};
 
-use super::explain::load_hint;
+use super::explain::{load_hint, newer};
 use crate::failure::{Failure, exit_code};
 use crate::kernel::Facts;
 use crate::load::LoadError;
@@ -72,12 +72,14 @@ fn explain(
     let (name, section) = (&*blamed.name, &*blamed.section);
     let verifier = verifier_log(log, name);
     let is_for_target = verifier.is_none() && blamed.what.contains("kernel BTF type");
-    let is_for_code = verifier.is_some();
+    // A relocation fails in all variants.
+    let is_for_code = verifier.is_some_and(|log| relocation::Failed::find(log).is_none());
     let failure = match verifier {
         Some(verifier) => explain_log(verifier, &blamed, elf, kernel),
         None if blamed.what.starts_with("BPF program load failed") => {
-            let error =
-                anyhow!("the kernel refused `{name}` ({section}): {error:#}, and gave no reason");
+            let why = newer(section, kernel);
+            let why = why.unwrap_or_else(|| format!("{error:#}, and gave no reason"));
+            let error = anyhow!("the kernel refused `{name}` ({section}): {why}");
             let failure = Failure::new(exit_code::LOAD, error);
             match load_hint(section, kernel) {
                 Some(hint) => failure.hint(hint),
@@ -193,6 +195,8 @@ fn without_prefix(log: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bpfpack_refusal::since::Version;
+
     use super::super::hints::tests::Faked;
     use super::*;
 
@@ -218,6 +222,19 @@ mod tests {
         assert!(text.contains("the kernel refused `f` (fentry/do_unlinkat)"), "{text}");
         assert!(text.contains("gave no reason") && text.contains("uses tracepoints"), "{text}");
         assert!(!text.contains("ulimit"), "{text}");
+    }
+
+    #[test]
+    fn kinds_that_are_newer_than_the_kernel_are_named() {
+        let log = "libbpf: prog 'f': BPF program load failed: -EINVAL\n";
+        let programs = [object::Program { name: "f".into(), section: "netfilter".into() }];
+        let error = libbpf_rs::Error::from_raw_os_error(libc::EINVAL);
+        let kernel = Faked { version: Some(Version(6, 1)), ..Faked::default() };
+        let error = LoadError { error, log: log.to_owned() };
+        let message = explain(&error, &programs, None, &kernel).failure.message();
+        let expected = "the kernel refused `f` (netfilter): Linux has programs of the kind \
+            `netfilter` since 6.4, and this kernel is older";
+        assert_eq!(message, expected);
     }
 
     #[test]
