@@ -9,7 +9,13 @@
 
 // Without these features, a dozen items have no user; this is simpler than a condition at each.
 #![cfg_attr(
-    not(all(feature = "metrics", feature = "policy", feature = "registry", feature = "wasm")),
+    not(all(
+        feature = "explanations",
+        feature = "metrics",
+        feature = "policy",
+        feature = "registry",
+        feature = "wasm"
+    )),
     allow(dead_code)
 )]
 

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use bpfpack_refusal::near;
 use object::elf::{STB_LOCAL, STT_FUNC, STT_GNU_IFUNC};
 use object::{Object as _, ObjectSegment as _, ObjectSymbol, ReadCache, SymbolFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::nearest;
 
 /// The name that stands for the program of the process.
 pub(super) const SELF: &str = "/proc/self/exe";
@@ -126,7 +127,7 @@ impl Binary {
             let elf = object::File::parse(&cache).ok()?;
             let names: BTreeSet<&str> =
                 elf.dynamic_symbols().chain(elf.symbols()).filter_map(defined_function).collect();
-            Some(near::names(function, names).into_iter().map(str::to_owned).collect())
+            Some(nearest::names(function, names).into_iter().map(str::to_owned).collect())
         };
         near().unwrap_or_default()
     }

@@ -18,6 +18,10 @@ mod interface;
 mod iterator;
 mod kinds;
 mod method;
+#[cfg(feature = "explanations")]
+mod nearest;
+#[cfg(not(feature = "explanations"))]
+#[path = "nearest/off.rs"]
 mod nearest;
 mod netfilter;
 mod netns;

@@ -3,6 +3,8 @@
 
 use bpfpack_refusal::near;
 
+pub(super) use near::{list, names};
+
 use crate::kernel::Facts;
 
 /// A sentence with the nearest names.

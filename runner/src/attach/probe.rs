@@ -4,12 +4,12 @@
 
 use std::io::{Error, ErrorKind};
 
-use bpfpack_refusal::near;
 use libbpf_rs::{ProgramAttachType, UprobeMultiOpts, UprobeOpts};
 
 use super::binary::{self, Binary};
 use super::error::AttachError;
 use super::method::{Attachment, Context, Method};
+use super::nearest;
 use super::pattern::matches;
 use super::section;
 use super::target::Target;
@@ -207,7 +207,7 @@ fn no_function(binary: &Binary, function: &str) -> String {
     let text = format!("`{}` has no function `{function}`", binary.name());
     match &*binary.near(function) {
         [] => text,
-        near => format!("{text}, but {}", near::list(near)),
+        near => format!("{text}, but {}", nearest::list(near)),
     }
 }
 
