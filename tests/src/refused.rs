@@ -18,8 +18,8 @@ pub struct Program {
     pub source: PathBuf,
     /// How the error begins: one of these, since kernels say different things.
     pub errors: Vec<String>,
-    /// The line of source and its number, on the second line of the message.
-    pub at: Option<(usize, String)>,
+    /// Lines of source and their numbers, one of which is on the second line of the message.
+    pub at: Vec<(usize, String)>,
     /// The hints.
     pub hints: Vec<String>,
     /// The first version of Linux that accepts it.
@@ -58,11 +58,12 @@ impl Program {
         let said = |start: &str| -> Vec<String> {
             head().filter_map(|line| line.strip_prefix(start)).map(str::to_owned).collect()
         };
-        let at = said("// at: ").pop().map(|at| {
+        let numbered = |at: String| {
             let of_line = |line: &str| line.trim() == at;
             let number = text.lines().position(of_line).unwrap_or_else(|| panic!("{name}: {at}"));
             (number + 1, at)
-        });
+        };
+        let at = said("// at: ").into_iter().map(numbered).collect();
         let until = said("// until: ").pop().and_then(|text| version(&text));
         let (errors, hints) = (said("// error: "), said("// hint: "));
         Some(Program { name, source: path.to_owned(), errors, at, hints, until })
@@ -91,20 +92,23 @@ impl Program {
             return (!is_accepted).then(|| format!("{} is not refused", self.name));
         }
         let lines: Vec<&str> = said.lines().collect();
-        let is_named = self.errors.iter().any(|error| {
-            lines.first().is_some_and(|line| line.starts_with(&format!("error: {error}")))
-        });
-        if ![4, 5].contains(&outcome.code) || !is_named {
+        let first = lines.first().copied().unwrap_or_default();
+        let error =
+            self.errors.iter().position(|error| first.starts_with(&format!("error: {error}")));
+        let Some(error) = error.filter(|_| [4, 5].contains(&outcome.code)) else {
             return Some(format!("{}: no such error, code {}:\n{said}", self.name, outcome.code));
+        };
+        if self.until.is_some_and(|until| until <= kernel) {
+            return Some(format!("{} is still refused:\n{said}", self.name));
         }
-        if let Some((number, at)) = &self.at {
-            let expected = format!("  | {}.bpf.c:{number}: {at}", self.name);
-            if lines.get(1) != Some(&&*expected) {
-                return Some(format!("{}: not at `{expected}`:\n{said}", self.name));
-            }
+        let of_line =
+            |(number, at): &(usize, String)| format!("  | {}.bpf.c:{number}: {at}", self.name);
+        if !self.at.is_empty() && !self.at.iter().any(|at| lines.get(1) == Some(&&*of_line(at))) {
+            return Some(format!("{}: at another place:\n{said}", self.name));
         }
+        // The other errors have other remedies.
         let hints: Vec<&str> =
             lines.iter().filter_map(|line| line.strip_prefix("hint: ")).collect();
-        (hints != self.hints).then(|| format!("{}: other hints:\n{said}", self.name))
+        (error == 0 && hints != self.hints).then(|| format!("{}: other hints:\n{said}", self.name))
     }
 }

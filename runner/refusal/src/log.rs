@@ -99,6 +99,8 @@ fn entry(line: &str) -> Option<Entry<'_>> {
             }
             [b'<', ..] => Some(Entry::Instruction(Instruction { index, text: rest })),
             [b'R', b'0'..=b'9', ..] | [b'f', b'r', b'a', b'm', b'e', ..] | [] => None,
+            // The other branch leads to what was accepted before.
+            b"safe" => None,
             _ => Some(Entry::Source(Source { text: rest.trim(), place: None })),
         };
     }
@@ -145,22 +147,25 @@ fn is_noise(line: &str) -> bool {
             ["=", "_w=", "_r=", "_rw="].iter().any(|start| rest.starts_with(start))
         })
     };
+    let is_progress = trimmed.starts_with("Validating ") && trimmed.contains(" func#")
+        || trimmed.starts_with("frame") && trimmed.contains(": R")
+        // Kfunc arguments have messages that begin in the same way.
+        || trimmed.starts_with("arg#") && trimmed.contains("size cannot be determined");
     trimmed.is_empty()
         || is_state()
+        || is_progress
         || [
             "processed ",
             "verification time ",
             "stack depth ",
+            "Unrecognized arg#",
             "mark_precise:",
             "last_idx ",
             "regs=",
-            "parent ",
+            "parent didn't have ",
+            "parent already had ",
             "propagating ",
-            "frame",
             "func#",
-            "Validating ",
-            "arg#",
-            "Unrecognized arg#",
             "caller:",
             "callee:",
             "returning from callee:",
@@ -206,6 +211,7 @@ mod tests {
             ; char *at = a @ b;\n\
             10: (16) if w0 == 0x1 goto pc+3 14: R0=1 R6=alloc_mem(ref_obj_id=2) R10=fp0\n\
             \x20R0_w=inv(id=0) R1_w=inv(id=0)\n\
+            14: safe\nframe1: R0=1\narg#0 expected a pointer\n\
             regs=1 stack=0 before 3: (85) call bpf_get_prandom_u32#7\n\
             21: return n;\n\
             back-edge from insn 21 to 11\n";
@@ -213,9 +219,10 @@ mod tests {
         assert_eq!(entries[0], Entry::Source(Source { text: "char *at = a @ b;", place: None }));
         let Entry::Instruction(jump) = entries[1] else { panic!("{entries:?}") };
         assert_eq!(jump.text, "(16) if w0 == 0x1 goto pc+3");
-        assert_eq!(entries[2], Entry::Source(Source { text: "return n;", place: None }));
-        assert_eq!(entries[3], Entry::Message("back-edge from insn 21 to 11"));
-        assert_eq!(entries.len(), 4);
+        assert_eq!(entries[2], Entry::Message("arg#0 expected a pointer"));
+        assert_eq!(entries[3], Entry::Source(Source { text: "return n;", place: None }));
+        assert_eq!(entries[4], Entry::Message("back-edge from insn 21 to 11"));
+        assert_eq!(entries.len(), 5);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl fmt::Display for Version {
 /// The first number of the helpers that a version introduced. Numbers were given in order.
 #[rustfmt::skip]
 const HELPERS: &[(u32, Version)] = &[
-    (126, Version(5, 8)), (136, Version(5, 9)), (142, Version(5, 10)), (156, Version(5, 11)),
+    (125, Version(5, 8)), (136, Version(5, 9)), (142, Version(5, 10)), (156, Version(5, 11)),
     (163, Version(5, 12)), (164, Version(5, 13)), (166, Version(5, 14)), (169, Version(5, 15)),
     (176, Version(5, 16)), (180, Version(5, 17)), (186, Version(5, 18)), (194, Version(5, 19)),
     (204, Version(6, 0)), (208, Version(6, 1)), (210, Version(6, 2)),

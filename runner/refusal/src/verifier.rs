@@ -145,25 +145,45 @@ fn source_before<'l>(entries: &[Entry<'l>], at: usize) -> Option<Source<'l>> {
     })
 }
 
-/// The position of the instruction that made the value that a register has at the end.
+/// The position of the instruction that made the value that a register has at the end. Each function
+/// has its own registers, except that it gets `r1` to `r5`, and returns `r0`.
 fn origin_of(entries: &[Entry<'_>], register: u8) -> Option<usize> {
     let mut register = register;
+    // How many calls, seen from the end, the walk is in, and in which one the value is.
+    let (mut depth, mut of_value) = (0i32, 0i32);
     // The instruction that is refused does not write anything.
     let mut at = entries.iter().rposition(|entry| matches!(entry, Entry::Instruction(_)))?;
     loop {
         at = at.checked_sub(1)?;
-        match entries[at] {
+        let instruction = match entries[at] {
             // What was followed in between is another branch.
-            Entry::Back(branch) => at = position(&entries[..at], branch)? + 1,
-            Entry::Instruction(instruction) => match instruction.written() {
-                Some((written, what)) if written == register => match what {
-                    Written::Copy(from) => register = from,
-                    Written::Changed => {}
-                    Written::New => return Some(at),
-                },
-                _ => {}
-            },
-            _ => {}
+            Entry::Back(branch) => {
+                at = position(&entries[..at], branch)? + 1;
+                continue;
+            }
+            Entry::Instruction(instruction) => instruction,
+            _ => continue,
+        };
+        if instruction.code() == "exit" {
+            if register == 0 && of_value == depth {
+                of_value += 1;
+            }
+            depth += 1;
+        } else if instruction.code().starts_with("call pc") {
+            if of_value == depth && !(1..=5).contains(&register) {
+                return None;
+            }
+            of_value = of_value.min(depth - 1);
+            depth -= 1;
+        } else if of_value == depth
+            && let Some((written, what)) = instruction.written()
+            && written == register
+        {
+            match what {
+                Written::Copy(from) => register = from,
+                Written::Changed => {}
+                Written::New => return Some(at),
+            }
         }
     }
 }
@@ -232,12 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn functions_have_registers_of_their_own() {
+        let log = "0: (85) call bpf_a#1\n1: (bf) r6 = r0\n2: (85) call pc+3\n6: (85) call bpf_b#2\n\
+            7: (bf) r6 = r0\n8: (95) exit\n3: (61) r1 = *(u32 *)(r6 +0)\n\
+            R6 invalid mem access 'map_value_or_null'\n";
+        assert!(explain(log, &Program::default()).cause.contains("`bpf_a`"));
+        let returned =
+            log.replace("(r6 +0)\nR6", "(r0 +0)\nR0").replace("(bf) r6 = r0\n8", "(bf) r7 = r0\n8");
+        assert!(explain(&returned, &Program::default()).cause.contains("`bpf_b`"));
+        let log = "0: (85) call bpf_a#1\n1: (bf) r1 = r0\n2: (85) call pc+3\n\
+            6: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'map_value_or_null'\n";
+        assert!(explain(log, &Program::default()).cause.contains("`bpf_a`"));
+        let log = log.replace("r1", "r6").replace("R1", "R6");
+        assert!(explain(&log, &Program::default()).cause.starts_with("a pointer may be NULL"));
+    }
+
+    #[test]
     fn the_kernels_own_explanation_is_used_for_what_is_not_known() {
-        let report = "\n\nVerification failed: Policy: Not allowed\n\nReason:\n  The thing is not\n  \
+        let report = "\n\nVerification failed: Policy: Not allowed\n\nReason:\n  This is not\n  \
             allowed.\n\nAt:\n  f @ x.bpf.c:9:2\n\nSuggestion:\n  Use another one.\n\nprocessed 1 insns\n";
         let log = |message| format!("; g(); @ x.bpf.c:9\n0: (95) exit\n{message}{report}");
         let found = explain(&log("something new"), &Program::default());
-        assert_eq!(found.cause, "The thing is not allowed.");
+        assert_eq!(found.cause, "This is not allowed.");
         assert_eq!(found.hint.as_deref(), Some("Use another one."));
         assert_eq!(found.lines, ["0: (95) exit", "something new"]);
         let found = explain(&log("R1 !read_ok"), &Program::default());

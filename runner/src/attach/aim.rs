@@ -5,12 +5,13 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::anyhow;
-use libbpf_rs::{Program, ProgramAttachType};
+use libbpf_rs::{ErrorKind, Program, ProgramAttachType};
 
 use super::assigned::Assignments;
-use super::refused::Refused;
+use super::refused::{Refused, without_target};
 use super::way;
 use crate::failure::{Failure, exit_code};
+use crate::kernel;
 use crate::load::Opened;
 use crate::sys;
 
@@ -55,9 +56,16 @@ pub(super) fn aim(
         replaced_programs.extend(other);
         opened.aim(name, attach_type(way.name), fd, function).map_err(|error| {
             let target = &assigned.target;
-            let error = anyhow!("cannot attach `{name}` to `{target}`: {error:#}");
-            let failure = Failure::new(exit_code::ATTACH, error)
-                .hint("this kernel does not have the function or tracepoint");
+            let failure = match error.kind() {
+                ErrorKind::NotFound if way.name != "freplace" => {
+                    let section = format!("{}/{target}", way.name);
+                    without_target(name, &section, &kernel::Running)
+                }
+                _ => {
+                    let error = anyhow!("cannot attach `{name}` to `{target}`: {error:#}");
+                    Failure::new(exit_code::ATTACH, error)
+                }
+            };
             let program = Some(name.to_owned());
             Refused { program, is_for_target: true, is_for_code: false, failure }
         })?;

@@ -24,7 +24,9 @@ pub(crate) fn load_hint(section: &str, kernel: &dyn Facts) -> Option<String> {
 pub(super) fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
     let kind = section.trim_start_matches('?').split('/').next()?;
     let since = ProgramKind::of(section).since.filter(|since| kernel.is_before(*since))?;
-    Some(format!("Linux has programs of the kind `{kind}` since {since}, and this kernel is older"))
+    Some(format!(
+        "programs of the kind `{kind}` need Linux {since} or later, and this kernel is older"
+    ))
 }
 
 /// A hint for the user if the kernel refuses to attach a program of this section.
@@ -79,7 +81,9 @@ pub(super) fn explain(
         errno: error.errno(),
         kernel,
     };
-    let known = match newer(section, kernel) {
+    // How the kernel answers what it does not know.
+    let is_unknown = [libc::EINVAL, libc::EOPNOTSUPP].contains(&refusal.errno);
+    let known = match newer(section, kernel).filter(|_| is_unknown) {
         Some(cause) => Known { cause: Some(cause), hint: None },
         None => (ProgramKind::of(section).explain)(&refusal),
     };
@@ -142,7 +146,7 @@ mod tests {
         assert!(text.contains("tracepoints may") && !text.contains("a guess of libbpf"), "{text}");
         let old = Faked { version: Some(Version(5, 10)), ..Faked::default() };
         let failure = explain("f", "uprobe.multi/x:f", &refused(libc::EINVAL), &old, String::new());
-        let words = "since 6.6, and this kernel is older";
+        let words = "need Linux 6.6 or later, and this kernel is older";
         assert!(failure.message().ends_with(words), "{}", failure.message());
         let text = explained("uprobe//bin/sh:main", &refused(libc::ENOENT));
         assert!(text.contains("a guess of libbpf"), "{text}");
@@ -183,17 +187,14 @@ mod tests {
         let kernel = &Faked::default();
         for section in ["fentry/f", "fexit.s/f", "lsm/f", "freplace/f", "fmod_ret/f"] {
             let kind = section.split('/').next().unwrap();
-            assert!(
-                load_hint(section, kernel)
-                    .unwrap()
-                    .contains(&format!("programs of the kind `{kind}`"))
-            );
+            assert!(load_hint(section, kernel).unwrap().contains(&format!("instead of `{kind}`")));
         }
         assert!(load_hint("kprobe/f", kernel).is_none() && load_hint("tp_btf/x", kernel).is_none());
         assert!(!load_hint("fentry/f", kernel).unwrap().contains("kprobe"), "there are none");
         let kernel = &Faked { kprobes: true, version: Some(Version(5, 10)), ..Faked::default() };
         assert!(load_hint("fentry/f", kernel).unwrap().contains("`kprobe` or tracepoints"));
-        let text = "Linux has programs of the kind `netfilter` since 6.4, and this kernel is older";
+        let text =
+            "programs of the kind `netfilter` need Linux 6.4 or later, and this kernel is older";
         assert_eq!(newer("netfilter", kernel).as_deref(), Some(text));
         assert_eq!(load_hint("fsession/f", kernel), None, "the kernel is too old for it");
     }

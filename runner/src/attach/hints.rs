@@ -75,8 +75,10 @@ pub(super) fn usdt(refusal: &Refusal<'_>) -> Known {
     // addresses in the process.
     let is_old = refusal.errno == libc::EOPNOTSUPP && refusal.kernel.is_before(Version(5, 15));
     match is_old {
-        true => Known::cause("this kernel has probes of a library only in one process")
-            .hint("name the process with --pid"),
+        true => Known::cause(
+            "this kernel can attach to the USDT probes of a library only in one process",
+        )
+        .hint("name the process with --pid"),
         false => Known::default(),
     }
 }
@@ -87,7 +89,9 @@ pub(super) fn function(refusal: &Refusal<'_>) -> Known {
         return kprobes(refusal);
     }
     let function = refusal.target.split('+').next().unwrap_or_default();
-    Known { cause: nearest::function(function, refusal.kernel), hint: None }
+    let is_missing = [libc::ENOENT, libc::EADDRNOTAVAIL].contains(&refusal.errno);
+    let cause = is_missing.then(|| nearest::function(function, refusal.kernel)).flatten();
+    Known { cause, hint: None }
 }
 
 /// For tracepoints that libbpf finds in tracefs.
@@ -113,7 +117,10 @@ pub(super) fn tracepoint(refusal: &Refusal<'_>) -> Known {
 /// For tracepoints that do not need tracefs.
 pub(super) fn raw_tracepoint(refusal: &Refusal<'_>) -> Known {
     let name = refusal.target.rsplit('/').next().unwrap_or(refusal.target);
-    Known { cause: nearest::tracepoint(name, refusal.kernel), hint: None }
+    // Some have no event in tracefs, and exist all the same.
+    let is_missing = refusal.errno == libc::ENOENT;
+    let cause = is_missing.then(|| nearest::tracepoint(name, refusal.kernel)).flatten();
+    Known { cause, hint: None }
 }
 
 /// For XDP programs.
@@ -136,10 +143,7 @@ pub(super) fn other_kinds(kind: &str, kernel: &dyn Facts) -> Option<String> {
         true => "`kprobe` or tracepoints",
         false => "tracepoints",
     };
-    Some(format!(
-        "this kernel does not accept programs of the kind `{kind}`; a package that uses {others} \
-         may work"
-    ))
+    Some(format!("a package that uses {others} instead of `{kind}` may work"))
 }
 
 #[cfg(test)]
@@ -216,12 +220,12 @@ pub(super) mod tests {
         kernel.kprobes = true;
         assert_eq!(cause(function, "vfs_read", &kernel), "");
         assert_eq!(cause(function, "vfs_read+0x10", &kernel), "");
-        let text = "no function `gone` that can be traced: it has another name there";
+        let text = "no function `gone` that can be traced: it may have another name";
         assert!(cause(function, "gone+8", &kernel).contains(text));
         let near = "no function `vfs_reads` that can be traced, but `vfs_read`";
         assert!(cause(function, "vfs_reads", &kernel).contains(near));
         let changed = Faked { function: "gone.isra.0", ..kernel.clone() };
-        let text = "the compiler made `gone.isra.0` of it";
+        let text = "the compiler replaced it by `gone.isra.0`";
         assert!(cause(function, "gone", &changed).contains(text));
         assert_eq!(cause(kprobes, "gone", &kernel), "");
     }

@@ -37,7 +37,8 @@ pub(super) struct ProgramKind {
     needs_btf: bool,
     /// Whether the kernel calls its programs as a security module.
     pub(super) is_lsm: bool,
-    /// The version of Linux that introduced it; `None` if that is 5.4 or older.
+    /// The version of Linux that introduced it; `None` if that is 5.7 or older, or if it is
+    /// different for its sections.
     pub(super) since: Option<Version>,
     /// A hint for when a program is not loaded.
     pub(super) load_hint: Option<LoadHint>,
@@ -222,7 +223,8 @@ static KINDS: &[ProgramKind] = &[
     kind(&["netkit"], tc::NETKIT).network().since(6, 7),
     kind(&["lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local"], ROUTES).network(),
     // Network namespaces.
-    kind(&["sk_lookup", "flow_dissector"], netns::METHOD).network(),
+    kind(&["sk_lookup"], netns::METHOD).network().since(5, 9),
+    kind(&["flow_dissector"], netns::METHOD).network(),
     kind(&["netfilter"], netfilter::METHOD).network().since(6, 4),
     // Cgroups.
     kind(&["cgroup", "cgroup_skb", "sockops"], cgroup::METHOD).network(),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Functions and tracepoints that this kernel does not have, and the nearest names that it has.
 
+use std::collections::BTreeSet;
+
 use bpfpack_refusal::near;
 
 pub(super) use near::{list, names};
@@ -22,8 +24,10 @@ const CHANGED: [&str; 5] = [".isra.", ".constprop.", ".part.", ".cold", ".llvm."
 pub(super) fn function(name: &str, kernel: &dyn Facts) -> Option<String> {
     let all = kernel.functions();
     let known = || all.iter().map(String::as_str);
-    // If no function is listed, the list is hidden.
-    if all.is_empty() || known().any(|known| known == name) {
+    // If no function is listed, the list is hidden. The list has what ftrace can trace, and kprobes
+    // attach to other functions, too.
+    let exists = || !kernel.functions_among(&BTreeSet::from([name])).is_empty();
+    if all.is_empty() || known().any(|known| known == name) || exists() {
         return None;
     }
     let is_changed = |known: &&str| {
@@ -32,11 +36,11 @@ pub(super) fn function(name: &str, kernel: &dyn Facts) -> Option<String> {
     let cause = format!("this kernel has no function `{name}` that can be traced");
     let changed: Vec<&str> = known().filter(is_changed).collect();
     if !changed.is_empty() {
-        return Some(format!("{cause}: the compiler made {} of it", near::list(&changed)));
+        return Some(format!("{cause}: the compiler replaced it by {}", near::list(&changed)));
     }
     let near = near::names(name, known());
     Some(match near.is_empty() {
-        true => format!("{cause}: it has another name there, or the compiler inlined it"),
+        true => format!("{cause}: it may have another name, or the compiler may have inlined it"),
         false => suggested(cause, &near),
     })
 }

@@ -44,6 +44,11 @@ impl Refused {
 /// The maximum number of lines of libbpf's messages that a failure shows.
 const MOST_LINES: usize = 20;
 
+/// The failure for a program whose target the kernel does not have, as far as its types show.
+pub(super) fn without_target(name: &str, section: &str, kernel: &dyn Facts) -> Failure {
+    missing::target(name, section, kernel)
+}
+
 /// Explains why an object is not loaded.
 pub(crate) fn explain_load(error: &LoadError, elf: &BpfObject<'_>, kernel: &dyn Facts) -> Refused {
     explain(error, &elf.programs(), Some(elf), kernel)
@@ -81,7 +86,8 @@ fn explain(
     let failure = match verifier {
         Some(verifier) => log::explain(verifier, (name, section), elf, kernel),
         None if blamed.what.starts_with("BPF program load failed") => {
-            let why = newer(section, kernel);
+            let is_unknown = format!("{error:#}").contains(&format!("(os error {})", libc::EINVAL));
+            let why = newer(section, kernel).filter(|_| is_unknown);
             let why = why.unwrap_or_else(|| format!("{error:#}, and gave no reason"));
             let error = anyhow!("the kernel refused `{name}` ({section}): {why}");
             let failure = Failure::new(exit_code::LOAD, error);
@@ -109,11 +115,14 @@ struct Blamed {
 
 impl Blamed {
     fn find(log: &str, programs: &[object::Program]) -> Option<Blamed> {
-        let mut blamed = log.lines().filter_map(|line| {
-            let (name, what) = line.strip_prefix("libbpf: prog '")?.split_once("': ")?;
-            (what.contains("failed") || what.contains("relo")).then_some((name, what))
-        });
-        let (name, what) = blamed.next()?;
+        let said = || {
+            log.lines().filter_map(|line| line.strip_prefix("libbpf: prog '")?.split_once("': "))
+        };
+        // With --verbose, there are lines about each relocation that succeeds: `relo #0: <byte_off>`.
+        let is_relocation = |what: &str| what.contains("relo") && !what.contains('<');
+        let (name, what) = said()
+            .find(|(_, what)| what.contains("failed"))
+            .or_else(|| said().find(|(_, what)| is_relocation(what)))?;
         let section = programs.iter().find(|program| program.name == name)?.section.clone();
         Some(Blamed { name: name.to_owned(), section, what: what.to_owned() })
     }
@@ -176,8 +185,8 @@ mod tests {
         let kernel = Faked { version: Some(Version(6, 1)), ..Faked::default() };
         let error = LoadError { error, log: log.to_owned() };
         let message = explain(&error, &programs, None, &kernel).failure.message();
-        let expected = "the kernel refused `f` (netfilter): Linux has programs of the kind \
-            `netfilter` since 6.4, and this kernel is older";
+        let expected = "the kernel refused `f` (netfilter): programs of the kind `netfilter` need \
+            Linux 6.4 or later, and this kernel is older";
         assert_eq!(message, expected);
     }
 
@@ -190,7 +199,7 @@ mod tests {
         let refused = explained(libc::EACCES, log);
         assert!(refused.is_for_code);
         let message = refused.failure.message();
-        let cause = "the kernel's verifier refused `f` (fentry/do_unlinkat): memory is accessed";
+        let cause = "the kernel's verifier refused `f` (fentry/do_unlinkat): the program accesses";
         assert!(message.starts_with(cause), "{message}");
         let text = format!("{:?}", refused.failure);
         for words in ["x.bpf.c:3: n = *p;", "R1 invalid mem access", "(2 more lines)", "CORE_READ"]
@@ -209,6 +218,15 @@ mod tests {
         let expected = "`f` (fentry/do_unlinkat) cannot be loaded: this kernel has no `struct \
             task_struct` with `pids`";
         assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn programs_are_blamed_for_failures_alone() {
+        let log = "libbpf: prog 'other': relo #0: <byte_off> [19] struct task_struct.pid\n\
+            libbpf: prog 'f': BPF program load failed: -EACCES\n";
+        assert_eq!(explained(libc::EACCES, log).program.as_deref(), Some("f"));
+        let log = "libbpf: prog 'f': bad call relo against 'x'\n";
+        assert_eq!(explained(libc::EACCES, log).program.as_deref(), Some("f"));
     }
 
     #[test]
@@ -242,7 +260,7 @@ mod tests {
             (
                 "libbpf: struct_ops init_kern: struct bpf_struct_ops_x_ops is not found in kernel \
                  BTF\n",
-                "this kernel has no operations `x_ops` for programs",
+                "this kernel has no struct_ops type `x_ops`",
             ),
             (
                 "libbpf: struct_ops init_kern ops: Cannot find member y in kernel BTF\n",

@@ -74,7 +74,7 @@ impl Policies {
 pub(crate) struct Candidate<'p> {
     /// Its object.
     pub(crate) elf: &'p BpfObject<'p>,
-    /// Its description.
+    /// The package itself.
     pub(crate) package: &'p Package,
     /// Its name.
     pub(crate) name: &'p str,

@@ -18,8 +18,8 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
         let Some(name) = helpers::name(number) else {
             return Some(Reason::new(format!("no kernel has a helper of the number {number}")));
         };
-        let since =
-            since::helper(number).map(|version| format!(", which Linux has since {version}"));
+        let since = since::helper(number)
+            .map(|version| format!(", which is available since Linux {version}"));
         return Some(
             Reason::new(format!(
                 "this kernel does not have the helper `{name}`{}",
@@ -47,6 +47,19 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
             "this kernel does not let programs of the kind `{kind}` call `{name}`"
         )));
     }
+    if let Some(name) = facts.between("kfunc '", "' is referenced but wasn't resolved") {
+        return Some(
+            Reason::new(format!("this kernel has no kfunc `{name}`"))
+                .hint(format!("call it only if the kernel has it: if (bpf_ksym_exists({name}))")),
+        );
+    }
+    // Linux 5.11 and earlier.
+    if let Some(function) = facts.between(" in ", "() is not supported yet") {
+        return Some(Reason::new(format!(
+            "this kernel does not verify the global function `{function}` with a pointer as its \
+             argument, which is possible since Linux 5.12"
+        )));
+    }
     if facts.says("helper call is not allowed in probe") {
         let name = facts.called().map_or("a helper".to_owned(), |name| format!("`{name}`"));
         let kind = facts.kind();
@@ -58,7 +71,7 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
     facts.says("number of funcs in func_info doesn't match").then(|| {
         Reason::new(
             "this kernel does not let helpers call functions of the program (bpf_loop, \
-             bpf_for_each_map_elem, timers), which Linux does since 5.13",
+             bpf_for_each_map_elem, timers), which is possible since Linux 5.13",
         )
     })
 }
@@ -80,12 +93,16 @@ fn licensed(facts: &Facts<'_, '_>) -> Option<Reason> {
 fn sleeping(facts: &Facts<'_, '_>) -> Option<Reason> {
     let kind = facts.kind();
     if facts.says("might sleep in a non-sleepable prog")
+        || facts.says("in non-sleepable prog")
         || facts.says("must be sleepable to call sleepable kfunc")
     {
         let name = facts.called().map_or("the function".to_owned(), |name| format!("`{name}`"));
         return Some(
             Reason::new(format!("{name} may sleep, and programs of the kind `{kind}` may not"))
-                .hint("programs of the kinds fentry.s, lsm.s, uprobe.s, iter.s and syscall may"),
+                .hint(
+                    "programs of the kinds fentry.s and lsm.s may, and on Linux 6.0 and later also uprobe.s, \
+                     iter.s and syscall",
+                ),
         );
     }
     let is_held = facts.says("not allowed while holding a lock")
@@ -101,6 +118,14 @@ fn sleeping(facts: &Facts<'_, '_>) -> Option<Reason> {
         return Some(Reason::new(format!(
             "this kernel does not let programs of the kind `{kind}` sleep there"
         )));
+    }
+    if let Some(region) = facts.between("cannot be used inside ", "-ed region") {
+        return Some(
+            Reason::new(format!(
+                "the program ends, or calls a function, after `{region}`, which is not allowed"
+            ))
+            .hint("undo it before each return, and before such a call"),
+        );
     }
     facts.says("bpf_spin_unlock is missing").then(|| {
         Reason::new("a lock is still held when the program ends")
@@ -118,7 +143,7 @@ fn kept(facts: &Facts<'_, '_>) -> Option<Reason> {
     let name = made.map_or("a function".to_owned(), |name| format!("`{name}`"));
     let reason = Reason::new(format!("what {name} returns is not released on every path"))
         .of_instruction(index);
-    let release = match made? {
+    let release = match made.unwrap_or_default() {
         "bpf_ringbuf_reserve" => "bpf_ringbuf_submit or bpf_ringbuf_discard",
         "bpf_sk_lookup_tcp" | "bpf_sk_lookup_udp" | "bpf_skc_lookup_tcp" => "bpf_sk_release",
         "bpf_task_acquire" | "bpf_task_from_pid" => "bpf_task_release",
@@ -137,7 +162,7 @@ mod tests {
         let (cause, hint) = explained("(85) call unknown#181", "invalid func unknown#181");
         assert_eq!(
             cause,
-            "this kernel does not have the helper `bpf_loop`, which Linux has since 5.17"
+            "this kernel does not have the helper `bpf_loop`, which is available since Linux 5.17"
         );
         assert!(hint.contains("BPF_FUNC_loop"), "{hint}");
         let (cause, _) = explained("(85) call unknown#9999", "invalid func unknown#9999");

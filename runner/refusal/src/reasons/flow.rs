@@ -44,16 +44,14 @@ fn stack(facts: &Facts<'_, '_>) -> Option<Reason> {
     if facts.says("combined stack size of ") {
         let size = facts.number(" is ").map_or(String::new(), |size| format!(" {size} bytes of"));
         return Some(
-            Reason::new(format!(
-                "functions that call each other use{size} stack together; the limit is 512 bytes"
-            ))
-            .hint("keep less in local variables, and large data in a map"),
+            Reason::new(format!("nested calls use{size} stack in total; the limit is 512 bytes"))
+                .hint("keep less in local variables, and large data in a map"),
         );
     }
     let is_deep = facts.says("frames is too deep") || facts.says("frames is too large");
     is_deep.then(|| {
-        Reason::new("functions call each other more than 8 levels deep")
-            .hint("let fewer functions call each other, or declare small ones __always_inline")
+        Reason::new("calls are nested more than 8 levels deep")
+            .hint("nest fewer calls, or declare small functions __always_inline")
     })
 }
 
@@ -102,7 +100,7 @@ mod tests {
         let text = cause("BPF program is too large. Processed 1000001 insn");
         assert!(text.contains("gave up after 1000001 instructions"), "{text}");
         let text = cause("combined stack size of 2 calls is 832. Too large");
-        assert!(text.contains("use 832 bytes of stack together"), "{text}");
+        assert!(text.contains("use 832 bytes of stack in total"), "{text}");
         assert!(cause("the call stack of 9 frames is too deep").contains("8 levels"));
         assert!(cause("The sequence of 8193 jumps is too complex.").contains("branches"));
     }

@@ -47,7 +47,7 @@ fn packet(facts: &Facts<'_, '_>) -> Option<Reason> {
 fn size(facts: &Facts<'_, '_>) -> Option<Reason> {
     let function = facts.called()?;
     let register = facts.register();
-    if facts.says("min value is negative") {
+    if facts.says("min value is negative, either use unsigned or 'var") {
         return Some(
             Reason::new(format!("the size for `{function}` may be negative"))
                 .of_register(register)
@@ -82,9 +82,7 @@ fn bounds(facts: &Facts<'_, '_>) -> Option<Reason> {
         let cause = "an index or offset may be outside of the memory that is accessed";
         return Some(Reason::new(cause).of_register(register).hint(INDEX));
     }
-    if facts.says("min value is negative")
-        || facts.says("min value is outside of the allowed memory range")
-    {
+    if facts.says("min value is negative") {
         let cause = "an index or offset may be negative";
         return Some(Reason::new(cause).of_register(register).hint(INDEX));
     }
@@ -107,24 +105,35 @@ fn unset(facts: &Facts<'_, '_>) -> Option<Reason> {
                 .hint("give it a value where it is declared"),
         );
     }
-    let is_read =
-        facts.says("invalid read from stack") || facts.says("invalid indirect read from stack");
-    if is_read || facts.says("invalid indirect access to stack") {
+    // "invalid read from stack off -16+0 size 8"; with "off=-16", the access is out of bounds.
+    let is_of_stack =
+        facts.says("from stack") || facts.says("access to stack") || facts.says("write to stack");
+    if !is_of_stack && !facts.says("invalid stack off=") {
+        return None;
+    }
+    if let (Some(offset), Some(size)) = (facts.number("off="), facts.number("size=")) {
+        if offset < -512 {
+            let cause = format!("a function uses {} bytes of stack; the limit is 512", -offset);
+            return Some(Reason::new(cause));
+        }
+        return Some(Reason::new(match facts.called() {
+            Some(function) => format!(
+                "a variable on the stack is smaller than the {size} bytes that `{function}` accesses"
+            ),
+            None => format!("{size} bytes are accessed outside of the stack, at offset {offset}"),
+        }));
+    }
+    facts.says(" off ").then(|| {
         let cause = match facts.called() {
             Some(function) => {
                 format!("bytes on the stack that have no value are given to `{function}`")
             }
-            None => "bytes on the stack are read that have no value".to_owned(),
+            None => "the program reads bytes on the stack that have no value".to_owned(),
         };
-        return Some(Reason::new(cause).hint(
-            "set all of it to 0 first, the padding between members too: \
+        Reason::new(cause).hint(
+            "set all of it to 0 first, including the padding between members: \
              __builtin_memset(&key, 0, sizeof(key))",
-        ));
-    }
-    let is_large = facts.says("invalid write to stack") || facts.says("invalid stack off=");
-    let offset = facts.number("off=")?;
-    (is_large && offset < -512).then(|| {
-        Reason::new(format!("a function uses {} bytes of stack; the limit is 512", -offset))
+        )
     })
 }
 
@@ -132,15 +141,15 @@ fn foreign(facts: &Facts<'_, '_>) -> Option<Reason> {
     if let Some(kind) = facts.between("invalid mem access '", "'") {
         return Some(match kind {
             "scalar" | "inv" => Reason::new(
-                "memory is accessed that is not the program's: the address is a number to the \
-                 verifier",
+                "the program accesses memory that is not its own: to the verifier, the address is only \
+                 a number",
             )
             .of_register(facts.register())
             .hint(
                 "read memory of the kernel with BPF_CORE_READ or bpf_probe_read_kernel, and memory \
                  of a process with bpf_probe_read_user",
             ),
-            "map_ptr" => Reason::new("a map is read as if it was memory"),
+            "map_ptr" => Reason::new("a map is read as if it were memory"),
             kind => {
                 Reason::new(format!("memory of the kind `{kind}` cannot be accessed in this way"))
                     .of_register(facts.register())
@@ -192,7 +201,13 @@ fn context(facts: &Facts<'_, '_>) -> Option<Reason> {
              context"
         )));
     }
-    if facts.says("dereference of modified ctx ptr") || facts.says("variable ctx access") {
+    if facts.says("dereference of modified ctx ptr") {
+        return Some(Reason::new(
+            "a changed pointer to the context is used; members are accessed through the context \
+             itself",
+        ));
+    }
+    if facts.says("variable ctx access") {
         return Some(Reason::new("the context is accessed at an offset that is not a constant"));
     }
     facts.says("misaligned ").then(|| {
@@ -222,7 +237,7 @@ mod tests {
         assert!(cause("(07) r0 += 4", prohibited).contains("may be NULL"));
         for kind in ["inv", "scalar"] {
             let (text, hint) = explained(READ, &format!("R1 invalid mem access '{kind}'"));
-            assert!(text.contains("not the program's") && hint.contains("BPF_CORE_READ"));
+            assert!(text.contains("not its own") && hint.contains("BPF_CORE_READ"));
         }
         for list in ["fp, pkt, pkt_meta, map_value", "fp, pkt, pkt_meta, map_key, map_value, mem"] {
             let text = cause(CALL, &format!("R2 type=inv expected={list}"));
@@ -259,6 +274,9 @@ mod tests {
         let text =
             cause("(7b) *(u64 *)(r10 -520) = r1", "invalid write to stack R10 off=-520 size=8");
         assert_eq!(text, "a function uses 520 bytes of stack; the limit is 512");
+        let text = cause(CALL, "invalid write to stack R1 off=-8 size=16");
+        let expected = "a variable on the stack is smaller than the 16 bytes that `bpf_probe_read_kernel` accesses";
+        assert_eq!(text, expected);
         let text = cause(READ, "invalid bpf_context access off=4 size=8");
         assert!(text.contains("at offset 4, which is not a multiple of 8"), "{text}");
         let text = cause(READ, "invalid bpf_context access off=8192 size=8");

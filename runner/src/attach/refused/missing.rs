@@ -171,9 +171,9 @@ fn operations(line: &str, kernel: &dyn Facts) -> Option<Failure> {
             .filter(|name| *name != "value")
             .collect();
         let since = since::operations(name).filter(|since| kernel.is_before(*since));
-        let since =
-            since.map_or(String::new(), |version| format!(", which Linux has since {version}"));
-        let cause = format!("this kernel has no operations `{name}` for programs{since}");
+        let since = since
+            .map_or(String::new(), |version| format!(", which is available since Linux {version}"));
+        let cause = format!("this kernel has no struct_ops type `{name}`{since}");
         return Some(failure(match known.is_empty() {
             true => cause,
             false => format!("{cause}; it has {}", near::list(&known).replace(" or ", " and ")),
@@ -190,22 +190,26 @@ const LINKED: &str = ".struct_ops.link";
 /// "map 'x': failed to create: -EINVAL"
 fn map(line: &str, elf: Option<&BpfObject<'_>>, kernel: &dyn Facts) -> Option<Failure> {
     let (name, _) = line.strip_prefix("map '")?.split_once("': failed to create: ")?;
-    if elf?.section_data(LINKED).is_some() && kernel.is_before(Version(6, 4)) {
+    let btf = elf?.btf().ok()?;
+    let is_linked = elf?.variables(&btf, LINKED).iter().any(|variable| variable.name == name);
+    if is_linked && kernel.is_before(Version(6, 4)) {
         return Some(
             failure(format!(
-                "Linux has operations in the section `{LINKED}` since 6.4, and this kernel is older"
+                "operations in the section `{LINKED}` need Linux 6.4 or later, and this kernel is \
+                 older"
             ))
             .hint("the section `.struct_ops` is for all kernels that have operations"),
         );
     }
-    let ty = elf?.btf().ok()?.map_number(name, "type")?;
+    let ty = btf.map_number(name, "type")?;
     if kernel.has_map_type(ty) != Some(false) {
         return None;
     }
     let cause = match map_type::type_name(ty) {
         Some(known) => {
             let since = since::map_type(ty).filter(|since| kernel.is_before(*since));
-            let since = since.map_or(String::new(), |it| format!(", which Linux has since {it}"));
+            let since =
+                since.map_or(String::new(), |it| format!(", which is available since Linux {it}"));
             format!(
                 "the map `{name}` is of the type `{known}`{since}; this kernel does not have it"
             )
