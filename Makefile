@@ -58,7 +58,7 @@ integration: test-deps
 	BPFPACK_BIN_DIR=$(BIN) $(CLIPPY) $(CARGO) test --locked -p bpfpack-tests \
 	--test integration --test fleet -- --include-ignored --nocapture --test-threads 1
 
-# One machine at a time: an emulated processor keeps a core busy. A kernel that cannot be had is
+# One machine at a time: an emulated processor keeps a core busy. A kernel that cannot be downloaded is
 # reported, and the others are tested.
 vmtest: test-deps
 	@tests/kernels.sh || true

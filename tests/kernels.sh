@@ -6,7 +6,7 @@
 #   tests/kernels.sh [SERIES…]       by default, all of the list below
 #
 # The newest package of a series is unpacked to CACHE/kernels/SERIES, and never installed. apt-get uses
-# separate lists and a separate cache: the system's stay as they are. A kernel that cannot be had is
+# separate lists and a separate cache: the system's stay as they are. A kernel that cannot be downloaded is
 # reported, and the others are fetched; then the exit code is 1.
 #
 # Needs: apt-get, dpkg-deb, debian-archive-keyring.
@@ -71,7 +71,7 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 CONF
   export APT_CONFIG="$work/apt.conf"
-  # A suite that cannot be had is no reason to do without the others.
+  # A suite that cannot be downloaded is no reason to do without the others.
   apt-get -qq update || true
 }
 

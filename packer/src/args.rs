@@ -234,6 +234,14 @@ impl Args {
             })?,
         };
         let flags = self.flags(target)?;
+        for (at, cpu) in self.mcpu.iter().enumerate() {
+            if cpu.is_empty() || self.mcpu[..at].contains(cpu) {
+                let what =
+                    if cpu.is_empty() { "an empty name" } else { "a name that occurs twice" };
+                return Err(usage(format!("--mcpu {}: {what}", self.mcpu.join(",")))
+                    .hint("name each instruction set once, for example --mcpu v3,v2"));
+            }
+        }
         let vmlinux = Vmlinux::parse(&self.vmlinux);
         if vmlinux == Vmlinux::Kernel && Some(target) != Arch::host() {
             return Err(usage(format!(

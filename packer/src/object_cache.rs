@@ -22,7 +22,7 @@ use crate::cache::{self, Kind, hex, keep_newest};
 use crate::compiled::Compiled;
 use crate::records::Facts;
 
-/// The size of the line before an object, in bytes.
+/// The largest size of the line before an object, in bytes.
 const MAX_MANIFEST: u64 = 16 << 20;
 
 /// The number of bytes of a file that are searched at once.
@@ -102,6 +102,7 @@ impl CachedObject {
     /// The object and its note, if it exists and clang would still produce it.
     pub(crate) fn find(&self) -> Option<(Compiled, Option<String>)> {
         let mut file = BufReader::new(cache::open(&self.file)?);
+        cache::note_use(&self.file);
         let mut line = Vec::new();
         file.by_ref().take(MAX_MANIFEST).read_until(b'\n', &mut line).ok()?;
         let manifest: Manifest = serde_json::from_slice(&line).ok()?;

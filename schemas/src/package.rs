@@ -219,6 +219,12 @@ fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     }
 }
 
+/// Whether a text can be the name of an instruction set.
+fn is_cpu(text: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=16).contains(&text.len()) && text.bytes().all(is_of_name)
+}
+
 fn unpacked_variant(wire: WireVariant<'_>) -> Result<Variant, PackageError> {
     let WireVariant { cpu, bpf_object, bpf_object_size } = wire;
     let bad = |what: String| PackageError::BadVariant { cpu: cpu.clone(), what };
@@ -237,15 +243,20 @@ fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     if object > MAX_OBJECT_SIZE {
         return Err(PackageError::ObjectTooLarge { size: object });
     }
-    let count = wire.bpf_object_variants.len();
-    if count > MAX_VARIANTS {
-        return Err(PackageError::TooManyVariants { count });
+    let variants = || wire.bpf_object_variants.iter().map(|wire| wire.bpf_object_size);
+    let (count, size) =
+        (wire.bpf_object_variants.len(), variants().fold(0u64, u64::saturating_add));
+    if count > MAX_VARIANTS || size > MAX_OBJECT_SIZE {
+        return Err(PackageError::TooManyVariants { count, size });
     }
-    // Only one object is loaded at a time. The others are held as they are.
-    let variants = wire.bpf_object_variants.iter().map(|wire| wire.bpf_object_size);
-    let variants = variants.fold(0u64, u64::saturating_add);
-    if variants > MAX_OBJECT_SIZE {
-        return Err(PackageError::ObjectTooLarge { size: variants });
+    for (at, variant) in wire.bpf_object_variants.iter().enumerate() {
+        let same = |other: &WireVariant<'_>| other.cpu == variant.cpu;
+        let what = match () {
+            () if !is_cpu(&variant.cpu) => "the name is not 1 to 16 of a-z and 0-9",
+            () if wire.bpf_object_variants[..at].iter().any(same) => "it is there twice",
+            () => continue,
+        };
+        return Err(PackageError::BadVariant { cpu: variant.cpu.clone(), what: what.to_owned() });
     }
     if let Some(large) = wire.wasm_modules.iter().find(|wire| wire.module_size > MAX_MODULE_SIZE) {
         let WireModule { name, module_size, .. } = large;
@@ -254,7 +265,9 @@ fn check_sizes(wire: &Wire<'_>, text: u64) -> Result<(), PackageError> {
     }
     let sizes = || wire.wasm_modules.iter().map(|module| module.module_size);
     check_modules(sizes())?;
-    let others = variants + sizes().sum::<u64>();
+    // One of the objects is loaded; the others are held as they are.
+    let object = object.max(variants().max().unwrap_or(0));
+    let others = wire.bpf_object_size + size - object + sizes().sum::<u64>();
     match 3 * object + others > most_unpacked(text) {
         true => Err(PackageError::UnpacksTooLarge { object, others, text }),
         false => Ok(()),

@@ -56,9 +56,14 @@ fn ecc_packs_variants_unless_one_instruction_set_is_chosen() {
     assert_eq!(one["bpf_object_size"], package["bpf_object_size"]);
     let other = packed(dir.path(), "c", "", &["--mcpu", "v1,v3,v2"]);
     assert_eq!(instruction_sets(&other), ["v3", "v2"]);
-    // Another instruction set that gives the same instructions is no variant.
-    let same = packed(dir.path(), "d", "", &["--mcpu", "v3,v3"]);
-    assert_eq!(same["bpf_object_variants"], Value::Null);
+    // An instruction set that gives the same instructions is no variant, and neither is one for which
+    // clang makes no object.
+    let same = packed(dir.path(), "d", "", &["--mcpu", "v2,v1,v9"]);
+    assert!(!instruction_sets(&same).contains(&"v9"), "{:?}", instruction_sets(&same));
+    for bad in ["v3,", "v3,v2,v2"] {
+        let outcome = ecc(dir.path(), &["a.bpf.c", "--mcpu", bad]);
+        outcome.failed(2, &[&format!("--mcpu {bad}: "), "name each instruction set once"]);
+    }
 }
 
 #[test]
@@ -113,6 +118,9 @@ fn rules_and_reports_concern_all_variants() {
     for words in ["variant  ", "(v2,", "bpf_send_signal"] {
         assert!(outcome.stdout.contains(words), "no `{words}` in:\n{}", outcome.stdout);
     }
+    let outcome = ecli(&["inspect", "--disassemble", path]).succeeded();
+    let (_, of_variant) = outcome.stdout.split_once("The variant for v2:").unwrap();
+    assert!(of_variant.contains("call bpf_send_signal"), "{of_variant}");
     let outcome = ecli(&["inspect", "-j", path]).succeeded();
     let report = outcome.objects().remove(0);
     assert_eq!(report["sha256"]["variants"]["v2"].as_str().unwrap().len(), 64);

@@ -125,7 +125,8 @@ impl Kept<'_> {
         note.iter().for_each(|note| self.console.note(note));
         let mut compiled = (self.finished)(made.object)?;
         let finished = |raw| (self.finished)(raw).ok();
-        compiled.variants = variants::of(&compiled, compiler, self.begun, self.way, &finished);
+        compiled.variants =
+            variants::of(&compiled, compiler, self.begun, self.way, self.console, &finished);
         let dirs = compiler.searched_dirs();
         if let (Some(mut cached), Some(dependencies), Ok(dirs)) =
             (self.cached, made.dependencies, dirs)

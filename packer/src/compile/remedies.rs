@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::clang::{Compiler, NEAR};
 use super::missing::{Diagnostic, Missing, diagnostics, has_word, quoted, without_keyword};
-use crate::cache::{Kind, hex, keep_newest, new_directory};
+use crate::cache::{Kind, hex, keep_newest, new_directory, note_use};
 use crate::failure::{Failure, exit_code};
 use crate::message::shown;
 use crate::options::Input;
@@ -79,6 +79,7 @@ fn rename(compiler: &Compiler<'_>) -> anyhow::Result<PathBuf> {
     let hash = hex(Sha256::new().chain_update(&text));
     // The name is a hash of the content, so every run creates the same one.
     let dir = compiler.headers.beside(Kind::Renamed, &hash);
+    note_use(&dir);
     if !Kind::Renamed.is_at(&dir) {
         let cache = dir.parent().unwrap_or(&dir);
         let fresh = new_directory(cache)?;

@@ -11,6 +11,7 @@ use object::{Object as _, ObjectSection as _, SectionKind};
 
 use super::clang::{Attempt, Compiler, Way};
 use crate::compiled::Compiled;
+use crate::message::Console;
 
 /// Compilations that run while the object itself is compiled.
 pub(super) struct Begun<'s>(Vec<(String, ScopedJoinHandle<'s, Option<Vec<u8>>>)>);
@@ -43,19 +44,26 @@ pub(super) fn of(
     compiler: &Compiler<'_>,
     begun: Begun<'_>,
     way: &Way<'_>,
+    console: &Console,
     finished: &dyn Fn(Vec<u8>) -> Option<Compiled>,
 ) -> Vec<Variant> {
-    let variant = |(cpu, begun): (String, ScopedJoinHandle<'_, Option<Vec<u8>>>)| {
+    let mut variants: Vec<Variant> = Vec::new();
+    for (cpu, begun) in begun.0 {
         let first = begun.join().ok().flatten().filter(|_| !compiler.has_remedies());
         let raw = match first {
-            Some(raw) => raw,
-            None if compiler.has_remedies() => object(&compiler.for_cpu(&cpu), way)?,
-            None => return None,
+            None if compiler.has_remedies() => object(&compiler.for_cpu(&cpu), way),
+            first => first,
         };
-        let object = finished(raw)?.object;
-        is_other(&compiled.object, &object).then_some(Variant { cpu, object })
-    };
-    begun.0.into_iter().filter_map(variant).collect()
+        let Some(made) = raw.and_then(finished).map(|made| made.object) else {
+            console.detail(&format!("clang does not compile the source for {cpu}"));
+            continue;
+        };
+        let is_new = variants.iter().all(|variant| is_other(&variant.object, &made));
+        if is_new && is_other(&compiled.object, &made) {
+            variants.push(Variant { cpu, object: made });
+        }
+    }
+    variants
 }
 
 /// Whether an object has the same programs as another one, but other instructions.

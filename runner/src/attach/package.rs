@@ -2,6 +2,7 @@
 //! Loads and attaches a package: chooses among alternatives, and falls back to a kind of worse
 //! rank, or to another name of a function, if the kernel refuses the better one.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -29,7 +30,7 @@ use crate::args::{MapSetArg, Plan};
 use crate::failure::{Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
-use crate::load::{self, Loaded, Shape};
+use crate::load::{self, LoadError, Loaded, Shape};
 use crate::map_values;
 use crate::memory;
 use crate::pins::Pins;
@@ -236,6 +237,21 @@ pub(crate) fn load_and_attach<P>(
     }
 }
 
+/// Why an object is not loaded. To explain it takes time, so only what is shown is explained.
+enum NotLoaded {
+    Explained(Refused),
+    Refused(LoadError),
+}
+
+impl NotLoaded {
+    fn explained(self, elf: &BpfObject<'_>) -> Refused {
+        match self {
+            NotLoaded::Explained(refused) => refused,
+            NotLoaded::Refused(error) => explain_load(&error, elf, &kernel::Running),
+        }
+    }
+}
+
 /// An attempt to load and attach, which leaves out some programs.
 struct Attempt<'a> {
     input: &'a Input<'a>,
@@ -255,11 +271,18 @@ impl Attempt<'_> {
         let general = Refused::general;
         let first = self.load(elf, &package.object, None);
         let (mut loaded, counters) = first.or_else(|refused| {
-            let shape = || load::open("object", &package.object).ok().map(|opened| opened.shape());
+            let refused = refused.explained(elf);
             let variants = package.variants.iter().filter(|_| refused.is_for_code);
+            let shape = OnceCell::new();
+            let shape = || {
+                let shape = shape.get_or_init(|| {
+                    load::open("object", &package.object).ok().map(|opened| opened.shape())
+                });
+                shape.as_ref()
+            };
             let loaded = variants.filter_map(|variant| {
                 let elf = BpfObject::parse(&variant.object).ok()?;
-                let loaded = self.load(&elf, &variant.object, Some(&shape()?)).ok()?;
+                let loaded = self.load(&elf, &variant.object, Some(shape()?)).ok()?;
                 let why = refused.failure.message();
                 talk.detail(&format!("loaded for `{}`, because {why}", variant.cpu));
                 Some(loaded)
@@ -278,10 +301,10 @@ impl Attempt<'_> {
         elf: &BpfObject<'_>,
         object: &[u8],
         shape: Option<&Shape>,
-    ) -> Result<(Loaded, Option<Counters>), Refused> {
+    ) -> Result<(Loaded, Option<Counters>), NotLoaded> {
         let Input { plan, package, arguments, .. } = self.input;
-        let general = Refused::general;
-        let load = |object: &[u8]| -> Result<Loaded, Refused> {
+        let general = |failure| NotLoaded::Explained(Refused::general(failure));
+        let load = |object: &[u8]| -> Result<Loaded, NotLoaded> {
             let mut opened =
                 load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
             if shape.is_some_and(|shape| *shape != opened.shape()) {
@@ -295,9 +318,10 @@ impl Attempt<'_> {
             opened.set_types(|section| ProgramKind::of(section).ty);
             opened.take_in(|name| !self.left_out.contains(name));
             opened.leave_out(self.left_out);
-            let replaced = aim(&mut opened, self.assignments, self.left_out)?;
+            let replaced =
+                aim(&mut opened, self.assignments, self.left_out).map_err(NotLoaded::Explained)?;
             opened.link_user_functions(&self.linked());
-            let loaded = opened.load().map_err(|error| explain_load(&error, elf, &kernel::Running));
+            let loaded = opened.load().map_err(NotLoaded::Refused);
             // The replaced programs must stay open until here.
             drop(replaced);
             loaded

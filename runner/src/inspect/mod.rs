@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use bpfpack_schemas::btf::Btf;
 use bpfpack_schemas::object::BpfObject;
+use bpfpack_schemas::package::Variant;
 use bpfpack_schemas::printable;
 use bpfpack_schemas::report::{
     Digests, Inspection, Instrumentation, OriginReport, Report, SourceReport,
@@ -80,6 +81,8 @@ struct Inspected {
     inspection: Inspection,
     /// Its objects: one, or those found in a module.
     objects: Vec<Vec<u8>>,
+    /// The same object for other instruction sets.
+    variants: Vec<Variant>,
 }
 
 impl Inspected {
@@ -105,6 +108,11 @@ impl Inspected {
         let mut text = String::new();
         for object in &self.objects {
             let elf = BpfObject::parse(object).map_err(failure::bad_object)?;
+            disassemble::object(&elf, &mut text);
+        }
+        for variant in &self.variants {
+            let elf = BpfObject::parse(&variant.object).map_err(failure::bad_object)?;
+            text.push_str(&format!("\nThe variant for {}:\n", variant.cpu));
             disassemble::object(&elf, &mut text);
         }
         Ok(text)
@@ -154,7 +162,8 @@ fn of_package(package: Package) -> Result<Inspected, Failure> {
         modules: package.wasm.iter().map(|wasm| modules::of(&wasm.name, &wasm.module)).collect(),
         instrumentation: instrumentation(&package.object),
     };
-    Ok(Inspected { inspection, objects: vec![package.object] })
+    let Package { object, variants, .. } = package;
+    Ok(Inspected { inspection, objects: vec![object], variants })
 }
 
 /// Reports on a module that is a whole tracer, and on the objects that it contains.
@@ -177,7 +186,7 @@ fn of_module(name: &str, module: &[u8]) -> Inspected {
         modules: vec![modules::of(name, module)],
         instrumentation: objects.first().and_then(|object| instrumentation(object)),
     };
-    Inspected { inspection, objects }
+    Inspected { inspection, objects, variants: Vec::new() }
 }
 
 fn sources(

@@ -76,7 +76,7 @@ pub enum PackageError {
         /// The size that the package states.
         size: u64,
     },
-    /// A variant in `bpf_object_variants` cannot be unpacked, or is not the same program.
+    /// A variant in `bpf_object_variants` cannot be unpacked, or its name is not valid.
     #[error("`bpf_object_variants`: `{cpu}`: {what}")]
     BadVariant {
         /// Its instruction set.
@@ -84,11 +84,17 @@ pub enum PackageError {
         /// What is wrong with it.
         what: String,
     },
-    /// There are more variants than [`MAX_VARIANTS`].
-    #[error("`bpf_object_variants`: {count} objects; the limit is {MAX_VARIANTS}")]
+    /// There are more variants than [`MAX_VARIANTS`], or their total size exceeds
+    /// [`MAX_OBJECT_SIZE`].
+    #[error(
+        "`bpf_object_variants`: {count} objects of {size} bytes; the limit is {MAX_VARIANTS} objects \
+         and {MAX_OBJECT_SIZE} bytes together"
+    )]
     TooManyVariants {
         /// How many there are.
         count: usize,
+        /// The total size that the package states, in bytes.
+        size: u64,
     },
     /// A module in `wasm_modules` cannot be unpacked.
     #[error("`wasm_modules`: `{name}`: {what}")]

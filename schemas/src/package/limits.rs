@@ -43,10 +43,11 @@ pub const MAX_MODULES_SIZE: u64 = 64 << 20;
 /// The number of modules of a package.
 pub const MAX_MODULES: usize = 64;
 
-/// The modules and three times the object may have this total size in any package, in bytes.
+/// The variants, the modules and three times the object may have this total size in any package, in
+/// bytes.
 pub const FREE_UNPACKED: u64 = 7 << 20;
 
-/// The total size that the modules and three times the object may have in a package of `size`
+/// The total size that the variants, the modules and three times the object may have in a package of `size`
 /// bytes: three times as much, plus [`FREE_UNPACKED`]. Loading keeps several copies of an object.
 /// Objects unpack to two or three times their text, so objects of up to 3.5 MiB always fit.
 #[must_use]

@@ -58,12 +58,20 @@ fn variants_are_packed_and_checked() {
     }
     let large = text.replace("\"bpf_object_size\":4000", "\"bpf_object_size\":99999999999");
     assert!(Package::decode(large.as_bytes()).unwrap_err().is_limit());
-    let many = Package { variants: vec![variant; MAX_VARIANTS + 1], ..package() };
+    let many = Package { variants: vec![variant.clone(); MAX_VARIANTS + 1], ..package() };
     let error = Package::decode(many.encode().as_bytes()).unwrap_err();
-    assert!(matches!(error, PackageError::TooManyVariants { count: 5 }), "{error}");
-    // Together with the object, they are limited as modules are.
-    let zeros = Variant { cpu: "v2".into(), object: vec![0; 2 << 20] };
-    let large = Package { object: vec![0; 2 << 20], variants: vec![zeros], ..package() };
+    assert!(matches!(error, PackageError::TooManyVariants { count: 5, .. }), "{error}");
+    for bad in ["", "V2", "v2\n", "a-name-of-many-letters"] {
+        let error =
+            Package::decode(text.replace("\"v2\"", &serde_json::json!(bad).to_string()).as_bytes());
+        assert!(matches!(error.unwrap_err(), PackageError::BadVariant { .. }), "{bad:?}");
+    }
+    let twice = Package { variants: vec![variant.clone(), variant.clone()], ..package() };
+    let error = Package::decode(twice.encode().as_bytes()).unwrap_err();
+    assert!(error.to_string().ends_with("it is there twice"), "{error}");
+    // Any of the objects may be the one that is loaded, of which there are several copies.
+    let zeros = Variant { cpu: "v2".into(), object: vec![0; 3 << 20] };
+    let large = Package { variants: vec![zeros], ..package() };
     let error = Package::decode(large.encode().as_bytes()).unwrap_err();
     assert!(matches!(error, PackageError::UnpacksTooLarge { .. }), "{error}");
 }
