@@ -2,7 +2,6 @@
 //! Loads and attaches a package: chooses among alternatives, and falls back to a kind of worse
 //! rank, or to another name of a function, if the kernel refuses the better one.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
@@ -27,10 +26,10 @@ use super::report::{CALLED, Findings, Idle, give_up, report, tracing_with};
 use super::selection::Selection;
 use super::target::Target;
 use crate::args::{MapSetArg, Plan};
-use crate::failure::{Failure, exit_code};
+use crate::failure::{Failure, bad_object, exit_code};
 use crate::instrument::{Counters, load_counting};
 use crate::kernel;
-use crate::load::{self, LoadError, Loaded, Shape};
+use crate::load::{self, LoadError, Loaded};
 use crate::map_values;
 use crate::memory;
 use crate::pins::Pins;
@@ -180,6 +179,10 @@ pub(crate) fn load_and_attach<P>(
     }
     let mut renamed: Option<Renamed> = None;
     let mut refused: BTreeMap<String, String> = BTreeMap::new();
+    // The variants are needed only if the verifier refuses the object.
+    let mut objects = vec![Candidate::first(package)?];
+    let mut chosen = 0;
+    let mut first_refusal: Option<Refused> = None;
     loop {
         let mut left_out: BTreeSet<String> = selection.off.clone();
         left_out.extend(alternatives.left_out().into_iter().map(String::from));
@@ -192,8 +195,9 @@ pub(crate) fn load_and_attach<P>(
             pins: &pins,
             left_out: &left_out,
             assignments: &assignments,
+            object: &objects[chosen],
         };
-        let Refused { program, is_for_target, failure, .. } = match attempt.run(&prepare) {
+        let refusal = match attempt.run(&prepare) {
             Ok(mut attached) => {
                 attached.tracing.findings.idle.extend(nameless);
                 let notes = renamed.iter().flat_map(Renamed::describe);
@@ -205,10 +209,31 @@ pub(crate) fn load_and_attach<P>(
                     talk.warning(&format!("`{name}` is not attached: {reason}"));
                 }
                 pins.keep().iter().for_each(|note| talk.note(note));
+                if let (Some(cpu), Some(first)) = (objects[chosen].cpu, &first_refusal) {
+                    let why = first.failure.message();
+                    talk.detail(&format!("loaded for `{cpu}`, because {why}"));
+                }
                 return Ok(attached);
             }
-            Err(refused) => refused,
+            Err(refusal) => refusal,
         };
+        let refusal = match refusal.is_for_code {
+            false => refusal,
+            true => {
+                if objects.len() == 1 {
+                    objects.extend(Candidate::others(package));
+                }
+                if chosen + 1 < objects.len() {
+                    first_refusal.get_or_insert(refusal);
+                    chosen += 1;
+                    continue;
+                }
+                // All are refused: what follows from it applies to the object itself.
+                chosen = 0;
+                first_refusal.take().unwrap_or(refusal)
+            }
+        };
+        let Refused { program, is_for_target, failure, .. } = refusal;
         if let Some(program) = &program {
             let is_wanted = selection.wanted.contains(program) || plan.attach_all;
             let may_be_renamed = is_for_target && !is_wanted;
@@ -237,6 +262,36 @@ pub(crate) fn load_and_attach<P>(
     }
 }
 
+/// An object of the package.
+struct Candidate<'a> {
+    bytes: &'a [u8],
+    elf: BpfObject<'a>,
+    /// Its instruction set; `None` for the object itself.
+    cpu: Option<&'a str>,
+}
+
+impl<'a> Candidate<'a> {
+    fn first(package: &'a Package) -> Result<Candidate<'a>, Failure> {
+        let bytes = &*package.object;
+        Ok(Candidate { bytes, elf: BpfObject::parse(bytes).map_err(bad_object)?, cpu: None })
+    }
+
+    /// The variants that have the same maps and programs as the object.
+    fn others(package: &'a Package) -> Vec<Candidate<'a>> {
+        let shape = |object: &[u8]| load::open("object", object).ok().map(|opened| opened.shape());
+        let Some(first) = shape(&package.object).filter(|_| !package.variants.is_empty()) else {
+            return Vec::new();
+        };
+        let variants = package.variants.iter().filter_map(|variant| {
+            let bytes = &*variant.object;
+            let elf = BpfObject::parse(bytes).ok()?;
+            let is_same = shape(bytes).is_some_and(|shape| shape == first);
+            is_same.then_some(Candidate { bytes, elf, cpu: Some(&variant.cpu) })
+        });
+        variants.collect()
+    }
+}
+
 /// Why an object is not loaded. To explain it takes time, so only what is shown is explained.
 enum NotLoaded {
     Explained(Refused),
@@ -260,6 +315,8 @@ struct Attempt<'a> {
     pins: &'a Pins,
     left_out: &'a BTreeSet<String>,
     assignments: &'a Assignments,
+    /// What is loaded.
+    object: &'a Candidate<'a>,
 }
 
 impl Attempt<'_> {
@@ -267,50 +324,24 @@ impl Attempt<'_> {
         &self,
         prepare: impl Fn(&Object) -> Result<P, Failure>,
     ) -> Result<Attached<P>, Refused> {
-        let Input { plan, package, elf, talk, .. } = self.input;
+        let Input { plan, elf, .. } = self.input;
         let general = Refused::general;
-        let first = self.load(elf, &package.object, None);
-        let (mut loaded, counters) = first.or_else(|refused| {
-            let refused = refused.explained(elf);
-            let variants = package.variants.iter().filter(|_| refused.is_for_code);
-            let shape = OnceCell::new();
-            let shape = || {
-                let shape = shape.get_or_init(|| {
-                    load::open("object", &package.object).ok().map(|opened| opened.shape())
-                });
-                shape.as_ref()
-            };
-            let loaded = variants.filter_map(|variant| {
-                let elf = BpfObject::parse(&variant.object).ok()?;
-                let loaded = self.load(&elf, &variant.object, Some(shape()?)).ok()?;
-                let why = refused.failure.message();
-                talk.detail(&format!("loaded for `{}`, because {why}", variant.cpu));
-                Some(loaded)
-            });
-            loaded.into_iter().next().ok_or(refused)
-        })?;
+        let (mut loaded, counters) =
+            self.load().map_err(|refused| refused.explained(&self.object.elf))?;
         map_values::fill(plan, elf, &mut loaded).map_err(general)?;
         let prepared = prepare(&loaded.0).map_err(general)?;
         let tracing = self.attach(loaded)?;
         Ok(Attached { tracing, prepared, counters })
     }
 
-    /// Loads an object, if it has maps of this shape.
-    fn load(
-        &self,
-        elf: &BpfObject<'_>,
-        object: &[u8],
-        shape: Option<&Shape>,
-    ) -> Result<(Loaded, Option<Counters>), NotLoaded> {
+    /// Loads the object.
+    fn load(&self) -> Result<(Loaded, Option<Counters>), NotLoaded> {
         let Input { plan, package, arguments, .. } = self.input;
+        let elf = &self.object.elf;
         let general = |failure| NotLoaded::Explained(Refused::general(failure));
         let load = |object: &[u8]| -> Result<Loaded, NotLoaded> {
             let mut opened =
                 load::open(&package.meta.bpf_skel.obj_name, object).map_err(general)?;
-            if shape.is_some_and(|shape| *shape != opened.shape()) {
-                let error = anyhow!("a variant of the object has other maps or programs");
-                return Err(general(Failure::new(exit_code::PACKAGE, error)));
-            }
             opened.set_variables(arguments).map_err(general)?;
             opened.size_maps(&package.meta, &plan.map_entries).map_err(general)?;
             memory::check(&opened.memory(), elf, plan.max_memory).map_err(general)?;
@@ -326,7 +357,7 @@ impl Attempt<'_> {
             drop(replaced);
             loaded
         };
-        load_counting(elf, object, !plan.as_is, load)
+        load_counting(elf, self.object.bytes, !plan.as_is, load)
     }
 
     /// The programs for user functions that are attached by uprobe_multi links.
