@@ -22,8 +22,10 @@ pub(crate) fn load_hint(section: &str, kernel: &dyn Facts) -> Option<String> {
 
 /// Says that Linux has the kind of a section since a version, if this kernel is older.
 pub(super) fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
-    let kind = section.trim_start_matches('?').split('/').next()?;
-    let since = ProgramKind::of(section).since.filter(|since| kernel.is_before(*since))?;
+    let section = section.trim_start_matches('?');
+    let of = ProgramKind::of(section);
+    let kind = if of.has_section(section) { section } else { section.split('/').next()? };
+    let since = of.since.filter(|since| kernel.is_before(*since))?;
     Some(format!(
         "programs of the kind `{kind}` need Linux {since} or later, and this kernel is older"
     ))
@@ -196,6 +198,7 @@ mod tests {
         let text =
             "programs of the kind `netfilter` need Linux 6.4 or later, and this kernel is older";
         assert_eq!(newer("netfilter", kernel).as_deref(), Some(text));
+        assert!(newer("cgroup/connect_unix", kernel).unwrap().contains("`cgroup/connect_unix`"));
         assert_eq!(load_hint("fsession/f", kernel), None, "the kernel is too old for it");
     }
 }

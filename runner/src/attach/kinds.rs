@@ -260,6 +260,11 @@ impl ProgramKind {
 }
 
 impl ProgramKind {
+    /// Whether this is one of its sections, and not a longer one.
+    pub(super) fn has_section(&self, section: &str) -> bool {
+        self.sections.contains(&section)
+    }
+
     /// Whether it is a kind of the table.
     pub(super) fn is_known(&self) -> bool {
         !self.sections.is_empty()
