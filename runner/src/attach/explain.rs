@@ -22,6 +22,9 @@ pub(crate) fn load_hint(section: &str, kernel: &dyn Facts) -> Option<String> {
 
 /// Says that Linux has the kind of a section since a version, if this kernel is older.
 pub(super) fn newer(section: &str, kernel: &dyn Facts) -> Option<String> {
+    if !cfg!(feature = "explanations") {
+        return None;
+    }
     let section = section.trim_start_matches('?');
     let of = ProgramKind::of(section);
     let kind = if of.has_section(section) { section } else { section.split('/').next()? };

@@ -62,7 +62,11 @@ pub(super) fn kprobes(refusal: &Refusal<'_>) -> Known {
 pub(super) fn functions(refusal: &Refusal<'_>) -> Known {
     match kprobes(refusal) {
         // kernel/trace/bpf_trace.c: bpf_kprobe_multi_link_attach.
-        known if known == Known::default() && refusal.errno == libc::EOPNOTSUPP => {
+        known
+            if cfg!(feature = "explanations")
+                && known == Known::default()
+                && refusal.errno == libc::EOPNOTSUPP =>
+        {
             Known::cause("this kernel was built without CONFIG_FPROBE, which it needs")
         }
         known => known,
@@ -73,8 +77,8 @@ pub(super) fn functions(refusal: &Refusal<'_>) -> Known {
 pub(super) fn usdt(refusal: &Refusal<'_>) -> Known {
     // Before Linux 5.15, a program does not learn which probe called it, so libbpf has to know the
     // addresses in the process.
-    let is_old = refusal.errno == libc::EOPNOTSUPP && refusal.kernel.is_before(Version(5, 15));
-    match is_old {
+    let is_old = || refusal.kernel.is_before(Version(5, 15));
+    match cfg!(feature = "explanations") && refusal.errno == libc::EOPNOTSUPP && is_old() {
         true => Known::cause(
             "this kernel can attach to the USDT probes of a library only in one process",
         )
