@@ -135,9 +135,9 @@ impl Facts for Running {
     }
 
     fn functions_among(&self, names: &BTreeSet<&str>) -> BTreeSet<String> {
-        let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        let of_lines = symbols.lines().filter_map(|line| line.split_whitespace().nth(2));
-        of_lines.filter(|name| names.contains(name)).map(str::to_owned).collect()
+        let listed = kallsyms();
+        let all = symbols(&listed).map(|(_, name)| name);
+        all.filter(|name| names.contains(name)).map(str::to_owned).collect()
     }
 
     fn tracefs(&self) -> Tracefs {
@@ -162,9 +162,7 @@ impl Facts for Running {
     }
 
     fn symbols(&self) -> Vec<String> {
-        let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        let names = symbols.lines().filter_map(|line| line.split_whitespace().nth(2));
-        names.map(str::to_owned).collect()
+        symbols(&kallsyms()).map(|(_, name)| name.to_owned()).collect()
     }
 
     fn btf(&self) -> Option<Btf<'static>> {
@@ -185,6 +183,19 @@ impl Facts for Running {
     }
 }
 
+/// The kernel's list of symbols; empty if this user cannot read it.
+fn kallsyms() -> String {
+    fs::read_to_string("/proc/kallsyms").unwrap_or_default()
+}
+
+/// The kinds and names of the symbols in the list.
+fn symbols(kallsyms: &str) -> impl Iterator<Item = (&str, &str)> {
+    kallsyms.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        Some((words.next()?, words.next()?))
+    })
+}
+
 /// The names of all functions that can be traced, each once.
 pub(crate) fn functions() -> Vec<String> {
     let listed = tracefs().map(|dir| dir.join("available_filter_functions"));
@@ -192,13 +203,10 @@ pub(crate) fn functions() -> Vec<String> {
     let mut names: Vec<String> = match listed {
         Some(text) => text.lines().filter_map(|l| l.split(' ').next()).map(str::to_owned).collect(),
         None => {
-            let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-            let name = |line: &str| {
-                let mut words = line.split_whitespace().skip(1);
-                let (kind, name) = (words.next()?, words.next()?);
-                matches!(kind, "t" | "T").then(|| name.to_owned())
-            };
-            symbols.lines().filter_map(name).collect()
+            let is_code = |kind: &str| matches!(kind, "t" | "T");
+            let listed = kallsyms();
+            let code = symbols(&listed).filter(|(kind, _)| is_code(kind));
+            code.map(|(_, name)| name.to_owned()).collect()
         }
     };
     // Placeholders for functions that are gone (kernel/trace/ftrace.c).

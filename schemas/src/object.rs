@@ -103,6 +103,14 @@ impl<'d> BpfObject<'d> {
         }
     }
 
+    /// The license that it states.
+    #[must_use]
+    pub fn license(&self) -> Option<String> {
+        let text = self.section_data("license")?;
+        let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+        Some(String::from_utf8_lossy(&text[..end]).into_owned())
+    }
+
     /// The programs in libbpf's order: by section, then by address.
     #[must_use]
     pub fn programs(&self) -> Vec<Program> {

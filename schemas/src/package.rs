@@ -204,18 +204,26 @@ pub fn check_modules(sizes: impl Iterator<Item = u64>) -> Result<(), PackageErro
     }
 }
 
+/// Unpacks what has this size, which `key` states.
+///
+/// # Errors
+/// Returns what is wrong with it.
+fn unpack_whole(packed: &str, size: u64, (key, what): (&str, &str)) -> Result<Vec<u8>, String> {
+    let bytes = unpack(packed, size).map_err(|damage| damage.to_string())?;
+    match bytes.len() as u64 == size {
+        true => Ok(bytes),
+        false => Err(format!("`{key}` is {size} bytes, but the {what} has another size")),
+    }
+}
+
 fn unpacked(wire: WireModule<'_>) -> Result<WasmModule, PackageError> {
     let WireModule { name, module, module_size } = wire;
-    let bad = |what: String| PackageError::BadModule { name: name.clone(), what };
-    let bytes = unpack(&module, module_size).map_err(|damage| bad(damage.to_string()))?;
-    if bytes.len() as u64 != module_size {
-        return Err(bad(format!(
-            "`module_size` is {module_size} bytes, but the module has another size"
-        )));
-    }
-    match module::check(&bytes) {
-        Ok(()) => Ok(WasmModule { name, module: bytes }),
-        Err(error) => Err(bad(error.to_string())),
+    let bytes = unpack_whole(&module, module_size, ("module_size", "module"));
+    let checked =
+        bytes.and_then(|bytes| module::check(&bytes).map(|()| bytes).map_err(|it| it.to_string()));
+    match checked {
+        Ok(module) => Ok(WasmModule { name, module }),
+        Err(what) => Err(PackageError::BadModule { name, what }),
     }
 }
 
@@ -227,14 +235,10 @@ fn is_cpu(text: &str) -> bool {
 
 fn unpacked_variant(wire: WireVariant<'_>) -> Result<Variant, PackageError> {
     let WireVariant { cpu, bpf_object, bpf_object_size } = wire;
-    let bad = |what: String| PackageError::BadVariant { cpu: cpu.clone(), what };
-    let object = unpack(&bpf_object, bpf_object_size).map_err(|damage| bad(damage.to_string()))?;
-    if object.len() as u64 != bpf_object_size {
-        return Err(bad(format!(
-            "`bpf_object_size` is {bpf_object_size} bytes, but the object has another size"
-        )));
+    match unpack_whole(&bpf_object, bpf_object_size, ("bpf_object_size", "object")) {
+        Ok(object) => Ok(Variant { cpu, object }),
+        Err(what) => Err(PackageError::BadVariant { cpu, what }),
     }
-    Ok(Variant { cpu, object })
 }
 
 /// Checks the stated sizes of packed contents against the size of the text.

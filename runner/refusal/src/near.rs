@@ -43,6 +43,15 @@ fn is_part_of(long: &str, short: &str) -> bool {
         })
 }
 
+/// A sentence about what does not exist, with the nearest of what does.
+#[must_use]
+pub fn suggested(cause: String, near: &[impl AsRef<str>]) -> String {
+    match near {
+        [] => cause,
+        near => format!("{cause}, but {}", list(near)),
+    }
+}
+
 /// Names in backquotes, separated by commas and `or`: `` `a`, `b` or `c` ``.
 #[must_use]
 pub fn list(names: &[impl AsRef<str>]) -> String {

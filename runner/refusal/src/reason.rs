@@ -32,6 +32,11 @@ impl<'l> Facts<'_, 'l> {
         self.refused?.called()
     }
 
+    /// The function that the refused instruction calls, quoted; `a function` if that is not known.
+    pub(crate) fn function(&self) -> String {
+        self.called().map_or("a function".to_owned(), |name| format!("`{name}`"))
+    }
+
     /// The register that the message begins with.
     pub(crate) fn register(&self) -> Option<u8> {
         register(self.message.split(' ').next()?)
@@ -64,7 +69,12 @@ impl<'l> Facts<'_, 'l> {
         }
     }
 
-    /// An argument of the function that is called, if the message is about one.
+    /// An argument of the function that is called.
+    pub(crate) fn argument_or_any(&self) -> String {
+        self.argument().unwrap_or_else(|| "an argument".to_owned())
+    }
+
+    /// The same, if the message is about one.
     pub(crate) fn argument(&self) -> Option<String> {
         let (register, function) = (self.register()?, self.called()?);
         (1..=5).contains(&register).then(|| format!("argument {register} of `{function}`"))
@@ -111,12 +121,12 @@ impl Reason {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn numbers_in_messages() {
-        let facts = |message| Facts {
+    /// A message alone.
+    pub(crate) fn facts(message: &str) -> Facts<'_, '_> {
+        Facts {
             message,
             refused: None,
             is_repeated: false,
@@ -124,7 +134,11 @@ mod tests {
             made: &|_| None,
             section: "",
             license: None,
-        };
+        }
+    }
+
+    #[test]
+    fn numbers_in_messages() {
         assert_eq!(facts("off=-520 size=8").number("off="), Some(-520));
         assert_eq!(facts("is 832. Too large").number("is "), Some(832));
         assert_eq!(facts("size=").number("size="), None);

@@ -17,17 +17,15 @@ pub(crate) fn of(facts: &Facts<'_, '_>) -> Option<Reason> {
 mod tests {
     use super::*;
     use crate::log::Instruction;
+    use crate::reason::tests::facts;
 
     /// The cause and the hint of a message after an instruction.
     pub(super) fn explained(instruction: &str, message: &str) -> (String, String) {
         let facts = Facts {
-            message,
             refused: Some(Instruction { index: 7, text: instruction }),
-            is_repeated: false,
-            origin: &|_| None,
             made: &|_| Some("bpf_ringbuf_reserve"),
             section: "?kprobe/f",
-            license: None,
+            ..facts(message)
         };
         let reason = of(&facts).unwrap_or_else(|| panic!("{message}"));
         (reason.cause.unwrap_or_default(), reason.hint.unwrap_or_default())
@@ -38,16 +36,7 @@ mod tests {
         for message in
             ["", "R0 is fine", "R", "R11 !read_ok?", "R1 offset is outside of the packet"]
         {
-            let facts = Facts {
-                message,
-                refused: None,
-                is_repeated: false,
-                origin: &|_| None,
-                made: &|_| None,
-                section: "",
-                license: None,
-            };
-            assert!(of(&facts).is_none(), "{message}");
+            assert!(of(&facts(message)).is_none(), "{message}");
         }
     }
 }

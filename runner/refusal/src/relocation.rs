@@ -82,12 +82,15 @@ impl<'t> Failed<'t> {
                     let of_kind = btf.types().filter(|it| self.is_of_kind(*it));
                     of_kind.map(|it| it.name())
                 };
-                suggested(format!("this kernel has no `{ty}`"), &near::names(self.name, names()))
+                near::suggested(
+                    format!("this kernel has no `{ty}`"),
+                    &near::names(self.name, names()),
+                )
             }
             Some((_, Some(found))) if is_enum => {
                 let names: Vec<&str> = found.enumerators().map(|(name, _)| name).collect();
                 let cause = format!("this kernel's `{ty}` has no `{}`", self.member);
-                suggested(cause, &near::names(self.member, names))
+                near::suggested(cause, &near::names(self.member, names))
             }
             Some((_, Some(found))) => self.missing_member(found),
         };
@@ -121,7 +124,7 @@ impl<'t> Failed<'t> {
                 if let ([], Some(inner)) = (&*near, inside(ty, name)) {
                     return format!("{cause}, but its member `{inner}` has it");
                 }
-                return suggested(cause, &near);
+                return near::suggested(cause, &near);
             };
             let mut next = next.resolved();
             while next.kind == Kind::Array {
@@ -131,13 +134,6 @@ impl<'t> Failed<'t> {
             spelling = ty.spelling();
         }
         format!("`{}` of this kernel's `{}` has another type", self.member, self.ty())
-    }
-}
-
-fn suggested(cause: String, near: &[&str]) -> String {
-    match near {
-        [] => cause,
-        near => format!("{cause}, but {}", near::list(near)),
     }
 }
 

@@ -24,6 +24,13 @@ impl fmt::Display for Version {
     }
 }
 
+/// The end of a sentence about what a kernel does not have: since when there is one; empty if that is
+/// not known.
+#[must_use]
+pub fn available(since: Option<Version>) -> String {
+    since.map_or(String::new(), |version| format!(", which is available since Linux {version}"))
+}
+
 /// The first number of the helpers that a version introduced. Numbers were given in order.
 #[rustfmt::skip]
 const HELPERS: &[(u32, Version)] = &[

@@ -92,22 +92,18 @@ fn find<'l>(entries: &[Entry<'l>], program: &Program<'_>) -> (usize, Option<&'l 
         })
     };
     let known = messages().find_map(|(at, message)| {
+        let before = &entries[..at];
+        let refused = last_instruction(before);
+        let called = |at: usize| match before.get(at) {
+            Some(Entry::Instruction(instruction)) => instruction.called(),
+            _ => None,
+        };
         let facts = Facts {
             message,
-            refused: last_instruction(&entries[..at]),
-            is_repeated: last_instruction(&entries[..at])
-                .is_some_and(|it| times(&entries[..at], it.index) > 1),
-            origin: &|register| {
-                let from = origin_of(&entries[..at], register)?;
-                match entries.get(from) {
-                    Some(Entry::Instruction(instruction)) => instruction.called(),
-                    _ => None,
-                }
-            },
-            made: &|index| match entries.get(position(&entries[..at], index)?) {
-                Some(Entry::Instruction(instruction)) => instruction.called(),
-                _ => None,
-            },
+            refused,
+            is_repeated: refused.is_some_and(|it| times(before, it.index) > 1),
+            origin: &|register| origin_of(before, register).and_then(called),
+            made: &|index| position(before, index).and_then(called),
             section: program.section,
             license: program.license,
         };
@@ -200,7 +196,7 @@ fn place(source: Source<'_>, program: &Program<'_>) -> String {
 }
 
 fn shown(line: &Line<'_>) -> String {
-    format!("{}:{}: {}", line.file.rsplit('/').next().unwrap_or(line.file), line.number, line.text)
+    format!("{}:{}: {}", line.file_name(), line.number, line.text)
 }
 
 #[cfg(test)]

@@ -50,27 +50,27 @@ pub(super) fn none(_: &Refusal<'_>) -> Known {
     Known::default()
 }
 
+fn no_kprobes(refusal: &Refusal<'_>) -> Option<Known> {
+    let known = || {
+        Known::cause("this kernel has no kprobes").hint("a package that uses tracepoints may work")
+    };
+    (!refusal.kernel.has_kprobes()).then(known)
+}
+
 /// For kinds that need kprobes.
 pub(super) fn kprobes(refusal: &Refusal<'_>) -> Known {
-    if refusal.kernel.has_kprobes() {
-        return Known::default();
-    }
-    Known::cause("this kernel has no kprobes").hint("a package that uses tracepoints may work")
+    no_kprobes(refusal).unwrap_or_default()
 }
 
 /// For probes of many functions at once.
 pub(super) fn functions(refusal: &Refusal<'_>) -> Known {
-    match kprobes(refusal) {
+    no_kprobes(refusal).unwrap_or_else(|| {
         // kernel/trace/bpf_trace.c: bpf_kprobe_multi_link_attach.
-        known
-            if cfg!(feature = "explanations")
-                && known == Known::default()
-                && refusal.errno == libc::EOPNOTSUPP =>
-        {
-            Known::cause("this kernel was built without CONFIG_FPROBE, which it needs")
+        match cfg!(feature = "explanations") && refusal.errno == libc::EOPNOTSUPP {
+            true => Known::cause("this kernel was built without CONFIG_FPROBE, which it needs"),
+            false => Known::default(),
         }
-        known => known,
-    }
+    })
 }
 
 /// For USDT probes.
@@ -89,13 +89,12 @@ pub(super) fn usdt(refusal: &Refusal<'_>) -> Known {
 
 /// For probes of one function.
 pub(super) fn function(refusal: &Refusal<'_>) -> Known {
-    if !refusal.kernel.has_kprobes() {
-        return kprobes(refusal);
-    }
-    let function = refusal.target.split('+').next().unwrap_or_default();
-    let is_missing = [libc::ENOENT, libc::EADDRNOTAVAIL].contains(&refusal.errno);
-    let cause = is_missing.then(|| nearest::function(function, refusal.kernel)).flatten();
-    Known { cause, hint: None }
+    no_kprobes(refusal).unwrap_or_else(|| {
+        let function = refusal.target.split('+').next().unwrap_or_default();
+        let is_missing = [libc::ENOENT, libc::EADDRNOTAVAIL].contains(&refusal.errno);
+        let cause = is_missing.then(|| nearest::function(function, refusal.kernel)).flatten();
+        Known { cause, hint: None }
+    })
 }
 
 /// For tracepoints that libbpf finds in tracefs.

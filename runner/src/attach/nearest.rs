@@ -5,17 +5,9 @@ use std::collections::BTreeSet;
 
 use bpfpack_refusal::near;
 
-pub(super) use near::{list, names};
+pub(super) use near::{names, suggested};
 
 use crate::kernel::Facts;
-
-/// A sentence with the nearest names.
-pub(super) fn suggested(cause: String, near: &[&str]) -> String {
-    match near {
-        [] => cause,
-        near => format!("{cause}, but {}", near::list(near)),
-    }
-}
 
 /// What the compiler adds to the name of a function when it changes it (GCC: IPA passes).
 const CHANGED: [&str; 5] = [".isra.", ".constprop.", ".part.", ".cold", ".llvm."];
@@ -75,5 +67,5 @@ pub(super) fn tracepoint(name: &str, kernel: &dyn Facts) -> Option<String> {
         return Some(suggested(cause, &near::names(name, whole())));
     }
     let near: Vec<String> = near.iter().map(|event| format!("{category}/{event}")).collect();
-    Some(suggested(cause, &near.iter().map(String::as_str).collect::<Vec<_>>()))
+    Some(suggested(cause, &near))
 }

@@ -205,10 +205,7 @@ fn user_function(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> 
 /// Says that a file has no function of this name, and which it has.
 fn no_function(binary: &Binary, function: &str) -> String {
     let text = format!("`{}` has no function `{function}`", binary.name());
-    match &*binary.near(function) {
-        [] => text,
-        near => format!("{text}, but {}", nearest::list(near)),
-    }
+    nearest::suggested(text, &binary.near(function))
 }
 
 fn user_functions(context: &Context<'_>) -> Result<Vec<Attachment>, AttachError> {

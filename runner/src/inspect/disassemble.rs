@@ -92,8 +92,8 @@ fn of_function(
         if let Some(line) = notes.lines.get(&offset).filter(|line| line.number > 0)
             && shown.replace((line.file, line.number)) != Some((line.file, line.number))
         {
-            let file = line.file.rsplit('/').next().unwrap_or(line.file);
-            let _ = writeln!(text, "; {}:{}: {}", one_line(file), line.number, one_line(line.text));
+            let (file, of_line) = (one_line(line.file_name()), one_line(line.text));
+            let _ = writeln!(text, "; {file}:{}: {of_line}", line.number);
         }
         if let Some(Reference::Function(place)) = reference {
             called.push(place);

@@ -136,11 +136,7 @@ fn of_package(package: Package) -> Result<Inspected, Failure> {
         Some(given) => given.arguments(&[])?.nonzero,
         None => BTreeSet::new(),
     };
-    let mut report = report::of(&elf, &package.meta);
-    for variant in &package.variants {
-        let elf = BpfObject::parse(&variant.object).map_err(failure::bad_object)?;
-        report.add_variant(report::of(&elf, &package.meta));
-    }
+    let report = report::of_package(&elf, &package)?;
     let doc = package.meta.bpf_skel.doc.clone().unwrap_or_default();
     let inspection = Inspection {
         name: package.meta.bpf_skel.obj_name.clone(),

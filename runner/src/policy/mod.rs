@@ -14,8 +14,8 @@ use bpfpack_schemas::object::BpfObject;
 use bpfpack_schemas::report::Report;
 
 use crate::args::Plan;
+use crate::failure::Failure;
 use crate::failure::talk::Talk;
-use crate::failure::{Failure, bad_object};
 use crate::report;
 use file::FILE;
 
@@ -72,12 +72,7 @@ impl Policies {
         if rules.is_empty() && to_confirm.is_none() && !plan.verbose {
             return Ok(());
         }
-        let meta = &package.package.meta;
-        let mut report = report::of(package.elf, meta);
-        for variant in &package.package.variants {
-            let elf = BpfObject::parse(&variant.object).map_err(bad_object)?;
-            report.add_variant(report::of(&elf, meta));
-        }
+        let mut report = report::of_package(package.elf, package.package)?;
         report::retarget(&mut report, &plan.attach);
         check(&report, &rules, package.name)?;
         let short = report::short(&report);

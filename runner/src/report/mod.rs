@@ -15,17 +15,31 @@ mod short;
 
 use std::collections::BTreeMap;
 
-use bpfpack_schemas::Meta;
 use bpfpack_schemas::object::{BpfObject, CodeLocation, Program};
 use bpfpack_schemas::report::{Effect, Evidence, Finding, ProgramReport, Report};
+use bpfpack_schemas::{Meta, Package};
 
 use crate::args::AttachArg;
 use crate::attach;
+use crate::failure::{Failure, bad_object};
 use code::Functions;
 use context::Contexts;
 use kinds::Kind;
 
 pub(crate) use short::short;
+
+/// Reports what the object of a package does, and what only its variants do.
+///
+/// # Errors
+/// Returns an error if a variant cannot be run.
+pub(crate) fn of_package(elf: &BpfObject<'_>, package: &Package) -> Result<Report, Failure> {
+    let mut report = of(elf, &package.meta);
+    for variant in &package.variants {
+        let elf = BpfObject::parse(&variant.object).map_err(bad_object)?;
+        report.add_variant(of(&elf, &package.meta));
+    }
+    Ok(report)
+}
 
 /// Reports what an object does. `meta` is its description in the package; the default if there is
 /// none.
@@ -56,7 +70,7 @@ pub(crate) fn of(elf: &BpfObject<'_>, meta: &Meta) -> Report {
     }
     let capabilities = attach::capabilities_of(elf);
     Report {
-        license: license(elf),
+        license: elf.license(),
         programs,
         maps,
         capabilities: capabilities.iter().map(|capability| capability.name.to_owned()).collect(),
@@ -111,13 +125,6 @@ pub(crate) fn retarget(report: &mut Report, targets: &[AttachArg]) {
         }
     }
     report.append(Report { effects: found.findings(), ..Report::default() });
-}
-
-/// The license that an object states.
-fn license(elf: &BpfObject<'_>) -> Option<String> {
-    let text = elf.section_data("license")?;
-    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-    Some(String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
 /// Effects with their evidence, each once.

@@ -19,6 +19,14 @@ pub struct Line<'a> {
     pub number: u32,
 }
 
+impl<'a> Line<'a> {
+    /// The name of the file, without directories.
+    #[must_use]
+    pub fn file_name(&self) -> &'a str {
+        self.file.rsplit('/').next().unwrap_or(self.file)
+    }
+}
+
 /// An instruction whose immediate or offset depends on the types of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relocation {

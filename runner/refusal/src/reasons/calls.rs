@@ -18,30 +18,22 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
         let Some(name) = helpers::name(number) else {
             return Some(Reason::new(format!("no kernel has a helper of the number {number}")));
         };
-        let since = since::helper(number)
-            .map(|version| format!(", which is available since Linux {version}"));
+        let since = since::available(since::helper(number));
         return Some(
-            Reason::new(format!(
-                "this kernel does not have the helper `{name}`{}",
-                since.unwrap_or_default()
-            ))
-            .hint(format!(
-                "call it only if the kernel has it: if (bpf_core_enum_value_exists(enum \
+            Reason::new(format!("this kernel does not have the helper `{name}`{since}")).hint(
+                format!(
+                    "call it only if the kernel has it: if (bpf_core_enum_value_exists(enum \
                  bpf_func_id, BPF_FUNC_{}))",
-                name.trim_start_matches("bpf_")
-            )),
+                    name.trim_start_matches("bpf_")
+                ),
+            ),
         );
     }
     let name = facts
         .between("unknown func ", "#")
-        .or(facts.between("program of this type cannot use helper ", "#"));
+        .or_else(|| facts.between("program of this type cannot use helper ", "#"))
+        .or_else(|| facts.between("calling kernel function ", " is not allowed"));
     if let Some(name) = name {
-        let kind = facts.kind();
-        return Some(Reason::new(format!(
-            "this kernel does not let programs of the kind `{kind}` call `{name}`"
-        )));
-    }
-    if let Some(name) = facts.between("calling kernel function ", " is not allowed") {
         let kind = facts.kind();
         return Some(Reason::new(format!(
             "this kernel does not let programs of the kind `{kind}` call `{name}`"
@@ -61,7 +53,7 @@ fn unknown(facts: &Facts<'_, '_>) -> Option<Reason> {
         )));
     }
     if facts.says("helper call is not allowed in probe") {
-        let name = facts.called().map_or("a helper".to_owned(), |name| format!("`{name}`"));
+        let name = facts.function();
         let kind = facts.kind();
         return Some(Reason::new(format!(
             "this kernel lets programs of the kind `{kind}` call {name} only for some functions"
@@ -80,7 +72,7 @@ fn licensed(facts: &Facts<'_, '_>) -> Option<Reason> {
     let is_function = facts.says("cannot call GPL-restricted function")
         || facts.says("cannot call GPL only function");
     is_function.then(|| {
-        let name = facts.called().map_or("a helper".to_owned(), |name| format!("`{name}`"));
+        let name = facts.function();
         let cause = format!("{name} is only for programs with a license that is compatible with the GPL");
         match facts.license {
             Some(license) => Reason::new(format!("{cause}, and the license is `{license}`")),
@@ -96,7 +88,7 @@ fn sleeping(facts: &Facts<'_, '_>) -> Option<Reason> {
         || facts.says("in non-sleepable prog")
         || facts.says("must be sleepable to call sleepable kfunc")
     {
-        let name = facts.called().map_or("the function".to_owned(), |name| format!("`{name}`"));
+        let name = facts.function();
         return Some(
             Reason::new(format!("{name} may sleep, and programs of the kind `{kind}` may not"))
                 .hint(
@@ -105,10 +97,8 @@ fn sleeping(facts: &Facts<'_, '_>) -> Option<Reason> {
                 ),
         );
     }
-    let is_held = facts.says("not allowed while holding a lock")
-        || facts.says("calls are not allowed while holding a lock");
-    if is_held {
-        let name = facts.called().map_or("a function".to_owned(), |name| format!("`{name}`"));
+    if facts.says("not allowed while holding a lock") {
+        let name = facts.function();
         return Some(
             Reason::new(format!("{name} is called while a lock is held"))
                 .hint("call it before bpf_spin_lock, or after bpf_spin_unlock"),

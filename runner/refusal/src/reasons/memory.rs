@@ -20,19 +20,15 @@ fn null(facts: &Facts<'_, '_>) -> Option<Reason> {
     let is_access = facts.says("invalid mem access '") && facts.says("_or_null'");
     let is_arithmetic = facts.says("pointer arithmetic on ") && facts.says("_or_null prohibited");
     if is_access || is_arithmetic {
-        let cause = match facts.says("'mem_or_null'")
-            && facts.register().and_then(facts.origin).is_none()
-        {
-            true => "a pointer may be NULL, and is used without a check".to_owned(),
-            false => format!("{} may be NULL, and is used without a check", facts.pointer()),
-        };
+        let cause = format!("{} may be NULL, and is used without a check", facts.pointer());
         return Some(Reason::new(cause).of_register(facts.register()).hint(CHECK));
     }
     let is_argument =
         facts.says("_or_null expected=") || facts.says("Possibly NULL pointer passed");
     is_argument.then(|| {
-        let argument = facts.argument().unwrap_or_else(|| "an argument".to_owned());
-        Reason::new(format!("{argument} may be NULL")).of_register(facts.register()).hint(CHECK)
+        Reason::new(format!("{} may be NULL", facts.argument_or_any()))
+            .of_register(facts.register())
+            .hint(CHECK)
     })
 }
 
@@ -163,7 +159,7 @@ fn foreign(facts: &Facts<'_, '_>) -> Option<Reason> {
         );
     }
     if facts.says("must be referenced or trusted") {
-        let argument = facts.argument().unwrap_or_else(|| "an argument".to_owned());
+        let argument = facts.argument_or_any();
         return Some(Reason::new(format!(
             "{argument} is not a pointer from the kernel that is known to be valid"
         )));

@@ -22,7 +22,7 @@ pub(super) fn names<'n>(_: &str, _: impl IntoIterator<Item = &'n str>) -> Vec<&'
     Vec::new()
 }
 
-/// Of nothing.
-pub(super) fn list(_: &[impl AsRef<str>]) -> String {
-    String::new()
+/// A sentence without suggestions.
+pub(super) fn suggested(cause: String, _: &[impl AsRef<str>]) -> String {
+    cause
 }

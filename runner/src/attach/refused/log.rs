@@ -23,10 +23,7 @@ pub(super) fn explain(
         (Some(elf), Some(btf)) => lines_of(btf, elf, name),
         _ => Vec::new(),
     };
-    let license = elf.and_then(|elf| elf.section_data("license")).map(|bytes| {
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        String::from_utf8_lossy(&bytes[..end]).into_owned()
-    });
+    let license = elf.and_then(BpfObject::license);
     let program = Program { section, lines: &of_program, license: license.as_deref() };
     let mut found = verifier::explain(log, &program);
     if let Some(failed) = relocation::Failed::find(log) {

@@ -9,7 +9,7 @@ use bpfpack_schemas::btf::{Btf, Kind, Type};
 use bpfpack_schemas::map_type;
 use bpfpack_schemas::object::BpfObject;
 
-use crate::attach::nearest::{function, suggested};
+use crate::attach::nearest;
 use crate::failure::{Failure, exit_code};
 use crate::kernel::Facts;
 
@@ -31,29 +31,27 @@ pub(super) fn target(name: &str, section: &str, kernel: &dyn Facts) -> Failure {
     let (what, of, prefix) = named_in_btf(kind);
     let btf = kernel.btf();
     let names: Vec<&str> = btf.iter().flat_map(|btf| names(btf, of, prefix)).collect();
-    let functions = if prefix.is_empty() { kernel.functions() } else { Vec::new() };
+    // It can be traced, but not with its types.
+    let is_plain = prefix.is_empty() && kernel.functions().iter().any(|known| known == target);
     let cause = match () {
         () if btf.is_none() => {
             "this kernel has no BTF (/sys/kernel/btf/vmlinux), which the kind needs".to_owned()
         }
-        // It can be traced, but not with its types.
-        () if functions.iter().any(|known| known == target) => {
+        () if is_plain => {
             format!("this kernel has the function `{target}`, but its BTF does not describe it")
         }
-        () if prefix.is_empty() => function(target, kernel).unwrap_or_else(|| {
-            suggested(
-                format!("this kernel has no function `{target}`"),
-                &near::names(target, names),
-            )
-        }),
         () => {
-            suggested(format!("this kernel has no {what} `{target}`"), &near::names(target, names))
+            let of_kind = || {
+                let cause = format!("this kernel has no {what} `{target}`");
+                near::suggested(cause, &near::names(target, names))
+            };
+            let function = prefix.is_empty().then(|| nearest::function(target, kernel)).flatten();
+            function.unwrap_or_else(of_kind)
         }
     };
-    let is_plain = functions.iter().any(|known| known == target) && kernel.has_kprobes();
     let failure =
         Failure::new(exit_code::LOAD, anyhow!("`{name}` ({section}) cannot be loaded: {cause}"));
-    match is_plain {
+    match is_plain && kernel.has_kprobes() {
         true => failure.hint(format!("a kprobe can trace it: SEC(\"kprobe/{target}\")")),
         false => failure,
     }
@@ -97,7 +95,7 @@ fn kernel_function(line: &str, kernel: &dyn Facts) -> Option<Failure> {
         "a program that also runs without it declares it __ksym __weak, and calls it only if \
          (bpf_ksym_exists({name}))"
     );
-    Some(failure(suggested(cause, &near::names(name, all))).hint(hint))
+    Some(failure(near::suggested(cause, &near::names(name, all))).hint(hint))
 }
 
 /// "extern 'x' (strong): not resolved", "extern (var ksym) 'x': not found in kernel BTF"
@@ -118,7 +116,7 @@ fn external(line: &str, kernel: &dyn Facts) -> Option<Failure> {
     }
     let all = kernel.symbols();
     let near = near::names(name, all.iter().map(String::as_str));
-    let cause = suggested(format!("this kernel has no symbol `{name}`"), &near);
+    let cause = near::suggested(format!("this kernel has no symbol `{name}`"), &near);
     Some(failure(cause).hint(
         "a program that also runs without it declares it __ksym __weak; its address is NULL then",
     ))
@@ -171,8 +169,7 @@ fn operations(line: &str, kernel: &dyn Facts) -> Option<Failure> {
             .filter(|name| *name != "value")
             .collect();
         let since = since::operations(name).filter(|since| kernel.is_before(*since));
-        let since = since
-            .map_or(String::new(), |version| format!(", which is available since Linux {version}"));
+        let since = since::available(since);
         let cause = format!("this kernel has no struct_ops type `{name}`{since}");
         return Some(failure(match known.is_empty() {
             true => cause,
@@ -208,8 +205,7 @@ fn map(line: &str, elf: Option<&BpfObject<'_>>, kernel: &dyn Facts) -> Option<Fa
     let cause = match map_type::type_name(ty) {
         Some(known) => {
             let since = since::map_type(ty).filter(|since| kernel.is_before(*since));
-            let since =
-                since.map_or(String::new(), |it| format!(", which is available since Linux {it}"));
+            let since = since::available(since);
             format!(
                 "the map `{name}` is of the type `{known}`{since}; this kernel does not have it"
             )
