@@ -63,7 +63,7 @@ impl AttachError {
 
 /// The error number: the one in the text of a system error if there is one, otherwise the closest
 /// to libbpf-rs's kind of error.
-fn errno_of(error: &libbpf_rs::Error) -> i32 {
+pub(super) fn errno_of(error: &libbpf_rs::Error) -> i32 {
     let text = format!("{error:#}");
     let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));
     if let Some(number) = number.and_then(|(number, _)| number.parse().ok()) {

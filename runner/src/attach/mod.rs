@@ -7,6 +7,8 @@
 mod aim;
 mod alternatives;
 mod assigned;
+mod attached;
+mod attempt;
 mod binary;
 mod called;
 mod capabilities;
@@ -25,6 +27,7 @@ mod nearest;
 mod nearest;
 mod netfilter;
 mod netns;
+mod objects;
 mod package;
 mod pattern;
 mod perf_event;
@@ -47,6 +50,8 @@ mod xdp;
 
 #[cfg(feature = "policy")]
 pub(crate) use alternatives::of_object as alternatives_of;
+pub(crate) use attached::Attached;
+pub(crate) use attempt::Input;
 pub(crate) use called::{Called, How};
 pub(crate) use capabilities::check_capabilities;
 #[cfg(feature = "policy")]
@@ -55,11 +60,11 @@ pub(crate) use capabilities::{needed as capabilities_of, of_sections as capabili
 pub(crate) use explain::{attach_hint, load_hint};
 #[cfg(test)]
 pub(crate) use kinds::sections;
-pub(crate) use package::{Attached, Input, load_and_attach};
+pub(crate) use package::load_and_attach;
 #[cfg(feature = "policy")]
 pub(crate) use pattern::matches;
 #[cfg(feature = "wasm")]
-pub(crate) use refused::explain_load;
+pub(crate) use refused::{NotLoaded, Refused};
 pub(crate) use uses::Uses;
 #[cfg(feature = "wasm")]
 pub(crate) use {

@@ -13,9 +13,10 @@ use anyhow::anyhow;
 use bpfpack_refusal::relocation;
 use bpfpack_schemas::object::{self, BpfObject};
 
+use super::error::errno_of;
 use super::explain::{load_hint, newer};
 use crate::failure::{Failure, exit_code};
-use crate::kernel::Facts;
+use crate::kernel::{self, Facts};
 use crate::load::LoadError;
 #[cfg(not(feature = "explanations"))]
 use off::{log, missing};
@@ -41,6 +42,38 @@ impl Refused {
     }
 }
 
+/// Why an object is not loaded. To explain it takes time, so only what is shown is explained.
+pub(crate) enum NotLoaded {
+    /// A failure that explains itself.
+    Explained(Refused),
+    /// The kernel or libbpf refuses the object.
+    Refused(LoadError),
+}
+
+impl From<Refused> for NotLoaded {
+    fn from(refused: Refused) -> NotLoaded {
+        NotLoaded::Explained(refused)
+    }
+}
+
+impl From<LoadError> for NotLoaded {
+    fn from(error: LoadError) -> NotLoaded {
+        NotLoaded::Refused(error)
+    }
+}
+
+impl NotLoaded {
+    /// Explains it by the object and the running kernel.
+    pub(crate) fn explained(self, elf: &BpfObject<'_>) -> Refused {
+        match self {
+            NotLoaded::Explained(refused) => refused,
+            NotLoaded::Refused(error) => {
+                explain(&error, &elf.programs(), Some(elf), &kernel::Running)
+            }
+        }
+    }
+}
+
 /// The maximum number of lines of libbpf's messages that a failure shows.
 const MOST_LINES: usize = 20;
 
@@ -49,12 +82,8 @@ pub(super) fn without_target(name: &str, section: &str, kernel: &dyn Facts) -> F
     missing::target(name, section, kernel)
 }
 
-/// Explains why an object is not loaded.
-pub(crate) fn explain_load(error: &LoadError, elf: &BpfObject<'_>, kernel: &dyn Facts) -> Refused {
-    explain(error, &elf.programs(), Some(elf), kernel)
-}
-
-/// The same for an object with these programs; without the object, no lines of source are known.
+/// Explains why an object with these programs is not loaded. Without the object, no lines of source
+/// are known.
 fn explain(
     LoadError { error, log }: &LoadError,
     programs: &[object::Program],
@@ -62,14 +91,15 @@ fn explain(
     kernel: &dyn Facts,
 ) -> Refused {
     // These limits of the process or machine are not due to a program.
-    for (number, what) in [
-        (libc::EMFILE, "ecli has reached its limit of open files"),
-        (libc::ENFILE, "this machine has reached its limit of open files"),
-        (libc::ENOMEM, "not enough memory for the maps and programs of the package"),
-    ] {
-        if format!("{error:#}").contains(&format!("(os error {number})")) {
-            return Refused::general(Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}")));
-        }
+    let errno = errno_of(error);
+    let exhausted = match errno {
+        libc::EMFILE => Some("ecli has reached its limit of open files"),
+        libc::ENFILE => Some("this machine has reached its limit of open files"),
+        libc::ENOMEM => Some("not enough memory for the maps and programs of the package"),
+        _ => None,
+    };
+    if let Some(what) = exhausted {
+        return Refused::general(Failure::new(exit_code::LOAD, anyhow!("{what}: {error:#}")));
     }
     let Some(blamed) = Blamed::find(log, programs) else {
         let failure = missing::of_object(log, elf, kernel).unwrap_or_else(|| {
@@ -86,8 +116,8 @@ fn explain(
     let failure = match verifier {
         Some(verifier) => log::explain(verifier, (name, section), elf, kernel),
         None if blamed.what.starts_with("BPF program load failed") => {
-            let is_unknown = format!("{error:#}").contains(&format!("(os error {})", libc::EINVAL));
-            let why = newer(section, kernel).filter(|_| is_unknown);
+            // How the kernel answers what it does not know.
+            let why = newer(section, kernel).filter(|_| errno == libc::EINVAL);
             let why = why.unwrap_or_else(|| format!("{error:#}, and gave no reason"));
             let error = anyhow!("the kernel refused `{name}` ({section}): {why}");
             let failure = Failure::new(exit_code::LOAD, error);

@@ -19,10 +19,9 @@ use libbpf_rs::MapCore as _;
 use super::TracerPlan;
 use super::buffer::{PolledBuffer, is_buffer};
 use super::tally::Tally;
-use crate::attach::{self, Attachment, Context, Options, Owner};
+use crate::attach::{self, Attachment, Context, NotLoaded, Options, Owner, Refused};
 use crate::failure::{self, Failure, exit_code};
 use crate::instrument::{Counters, load_counting};
-use crate::kernel;
 use crate::load;
 use crate::memory;
 use crate::policy::{self, Rules};
@@ -107,18 +106,19 @@ impl Objects {
             policy::check(&report::of(&elf, &Meta::default()), &self.rules, &self.name)?;
         }
         attach::check_capabilities(&elf)?;
-        let load = |bytes: &[u8]| {
-            let mut opened = load::open(NAME, bytes)?;
+        let general = |failure| NotLoaded::from(Refused::general(failure));
+        let load = |bytes: &[u8]| -> Result<_, NotLoaded> {
+            let mut opened = load::open(NAME, bytes).map_err(general)?;
             let pinned = opened.forget_pins();
             // Maps that others have pinned are not the module's.
             if !pinned.is_empty() {
                 talk.warning(&format!("a module cannot pin maps: {}", pinned.join(", ")));
             }
-            memory::check(&opened.memory(), &elf, self.max_memory)?;
-            let explained = |error| attach::explain_load(&error, &elf, &kernel::Running).failure;
-            opened.load().map_err(explained)
+            memory::check(&opened.memory(), &elf, self.max_memory).map_err(general)?;
+            Ok(opened.load()?)
         };
-        let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)?;
+        let (loaded, counters) = load_counting(&elf, bytes, self.counts, load)
+            .map_err(|refused| refused.explained(&elf).failure)?;
         let (object, counters) = (loaded.0, counters.map(Rc::new));
         if let Some(warning) = attach::unasked_lsm(&elf) {
             talk.warning(warning);
