@@ -88,12 +88,11 @@ fn compile_as_needed(
         Attempt::Refused { messages } => messages,
     };
     let text = String::from_utf8_lossy(&messages);
-    for release in older::releases(compiler, &text) {
-        let Some(names) = older::needs(plan, *release, &text) else { continue };
-        let headers = headers::headers(plan, &Vmlinux::Release(*release), console)?;
+    for (release, names) in older::releases(compiler, &text) {
+        let headers = headers::headers(plan, &Vmlinux::Release(release), console)?;
         let mut older = compiler.with_headers(&headers);
         if let Attempt::Made(made) = run_clang(&mut older, way)? {
-            return kept.keep(&older, made, Some(older::note(plan, *release, &names)));
+            return kept.keep(&older, made, Some(older::note(plan, release, &names)));
         }
     }
     compiler.print(&messages);

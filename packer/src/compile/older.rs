@@ -13,22 +13,28 @@ use crate::vmlinux::Vmlinux;
 /// The number of names in a note.
 const MAX_NAMES: usize = 3;
 
-/// The releases to try if clang refuses a source with the types of the newest one: none if the user
-/// has chosen a vmlinux.h, or if clang's messages are not about types.
-pub(super) fn releases(compiler: &Compiler<'_>, messages: &str) -> &'static [Release] {
+/// The releases to try if clang refuses a source with the types of the newest one, and what the
+/// errors say is missing and a release has, for the note. There are none if the user has chosen a
+/// vmlinux.h, or if clang's messages are not about types. The directories of headers are not read: if
+/// one is damaged, older types are no remedy.
+pub(super) fn releases(
+    compiler: &Compiler<'_>,
+    messages: &str,
+) -> impl Iterator<Item = (Release, Vec<String>)> {
+    let target = compiler.plan.target;
     let is_ours = compiler.vmlinux_is_ours() || compiler.renaming.is_some();
     let is_open = compiler.plan.vmlinux == Vmlinux::Bundled && is_ours;
     let is_type = || diagnostics(messages).iter().any(|d| Missing::parse(&d.text).is_some());
-    if is_open && is_type() { &Release::ALL[1..] } else { &[] }
+    let types = move |release| bpfpack_bpf::vmlinux(target, release).ok();
+    let newest = if is_open && is_type() { types(Release::NEWEST) } else { None };
+    newest.into_iter().flat_map(move |newest| {
+        Release::ALL[1..].iter().filter_map(move |release| {
+            Some((*release, needed(&newest, &types(*release)?, messages)?))
+        })
+    })
 }
 
-/// What the errors say is missing and an older release has, for the note; `None` if its types cannot
-/// help. The directories of headers are not read: if one is damaged, older types are no remedy.
-pub(super) fn needs(plan: &Plan, release: Release, messages: &str) -> Option<Vec<String>> {
-    let text = |release| bpfpack_bpf::vmlinux(plan.target, release).ok();
-    needed(&text(Release::NEWEST)?, &text(release)?, messages)
-}
-
+/// The names; `None` if the older types cannot help.
 fn needed(newest: &str, older: &str, messages: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut may_help = false;
