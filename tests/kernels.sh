@@ -11,6 +11,7 @@
 #
 # Needs: apt-get, dpkg-deb, debian-archive-keyring.
 set -eu
+. "$(dirname "$0")/apt.sh"
 # Each series, and the suite that has it.
 list="5.10 bullseye-security
 6.1 bookworm-security
@@ -39,38 +40,16 @@ suite_of() {
   echo "$list" | sed -n "s/^$1 //p"
 }
 
-# The address of an archive, from the same server as the system's.
-archive() {
-  site=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep "/$1/\$" | head -n 1)
-  echo "${site:-http://deb.debian.org/$1/}"
-}
-
 # Prepares apt-get for the suites of these series, and gets their lists of packages.
 prepare() {
-  key=/usr/share/keyrings/debian-archive-keyring.gpg
-  mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
-  : >"$work/state/status"
   for series in "$@"; do
     suite=$(suite_of "$series")
     case $suite in
-      *-security) echo "deb [signed-by=$key] $(archive debian-security) $suite main" ;;
-      ?*) echo "deb [signed-by=$key] $(archive debian) $suite main" ;;
+      *-security) echo "debian-security $suite" ;;
+      ?*) echo "debian $suite" ;;
     esac
-  done | sort -u >"$work/sources.list"
-  cat >"$work/apt.conf" <<CONF
-Dir::State "$work/state";
-Dir::State::status "$work/state/status";
-Dir::Cache "$work/cache";
-Dir::Etc::SourceList "$work/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::Preferences "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-APT::Architecture "amd64";
-APT::Architectures {"amd64";};
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-CONF
-  export APT_CONFIG="$work/apt.conf"
+  done >"$work/suites"
+  private_apt "$work" amd64 <"$work/suites"
   # A suite that cannot be downloaded is no reason to do without the others.
   apt-get -qq update || true
 }

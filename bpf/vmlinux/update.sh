@@ -18,23 +18,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs}
-: >"$work/state/status"
-mirror=$(apt-get indextargets --format '$(SITE) $(REPO_URI)' | sed -n 's/^[^ ]* \(.*debian\/\)$/\1/p' | head -n 1)
-key=/usr/share/keyrings/debian-archive-keyring.gpg
+mkdir -p "$work/debs"
+. "$here/../../tests/apt.sh"
 for release in $newest $older; do
-  echo "deb [signed-by=$key] $mirror ${release#*:} main"
-done >"$work/sources.list"
-cat >"$work/apt.conf" <<CONF
-Dir::State "$work/state";
-Dir::State::status "$work/state/status";
-Dir::Cache "$work/cache";
-Dir::Etc::SourceList "$work/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-APT::Architecture "amd64";
-APT::Architectures {"amd64"; "arm64";};
-CONF
-export APT_CONFIG=$work/apt.conf
+  echo "debian ${release#*:}"
+done >"$work/suites"
+private_apt "$work" amd64 arm64 <"$work/suites"
 apt-get -qq update
 
 # x86: the boot header contains the position of the compressed kernel (Documentation/arch/x86/boot.rst:
@@ -65,7 +54,7 @@ create() { # SERIES DEBIAN_ARCH OUTPUT [HEADER]
     cut -d' ' -f1 | grep -vE 'cloud|rt-|unsigned|dbg' | sort -V | tail -n 1)
   package=${package%:*}
   echo "$output: $package" >&2
-  (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "$package:$deb_arch")
+  (cd "$work/debs" && apt-get -qq download "$package:$deb_arch")
   mkdir -p "$work/$package"
   dpkg-deb --fsys-tarfile "$work/debs/$package"_*.deb |
     tar -x -C "$work/$package" --wildcards './boot/vmlinuz-*'
