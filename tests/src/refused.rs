@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bpfpack_refusal::since::Version;
 use tempfile::TempDir;
 
 use crate::{Outcome, ecc, root};
@@ -23,7 +24,7 @@ pub struct Program {
     /// The hints.
     pub hints: Vec<String>,
     /// The first version of Linux that accepts it.
-    pub until: Option<(u32, u32)>,
+    pub until: Option<Version>,
 }
 
 /// All programs.
@@ -43,13 +44,6 @@ pub fn command(ecli: &str, name: &str) -> Vec<String> {
     [ecli, "run", "-q", "-d", "20ms", &package].map(str::to_owned).into()
 }
 
-/// Parses `6.1` and `6.1.0-57-cloud-amd64`.
-#[must_use]
-pub fn version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 impl Program {
     fn read(path: &Path) -> Option<Program> {
         let name = path.file_name()?.to_str()?.strip_suffix(".bpf.c")?.to_owned();
@@ -64,7 +58,7 @@ impl Program {
             (number + 1, at)
         };
         let at = said("// at: ").into_iter().map(numbered).collect();
-        let until = said("// until: ").pop().and_then(|text| version(&text));
+        let until = said("// until: ").pop().and_then(|text| Version::parse(&text));
         let (errors, hints) = (said("// error: "), said("// hint: "));
         Some(Program { name, source: path.to_owned(), errors, at, hints, until })
     }
@@ -85,7 +79,7 @@ impl Program {
 
     /// What is wrong with what `ecli run -q` said about it; `None` if nothing is.
     #[must_use]
-    pub fn judge(&self, outcome: &Outcome, kernel: (u32, u32)) -> Option<String> {
+    pub fn judge(&self, outcome: &Outcome, kernel: Version) -> Option<String> {
         let said = &outcome.stderr;
         if outcome.code == 0 {
             let is_accepted = self.until.is_some_and(|until| until <= kernel);

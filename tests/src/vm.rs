@@ -7,10 +7,10 @@
 
 mod kernel;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, io};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -199,7 +199,7 @@ impl Machine {
             .stderr(fs::File::create(dir.path().join("qemu")).unwrap());
         // Two of them would take the CPUs from all other tests.
         let lock = wait::locked(&self.lock);
-        let in_time = ends(qemu.spawn().unwrap(), self.limit).unwrap();
+        let in_time = wait::ends_within(self.limit, qemu.spawn().unwrap());
         drop(lock);
         Ended::read(&dir, in_time)
     }
@@ -247,18 +247,4 @@ impl Ended {
         let qemu = &self.qemu;
         format!("the machine {why}\n{last}\nQEMU: {qemu}\nstdout:\n{stdout}\nstderr:\n{stderr}")
     }
-}
-
-/// Waits until a child ends, or kills it. Returns whether it ended.
-fn ends(mut child: Child, limit: Duration) -> io::Result<bool> {
-    let deadline = Instant::now() + limit;
-    while child.try_wait()?.is_none() {
-        if Instant::now() > deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(false);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(true)
 }

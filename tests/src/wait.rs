@@ -47,12 +47,28 @@ fn is_ready(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     }
 }
 
+/// Waits until a child ends. Returns whether that was before the time limit.
+fn can_be_waited_for(child: &Child, limit: Duration) -> bool {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    is_ready(pidfd.as_fd(), Instant::now() + limit)
+}
+
+/// Waits until a child ends, or kills it at the time limit. Returns whether it ended by itself.
+#[must_use]
+pub fn ends_within(limit: Duration, mut child: Child) -> bool {
+    let in_time = can_be_waited_for(&child, limit);
+    if !in_time {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    in_time
+}
+
 /// Waits until a child ends; the caller takes its exit status. If it does not end, it is killed,
 /// and the test fails.
 #[track_caller]
 pub fn until_end(child: &mut Child) {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
-    if !is_ready(pidfd.as_fd(), Instant::now() + PATIENCE) {
+    if !can_be_waited_for(child, PATIENCE) {
         let command = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
         let command = String::from_utf8_lossy(&command).replace('\0', " ");
         let _ = child.kill();

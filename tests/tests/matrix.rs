@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use bpfpack_refusal::since::Version;
 use bpfpack_tests::matrix::{self, Column, FILES, document};
 use bpfpack_tests::vm::{Kernel, OLD, SERIES, can_run, kernel};
 use bpfpack_tests::{can, is_root, refused, root, run, scratch};
@@ -46,7 +47,7 @@ fn every_kind_on_every_kernel() {
     }
     let outcome = run(GUEST, &["cases".as_ref(), files.path().as_os_str()]);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let series = refused::version(&release).map(|(major, minor)| format!("{major}.{minor}"));
+    let series = Version::parse(&release).map(|version| version.to_string());
     let series = series.unwrap_or_else(|| release.trim().to_owned());
     let version = format!("{series}, of the machine on which the tests ran");
     if !outcome.stderr.is_empty() {
@@ -92,7 +93,7 @@ fn refusals_on_every_kernel() {
         if ended.outcomes.len() != commands.len() {
             wrong.push(format!("Linux {series}: {}", ended.failure()));
         }
-        let version = refused::version(series).unwrap();
+        let version = Version::parse(series).unwrap();
         for (program, outcome) in programs.iter().zip(&ended.outcomes) {
             wrong.extend(program.judge(outcome, version).map(|what| format!("{series}: {what}")));
         }

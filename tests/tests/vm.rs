@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use bpfpack_refusal::since::Version;
 use bpfpack_tests::matrix::{self, FILES};
 use bpfpack_tests::refused::{self, Program};
 use bpfpack_tests::vm::{OLD, kernel};
@@ -58,7 +59,7 @@ fn an_old_kernel() {
     let found = next().succeeded().objects().remove(0);
     assert!(found["value"]["found"].as_u64() > Some(0), "this kernel has the older type: {found}");
     for program in &refused {
-        assert_eq!(program.judge(&next(), (6, 1)), None);
+        assert_eq!(program.judge(&next(), Version(6, 1)), None);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bpfpack_refusal::since::Version;
 use object::{Object as _, ObjectSection as _};
 
 /// A kernel that `tests/kernels.sh` has unpacked.
@@ -101,10 +102,9 @@ pub(super) fn needed(module: &[u8]) -> Vec<String> {
     needed.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// The numbers of a series.
-fn numbers(series: &str) -> Option<Vec<u32>> {
-    let numbers: Option<Vec<u32>> = series.split('.').map(|number| number.parse().ok()).collect();
-    numbers.filter(|numbers| numbers.len() == 2)
+/// The numbers of a series, if it has two and nothing else.
+fn numbers(series: &str) -> Option<Version> {
+    Version::parse(series).filter(|version| version.to_string() == series)
 }
 
 #[cfg(test)]
